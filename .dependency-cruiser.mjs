@@ -1,0 +1,52 @@
+// Imports only point down: e2e and deploy -> services -> libs. A service never imports a service.
+const libs = {
+  oci: [],
+  blobs: ['oci'],
+  service: ['oci'],
+  bus: ['service'],
+  tokens: ['oci', 'service'],
+  'registry-client': ['oci'],
+}
+
+const libRules = Object.entries(libs).map(([name, allowed]) => ({
+  name: `lib-${name}`,
+  comment: `libs/${name} may import ${allowed.length ? allowed.map((lib) => `libs/${lib}`).join(', ') : 'no other package of ours'}`,
+  severity: 'error',
+  from: { path: `^libs/${name}/src/` },
+  to: { path: '^(libs|services|deploy|e2e)/', pathNot: `^libs/(${[name, ...allowed].join('|')})/` },
+}))
+
+export default {
+  forbidden: [
+    ...libRules,
+    {
+      name: 'service-imports-service',
+      comment: 'services ask each other by HTTP and events, never by import',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/' },
+      to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'service-imports-up',
+      severity: 'error',
+      from: { path: '^services/' },
+      to: { path: '^(deploy|e2e)/' },
+    },
+    { name: 'deploy-imports-up', severity: 'error', from: { path: '^deploy/' }, to: { path: '^e2e/' } },
+    {
+      name: 'oci-is-pure',
+      comment: 'libs/oci is words of the protocol; it needs nothing, not even Node',
+      severity: 'error',
+      from: { path: '^libs/oci/src/', pathNot: '\\.test\\.ts$' },
+      to: { pathNot: '^libs/oci/' },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    parser: 'swc',
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)generated/' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+}

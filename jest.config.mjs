@@ -1,0 +1,12 @@
+export default {
+  testEnvironment: 'node',
+  transform: {},
+  extensionsToTreatAsEsm: ['.ts'],
+  testMatch: ['<rootDir>/{libs,services,deploy,e2e}/**/*.test.ts'],
+  testPathIgnorePatterns: ['/node_modules/', '/generated/'],
+  globalSetup: '<rootDir>/e2e/servers/global-setup.ts',
+  globalTeardown: '<rootDir>/e2e/servers/global-teardown.ts',
+  reporters: ['default', '<rootDir>/e2e/servers/closing-line-reporter.ts'],
+  testTimeout: 30_000,
+  maxWorkers: 2,
+}
