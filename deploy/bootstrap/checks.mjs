@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { environmentFor, root } from './environment.mjs'
+import { say } from './say.mjs'
+
+const checks = [
+  { label: 'format and import order', program: 'biome', args: ['check', '.'] },
+  { label: 'lint', program: 'oxlint', args: ['--type-aware', '.'] },
+  { label: 'types', program: 'tsc', args: ['-p', '.'] },
+  { label: 'imports only point down', program: 'depcruise', args: ['libs', 'services', 'deploy/standalone', 'e2e'] },
+]
+
+/** Runs every check, also after one has failed; answers 1 when any failed. */
+export async function runChecks(node) {
+  const failed = []
+  for (const check of checks) {
+    say(`check: ${check.label}`)
+    if ((await runCheck(node, check)) !== 0) failed.push(check.label)
+  }
+  say(failed.length === 0 ? 'all checks passed' : `checks that failed: ${failed.join(', ')}`)
+  return failed.length === 0 ? 0 : 1
+}
+
+function runCheck(node, { program, args }) {
+  const file = path.join(root, 'node_modules', '.bin', program)
+  const present = args.filter((arg) => !arg.includes('/') || existsSync(path.join(root, arg)))
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, present, {
+      cwd: root,
+      env: environmentFor(node),
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    child.on('error', reject)
+    child.on('exit', (code) => resolve(code ?? 1))
+  })
+}

@@ -1,0 +1,13 @@
+// Loaded into the program that the bootstrap runs. The bootstrap holds the other end of descriptor 3 and never writes to
+// it, so its end means that the bootstrap is gone, by whatever signal.
+import { Socket } from 'node:net'
+
+// Worker processes are started with the same --import; their descriptor 3 is something else.
+if (Number(process.env.BERTH_BOOTSTRAP_PID) === process.ppid) {
+  const pipe = new Socket({ fd: 3, readable: true, writable: false })
+  const end = () => process.kill(process.pid, 'SIGTERM')
+  pipe.once('end', end)
+  pipe.once('error', end)
+  pipe.resume()
+  pipe.unref()
+}

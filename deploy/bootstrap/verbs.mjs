@@ -1,0 +1,49 @@
+import path from 'node:path'
+import { runChecks } from './checks.mjs'
+import { clientsEnvironment } from './clients.mjs'
+import { environmentFor, root } from './environment.mjs'
+import { runInForeground } from './foreground.mjs'
+import { minioEnvironment } from './minio.mjs'
+import { natsEnvironment } from './nats-server.mjs'
+import { peersEnvironment } from './peers.mjs'
+
+/** What the bootstrap can run: each is called with the path of Node and the arguments, and answers the exit code. */
+export const commands = { start, test, check: runChecks, bench, soak, env: printEnvironment }
+
+async function start(node, args) {
+  const env = environmentFor(node, await natsEnvironment())
+  return runInForeground(node, [path.join(root, 'deploy/standalone/src/main.ts'), ...args], { env, ownGroup: true })
+}
+
+async function test(node, args) {
+  const servers = await testEnvironment({ buildMinio: true, buildPeers: false })
+  const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules', '--disable-warning=ExperimentalWarning']
+  const env = environmentFor(node, { ...servers, NODE_OPTIONS: options.filter(Boolean).join(' ') })
+  return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
+}
+
+async function bench(node, args) {
+  const env = environmentFor(node, await testEnvironment({ buildMinio: true, buildPeers: true }))
+  return runInForeground(node, [path.join(root, 'e2e/bench/main.ts'), ...args], { env, ownGroup: true })
+}
+
+async function soak(node, args) {
+  const env = environmentFor(node, await testEnvironment({ buildMinio: false, buildPeers: false }))
+  return runInForeground(node, [path.join(root, 'e2e/soak/main.ts'), ...args], { env, ownGroup: true })
+}
+
+// For a test file that is run by jest itself, without the bootstrap: builds nothing that takes minutes.
+async function printEnvironment() {
+  const servers = await testEnvironment({ buildMinio: false, buildPeers: false })
+  process.stdout.write(`${JSON.stringify(servers)}\n`)
+  return 0
+}
+
+async function testEnvironment({ buildMinio, buildPeers }) {
+  return {
+    ...(await clientsEnvironment()),
+    ...(await natsEnvironment()),
+    ...(await minioEnvironment({ build: buildMinio })),
+    ...(await peersEnvironment({ build: buildPeers })),
+  }
+}
