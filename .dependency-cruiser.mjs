@@ -5,6 +5,7 @@ const libs = {
   service: ['oci'],
   bus: ['service'],
   tokens: ['oci', 'service'],
+  commands: ['oci', 'service', 'tokens'],
   'registry-client': ['oci'],
 }
 

@@ -1,1 +1,20 @@
-export {}
+export { type Bus, connectBus, streamOf } from './connection.ts'
+export { type Consumer, type EventOwner, startConsumer } from './consume.ts'
+export {
+  type CloudEvent,
+  type EventKind,
+  type EventSource,
+  eventSources,
+  type NewEvent,
+  subjectOf,
+  typeOf,
+} from './event.ts'
+export * as authEvents from './events/auth.ts'
+export * as catalogEvents from './events/catalog.ts'
+export { nameLimit } from './events/fields.ts'
+export * as syncEvents from './events/sync.ts'
+export { type TaskChanged, taskEvents } from './events/tasks.ts'
+export { type Loop, startLoop } from './loop.ts'
+export { type OutboxRow, placeEvents, readOutbox, recordEvents } from './outbox.ts'
+export { type Relay, startRelay } from './relay.ts'
+export { announceWork, listenForWork } from './work-queue.ts'

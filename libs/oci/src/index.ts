@@ -1,1 +1,22 @@
-export {}
+export { type ByteRange, parseContentRange, parseRange } from './byte-range.ts'
+export {
+  algorithmOf,
+  asDigest,
+  type Digest,
+  type DigestAlgorithm,
+  digestAlgorithms,
+  hexOf,
+  parseDigest,
+} from './digest.ts'
+export {
+  manifestLimitBytes,
+  type ParsedManifest,
+  type Platform,
+  parseManifest,
+  type Reference,
+  type ReferenceRole,
+} from './manifest.ts'
+export { isForeignLayer, isIndexType, manifestMediaTypes, mediaTypes } from './media-types.ts'
+export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
+export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
+export { parseRoute, type Route } from './route.ts'

@@ -1,1 +1,30 @@
-export {}
+export {
+  type ApiDocument,
+  type ApiHandler,
+  type ApiReply,
+  type ApiRequest,
+  createApi,
+  type Identify,
+  type Principal,
+  readApiDocument,
+} from './api.ts'
+export { type ConfigOf, choice, flag, integer, optionalText, optionalUrl, readConfig, text, url } from './config.ts'
+export {
+  type Database,
+  databaseStartupError,
+  openDatabase,
+  type Sql,
+  sqlState,
+  violatedConstraint,
+} from './database.ts'
+export { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
+export { createInternalServer, type InternalCall, type InternalHandler, rows } from './internal-server.ts'
+export { Lifecycle } from './lifecycle.ts'
+export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
+export { createMetrics, type Metrics } from './metrics.ts'
+export { applyMigrations } from './migrations.ts'
+export { type Page, type PageRequest, readPage, toPage } from './page.ts'
+export { badField, notFound, Problem, problemBody, problemMediaType } from './problem.ts'
+export { requestIdOf } from './request-id.ts'
+export { answerOperations, closeServer, listen, runAlone, runUntilSignal, type Service } from './service.ts'
+export { StartupError, startupMessage } from './startup-error.ts'

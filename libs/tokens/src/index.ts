@@ -1,1 +1,12 @@
-export {}
+export {
+  type AccessClaims,
+  createTokenCheck,
+  type PublicJwk,
+  type TokenCheck,
+  tokenIssuer,
+  tokenService,
+} from './access-token.ts'
+export { type Credentials, parseAuthorization } from './authorization.ts'
+export { bearerChallenge, type Challenge } from './challenge.ts'
+export { identifyThrough } from './remote-identity.ts'
+export { type Access, allows, formatScope, parseScopes } from './scope.ts'

@@ -1,0 +1,235 @@
+import type { Database, Logger, Sql } from '@berth/service'
+import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
+import { type Bus, streamOf } from './connection.ts'
+import type { CloudEvent, EventSource } from './event.ts'
+import { startLoop } from './loop.ts'
+import type { OutboxRow } from './outbox.ts'
+
+/** What a consumer asks the owner of the events when the stream may have left something out. */
+export type EventOwner = {
+  eventsAfter(position: number): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }>
+}
+
+export type ConsumeOptions = {
+  db: Database
+  bus: Bus
+  log: Logger
+  /** Names this consumer; its position and its dead letters are kept under it. */
+  consumer: string
+  source: EventSource
+  owner: EventOwner
+  /** The effect of an event, in the transaction that notes it as handled. */
+  handle: (sql: Sql, event: CloudEvent) => Promise<void>
+  /** Takes the present state instead, when events that were missed are no longer kept. */
+  takeSnapshot?: (sql: Sql) => Promise<void>
+}
+
+export type Consumer = { stop(): Promise<void> /** Asks the owner now. */; catchUp(): void }
+
+const catchUpEveryMs = 60_000
+const attempts = 10
+const pauseAfterFailureMs = 1_000
+const ackWaitNanos = 30_000_000_000
+
+/**
+ * Handles every event of a source exactly once in effect and in order. The inbox row holds the position up to which this
+ * consumer is done and moves in the same transaction as the effect; a redelivery is below it, and a gap above it is filled
+ * from the owner. So it does not matter what NATS loses, repeats or forgets: it is only the doorbell.
+ */
+export function startConsumer(options: ConsumeOptions): Consumer {
+  const { log, consumer } = options
+  const failures = new Map<number, number>()
+  const catchUpLoop = startLoop({
+    pollMs: catchUpEveryMs,
+    pauseAfterFailureMs,
+    run: (signal) => catchUp(options, failures, signal),
+    onError: (error) => log.warn('catching up will be tried again', { consumer, error }),
+  })
+  const listening = new AbortController()
+  const messages = startLoop({
+    pollMs: pauseAfterFailureMs,
+    pauseAfterFailureMs,
+    run: (signal) =>
+      listenToStream(options, AbortSignal.any([signal, listening.signal]), async (event) => {
+        const position = Number(event.sequence)
+        if (!(await handleNext(options, failures, position, event))) await catchUp(options, failures, signal)
+      }),
+    onError: (error) => {
+      if (!isStreamMissing(error)) log.warn('consumer will connect again', { consumer, error })
+    },
+  })
+  const forget = options.bus.onReconnect(() => catchUpLoop.wake())
+  return {
+    catchUp: catchUpLoop.wake,
+    stop: async () => {
+      forget()
+      listening.abort()
+      await Promise.all([messages.stop(), catchUpLoop.stop()])
+    },
+  }
+}
+
+function isStreamMissing(error: unknown): boolean {
+  return error instanceof NatsError && error.api_error?.code === 404
+}
+
+async function listenToStream(
+  options: ConsumeOptions,
+  signal: AbortSignal,
+  onEvent: (event: CloudEvent) => Promise<void>,
+): Promise<void> {
+  const { bus, source, consumer } = options
+  const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
+  await manager.consumers.add(streamOf(source), {
+    durable_name: consumer,
+    ack_policy: AckPolicy.Explicit,
+    deliver_policy: DeliverPolicy.All,
+    max_ack_pending: 100,
+    ack_wait: ackWaitNanos,
+  })
+  const handle = await bus.jetstream.consumers.get(streamOf(source), consumer)
+  const messages = await handle.consume({ max_messages: 100, expires: 5_000 })
+  const stop = () => messages.stop()
+  signal.addEventListener('abort', stop, { once: true })
+  // After its store was wiped the server knows neither stream nor consumer; begin again from the top.
+  void watchHeartbeats(messages, stop)
+  try {
+    for await (const message of messages) {
+      if (signal.aborted) break
+      await deliver(message, onEvent)
+    }
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
+  }
+}
+
+async function watchHeartbeats(
+  messages: { status(): Promise<AsyncIterable<{ type: string }>> },
+  stop: () => void,
+): Promise<void> {
+  for await (const status of await messages.status()) {
+    if (
+      status.type === 'consumer_deleted' ||
+      status.type === 'consumer_not_found' ||
+      status.type === 'stream_not_found'
+    )
+      stop()
+  }
+}
+
+async function deliver(message: JsMsg, onEvent: (event: CloudEvent) => Promise<void>): Promise<void> {
+  try {
+    await onEvent(message.json<CloudEvent>())
+    message.ack()
+  } catch (error) {
+    message.nak(pauseAfterFailureMs)
+    throw error
+  }
+}
+
+async function catchUp(options: ConsumeOptions, failures: Map<number, number>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const position = await readPosition(options.db, options)
+    const { events, tooOld, head } = await options.owner.eventsAfter(position)
+    if (tooOld) {
+      await skipTo(options, head)
+      continue
+    }
+    for (const row of events) {
+      if (signal.aborted) return
+      await handleNext(options, failures, row.position, {
+        ...(row.event as CloudEvent),
+        sequence: String(row.position),
+      })
+    }
+    if (events.length === 0) return
+  }
+}
+
+async function skipTo(options: ConsumeOptions, head: number): Promise<void> {
+  options.log.warn('events were missed for too long; taking the present state', { consumer: options.consumer, head })
+  await options.db.transaction(async (sql) => {
+    await lockPosition(sql, options)
+    await options.takeSnapshot?.(sql)
+    await savePosition(sql, options, head)
+  })
+}
+
+/** Handles an event when it is the next one. Answers false when some before it are missing. */
+async function handleNext(
+  options: ConsumeOptions,
+  failures: Map<number, number>,
+  position: number,
+  event: CloudEvent,
+): Promise<boolean> {
+  try {
+    const fits = await options.db.transaction(async (sql) => {
+      const done = await lockPosition(sql, options)
+      if (position <= done) return true
+      if (position > done + 1) return false
+      await options.handle(sql, event)
+      await savePosition(sql, options, position)
+      return true
+    })
+    failures.delete(position)
+    return fits
+  } catch (error) {
+    const count = (failures.get(position) ?? 0) + 1
+    failures.set(position, count)
+    if (count < attempts) throw error
+    failures.delete(position)
+    await bury(options, position, event, error)
+    return true
+  }
+}
+
+/** Sets an event aside that cannot be handled, so that the ones behind it can. An operator finds it in `dead_letter` and on the bus. */
+async function bury(options: ConsumeOptions, position: number, event: CloudEvent, error: unknown): Promise<void> {
+  const reason = error instanceof Error ? error.message : String(error)
+  options.log.error('event cannot be handled and was set aside', {
+    consumer: options.consumer,
+    eventId: event.id,
+    type: event.type,
+    error,
+  })
+  await options.db.transaction(async (sql) => {
+    await lockPosition(sql, options)
+    await sql.query(
+      'insert into dead_letter (consumer, event_id, event, reason, attempts) values ($1, $2, $3, $4, $5) on conflict do nothing',
+      [options.consumer, event.id, JSON.stringify(event), reason, attempts],
+    )
+    await savePosition(sql, options, position)
+  })
+  options.bus.connection.publish(`berth.dlq.${options.consumer}`, JSON.stringify({ event, reason }))
+}
+
+type Place = { consumer: string; source: EventSource }
+
+async function readPosition(sql: Sql, { consumer, source }: Place): Promise<number> {
+  const [row] = await sql.query<{ position: number }>(
+    'select position from inbox where consumer = $1 and source = $2',
+    [consumer, source],
+  )
+  return row?.position ?? 0
+}
+
+async function lockPosition(sql: Sql, place: Place): Promise<number> {
+  await sql.query('insert into inbox (consumer, source, position) values ($1, $2, 0) on conflict do nothing', [
+    place.consumer,
+    place.source,
+  ])
+  const [row] = await sql.query<{ position: number }>(
+    'select position from inbox where consumer = $1 and source = $2 for update',
+    [place.consumer, place.source],
+  )
+  return row?.position ?? 0
+}
+
+async function savePosition(sql: Sql, { consumer, source }: Place, position: number): Promise<void> {
+  await sql.query('update inbox set position = $3, handled_at = now() where consumer = $1 and source = $2', [
+    consumer,
+    source,
+    position,
+  ])
+}

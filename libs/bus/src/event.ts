@@ -1,0 +1,97 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { v7 as uuidv7 } from 'uuid'
+
+/** The services that announce events; each has a stream of its own, named in capitals. */
+export const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
+export type EventSource = (typeof eventSources)[number]
+
+type Schema = Record<string, unknown>
+
+/** One kind of event: who announces it, its name `<entity>.<pastVerb>`, and the JSON Schema of its data. */
+export type EventKind<Data> = {
+  source: EventSource
+  name: string
+  summary: string
+  schema: Schema
+  /** Only here to carry the type. */
+  readonly example?: Data
+}
+
+/** An event before it has a place in the outbox. `repositoryId` orders it and stands in its subject. */
+export type NewEvent<Data = unknown> = {
+  kind: EventKind<Data>
+  data: Data
+  repositoryId?: string
+  actor?: string
+  correlationId?: string
+}
+
+/** A CloudEvents 1.0 event as it travels; `sequence` is its position in the outbox of its source. */
+export type CloudEvent<Data = unknown> = {
+  specversion: '1.0'
+  id: string
+  source: string
+  type: string
+  subject?: string
+  time: string
+  datacontenttype: 'application/json'
+  partitionkey?: string
+  actor?: string
+  correlationid?: string
+  sequence?: string
+  data: Data
+}
+
+/** Largest event in bytes; whoever makes one cuts its lists so that it fits (design.md §4, "Outbox"). */
+export const eventLimitBytes = 256 << 10
+
+const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true })
+// The package is CommonJS: its default export is the function only behind `default` for some loaders.
+const addFormats = (formats as unknown as { default?: typeof formats }).default ?? formats
+;(addFormats as unknown as (target: Ajv2020) => void)(ajv)
+
+/** Declares a kind of event. */
+export function defineEvent<Data>(
+  source: EventSource,
+  name: string,
+  summary: string,
+  properties: Schema,
+  optional: readonly string[] = [],
+): EventKind<Data> {
+  const required = Object.keys(properties).filter((key) => !optional.includes(key))
+  return { source, name, summary, schema: { type: 'object', additionalProperties: false, properties, required } }
+}
+
+/** The subject an event travels on; names never stand in it, for they leak and hold odd characters. */
+export function subjectOf(kind: EventKind<unknown>, repositoryId?: string): string {
+  return `berth.v1.${kind.source}.${kind.name}${repositoryId ? `.${repositoryId}` : ''}`
+}
+
+/** The CloudEvents type of a kind. */
+export function typeOf(kind: EventKind<unknown>): string {
+  return `dev.berth.${kind.source}.${kind.name}.v1`
+}
+
+/** Throws when the data break the kind's schema: such an event is a fault of the announcer and is not sent. */
+export function checkEventData(kind: EventKind<unknown>, data: unknown): void {
+  const check = ajv.getSchema(typeOf(kind)) ?? ajv.addSchema(kind.schema, typeOf(kind)).getSchema(typeOf(kind))
+  if (!check?.(data)) throw new TypeError(`event ${typeOf(kind)} breaks its schema: ${ajv.errorsText(check?.errors)}`)
+}
+
+/** Makes the envelope. The id is a UUID v7, which is also the outbox row and the message id. */
+export function toCloudEvent<Data>(event: NewEvent<Data>): CloudEvent<Data> {
+  checkEventData(event.kind, event.data)
+  return {
+    specversion: '1.0',
+    id: uuidv7(),
+    source: `/services/${event.kind.source}`,
+    type: typeOf(event.kind),
+    ...(event.repositoryId ? { subject: `repositories/${event.repositoryId}`, partitionkey: event.repositoryId } : {}),
+    time: new Date().toISOString(),
+    datacontenttype: 'application/json',
+    ...(event.actor ? { actor: event.actor } : {}),
+    ...(event.correlationId ? { correlationid: event.correlationId } : {}),
+    data: event.data,
+  }
+}

@@ -1,0 +1,125 @@
+import { defineEvent } from '../event.ts'
+import { count, digest, names, repository, text, uuid } from './fields.ts'
+
+export type RepositoryCreated = {
+  repositoryId: string
+  name: string
+  description: string
+  labels: Record<string, string>
+}
+export const repositoryCreated = defineEvent<RepositoryCreated>(
+  'catalog',
+  'repository.created',
+  'A repository was made.',
+  {
+    ...repository,
+    description: text,
+    labels: { type: 'object', additionalProperties: text },
+  },
+)
+
+export type RepositoryDeleted = { repositoryId: string; name: string }
+export const repositoryDeleted = defineEvent<RepositoryDeleted>(
+  'catalog',
+  'repository.deleted',
+  'A repository and its versions were deleted.',
+  repository,
+)
+
+export type VersionCreated = {
+  repositoryId: string
+  name: string
+  number: number
+  base: number
+  cause: string
+  taskId: string | null
+  added: ContentCounts
+  removed: ContentCounts
+  contentHash: string
+}
+type ContentCounts = { tags: number; manifests: number; blobs: number }
+const counts = {
+  type: 'object',
+  additionalProperties: false,
+  properties: { tags: count, manifests: count, blobs: count },
+  required: ['tags', 'manifests', 'blobs'],
+}
+export const versionCreated = defineEvent<VersionCreated>(
+  'catalog',
+  'version.created',
+  'A repository has a new version.',
+  {
+    ...repository,
+    number: count,
+    base: count,
+    cause: text,
+    taskId: { anyOf: [uuid, { type: 'null' }] },
+    added: counts,
+    removed: counts,
+    contentHash: text,
+  },
+)
+
+export type VersionRolledBack = { repositoryId: string; name: string; number: number; to: number }
+export const versionRolledBack = defineEvent<VersionRolledBack>(
+  'catalog',
+  'version.rolledback',
+  'A new version has the content of an old one.',
+  {
+    ...repository,
+    number: count,
+    to: count,
+  },
+)
+
+export type TagsMoved = {
+  repositoryId: string
+  name: string
+  version: number
+  tags: { tag: string; from?: string; to?: string }[]
+  total: number
+}
+export const tagsMoved = defineEvent<TagsMoved>(
+  'catalog',
+  'tag.moved',
+  'Tags of a repository point elsewhere; the first 1,000 are named.',
+  {
+    ...repository,
+    version: count,
+    tags: {
+      type: 'array',
+      maxItems: names.maxItems,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        properties: { tag: text, from: digest, to: digest },
+        required: ['tag'],
+      },
+    },
+    total: count,
+  },
+)
+
+export type DistributionPointed = { id: string; basePath: string; repositoryId: string; version: number | null }
+export const distributionPointed = defineEvent<DistributionPointed>(
+  'catalog',
+  'distribution.pointed',
+  'A distribution serves another repository or version.',
+  {
+    id: uuid,
+    basePath: text,
+    repositoryId: uuid,
+    version: { type: ['integer', 'null'] },
+  },
+)
+
+export type DistributionDeleted = { id: string; basePath: string }
+export const distributionDeleted = defineEvent<DistributionDeleted>(
+  'catalog',
+  'distribution.deleted',
+  'A distribution was deleted; its repository stays.',
+  {
+    id: uuid,
+    basePath: text,
+  },
+)

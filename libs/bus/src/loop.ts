@@ -1,0 +1,52 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+export type Loop = { wake: () => void; stop: () => Promise<void> }
+
+/**
+ * Runs `run` again and again: at once after `wake`, else every `pollMs`; after a failure not before `pauseAfterFailureMs`.
+ * Never two runs at a time. `stop` aborts the signal and waits for the run under way.
+ */
+export function startLoop(options: {
+  pollMs: number
+  pauseAfterFailureMs: number
+  run: (signal: AbortSignal) => Promise<void>
+  onError: (error: unknown) => void
+}): Loop {
+  const stopping = new AbortController()
+  let alarm = new AbortController()
+  let woken = true
+
+  const sleep = async (ms: number, interruptible: boolean) => {
+    const signal = interruptible ? AbortSignal.any([stopping.signal, alarm.signal]) : stopping.signal
+    await delay(ms, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
+  }
+
+  const done = (async () => {
+    while (!stopping.signal.aborted) {
+      if (!woken) await sleep(options.pollMs, true)
+      if (stopping.signal.aborted) break
+      woken = false
+      alarm = new AbortController()
+      try {
+        await options.run(stopping.signal)
+      } catch (error) {
+        if (stopping.signal.aborted) break
+        options.onError(error)
+        await sleep(options.pauseAfterFailureMs, false)
+      }
+    }
+  })()
+
+  return {
+    wake: () => {
+      woken = true
+      alarm.abort()
+    },
+    stop: async () => {
+      stopping.abort()
+      await done
+    },
+  }
+}

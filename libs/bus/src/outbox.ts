@@ -1,0 +1,66 @@
+import type { Sql } from '@berth/service'
+import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './event.ts'
+
+/**
+ * Writes events into the outbox, in the transaction that makes the change they tell of. They are announced once that
+ * transaction is committed, and never when it is not (design.md §3.1).
+ */
+export async function recordEvents(sql: Sql, events: readonly NewEvent[]): Promise<void> {
+  if (events.length === 0) return
+  const rows = events.map((event) => {
+    const envelope = toCloudEvent(event)
+    const json = JSON.stringify(envelope)
+    if (Buffer.byteLength(json) > eventLimitBytes)
+      throw new RangeError(`event ${envelope.type} is larger than ${eventLimitBytes} bytes`)
+    return { id: envelope.id, subject: subjectOf(event.kind, event.repositoryId), json }
+  })
+  await sql.prepared(
+    'record-events',
+    `insert into outbox (id, subject, event)
+     select id, subject, event from unnest($1::uuid[], $2::text[], $3::jsonb[]) with ordinality as row (id, subject, event, place) order by place`,
+    [rows.map((row) => row.id), rows.map((row) => row.subject), rows.map((row) => row.json)],
+  )
+}
+
+export type OutboxRow = { id: string; position: number; subject: string; event: Record<string, unknown> }
+
+/**
+ * Gives every committed row a position, in the order in which the rows became visible, under one row lock. Done before
+ * publishing and without NATS, so that a consumer can always catch up from here. Answers the last position.
+ */
+export async function placeEvents(sql: Sql): Promise<number> {
+  const [head] = await sql.query<{ position: number }>('select position from outbox_head for update')
+  const [placed] = await sql.query<{ position: number | null }>(
+    `with unplaced as (select id, row_number() over (order by seq) as place from outbox where position is null),
+          placed as (update outbox set position = $1 + place from unplaced where outbox.id = unplaced.id returning outbox.position)
+     select max(position) as position from placed`,
+    [head?.position ?? 0],
+  )
+  const last = placed?.position ?? head?.position ?? 0
+  if (placed?.position) await sql.query('update outbox_head set position = $1', [last])
+  return last
+}
+
+const catchUpRows = 500
+
+/** Events after a position, for a consumer that catches up. `tooOld` when some of them are no longer kept. */
+export async function readOutbox(
+  sql: Sql,
+  after: number,
+): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> {
+  const head = await sql.query<{ position: number }>('select position from outbox_head')
+  const events = await sql.query<OutboxRow>(
+    'select id, position, subject, event from outbox where position > $1 order by position limit $2',
+    [after, catchUpRows],
+  )
+  const last = head[0]?.position ?? 0
+  const tooOld = after < last && events[0]?.position !== after + 1
+  return { events, tooOld, head: last }
+}
+
+const keptDays = 7
+
+/** Deletes what was published more than seven days ago. What was never published is kept until it is. */
+export async function pruneOutbox(sql: Sql): Promise<void> {
+  await sql.query(`delete from outbox where published_at < now() - make_interval(days => $1)`, [keptDays])
+}

@@ -1,0 +1,93 @@
+import type { Database, Logger } from '@berth/service'
+import { headers } from 'nats'
+import { type Bus, ensureEventStream } from './connection.ts'
+import type { EventSource } from './event.ts'
+import { startLoop } from './loop.ts'
+import { type OutboxRow, placeEvents, pruneOutbox } from './outbox.ts'
+
+const pollMs = 1_000
+const pauseAfterFailureMs = 1_000
+const batchRows = 200
+const pruneEveryMs = 3_600_000
+
+export type Relay = {
+  /** Says that a transaction with events was committed; without it they go out within a second. */
+  wake(): void
+  stop(): Promise<void>
+}
+
+/**
+ * Publishes the outbox of a service, in the order of its positions, each event with its id as message id. An event counts as
+ * published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
+ * made anew, because the server lost its store, all that the outbox still holds is sent once more.
+ */
+export function startRelay(options: { db: Database; bus: Bus; source: EventSource; log: Logger }): Relay {
+  const { db, bus, source, log } = options
+  let streamChecked = false
+  let prunedAt = performance.now()
+  const forgetStream = bus.onReconnect(() => {
+    streamChecked = false
+    loop.wake()
+  })
+  const loop = startLoop({
+    pollMs,
+    run: pass,
+    onError: (error) => log.warn('events wait for nats', { error }),
+    pauseAfterFailureMs,
+  })
+
+  async function pass(signal: AbortSignal): Promise<void> {
+    await db.transaction(placeEvents)
+    if (!streamChecked) {
+      const state = await ensureEventStream(bus, source)
+      if (state === 'made') await db.query('update outbox set published_at = null where published_at is not null')
+      streamChecked = true
+    }
+    let rows: OutboxRow[]
+    do {
+      rows = await db.query<OutboxRow>(
+        'select id, position, subject, event from outbox where published_at is null and position is not null order by position limit $1',
+        [batchRows],
+      )
+      await publish(rows, signal)
+    } while (rows.length === batchRows && !signal.aborted)
+    if (performance.now() - prunedAt > pruneEveryMs) {
+      await pruneOutbox(db)
+      prunedAt = performance.now()
+    }
+  }
+
+  async function publish(rows: OutboxRow[], signal: AbortSignal): Promise<void> {
+    const done: string[] = []
+    try {
+      // One after the other: a later event must not overtake an earlier one whose publish failed.
+      for (const row of rows) {
+        if (signal.aborted) break
+        await publishOne(bus, row)
+        done.push(row.id)
+      }
+    } catch (error) {
+      streamChecked = false
+      throw error
+    } finally {
+      if (done.length > 0) await db.query('update outbox set published_at = now() where id = any($1)', [done])
+    }
+  }
+
+  return {
+    wake: loop.wake,
+    stop: async () => {
+      forgetStream()
+      await loop.stop()
+    },
+  }
+}
+
+async function publishOne(bus: Bus, row: OutboxRow): Promise<void> {
+  const event = { ...row.event, sequence: String(row.position) }
+  const { data, ...attributes } = event as Record<string, unknown>
+  const head = headers()
+  for (const [name, value] of Object.entries(attributes)) head.set(`ce-${name}`, String(value))
+  head.set('content-type', 'application/cloudevents+json')
+  await bus.jetstream.publish(row.subject, JSON.stringify({ ...attributes, data }), { msgID: row.id, headers: head })
+}

@@ -1,0 +1,52 @@
+import type { Logger } from '@berth/service'
+import { AckPolicy, NatsError } from 'nats'
+import { type Bus, ensureWorkStream, workStream } from './connection.ts'
+import { startLoop } from './loop.ts'
+
+const expiresMs = 1_000
+const pauseAfterFailureMs = 1_000
+
+/**
+ * Tells the workers of a kind that there is work. Only a doorbell: the work itself is a row that workers also poll for, so
+ * a ring that NATS loses costs a delay and nothing else.
+ */
+export async function announceWork(bus: Bus, kind: string, id: string): Promise<void> {
+  try {
+    await bus.jetstream.publish(`berth.work.${kind}`, JSON.stringify({ id }), {
+      msgID: `${kind}:${id}`,
+      timeout: 2_000,
+    })
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error
+    // Most often the stream is not there yet, or no more; the pollers will find the work meanwhile.
+    if (!bus.connection.isClosed()) await ensureWorkStream(bus).catch(() => 'away')
+  }
+}
+
+/** Calls `onRing` for each announcement of a kind that falls to this worker. */
+export function listenForWork(options: { bus: Bus; kind: string; log: Logger; onRing: () => void }): {
+  stop(): Promise<void>
+} {
+  const { bus, kind, log } = options
+  return startLoop({
+    pollMs: pauseAfterFailureMs,
+    pauseAfterFailureMs,
+    onError: (error) => log.debug('work queue will be tried again', { kind, error }),
+    run: async (signal) => {
+      await ensureWorkStream(bus)
+      const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
+      await manager.consumers.add(workStream, {
+        durable_name: `workers-${kind}`,
+        ack_policy: AckPolicy.Explicit,
+        filter_subject: `berth.work.${kind}`,
+      })
+      const consumer = await bus.jetstream.consumers.get(workStream, `workers-${kind}`)
+      while (!signal.aborted) {
+        const message = await consumer.next({ expires: expiresMs })
+        if (!message) continue
+        message.ack()
+        options.onRing()
+      }
+    },
+  })
+}

@@ -1,0 +1,15 @@
+import type { Principal } from '@berth/service'
+import type { Access, PublicJwk } from '@berth/tokens'
+
+/** Auth's internal commands. */
+export type AuthCommands = {
+  /** Who sends this `Authorization` header (Basic or Bearer); null when it is not right. */
+  identify: { request: { authorization: string; ip: string }; reply: { principal: Principal | null } }
+  /** As `identify`, with what of the wanted accesses is granted; for credentials that come to `/v2` without a token. */
+  access: {
+    request: { authorization: string; ip: string; wanted: Access[] }
+    reply: { principal: Principal | null; access: Access[] }
+  }
+  /** The public keys that access tokens are signed with. */
+  jwks: { request: Record<string, never>; reply: { keys: PublicJwk[] } }
+}

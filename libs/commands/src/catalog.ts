@@ -1,0 +1,143 @@
+import type { Digest, ParsedManifest } from '@berth/oci'
+import type { OutboxPage } from './events.ts'
+
+/** A manifest as catalog records it: what its bytes say, and where they lie. */
+export type ManifestRecord = ParsedManifest & { digest: Digest; sizeBytes: number; generation: number }
+
+/** A blob of the store: its bytes are durable under this generation of the digest's key. */
+export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number }
+
+/**
+ * A lease keeps bytes from the collector. `present`: the bytes are there and need not be written. `write`: write them under
+ * this generation, then say so by `record-blobs` or the command that links them.
+ */
+export type LeasedBlob = { digest: Digest; generation: number; state: 'present' | 'write'; sizeBytes: number | null }
+
+export type VersionCause =
+  | 'push'
+  | 'sync'
+  | 'modify'
+  | 'copy'
+  | 'tag'
+  | 'untag'
+  | 'rollback'
+  | 'import'
+  | 'build'
+  | 'remove'
+export type RepositoryHead = { id: string; name: string; latestVersion: number; revision: number }
+export type TagChanges = { added: string[]; moved: string[]; removed: string[] }
+
+/** What registry must have applied before anybody is told of a success. */
+export type ServedChange = { repositoryId: string; revision: number }
+
+/** Catalog's internal commands and queries. */
+export type CatalogCommands = {
+  /** A repository by id or name. */
+  repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
+  /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
+  'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
+  /** Ends the leases of a holder. */
+  'release-leases': { request: { holder: string }; reply: Record<string, never> }
+  /** Says that leased bytes are durable now. */
+  'record-blobs': { request: { holder: string; blobs: StoredBlob[] }; reply: Record<string, never> }
+  /** Links a blob to a repository of that name; makes the repository and its distribution when `mayCreate` and there is none. */
+  'link-blob': {
+    request: { repository: string; mayCreate: boolean; actor: string; holder: string; blob: StoredBlob }
+    reply: { change: ServedChange; rows: ServedRow[] }
+  }
+  /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
+  'put-manifest': {
+    request: {
+      repository: string
+      mayCreate: boolean
+      actor: string
+      holder: string
+      manifest: ManifestRecord
+      tags: string[]
+    }
+    reply: { change: ServedChange; version: number; rows: ServedRow[] }
+  }
+  /** Deletes a tag or a manifest as `/v2` does: a new version without it. */
+  'delete-reference': {
+    request: { repository: string; actor: string; tag?: string; digest?: Digest }
+    reply: { change: ServedChange; version: number; rows: ServedRow[] }
+  }
+  'delete-blob-link': {
+    request: { repository: string; actor: string; digest: Digest }
+    reply: { change: ServedChange; rows: ServedRow[] }
+  }
+  /** Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless. */
+  'stage-content': {
+    request: { stage: string; fence: number; manifests: ManifestRecord[]; tags: { name: string; digest: Digest }[] }
+    reply: Record<string, never>
+  }
+  /** Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it answers. */
+  'commit-stage': {
+    request: {
+      repositoryId: string
+      stage: string
+      fence: number
+      cause: VersionCause
+      actor: string
+      taskId: string | null
+      mode: 'additive' | 'mirror'
+      force: boolean
+    }
+    reply: {
+      version: number
+      created: boolean
+      tags: TagChanges
+      tagCounts: { added: number; moved: number; removed: number }
+    }
+  }
+  /** Forgets a stage whose run ended without a commit, and refuses it from now on. */
+  'close-stage': { request: { stage: string; fence: number }; reply: { committed: boolean } }
+  /** Which of these manifests are recorded already, with their bytes; the others have to be fetched. */
+  'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
+  /** Tags of the latest version, by pages of names. */
+  tags: {
+    request: { repositoryId: string; after?: string; limit: number }
+    reply: { tags: { name: string; digest: Digest }[] }
+  }
+  /** All that changed of a repository after a revision, as rows; the first row is the head. A repository that is gone has the head null. */
+  'served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
+  /** The heads of all repositories and all distributions, as rows. */
+  'served-heads': { request: Record<string, never>; reply: ServedHead }
+  /** The outbox after a position. */
+  events: { request: { after: number }; reply: OutboxPage }
+}
+
+/** A row of what is served. Intervals hold for the versions from `since` up to, not including, `until`. */
+export type ServedRow =
+  | { kind: 'head'; repositoryId: string; name: string; revision: number; latestVersion: number; from: number }
+  | { kind: 'gone'; repositoryId: string }
+  | { kind: 'tag'; name: string; digest: Digest; since: number; until: number | null }
+  | { kind: 'manifest'; digest: Digest; since: number; until: number | null }
+  | { kind: 'blob'; digest: Digest; since: number; until: number | null }
+  | { kind: 'link'; digest: Digest; linked: boolean }
+  | {
+      kind: 'manifest-facts'
+      digest: Digest
+      generation: number
+      mediaType: string
+      sizeBytes: number
+      artifactType: string | null
+      subject: Digest | null
+      annotations: Record<string, string>
+    }
+  | { kind: 'blob-facts'; digest: Digest; generation: number; sizeBytes: number }
+  | ({ kind: 'distribution' } & ServedDistribution)
+
+export type ServedDistribution = {
+  id: string
+  basePath: string
+  repositoryId: string
+  version: number | null
+  access: 'public' | 'private'
+  redirect: boolean
+  revision: number
+  deleted: boolean
+}
+export type ServedHead =
+  | { kind: 'repository'; repositoryId: string; revision: number }
+  | ({ kind: 'distribution' } & ServedDistribution)

@@ -1,0 +1,26 @@
+export type { AuthCommands } from './auth.ts'
+export type {
+  CatalogCommands,
+  LeasedBlob,
+  ManifestRecord,
+  RepositoryHead,
+  ServedChange,
+  ServedDistribution,
+  ServedHead,
+  ServedRow,
+  StoredBlob,
+  TagChanges,
+  VersionCause,
+} from './catalog.ts'
+export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
+export type { OutboxPage } from './events.ts'
+export type { RegistryCommands } from './registry.ts'
+export {
+  type ClaimedTask,
+  type Task,
+  type TaskError,
+  type TaskProgress,
+  type TaskState,
+  type TasksCommands,
+  taskStates,
+} from './tasks.ts'

@@ -1,0 +1,11 @@
+import type { ServedDistribution } from './catalog.ts'
+
+/** Registry's internal commands. */
+export type RegistryCommands = {
+  /** Answers once the repository is served at this revision or a later one. */
+  'follow-repository': { request: { repositoryId: string; revision: number }; reply: Record<string, never> }
+  /** Answers once the distribution is served as given, or as a later revision says. */
+  'follow-distribution': { request: ServedDistribution; reply: Record<string, never> }
+  /** Answers once the deletion of a repository is served. */
+  'forget-repository': { request: { repositoryId: string }; reply: Record<string, never> }
+}

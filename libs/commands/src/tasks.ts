@@ -1,0 +1,58 @@
+export const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
+export type TaskState = (typeof taskStates)[number]
+export type TaskProgress = { phase: string; done: number; total: number | null; unit: string }
+export type TaskError = { code: string; message: string }
+
+/** A task as the API shows it. Times are ISO 8601. */
+export type Task = {
+  id: string
+  kind: string
+  parent: string | null
+  state: TaskState
+  progress: TaskProgress[]
+  result: unknown
+  error: TaskError | null
+  createdAt: string
+  startedAt: string | null
+  finishedAt: string | null
+  resources: string[]
+}
+
+/** A task in the hands of a worker. The fence grows with each claim; an owner refuses what carries a lower one. */
+export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: number; attempt: number; actor: string }
+
+/** Tasks' internal commands. */
+export type TasksCommands = {
+  /** Queues a task under an id of the caller's; the same id again is the same task. */
+  create: {
+    request: {
+      id: string
+      kind: string
+      payload: unknown
+      exclusive: string[]
+      shared: string[]
+      actor: string
+      parent?: string
+    }
+    reply: { task: Task }
+  }
+  /** Gives the oldest task of these kinds whose resources are free, leased to this worker. */
+  claim: { request: { kinds: string[]; worker: string; leaseSeconds: number }; reply: { task: ClaimedTask | null } }
+  /** Renews the lease. `cancelled`: stop the work and report. 409 `task_lost` when the task is no longer this worker's. */
+  heartbeat: {
+    request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[] }
+    reply: { cancelled: boolean }
+  }
+  /** Ends a task. Reporting the same end twice is harmless. */
+  finish: {
+    request: {
+      id: string
+      fence: number
+      state: 'completed' | 'failed' | 'cancelled'
+      result?: unknown
+      error?: TaskError
+      progress?: TaskProgress[]
+    }
+    reply: Record<string, never>
+  }
+}

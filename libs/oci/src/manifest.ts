@@ -1,0 +1,191 @@
+import { type Digest, parseDigest } from './digest.ts'
+import { isForeignLayer, isIndexType, mediaTypes } from './media-types.ts'
+import { OciError } from './oci-error.ts'
+
+/** Largest manifest taken, in bytes (distribution-spec, "Pushing Manifests": at least 4 MiB). */
+export const manifestLimitBytes = 4 << 20
+/** Most descriptors one manifest may hold (reliability.md §3.2, manifest bombs). */
+export const referenceLimit = 1_000
+/** Deepest nesting of JSON that a manifest may have (reliability.md §3.2). */
+export const jsonDepthLimit = 32
+
+export type ReferenceRole = 'config' | 'layer' | 'manifest' | 'subject'
+
+/** One thing a manifest points to. `optional` when the manifest is whole without it: a subject, or a layer that lies elsewhere. */
+export type Reference = {
+  role: ReferenceRole
+  digest: Digest
+  mediaType: string
+  sizeBytes: number
+  optional: boolean
+  platform?: Platform
+}
+export type Platform = { os: string; architecture: string; variant?: string }
+
+/** What Berth keeps of a manifest beside its bytes. */
+export type ParsedManifest = {
+  mediaType: string
+  isIndex: boolean
+  artifactType?: string
+  annotations: Record<string, string>
+  references: Reference[]
+  subject?: Digest
+}
+
+type Json = Record<string, unknown>
+
+/**
+ * Reads and judges a manifest of any type. `contentType` is the header a client sent or the type stored beside the bytes.
+ * Throws `OciError` MANIFEST_INVALID with the fault, or DIGEST_INVALID for a descriptor whose digest is none.
+ * Rules: image-spec manifest.md and image-index.md; a document that could be read two ways is refused (CVE-2021-41190).
+ */
+export function parseManifest(bytes: Uint8Array, contentType?: string): ParsedManifest {
+  if (bytes.length > manifestLimitBytes) {
+    throw new OciError('MANIFEST_INVALID', `the manifest is ${bytes.length} bytes, more than ${manifestLimitBytes}`, {
+      status: 413,
+    })
+  }
+  const body = parseJson(bytes)
+  const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim() || undefined)
+  if (mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed)
+    return parseSchema1(body, mediaType)
+  if (body.schemaVersion !== 2) throw invalid(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
+  if (body.manifests !== undefined && (body.layers !== undefined || body.config !== undefined)) {
+    throw invalid('a manifest has either "manifests" or "layers" and "config", never both')
+  }
+  const isIndex = isIndexType(mediaType)
+  if (isIndex && !Array.isArray(body.manifests)) throw invalid('an index needs the array "manifests"')
+  if (!isIndex && body.manifests !== undefined) throw invalid(`"manifests" does not belong into ${mediaType}`)
+  if (mediaType === mediaTypes.ociManifest || mediaType === mediaTypes.dockerManifest) {
+    if (!Array.isArray(body.layers)) throw invalid('an image manifest needs the array "layers"')
+    if (!isObject(body.config)) throw invalid('an image manifest needs the descriptor "config"')
+  }
+  return describe(body, mediaType, isIndex)
+}
+
+function describe(body: Json, mediaType: string, isIndex: boolean): ParsedManifest {
+  const references = [
+    ...(body.config === undefined ? [] : [readDescriptor(body.config, 'config', 'config')]),
+    ...readDescriptors(body.layers, 'layers', 'layer'),
+    ...readDescriptors(body.blobs, 'blobs', 'layer'),
+    ...readDescriptors(body.manifests, 'manifests', 'manifest'),
+    ...(body.subject === undefined ? [] : [readDescriptor(body.subject, 'subject', 'subject')]),
+  ]
+  if (references.length > referenceLimit)
+    throw invalid(`it has ${references.length} descriptors, more than ${referenceLimit}`)
+  const config = references.find((reference) => reference.role === 'config')
+  // referrers name a manifest by its config's type when it has no artifactType (distribution-spec, "Listing Referrers")
+  const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
+  const subject = references.find((reference) => reference.role === 'subject')?.digest
+  return {
+    mediaType,
+    isIndex,
+    annotations: readAnnotations(body.annotations),
+    references,
+    ...(artifactType ? { artifactType } : {}),
+    ...(subject ? { subject } : {}),
+  }
+}
+
+function parseJson(bytes: Uint8Array): Json {
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new OciError('MANIFEST_INVALID', 'the manifest is not UTF-8', { cause })
+  }
+  // Before JSON.parse, whose recursion a hostile document would otherwise drive.
+  if (jsonDepth(text) > jsonDepthLimit) throw invalid(`it nests deeper than ${jsonDepthLimit} levels`)
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch (cause) {
+    throw new OciError('MANIFEST_INVALID', 'the manifest is not JSON', { cause })
+  }
+  if (!isObject(body)) throw invalid('it is not a JSON object')
+  return body
+}
+
+/** The deepest nesting of brackets outside strings. */
+function jsonDepth(text: string): number {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (inString) {
+      if (code === 0x5c) i++
+      else if (code === 0x22) inString = false
+    } else if (code === 0x22) inString = true
+    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth)
+    else if (code === 0x7d || code === 0x5d) depth--
+  }
+  return deepest
+}
+
+function mediaTypeOf(body: Json, header: string | undefined): string {
+  const own = typeof body.mediaType === 'string' && body.mediaType !== '' ? body.mediaType : undefined
+  // Clients that know nothing better, and curl, send these; the body then speaks for itself.
+  const said = header === 'application/json' || header === 'application/octet-stream' ? undefined : header
+  if (own && said && own !== said) throw invalid(`Content-Type says ${said} and "mediaType" says ${own}`)
+  const mediaType = said ?? own
+  if (mediaType) return mediaType
+  if (body.schemaVersion === 1) return body.signatures ? mediaTypes.dockerSchema1Signed : mediaTypes.dockerSchema1
+  if (Array.isArray(body.manifests)) return mediaTypes.ociIndex
+  if (Array.isArray(body.layers) || body.config !== undefined) return mediaTypes.ociManifest
+  throw invalid('it names no media type, neither in Content-Type nor in "mediaType"')
+}
+
+function parseSchema1(body: Json, mediaType: string): ParsedManifest {
+  if (body.schemaVersion !== 1 || !Array.isArray(body.fsLayers))
+    throw invalid(`${mediaType} needs schemaVersion 1 and the array "fsLayers"`)
+  const references = body.fsLayers.map((layer: unknown, i): Reference => {
+    const digest = isObject(layer) && typeof layer.blobSum === 'string' ? parseDigest(layer.blobSum) : undefined
+    if (!digest) throw new OciError('DIGEST_INVALID', `fsLayers[${i}].blobSum is not a digest`)
+    return { role: 'layer', digest, mediaType: 'application/octet-stream', sizeBytes: 0, optional: false }
+  })
+  return { mediaType, isIndex: false, annotations: {}, references }
+}
+
+function readDescriptors(value: unknown, field: string, role: ReferenceRole): Reference[] {
+  if (value === undefined || value === null) return []
+  if (!Array.isArray(value)) throw invalid(`"${field}" must be an array`)
+  return value.map((item, i) => readDescriptor(item, `${field}[${i}]`, role))
+}
+
+function readDescriptor(value: unknown, field: string, role: ReferenceRole): Reference {
+  if (!isObject(value)) throw invalid(`"${field}" must be a descriptor`)
+  const digest = typeof value.digest === 'string' ? parseDigest(value.digest) : undefined
+  if (!digest) throw new OciError('DIGEST_INVALID', `${field}.digest is not a sha256 or sha512 digest`)
+  const { size, mediaType } = value
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw invalid(`${field}.size must be a number of bytes`)
+  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${field}.mediaType is missing`)
+  const optional = role === 'subject' || (role === 'layer' && isForeignLayer(mediaType))
+  const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
+  return { role, digest, mediaType, sizeBytes: size, optional, ...(platform ? { platform } : {}) }
+}
+
+function readPlatform(value: unknown): Platform | undefined {
+  if (!isObject(value) || typeof value.os !== 'string' || typeof value.architecture !== 'string') return undefined
+  const { os, architecture, variant } = value
+  return { os, architecture, ...(typeof variant === 'string' ? { variant } : {}) }
+}
+
+function readAnnotations(value: unknown): Record<string, string> {
+  if (value === undefined || value === null) return {}
+  if (!isObject(value)) throw invalid('"annotations" must be an object of strings')
+  const entries = Object.entries(value).map(([key, text]) => {
+    if (typeof text !== 'string') throw invalid(`annotations[${JSON.stringify(key)}] must be a string`)
+    return [key, text] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function invalid(fault: string): OciError {
+  return new OciError('MANIFEST_INVALID', `the manifest is invalid: ${fault}`)
+}

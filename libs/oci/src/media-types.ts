@@ -1,0 +1,31 @@
+/** The manifest media types that Berth gives a meaning of its own. Any other type is stored as it is. */
+export const mediaTypes = {
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociArtifact: 'application/vnd.oci.artifact.manifest.v1+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerSchema1: 'application/vnd.docker.distribution.manifest.v1+json',
+  dockerSchema1Signed: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
+} as const
+
+/** Manifest types, most wanted first, as a client that understands everything puts them into `Accept`. */
+export const manifestMediaTypes: readonly string[] = Object.values(mediaTypes)
+
+const foreignLayers = new Set([
+  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
+])
+
+/** Whether a layer of this type may lie elsewhere, at the descriptor's `urls` (image-spec layer.md, "Non-Distributable Layers"). */
+export function isForeignLayer(mediaType: string): boolean {
+  return foreignLayers.has(mediaType)
+}
+
+/** Whether the type is a manifest list or an image index. */
+export function isIndexType(mediaType: string): boolean {
+  return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList
+}

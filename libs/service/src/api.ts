@@ -1,0 +1,249 @@
+import { readFileSync } from 'node:fs'
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express'
+import { middleware as validate } from 'express-openapi-validator'
+import { parse } from 'yaml'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import { Problem, problemBody, problemMediaType } from './problem.ts'
+import { requestIdOf } from './request-id.ts'
+
+/** Who calls. `admin` may do everything. */
+export type Principal = { name: string; admin: boolean }
+/** Reads an `Authorization` header; `undefined` for a caller without one. Throws a 401 `Problem` for a bad one. */
+export type Identify = (
+  authorization: string | undefined,
+  request: { ip: string; requestId: string },
+) => Promise<Principal | undefined>
+
+export type ApiRequest = {
+  params: Record<string, string>
+  query: Record<string, unknown>
+  body: unknown
+  principal: Principal
+  requestId: string
+  signal: AbortSignal
+  /** The bare answer, for what is no JSON document (server-sent events). A handler that uses it answers `undefined`. */
+  response: Response
+}
+export type ApiReply = { status: number; body?: unknown; headers?: Record<string, string> }
+export type ApiHandler = (request: ApiRequest) => Promise<ApiReply | undefined>
+
+/** Who may call an operation, said in the document as `x-access`. The one place where the API decides this. */
+const accessLevels = ['anonymous', 'user', 'admin'] as const
+type Access = (typeof accessLevels)[number]
+
+type Operation = { operationId?: string; 'x-access'?: Access }
+export type ApiDocument = {
+  info: { title: string }
+  paths: Record<string, Record<string, Operation>>
+  [key: string]: unknown
+}
+
+/** Reads a service's OpenAPI document (YAML). */
+export function readApiDocument(file: URL): ApiDocument {
+  return parse(readFileSync(file, 'utf8')) as ApiDocument
+}
+
+const anonymous: Principal = { name: '', admin: false }
+const bodyLimit = '1mb'
+const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
+
+/**
+ * The public API of a service under `/api/v1`, made from its OpenAPI document: requests are validated against it, each
+ * operation goes to the handler named by its operationId, and refusals are problem documents. Throws when an operation has
+ * no handler or no `x-access`, so that nothing is open by oversight.
+ */
+export function createApi(options: {
+  service: string
+  document: ApiDocument
+  handlers: Record<string, ApiHandler>
+  identify: Identify
+  log: Logger
+  metrics: Metrics
+}): Express {
+  const { document, service } = options
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('trust proxy', 'loopback, uniquelocal')
+  app.use(nameRequest)
+  app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
+  app.use(refuseBeforeBody(document, options.identify))
+  app.use(express.json({ limit: bodyLimit }))
+  app.use(
+    validate({
+      apiSpec: document as never,
+      validateRequests: { allErrors: true },
+      validateResponses: false,
+      validateSecurity: false,
+      validateApiSpec: false,
+    }),
+  )
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const method of methods) {
+      const operation = item[method]
+      if (operation) app[method](expressPath(path), route(service, operation, options))
+    }
+  }
+  app.use((request) => {
+    throw new Problem(404, 'no_such_path', `There is no ${request.method} ${request.path}.`, {
+      hint: 'GET /api/v1/openapi.json lists what there is.',
+    })
+  })
+  app.use(answerProblem(options.log))
+  return app
+}
+
+function expressPath(path: string): string {
+  return `/api/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`
+}
+
+const nameRequest: RequestHandler = (request, response, next) => {
+  response.locals.requestId = requestIdOf(request)
+  response.setHeader('x-request-id', response.locals.requestId as string)
+  next()
+}
+
+/** Decides before any byte of a body is read: who is not let in cannot make us parse. */
+function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHandler {
+  const routes = Object.entries(document.paths).flatMap(([path, item]) =>
+    methods
+      .filter((method) => item[method])
+      .map((method) => {
+        const access = item[method]?.['x-access']
+        if (!access || !accessLevels.includes(access)) throw new Error(`${method} ${path} has no x-access`)
+        const pattern = new RegExp(`^/api/v1${path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`)
+        return { method: method.toUpperCase(), pattern, access }
+      }),
+  )
+  return async (request, response, next) => {
+    const found = routes.find((one) => one.method === request.method && one.pattern.test(request.path))
+    // A path that is none gets its 404 only after the login: what exists is nobody's business before.
+    const access = found?.access ?? 'user'
+    const principal = await identify(request.headers.authorization, {
+      ip: request.ip ?? '',
+      requestId: response.locals.requestId as string,
+    })
+    if (access !== 'anonymous' && !principal) {
+      throw new Problem(401, 'login_required', 'Log in to do this.', {
+        hint: 'Send Basic credentials or a Bearer token.',
+        headers: { 'www-authenticate': 'Basic realm="berth"' },
+      })
+    }
+    if (access === 'admin' && !principal?.admin) {
+      throw new Problem(403, 'not_allowed', `${principal?.name} may not ${request.method} ${request.path}.`, {
+        hint: 'Ask an administrator.',
+      })
+    }
+    response.locals.principal = principal ?? anonymous
+    next()
+  }
+}
+
+function route(
+  service: string,
+  operation: Operation,
+  options: { handlers: Record<string, ApiHandler>; log: Logger; metrics: Metrics },
+): RequestHandler {
+  const id = operation.operationId ?? ''
+  const handler = options.handlers[id]
+  if (!handler) throw new Error(`the operation "${id}" of ${service} has no handler`)
+  return async (request, response) => {
+    const startedAt = performance.now()
+    const gone = new AbortController()
+    response.on('close', () => {
+      const durationMs = Math.round(performance.now() - startedAt)
+      options.metrics.observeRequest({
+        service,
+        route: id,
+        method: request.method,
+        code: response.statusCode,
+        seconds: durationMs / 1000,
+      })
+      options.log.info('api request', {
+        operation: id,
+        status: response.statusCode,
+        durationMs,
+        requestId: response.locals.requestId,
+        who: (response.locals.principal as Principal).name,
+      })
+      gone.abort()
+    })
+    const reply = await handler(readRequest(request, response, gone.signal))
+    if (reply) sendReply(response, reply)
+  }
+}
+
+function readRequest(request: Request, response: Response, signal: AbortSignal): ApiRequest {
+  return {
+    params: request.params as Record<string, string>,
+    query: request.query,
+    body: request.body,
+    principal: response.locals.principal as Principal,
+    requestId: response.locals.requestId as string,
+    signal,
+    response,
+  }
+}
+
+function sendReply(response: Response, reply: ApiReply): void {
+  response.status(reply.status).set(reply.headers ?? {})
+  if (reply.body === undefined) response.end()
+  else response.json(reply.body)
+}
+
+function answerProblem(log: Logger): ErrorRequestHandler {
+  return (error: unknown, request, response, _next) => {
+    const problem = toProblem(error)
+    const requestId = response.locals.requestId as string
+    if (problem.status >= 500) log.error('api request failed', { path: request.path, requestId, error })
+    if (response.headersSent) {
+      response.destroy()
+      return
+    }
+    const body = JSON.stringify(problemBody(problem, requestId))
+    response
+      .status(problem.status)
+      .set(problem.options.headers ?? {})
+      .set('content-type', problemMediaType)
+      .send(Buffer.from(body))
+  }
+}
+
+type ValidationFault = { path: string; message: string }
+
+/** Translates what Express and the validator throw; ours passes unchanged. */
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const { status, errors, message } = error as { status?: number; errors?: ValidationFault[]; message?: string }
+  if (Array.isArray(errors) && status !== undefined && status < 500) {
+    const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: fault }))
+    const [first] = faults
+    const detail = faults.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
+    return new Problem(status, status === 404 ? 'no_such_path' : 'invalid_request', detail || (message ?? ''), {
+      ...(first ? { field: first.field } : {}),
+      more: { faults },
+    })
+  }
+  if (status !== undefined && status >= 400 && status < 500)
+    return new Problem(status, 'invalid_request', message ?? 'The request cannot be read.', { cause: error })
+  return new Problem(
+    500,
+    'internal_error',
+    'Something went wrong in Berth; nothing was changed unless a task says so.',
+    { hint: 'The log has the reason under the traceId.', cause: error },
+  )
+}
+
+function fieldName(path: string): string {
+  return path
+    .replace(/^\/(body|query|params)\//, '')
+    .replace(/^\/(body|query|params)$/, 'body')
+    .replaceAll('/', '.')
+}

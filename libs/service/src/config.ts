@@ -1,0 +1,107 @@
+import { StartupError } from './startup-error.ts'
+
+/** One setting: the variable it comes from, how to read it, and its value when the variable is absent. */
+export type Setting<T> = {
+  env: string
+  read: (text: string) => T
+  /** Says what a good value looks like, for the error message. */
+  wants: string
+  fallback: T | undefined
+  required: boolean
+  secret: boolean
+}
+
+type Options<T> = { fallback?: T; secret?: boolean }
+type Shape = Record<string, Setting<unknown>>
+export type ConfigOf<S extends Shape> = { [K in keyof S]: S[K] extends Setting<infer T> ? T : never }
+
+class BadValue extends Error {}
+
+function setting<T>(env: string, wants: string, read: (text: string) => T, options: Options<T>): Setting<T> {
+  const { fallback, secret = false } = options
+  return { env, wants, read, fallback, required: !('fallback' in options), secret }
+}
+
+/** A text that is not empty. Without `fallback` the variable must be set. */
+export function text(env: string, options: Options<string> = {}): Setting<string> {
+  return setting(env, 'a text', (value) => value, options)
+}
+
+/** A text that may be absent. */
+export function optionalText(env: string, options: { secret?: boolean } = {}): Setting<string | undefined> {
+  return setting<string | undefined>(env, 'a text', (value) => value, { ...options, fallback: undefined })
+}
+
+/** A whole number within bounds, both included. */
+export function integer(
+  env: string,
+  bounds: { min: number; max: number },
+  options: Options<number> = {},
+): Setting<number> {
+  const read = (value: string) => {
+    const number = Number(value)
+    if (!/^\d+$/.test(value) || number < bounds.min || number > bounds.max) throw new BadValue()
+    return number
+  }
+  return setting(env, `a whole number from ${bounds.min} to ${bounds.max}`, read, options)
+}
+
+/** `true` or `false`. */
+export function flag(env: string, options: Options<boolean> = {}): Setting<boolean> {
+  const read = (value: string) => {
+    if (value !== 'true' && value !== 'false') throw new BadValue()
+    return value === 'true'
+  }
+  return setting(env, 'true or false', read, options)
+}
+
+/** A URL with one of the protocols, without a trailing slash. Credentials in it make the setting a secret. */
+export function url(env: string, protocols: readonly string[], options: Options<string> = {}): Setting<string> {
+  const read = (value: string) => {
+    if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol.replace(/:$/, ''))) throw new BadValue()
+    return value.replace(/\/+$/, '')
+  }
+  return setting(env, `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(' or ')}`, read, {
+    secret: true,
+    ...options,
+  })
+}
+
+/** As `url`, but the variable may be absent. */
+export function optionalUrl(env: string, protocols: readonly string[]): Setting<string | undefined> {
+  return url(env, protocols, { fallback: undefined as unknown as string })
+}
+
+/** One of a few words. */
+export function choice<const T extends string>(env: string, words: readonly T[], options: Options<T> = {}): Setting<T> {
+  const read = (value: string) => {
+    const word = words.find((candidate) => candidate === value)
+    if (word === undefined) throw new BadValue()
+    return word
+  }
+  return setting<T>(env, `one of ${words.join(', ')}`, read, options)
+}
+
+/**
+ * Reads every setting of a shape from the environment. An empty variable counts as absent.
+ * Throws one `StartupError` that lists all faults; the values of secrets are not repeated.
+ */
+export function readConfig<S extends Shape>(shape: S, env: NodeJS.ProcessEnv): ConfigOf<S> {
+  const faults: string[] = []
+  const values = Object.entries(shape).map(([key, wanted]) => {
+    const value = env[wanted.env]
+    if (value === undefined || value === '') {
+      if (wanted.required) faults.push(`${wanted.env} is not set; it takes ${wanted.wants}`)
+      return [key, wanted.fallback] as const
+    }
+    try {
+      return [key, wanted.read(value)] as const
+    } catch (error) {
+      if (!(error instanceof BadValue)) throw error
+      faults.push(`${wanted.env}${wanted.secret ? '' : `=${value}`} is not ${wanted.wants}`)
+      return [key, undefined] as const
+    }
+  })
+  if (faults.length > 0) throw new StartupError(faults.join('; '), 'correct the environment and start again')
+  return Object.fromEntries(values) as ConfigOf<S>
+}

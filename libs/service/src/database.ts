@@ -1,0 +1,127 @@
+import pg from 'pg'
+import { StartupError } from './startup-error.ts'
+
+/** Where SQL can be run: a pool or an open transaction. Answers the rows. */
+export type Sql = {
+  query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>
+  /** Runs a statement under a name that the server prepares once a connection. For hot paths. */
+  prepared<Row extends object = Record<string, unknown>>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Row[]>
+}
+
+/** The database of one service: its own schema, over a pool of its own. */
+export type Database = Sql & {
+  readonly pool: pg.Pool
+  readonly schema: string
+  /** Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). */
+  transaction<T>(
+    work: (sql: Sql) => Promise<T>,
+    options?: { isolation?: 'read committed' | 'repeatable read' },
+  ): Promise<T>
+  close(): Promise<void>
+}
+
+const retryable = new Set(['40P01', '40001'])
+const transactionAttempts = 5
+// A transaction of ours is short and sends no command to another service; one that idles has lost its owner.
+const idleInTransactionMs = 30_000
+
+// counts and revisions fit a double exactly up to 2^53
+pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
+  const number = Number(text)
+  if (!Number.isSafeInteger(number)) throw new RangeError(`int8 ${text} does not fit a number`)
+  return number
+})
+
+/** Opens a pool whose connections see the service's schema only. `max` is the number of connections. */
+export function openDatabase(options: {
+  url: string
+  schema: string
+  max?: number
+  onError?: (error: Error) => void
+}): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.max ?? 8,
+    application_name: `berth-${options.schema}`,
+    connectionTimeoutMillis: 10_000,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+  })
+  // An idle connection that the server closes is reported here; the next query opens another.
+  pool.on('error', (error) => options.onError?.(error))
+  return {
+    ...sqlOf(pool),
+    pool,
+    schema: options.schema,
+    transaction: (work, more) => transaction(pool, work, more),
+    close: () => pool.end(),
+  }
+}
+
+function sqlOf(queryable: Pick<pg.Pool, 'query'>): Sql {
+  return {
+    query: async (text, values) => (await queryable.query(text, values as unknown[])).rows,
+    prepared: async (name, text, values) => (await queryable.query({ name, text, values: values as unknown[] })).rows,
+  }
+}
+
+async function transaction<T>(
+  pool: pg.Pool,
+  work: (sql: Sql) => Promise<T>,
+  options: { isolation?: string } = {},
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await once(pool, work, options.isolation)
+    } catch (error) {
+      if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw error
+    }
+  }
+}
+
+async function once<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>, isolation = 'read committed'): Promise<T> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  try {
+    await client.query(`begin isolation level ${isolation}`)
+    const result = await work(sqlOf(client))
+    await client.query('commit')
+    return result
+  } catch (error) {
+    // When even the rollback fails the connection is of no more use; the pool must not hand it out again.
+    await client.query('rollback').catch((failure: Error) => {
+      broken = failure
+    })
+    throw error
+  } finally {
+    client.release(broken)
+  }
+}
+
+/** The SQLSTATE of an error that PostgreSQL reported. */
+export function sqlState(error: unknown): string | undefined {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+
+/** The constraint that a statement violated. */
+export function violatedConstraint(error: unknown): string | undefined {
+  const constraint = typeof error === 'object' && error !== null && 'constraint' in error ? error.constraint : undefined
+  return typeof constraint === 'string' ? constraint : undefined
+}
+
+/** Says in one sentence why a database cannot be reached, without its password. */
+export function databaseStartupError(url: string, cause: unknown): StartupError {
+  const { hostname, port, pathname } = new URL(url)
+  const where = `${hostname}:${port || '5432'}${pathname}`
+  const reason =
+    cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : cause.name) : String(cause)
+  return new StartupError(
+    `PostgreSQL at ${where} cannot be used: ${reason}`,
+    'check BERTH_DATABASE_URL (host, port, database, user, password) and that the server runs',
+    { cause },
+  )
+}

@@ -1,0 +1,134 @@
+import { randomUUID } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errors, Pool } from 'undici'
+import { Problem, problemFrom } from './problem.ts'
+import { createServiceTokens } from './service-token.ts'
+
+export type CallOptions = {
+  signal?: AbortSignal
+  /** How long the call may take in all, tries included. */
+  timeoutMs?: number
+  /** Names the command, so that a repetition has no second effect. One is made up when absent. */
+  commandId?: string
+  requestId?: string
+}
+
+/** Asks and commands another service over its internal listener. */
+export type InternalClient = {
+  call<Reply>(command: string, body: unknown, options?: CallOptions): Promise<Reply>
+  /** A reply of many objects, read as they come (NDJSON). Not tried again. */
+  rows<Row>(command: string, body: unknown, options?: CallOptions): AsyncIterable<Row>
+  close(): Promise<void>
+}
+
+const defaultTimeoutMs = 15_000
+const firstPauseMs = 50
+const longestPauseMs = 1_000
+const connections = 64
+
+/**
+ * Makes a client of one service. A call that finds the service away is tried again until its time is over; its command id
+ * stays the same, so the owner recognises what it has done already.
+ */
+export function createInternalClient(options: {
+  baseUrl: string
+  from: string
+  to: string
+  serviceKey: string
+}): InternalClient {
+  const { origin } = new URL(options.baseUrl)
+  const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
+  const token = createServiceTokens(options)
+  const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number) => {
+    const signals = [AbortSignal.timeout(timeoutMs), ...(more.signal ? [more.signal] : [])]
+    const reply = await pool.request({
+      method: 'POST',
+      path: `/internal/${options.to}/${command}`,
+      headers: {
+        authorization: `Bearer ${token()}`,
+        'content-type': 'application/json',
+        'berth-command-id': more.commandId ?? randomUUID(),
+        'berth-timeout-ms': String(Math.max(1, Math.round(timeoutMs))),
+        ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
+      },
+      body: JSON.stringify(body ?? {}),
+      signal: AbortSignal.any(signals),
+    })
+    if (reply.statusCode < 300) return reply
+    throw problemFrom(reply.statusCode, JSON.parse((await reply.body.text()) || '{}'))
+  }
+  return {
+    async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
+      const fixed = { ...more, commandId: more.commandId ?? randomUUID() }
+      const deadline = performance.now() + (more.timeoutMs ?? defaultTimeoutMs)
+      for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+        try {
+          const reply = await send(command, body, fixed, Math.max(1, deadline - performance.now()))
+          return (await reply.body.json()) as Reply
+        } catch (error) {
+          const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
+          if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
+          await delay(pauseMs / 2 + Math.random() * (pauseMs / 2), undefined, { ref: true })
+        }
+      }
+    },
+    async *rows<Row>(command: string, body: unknown, more: CallOptions = {}) {
+      let stream: Readable
+      try {
+        stream = (await send(command, body, more, more.timeoutMs ?? 600_000)).body
+      } catch (error) {
+        throw awayProblem(error, options.to, more.signal)
+      }
+      yield* readRows<Row>(stream)
+    },
+    close: () => pool.destroy(),
+  }
+}
+
+/** Reads NDJSON whose last line must say that it is complete: a cut stream is an error, never a short answer. */
+async function* readRows<Row>(stream: Readable): AsyncIterable<Row> {
+  let complete = false
+  for await (const line of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
+    if (line === endOfRows) complete = true
+    else if (line !== '') yield JSON.parse(line) as Row
+  }
+  if (!complete) throw new Problem(502, 'incomplete_reply', 'the reply of another service of ours was cut off')
+}
+
+/** The last line of a complete reply of rows. */
+export const endOfRows = '{"end":true}'
+
+const awayCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
+
+function isAway(error: unknown): boolean {
+  if (error instanceof Problem) return error.code === 'starting'
+  return awayCodes.has(codeOf(error) ?? '')
+}
+
+function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted || (error instanceof Problem && error.code !== 'starting')) return error
+  const timedOut =
+    error instanceof errors.RequestAbortedError || (error instanceof Error && error.name === 'TimeoutError')
+  if (!timedOut && !isAway(error)) return error
+  return new Problem(503, 'service_unavailable', `The ${to} service does not answer.`, {
+    hint: 'It may be restarting; try again in a few seconds.',
+    headers: { 'retry-after': '2' },
+    cause: error,
+  })
+}
+
+function codeOf(error: unknown): string | undefined {
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined
+}

@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { endOfRows } from './internal-client.ts'
+import type { Logger } from './logger.ts'
+import { Problem, problemBody, problemMediaType } from './problem.ts'
+import { createServiceTokenCheck } from './service-token.ts'
+
+export type InternalCall = {
+  /** The service that asks. */
+  from: string
+  /** The same for each try of one command. */
+  commandId: string
+  /** How long the caller will wait. */
+  timeoutMs: number
+  requestId: string
+  signal: AbortSignal
+}
+
+/** Answers one internal command or query: a value sent as JSON, or `rows(…)`. */
+export type InternalHandler = (body: never, call: InternalCall) => Promise<unknown>
+
+class Rows {
+  readonly source: AsyncIterable<unknown>
+  constructor(source: AsyncIterable<unknown>) {
+    this.source = source
+  }
+}
+
+/** A reply of many objects that is written while it is made. */
+export function rows(source: AsyncIterable<unknown>): unknown {
+  return new Rows(source)
+}
+
+const bodyLimitBytes = 64 << 20
+
+/** The internal listener of a service: `POST /internal/<service>/<command>`, for holders of a service token only. */
+export function createInternalServer(options: {
+  service: string
+  serviceKey: string
+  log: Logger
+  commands: Record<string, InternalHandler>
+}): RequestListener {
+  const prefix = `/internal/${options.service}/`
+  const callerOf = createServiceTokenCheck({ serviceKey: options.serviceKey, self: options.service })
+  return (request, response) => {
+    const requestId = header(request, 'x-request-id') ?? randomUUID()
+    void answer(request, response, requestId).catch((error: unknown) =>
+      sendProblem(response, asProblem(error, options.log, request, requestId), requestId),
+    )
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> {
+    const from = callerOf(/^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '')
+    if (!from)
+      throw new Problem(401, 'not_a_service', 'Only services of this installation are answered here.', {
+        hint: 'Check that BERTH_SERVICE_KEY is the same for all six.',
+      })
+    const handler = request.url?.startsWith(prefix) ? options.commands[request.url.slice(prefix.length)] : undefined
+    if (!handler || request.method !== 'POST')
+      throw new Problem(404, 'no_such_command', `${request.method} ${request.url} is no command of ${options.service}`)
+    const body: unknown = JSON.parse((await readBody(request)) || '{}')
+    const aborted = new AbortController()
+    response.on('close', () => {
+      if (!response.writableFinished) aborted.abort()
+    })
+    const result = await handler(body as never, {
+      from,
+      commandId: header(request, 'berth-command-id') ?? randomUUID(),
+      timeoutMs: Number(header(request, 'berth-timeout-ms') ?? 15_000),
+      requestId,
+      signal: aborted.signal,
+    })
+    if (result instanceof Rows) await sendRows(response, result.source, aborted.signal)
+    else sendJson(response, result)
+  }
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > bodyLimitBytes)
+      throw new Problem(413, 'body_too_large', `an internal command takes ${bodyLimitBytes} bytes at most`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  const body = Buffer.from(JSON.stringify(value ?? null))
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length }).end(body)
+}
+
+async function sendRows(response: ServerResponse, source: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+  const lines = async function* () {
+    for await (const row of source) yield `${JSON.stringify(row)}\n`
+    yield `${endOfRows}\n`
+  }
+  await pipeline(Readable.from(lines()), response, { signal })
+}
+
+function asProblem(error: unknown, log: Logger, request: IncomingMessage, requestId: string): Problem {
+  if (error instanceof Problem) return error
+  log.error('internal command failed', { path: request.url, requestId, error })
+  return new Problem(500, 'internal_error', 'An internal command failed; the log says why.', { cause: error })
+}
+
+function sendProblem(response: ServerResponse, problem: Problem, requestId: string): void {
+  // Once the reply has begun it can only be cut: the missing last line tells the reader.
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const body = Buffer.from(JSON.stringify(problemBody(problem, requestId)))
+  response
+    .writeHead(problem.status, {
+      'content-type': problemMediaType,
+      'content-length': body.length,
+      ...problem.options.headers,
+    })
+    .end(body)
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name]
+  return typeof value === 'string' && value !== '' ? value : undefined
+}

@@ -1,0 +1,72 @@
+import winston from 'winston'
+
+export const logLevels = ['error', 'warn', 'info', 'debug'] as const
+export type LogLevel = (typeof logLevels)[number]
+export type LogFields = Record<string, unknown>
+
+/** One JSON line an entry: a fixed phrase, and the values as fields. */
+export type Logger = {
+  error(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  debug(message: string, fields?: LogFields): void
+  /** A logger that adds these fields to each line. */
+  with(fields: LogFields): Logger
+}
+
+const secretKeys =
+  /^(authorization|cookie|set-cookie|password|secret|token|accessToken|refreshToken|secretKey|serviceKey|clientKey)$/i
+const urlCredentials = /(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s:@]*:[^/\s@]*@/gi
+const bearerOrBasic = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi
+
+/** Removes what must not be read: values under secret names, credentials in URLs and headers, whatever the depth. */
+export function redact(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string')
+    return value.replace(urlCredentials, '$1[redacted]@').replace(bearerOrBasic, '$1 [redacted]')
+  if (typeof value === 'bigint') return value.toString()
+  if (value instanceof Error || Error.isError(value)) return describeError(value, depth)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  if (depth > 6) return '[deep]'
+  if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
+  const entries = Object.entries(value).map(([key, item]) => [
+    key,
+    secretKeys.test(key) ? '[redacted]' : redact(item, depth + 1),
+  ])
+  return Object.fromEntries(entries)
+}
+
+function describeError(error: Error, depth: number): unknown {
+  return {
+    name: error.name,
+    message: redact(error.message),
+    stack: redact(error.stack),
+    ...(error.cause === undefined || depth > 6 ? {} : { cause: redact(error.cause, depth + 1) }),
+  }
+}
+
+/** A logger of one service; writes JSON lines to standard error, so that standard output stays for results. */
+export function createLogger(options: { service: string; level?: LogLevel; silent?: boolean }): Logger {
+  const hide = winston.format((entry) => {
+    for (const [key, value] of Object.entries(entry)) entry[key] = secretKeys.test(key) ? '[redacted]' : redact(value)
+    return entry
+  })
+  const base = winston.createLogger({
+    level: options.level ?? 'info',
+    silent: options.silent ?? false,
+    format: winston.format.combine(hide(), winston.format.timestamp(), winston.format.json()),
+    transports: [new winston.transports.Stream({ stream: process.stderr })],
+  })
+  return wrap(base, { service: options.service })
+}
+
+function wrap(base: winston.Logger, fields: LogFields): Logger {
+  const write = (level: LogLevel) => (message: string, more?: LogFields) =>
+    void base.log(level, message, { ...fields, ...more })
+  return {
+    error: write('error'),
+    warn: write('warn'),
+    info: write('info'),
+    debug: write('debug'),
+    with: (more) => wrap(base, { ...fields, ...more }),
+  }
+}

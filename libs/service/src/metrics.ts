@@ -1,0 +1,29 @@
+import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+
+export type RequestObservation = { service: string; route: string; method: string; code: number; seconds: number }
+
+/** The metrics of one process, in Prometheus' text form. */
+export type Metrics = {
+  readonly registry: Registry
+  observeRequest(observation: RequestObservation): void
+  text(): Promise<string>
+}
+
+/** Makes the metrics of a process. `defaults` adds what Node itself has to say (event loop, heap, GC). */
+export function createMetrics(options: { defaults?: boolean } = {}): Metrics {
+  const registry = new Registry()
+  if (options.defaults) collectDefaultMetrics({ register: registry, prefix: 'berth_' })
+  const requests = new Histogram({
+    name: 'berth_http_request_duration_seconds',
+    help: 'Time from a request to the end of its answer.',
+    labelNames: ['service', 'route', 'method', 'code'],
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
+    registers: [registry],
+  })
+  return {
+    registry,
+    observeRequest: ({ service, route, method, code, seconds }) =>
+      requests.observe({ service, route, method, code }, seconds),
+    text: () => registry.metrics(),
+  }
+}

@@ -1,0 +1,160 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Lifecycle } from './lifecycle.ts'
+import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
+import { StartupError, startupMessage } from './startup-error.ts'
+
+/** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
+export type Service = {
+  name: string
+  public: RequestListener
+  internal: RequestListener
+  start(): Promise<void>
+  stop(): Promise<void>
+  /** Why it cannot serve now; `undefined` when it can. */
+  unready(): Promise<string | undefined>
+}
+
+// Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
+const keepAliveMs = 75_000
+const headersLimitBytes = 32 << 10
+
+/** Opens a listener; answers the server and its port. Throws `StartupError` when the port is taken. */
+export async function listen(
+  handler: RequestListener,
+  options: { port: number; host?: string },
+): Promise<{ server: Server; port: number }> {
+  // requestTimeout would cut large layers short; slow heads are still bounded
+  const server = createServer(
+    { keepAliveTimeout: keepAliveMs, headersTimeout: 30_000, requestTimeout: 0, maxHeaderSize: headersLimitBytes },
+    handler,
+  )
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.port, options.host ?? '0.0.0.0', resolve)
+  }).catch((cause: NodeJS.ErrnoException) => {
+    throw listenError(cause, options.port)
+  })
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+function listenError(cause: NodeJS.ErrnoException, port: number): unknown {
+  if (cause.code === 'EADDRINUSE')
+    return new StartupError(
+      `port ${port} is in use`,
+      `stop what listens there, or choose another port with BERTH_PORT`,
+      { cause },
+    )
+  if (cause.code === 'EACCES')
+    return new StartupError(`port ${port} may not be opened by this user`, 'choose a port above 1023 with BERTH_PORT', {
+      cause,
+    })
+  return cause
+}
+
+/** Stops taking connections, lets running requests end for `graceMs`, then cuts what is left. */
+export async function closeServer(server: Server, graceMs = 5_000): Promise<void> {
+  const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+  server.closeIdleConnections()
+  const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+  await closed
+  clearTimeout(cut)
+}
+
+/** Answers `/healthz`, `/readyz` and `/metrics`; false when the request is for something else. */
+export function answerOperations(
+  request: IncomingMessage,
+  response: ServerResponse,
+  services: readonly Service[],
+  metrics: Metrics,
+): boolean {
+  const path = request.url?.split('?', 1)[0]
+  if (path === '/healthz') send(response, 200, 'application/json', '{"status":"alive"}')
+  else if (path === '/readyz') void answerReady(response, services)
+  else if (path === '/metrics')
+    void metrics.text().then((text) => send(response, 200, metrics.registry.contentType, text))
+  else return false
+  return true
+}
+
+async function answerReady(response: ServerResponse, services: readonly Service[]): Promise<void> {
+  const reasons = await Promise.all(
+    services.map(async (service) => [service.name, (await service.unready()) ?? 'ready'] as const),
+  )
+  const ready = reasons.every(([, reason]) => reason === 'ready')
+  send(
+    response,
+    ready ? 200 : 503,
+    'application/json',
+    JSON.stringify({ status: ready ? 'ready' : 'not ready', services: Object.fromEntries(reasons) }),
+  )
+}
+
+function send(response: ServerResponse, status: number, contentType: string, text: string): void {
+  const body = Buffer.from(text)
+  response.writeHead(status, { 'content-type': contentType, 'content-length': body.length }).end(body)
+}
+
+/** Runs one service as a process of its own until SIGTERM or SIGINT. */
+export async function runAlone(
+  build: () => {
+    service: Service
+    log: Logger
+    metrics: Metrics
+    port: number
+    internalPort: number
+    internalHost: string
+  },
+): Promise<void> {
+  await runUntilSignal(async () => {
+    const { service, log, metrics, port, internalPort, internalHost } = build()
+    const life = new Lifecycle(log)
+    const listener: RequestListener = (request, response) => {
+      if (!answerOperations(request, response, [service], metrics)) service.public(request, response)
+    }
+    await life.add('internal listener', async () => {
+      const { server } = await listen(service.internal, { port: internalPort, host: internalHost })
+      return () => closeServer(server, 2_000)
+    })
+    await life.add(service.name, async () => {
+      await service.start()
+      return () => service.stop()
+    })
+    await life.add('public listener', async () => {
+      const { server } = await listen(listener, { port })
+      return () => closeServer(server)
+    })
+    log.info('service is ready', { port })
+    return () => life.stop()
+  })
+}
+
+/**
+ * Starts a program and stops it cleanly on SIGTERM or SIGINT. What keeps it from starting is printed as one message and
+ * ends the process with code 1; a fault that nobody handled ends it too, because its state can no longer be trusted.
+ */
+export async function runUntilSignal(start: () => Promise<() => Promise<void>>): Promise<void> {
+  const fail = (error: unknown) => {
+    process.stderr.write(`${startupMessage(error)}\n`)
+    process.exit(1)
+  }
+  let stop: (() => Promise<void>) | undefined
+  let asked = false
+  const onSignal = () => {
+    if (asked) return
+    asked = true
+    if (stop) void stop().then(() => process.exit(0), fail)
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  process.on('unhandledRejection', fail)
+  process.on('uncaughtException', fail)
+  try {
+    stop = await start()
+  } catch (error) {
+    fail(error)
+  }
+  // A signal that came during the start: everything is up now, so it can be stopped in order.
+  if (asked && stop) await stop().then(() => process.exit(0), fail)
+}

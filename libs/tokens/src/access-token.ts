@@ -1,0 +1,98 @@
+import { createPublicKey, type KeyObject } from 'node:crypto'
+import jwt from 'jsonwebtoken'
+import type { Access } from './scope.ts'
+
+/** The name of this registry in tokens and challenges. */
+export const tokenService = 'berth'
+export const tokenIssuer = 'berth-auth'
+const clockToleranceSeconds = 60
+const longestLifeSeconds = 600
+const longestTokenCharacters = 8_192
+const keyId = /^[A-Za-z0-9_-]{1,64}$/
+
+/** A public key as the JWKS publishes it: EC, P-256, for ES256. */
+export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: string; use: 'sig'; alg: 'ES256' }
+
+/** What a checked access token says. An empty subject is an anonymous caller; `admin` may use the whole API. */
+export type AccessClaims = { subject: string; admin: boolean; access: Access[]; expiresAt: number }
+
+export type TokenCheck = {
+  /** The claims of a token that is sound now; `undefined` otherwise. */
+  verify(token: string): AccessClaims | undefined
+  /** Takes a new set of keys; tokens of keys that are gone are refused from now on. */
+  setKeys(keys: readonly PublicJwk[]): void
+}
+
+const rememberedTokens = 10_000
+
+/**
+ * Checks access tokens of this installation: ES256 only, with a key out of our own set and never one out of the token, our
+ * issuer and audience, an end, and a life of ten minutes at most (reliability.md §3.2, "JWT alg and key").
+ */
+export function createTokenCheck(keys: readonly PublicJwk[] = []): TokenCheck {
+  let known = new Map<string, KeyObject>()
+  const verified = new Map<string, AccessClaims>()
+  const setKeys = (next: readonly PublicJwk[]) => {
+    known = new Map(next.map((jwk) => [jwk.kid, createPublicKey({ key: jwk, format: 'jwk' })]))
+    verified.clear()
+  }
+  setKeys(keys)
+  return {
+    setKeys,
+    verify(token) {
+      const seen = verified.get(token)
+      if (seen) return Date.now() < (seen.expiresAt + clockToleranceSeconds) * 1000 ? seen : undefined
+      const claims = check(token, known)
+      if (!claims) return undefined
+      if (verified.size >= rememberedTokens) verified.clear()
+      verified.set(token, claims)
+      return claims
+    },
+  }
+}
+
+function check(token: string, keys: Map<string, KeyObject>): AccessClaims | undefined {
+  if (token.length > longestTokenCharacters) return undefined
+  try {
+    const kid = jwt.decode(token, { complete: true })?.header.kid
+    const key = kid !== undefined && keyId.test(kid) ? keys.get(kid) : undefined
+    if (!key) return undefined
+    const claims = jwt.verify(token, key, {
+      algorithms: ['ES256'],
+      audience: tokenService,
+      issuer: tokenIssuer,
+      clockTolerance: clockToleranceSeconds,
+    })
+    return typeof claims === 'string' ? undefined : readClaims(claims)
+  } catch (error) {
+    // jsonwebtoken throws SyntaxError for a header or payload that is no JSON
+    if (
+      error instanceof jwt.JsonWebTokenError ||
+      error instanceof SyntaxError ||
+      (error as Error).name === 'SyntaxError'
+    )
+      return undefined
+    throw error
+  }
+}
+
+function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
+  const { sub, exp, iat, access, admin, typ } = claims as jwt.JwtPayload & {
+    access?: unknown
+    admin?: unknown
+    typ?: unknown
+  }
+  // A refresh token is signed by the same key; it must never open anything.
+  if (typ !== 'access' || exp === undefined || iat === undefined || exp - iat > longestLifeSeconds) return undefined
+  return {
+    subject: sub ?? '',
+    admin: admin === true,
+    access: Array.isArray(access) ? access.filter(isAccess) : [],
+    expiresAt: exp,
+  }
+}
+
+function isAccess(value: unknown): value is Access {
+  const { type, name, actions } = (value ?? {}) as Partial<Access>
+  return typeof type === 'string' && typeof name === 'string' && Array.isArray(actions)
+}
