@@ -1,0 +1,54 @@
+import { dirname, join } from 'node:path'
+import { blobPath } from '../paths.ts'
+import type { BlobKey, BlobStat } from '../store.ts'
+import { moveFile, removeFile, statPath } from './descriptors.ts'
+import type { Folders } from './folders.ts'
+
+/** Moves a verified, durable file into its place. Those who commit one key at once take turns; all succeed. */
+export type Commit = (stagedPath: string, key: BlobKey, sizeBytes: number) => Promise<BlobStat>
+
+export function createCommit(root: string, folders: Folders): Commit {
+  const turns = new Map<string, Promise<unknown>>()
+
+  return (stagedPath, key, sizeBytes) => {
+    const place = blobPath(key)
+    const work = () => moveIntoPlace(root, folders, stagedPath, place, sizeBytes)
+    const turn = (turns.get(place) ?? Promise.resolve()).then(work, work)
+    turns.set(place, turn)
+    const leave = () => {
+      if (turns.get(place) === turn) turns.delete(place)
+    }
+    turn.then(leave, leave)
+    return turn
+  }
+}
+
+async function moveIntoPlace(
+  root: string,
+  folders: Folders,
+  stagedPath: string,
+  place: string,
+  sizeBytes: number,
+): Promise<BlobStat> {
+  const folder = dirname(place)
+  await folders.ensure(folder)
+  const path = join(root, place)
+  const found = await statPath(path)
+  if (found?.isFile() && found.size === sizeBytes) {
+    await removeFile(stagedPath)
+    // Another process may have renamed it a moment ago and not have synced the folder yet.
+    await folders.sync(folder)
+    return { sizeBytes, modifiedAt: found.mtime }
+  }
+  // A file of another size is no blob of this digest but damage; verified bytes take its place. A folder makes this fail.
+  await moveFile(stagedPath, path)
+  try {
+    await folders.sync(folder)
+  } catch (error) {
+    // The name may be lost at a power cut, so it must not be seen now either. Those who wait their turn have not
+    // relied on it yet.
+    await removeFile(path)
+    throw error
+  }
+  return { sizeBytes, modifiedAt: new Date() }
+}

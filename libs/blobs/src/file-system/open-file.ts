@@ -1,0 +1,71 @@
+import { Readable } from 'node:stream'
+import type { ByteRange } from '@berth/oci'
+import { BlobStoreError } from '../errors.ts'
+import type { OpenBlob, ReadOptions } from '../store.ts'
+import { closeFile, openFile, statFile } from './descriptors.ts'
+import { orFail } from './failure.ts'
+import { readSome, sendFile } from './send-file.ts'
+
+const streamChunkBytes = 256 << 10
+
+/** Opens a file of the store for reading. Throws the system error of an `open` that failed. */
+export async function openStoredFile(path: string, name: string): Promise<OpenBlob> {
+  const fd = await openFile(path)
+  try {
+    const stats = await statFile(fd)
+    return openBlob(fd, name, stats.size)
+  } catch (error) {
+    await closeFile(fd)
+    throw error
+  }
+}
+
+function openBlob(fd: number, name: string, sizeBytes: number): OpenBlob {
+  const uses = new Set<Promise<unknown>>()
+  let closing: Promise<void> | undefined
+
+  // The descriptor stays open while anybody reads: a closed number may name another file a moment later.
+  const using = <T>(work: () => Promise<T>): Promise<T> => {
+    if (closing) return Promise.reject(new BlobStoreError('unavailable', `${name} is closed already`))
+    const use = work()
+    uses.add(use)
+    const forget = () => void uses.delete(use)
+    use.then(forget, forget)
+    return use
+  }
+
+  async function* chunks({ start, end }: ByteRange): AsyncGenerator<Buffer> {
+    const span = { fd, name, start, sizeBytes: end - start + 1 }
+    for (let done = 0; done < span.sizeBytes; ) {
+      const buffer = Buffer.allocUnsafeSlow(Math.min(streamChunkBytes, span.sizeBytes - done))
+      const count = await using(() => orFail(`read ${name}`, () => readSome(span, buffer, done)))
+      done += count
+      yield buffer.subarray(0, count)
+    }
+  }
+
+  return {
+    sizeBytes,
+    stream({ range, signal }: ReadOptions = {}) {
+      return Readable.from(chunks(wholeOr(range, sizeBytes, name)), { objectMode: false, ...(signal && { signal }) })
+    },
+    sendTo: (sink, { range, signal } = {}) =>
+      using(() =>
+        orFail(`send ${name}`, async () => sendFile(fd, name, wholeOr(range, sizeBytes, name), sink, signal)),
+      ),
+    close() {
+      closing ??= Promise.allSettled(uses).then(() => closeFile(fd))
+      return closing
+    },
+  }
+}
+
+/** The range to read; one that does not lie within the blob is the caller's mistake. */
+export function wholeOr(range: ByteRange | undefined, sizeBytes: number, name: string): ByteRange {
+  if (!range) return { start: 0, end: sizeBytes - 1 }
+  const { start, end } = range
+  if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes) {
+    return range
+  }
+  throw new RangeError(`${name} has ${sizeBytes} bytes, so none from ${start} to ${end}`)
+}

@@ -1,0 +1,36 @@
+import { join } from 'node:path'
+import { BlobStoreError } from '../errors.ts'
+import { partPath } from '../paths.ts'
+import type { StagedPart } from '../store.ts'
+import { closeFile, openFile } from './descriptors.ts'
+import { errnoOf } from './failure.ts'
+import { readSome } from './send-file.ts'
+
+const chunkBytes = 256 << 10
+
+/** The recorded ranges of staged files, one after the other. */
+export async function* readParts(root: string, parts: readonly StagedPart[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) {
+    const fd = await openPart(root, part)
+    try {
+      const span = { fd, name: `part ${part.id}`, start: 0, sizeBytes: part.sizeBytes }
+      for (let done = 0; done < part.sizeBytes; ) {
+        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, part.sizeBytes - done))
+        const count = await readSome(span, buffer, done)
+        done += count
+        yield buffer.subarray(0, count)
+      }
+    } finally {
+      await closeFile(fd)
+    }
+  }
+}
+
+async function openPart(root: string, part: StagedPart): Promise<number> {
+  try {
+    return await openFile(join(root, partPath(part.id)))
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw cause
+    throw new BlobStoreError('missing_part', `part ${part.id} is gone; start the upload again`, { cause })
+  }
+}

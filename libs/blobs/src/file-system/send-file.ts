@@ -1,0 +1,84 @@
+import type { Writable } from 'node:stream'
+import type { ByteRange } from '@berth/oci'
+import { BlobStoreError } from '../errors.ts'
+import { releasesBuffers, type SinkWriter, writeToSink } from '../sink-writer.ts'
+import { readInto } from './descriptors.ts'
+import { sendBuffers } from './send-buffers.ts'
+
+type Span = { fd: number; name: string; start: number; sizeBytes: number }
+
+/**
+ * Writes a range of a file to a sink with two buffers: the next bytes are read while the last ones are written. Resolves
+ * only when every byte of the range is handed over.
+ */
+export async function sendFile(
+  fd: number,
+  name: string,
+  { start, end }: ByteRange,
+  sink: Writable,
+  signal?: AbortSignal,
+): Promise<void> {
+  const span = { fd, name, start, sizeBytes: end - start + 1 }
+  const writer = writeToSink(sink, signal)
+  try {
+    if (span.sizeBytes <= 64 << 10) await sendAtOnce(span, writer)
+    else if (releasesBuffers(sink)) await sendPooled(span, writer)
+    else await sendFresh(span, writer)
+  } catch (error) {
+    if (writer.wroteSome) sink.destroy(Error.isError(error) ? error : undefined)
+    throw error
+  } finally {
+    writer.stop()
+  }
+}
+
+async function sendAtOnce(span: Span, writer: SinkWriter): Promise<void> {
+  if (span.sizeBytes === 0) return
+  const buffer = Buffer.allocUnsafe(span.sizeBytes)
+  for (let done = 0; done < span.sizeBytes; ) {
+    done += await readSome(span, buffer.subarray(done), done)
+  }
+  await writer.write(buffer)
+}
+
+async function sendPooled(span: Span, writer: SinkWriter): Promise<void> {
+  let current = sendBuffers.take()
+  let next = sendBuffers.take()
+  let reading = readSome(span, current, 0)
+  try {
+    for (let done = 0; done < span.sizeBytes; ) {
+      const count = await reading
+      done += count
+      const full = current
+      current = next
+      next = full
+      if (done < span.sizeBytes) reading = readSome(span, current, done)
+      await writer.write(count === full.length ? full : full.subarray(0, count))
+    }
+  } finally {
+    // The thread that reads must be done with its buffer before anybody else gets it.
+    await Promise.allSettled([reading])
+    for (const buffer of [current, next]) {
+      // After a broken write the socket may still hold its buffer; then neither is used again.
+      if (writer.holdsChunk) sendBuffers.lose()
+      else sendBuffers.give(buffer)
+    }
+  }
+}
+
+async function sendFresh(span: Span, writer: SinkWriter): Promise<void> {
+  for (let done = 0; done < span.sizeBytes; ) {
+    const buffer = Buffer.allocUnsafe(Math.min(256 << 10, span.sizeBytes - done))
+    const count = await readSome(span, buffer, done)
+    done += count
+    await writer.write(buffer.subarray(0, count))
+  }
+}
+
+/** Reads at most a buffer full, at an offset within the span. Throws when the file ends before the span does. */
+export async function readSome(span: Span, buffer: Uint8Array, offset: number): Promise<number> {
+  const wanted = Math.min(buffer.length, span.sizeBytes - offset)
+  const count = await readInto(span.fd, buffer, wanted, span.start + offset)
+  if (count > 0) return count
+  throw new BlobStoreError('damaged', `${span.name} ended ${span.sizeBytes - offset} bytes early; scrub the store`)
+}

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import { algorithmOf, type Digest, hexOf } from '@berth/oci'
+import { BlobStoreError, DigestMismatch, PartInterrupted } from '../errors.ts'
+import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
+import { inOrder, totalBytes, wholePart } from '../parts.ts'
+import { blobPath, partPath, writePath } from '../paths.ts'
+import { checkSize, readSource } from '../source-reader.ts'
+import type { BlobKey, BlobStat, BlobStore, OpenBlob, PartOptions, StagedPart, WriteOptions } from '../store.ts'
+import { type Commit, createCommit } from './commit.ts'
+import { removeFile, statPath } from './descriptors.ts'
+import { errnoOf, orFail, storeFailure } from './failure.ts'
+import { createFolders } from './folders.ts'
+import { openStoredFile } from './open-file.ts'
+import { readParts } from './parts-source.ts'
+import { receiveFile } from './receive.ts'
+import { assertMounted, testRoot } from './self-test.ts'
+import { walkBlobs, walkLeftovers } from './walk.ts'
+
+type Store = { root: string; threads: HashThreads; commit: Commit }
+
+/** A blob store in a directory, which several processes and hosts may share if it is one file system with fsync. */
+export function createFileSystemStore(options: { root: string }): BlobStore {
+  const root = resolve(options.root)
+  const folders = createFolders(root)
+  const threads = createHashThreads()
+  const store: Store = { root, threads, commit: createCommit(root, folders) }
+  return {
+    check: () => testRoot(root, folders),
+    stat: (key) => statBlob(root, key),
+    open: (key) => openBlob(root, key),
+    write: (key, source, how = {}) => orFail(`write ${key.digest}`, () => writeBlob(store, key, source, how)),
+    writePart: (id, startOffset, source, how = {}) => writePart(store, id, startOffset, source, how),
+    publish: (parts, key, how = {}) => orFail(`publish ${key.digest}`, () => publish(store, parts, key, how.signal)),
+    discardParts: (ids) =>
+      orFail('discard staged parts', async () => {
+        for (const id of ids) await removeFile(join(root, partPath(id)))
+      }),
+    remove: (key) =>
+      orFail(`remove ${key.digest}`, async () => {
+        // Not synced: a name that comes back after a power cut is only a leftover, which a later sweep finds again.
+        const removed = await removeFile(join(root, blobPath(key)))
+        if (!removed) await assertMounted(root)
+        return removed
+      }),
+    async *walk({ signal } = {}) {
+      await orFail(`list ${root}`, () => assertMounted(root))
+      yield* translated(`list ${root}`, walkBlobs(root, signal))
+    },
+    async *walkStaged({ olderThan, signal }) {
+      await orFail(`list ${root}`, () => assertMounted(root))
+      yield* translated(`list ${root}`, walkLeftovers(root, olderThan, signal))
+    },
+    close: () => threads.close(),
+  }
+}
+
+async function statBlob(root: string, key: BlobKey): Promise<BlobStat | undefined> {
+  const path = join(root, blobPath(key))
+  return orFail(`look up ${key.digest}`, async () => {
+    const stats = await statPath(path)
+    if (stats) return { sizeBytes: stats.size, modifiedAt: stats.mtime }
+    await assertMounted(root)
+    return undefined
+  })
+}
+
+async function openBlob(root: string, key: BlobKey): Promise<OpenBlob | undefined> {
+  const path = join(root, blobPath(key))
+  return orFail(`open ${key.digest}`, async () => {
+    try {
+      return await openStoredFile(path, key.digest)
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+      await assertMounted(root)
+      return undefined
+    }
+  })
+}
+
+async function writeBlob(
+  { root, threads, commit }: Store,
+  key: BlobKey,
+  source: AsyncIterable<Uint8Array>,
+  how: WriteOptions,
+): Promise<BlobStat> {
+  blobPath(key)
+  const staged = join(root, writePath(randomUUID()))
+  const reader = readSource(source, how)
+  const check = (received: { sizeBytes: number; hex: string }) => {
+    if (reader.broke) throw reader.broke.cause
+    checkSize(received.sizeBytes, how.expectedBytes)
+    checkDigest(key.digest, received.hex)
+  }
+  try {
+    const { sizeBytes } = await receiveFile(staged, reader, { algorithm: algorithmOf(key.digest), threads, check })
+    return await commit(staged, key, sizeBytes)
+  } catch (error) {
+    await removeFile(staged)
+    throw error
+  } finally {
+    reader.stop()
+  }
+}
+
+async function writePart(
+  { root, threads }: Store,
+  id: string,
+  startOffset: number,
+  source: AsyncIterable<Uint8Array>,
+  how: PartOptions,
+): Promise<StagedPart> {
+  const path = join(root, partPath(id))
+  const reader = readSource(source, how)
+  try {
+    const { sizeBytes, hex } = await receiveFile(path, reader, { algorithm: 'sha256', threads, check: accept })
+    const part = { id, startOffset, sizeBytes, sha256: hex }
+    if (reader.broke) throw new PartInterrupted(part, reader.broke.cause)
+    return part
+  } catch (error) {
+    // A file that was there before this call is somebody else's part.
+    if (!(error instanceof PartInterrupted) && errnoOf(error) !== 'EEXIST') await removeFile(path)
+    throw storeFailure(`stage part ${id}`, error)
+  } finally {
+    reader.stop()
+  }
+}
+
+async function publish(
+  store: Store,
+  parts: readonly StagedPart[],
+  key: BlobKey,
+  signal: AbortSignal | undefined,
+): Promise<BlobStat> {
+  signal?.throwIfAborted()
+  const ordered = inOrder(parts)
+  const sizeBytes = totalBytes(ordered)
+  const whole = wholePart(ordered, key)
+  if (whole) {
+    const staged = join(store.root, partPath(whole.id))
+    const stats = await statPath(staged)
+    if (stats?.size === sizeBytes) return store.commit(staged, key, sizeBytes)
+    const published = stats ? undefined : await statBlob(store.root, key)
+    if (published?.sizeBytes === sizeBytes) return published
+    if (!stats) throw new BlobStoreError('missing_part', `part ${whole.id} is gone; start the upload again`)
+  }
+  return writeBlob(store, key, readParts(store.root, ordered), { signal, expectedBytes: sizeBytes })
+}
+
+function checkDigest(digest: Digest, hex: string): void {
+  if (hexOf(digest) !== hex) throw new DigestMismatch(digest, `${algorithmOf(digest)}:${hex}`)
+}
+
+// A part is whatever it is; its hash is recorded and compared when it is published.
+function accept(): void {
+  return undefined
+}
+
+async function* translated<T>(what: string, items: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* items
+  } catch (cause) {
+    throw storeFailure(what, cause)
+  }
+}

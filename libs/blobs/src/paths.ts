@@ -1,0 +1,70 @@
+import { algorithmOf, type Digest, digestAlgorithms, hexOf, parseDigest } from '@berth/oci'
+import { BlobStoreError } from './errors.ts'
+import type { BlobKey } from './store.ts'
+
+/*
+ * The one file that knows where things lie, in a directory as in a bucket:
+ *   blobs/sha256/ab/<hex>.<generation>   what can be read
+ *   staging/part.<id>                    parts of upload sessions
+ *   staging/write.<id>                   (directory) a write under way
+ *   store.json                           (directory) the mark that this is a blob store and that it is mounted
+ */
+export const blobsFolder = 'blobs'
+export const stagingFolder = 'staging'
+export const markName = 'store.json'
+
+const partIdGrammar = /^[A-Za-z0-9_-]{1,128}$/
+const blobPathGrammar = /^blobs\/(sha\d+)\/([0-9a-f]{2})\/([0-9a-f]+)\.(\d{1,15})$/
+const partNameGrammar = /^part\.([A-Za-z0-9_-]{1,128})$/
+
+/** The folder, from the root, that holds a blob. */
+export function blobFolder(digest: Digest): string {
+  const checked = checkedDigest(digest)
+  return `${blobsFolder}/${algorithmOf(checked)}/${hexOf(checked).slice(0, 2)}`
+}
+
+/** The place of a blob, from the root. */
+export function blobPath({ digest, generation }: BlobKey): string {
+  if (!Number.isSafeInteger(generation) || generation < 0) {
+    throw new BlobStoreError('conflict', `not a generation: ${generation}`)
+  }
+  return `${blobFolder(digest)}/${hexOf(digest)}.${generation}`
+}
+
+/** The key whose blob lies at a path, or `undefined` for a path that is not ours. */
+export function keyOfBlobPath(path: string): BlobKey | undefined {
+  const [, algorithm, shard, hex = '', generation] = blobPathGrammar.exec(path) ?? []
+  const digest = parseDigest(`${algorithm}:${hex}`)
+  if (!digest || shard !== hex.slice(0, 2)) return undefined
+  const key = { digest, generation: Number(generation) }
+  return blobPath(key) === path ? key : undefined
+}
+
+/** The folders under which every blob folder lies, one per algorithm. */
+export function algorithmFolders(): string[] {
+  return digestAlgorithms.map((algorithm) => `${blobsFolder}/${algorithm}`)
+}
+
+/** The place of a staged part, from the root. */
+export function partPath(id: string): string {
+  if (!partIdGrammar.test(id))
+    throw new BlobStoreError('conflict', `not a part id: ${JSON.stringify(id.slice(0, 200))}`)
+  return `${stagingFolder}/part.${id}`
+}
+
+/** The place of a write under way, from the root; the id is made by the driver. */
+export function writePath(id: string): string {
+  return `${stagingFolder}/write.${id}`
+}
+
+/** The part id in the name of a staged file, or `undefined` when it is no part. */
+export function partIdOfName(name: string): string | undefined {
+  return partNameGrammar.exec(name)?.[1]
+}
+
+// A branded digest may still come from a cast somewhere; here is where it would turn into a path.
+function checkedDigest(digest: Digest): Digest {
+  const checked = parseDigest(digest)
+  if (!checked) throw new BlobStoreError('conflict', `not a digest: ${JSON.stringify(String(digest).slice(0, 200))}`)
+  return checked
+}

@@ -1,0 +1,90 @@
+import type { Readable, Writable } from 'node:stream'
+import type { ByteRange, Digest } from '@berth/oci'
+
+/** An object is named by digest *and* generation, so that a late delete can only hit what nobody uses any more. */
+export type BlobKey = { digest: Digest; generation: number }
+
+export type BlobStat = { sizeBytes: number; modifiedAt: Date }
+
+/** Bytes of an upload session that are durable but not yet anybody's blob. Plain JSON, made to be kept in a row. */
+export type StagedPart = {
+  id: string
+  startOffset: number
+  sizeBytes: number
+  /** Hex sha256 of exactly these bytes. */
+  sha256: string
+}
+
+export type ReadOptions = { range?: ByteRange | undefined; signal?: AbortSignal | undefined }
+
+export type WriteOptions = {
+  signal?: AbortSignal | undefined
+  /** The size announced for the source; another one is a `SizeMismatch`. */
+  expectedBytes?: number | undefined
+  /** Where a source is cut off with `BlobTooLarge`. */
+  limitBytes?: number | undefined
+}
+
+export type PartOptions = { signal?: AbortSignal | undefined; limitBytes?: number | undefined }
+
+/** A blob held open: it can be read to its end even when it is removed meanwhile (on S3: unless it is removed). */
+export interface OpenBlob {
+  readonly sizeBytes: number
+  /** A stream of its own buffers, for whoever keeps or transforms them. */
+  stream(options?: ReadOptions): Readable
+  /**
+   * The hot path: writes the bytes to `sink` and resolves when the last one is handed over; does not end the sink.
+   * Rejects when the stored bytes run short, the sink closes, or the signal aborts; if bytes had gone out by then the
+   * sink is destroyed, so that a broken answer can never look complete.
+   */
+  sendTo(sink: Writable, options?: ReadOptions): Promise<void>
+  close(): Promise<void>
+}
+
+/** Something left in staging: a part, an unfinished write, or (S3) an unfinished multipart upload. */
+export type StagedLeftover = {
+  /** The part's id, where it is a part of an upload session. */
+  partId: string | undefined
+  name: string
+  modifiedAt: Date
+  /** Removes it; `false` when it was gone already. */
+  discard(): Promise<boolean>
+}
+
+/**
+ * The content-addressed byte store. `undefined` and `false` mean absence and nothing else; every other failure throws.
+ * Nothing can be read under a key before its digest is verified and its bytes are durable.
+ */
+export interface BlobStore {
+  /** Call before anything else: makes what is missing, tries every step of a write, throws with the remedy. */
+  check(): Promise<void>
+  stat(key: BlobKey): Promise<BlobStat | undefined>
+  open(key: BlobKey): Promise<OpenBlob | undefined>
+  /** Stores a source whose digest is known. Of concurrent writers of one key all succeed. */
+  write(key: BlobKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
+  /**
+   * Stages bytes of an upload session under an id never used before (`[A-Za-z0-9_-]`, at most 128).
+   * Throws `PartInterrupted` when the source breaks off.
+   */
+  writePart(
+    id: string,
+    startOffset: number,
+    source: AsyncIterable<Uint8Array>,
+    options?: PartOptions,
+  ): Promise<StagedPart>
+  /**
+   * Makes a blob of parts that follow each other from offset 0. One whole part with the digest's own hash is moved
+   * into place; anything else is copied by its recorded ranges and hashed again. Doing it twice is doing it once.
+   * Parts may stay behind: call `discardParts` once the outcome is recorded.
+   */
+  publish(parts: readonly StagedPart[], key: BlobKey, options?: { signal?: AbortSignal | undefined }): Promise<BlobStat>
+  /** Removes parts, also unfinished ones; those that are gone are no error. */
+  discardParts(ids: readonly string[]): Promise<void>
+  /** `false` when it was absent. */
+  remove(key: BlobKey): Promise<boolean>
+  walk(options?: { signal?: AbortSignal | undefined }): AsyncIterable<BlobKey & BlobStat>
+  walkStaged(options: { olderThan: Date; signal?: AbortSignal | undefined }): AsyncIterable<StagedLeftover>
+  /** A URL from which anyone can read the blob for so long. Only where the store can make one. */
+  presignedUrl?(key: BlobKey, ttlSeconds: number): Promise<string>
+  close(): Promise<void>
+}
