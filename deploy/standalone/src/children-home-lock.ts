@@ -1,0 +1,91 @@
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { StartupError } from '@berth/service'
+import { startOf } from './children-identity.ts'
+
+export type HomeLock = { release(): void }
+
+/**
+ * Takes the home for this process. Throws StartupError when another living process has it, or when the folder cannot be
+ * written to. The lock of a killed process is taken over.
+ */
+export function lockHome(home: string): HomeLock {
+  const lock = path.join(home, 'lock')
+  const own = `${lock}.${process.pid}`
+  const identity = `${process.pid} ${startOf(process.pid)}\n`
+  makeWritableHome(home, own, identity)
+  try {
+    for (;;) {
+      if (tryLink(own, lock)) break
+      const seen = readLock(lock)
+      if (seen === identity) break
+      if (seen !== undefined) removeDead(home, lock, seen)
+    }
+  } finally {
+    rmSync(own, { force: true })
+  }
+  return {
+    release: () => {
+      if (readLock(lock) === identity) rmSync(lock)
+    },
+  }
+}
+
+// The identity is in the file before it gets the lock's name, so nobody ever reads an empty lock.
+function makeWritableHome(home: string, own: string, identity: string): void {
+  try {
+    mkdirSync(home, { recursive: true })
+    writeFileSync(own, identity)
+  } catch (cause) {
+    throw new StartupError(
+      `the data directory ${home} cannot be written to (${(cause as NodeJS.ErrnoException).code})`,
+      'make it writable for this user, or set BERTH_HOME to a directory that is',
+      { cause },
+    )
+  }
+}
+
+function tryLink(own: string, lock: string): boolean {
+  try {
+    linkSync(own, lock)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+function readLock(lock: string): string | undefined {
+  try {
+    return readFileSync(lock, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function removeDead(home: string, lock: string, seen: string): void {
+  const pid = Number(seen.split(' ')[0])
+  if (isLiving(seen)) {
+    throw new StartupError(
+      `another Berth (pid ${pid}) is using ${home}`,
+      `stop it (kill ${pid}), or set BERTH_HOME to another directory for this one`,
+    )
+  }
+  // Two that start at once may both find the dead lock. The one that is late would take away the living lock of the
+  // other, so it is moved aside, looked at, and put back.
+  const aside = `${lock}.dead.${process.pid}`
+  try {
+    renameSync(lock, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if (isLiving(readFileSync(aside, 'utf8'))) tryLink(aside, lock)
+  rmSync(aside)
+}
+
+function isLiving(identity: string): boolean {
+  const [pid = '', ...start] = identity.trim().split(' ')
+  return startOf(Number(pid)) === start.join(' ')
+}

@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import path from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Logger, StartupError } from '@berth/service'
+import { freePort } from './children-free-port.ts'
+import { dyingWithUs, ended, hasEnded, type KeptChild, keepRunning } from './children-kept.ts'
+import { lastLines, withLogFile } from './children-log-file.ts'
+
+export type NatsOptions = {
+  /** BERTH_HOME: JetStream's files are kept in `HOME/nats`. Its lock is held by the caller. */
+  home: string
+  /** The path of nats-server, which the bootstrap hands over as BERTH_NATS_SERVER. */
+  binary: string
+  log?: Pick<Logger, 'info' | 'warn' | 'error'>
+}
+
+/** A running nats-server with JetStream; `url` carries the credentials and stays the same over restarts of it. */
+export type EmbeddedNats = KeptChild & { url: string }
+
+const readyWithinMs = 30_000
+const portTries = 5
+
+/**
+ * Starts nats-server on a free port of 127.0.0.1, for one user with a password of this run, and keeps it running.
+ * Throws StartupError when it does not start.
+ */
+export async function startNats({ home: givenHome, binary, log }: NatsOptions): Promise<EmbeddedNats> {
+  const home = path.resolve(givenHome)
+  const folder = path.join(home, 'nats')
+  const password = randomBytes(24).toString('base64url')
+  for (let tries = 1; ; tries++) {
+    const port = await freePort()
+    writeConfiguration(folder, port, password)
+    try {
+      const kept = await keepRunning({
+        home,
+        name: 'nats-server',
+        program: 'nats-server',
+        stopSignals: ['SIGTERM'],
+        patienceMs: 5000,
+        launch: (stop) => launchNats(binary, folder, port, stop),
+        log,
+      })
+      const url = `nats://berth:${password}@127.0.0.1:${port}`
+      return {
+        url,
+        stop: () => kept.stop(),
+        get pid() {
+          return kept.pid
+        },
+      }
+    } catch (error) {
+      // Between finding a free port and using it somebody else may have taken it.
+      if (tries === portTries || !(error as Error).message.includes('address already in use')) throw error
+    }
+  }
+}
+
+// Only settings that Debian's 2.9 knows too. JetStream need not be durable: PostgreSQL is the memory, and its limits are
+// far above what is ever in flight.
+function writeConfiguration(folder: string, port: number, password: string): void {
+  const lines = [
+    'server_name: berth',
+    `listen: "127.0.0.1:${port}"`,
+    `authorization { user: berth, password: "${password}" }`,
+    `jetstream { store_dir: ${JSON.stringify(path.join(folder, 'store'))}, max_memory_store: 64MB, max_file_store: 4GB }`,
+  ]
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(configurationFile(folder), `${lines.join('\n')}\n`, { mode: 0o600 })
+  } catch (cause) {
+    throw new StartupError(
+      `NATS cannot keep its files in ${folder} (${(cause as NodeJS.ErrnoException).code})`,
+      `make ${path.dirname(folder)} writable for this user, or set BERTH_HOME to another directory`,
+      { cause },
+    )
+  }
+}
+
+function configurationFile(folder: string): string {
+  return path.join(folder, 'nats.conf')
+}
+
+async function launchNats(binary: string, folder: string, port: number, stop: AbortSignal): Promise<ChildProcess> {
+  const logFile = path.join(folder, 'log')
+  const [command, args] = dyingWithUs('TERM', binary, ['--config', configurationFile(folder)])
+  let failure: Error | undefined
+  const child = withLogFile(logFile, (log) => spawn(command, args, { stdio: ['ignore', log, log] }))
+  child.on('error', (error) => {
+    failure = error
+  })
+  for (const until = Date.now() + readyWithinMs; Date.now() < until && !stop.aborted; await pause(10)) {
+    if (failure || hasEnded(child)) break
+    if ((await greets(port)) && !hasEnded(child)) return child
+  }
+  if (child.pid !== undefined && !hasEnded(child)) {
+    child.kill('SIGKILL')
+    await ended(child)
+  }
+  throw new StartupError(
+    `nats-server (${binary}) does not start: ${failure?.message ?? `\n${lastLines(logFile)}`}`,
+    `its whole log is ${logFile}; BERTH_NATS_SERVER chooses another program, BERTH_NATS_URL a running server`,
+  )
+}
+
+// A nats-server speaks first, and only once JetStream is up: https://docs.nats.io/reference/nats-protocol#info
+function greets(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, timeout: 1000 })
+    const answer = (greeted: boolean) => {
+      socket.destroy()
+      resolve(greeted)
+    }
+    socket.once('data', (bytes) => answer(bytes.toString('latin1').startsWith('INFO ')))
+    socket.once('error', () => answer(false))
+    socket.once('timeout', () => answer(false))
+    socket.once('end', () => answer(false))
+  })
+}
