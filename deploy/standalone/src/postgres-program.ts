@@ -59,7 +59,8 @@ function embeddedPostgres(): { native: string; version: string } {
 
 function askVersion(binFolder: string, runAs: PostgresProgram['runAs']) {
   const answer = spawnSync(path.join(binFolder, 'postgres'), ['--version'], { ...runAs, cwd: '/', encoding: 'utf8' })
-  return { failure: answer.error as NodeJS.ErrnoException | undefined, stdout: answer.stdout, stderr: answer.stderr }
+  const failure: NodeJS.ErrnoException | undefined = answer.error
+  return { failure, stdout: answer.stdout, stderr: answer.stderr }
 }
 
 async function copyToReach(native: string, version: string, log?: Pick<Logger, 'info'>): Promise<string> {

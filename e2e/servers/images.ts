@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process'
+import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { findProgram } from './programs.ts'
+
+const execute = promisify(execFile)
+
+/** Real images in one OCI layout, each under its tag. */
+export type BuiltImages = {
+  /** The folder of the layout: `oci:FOLDER:TAG` for skopeo. */
+  layout: string
+  singles: readonly ['small', 'layered']
+  /** An image index for two architectures with different content. */
+  list: 'multi'
+}
+
+type Buildah = (...args: string[]) => Promise<string>
+
+const architectures = ['amd64', 'arm64'] as const
+// The same content at each build, so that a test may compare digests of two builds.
+const commitFlags = ['--format', 'oci', '--timestamp', '0']
+
+/**
+ * Builds images in `folder` with buildah, from nothing but busybox-static, without a network. Its storage is removed
+ * again; only the layout stays. Needs `buildah` and `busybox` (programs.ts tells whether they are there).
+ */
+export async function buildImages(folder: string): Promise<BuiltImages> {
+  const layout = path.join(folder, 'images')
+  const work = path.join(folder, 'buildah')
+  mkdirSync(work, { recursive: true })
+  const buildah = buildahIn(work)
+  try {
+    await buildSingles(buildah, work, layout)
+    await buildList(buildah, work, layout)
+  } finally {
+    await buildah('rm', '--all')
+    rmSync(work, { recursive: true, force: true })
+  }
+  return { layout, singles: ['small', 'layered'], list: 'multi' }
+}
+
+// vfs and chroot make neither overlay mounts nor containers, so nothing is left mounted.
+function buildahIn(work: string): Buildah {
+  const storage = ['--root', path.join(work, 'root'), '--runroot', path.join(work, 'run'), '--storage-driver', 'vfs']
+  const env = { ...process.env, BUILDAH_ISOLATION: 'chroot', TMPDIR: work }
+  return async (...args) => (await execute('buildah', [...storage, ...args], { env })).stdout.trim()
+}
+
+async function buildSingles(buildah: Buildah, work: string, layout: string): Promise<void> {
+  const busybox = findProgram('busybox')
+  if (!busybox) throw new Error('busybox is not installed')
+  copyFileSync(busybox, path.join(work, 'busybox'))
+  chmodSync(path.join(work, 'busybox'), 0o755)
+  const small = await buildah('from', 'scratch')
+  await buildah('copy', small, path.join(work, 'busybox'), '/bin/busybox')
+  await buildah('config', '--cmd', '["/bin/busybox","echo","small"]', '--label', 'org.example.kind=small', small)
+  await buildah('commit', ...commitFlags, small, 'small')
+  await buildah('push', 'small', `oci:${layout}:small`)
+
+  const layered = await buildah('from', '--pull-never', 'localhost/small')
+  await buildah('run', layered, '/bin/busybox', 'sh', '-c', 'echo layered > /content')
+  await buildah('config', '--cmd', '["/bin/busybox","cat","/content"]', layered)
+  await buildah('commit', ...commitFlags, layered, 'layered')
+  await buildah('push', 'layered', `oci:${layout}:layered`)
+}
+
+async function buildList(buildah: Buildah, work: string, layout: string): Promise<void> {
+  await buildah('manifest', 'create', 'multi')
+  for (const architecture of architectures) {
+    const file = path.join(work, `content-${architecture}`)
+    writeFileSync(file, `for ${architecture}\n`.repeat(1000))
+    const container = await buildah('from', '--arch', architecture, 'scratch')
+    await buildah('copy', container, file, '/content')
+    await buildah('config', '--arch', architecture, '--os', 'linux', container)
+    await buildah('commit', ...commitFlags, container, `multi-${architecture}`)
+    await buildah('manifest', 'add', 'multi', `localhost/multi-${architecture}`)
+  }
+  await buildah('manifest', 'push', '--all', '--format', 'oci', 'multi', `oci:${layout}:multi`)
+}
+
+export type Credentials = { user: string; password: string }
+
+/** Pushes one of the images by skopeo, a list with all its members, to `HOST/NAME:TAG` over plain HTTP. */
+export async function pushImage(
+  images: BuiltImages,
+  tag: string,
+  destination: string,
+  credentials?: Credentials,
+): Promise<void> {
+  const login = credentials ? ['--dest-creds', `${credentials.user}:${credentials.password}`] : ['--dest-no-creds']
+  const flags = ['--insecure-policy', 'copy', '--all', '--quiet', '--dest-tls-verify=false', ...login]
+  await execute('skopeo', [...flags, `oci:${images.layout}:${tag}`, `docker://${destination}`])
+}

@@ -1,0 +1,77 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { startNats } from '@berth/standalone/src/nats-server.ts'
+import { startPostgres } from '@berth/standalone/src/postgres.ts'
+import { startMinio } from './minio.ts'
+import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
+
+const bootstrap = fileURLToPath(new URL('../../deploy/bootstrap/run.mjs', import.meta.url))
+const stops: (() => Promise<void>)[] = []
+
+/**
+ * Starts what the tests share, one of each, and tells them by BERTH_TEST_DATABASE_URL, BERTH_TEST_NATS_URL and
+ * BERTH_TEST_S3_*. A server that the caller's environment already names is used instead.
+ */
+export async function startTestServers(): Promise<void> {
+  removeFoldersOfDeadRuns()
+  // A test file run by jest itself has not come through the bootstrap.
+  if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())
+  const started = await Promise.allSettled([startDatabase(), startBus(), startS3()])
+  const failures = started.filter((one) => one.status === 'rejected').map((one) => one.reason as Error)
+  if (failures.length === 0) return
+  await stopTestServers()
+  throw new AggregateError(failures, failures.map((failure) => failure.message).join('\n'))
+}
+
+/** Stops what `startTestServers` started and removes its folders. */
+export async function stopTestServers(): Promise<void> {
+  await Promise.all(stops.splice(0).map((stop) => stop()))
+}
+
+function askBootstrap(): Record<string, string> {
+  const answer = execFileSync(process.execPath, [bootstrap, 'env'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 2] })
+  return JSON.parse(answer) as Record<string, string>
+}
+
+async function inFolder<T extends { stop(): Promise<void> }>(
+  label: string,
+  start: (home: string) => Promise<T>,
+): Promise<T> {
+  const home = makeTemporaryFolder(label)
+  try {
+    const server = await start(home)
+    stops.push(async () => {
+      await server.stop()
+      removeFolder(home)
+    })
+    return server
+  } catch (error) {
+    removeFolder(home)
+    throw error
+  }
+}
+
+async function startDatabase(): Promise<void> {
+  if (process.env.BERTH_TEST_DATABASE_URL) return
+  const postgres = await inFolder('postgres', (home) => startPostgres({ home, durable: false }))
+  process.env.BERTH_TEST_DATABASE_URL = postgres.url
+}
+
+async function startBus(): Promise<void> {
+  process.env.BERTH_TEST_NATS_URL ??= process.env.BERTH_NATS_URL
+  if (process.env.BERTH_TEST_NATS_URL) return
+  const binary = process.env.BERTH_NATS_SERVER
+  if (!binary) throw new Error('the bootstrap named no nats-server')
+  const nats = await inFolder('nats', (home) => startNats({ home, binary }))
+  process.env.BERTH_TEST_NATS_URL = nats.url
+}
+
+async function startS3(): Promise<void> {
+  if (process.env.BERTH_TEST_S3_ENDPOINT || !process.env.BERTH_TEST_MINIO) return
+  const minio = await startMinio()
+  stops.push(() => minio.stop())
+  process.env.BERTH_TEST_S3_ENDPOINT = minio.endpoint
+  process.env.BERTH_TEST_S3_BUCKET = 'berth-test'
+  process.env.BERTH_TEST_S3_ACCESS_KEY = minio.accessKey
+  process.env.BERTH_TEST_S3_SECRET_KEY = minio.secretKey
+}
