@@ -30,9 +30,16 @@ export async function clearPredecessor(dataFolder: string): Promise<void> {
       `end it with kill -9 ${left.join(' ')} and start again`,
     )
   }
-  // PostgreSQL itself refuses to start while the pid in this file is alive, whoever it is by now.
-  const stale = pidInFile(dataFolder)
-  if (stale !== undefined && startOf(stale) !== undefined) rmSync(pidFile(dataFolder), { force: true })
+  if (isStale(dataFolder)) rmSync(pidFile(dataFolder), { force: true })
+}
+
+// PostgreSQL refuses to start while the pid in this file exists, whoever has it by now, a zombie that nobody has reaped
+// too. With nobody on the data directory the file says nothing; where that cannot be seen in full, PostgreSQL's own
+// look at orphaned backends is kept unless a stranger has the pid.
+function isStale(dataFolder: string): boolean {
+  if (process.platform === 'linux') return true
+  const pid = pidInFile(dataFolder)
+  return pid !== undefined && startOf(pid) !== undefined
 }
 
 /** The pids of PostgreSQL on this data directory, its postmaster and backends. */

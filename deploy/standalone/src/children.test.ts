@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { recordChild, stopLeftovers } from './children.ts'
+import { lockHome } from './children-home-lock.ts'
+import { startOf } from './children-identity.ts'
+
+let home: string
+const started: ChildProcess[] = []
+
+beforeEach(() => {
+  home = mkdtempSync(path.join(os.tmpdir(), 'berth-children-'))
+})
+
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL')
+  rmSync(home, { recursive: true })
+})
+
+function startSleep(): ChildProcess & { pid: number } {
+  const child = spawn('sleep', ['600'])
+  started.push(child)
+  return child as ChildProcess & { pid: number }
+}
+
+test('a recorded child of a killed predecessor is stopped, once', async () => {
+  const child = startSleep()
+  recordChild(home, { name: 'sleeper', pid: child.pid, program: 'sleep', stopSignal: 'SIGTERM' })
+  const end = once(child, 'exit')
+  expect(await stopLeftovers(home)).toEqual(['sleeper'])
+  expect(await end).toEqual([null, 'SIGTERM'])
+  expect(await stopLeftovers(home)).toEqual([])
+})
+
+test('a process that got the pid of a recorded child later is not touched', async () => {
+  const innocent = startSleep()
+  const record = {
+    name: 'sleeper',
+    pid: innocent.pid,
+    program: 'sleep',
+    stopSignal: 'SIGTERM',
+    start: 'an earlier time',
+  }
+  writeFileSync(path.join(home, 'children.json'), JSON.stringify({ children: [record] }))
+  expect(await stopLeftovers(home)).toEqual([])
+  expect(startOf(innocent.pid)).toBeDefined()
+})
+
+test('a process of another program is not touched though its pid and start time are recorded', async () => {
+  const innocent = startSleep()
+  recordChild(home, { name: 'postgres', pid: innocent.pid, program: 'postgres', stopSignal: 'SIGINT' })
+  expect(await stopLeftovers(home)).toEqual([])
+  expect(startOf(innocent.pid)).toBeDefined()
+})
+
+test('a record cut short by a crash of the machine does not stop the start', async () => {
+  writeFileSync(path.join(home, 'children.json'), '{"chil')
+  expect(await stopLeftovers(home)).toEqual([])
+})
+
+test('a second process on one home is refused and told the pid of the first', async () => {
+  const holder = holdInAnotherProcess()
+  await once(holder.stdout, 'data')
+  expect(() => lockHome(home)).toThrow(`another Berth (pid ${holder.pid}) is using ${home}`)
+  holder.kill('SIGKILL')
+  await once(holder, 'exit')
+  lockHome(home).release()
+})
+
+function holdInAnotherProcess() {
+  const lockModule = new URL('./children-home-lock.ts', import.meta.url).href
+  const code = `const { lockHome } = await import(${JSON.stringify(lockModule)})
+    lockHome(${JSON.stringify(home)}); console.log('held'); setInterval(() => {}, 1e6)`
+  const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  started.push(holder)
+  return holder
+}
+
+test('the lock of a pid that now belongs to a stranger is taken over', () => {
+  writeFileSync(path.join(home, 'lock'), `${process.ppid} an earlier time\n`)
+  const lock = lockHome(home)
+  expect(readFileSync(path.join(home, 'lock'), 'utf8')).toContain(String(process.pid))
+  lock.release()
+  expect(() => readFileSync(path.join(home, 'lock'))).toThrow('ENOENT')
+})
+
+test('a home that cannot be written to is refused with the remedy', () => {
+  const under = path.join(home, 'a-file')
+  writeFileSync(under, '')
+  expect(() => lockHome(path.join(under, 'home'))).toThrow('cannot be written to (ENOTDIR)')
+})
