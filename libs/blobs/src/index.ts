@@ -7,6 +7,8 @@ export {
   SizeMismatch,
 } from './errors.ts'
 export { createFileSystemStore } from './file-system/store.ts'
+export type { S3Options } from './s3/requests.ts'
+export { createS3Store } from './s3/store.ts'
 export type {
   BlobKey,
   BlobStat,

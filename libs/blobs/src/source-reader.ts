@@ -66,11 +66,6 @@ export function readSource(source: AsyncIterable<Uint8Array>, options: WriteOpti
   }
 }
 
-/** Throws when a finished source is not the size it was announced to be. */
-export function checkSize(sizeBytes: number, expectedBytes: number | undefined): void {
-  if (expectedBytes !== undefined && sizeBytes !== expectedBytes) throw new SizeMismatch(expectedBytes, sizeBytes)
-}
-
 function refuseTooLong(sizeBytes: number, { limitBytes, expectedBytes }: WriteOptions): void {
   if (limitBytes !== undefined && sizeBytes > limitBytes) throw new BlobTooLarge(limitBytes)
   if (expectedBytes !== undefined && sizeBytes > expectedBytes) throw new SizeMismatch(expectedBytes, sizeBytes)

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import type { ByteRange } from '@berth/oci'
 import { BlobStoreError } from '../errors.ts'
+import { wholeOr } from '../ranges.ts'
 import type { OpenBlob, ReadOptions } from '../store.ts'
 import { closeFile, openFile, statFile } from './descriptors.ts'
 import { orFail } from './failure.ts'
@@ -58,14 +59,4 @@ function openBlob(fd: number, name: string, sizeBytes: number): OpenBlob {
       return closing
     },
   }
-}
-
-/** The range to read; one that does not lie within the blob is the caller's mistake. */
-export function wholeOr(range: ByteRange | undefined, sizeBytes: number, name: string): ByteRange {
-  if (!range) return { start: 0, end: sizeBytes - 1 }
-  const { start, end } = range
-  if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= end && end < sizeBytes) {
-    return range
-  }
-  throw new RangeError(`${name} has ${sizeBytes} bytes, so none from ${start} to ${end}`)
 }

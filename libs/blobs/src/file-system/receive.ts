@@ -2,13 +2,12 @@ import { hash } from 'node:crypto'
 import type { HashThreads } from '../hashing/hash-threads.ts'
 import { uploadSlabs } from '../hashing/slabs.ts'
 import { readHead, type SourceHead, type SourceReader } from '../source-reader.ts'
+import type { Received } from '../verify.ts'
 import { closeFile, openNew, writeSmallFile } from './descriptors.ts'
 import { SlabWriter } from './slab-writer.ts'
 
 /** Up to here a source is hashed where it is: a trip to another thread costs more than the hash. */
 const inlineBytes = 128 << 10
-
-export type Received = { sizeBytes: number; hex: string }
 
 /**
  * Writes what a source gives, to its end or break, into a new file at `path`; it is durable when this resolves.

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { algorithmOf, type Digest, hexOf } from '@berth/oci'
-import { BlobStoreError, DigestMismatch, PartInterrupted } from '../errors.ts'
+import { algorithmOf } from '@berth/oci'
+import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { inOrder, totalBytes, wholePart } from '../parts.ts'
 import { blobPath, partPath, writePath } from '../paths.ts'
-import { checkSize, readSource } from '../source-reader.ts'
+import { readSource } from '../source-reader.ts'
 import type { BlobKey, BlobStat, BlobStore, OpenBlob, PartOptions, StagedPart, WriteOptions } from '../store.ts'
+import { checkReceived, type Received } from '../verify.ts'
 import { type Commit, createCommit } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
@@ -87,10 +88,9 @@ async function writeBlob(
   blobPath(key)
   const staged = join(root, writePath(randomUUID()))
   const reader = readSource(source, how)
-  const check = (received: { sizeBytes: number; hex: string }) => {
+  const check = (received: Received) => {
     if (reader.broke) throw reader.broke.cause
-    checkSize(received.sizeBytes, how.expectedBytes)
-    checkDigest(key.digest, received.hex)
+    checkReceived(received, key.digest, how.expectedBytes)
   }
   try {
     const { sizeBytes } = await receiveFile(staged, reader, { algorithm: algorithmOf(key.digest), threads, check })
@@ -145,10 +145,6 @@ async function publish(
     if (!stats) throw new BlobStoreError('missing_part', `part ${whole.id} is gone; start the upload again`)
   }
   return writeBlob(store, key, readParts(store.root, ordered), { signal, expectedBytes: sizeBytes })
-}
-
-function checkDigest(digest: Digest, hex: string): void {
-  if (hexOf(digest) !== hex) throw new DigestMismatch(digest, `${algorithmOf(digest)}:${hex}`)
 }
 
 // A part is whatever it is; its hash is recorded and compared when it is published.

@@ -22,7 +22,7 @@ export type SlabPool = {
  * upload that holds a slab only because its client is slow is asked to part with it, so that slow clients can not
  * starve the others.
  */
-export function createSlabPool(limit: number, kept = 8): SlabPool {
+export function createSlabPool({ limit, kept, bytes }: { limit: number; kept: number; bytes: number }): SlabPool {
   const free: Slab[] = []
   const line: ((slab: Slab) => void)[] = []
   const idlers = new Set<SlabHolder>()
@@ -41,7 +41,7 @@ export function createSlabPool(limit: number, kept = 8): SlabPool {
       if (slab) return slab
       if (made < limit) {
         made += 1
-        return { view: Buffer.from(new SharedArrayBuffer(slabBytes)) }
+        return { view: Buffer.from(new SharedArrayBuffer(bytes)) }
       }
       return new Promise((resolve) => {
         line.push(resolve)
@@ -65,4 +65,4 @@ export function createSlabPool(limit: number, kept = 8): SlabPool {
 }
 
 /** 48 MiB for all uploads of this process, however many there are. */
-export const uploadSlabs = createSlabPool(48)
+export const uploadSlabs = createSlabPool({ limit: 48, kept: 8, bytes: slabBytes })

@@ -1,0 +1,26 @@
+import { afterAll, beforeAll, describe } from '@jest/globals'
+import { partsContract } from './parts.ts'
+import { readingContract } from './reading.ts'
+import type { Subject } from './subject.ts'
+import { writingContract } from './writing.ts'
+
+/** What every blob store must do; each driver's test runs all of it against real storage. */
+export function blobStoreContract(name: string, start: () => Promise<Subject>): void {
+  describe(name, () => {
+    let subject: Subject | undefined
+    const current = () => {
+      if (!subject) throw new Error('the store did not start')
+      return subject
+    }
+    beforeAll(async () => {
+      subject = await start()
+      await subject.store.check()
+    })
+    afterAll(async () => {
+      await subject?.close()
+    })
+    writingContract(current)
+    partsContract(current)
+    readingContract(current)
+  })
+}

@@ -1,0 +1,131 @@
+import { expect, test } from '@jest/globals'
+import { BlobTooLarge, DigestMismatch, SizeMismatch } from '../errors.ts'
+import { breakingAfter, chunksOf, freshBlob, hangingAfter, MiB, readAll, type Subject, staged } from './subject.ts'
+
+// Below and above what is hashed inline, one part or slab, and several of either with a remainder.
+const sizes = [0, 1, 1024, 128 << 10, (128 << 10) + 1, MiB, 8 * MiB, 20 * MiB + 12345]
+
+export function writingContract(subject: () => Subject): void {
+  test.each(sizes)('%i bytes come out as they went in', async (sizeBytes) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(sizeBytes)
+    const written = await store.write(key, chunksOf(bytes), { expectedBytes: sizeBytes })
+    expect(written.sizeBytes).toBe(sizeBytes)
+    expect((await store.stat(key))?.sizeBytes).toBe(sizeBytes)
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
+  test.each([1000, 3 * MiB])('a sha512 digest names %i bytes as well', async (sizeBytes) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(sizeBytes, 'sha512')
+    await store.write(key, chunksOf(bytes))
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
+  test.each([10, 9 * MiB])('%i bytes that do not match their digest never become visible', async (sizeBytes) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(sizeBytes)
+    const wrong = Buffer.from(bytes)
+    wrong[sizeBytes - 1] = (wrong[sizeBytes - 1] ?? 0) ^ 1
+    await expect(store.write(key, chunksOf(wrong))).rejects.toThrow(DigestMismatch)
+    expect(await store.stat(key)).toBeUndefined()
+    expect(await staged(store)).toEqual([])
+  })
+
+  test.each([10, 9 * MiB])('a source of %i bytes that is shorter or longer than announced is refused', async (size) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(size)
+    await expect(store.write(key, chunksOf(bytes), { expectedBytes: size + 1 })).rejects.toThrow(SizeMismatch)
+    await expect(store.write(key, chunksOf(bytes), { expectedBytes: size - 1 })).rejects.toThrow(SizeMismatch)
+    await expect(store.write(key, chunksOf(bytes), { limitBytes: size - 1 })).rejects.toThrow(BlobTooLarge)
+    expect(await store.stat(key)).toBeUndefined()
+    expect(await staged(store)).toEqual([])
+    expect((await store.write(key, chunksOf(bytes), { limitBytes: size })).sizeBytes).toBe(size)
+  })
+
+  test.each([10, 9 * MiB])(
+    'a source that fails after %i bytes leaves nothing and tells its own error',
+    async (size) => {
+      const { store } = subject()
+      const { bytes, key } = freshBlob(size)
+      await expect(store.write(key, breakingAfter(bytes, new Error('upstream hung up')))).rejects.toThrow('hung up')
+      expect(await store.stat(key)).toBeUndefined()
+      expect(await staged(store)).toEqual([])
+    },
+  )
+
+  test.each([10, 9 * MiB])(
+    'an abort after %i bytes ends a write whose source hangs, and leaves nothing',
+    async (size) => {
+      const { store } = subject()
+      const { bytes, key } = freshBlob(size)
+      const abort = new AbortController()
+      const source = hangingAfter(bytes, () => abort.abort(new Error('client gone')))
+      await expect(store.write(key, source, { signal: abort.signal })).rejects.toThrow('client gone')
+      expect(await store.stat(key)).toBeUndefined()
+      expect(await staged(store)).toEqual([])
+    },
+  )
+
+  test('an abort that came before the write stops it', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(10)
+    await expect(store.write(key, chunksOf(bytes), { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i)
+    expect(await store.stat(key)).toBeUndefined()
+  })
+
+  test.each([1024, 2 * MiB])('16 who write the same %i bytes at once all succeed', async (sizeBytes) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(sizeBytes)
+    const writes = Array.from({ length: 16 }, () => store.write(key, chunksOf(bytes)))
+    for (const written of await Promise.all(writes)) expect(written.sizeBytes).toBe(sizeBytes)
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+    expect(await staged(store)).toEqual([])
+  })
+
+  test('wrong bytes for a digest that is stored already are refused and change nothing', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(1024)
+    await store.write(key, chunksOf(bytes))
+    await expect(store.write(key, chunksOf(Buffer.alloc(1024)))).rejects.toThrow(DigestMismatch)
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
+  test('generations of a digest live and die apart', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(1024)
+    const next = { ...key, generation: key.generation + 1 }
+    await store.write(key, chunksOf(bytes))
+    expect(await store.stat(next)).toBeUndefined()
+    await store.write(next, chunksOf(bytes))
+    expect(await store.remove(key)).toBe(true)
+    expect(await store.open(key)).toBeUndefined()
+    expect((await readAll(store, next)).equals(bytes)).toBe(true)
+  })
+
+  test('removing says whether there was something to remove', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(10)
+    expect(await store.remove(key)).toBe(false)
+    await store.write(key, chunksOf(bytes))
+    expect(await store.remove(key)).toBe(true)
+    expect(await store.remove(key)).toBe(false)
+    expect(await store.stat(key)).toBeUndefined()
+  })
+
+  test('walking finds every blob once, with its size', async () => {
+    const { store } = subject()
+    const before = Date.now() - 60_000
+    const blobs = [freshBlob(5), freshBlob(2 * MiB), freshBlob(7, 'sha512')]
+    for (const { bytes, key } of blobs) await store.write(key, chunksOf(bytes))
+    const [first] = blobs as [(typeof blobs)[number]]
+    const twin = { ...first, key: { ...first.key, generation: 1_000_000 } }
+    await store.write(twin.key, chunksOf(twin.bytes))
+    const found = await Array.fromAsync(store.walk())
+    for (const { key, bytes } of [...blobs, twin]) {
+      const seen = found.filter((f) => f.digest === key.digest && f.generation === key.generation)
+      expect(seen.map((f) => f.sizeBytes)).toEqual([bytes.length])
+      expect(seen[0]?.modifiedAt.getTime()).toBeGreaterThan(before)
+    }
+  })
+}

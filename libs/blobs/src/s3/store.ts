@@ -1,0 +1,152 @@
+import { algorithmOf } from '@berth/oci'
+import { BlobStoreError, PartInterrupted } from '../errors.ts'
+import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
+import { inOrder, totalBytes, wholePart } from '../parts.ts'
+import { blobPath, partPath } from '../paths.ts'
+import { readSource } from '../source-reader.ts'
+import type { BlobKey, BlobStat, BlobStore, PartOptions, StagedPart, WriteOptions } from '../store.ts'
+import { checkReceived } from '../verify.ts'
+import { copyObject } from './copy.ts'
+import { openObject, readObject } from './open-object.ts'
+import { receiveObject } from './receive.ts'
+import { connectS3, type S3, type S3Options } from './requests.ts'
+import { testBucket } from './self-test.ts'
+import { discardPart, removeObject, walkBlobs, walkLeftovers } from './walk.ts'
+
+type Store = { s3: S3; threads: HashThreads }
+
+/** A blob store in a bucket of S3 or of a server that speaks its API. Makes no request before `check`. */
+export function createS3Store(options: S3Options): BlobStore & Required<Pick<BlobStore, 'presignedUrl'>> {
+  const s3 = connectS3(options)
+  const threads = createHashThreads()
+  const store: Store = { s3, threads }
+  return {
+    check: () => testBucket(s3),
+    stat: async (key) => statObject(s3, blobPath(key)),
+    async open(key) {
+      const path = blobPath(key)
+      const found = await statObject(s3, path)
+      return found && openObject(s3, { key: path, name: key.digest, sizeBytes: found.sizeBytes })
+    },
+    write: (key, source, how = {}) => writeBlob(store, key, source, how),
+    writePart: (id, startOffset, source, how = {}) => writePart(store, id, startOffset, source, how),
+    publish: (parts, key, how = {}) => publish(store, parts, key, how.signal),
+    async discardParts(ids) {
+      for (const id of ids) await discardPart(s3, partPath(id))
+    },
+    remove: async (key) => removeObject(s3, blobPath(key)),
+    walk: ({ signal } = {}) => walkBlobs(s3, signal),
+    walkStaged: ({ olderThan, signal }) => walkLeftovers(s3, olderThan, signal),
+    presignedUrl: async (key, ttlSeconds) => s3.presign(blobPath(key), ttlSeconds),
+    async close() {
+      s3.close()
+      await threads.close()
+    },
+  }
+}
+
+async function statObject(s3: S3, path: string, signal?: AbortSignal): Promise<BlobStat | undefined> {
+  const found = await s3.find(`look up ${path}`, { signal }, (client) => client.statObject(s3.bucket, path))
+  return found && { sizeBytes: found.size, modifiedAt: found.lastModified }
+}
+
+async function writeBlob(
+  { s3, threads }: Store,
+  key: BlobKey,
+  source: AsyncIterable<Uint8Array>,
+  how: WriteOptions,
+): Promise<BlobStat> {
+  const path = blobPath(key)
+  const reader = readSource(source, how)
+  try {
+    const { sizeBytes } = await receiveObject(s3, path, reader, {
+      algorithm: algorithmOf(key.digest),
+      threads,
+      signal: how.signal,
+      check(received) {
+        if (reader.broke) throw reader.broke.cause
+        checkReceived(received, key.digest, how.expectedBytes)
+      },
+    })
+    return await confirm(s3, path, sizeBytes)
+  } finally {
+    reader.stop()
+  }
+}
+
+// Some servers have acknowledged objects that they then did not have, or had at another size.
+async function confirm(s3: S3, path: string, sizeBytes: number): Promise<BlobStat> {
+  const found = await statObject(s3, path)
+  if (found?.sizeBytes === sizeBytes) return found
+  if (found) await removeObject(s3, path)
+  const seen = found ? `has ${found.sizeBytes} bytes of it` : 'does not have it'
+  throw new BlobStoreError('damaged', `the object store acknowledged ${sizeBytes} bytes of ${path} but ${seen}`)
+}
+
+async function writePart(
+  { s3, threads }: Store,
+  id: string,
+  startOffset: number,
+  source: AsyncIterable<Uint8Array>,
+  how: PartOptions,
+): Promise<StagedPart> {
+  const path = partPath(id)
+  if (await statObject(s3, path)) {
+    throw new BlobStoreError('conflict', `part ${id} exists already: use a new id`)
+  }
+  const reader = readSource(source, how)
+  try {
+    // No signal: an abort ends the source, and what had come of it is still to be stored.
+    const { sizeBytes, hex } = await receiveObject(s3, path, reader, {
+      algorithm: 'sha256',
+      threads,
+      signal: undefined,
+      check: accept,
+    })
+    const part = { id, startOffset, sizeBytes, sha256: hex }
+    if (reader.broke) throw new PartInterrupted(part, reader.broke.cause)
+    return part
+  } finally {
+    reader.stop()
+  }
+}
+
+// A part is whatever it is; its hash is recorded and compared when it is published.
+function accept(): void {
+  return undefined
+}
+
+async function publish(
+  store: Store,
+  parts: readonly StagedPart[],
+  key: BlobKey,
+  signal: AbortSignal | undefined,
+): Promise<BlobStat> {
+  signal?.throwIfAborted()
+  const { s3 } = store
+  const path = blobPath(key)
+  const ordered = inOrder(parts)
+  const sizeBytes = totalBytes(ordered)
+  const whole = wholePart(ordered, key)
+  if (whole) {
+    const staged = await statObject(s3, partPath(whole.id), signal)
+    if (staged?.sizeBytes === sizeBytes) {
+      await copyObject(s3, partPath(whole.id), path, sizeBytes, signal)
+      return confirm(s3, path, sizeBytes)
+    }
+    const published = staged ? undefined : await statObject(s3, path, signal)
+    if (published?.sizeBytes === sizeBytes) return published
+  }
+  return writeBlob(store, key, readParts(s3, ordered, signal), { signal, expectedBytes: sizeBytes })
+}
+
+async function* readParts(s3: S3, parts: readonly StagedPart[], signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (const part of parts) {
+    const staged = await statObject(s3, partPath(part.id), signal)
+    if (!staged) throw new BlobStoreError('missing_part', `part ${part.id} is gone; start the upload again`)
+    if (staged.sizeBytes < part.sizeBytes)
+      throw new BlobStoreError('damaged', `part ${part.id} is shorter than recorded`)
+    const object = { key: partPath(part.id), name: `part ${part.id}`, sizeBytes: part.sizeBytes }
+    yield* readObject(s3, object, { start: 0, end: part.sizeBytes - 1 }, signal)
+  }
+}
