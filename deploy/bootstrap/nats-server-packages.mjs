@@ -37,7 +37,8 @@ export async function fromGo() {
  */
 export async function fromApt() {
   if (!findOnPath('apt-get') || !findOnPath('dpkg-deb')) throw new Error('this is no Debian')
-  const place = await placeOnce('nats-server-2.9-debian', async (folder) => {
+  // By its name the oldest in the cache, whatever version this Debian has, so that any other is preferred to it.
+  const place = await placeOnce('nats-server-0.0.0-debian', async (folder) => {
     if ((await download(folder)).code !== 0 && process.getuid() === 0) {
       say('fetching the package lists (apt-get update)')
       await run('apt-get', ['update'], { timeoutMs: packageMs })
