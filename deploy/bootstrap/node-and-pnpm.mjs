@@ -43,7 +43,8 @@ export async function getPnpm() {
 async function npmInstall(folder, what) {
   const npm = findOnPath('npm')
   if (!npm) throw new CannotGoOn('npm is not on PATH: install npm (it usually comes with Node) and try again.')
-  const flags = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=1', '--loglevel=error']
+  const retries = ['--fetch-retries=1', '--fetch-retry-mintimeout=2000']
+  const flags = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', ...retries]
   const { code, output } = await run(npm, ['install', '--prefix', folder, ...flags, what], { cwd: folder })
   if (code === 0) return
   throw new CannotGoOn(

@@ -42,13 +42,16 @@ function missingServers(): string[] {
   return lines.length > 0 ? ['Not on this machine:', ...lines, ''] : []
 }
 
-// Whoever skips a test says why in the title of it or of a group around it.
+// Whoever skips a test says why in its title, or in that of the group around it when the whole group is skipped.
 function skippedTests(results: Results): string[] {
   const counts = new Map<string, number>()
   for (const { testFilePath, testResults } of results.testResults) {
+    const isRun = (group: string | undefined) =>
+      testResults.some(({ status, ancestorTitles }) => !untested.includes(status) && ancestorTitles[0] === group)
     for (const { status, ancestorTitles, title } of testResults) {
       if (!untested.includes(status)) continue
-      const key = `${path.relative(process.cwd(), testFilePath)}: ${ancestorTitles[0] ?? title}`
+      const said = isRun(ancestorTitles[0]) ? title : (ancestorTitles[0] ?? title)
+      const key = `${path.relative(process.cwd(), testFilePath)}: ${said}`
       counts.set(key, (counts.get(key) ?? 0) + 1)
     }
   }
