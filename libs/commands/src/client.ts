@@ -14,7 +14,7 @@ export type CommandClient<C extends Commands> = {
 
 /** Gives an internal client the types of a service's commands. */
 export function commandsOf<C extends Commands>(client: InternalClient): CommandClient<C> {
-  return client as CommandClient<C>
+  return client
 }
 
 /** The handlers a service must have to answer its commands; what streams answers `unknown` through `rows`. */
@@ -29,5 +29,5 @@ export type CommandHandlers<C extends Commands, Streamed extends keyof C = never
 export function commandHandlers<C extends Commands, Streamed extends keyof C = never>(
   handlers: CommandHandlers<C, Streamed>,
 ): Record<string, InternalHandler> {
-  return handlers as unknown as Record<string, InternalHandler>
+  return handlers as Record<string, InternalHandler>
 }

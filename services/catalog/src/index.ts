@@ -1,1 +1,2 @@
-export {}
+export { createCatalog } from './app.ts'
+export { type CatalogConfig, catalogSettings } from './config.ts'

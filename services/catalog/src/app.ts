@@ -1,0 +1,109 @@
+import { connectBus, startLoop, startRelay } from '@berth/bus'
+import { commandsOf, type RegistryCommands } from '@berth/commands'
+import {
+  applyMigrations,
+  createApi,
+  createInternalClient,
+  createInternalServer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  readApiDocument,
+  type Service,
+} from '@berth/service'
+import { identifyThrough } from '@berth/tokens'
+import { catalogCommands } from './commands.ts'
+import type { CatalogConfig } from './config.ts'
+import { openPrisma } from './db/client.ts'
+import { distributionHandlers } from './distributions/api.ts'
+import { repositoryHandlers } from './repositories/api.ts'
+import { pruneCommands } from './run-command.ts'
+import { createServedGate } from './served/wait-until-served.ts'
+import { versionHandlers } from './versions/api.ts'
+import { foldQuiet } from './versions/fold-loose.ts'
+
+const name = 'catalog'
+const foldEveryMs = 10_000
+
+/** Builds the catalog: the truth about content, and the one writer of it. */
+export function createCatalog(
+  config: CatalogConfig,
+  { log: base, metrics }: { log: Logger; metrics: Metrics },
+): Service {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    max: 12,
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const prisma = openPrisma(db)
+  const client = (to: string, baseUrl: string) =>
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+  const auth = client('auth', config.authUrl)
+  const registryClient = client('registry', config.registryUrl)
+  const registry = commandsOf<RegistryCommands>(registryClient)
+  const gate = createServedGate(registry)
+  let wake = () => {}
+  const ring = () => wake()
+
+  return {
+    name,
+    public: createApi({
+      service: name,
+      document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
+      handlers: {
+        ...repositoryHandlers(db, prisma, gate, ring),
+        ...versionHandlers(db, prisma, gate, ring),
+        ...distributionHandlers(db, prisma, gate, ring),
+      },
+      identify: identifyThrough(auth),
+      log,
+      metrics,
+    }),
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: catalogCommands(db, gate, ring),
+    }),
+    start: async () => {
+      life.onStop('clients', async () => void (await Promise.all([auth.close(), registryClient.close()])))
+      life.onStop('database', () => db.close())
+      await applyMigrations({
+        url: config.databaseUrl,
+        schema: name,
+        directory: new URL('./db/migrations/', import.meta.url),
+      })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      life.onStop('nats', () => bus.close())
+      const relay = startRelay({ db, bus, source: name, log })
+      wake = () => relay.wake()
+      life.onStop('relay', () => relay.stop())
+      const folding = startLoop({
+        pollMs: foldEveryMs,
+        pauseAfterFailureMs: foldEveryMs,
+        onError: (error) => log.warn('folding will be tried again', { error }),
+        run: async () => {
+          for (const { repositoryId, revision } of await foldQuiet(db)) {
+            ring()
+            await registry.call('follow-repository', { repositoryId, revision })
+          }
+          await pruneCommands(db)
+        },
+      })
+      life.onStop('folding', () => folding.stop())
+    },
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await db.query('select 1')
+        return undefined
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+  }
+}

@@ -1,0 +1,81 @@
+import { readOutbox } from '@berth/bus'
+import { type CatalogCommands, type CommandHandlers, commandHandlers, type ManifestRecord } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { type Database, type InternalHandler, rows } from '@berth/service'
+import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
+import { leaseBlobs, recordBlobs, releaseLeases } from './content/leases.ts'
+import { linkBlob } from './content/link-blob.ts'
+import { putManifest } from './content/put-manifest.ts'
+import { streamHeads, streamRows } from './served/rows.ts'
+import type { ServedGate } from './served/wait-until-served.ts'
+import { commitStage } from './stages/commit-stage.ts'
+import { closeStage, stageContent } from './stages/stage-content.ts'
+
+type Streamed = 'served-rows' | 'served-heads'
+
+/** Everything that other services may ask of catalog or have it do. `wake` rings the relay after a change with events. */
+export function catalogCommands(db: Database, gate: ServedGate, wake: () => void): Record<string, InternalHandler> {
+  const woken = async <T>(work: Promise<T>): Promise<T> => {
+    const result = await work
+    wake()
+    return result
+  }
+  const handlers: CommandHandlers<CatalogCommands, Streamed> = {
+    repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
+    'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
+    'release-leases': async ({ holder }) => {
+      await releaseLeases(db, holder)
+      return {}
+    },
+    'record-blobs': async ({ blobs }) => {
+      await db.transaction((sql) => recordBlobs(sql, blobs))
+      return {}
+    },
+    'link-blob': (request, call) => woken(linkBlob(db, request, call)),
+    'put-manifest': (request, call) => woken(putManifest(db, request, call)),
+    'delete-reference': (request, call) => woken(deleteReference(db, request, call)),
+    'delete-blob-link': (request, call) => woken(deleteBlobLink(db, request, call)),
+    'stage-content': async (request) => {
+      await stageContent(db, request)
+      return {}
+    },
+    'commit-stage': async (request) => {
+      const { reply, revision } = await woken(commitStage(db, request))
+      await gate.repository(request.repositoryId, revision, reply.version)
+      return reply
+    },
+    'close-stage': (request) => closeStage(db, request),
+    'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
+    tags: async (request) => ({ tags: await latestTags(db, request) }),
+    'served-rows': async ({ repositoryId, afterRevision }) => rows(streamRows(db, repositoryId, afterRevision)),
+    'served-heads': async () => rows(streamHeads(db)),
+    events: ({ after }) => readOutbox(db, after),
+  }
+  return commandHandlers(handlers)
+}
+
+async function findHead(db: Database, idOrName: string) {
+  const [head] = await db.query<{ id: string; name: string; latestVersion: number; revision: number }>(
+    'select id, name, latest_version as "latestVersion", revision from repository where name = $1 or id::text = $1',
+    [idOrName],
+  )
+  return head
+}
+
+async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {
+  return db.query<{ name: string; digest: Digest }>(
+    'select name, digest from tag_interval where repository_id = $1 and until is null and name > $2 order by name limit $3',
+    [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
+  )
+}
+
+async function knownManifests(db: Database, digests: readonly Digest[]): Promise<ManifestRecord[]> {
+  return db.query<ManifestRecord>(
+    `select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.size_bytes as "sizeBytes", blob.generation,
+       manifest.artifact_type as "artifactType", manifest.subject, manifest.annotations,
+       coalesce((select json_agg(json_build_object('role', role, 'digest', child, 'mediaType', media_type, 'sizeBytes', size_bytes, 'optional', optional, 'platform', platform) order by place)
+         from manifest_reference as reference where reference.manifest = manifest.digest), '[]') as references
+     from manifest join blob using (digest) where manifest.digest = any($1::text[]) and blob.state = 'present'`,
+    [digests],
+  )
+}

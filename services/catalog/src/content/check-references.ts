@@ -1,0 +1,36 @@
+import type { ManifestRecord } from '@berth/commands'
+import { Problem, type Sql } from '@berth/service'
+
+/**
+ * Refuses a manifest that names what is not in this repository: blobs must be linked to it or part of it, manifests a part of
+ * it. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
+ * ends, so that the collector cannot take them meanwhile. Throws `manifest_blob_unknown` with every missing digest.
+ */
+export async function checkReferences(sql: Sql, repositoryId: string, manifest: ManifestRecord): Promise<void> {
+  const needed = manifest.references.filter((reference) => !reference.optional)
+  if (needed.length === 0) return
+  const blobs = needed.filter((reference) => reference.role !== 'manifest').map((reference) => reference.digest)
+  const manifests = needed.filter((reference) => reference.role === 'manifest').map((reference) => reference.digest)
+  const found = await sql.prepared<{ digest: string }>(
+    'check-references',
+    `select digest from blob where digest = any($2::text[]) and state = 'present' and (
+       exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
+       or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked))
+     union all
+     select digest from manifest_interval where repository_id = $1 and digest = any($3::text[]) and until is null`,
+    [repositoryId, blobs, manifests],
+  )
+  await sql.prepared('hold-blobs', `select from blob where digest = any($1::text[]) order by digest for share`, [blobs])
+  const present = new Set(found.map((row) => row.digest))
+  const missing = [...new Set(needed.map((reference) => reference.digest).filter((digest) => !present.has(digest)))]
+  if (missing.length === 0) return
+  throw new Problem(
+    400,
+    'manifest_blob_unknown',
+    `the manifest names ${missing.length} ${missing.length === 1 ? 'thing' : 'things'} that the repository does not have: ${missing.slice(0, 5).join(', ')}`,
+    {
+      hint: 'Push them first.',
+      more: { missing },
+    },
+  )
+}

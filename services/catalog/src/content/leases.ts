@@ -1,0 +1,79 @@
+import type { LeasedBlob, StoredBlob } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { badField, type Database, type Sql } from '@berth/service'
+
+const mostDigests = 500
+
+/**
+ * Leases digests for a holder, so that the collector keeps its hands off them, and says which bytes are there. Bytes that are
+ * being removed, or never came, get the next generation of their key: a late delete can then only hit what nobody uses.
+ */
+export async function leaseBlobs(
+  db: Database,
+  request: { holder: string; digests: readonly Digest[]; ttlSeconds: number },
+): Promise<LeasedBlob[]> {
+  const digests = [...new Set(request.digests)].sort()
+  if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
+  if (digests.length === 0) return []
+  return db.transaction(async (sql) => {
+    await lockDigests(sql, digests)
+    const blobs = await sql.prepared<LeasedBlob>(
+      'lease-blobs',
+      `insert into blob as known (digest, state) select unnest($1::text[]), 'writing'
+       on conflict (digest) do update set
+         generation = known.generation + (known.state = 'removing')::integer,
+         state = case known.state when 'removing' then 'writing' else known.state end,
+         size_bytes = case known.state when 'removing' then null else known.size_bytes end
+       returning digest, generation, case state when 'present' then 'present' else 'write' end as state, size_bytes as "sizeBytes"`,
+      [digests],
+    )
+    await sql.prepared(
+      'lease-hold',
+      `insert into lease (digest, holder, expires_at) select unnest($1::text[]), $2, now() + make_interval(secs => $3)
+       on conflict (digest, holder) do update set expires_at = greatest(lease.expires_at, excluded.expires_at)`,
+      [digests, request.holder, request.ttlSeconds],
+    )
+    return blobs
+  })
+}
+
+/** Takes the collector's locks of these digests until the transaction ends; sorted, so that two writers cannot deadlock. */
+export async function lockDigests(sql: Sql, sortedDigests: readonly Digest[]): Promise<void> {
+  await sql.prepared(
+    'lock-digests',
+    'select pg_advisory_xact_lock(hashtextextended(digest, 0)) from unnest($1::text[]) as digest',
+    [sortedDigests],
+  )
+}
+
+/** Ends all leases of a holder. */
+export async function releaseLeases(db: Database, holder: string): Promise<void> {
+  await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])
+}
+
+/** Notes that bytes are durable. A generation that is no longer the current one is refused: its writer must begin again. */
+export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promise<void> {
+  if (blobs.length === 0) return
+  const sorted = [...blobs].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  await lockDigests(
+    sql,
+    sorted.map((blob) => blob.digest),
+  )
+  const recorded = await sql.prepared<{ digest: string }>(
+    'record-blobs',
+    `update blob set state = 'present', size_bytes = stored.size_bytes
+     from unnest($1::text[], $2::integer[], $3::bigint[]) as stored (digest, generation, size_bytes)
+     where blob.digest = stored.digest and blob.generation = stored.generation and blob.state in ('writing', 'present')
+     returning blob.digest`,
+    [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.generation), sorted.map((blob) => blob.sizeBytes)],
+  )
+  if (recorded.length < new Set(sorted.map((blob) => blob.digest)).size) {
+    const known = new Set(recorded.map((blob) => blob.digest))
+    const missing = sorted.find((blob) => !known.has(blob.digest))
+    throw badField(
+      'blobs',
+      `${missing?.digest} is not being written under generation ${missing?.generation}`,
+      'Lease it again and write what the lease says.',
+    )
+  }
+}

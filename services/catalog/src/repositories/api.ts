@@ -1,0 +1,105 @@
+import { catalogEvents, recordEvents } from '@berth/bus'
+import { type ApiHandler, type Database, notFound, Problem, readPage, sqlState, toPage } from '@berth/service'
+import type { Prisma } from '../db/client.ts'
+import type { Repository } from '../db/generated/client.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
+import { insertRepository } from './ensure.ts'
+
+type RepositoryBody = { name: string; description?: string; labels?: Record<string, string> }
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** How the API shows a repository. */
+export function showRepository(row: Repository): Record<string, unknown> {
+  const { id, name, description, labels, latestVersion, createdAt, createdBy } = row
+  return { id, name, description, labels, latestVersion, createdAt: createdAt.toISOString(), createdBy }
+}
+
+/** Finds a repository by id or name. Throws 404. */
+export async function findRepository(prisma: Prisma, idOrName: string): Promise<Repository> {
+  const row = await prisma.repository.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
+  if (!row) throw notFound('repository', idOrName)
+  return row
+}
+
+/** The API of repositories themselves. */
+export function repositoryHandlers(
+  db: Database,
+  prisma: Prisma,
+  gate: ServedGate,
+  wake: () => void,
+): Record<string, ApiHandler> {
+  return {
+    listRepositories: async ({ query }) => {
+      const page = readPage(query)
+      const rows = await prisma.repository.findMany({
+        where: {
+          name: {
+            ...(page.after === undefined ? {} : { gt: page.after }),
+            ...(typeof query.q === 'string' ? { contains: query.q } : {}),
+          },
+        },
+        orderBy: { name: 'asc' },
+        take: page.limit + 1,
+      })
+      return { status: 200, body: toPage(rows, page, (row) => row.name, showRepository) }
+    },
+    createRepository: async ({ body, principal }) => {
+      const { name, description = '', labels = {} } = body as RepositoryBody
+      const id = await db.transaction((sql) =>
+        insertRepository(sql, { name, description, labels, actor: principal.name }),
+      )
+      if (id === undefined)
+        throw new Problem(409, 'name_taken', `There is a repository "${name}" already.`, {
+          field: 'name',
+          hint: 'Choose another name, or use that one.',
+        })
+      wake()
+      await gate.repository(id, 1)
+      return {
+        status: 201,
+        headers: { location: `/api/v1/repositories/${id}` },
+        body: showRepository(await findRepository(prisma, id)),
+      }
+    },
+    showRepository: async ({ params }) => ({
+      status: 200,
+      body: showRepository(await findRepository(prisma, params.repository ?? '')),
+    }),
+    updateRepository: async ({ params, body }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { description, labels } = body as Partial<RepositoryBody>
+      const row = await prisma.repository.update({
+        where: { id },
+        data: { ...(description === undefined ? {} : { description }), ...(labels === undefined ? {} : { labels }) },
+      })
+      return { status: 200, body: showRepository(row) }
+    },
+    deleteRepository: async ({ params, principal }) => {
+      const { id, name } = await findRepository(prisma, params.repository ?? '')
+      await deleteRepository(db, { id, name, actor: principal.name })
+      wake()
+      await gate.repositoryGone(id)
+      return { status: 204 }
+    },
+  }
+}
+
+async function deleteRepository(db: Database, repository: { id: string; name: string; actor: string }): Promise<void> {
+  const { id, name, actor } = repository
+  try {
+    await db.transaction(async (sql) => {
+      const gone = await sql.query('delete from repository where id = $1 returning id', [id])
+      if (gone.length === 0) throw notFound('repository', name)
+      await sql.query('insert into deleted_repository (id, name) values ($1, $2)', [id, name])
+      await recordEvents(sql, [
+        { kind: catalogEvents.repositoryDeleted, data: { repositoryId: id, name }, repositoryId: id, actor },
+      ])
+    })
+  } catch (error) {
+    if (sqlState(error) !== '23503') throw error
+    throw new Problem(409, 'repository_distributed', `"${name}" is served by a distribution.`, {
+      hint: 'Delete its distributions first: GET /api/v1/distributions?repository=… lists them.',
+      cause: error,
+    })
+  }
+}

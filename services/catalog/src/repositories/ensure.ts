@@ -1,0 +1,80 @@
+import { catalogEvents, recordEvents } from '@berth/bus'
+import type { Sql } from '@berth/service'
+import { emptyContentHash } from '../versions/content-hash.ts'
+import { noContent } from '../versions/counts.ts'
+import { type LockedRepository, lockRepositoryNamed } from '../versions/repository-lock.ts'
+
+/** `known`: the revision from which a follower needs the rows; 0 for a repository made just now. */
+export type EnsuredRepository = LockedRepository & { known: number }
+
+/**
+ * Locks the repository that a push goes to. Makes it, with a distribution of the same name, when the caller may and there is
+ * none; two first pushes at once find the same one. `undefined` when it does not exist and may not be made.
+ */
+export async function ensureRepository(
+  sql: Sql,
+  request: { repository: string; mayCreate: boolean; actor: string },
+): Promise<EnsuredRepository | undefined> {
+  const locked = await lockRepositoryNamed(sql, request.repository)
+  if (locked) return { ...locked, known: locked.revision }
+  if (!request.mayCreate) return undefined
+  const id = await insertRepository(sql, {
+    name: request.repository,
+    description: '',
+    labels: {},
+    actor: request.actor,
+  })
+  if (id !== undefined)
+    await insertDistribution(sql, { name: request.repository, repositoryId: id, actor: request.actor })
+  const made = await lockRepositoryNamed(sql, request.repository)
+  return made && { ...made, known: id === undefined ? made.revision : 0 }
+}
+
+/** Makes a repository with its empty version 0. `undefined` when the name is taken. */
+export async function insertRepository(
+  sql: Sql,
+  repository: { name: string; description: string; labels: Record<string, string>; actor: string },
+): Promise<string | undefined> {
+  const { name, description, labels, actor } = repository
+  const [row] = await sql.query<{ id: string }>(
+    'insert into repository (name, description, labels, created_by) values ($1, $2, $3, $4) on conflict (name) do nothing returning id',
+    [name, description, JSON.stringify(labels), actor],
+  )
+  if (!row) return undefined
+  const empty = JSON.stringify(noContent)
+  await sql.query(
+    `insert into version (repository_id, number, base, cause, created_by, revision, present, added, removed, content_hash)
+     values ($1, 0, 0, 'modify', $2, 1, $3, $3, $3, $4)`,
+    [row.id, actor, empty, emptyContentHash],
+  )
+  await recordEvents(sql, [
+    {
+      kind: catalogEvents.repositoryCreated,
+      data: { repositoryId: row.id, name, description, labels },
+      repositoryId: row.id,
+      actor,
+    },
+  ])
+  return row.id
+}
+
+/** What a first push makes: private until somebody says otherwise. A base path that is taken stays with its owner. */
+async function insertDistribution(
+  sql: Sql,
+  distribution: { name: string; repositoryId: string; actor: string },
+): Promise<void> {
+  const [row] = await sql.query<{ id: string }>(
+    `insert into distribution (name, base_path, repository_id, access, created_by) values ($1, $1, $2, 'private', $3) on conflict do nothing returning id`,
+    [distribution.name, distribution.repositoryId, distribution.actor],
+  )
+  if (!row) return
+  const data = { id: row.id, basePath: distribution.name, repositoryId: distribution.repositoryId, version: null }
+  await recordEvents(sql, [
+    {
+      kind: catalogEvents.distributionPointed,
+      data,
+      repositoryId: distribution.repositoryId,
+      actor: distribution.actor,
+    },
+  ])
+}

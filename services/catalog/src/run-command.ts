@@ -1,0 +1,46 @@
+import { type Database, type InternalCall, Problem, type Sql, sqlState } from '@berth/service'
+
+const keptHours = 24
+
+/**
+ * Carries out a command once, however often it comes: the reply is stored in the transaction of the effect, and a repetition
+ * gets it. A command that took longer than its caller waits is undone, because the caller may have told its own client that
+ * it failed; the database's clock decides (design.md §4, "Commands").
+ */
+export async function runCommand<Reply>(
+  db: Database,
+  call: InternalCall,
+  work: (sql: Sql) => Promise<Reply>,
+): Promise<Reply> {
+  const run = async (sql: Sql): Promise<Reply> => {
+    const [done] = await sql.prepared<{ reply: Reply }>('done-command', 'select reply from command where id = $1', [
+      call.commandId,
+    ])
+    if (done) return done.reply
+    const reply = await work(sql)
+    const [row] = await sql.prepared<{ late: boolean }>(
+      'store-command',
+      `insert into command (id, reply) values ($1, $2)
+       returning clock_timestamp() > transaction_timestamp() + make_interval(secs => $3::double precision / 1000) as late`,
+      [call.commandId, JSON.stringify(reply), call.timeoutMs],
+    )
+    if (row?.late)
+      throw new Problem(503, 'too_late', 'The command took longer than its caller waits, and was undone.', {
+        headers: { 'retry-after': '1' },
+      })
+    return reply
+  }
+  try {
+    return await db.transaction(run)
+  } catch (error) {
+    // Another try of the same command was faster: its reply is there now.
+    if (sqlState(error) === '23505' && (error as { constraint?: string }).constraint === 'command_pkey')
+      return db.transaction(run)
+    throw error
+  }
+}
+
+/** Forgets replies that nobody asks for any more. */
+export async function pruneCommands(sql: Sql): Promise<void> {
+  await sql.query('delete from command where done_at < now() - make_interval(hours => $1)', [keptHours])
+}

@@ -1,0 +1,159 @@
+import type { ServedDistribution, ServedHead, ServedRow } from '@berth/commands'
+import type { Database, Sql } from '@berth/service'
+
+const pageRows = 1_000
+
+/** All that changed of a repository after a revision, in one list; for the small changes of a push. */
+export async function rowsAfter(sql: Sql, repositoryId: string, afterRevision: number): Promise<ServedRow[]> {
+  const rows: ServedRow[] = []
+  for await (const row of readRows(sql, repositoryId, afterRevision)) rows.push(row)
+  return rows
+}
+
+/**
+ * All that changed of a repository after a revision, as it stands in one snapshot, a page at a time. The first row is the
+ * head: the revision that a follower has once it applied the rest.
+ */
+export async function* streamRows(db: Database, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
+  const pages = openSnapshot(db, (sql) => readRows(sql, repositoryId, afterRevision))
+  yield* pages
+}
+
+/** Runs an iteration inside one repeatable-read transaction that ends with it. */
+async function* openSnapshot<Row>(db: Database, read: (sql: Sql) => AsyncIterable<Row>): AsyncIterable<Row> {
+  const client = await db.pool.connect()
+  let broken = true
+  try {
+    await client.query('begin isolation level repeatable read read only')
+    const sql: Sql = {
+      query: async (text, values) => (await client.query(text, values as unknown[])).rows,
+      prepared: async (name, text, values) => (await client.query({ name, text, values: values as unknown[] })).rows,
+    }
+    yield* read(sql)
+    await client.query('commit')
+    broken = false
+  } finally {
+    // A reader that left in the middle leaves the transaction open; the connection is not worth saving.
+    client.release(broken)
+  }
+}
+
+async function* readRows(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
+  const [head] = await sql.prepared<{ name: string; revision: number; latestVersion: number }>(
+    'served-head',
+    `select name, revision, latest_version as "latestVersion" from repository where id = $1`,
+    [repositoryId],
+  )
+  if (!head) {
+    yield { kind: 'gone', repositoryId }
+    return
+  }
+  yield { kind: 'head', repositoryId, from: afterRevision, ...head }
+  for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
+  yield* factRows(sql, repositoryId, afterRevision)
+  for (const [name, query] of Object.entries(rowQueries)) yield* pagesOf(sql, name, query, repositoryId, afterRevision)
+}
+
+async function* pagesOf(
+  sql: Sql,
+  name: string,
+  query: string,
+  repositoryId: string,
+  afterRevision: number,
+): AsyncIterable<ServedRow> {
+  let after: [string, number] = ['', -1]
+  for (;;) {
+    const rows = await sql.prepared<{ row: ServedRow; key: string; since: number }>(name, query, [
+      repositoryId,
+      afterRevision,
+      ...after,
+      pageRows,
+    ])
+    for (const { row } of rows) yield row
+    const last = rows.at(-1)
+    if (!last || rows.length < pageRows) return
+    after = [last.key, last.since]
+  }
+}
+
+const rowQueries = {
+  'served-tags': intervalQuery(
+    'tag_interval',
+    'name',
+    `json_build_object('kind', 'tag', 'name', name, 'digest', digest, 'since', since, 'until', until)`,
+  ),
+  'served-manifests': intervalQuery(
+    'manifest_interval',
+    'digest',
+    `json_build_object('kind', 'manifest', 'digest', digest, 'since', since, 'until', until)`,
+  ),
+  'served-blobs': intervalQuery(
+    'blob_interval',
+    'digest',
+    `json_build_object('kind', 'blob', 'digest', digest, 'since', since, 'until', until)`,
+  ),
+  'served-links': `select json_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row, digest as key, 0 as since
+    from blob_link where repository_id = $1 and revision > $2 and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
+}
+
+function intervalQuery(table: string, key: string, row: string): string {
+  return `select ${row} as row, ${key} as key, since from ${table}
+    where repository_id = $1 and revision > $2 and (${key}, since) > ($3, $4::integer) order by ${key}, since limit $5`
+}
+
+/** What a follower needs to know of manifests and blobs that came in: their keys in the store, and what they are. */
+async function* factRows(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
+  yield* pagesOf(
+    sql,
+    'served-blob-facts',
+    `select json_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
+     from blob where digest in (
+       select digest from blob_interval where repository_id = $1 and revision > $2
+       union select digest from blob_link where repository_id = $1 and revision > $2 and linked)
+     and size_bytes is not null and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
+    repositoryId,
+    afterRevision,
+  )
+  yield* pagesOf(
+    sql,
+    'served-manifest-facts',
+    `select json_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+       'sizeBytes', manifest.size_bytes, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
+       manifest.digest as key, 0 as since
+     from manifest join blob using (digest)
+     where manifest.digest in (select digest from manifest_interval where repository_id = $1 and revision > $2)
+       and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
+    repositoryId,
+    afterRevision,
+  )
+}
+
+const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, revision, false as deleted`
+
+async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
+  return sql.prepared<ServedDistribution>(
+    'served-distributions',
+    `select ${distributionColumns} from distribution where repository_id = $1`,
+    [repositoryId],
+  )
+}
+
+/** The heads of everything that is served, for a follower that starts or wants to be sure. */
+export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
+  let after = '00000000-0000-0000-0000-000000000000'
+  for (;;) {
+    const rows = await db.query<{ id: string; revision: number }>(
+      'select id, revision from repository where id > $1 order by id limit $2',
+      [after, pageRows],
+    )
+    for (const { id, revision } of rows) yield { kind: 'repository', repositoryId: id, revision }
+    const last = rows.at(-1)
+    if (!last) break
+    after = last.id
+  }
+  const distributions = await db.query<ServedDistribution>(
+    `select ${distributionColumns} from distribution
+     union all select id, base_path, repository_id, null, 'private', false, revision, true from deleted_distribution`,
+  )
+  for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
+}

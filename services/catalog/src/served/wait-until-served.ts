@@ -1,0 +1,39 @@
+import type { CommandClient, RegistryCommands, ServedDistribution } from '@berth/commands'
+import { Problem } from '@berth/service'
+
+const patienceMs = 10_000
+
+/**
+ * Waits until registry serves a change, so that whoever is told of a success can read it (design.md §3.6). The change itself
+ * is committed and stays: after ten seconds the answer is 503 `not_yet_served`, with the version that will be.
+ */
+export type ServedGate = {
+  repository(repositoryId: string, revision: number, version?: number): Promise<void>
+  distribution(distribution: ServedDistribution): Promise<void>
+  repositoryGone(repositoryId: string): Promise<void>
+}
+
+export function createServedGate(registry: CommandClient<RegistryCommands>): ServedGate {
+  const wait = async (call: Promise<unknown>, more: Record<string, unknown> = {}) => {
+    try {
+      await call
+    } catch (cause) {
+      throw new Problem(503, 'not_yet_served', 'The change is made, but the registry does not serve it yet.', {
+        hint: 'It will by itself as soon as the registry answers again; do not repeat the change.',
+        headers: { 'retry-after': '5' },
+        more,
+        cause,
+      })
+    }
+  }
+  const options = { timeoutMs: patienceMs }
+  return {
+    repository: (repositoryId, revision, version) =>
+      wait(
+        registry.call('follow-repository', { repositoryId, revision }, options),
+        version === undefined ? {} : { version },
+      ),
+    distribution: (distribution) => wait(registry.call('follow-distribution', distribution, options)),
+    repositoryGone: (repositoryId) => wait(registry.call('forget-repository', { repositoryId }, options)),
+  }
+}

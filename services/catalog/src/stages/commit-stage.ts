@@ -1,0 +1,100 @@
+import { nameLimit } from '@berth/bus'
+import type { CatalogCommands, TagChanges } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { type Database, Problem, type Sql } from '@berth/service'
+import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
+import { finishVersion, type TagChange } from '../versions/finish.ts'
+import { lockRepository } from '../versions/repository-lock.ts'
+import { clearStage, lockStage } from './stage-content.ts'
+
+type Commit = CatalogCommands['commit-stage']
+/** The reply, and the revision that must be served before anybody gets it. */
+export type StageCommit = { reply: Commit['reply']; revision: number }
+
+/**
+ * Commits what was staged as one version, computed against the latest version under the repository's lock; readers see all of
+ * it or nothing. The same stage committed again gives the same reply and no second version.
+ */
+export async function commitStage(db: Database, request: Commit['request']): Promise<StageCommit> {
+  return db.transaction(async (sql) => {
+    const repository = await lockRepository(sql, request.repositoryId)
+    const stage = await lockStage(sql, request.stage, request.fence)
+    if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: repository.revision }
+    if (stage.state === 'closed')
+      throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
+    const manifests = await stagedManifests(sql, request.stage)
+    const tags = await sql.query<{ name: string; digest: Digest }>(
+      'select name, digest from stage_tag where stage = $1 order by name',
+      [request.stage],
+    )
+    await checkComplete(sql, request.stage)
+    const edit = beginEdit(repository)
+    await addManifests(sql, edit, manifests)
+    await setTags(sql, edit, tags)
+    const made = await finishVersion(sql, repository, edit, {
+      cause: request.cause,
+      actor: request.actor,
+      taskId: request.taskId,
+    })
+    const reply = { version: made.number, created: made.created, ...countTags(made.tags) }
+    await sql.query(`update stage set state = 'committed', reply = $2 where id = $1`, [
+      request.stage,
+      JSON.stringify(reply),
+    ])
+    await clearStage(sql, request.stage)
+    return { reply, revision: made.revision }
+  })
+}
+
+async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
+  const rows = await sql.query<{ digest: Digest }>(
+    'select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1',
+    [stage],
+  )
+  return rows.map((row) => row.digest)
+}
+
+/**
+ * Refuses a stage whose content is not all there: a manifest below the tags that is not recorded, or a blob whose bytes are
+ * not durable. The blob rows are held until the end, so that the collector cannot take one meanwhile.
+ */
+async function checkComplete(sql: Sql, stage: string): Promise<void> {
+  const missing = await sql.query<{ digest: string }>(
+    `with recursive closure (digest) as (
+       select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1
+       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest and reference.role = 'manifest' and not reference.optional
+     ),
+     needed as (
+       select digest, true as is_manifest from closure
+       union select reference.child, false from closure join manifest_reference as reference on reference.manifest = closure.digest
+         and reference.role in ('config', 'layer') and not reference.optional
+     ),
+     held as materialized (select digest from blob where digest in (select digest from needed) and state = 'present' for share)
+     select needed.digest from needed
+     where not exists (select from held where held.digest = needed.digest)
+        or (is_manifest and not exists (select from manifest where manifest.digest = needed.digest))
+     limit 10`,
+    [stage],
+  )
+  if (missing.length === 0) return
+  const digests = missing.map((row) => row.digest)
+  throw new Problem(
+    409,
+    'stage_incomplete',
+    `The change names content whose bytes are not here: ${digests.join(', ')}.`,
+    { more: { missing: digests } },
+  )
+}
+
+function countTags(changes: readonly TagChange[]): {
+  tags: TagChanges
+  tagCounts: { added: number; moved: number; removed: number }
+} {
+  const added = changes.filter((change) => !change.from).map((change) => change.tag)
+  const removed = changes.filter((change) => !change.to).map((change) => change.tag)
+  const moved = changes.filter((change) => change.from && change.to).map((change) => change.tag)
+  return {
+    tags: { added: added.slice(0, nameLimit), moved: moved.slice(0, nameLimit), removed: removed.slice(0, nameLimit) },
+    tagCounts: { added: added.length, moved: moved.length, removed: removed.length },
+  }
+}

@@ -1,0 +1,57 @@
+import type { CatalogCommands } from '@berth/commands'
+import { type Database, Problem, type Sql } from '@berth/service'
+import { recordManifests } from '../content/record-manifests.ts'
+
+export type StageRow = {
+  fence: number
+  state: 'open' | 'committed' | 'closed'
+  reply: CatalogCommands['commit-stage']['reply'] | null
+}
+
+/** Locks a stage for a writer with this fence, opening it at its first use. A writer that was replaced is refused. */
+export async function lockStage(sql: Sql, stage: string, fence: number): Promise<StageRow> {
+  await sql.query(`insert into stage (id, fence, state) values ($1, $2, 'open') on conflict do nothing`, [stage, fence])
+  const [row] = await sql.query<StageRow>('select fence, state, reply from stage where id = $1 for update', [stage])
+  if (!row || row.fence > fence) throw new Problem(409, 'fence_too_low', 'Another worker has taken over this run.')
+  await sql.query('update stage set fence = $2, touched_at = now() where id = $1', [stage, fence])
+  return row
+}
+
+/** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
+export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
+  const { stage, fence, manifests, tags } = request
+  await db.transaction(async (sql) => {
+    const { state } = await lockStage(sql, stage, fence)
+    if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
+    await recordManifests(sql, manifests)
+    await sql.query('insert into stage_manifest (stage, digest) select $1, unnest($2::text[]) on conflict do nothing', [
+      stage,
+      manifests.map((manifest) => manifest.digest),
+    ])
+    await sql.query(
+      `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)
+       on conflict (stage, name) do update set digest = excluded.digest`,
+      [stage, tags.map((tag) => tag.name), tags.map((tag) => tag.digest)],
+    )
+  })
+}
+
+/** Ends a stage whose run was given up. If the commit was faster it stands, and the answer says so. */
+export async function closeStage(
+  db: Database,
+  request: CatalogCommands['close-stage']['request'],
+): Promise<{ committed: boolean }> {
+  return db.transaction(async (sql) => {
+    const { state } = await lockStage(sql, request.stage, request.fence)
+    if (state === 'committed') return { committed: true }
+    await sql.query(`update stage set state = 'closed' where id = $1`, [request.stage])
+    await clearStage(sql, request.stage)
+    return { committed: false }
+  })
+}
+
+/** Deletes what was staged; the stage's own row stays, so that a late commit is recognised. */
+export async function clearStage(sql: Sql, stage: string): Promise<void> {
+  await sql.query('delete from stage_tag where stage = $1', [stage])
+  await sql.query('delete from stage_manifest where stage = $1', [stage])
+}

@@ -1,0 +1,86 @@
+import { type ApiHandler, badField, type Database, Problem, readPage, toPage } from '@berth/service'
+import type { Prisma } from '../db/client.ts'
+import type { Version } from '../db/generated/client.ts'
+import { findRepository } from '../repositories/api.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
+import { contentQueries } from './content.ts'
+import { rollBack } from './rollback.ts'
+
+function showVersion(row: Version): Record<string, unknown> {
+  const { number, base, cause, createdAt, createdBy, taskId, present, added, removed, contentHash } = row
+  return {
+    number,
+    base,
+    cause,
+    createdAt: createdAt.toISOString(),
+    createdBy,
+    task: taskId,
+    counts: { present, added, removed },
+    contentHash,
+  }
+}
+
+async function findVersion(prisma: Prisma, repositoryId: string, number: number): Promise<Version> {
+  const row = await prisma.version.findUnique({ where: { repositoryId_number: { repositoryId, number } } })
+  if (!row) throw new Problem(404, 'version_not_found', `The repository has no version ${number}.`)
+  return row
+}
+
+/** The API of the versions of a repository. */
+export function versionHandlers(
+  db: Database,
+  prisma: Prisma,
+  gate: ServedGate,
+  wake: () => void,
+): Record<string, ApiHandler> {
+  return {
+    listVersions: async ({ params, query }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const page = readPage(query)
+      const rows = await prisma.version.findMany({
+        where: { repositoryId: id, ...(page.after === undefined ? {} : { number: { lt: Number(page.after) } }) },
+        orderBy: { number: 'desc' },
+        take: page.limit + 1,
+      })
+      return { status: 200, body: toPage(rows, page, (row) => String(row.number), showVersion) }
+    },
+    showVersion: async ({ params }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      return { status: 200, body: showVersion(await findVersion(prisma, id, Number(params.version))) }
+    },
+    listVersionContent: async ({ params, query }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const version = await findVersion(prisma, id, Number(params.version))
+      const list = contentQueries[(query.type ?? 'tag') as keyof typeof contentQueries]
+      if (!list) throw badField('type', 'must be tag, manifest or blob')
+      const page = readPage(query)
+      const rows = await db.query<{ key: string; item: unknown }>(list, [
+        id,
+        version.number,
+        page.after ?? '',
+        page.limit + 1,
+      ])
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          page,
+          (row) => row.key,
+          (row) => row.item,
+        ),
+      }
+    },
+    rollBackRepository: async ({ params, body, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { version } = body as { version: number }
+      const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
+      wake()
+      await gate.repository(id, made.revision, made.number)
+      const row = showVersion(await findVersion(prisma, id, made.number))
+      // Nothing to roll back is no error, and makes nothing: then the present version is the answer.
+      return made.created
+        ? { status: 201, headers: { location: `/api/v1/repositories/${id}/versions/${made.number}` }, body: row }
+        : { status: 200, body: row }
+    },
+  }
+}

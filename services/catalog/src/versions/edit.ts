@@ -1,0 +1,123 @@
+import type { Digest } from '@berth/oci'
+import type { Sql } from '@berth/service'
+import type { LockedRepository } from './repository-lock.ts'
+
+/** The version being made of a locked repository: its number, and the revision that its rows carry. */
+export type Edit = { repositoryId: string; number: number; revision: number }
+
+/** Begins the next version. Nothing is visible until `finishVersion`, and nothing at all remains if the edits change nothing. */
+export function beginEdit(repository: LockedRepository): Edit {
+  return { repositoryId: repository.id, number: repository.latestVersion + 1, revision: repository.revision + 1 }
+}
+
+/** Points tags at manifests; a tag that points there already keeps its interval. */
+export async function setTags(sql: Sql, edit: Edit, tags: readonly { name: string; digest: Digest }[]): Promise<void> {
+  if (tags.length === 0) return
+  const values = [
+    edit.repositoryId,
+    edit.number,
+    edit.revision,
+    tags.map((tag) => tag.name),
+    tags.map((tag) => tag.digest),
+  ]
+  await sql.prepared(
+    'close-moved-tags',
+    `update tag_interval as tag set until = $2, revision = $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
+     where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null and tag.digest <> wanted.digest`,
+    values,
+  )
+  await sql.prepared(
+    'open-tags',
+    `insert into tag_interval (repository_id, name, since, digest, revision)
+     select $1, wanted.name, $2, wanted.digest, $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
+     where not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null)
+     on conflict (repository_id, name, since) do update set digest = excluded.digest, until = null, revision = excluded.revision`,
+    values,
+  )
+}
+
+/** Takes tags away; names that are no tags are ignored. */
+export async function removeTags(sql: Sql, edit: Edit, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return
+  await sql.query(
+    `update tag_interval set until = $2, revision = $3 where repository_id = $1 and name = any($4::text[]) and until is null`,
+    [edit.repositoryId, edit.number, edit.revision, names],
+  )
+}
+
+/**
+ * Puts manifests in, with every manifest below them and the blobs they all name. What lies elsewhere (a foreign layer) comes
+ * only when its bytes are here.
+ */
+export async function addManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
+  if (digests.length === 0) return
+  const values = [edit.repositoryId, edit.number, edit.revision, digests]
+  await sql.prepared(
+    'add-manifests',
+    `with recursive closure (digest) as (
+       select unnest($4::text[])
+       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest and reference.role = 'manifest'
+     ),
+     present as (select manifest.digest from closure join manifest using (digest)),
+     added as (
+       insert into manifest_interval (repository_id, digest, since, revision)
+       select $1, digest, $2, $3 from present
+       where not exists (select from manifest_interval as open where open.repository_id = $1 and open.digest = present.digest and open.until is null)
+       on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision
+     )
+     insert into blob_interval (repository_id, digest, since, revision)
+     select distinct $1::uuid, reference.child, $2::integer, $3::bigint
+     from present join manifest_reference as reference on reference.manifest = present.digest and reference.role in ('config', 'layer')
+     join blob on blob.digest = reference.child and blob.state = 'present'
+     where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
+     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`,
+    values,
+  )
+}
+
+/** Takes manifests out (these and no others), and the blobs that no manifest left names. */
+export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
+  if (digests.length === 0) return
+  const values = [edit.repositoryId, edit.number, edit.revision, digests]
+  await sql.query(
+    `update manifest_interval set until = $2, revision = $3 where repository_id = $1 and digest = any($4::text[]) and until is null`,
+    values,
+  )
+  await sql.query(
+    `update blob_interval as blob set until = $2, revision = $3
+     from manifest_reference as gone
+     where gone.manifest = any($4::text[]) and gone.role in ('config', 'layer')
+       and blob.repository_id = $1 and blob.digest = gone.child and blob.until is null
+       and not exists (
+         select from manifest_reference as kept join manifest_interval as member
+           on member.digest = kept.manifest and member.repository_id = $1 and member.until is null
+         where kept.child = blob.digest and kept.role in ('config', 'layer'))`,
+    values,
+  )
+}
+
+const intervalTables = [
+  { table: 'tag_interval', key: 'name', extra: ', digest', same: 'open.name = old.name and open.digest = old.digest' },
+  { table: 'manifest_interval', key: 'digest', extra: '', same: 'open.digest = old.digest' },
+  { table: 'blob_interval', key: 'digest', extra: '', same: 'open.digest = old.digest' },
+] as const
+
+/** Makes the content what it was in version `target`: closes what is not in it, opens again what is. */
+export async function restoreVersion(sql: Sql, edit: Edit, target: number): Promise<void> {
+  const values = [edit.repositoryId, edit.number, edit.revision, target]
+  const inTarget = `old.repository_id = $1 and old.since <= $4 and (old.until is null or old.until > $4)`
+  for (const { table, key, extra, same } of intervalTables) {
+    await sql.query(
+      `update ${table} as open set until = $2, revision = $3 where open.repository_id = $1 and open.until is null
+         and not exists (select from ${table} as old where ${inTarget} and ${same})`,
+      values,
+    )
+    await sql.query(
+      `insert into ${table} (repository_id, ${key}, since, revision${extra})
+       select $1, old.${key}, $2, $3${extra ? ', old.digest' : ''} from ${table} as old where ${inTarget}
+         and not exists (select from ${table} as open where open.repository_id = $1 and open.until is null and ${same})
+       on conflict (repository_id, ${key}, since) do update set until = null, revision = excluded.revision${extra ? ', digest = excluded.digest' : ''}`,
+      values,
+    )
+  }
+}

@@ -1,0 +1,161 @@
+import { catalogEvents, nameLimit, recordEvents } from '@berth/bus'
+import type { VersionCause } from '@berth/commands'
+import type { Sql } from '@berth/service'
+import { changeContentHash } from './content-hash.ts'
+import { addCounts, type ContentCounts } from './counts.ts'
+import type { Edit } from './edit.ts'
+import type { LockedRepository } from './repository-lock.ts'
+
+export type TagChange = { tag: string; from?: string; to?: string }
+export type MadeVersion = {
+  number: number
+  revision: number
+  created: boolean
+  added: ContentCounts
+  removed: ContentCounts
+  tags: TagChange[]
+}
+export type Making = { cause: VersionCause; actor: string; taskId: string | null; base?: number }
+
+type Latest = { revision: number; present: ContentCounts; contentHash: string }
+
+/**
+ * Makes the version of what the edits changed, with its facts, its events and the repository's new head. When they changed
+ * nothing there is no version, and the answer is the latest one.
+ */
+export async function finishVersion(
+  sql: Sql,
+  repository: LockedRepository,
+  edit: Edit,
+  making: Making,
+): Promise<MadeVersion> {
+  const latest = await readLatest(sql, repository)
+  const tags = await changedTags(sql, edit, latest.revision)
+  const manifests = await changedMembers(sql, 'manifest_interval', edit, latest.revision)
+  const blobs = await changedMembers(sql, 'blob_interval', edit, latest.revision)
+  const added = { tags: count(tags, 'to'), manifests: manifests.added.length, blobs: blobs.added.length }
+  const removed = { tags: count(tags, 'from'), manifests: manifests.removed.length, blobs: blobs.removed.length }
+  if (
+    tags.length + manifests.added.length + manifests.removed.length + blobs.added.length + blobs.removed.length ===
+    0
+  ) {
+    return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
+  }
+  const contentHash = changeContentHash(
+    latest.contentHash,
+    [...manifests.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
+    [...manifests.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
+  )
+  await sql.prepared(
+    'insert-version',
+    `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    [
+      edit.repositoryId,
+      edit.number,
+      making.base ?? repository.latestVersion,
+      making.cause,
+      making.actor,
+      making.taskId,
+      edit.revision,
+      JSON.stringify(addCounts(latest.present, added, removed)),
+      JSON.stringify(added),
+      JSON.stringify(removed),
+      contentHash,
+    ],
+  )
+  await sql.prepared(
+    'move-head',
+    'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
+    [edit.repositoryId, edit.number, edit.revision],
+  )
+  const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags }
+  await announce(sql, repository, made, making, contentHash)
+  return made
+}
+
+async function readLatest(sql: Sql, repository: LockedRepository): Promise<Latest> {
+  const [latest] = await sql.prepared<Latest>(
+    'latest-version',
+    `select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $2`,
+    [repository.id, repository.latestVersion],
+  )
+  if (!latest) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
+  return latest
+}
+
+function count(tags: readonly TagChange[], side: 'from' | 'to'): number {
+  return tags.filter((tag) => tag[side] !== undefined).length
+}
+
+/** Tags that the version opens or closes. Loose changes since the last version carry revisions above that version's. */
+async function changedTags(sql: Sql, edit: Edit, latestRevision: number): Promise<TagChange[]> {
+  const rows = await sql.prepared<{ name: string; from: string | null; to: string | null }>(
+    'changed-tags',
+    `select name, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
+     from tag_interval where repository_id = $1 and revision > $3 and (until = $2 or since = $2) group by name`,
+    [edit.repositoryId, edit.number, latestRevision],
+  )
+  return rows
+    .filter((row) => row.from !== row.to)
+    .map(({ name, from, to }) => ({ tag: name, ...(from ? { from } : {}), ...(to ? { to } : {}) }))
+}
+
+async function changedMembers(
+  sql: Sql,
+  table: 'manifest_interval' | 'blob_interval',
+  edit: Edit,
+  latestRevision: number,
+): Promise<{ added: string[]; removed: string[] }> {
+  const rows = await sql.prepared<{ digest: string; added: boolean }>(
+    `changed-${table}`,
+    `select digest, until is null as added from ${table} where repository_id = $1 and revision > $3
+       and ((since = $2 and until is null) or (until = $2 and since < $2))`,
+    [edit.repositoryId, edit.number, latestRevision],
+  )
+  return {
+    added: rows.filter((row) => row.added).map((row) => row.digest),
+    removed: rows.filter((row) => !row.added).map((row) => row.digest),
+  }
+}
+
+async function announce(
+  sql: Sql,
+  repository: LockedRepository,
+  made: MadeVersion,
+  making: Making,
+  contentHash: string,
+): Promise<void> {
+  const about = { repositoryId: repository.id, actor: making.actor }
+  const named = { repositoryId: repository.id, name: repository.name }
+  const { added, removed, number, tags } = made
+  const rolledBack = making.cause === 'rollback' && making.base !== undefined
+  await recordEvents(sql, [
+    {
+      ...about,
+      kind: catalogEvents.versionCreated,
+      data: {
+        ...named,
+        number,
+        base: making.base ?? repository.latestVersion,
+        cause: making.cause,
+        taskId: making.taskId,
+        added,
+        removed,
+        contentHash,
+      },
+    },
+    ...(rolledBack
+      ? [{ ...about, kind: catalogEvents.versionRolledBack, data: { ...named, number, to: making.base } }]
+      : []),
+    ...(tags.length > 0
+      ? [
+          {
+            ...about,
+            kind: catalogEvents.tagsMoved,
+            data: { ...named, version: number, tags: tags.slice(0, nameLimit), total: tags.length },
+          },
+        ]
+      : []),
+  ])
+}

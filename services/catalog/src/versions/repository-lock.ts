@@ -1,0 +1,40 @@
+import { notFound, type Sql } from '@berth/service'
+
+/** A repository whose row we hold: nobody else makes a version or a served change of it until our transaction ends. */
+export type LockedRepository = {
+  id: string
+  name: string
+  latestVersion: number
+  revision: number
+  looseSince: Date | null
+}
+
+const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince"`
+
+/** Locks a repository by name; `undefined` when there is none. */
+export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {
+  const [row] = await sql.prepared<LockedRepository>(
+    'lock-named',
+    `select ${columns} from repository where name = $1 for update`,
+    [name],
+  )
+  return row
+}
+
+/** Locks a repository by id. Throws 404 when it is gone. */
+export async function lockRepository(sql: Sql, id: string): Promise<LockedRepository> {
+  const [row] = await sql.prepared<LockedRepository>(
+    'lock-repository',
+    `select ${columns} from repository where id = $1 for update`,
+    [id],
+  )
+  if (!row) throw notFound('repository', id)
+  return row
+}
+
+/** Takes the next revision of a locked repository for a served change that makes no version. */
+export async function nextRevision(sql: Sql, repository: LockedRepository): Promise<number> {
+  const revision = repository.revision + 1
+  await sql.prepared('next-revision', 'update repository set revision = $2 where id = $1', [repository.id, revision])
+  return revision
+}
