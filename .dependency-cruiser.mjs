@@ -1,7 +1,7 @@
 // Imports only point down: e2e and deploy -> services -> libs. A service never imports a service.
 const libs = {
   oci: [],
-  blobs: ['oci'],
+  blobs: ['oci', 'service'],
   service: ['oci'],
   bus: ['service'],
   tokens: ['oci', 'service'],

@@ -142,6 +142,7 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
       })
     }
     response.locals.principal = principal ?? anonymous
+    if (request.headers.expect !== undefined) response.writeContinue()
     next()
   }
 }

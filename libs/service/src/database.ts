@@ -36,11 +36,12 @@ pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
   return number
 })
 
-/** Opens a pool whose connections see the service's schema only. `max` is the number of connections. */
+/** Opens a pool whose connections see the service's schema only. `max` is the number of connections; a statement is ended after `statementTimeoutMs`. */
 export function openDatabase(options: {
   url: string
   schema: string
   max?: number
+  statementTimeoutMs?: number
   onError?: (error: Error) => void
 }): Database {
   const pool = new pg.Pool({
@@ -48,7 +49,7 @@ export function openDatabase(options: {
     max: options.max ?? 8,
     application_name: `berth-${options.schema}`,
     connectionTimeoutMillis: 10_000,
-    options: `-c search_path=${options.schema} -c timezone=UTC -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   })
   // An idle connection that the server closes is reported here; the next query opens another.
   pool.on('error', (error) => options.onError?.(error))

@@ -30,6 +30,9 @@ export async function listen(
     { keepAliveTimeout: keepAliveMs, headersTimeout: 30_000, requestTimeout: 0, maxHeaderSize: headersLimitBytes },
     handler,
   )
+  // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
+  // answer would come before any check.
+  server.on('checkContinue', handler)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host ?? '0.0.0.0', resolve)
@@ -96,19 +99,19 @@ function send(response: ServerResponse, status: number, contentType: string, tex
   response.writeHead(status, { 'content-type': contentType, 'content-length': body.length }).end(body)
 }
 
+type Alone = {
+  service: Service
+  log: Logger
+  metrics: Metrics
+  port: number
+  internalPort: number
+  internalHost: string
+}
+
 /** Runs one service as a process of its own until SIGTERM or SIGINT. */
-export async function runAlone(
-  build: () => {
-    service: Service
-    log: Logger
-    metrics: Metrics
-    port: number
-    internalPort: number
-    internalHost: string
-  },
-): Promise<void> {
+export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
   await runUntilSignal(async () => {
-    const { service, log, metrics, port, internalPort, internalHost } = build()
+    const { service, log, metrics, port, internalPort, internalHost } = await build()
     const life = new Lifecycle(log)
     const listener: RequestListener = (request, response) => {
       if (!answerOperations(request, response, [service], metrics)) service.public(request, response)

@@ -1,1 +1,2 @@
-export {}
+export { createRegistry } from './app.ts'
+export { type RegistryConfig, registrySettings } from './config.ts'

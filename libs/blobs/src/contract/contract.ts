@@ -4,9 +4,12 @@ import { readingContract } from './reading.ts'
 import type { Subject } from './subject.ts'
 import { writingContract } from './writing.ts'
 
-/** What every blob store must do; each driver's test runs all of it against real storage. */
-export function blobStoreContract(name: string, start: () => Promise<Subject>): void {
-  describe(name, () => {
+/**
+ * What every blob store must do; each driver's test runs all of it against real storage, or says why it cannot.
+ */
+export function blobStoreContract(name: string, start: () => Promise<Subject>, skippedBecause?: string): void {
+  const group = skippedBecause === undefined ? describe : describe.skip
+  group(skippedBecause === undefined ? name : `${name} (SKIPPED: ${skippedBecause})`, () => {
     let subject: Subject | undefined
     const current = () => {
       if (!subject) throw new Error('the store did not start')

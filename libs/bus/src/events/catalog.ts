@@ -30,6 +30,8 @@ export type VersionCreated = {
   repositoryId: string
   name: string
   number: number
+  /** Numbers every served change of the repository. */
+  revision: number
   base: number
   cause: string
   taskId: string | null
@@ -51,6 +53,7 @@ export const versionCreated = defineEvent<VersionCreated>(
   {
     ...repository,
     number: count,
+    revision: count,
     base: count,
     cause: text,
     taskId: { anyOf: [uuid, { type: 'null' }] },

@@ -137,6 +137,7 @@ async function announce(
       data: {
         ...named,
         number,
+        revision: made.revision,
         base: making.base ?? repository.latestVersion,
         cause: making.cause,
         taskId: making.taskId,

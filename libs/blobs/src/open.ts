@@ -1,0 +1,57 @@
+import { optionalText, optionalUrl, StartupError } from '@berth/service'
+import { BlobStoreError } from './errors.ts'
+import { createFileSystemStore } from './file-system/store.ts'
+import { createS3Store } from './s3/store.ts'
+import type { BlobStore } from './store.ts'
+
+/** The settings that name the blob store: a directory, or a bucket. All services of an installation have the same. */
+export const blobSettings = {
+  blobsDirectory: optionalText('BERTH_BLOBS_DIR'),
+  s3Endpoint: optionalUrl('BERTH_S3_ENDPOINT', ['http', 'https']),
+  s3Bucket: optionalText('BERTH_S3_BUCKET'),
+  s3AccessKey: optionalText('BERTH_S3_ACCESS_KEY'),
+  s3SecretKey: optionalText('BERTH_S3_SECRET_KEY', { secret: true }),
+  s3Region: optionalText('BERTH_S3_REGION'),
+}
+
+export type BlobSettings = { [K in keyof typeof blobSettings]?: string | undefined }
+
+/** Opens the store that the settings name and tries it out. Throws `StartupError` with the remedy when it cannot be used. */
+export async function openBlobStore(settings: BlobSettings): Promise<BlobStore> {
+  const store =
+    settings.s3Endpoint === undefined
+      ? openDirectory(settings.blobsDirectory)
+      : openBucket(settings.s3Endpoint, settings)
+  try {
+    await store.check()
+    return store
+  } catch (cause) {
+    await store.close()
+    if (!(cause instanceof BlobStoreError)) throw cause
+    const remedy =
+      settings.s3Endpoint === undefined
+        ? 'check the directory, its rights and its disk'
+        : 'check BERTH_S3_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY'
+    throw new StartupError(`the blob store cannot be used: ${cause.message}`, remedy, { cause })
+  }
+}
+
+function openDirectory(root: string | undefined): BlobStore {
+  if (root === undefined)
+    throw new StartupError(
+      'no blob store is set',
+      'set BERTH_BLOBS_DIR to a directory, or BERTH_S3_ENDPOINT and its companions to a bucket',
+    )
+  return createFileSystemStore({ root })
+}
+
+function openBucket(endpoint: string, settings: BlobSettings): BlobStore {
+  const { s3Bucket: bucket, s3AccessKey: accessKey, s3SecretKey: secretKey, s3Region: region } = settings
+  if (!bucket || !accessKey || !secretKey) {
+    throw new StartupError(
+      'BERTH_S3_ENDPOINT is set, but not all of BERTH_S3_BUCKET, BERTH_S3_ACCESS_KEY and BERTH_S3_SECRET_KEY',
+      'set all four',
+    )
+  }
+  return createS3Store({ endpoint, bucket, accessKey, secretKey, ...(region ? { region } : {}) })
+}

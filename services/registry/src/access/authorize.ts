@@ -1,0 +1,113 @@
+import type { IncomingMessage } from 'node:http'
+import type { AuthCommands, CommandClient } from '@berth/commands'
+import { OciError } from '@berth/oci'
+import {
+  type Access,
+  allows,
+  bearerChallenge,
+  formatScope,
+  parseAuthorization,
+  type TokenCheck,
+  tokenService,
+} from '@berth/tokens'
+import { originOf } from '../gateway/origin.ts'
+import type { Pointer } from '../model/pointer.ts'
+
+export type Action = 'pull' | 'push' | 'delete'
+/** A caller that was let in. The subject is empty for an anonymous one. */
+export type Caller = { subject: string; may: (repository: string, action: Action) => boolean; isAdmin: boolean }
+
+export type Gatekeeper = {
+  /** Who calls. Throws 401 for credentials that are not right. */
+  identify(request: IncomingMessage, wanted: readonly Access[]): Promise<Caller>
+  /**
+   * Lets a caller do something with a name, or throws. What nobody named, and what is private, answer alike: 401 to who
+   * might still log in, 403 to who has (reliability.md §3.2, "Catalog and search leaks").
+   */
+  require(
+    request: IncomingMessage,
+    caller: Caller,
+    basePath: string,
+    actions: readonly Action[],
+    pointer: Pointer | undefined,
+  ): void
+  /** What `/v2/` answers to callers without credentials, so that clients learn how to log in. */
+  challenge(
+    request: IncomingMessage,
+    more?: { scope?: string; error?: 'invalid_token' | 'insufficient_scope' },
+  ): Record<string, string>
+}
+
+const anonymous: Caller = { subject: '', may: () => false, isAdmin: false }
+
+/** The one place where `/v2` decides who may do what. */
+export function createGatekeeper(options: {
+  tokens: TokenCheck
+  refreshKeys: () => void
+  auth: CommandClient<AuthCommands>
+  externalUrl: string | undefined
+}): Gatekeeper {
+  const { tokens, auth, externalUrl } = options
+  const challenge: Gatekeeper['challenge'] = (request, more = {}) => ({
+    'www-authenticate': bearerChallenge({
+      realm: `${originOf(request, externalUrl)}/token`,
+      service: tokenService,
+      ...more,
+    }),
+  })
+  const refuse = (request: IncomingMessage, error: 'invalid_token', message: string) =>
+    new OciError('UNAUTHORIZED', message, { headers: challenge(request, { error }) })
+
+  return {
+    challenge,
+    identify: async (request, wanted) => {
+      const header = request.headers.authorization
+      if (header === undefined) return anonymous
+      const credentials = parseAuthorization(header)
+      if (credentials?.kind === 'bearer') {
+        const claims = tokens.verify(credentials.token)
+        if (claims) return callerOf(claims.subject, claims.access)
+        options.refreshKeys()
+        throw refuse(request, 'invalid_token', 'the token is not valid, or not any more; ask for a new one')
+      }
+      if (!credentials)
+        throw refuse(request, 'invalid_token', 'the Authorization header cannot be read; send Basic or Bearer')
+      const { principal, access } = await auth.call('access', {
+        authorization: header,
+        ip: request.socket.remoteAddress ?? '',
+        wanted: [...wanted],
+      })
+      if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
+      return callerOf(principal.name, access)
+    },
+    require: (request, caller, basePath, actions, pointer) => {
+      const mayReadAnyway = pointer?.isPublic === true
+      if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
+      const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
+      if (request.headers.authorization?.toLowerCase().startsWith('basic ')) {
+        throw new OciError(
+          'DENIED',
+          `${caller.subject} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
+        )
+      }
+      const authorized = request.headers.authorization !== undefined
+      const message =
+        caller.subject === ''
+          ? `log in to ${actions.join(' and ')} ${basePath}`
+          : `the token of ${caller.subject} does not allow to ${actions.join(' and ')} ${basePath}`
+      throw new OciError('UNAUTHORIZED', message, {
+        headers: challenge(request, { scope, ...(authorized ? { error: 'insufficient_scope' } : {}) }),
+      })
+    },
+  }
+}
+
+function callerOf(subject: string, access: readonly Access[]): Caller {
+  return {
+    subject,
+    may: (repository, action) => allows(access, repository, action),
+    isAdmin: access.some(
+      ({ type, name, actions }) => type === 'registry' && name === 'catalog' && actions.includes('*'),
+    ),
+  }
+}

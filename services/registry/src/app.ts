@@ -1,0 +1,143 @@
+import type { RequestListener } from 'node:http'
+import type { BlobStore } from '@berth/blobs'
+import { connectBus, startLoop, startRelay } from '@berth/bus'
+import { type AuthCommands, type CatalogCommands, commandsOf } from '@berth/commands'
+import {
+  applyMigrations,
+  createInternalClient,
+  createInternalServer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  type Service,
+} from '@berth/service'
+import { createGatekeeper } from './access/authorize.ts'
+import { startTokenKeys } from './access/token-keys.ts'
+import { registryCommands } from './commands.ts'
+import type { RegistryConfig } from './config.ts'
+import { createGateway } from './gateway/gateway.ts'
+import { createFollower } from './model/follow.ts'
+import { createLookup } from './model/lookup.ts'
+import { followEvents } from './model/on-catalog-event.ts'
+import { createPointerReader } from './model/pointer.ts'
+import { expireSessions } from './push/sessions.ts'
+
+const name = 'registry'
+const sweepEveryMs = 600_000
+const compareEveryMs = 60_000
+const catchUpPatienceMs = 5_000
+// A pull must not wait long for a database that hangs; clients try again.
+const pointerTimeoutMs = 2_000
+
+/** Builds the registry: the distribution API, and the read model that pulls are answered from. */
+export function createRegistry(
+  config: RegistryConfig,
+  { log: base, metrics, blobs }: { log: Logger; metrics: Metrics; blobs: BlobStore },
+): Service {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const onError = (error: Error) => log.warn('database connection lost', { error })
+  const db = openDatabase({ url: config.databaseUrl, schema: name, max: 12, onError })
+  const pointerDb = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    max: 2,
+    statementTimeoutMs: pointerTimeoutMs,
+    onError,
+  })
+  const client = (to: string, baseUrl: string) =>
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+  const catalogClient = client('catalog', config.catalogUrl)
+  const authClient = client('auth', config.authUrl)
+  const catalog = commandsOf<CatalogCommands>(catalogClient)
+  const auth = commandsOf<AuthCommands>(authClient)
+  const follower = createFollower({ db, catalog, log })
+  let gateway: RequestListener | undefined
+
+  const start = async () => {
+    life.onStop('clients', async () => void (await Promise.all([catalogClient.close(), authClient.close()])))
+    life.onStop('database', async () => void (await Promise.all([db.close(), pointerDb.close()])))
+    await applyMigrations({
+      url: config.databaseUrl,
+      schema: name,
+      directory: new URL('./db/migrations/', import.meta.url),
+    })
+    const keys = await startTokenKeys({ db, auth, log })
+    life.onStop('token keys', () => keys.stop())
+    const gatekeeper = createGatekeeper({
+      tokens: keys.check,
+      refreshKeys: keys.refresh,
+      auth,
+      externalUrl: config.externalUrl,
+    })
+    gateway = createGateway({
+      db,
+      blobs,
+      catalog,
+      follower,
+      lookup: createLookup(db),
+      readPointer: createPointerReader(pointerDb),
+      gatekeeper,
+      log,
+      metrics,
+    })
+    await startFollowing()
+    const sweeping = startLoop({
+      pollMs: sweepEveryMs,
+      pauseAfterFailureMs: sweepEveryMs,
+      onError: (error) => log.warn('sweeping will be tried again', { error }),
+      run: async () => blobs.discardParts(await expireSessions(db)),
+    })
+    life.onStop('sweeping', () => sweeping.stop())
+  }
+
+  const startFollowing = async () => {
+    const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+    life.onStop('nats', () => bus.close())
+    const relay = startRelay({ db, bus, source: name, log })
+    life.onStop('relay', () => relay.stop())
+    let firstDone = () => {}
+    const first = new Promise<void>((resolve) => {
+      firstDone = resolve
+    })
+    const comparing = startLoop({
+      pollMs: compareEveryMs,
+      pauseAfterFailureMs: 1_000,
+      onError: (error) => log.warn('catalog does not answer; serving what is known', { error }),
+      run: async () => {
+        await follower.followAll()
+        firstDone()
+      },
+    })
+    life.onStop('comparing', () => comparing.stop())
+    const following = followEvents({ db, bus, catalog, follower, log })
+    life.onStop('following', () => following.stop())
+    // With catalog away we serve what we know; the loop above goes on trying (design.md §4, "Answering").
+    await Promise.race([first, new Promise((resolve) => void setTimeout(resolve, catchUpPatienceMs).unref())])
+  }
+
+  return {
+    name,
+    public: (request, response) => {
+      if (gateway) gateway(request, response)
+      else response.writeHead(503, { 'retry-after': '2', 'content-length': 0 }).end()
+    },
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: registryCommands(follower),
+    }),
+    start,
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await pointerDb.query('select 1')
+        return follower.isComplete() ? undefined : 'still learning what is served'
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+  }
+}

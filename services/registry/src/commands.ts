@@ -1,0 +1,22 @@
+import { type CommandHandlers, commandHandlers, type RegistryCommands } from '@berth/commands'
+import type { InternalHandler } from '@berth/service'
+import type { Follower } from './model/follow.ts'
+
+/** What other services may have registry do. */
+export function registryCommands(follower: Follower): Record<string, InternalHandler> {
+  const handlers: CommandHandlers<RegistryCommands> = {
+    'follow-repository': async ({ repositoryId, revision }) => {
+      await follower.follow(repositoryId, revision)
+      return {}
+    },
+    'follow-distribution': async (distribution) => {
+      await follower.followDistribution(distribution)
+      return {}
+    },
+    'forget-repository': async ({ repositoryId }) => {
+      await follower.forget(repositoryId)
+      return {}
+    },
+  }
+  return commandHandlers(handlers)
+}

@@ -1,0 +1,19 @@
+import { type ConfigOf, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
+
+/** What registry reads from the environment. */
+export const registrySettings = {
+  databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  natsUrl: url('BERTH_NATS_URL', ['nats']),
+  port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+  internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9101 }),
+  internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
+  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
+  catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
+  authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+}
+export type RegistryConfig = Pick<
+  ConfigOf<typeof registrySettings>,
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl'
+>

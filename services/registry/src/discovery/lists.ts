@@ -1,0 +1,99 @@
+import { type Digest, mediaTypes, OciError } from '@berth/oci'
+import type { Database } from '@berth/service'
+import { type Exchange, type NamedExchange, sendBytes, sendJson } from '../gateway/exchange.ts'
+import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
+
+const mostNames = 1_000
+const defaultCatalogNames = 100
+// Pages of referrers stay below the 4 MiB that clients read: 100 entries with annotations of a few KiB each.
+const referrersPerPage = 100
+
+/** `n` of a list. Too large is cut, as the spec allows; what is no number is refused. */
+function wantedCount(query: URLSearchParams, fallback: number, most: number): number {
+  const text = query.get('n')
+  if (text === null) return fallback
+  if (!/^\d{1,15}$/.test(text))
+    throw new OciError('PAGINATION_NUMBER_INVALID', 'n must be a whole number, zero or more')
+  return Math.min(Number(text), most)
+}
+
+function nextLink(path: string, parameters: Record<string, string>): { link: string } {
+  return { link: `<${path}?${new URLSearchParams(parameters)}>; rel="next"` }
+}
+
+/** `GET /v2/<name>/tags/list`: in byte order, `n` at a time (distribution-spec, "Listing Tags"). */
+export async function sendTags(exchange: NamedExchange, db: Database): Promise<void> {
+  const { pointer, basePath, query } = exchange
+  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  const limit = wantedCount(query, Number.POSITIVE_INFINITY, mostNames)
+  // Without `n` clients want all of it; a list without end is still cut into pages, by a Link that they follow.
+  const page = Number.isFinite(limit) ? limit : mostNames * 10
+  const found = page === 0 ? [] : await listTags(db, pointer, query.get('last') ?? '', page + 1)
+  const tags = found.slice(0, page)
+  const last = tags.at(-1)
+  const link =
+    found.length > page && last !== undefined
+      ? nextLink(`/v2/${basePath}/tags/list`, { n: String(Math.min(page, mostNames)), last })
+      : {}
+  sendJson(exchange, 200, { name: basePath, tags }, link)
+}
+
+/** `GET /v2/_catalog`: what the caller may pull, in byte order. */
+export async function sendCatalog(exchange: Exchange, db: Database): Promise<void> {
+  const limit = wantedCount(exchange.query, defaultCatalogNames, mostNames)
+  const found =
+    limit === 0
+      ? []
+      : await listBasePaths(db, {
+          publicOnly: !exchange.caller.isAdmin,
+          after: exchange.query.get('last') ?? '',
+          limit: limit + 1,
+        })
+  const repositories = found.slice(0, limit)
+  const last = repositories.at(-1)
+  sendJson(
+    exchange,
+    200,
+    { repositories },
+    found.length > limit && last !== undefined ? nextLink('/v2/_catalog', { n: String(limit), last }) : {},
+  )
+}
+
+/** `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing Referrers"). */
+export async function sendReferrers(exchange: NamedExchange, subject: Digest, db: Database): Promise<void> {
+  const { pointer, basePath, query } = exchange
+  const artifactType = query.get('artifactType')
+  const found = pointer
+    ? await listReferrers(db, pointer, subject, {
+        artifactType,
+        after: query.get('last') ?? '',
+        limit: referrersPerPage + 1,
+      })
+    : []
+  const page = found.slice(0, referrersPerPage)
+  const last = page.at(-1)
+  const next =
+    found.length > referrersPerPage && last
+      ? nextLink(`/v2/${basePath}/referrers/${subject}`, {
+          ...(artifactType === null ? {} : { artifactType }),
+          last: last.digest,
+        })
+      : {}
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: page.map(toDescriptor) }
+  const headers = {
+    'content-type': mediaTypes.ociIndex,
+    ...(artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' }),
+    ...next,
+  }
+  sendBytes(exchange, 200, headers, Buffer.from(JSON.stringify(index)))
+}
+
+function toDescriptor({ digest, mediaType, sizeBytes, artifactType, annotations }: Referrer): Record<string, unknown> {
+  return {
+    mediaType,
+    digest,
+    size: sizeBytes,
+    ...(artifactType === null ? {} : { artifactType }),
+    ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+  }
+}

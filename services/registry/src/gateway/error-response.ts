@@ -1,0 +1,71 @@
+import { BlobStoreError, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
+import { OciError, type OciErrorCode, ociErrorBody } from '@berth/oci'
+import { Problem } from '@berth/service'
+import { type Exchange, sendBytes } from './exchange.ts'
+
+/** How refusals of catalog are said on `/v2`. */
+const codes: Record<string, { code: OciErrorCode; status?: number }> = {
+  manifest_blob_unknown: { code: 'MANIFEST_BLOB_UNKNOWN' },
+  manifest_held: { code: 'UNSUPPORTED' },
+  blob_held: { code: 'UNSUPPORTED' },
+  tag_not_found: { code: 'MANIFEST_UNKNOWN' },
+  manifest_not_found: { code: 'MANIFEST_UNKNOWN' },
+  blob_not_found: { code: 'BLOB_UNKNOWN' },
+  repository_not_found: { code: 'NAME_UNKNOWN' },
+  too_many_attempts: { code: 'TOOMANYREQUESTS' },
+}
+const retryLater = { 'retry-after': '2' }
+
+/** Translates whatever went wrong into the error of the protocol. The original stays as the cause, for the log. */
+export function toOciError(error: unknown): OciError {
+  if (error instanceof OciError) return error
+  if (error instanceof DigestMismatch) return new OciError('DIGEST_INVALID', error.message, { cause: error })
+  if (error instanceof SizeMismatch) return new OciError('SIZE_INVALID', error.message, { cause: error })
+  if (error instanceof BlobTooLarge) return new OciError('SIZE_INVALID', error.message, { status: 413, cause: error })
+  if (error instanceof BlobStoreError) return storeError(error)
+  if (error instanceof Problem) return problemError(error)
+  if (isDatabaseAway(error)) {
+    return new OciError('UNAVAILABLE', 'the database does not answer; try again', { headers: retryLater, cause: error })
+  }
+  return new OciError('UNKNOWN', 'something went wrong in the registry; the log says what', { cause: error })
+}
+
+function storeError(error: BlobStoreError): OciError {
+  const text =
+    error.code === 'no_space'
+      ? 'the blob store is full; nothing was lost, try again later'
+      : 'the blob store does not answer as it should; try again later'
+  return new OciError('UNAVAILABLE', text, { headers: { 'retry-after': '10' }, cause: error })
+}
+
+function problemError(problem: Problem): OciError {
+  const known = codes[problem.code]
+  const message = problem.options.hint ? `${problem.message} ${problem.options.hint}` : problem.message
+  const headers = problem.options.headers ?? {}
+  if (known) return new OciError(known.code, message, { detail: problem.options.more, headers, cause: problem })
+  if (problem.status === 503)
+    return new OciError('UNAVAILABLE', message, { headers: { ...retryLater, ...headers }, cause: problem })
+  if (problem.status < 500) return new OciError('DENIED', message, { status: problem.status, cause: problem })
+  return new OciError('UNKNOWN', 'something went wrong in the registry; the log says what', { cause: problem })
+}
+
+function isDatabaseAway(error: unknown): boolean {
+  const { code, message } = error as { code?: string; message?: string }
+  // 57P0x: the server stops or starts; 53xxx: it has no connections or memory left; 57014: the statement's time ran out.
+  return (
+    /^(57P0|53|08|57014)/.test(code ?? '') ||
+    code === 'ECONNREFUSED' ||
+    code === 'ECONNRESET' ||
+    /timeout|terminated/i.test(message ?? '')
+  )
+}
+
+/** Sends an error. An answer that has begun can only be cut, so that it never looks complete. */
+export function sendError(exchange: Pick<Exchange, 'request' | 'response' | 'requestId'>, error: OciError): void {
+  if (exchange.response.headersSent) {
+    exchange.response.destroy()
+    return
+  }
+  const headers = { 'content-type': 'application/json', 'x-request-id': exchange.requestId, ...error.headers }
+  sendBytes(exchange, error.status, headers, Buffer.from(ociErrorBody(error)))
+}

@@ -1,0 +1,50 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Caller } from '../access/authorize.ts'
+import type { Pointer } from '../model/pointer.ts'
+
+/** One request on its way through the gateway. `signal` aborts when the client leaves. */
+export type Exchange = {
+  request: IncomingMessage
+  response: ServerResponse
+  query: URLSearchParams
+  requestId: string
+  signal: AbortSignal
+  caller: Caller
+}
+
+/** An exchange about a name that the caller may do this with. `pointer` is what is served there, if anything is. */
+export type NamedExchange = Exchange & { basePath: string; pointer: Pointer | undefined }
+
+/** Headers of every answer under `/v2` (protocol.md §2). */
+export const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0', 'x-content-type-options': 'nosniff' }
+
+/** Answers with a body that is at hand; to HEAD with its headers alone. */
+export function sendBytes(
+  { request, response }: Pick<Exchange, 'request' | 'response'>,
+  status: number,
+  headers: Record<string, string | number>,
+  body: Uint8Array,
+): void {
+  response.writeHead(status, { ...commonHeaders, ...headers, 'content-length': body.length })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+/** Answers with JSON. The type has no charset: clients compare it letter by letter. */
+export function sendJson(
+  exchange: Pick<Exchange, 'request' | 'response'>,
+  status: number,
+  value: unknown,
+  headers: Record<string, string | number> = {},
+): void {
+  sendBytes(exchange, status, { 'content-type': 'application/json', ...headers }, Buffer.from(JSON.stringify(value)))
+}
+
+/** Answers without a body. */
+export function sendEmpty(
+  { response }: Pick<Exchange, 'response'>,
+  status: number,
+  headers: Record<string, string | number> = {},
+): void {
+  const length = status === 204 || status === 304 ? {} : { 'content-length': 0 }
+  response.writeHead(status, { ...commonHeaders, ...headers, ...length }).end()
+}

@@ -1,0 +1,205 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { BlobStore } from '@berth/blobs'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { OciError, parseRoute, type Route } from '@berth/oci'
+import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/service'
+import type { Action, Gatekeeper } from '../access/authorize.ts'
+import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
+import type { Follower } from '../model/follow.ts'
+import type { Lookup } from '../model/lookup.ts'
+import type { Pointer } from '../model/pointer.ts'
+import { getBlob } from '../pull/get-blob.ts'
+import { createManifestBytes, getManifest } from '../pull/get-manifest.ts'
+import { deleteBlob, deleteManifest } from '../push/delete.ts'
+import { createMountFinder } from '../push/mount.ts'
+import { putManifest } from '../push/put-manifest.ts'
+import { appendUpload, cancelUpload, finishUpload, showUpload, startUpload, type UploadParts } from '../push/upload.ts'
+import { sendError, toOciError } from './error-response.ts'
+import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
+
+export type GatewayParts = {
+  db: Database
+  blobs: BlobStore
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  lookup: Lookup
+  readPointer: (basePath: string) => Promise<Pointer | undefined>
+  gatekeeper: Gatekeeper
+  log: Logger
+  metrics: Metrics
+}
+
+type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
+/** What a verb needs to be allowed, and what it does. */
+type Verb<R extends NamedRoute> = { actions: Action[]; run: (exchange: NamedExchange, route: R) => Promise<void> }
+type Verbs = { [K in NamedRoute['kind']]: Partial<Record<string, Verb<Extract<NamedRoute, { kind: K }>>>> }
+
+const pull: Action[] = ['pull']
+const push: Action[] = ['pull', 'push']
+const remove: Action[] = ['delete']
+
+/** Every verb of `/v2` on a name, with the right it takes (protocol.md §4.1). */
+function verbTable(parts: GatewayParts): Verbs {
+  const readBytes = createManifestBytes(parts.blobs)
+  const uploads: UploadParts = { ...parts, findMount: createMountFinder(parts.readPointer, parts.lookup) }
+  const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
+    actions: pull,
+    run: (exchange, route) => getManifest(exchange, route, parts.lookup, readBytes),
+  }
+  const blob: Verb<Extract<Route, { kind: 'blob' }>> = {
+    actions: pull,
+    run: (exchange, { digest }) => getBlob(exchange, digest, parts),
+  }
+  const status: Verb<Extract<Route, { kind: 'upload' }>> = {
+    actions: push,
+    run: (exchange, { session }) => showUpload(exchange, session, uploads),
+  }
+  const tags: Verb<Extract<Route, { kind: 'tags' }>> = {
+    actions: pull,
+    run: (exchange) => sendTags(exchange, parts.db),
+  }
+  const referrers: Verb<Extract<Route, { kind: 'referrers' }>> = {
+    actions: pull,
+    run: (exchange, { digest }) => sendReferrers(exchange, digest, parts.db),
+  }
+  return {
+    manifest: {
+      GET: manifest,
+      HEAD: manifest,
+      PUT: { actions: push, run: (exchange, route) => putManifest(exchange, route, parts) },
+      DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, parts) },
+    },
+    blob: {
+      GET: blob,
+      HEAD: blob,
+      DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, parts) },
+    },
+    uploads: { POST: { actions: push, run: (exchange) => startUpload(exchange, uploads) } },
+    upload: {
+      GET: status,
+      HEAD: status,
+      PATCH: { actions: push, run: (exchange, { session }) => appendUpload(exchange, session, uploads) },
+      PUT: { actions: push, run: (exchange, { session }) => finishUpload(exchange, session, uploads) },
+      DELETE: { actions: push, run: (exchange, { session }) => cancelUpload(exchange, session, uploads) },
+    },
+    tags: { GET: tags, HEAD: tags },
+    referrers: { GET: referrers, HEAD: referrers },
+  }
+}
+
+const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
+
+/**
+ * Answers everything under `/v2`. In front of Express on plain node:http: routing goes from the right end of the path, bodies
+ * are never parsed, and a pull costs as little as it can.
+ */
+export function createGateway(parts: GatewayParts): RequestListener {
+  const verbs = verbTable(parts)
+  const { gatekeeper, readPointer, log, metrics } = parts
+
+  return (request, response) => {
+    const startedAt = performance.now()
+    const requestId = requestIdOf(request)
+    const gone = new AbortController()
+    let kind = 'none'
+    let failure: OciError | undefined
+    response.on('close', () => {
+      gone.abort()
+      const seconds = (performance.now() - startedAt) / 1000
+      metrics.observeRequest({
+        service: 'registry',
+        route: kind,
+        method: request.method ?? '',
+        code: response.statusCode,
+        seconds,
+      })
+      logRequest(log, { request, response, requestId, seconds, failure })
+    })
+    const [path = '', search = ''] = (request.url ?? '').split('?', 2)
+    const run = async () => {
+      const route = parseRoute(path)
+      if (!route) throw new OciError('UNSUPPORTED', 'there is nothing under this path', { status: 404 })
+      kind = route.kind
+      const base = { request, response, query: new URLSearchParams(search), requestId, signal: gone.signal }
+      await answer(route, base)
+    }
+    run().catch((error: unknown) => {
+      failure = toOciError(error)
+      if (!gone.signal.aborted || !response.headersSent) sendError({ request, response, requestId }, failure)
+    })
+  }
+
+  async function answer(route: Route, base: Omit<Exchange, 'caller'>): Promise<void> {
+    const { request } = base
+    if (route.kind === 'ping' || route.kind === 'catalog') return answerUnnamed(route.kind, base)
+    const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
+    const actions = verb?.actions ?? pull
+    const basePath = route.repository
+    const [caller, pointer] = await Promise.all([
+      gatekeeper.identify(request, [{ type: 'repository', name: basePath, actions }]),
+      readPointer(basePath),
+    ])
+    gatekeeper.require(request, caller, basePath, actions, pointer)
+    if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
+    if (!pointer && !parts.follower.isComplete()) {
+      throw new OciError('UNAVAILABLE', 'the registry is still learning what is served; try again', {
+        headers: { 'retry-after': '2' },
+      })
+    }
+    if (writes.has(request.method ?? '') && pointer?.pinned != null) {
+      throw new OciError(
+        'UNSUPPORTED',
+        `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,
+      )
+    }
+    continueBody(request, base.response)
+    await verb.run({ ...base, caller, basePath, pointer }, route)
+  }
+
+  async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {
+    const { request } = base
+    const wanted = kind === 'catalog' ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : []
+    const caller = await gatekeeper.identify(request, wanted)
+    // Always a challenge to callers without credentials: from it clients learn where to log in (protocol.md §4.1).
+    if (request.headers.authorization === undefined) {
+      const scope = kind === 'catalog' ? { scope: 'registry:catalog:*' } : {}
+      throw new OciError('UNAUTHORIZED', 'log in, or ask for an anonymous token', {
+        headers: gatekeeper.challenge(request, scope),
+      })
+    }
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
+    if (kind === 'catalog') await sendCatalog({ ...base, caller }, parts.db)
+    else sendJson(base, 200, {})
+  }
+}
+
+/** Says "go on" to a client that waits with its body, now that it was let in (RFC 9110 §10.1.1). */
+function continueBody(request: IncomingMessage, response: ServerResponse): void {
+  if (request.headers.expect !== undefined) response.writeContinue()
+}
+
+function logRequest(
+  log: Logger,
+  entry: {
+    request: IncomingMessage
+    response: ServerResponse
+    requestId: string
+    seconds: number
+    failure: OciError | undefined
+  },
+): void {
+  const { request, response, requestId, seconds, failure } = entry
+  const fields = {
+    method: request.method,
+    path: request.url?.split('?', 1)[0],
+    status: response.statusCode,
+    durationMs: Math.round(seconds * 1000),
+    requestId,
+  }
+  if (failure && failure.status >= 500) log.error('registry request failed', { ...fields, error: failure })
+  // Pulls of manifests come by the ten thousand a second; one line each would cost more than the answer.
+  else if (failure || request.method !== 'GET')
+    log.info('registry request', { ...fields, ...(failure ? { code: failure.code, reason: failure.message } : {}) })
+  else log.debug('registry request', fields)
+}

@@ -1,0 +1,16 @@
+import { blobSettings, openBlobStore } from '@berth/blobs'
+import { createLogger, createMetrics, readConfig, runAlone } from '@berth/service'
+import { createRegistry } from './app.ts'
+import { registrySettings } from './config.ts'
+
+await runAlone(async () => {
+  const config = readConfig({ ...registrySettings, ...blobSettings }, process.env)
+  const log = createLogger({ service: 'registry', level: config.logLevel })
+  const metrics = createMetrics({ defaults: true })
+  return {
+    service: createRegistry(config, { log, metrics, blobs: await openBlobStore(config) }),
+    log,
+    metrics,
+    ...config,
+  }
+})

@@ -1,0 +1,162 @@
+import type { CatalogCommands, CommandClient, ServedDistribution, ServedRow } from '@berth/commands'
+import type { Database, Logger, Sql } from '@berth/service'
+import { forgetRepository, lockServed, moveHead, writeDistribution, writeRows } from './rows.ts'
+
+/** Keeps the read model level with catalog. Every method may be called at any time, by any replica. */
+export type Follower = {
+  /** Applies rows that came with the reply to a command; fetches what they do not cover. */
+  apply(repositoryId: string, rows: readonly ServedRow[]): Promise<void>
+  /** Ends once the repository is followed up to this revision, or to the latest when none is named. */
+  follow(repositoryId: string, revision?: number): Promise<void>
+  followDistribution(distribution: ServedDistribution): Promise<void>
+  forget(repositoryId: string): Promise<void>
+  /** Compares everything with catalog and follows what has fallen behind. */
+  followAll(): Promise<void>
+  /** Whether everything was followed at least once since the start: only then is a missing name really missing. */
+  isComplete(): boolean
+}
+
+const batchRows = 1_000
+const catchUps = 8
+type Head = Extract<ServedRow, { kind: 'head' }>
+
+export function createFollower(options: {
+  db: Database
+  catalog: CommandClient<CatalogCommands>
+  log: Logger
+}): Follower {
+  const { db, catalog, log } = options
+  let complete = false
+  const running = new Map<string, Promise<void>>()
+
+  const fetchRows = async (repositoryId: string) => {
+    const [row] = await db.query<{ revision: number }>('select revision from served_repository where id = $1', [
+      repositoryId,
+    ])
+    await applyStream(
+      db,
+      repositoryId,
+      catalog.rows('served-rows', { repositoryId, afterRevision: row?.revision ?? 0 }),
+    )
+  }
+  /** One fetch at a time for a repository; who comes while one runs needs another, for it may have missed the change. */
+  const fetchOnce = async (repositoryId: string) => {
+    await running.get(repositoryId)?.catch(() => 'its own caller hears of it')
+    const started = running.get(repositoryId)
+    if (started) return started
+    const fetching = fetchRows(repositoryId).finally(() => running.delete(repositoryId))
+    running.set(repositoryId, fetching)
+    return fetching
+  }
+
+  const follower: Follower = {
+    apply: async (repositoryId, rows) => {
+      const applied = await applyStream(db, repositoryId, rows)
+      if (!applied) await fetchOnce(repositoryId)
+    },
+    follow: async (repositoryId, revision) => {
+      if (revision !== undefined && (await servedRevision(db, repositoryId)) >= revision) return
+      await fetchOnce(repositoryId)
+    },
+    followDistribution: async (distribution) => {
+      if (!distribution.deleted && (await servedRevision(db, distribution.repositoryId)) === 0)
+        await fetchOnce(distribution.repositoryId)
+      await db.transaction(async (sql) => {
+        await lockServed(sql, distribution.repositoryId)
+        await writeDistribution(sql, distribution)
+      })
+    },
+    forget: (repositoryId) => db.transaction((sql) => forgetRepository(sql, repositoryId)),
+    followAll: async () => {
+      const behind: string[] = []
+      const seen = new Set<string>()
+      const distributions: ServedDistribution[] = []
+      const known = new Map(
+        (await db.query<{ id: string; revision: number }>('select id, revision from served_repository')).map((row) => [
+          row.id,
+          row.revision,
+        ]),
+      )
+      for await (const head of catalog.rows('served-heads', {})) {
+        if (head.kind === 'distribution') distributions.push(head)
+        else {
+          seen.add(head.repositoryId)
+          if ((known.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
+        }
+      }
+      await inParallel(behind, catchUps, fetchOnce)
+      for (const distribution of distributions)
+        if (distribution.deleted || seen.has(distribution.repositoryId)) await follower.followDistribution(distribution)
+      for (const id of known.keys()) if (!seen.has(id)) await fetchOnce(id)
+      if (behind.length > 0) log.info('read model caught up', { repositories: behind.length })
+      complete = true
+    },
+    isComplete: () => complete,
+  }
+  return follower
+}
+
+async function servedRevision(db: Database, repositoryId: string): Promise<number> {
+  const [row] = await db.prepared<{ revision: number }>(
+    'served-revision',
+    'select revision from served_repository where id = $1',
+    [repositoryId],
+  )
+  return row?.revision ?? 0
+}
+
+async function inParallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const workers = Array.from({ length: width }, async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
+  })
+  await Promise.all(workers)
+}
+
+/**
+ * Applies rows in one transaction, so that readers see all of a change or nothing. The rows say from which revision they
+ * tell: what lies above the model's own would leave a gap, and is refused (false). Rows that tell old news change nothing.
+ */
+async function applyStream(
+  db: Database,
+  repositoryId: string,
+  rows: AsyncIterable<ServedRow> | readonly ServedRow[],
+): Promise<boolean> {
+  const iterator = Array.isArray(rows)
+    ? rows[Symbol.iterator]()
+    : (rows as AsyncIterable<ServedRow>)[Symbol.asyncIterator]()
+  try {
+    const first = (await iterator.next()).value as ServedRow | undefined
+    return await db.transaction((sql) => applyRows(sql, repositoryId, first, iterator))
+  } finally {
+    await iterator.return?.()
+  }
+}
+
+type Rows = Iterator<ServedRow> | AsyncIterator<ServedRow>
+
+async function applyRows(sql: Sql, repositoryId: string, first: ServedRow | undefined, rest: Rows): Promise<boolean> {
+  if (first?.kind === 'gone') {
+    await forgetRepository(sql, repositoryId)
+    return true
+  }
+  if (first?.kind !== 'head') throw new TypeError('served rows must begin with the head')
+  const served = await lockServed(sql, repositoryId)
+  if (first.revision <= served.revision) return true
+  if (first.from > served.revision) return false
+  await writeAll(sql, first, rest)
+  return true
+}
+
+async function writeAll(sql: Sql, head: Head, rest: Rows): Promise<void> {
+  let batch: ServedRow[] = []
+  // Pointers of new distributions copy the head's row, so the head moves first.
+  await moveHead(sql, head)
+  for (let next = await rest.next(); !next.done; next = await rest.next()) {
+    batch.push(next.value)
+    if (batch.length < batchRows) continue
+    await writeRows(sql, head.repositoryId, batch)
+    batch = []
+  }
+  await writeRows(sql, head.repositoryId, batch)
+}

@@ -1,0 +1,66 @@
+import type { Digest } from '@berth/oci'
+import type { Database } from '@berth/service'
+import { LRUCache } from 'lru-cache'
+import type { Pointer } from './pointer.ts'
+
+/** A manifest that is served, and where its bytes lie. */
+export type ServedManifest = { digest: Digest; generation: number; mediaType: string; sizeBytes: number }
+/** A blob that is served, and where its bytes lie. */
+export type ServedBlob = { digest: Digest; generation: number; sizeBytes: number }
+
+/** Finds content under a pointer. `undefined`: not served there, whatever the store holds. */
+export type Lookup = {
+  tag(pointer: Pointer, tag: string): Promise<ServedManifest | undefined>
+  manifest(pointer: Pointer, digest: Digest): Promise<ServedManifest | undefined>
+  blob(pointer: Pointer, digest: Digest): Promise<ServedBlob | undefined>
+}
+
+const held = 'since <= $3 and (until is null or until > $3)'
+const manifestColumns =
+  'facts.digest, facts.generation, facts.media_type as "mediaType", facts.size_bytes as "sizeBytes"'
+const queries = {
+  tag: `select ${manifestColumns} from served_tag join manifest_facts as facts using (digest) where repository_id = $1 and name = $2 and ${held}`,
+  manifest: `select ${manifestColumns} from served_manifest join manifest_facts as facts using (digest) where repository_id = $1 and digest = $2 and ${held} limit 1`,
+  // Links belong to what is latest; a pinned version has only its own blobs.
+  blob: `select digest, generation, size_bytes as "sizeBytes" from blob_facts as facts where digest = $2 and (
+      exists (select from served_blob as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
+      or ($4 and exists (select from served_link as link where link.repository_id = $1 and link.digest = facts.digest)))`,
+}
+const remembered = 200_000
+
+/**
+ * Answers from memory where it can: what stands under (distribution, epoch, name) cannot change, so it is never wrong.
+ * Absence is not remembered, for anybody can ask for names without end.
+ */
+export function createLookup(db: Database): Lookup {
+  const manifests = new LRUCache<string, ServedManifest>({ max: remembered })
+  const blobs = new LRUCache<string, ServedBlob>({ max: remembered })
+  const keyOf = (pointer: Pointer, name: string) => `${pointer.distributionId}@${pointer.epoch}:${name}`
+
+  const findManifest = async (name: 'tag' | 'manifest', pointer: Pointer, reference: string) => {
+    const key = keyOf(pointer, reference)
+    const known = manifests.get(key)
+    if (known) return known
+    const [row] = await db.prepared<ServedManifest>(`lookup-${name}`, queries[name], [
+      pointer.repositoryId,
+      reference,
+      pointer.bound,
+    ])
+    if (row) manifests.set(key, row)
+    return row
+  }
+
+  return {
+    tag: (pointer, tag) => findManifest('tag', pointer, tag),
+    manifest: (pointer, digest) => findManifest('manifest', pointer, digest),
+    blob: async (pointer, digest) => {
+      const key = keyOf(pointer, digest)
+      const known = blobs.get(key)
+      if (known) return known
+      const values = [pointer.repositoryId, digest, pointer.bound, pointer.pinned === null]
+      const [row] = await db.prepared<ServedBlob>('lookup-blob', queries.blob, values)
+      if (row) blobs.set(key, row)
+      return row
+    },
+  }
+}

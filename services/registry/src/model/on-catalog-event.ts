@@ -1,0 +1,68 @@
+import { type Bus, type CloudEvent, type Consumer, startConsumer, startLoop } from '@berth/bus'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import type { Database, Logger, Sql } from '@berth/service'
+import type { Follower } from './follow.ts'
+
+const followEveryMs = 5_000
+const pauseAfterFailureMs = 2_000
+
+/**
+ * Follows what catalog announces. Most of it is known already, because whoever made the change waited for us; the events
+ * make sure of the rest: replies that were lost, changes made while we were away. The effect of an event is a row that says
+ * "look at this repository"; a loop looks, so that no transaction waits for another service.
+ */
+export function followEvents(options: {
+  db: Database
+  bus: Bus
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  log: Logger
+}): { stop(): Promise<void> } {
+  const { db, bus, catalog, follower, log } = options
+  const loop = startLoop({
+    pollMs: followEveryMs,
+    pauseAfterFailureMs,
+    onError: (error) => log.warn('following catalog will be tried again', { error }),
+    run: async () => {
+      for (const { id } of await db.query<{ id: string }>('select repository_id as id from follow_wanted limit 100')) {
+        await follower.follow(id)
+        await db.query('delete from follow_wanted where repository_id = $1', [id])
+      }
+    },
+  })
+  const consumer: Consumer = startConsumer({
+    db,
+    bus,
+    log,
+    consumer: 'registry-catalog',
+    source: 'catalog',
+    owner: { eventsAfter: (after) => catalog.call('events', { after }) },
+    handle: async (sql, event) => {
+      if (await markUnfollowed(sql, event)) loop.wake()
+    },
+    // Too much was missed to go through it one by one: look at everything.
+    takeSnapshot: async (sql) => {
+      await sql.query(
+        'insert into follow_wanted (repository_id) select id from served_repository on conflict do nothing',
+      )
+    },
+  })
+  return {
+    stop: async () => {
+      await consumer.stop()
+      await loop.stop()
+    },
+  }
+}
+
+/** Notes a repository whose announced revision the model does not have yet. Answers whether it did. */
+async function markUnfollowed(sql: Sql, event: CloudEvent): Promise<boolean> {
+  const { repositoryId, revision } = event.data as { repositoryId?: string; revision?: number }
+  if (repositoryId === undefined) return false
+  const rows = await sql.query(
+    `insert into follow_wanted (repository_id) select $1
+     where not exists (select from served_repository where id = $1 and revision >= $2) on conflict do nothing returning repository_id`,
+    [repositoryId, revision ?? 1],
+  )
+  return rows.length > 0
+}

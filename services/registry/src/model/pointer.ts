@@ -1,0 +1,72 @@
+import type { Database } from '@berth/service'
+
+/** What is served under a base path at this moment. The epoch names this state: whatever is found under it never changes. */
+export type Pointer = {
+  basePath: string
+  distributionId: string
+  repositoryId: string
+  repositoryName: string
+  pinned: number | null
+  /** The version up to which intervals are read: one above the latest where loose manifests are served too. */
+  bound: number
+  epoch: string
+  isPublic: boolean
+  redirect: boolean
+}
+
+type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
+  latestVersion: number
+  repositoryRevision: number
+  distributionRevision: number
+  access: string
+}
+type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
+
+const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
+  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect
+  from pointer where base_path = any($1)`
+const mostRunning = 2
+
+/**
+ * Reads pointers, freshly for each request, at the price of one query for all that wait. A request joins the next query to
+ * start and never one already running: so each sees the state at or after its own arrival, and no replica can serve what
+ * was replaced before the request came (design.md §4, "Pull by tag").
+ */
+export function createPointerReader(db: Database): (basePath: string) => Promise<Pointer | undefined> {
+  let waiting = new Map<string, Waiter[]>()
+  let running = 0
+
+  const flush = async () => {
+    if (waiting.size === 0 || running >= mostRunning) return
+    const batch = waiting
+    waiting = new Map()
+    running++
+    try {
+      const rows = await db.prepared<Row>('pointers', query, [[...batch.keys()]])
+      const found = new Map(rows.map((row) => [row.basePath, toPointer(row)]))
+      for (const [basePath, waiters] of batch) for (const { resolve } of waiters) resolve(found.get(basePath))
+    } catch (error) {
+      for (const waiters of batch.values()) for (const { reject } of waiters) reject(error)
+    } finally {
+      running--
+      if (waiting.size > 0) void flush()
+    }
+  }
+
+  return (basePath) =>
+    new Promise((resolve, reject) => {
+      const others = waiting.get(basePath)
+      if (others) others.push({ resolve, reject })
+      else waiting.set(basePath, [{ resolve, reject }])
+      if (running < mostRunning) setImmediate(() => void flush())
+    })
+}
+
+function toPointer({ latestVersion, repositoryRevision, distributionRevision, access, ...row }: Row): Pointer {
+  return {
+    ...row,
+    bound: row.pinned ?? latestVersion + 1,
+    epoch: `${repositoryRevision}.${distributionRevision}`,
+    isPublic: access === 'public',
+  }
+}

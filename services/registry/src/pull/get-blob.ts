@@ -1,0 +1,96 @@
+import type { BlobStore } from '@berth/blobs'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { type Digest, OciError, parseRange } from '@berth/oci'
+import { commonHeaders, type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import type { Pointer } from '../model/pointer.ts'
+
+const presignedSeconds = 600
+
+export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; catalog: CommandClient<CatalogCommands> }
+
+/** `GET` and `HEAD /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */
+export async function getBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
+  const { pointer, request, basePath } = exchange
+  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  const blob = await findBlob(delivery.lookup, pointer, digest)
+  if (!blob) throw new OciError('BLOB_UNKNOWN', `${basePath} has no blob ${digest}`)
+  if (request.method === 'HEAD') {
+    await keepForPush(exchange, digest, delivery)
+    exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
+    return
+  }
+  if (request.headers['if-none-match'] === `"${digest}"`) {
+    sendEmpty(exchange, 304, blobHeaders(digest))
+    return
+  }
+  if (pointer.redirect && delivery.blobs.presignedUrl) {
+    sendEmpty(exchange, 307, { location: await delivery.blobs.presignedUrl(blob, presignedSeconds) })
+    return
+  }
+  await streamBlob(exchange, blob, delivery.blobs)
+}
+
+/** Clients also ask for manifests under `/blobs/`, when an index of theirs did not say what a child is (containerd). */
+async function findBlob(lookup: Lookup, pointer: Pointer, digest: Digest): Promise<ServedBlob | undefined> {
+  return (await lookup.blob(pointer, digest)) ?? (await lookup.manifest(pointer, digest))
+}
+
+const leaseSeconds = 7_200
+
+/**
+ * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
+ * blob is leased before it is given (reliability.md G2, G4).
+ */
+async function keepForPush(exchange: NamedExchange, digest: Digest, { catalog }: BlobDelivery): Promise<void> {
+  if (!exchange.caller.may(exchange.basePath, 'push')) return
+  await catalog.call(
+    'lease-blobs',
+    { holder: `push:${exchange.basePath}`, digests: [digest], ttlSeconds: leaseSeconds },
+    { requestId: exchange.requestId },
+  )
+}
+
+function blobHeaders(digest: Digest): Record<string, string> {
+  return {
+    ...commonHeaders,
+    'content-type': 'application/octet-stream',
+    'docker-content-digest': digest,
+    etag: `"${digest}"`,
+    'accept-ranges': 'bytes',
+    'cache-control': 'max-age=31536000, immutable',
+  }
+}
+
+async function streamBlob(
+  exchange: NamedExchange,
+  { digest, generation, sizeBytes }: ServedBlob,
+  blobs: BlobStore,
+): Promise<void> {
+  const { request, response, signal } = exchange
+  const range = parseRange(request.headers.range, sizeBytes)
+  if (range === 'unsatisfiable') {
+    throw new OciError('RANGE_INVALID', `the blob has ${sizeBytes} bytes`, {
+      headers: { 'content-range': `bytes */${sizeBytes}` },
+    })
+  }
+  const open = await blobs.open({ digest, generation })
+  if (!open)
+    throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
+      headers: { 'retry-after': '60' },
+    })
+  try {
+    const headers = blobHeaders(digest)
+    if (range)
+      response.writeHead(206, {
+        ...headers,
+        'content-range': `bytes ${range.start}-${range.end}/${sizeBytes}`,
+        'content-length': range.end - range.start + 1,
+      })
+    else response.writeHead(200, { ...headers, 'content-length': sizeBytes })
+    await open.sendTo(response, { ...(range ? { range } : {}), signal })
+    response.end()
+  } finally {
+    await open.close()
+  }
+}

@@ -1,0 +1,38 @@
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { type Digest, OciError } from '@berth/oci'
+import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import type { Follower } from '../model/follow.ts'
+
+type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }
+
+/** `DELETE /v2/<name>/manifests/<reference>`: a tag, or a manifest with all its tags; gone at once (distribution-spec, "Content Management"). */
+export async function deleteManifest(
+  exchange: NamedExchange,
+  reference: { tag?: string | undefined; digest?: Digest | undefined },
+  { catalog, follower }: Parts,
+): Promise<void> {
+  const request = {
+    repository: repositoryOf(exchange),
+    actor: exchange.caller.subject,
+    ...(reference.digest ? { digest: reference.digest } : { tag: reference.tag ?? '' }),
+  }
+  const { change, rows } = await catalog.call('delete-reference', request, { requestId: exchange.requestId })
+  await follower.apply(change.repositoryId, rows)
+  sendEmpty(exchange, 202)
+}
+
+/** `DELETE /v2/<name>/blobs/<digest>`: refused while a manifest of the repository names it. */
+export async function deleteBlob(exchange: NamedExchange, digest: Digest, { catalog, follower }: Parts): Promise<void> {
+  const { change, rows } = await catalog.call(
+    'delete-blob-link',
+    { repository: repositoryOf(exchange), actor: exchange.caller.subject, digest },
+    { requestId: exchange.requestId },
+  )
+  await follower.apply(change.repositoryId, rows)
+  sendEmpty(exchange, 202)
+}
+
+function repositoryOf({ pointer, basePath }: NamedExchange): string {
+  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  return pointer.repositoryName
+}

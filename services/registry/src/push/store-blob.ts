@@ -1,0 +1,45 @@
+import type { CatalogCommands, CommandClient, LeasedBlob, StoredBlob } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import type { NamedExchange } from '../gateway/exchange.ts'
+import type { Follower } from '../model/follow.ts'
+
+/** How long pushed bytes are kept for a manifest that is still to come (reliability.md G2). */
+export const pushLeaseSeconds = 7_200
+
+/** The holder of the leases of pushes to a repository. */
+export function pushHolder(exchange: NamedExchange): string {
+  return `push:${exchange.basePath}`
+}
+
+/** Leases a digest, and says under which generation its bytes lie or are to be written. */
+export async function leaseBlob(
+  catalog: CommandClient<CatalogCommands>,
+  exchange: NamedExchange,
+  digest: Digest,
+): Promise<LeasedBlob> {
+  const request = { holder: pushHolder(exchange), digests: [digest], ttlSeconds: pushLeaseSeconds }
+  const { blobs } = await catalog.call('lease-blobs', request, { requestId: exchange.requestId })
+  const [lease] = blobs
+  if (!lease) throw new Error(`catalog gave no lease for ${digest}`)
+  return lease
+}
+
+/** The name that a push to a base path writes to; where nothing is served yet, the repository is made with it. */
+export function pushTarget({ basePath, pointer, caller }: NamedExchange): {
+  repository: string
+  mayCreate: boolean
+  actor: string
+} {
+  return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor: caller.subject }
+}
+
+/** Links durable bytes to the repository, and ends once the registry serves them. */
+export async function linkBlob(
+  exchange: NamedExchange,
+  blob: StoredBlob,
+  parts: { catalog: CommandClient<CatalogCommands>; follower: Follower },
+): Promise<void> {
+  const request = { ...pushTarget(exchange), holder: pushHolder(exchange), blob }
+  const { change, rows } = await parts.catalog.call('link-blob', request, { requestId: exchange.requestId })
+  await parts.follower.apply(change.repositoryId, rows)
+}

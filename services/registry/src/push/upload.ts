@@ -1,0 +1,212 @@
+import { type BlobStore, BlobStoreError, DigestMismatch, PartInterrupted, type StagedPart } from '@berth/blobs'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { algorithmOf, type Digest, hexOf, OciError, parseContentRange, parseDigest } from '@berth/oci'
+import type { Database } from '@berth/service'
+import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import type { Follower } from '../model/follow.ts'
+import { mountBlob } from './mount.ts'
+import {
+  type Claim,
+  claimSession,
+  commitSession,
+  dropSession,
+  openSession,
+  readParts,
+  readSession,
+  recordPart,
+  type SessionOwner,
+  type UploadSession,
+} from './sessions.ts'
+import { leaseBlob, linkBlob } from './store-blob.ts'
+
+export type UploadParts = {
+  db: Database
+  blobs: BlobStore
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
+}
+
+function ownerOf(exchange: NamedExchange): SessionOwner {
+  return { repository: exchange.basePath, subject: exchange.caller.subject }
+}
+
+function sessionHeaders(exchange: NamedExchange, id: string, offsetBytes: number): Record<string, string> {
+  return {
+    location: `/v2/${exchange.basePath}/blobs/uploads/${id}`,
+    range: `0-${Math.max(0, offsetBytes - 1)}`,
+    'docker-upload-uuid': id,
+  }
+}
+
+function sendCreated(exchange: NamedExchange, digest: Digest): void {
+  sendEmpty(exchange, 201, { location: `/v2/${exchange.basePath}/blobs/${digest}`, 'docker-content-digest': digest })
+}
+
+function wantedDigest(exchange: NamedExchange, parameter: string): Digest | undefined {
+  const text = exchange.query.get(parameter)
+  if (text === null) return undefined
+  const digest = parseDigest(text)
+  if (!digest) throw new OciError('DIGEST_INVALID', `${parameter} is not a sha256 or sha512 digest`)
+  return digest
+}
+
+/** `POST …/blobs/uploads/`: begins a session, or mounts a blob, or takes it whole (distribution-spec, "Pushing blobs"). */
+export async function startUpload(exchange: NamedExchange, parts: UploadParts): Promise<void> {
+  const algorithm = exchange.query.get('digest-algorithm')
+  if (algorithm !== null && algorithm !== 'sha256' && algorithm !== 'sha512')
+    throw new OciError('DIGEST_INVALID', 'digest-algorithm must be sha256 or sha512')
+  const mount = wantedDigest(exchange, 'mount')
+  if (mount && (await mountBlob(exchange, mount, exchange.query.get('from') ?? undefined, parts))) {
+    sendCreated(exchange, mount)
+    return
+  }
+  const digest = wantedDigest(exchange, 'digest')
+  if (digest && !mount) {
+    await takeWhole(exchange, digest, parts)
+    return
+  }
+  const session = await openSession(parts.db, ownerOf(exchange))
+  sendEmpty(exchange, 202, sessionHeaders(exchange, session.id, 0))
+}
+
+/** A blob in a single request: its digest is known, so the bytes go straight to their place. */
+async function takeWhole(
+  exchange: NamedExchange,
+  digest: Digest,
+  { blobs, catalog, follower }: UploadParts,
+): Promise<void> {
+  const lease = await leaseBlob(catalog, exchange, digest)
+  const length = exchange.request.headers['content-length']
+  const { sizeBytes } = await blobs.write(lease, exchange.request, {
+    signal: exchange.signal,
+    expectedBytes: length === undefined ? undefined : Number(length),
+  })
+  await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, { catalog, follower })
+  sendCreated(exchange, digest)
+}
+
+/** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
+export async function appendUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
+  const session = await readSession(parts.db, id, ownerOf(exchange))
+  if (session.state !== 'open') throw new OciError('BLOB_UPLOAD_INVALID', 'this upload has ended already')
+  checkRange(exchange, session)
+  const claim = await claimSession(parts.db, id, ownerOf(exchange))
+  const end = await appendBytes(exchange, claim, parts)
+  sendEmpty(exchange, 202, sessionHeaders(exchange, id, end))
+}
+
+/** A chunk must begin where the session stands; else 416, and the session lives on (distribution-spec, "Pushing a blob in chunks"). */
+function checkRange(exchange: NamedExchange, { id, offsetBytes }: UploadSession): void {
+  const header = exchange.request.headers['content-range']
+  if (header === undefined) return // docker sends its single PATCH without one: it appends at the end
+  const headers = sessionHeaders(exchange, id, offsetBytes)
+  const range = parseContentRange(header)
+  if (!range || range.start !== offsetBytes || range.end < range.start) {
+    throw new OciError('RANGE_INVALID', `the next byte of this upload is ${offsetBytes}`, { headers })
+  }
+  const length = exchange.request.headers['content-length']
+  if (length !== undefined && Number(length) !== range.end - range.start + 1) {
+    throw new OciError('SIZE_INVALID', 'Content-Length and Content-Range do not fit together', { headers })
+  }
+}
+
+/** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */
+async function appendBytes(exchange: NamedExchange, claim: Claim, { db, blobs }: UploadParts): Promise<number> {
+  const partId = `${claim.id}-${claim.fence}`
+  let part: StagedPart
+  try {
+    part = await blobs.writePart(partId, claim.offsetBytes, exchange.request, { signal: exchange.signal })
+  } catch (error) {
+    // What came before the client left is durable, and the client may go on from there.
+    if (error instanceof PartInterrupted) await recordPart(db, claim, error.part)
+    throw error
+  }
+  if (!(await recordPart(db, claim, part))) {
+    await blobs.discardParts([partId])
+    throw new OciError('BLOB_UPLOAD_INVALID', 'another request has taken over this upload; ask for its status', {
+      status: 409,
+    })
+  }
+  return claim.offsetBytes + part.sizeBytes
+}
+
+/** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
+export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
+  const digest = wantedDigest(exchange, 'digest')
+  const session = await readSession(parts.db, id, ownerOf(exchange))
+  if (!digest)
+    throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', {
+      headers: sessionHeaders(exchange, id, session.offsetBytes),
+    })
+  if (session.state === 'committed') {
+    if (session.digest !== digest)
+      throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
+    sendCreated(exchange, digest)
+    return
+  }
+  if (hasBody(exchange)) {
+    checkRange(exchange, session)
+    await appendBytes(exchange, await claimSession(parts.db, id, ownerOf(exchange)), parts)
+  } else if (exchange.request.headers['content-range'] !== undefined && session.offsetBytes > 0)
+    checkRange(exchange, session)
+  await makeBlob(exchange, id, digest, parts)
+  sendCreated(exchange, digest)
+}
+
+function hasBody({ request }: NamedExchange): boolean {
+  return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
+}
+
+async function makeBlob(exchange: NamedExchange, id: string, digest: Digest, parts: UploadParts): Promise<void> {
+  const { db, blobs, catalog } = parts
+  const staged = await readParts(db, id)
+  try {
+    const lease = await leaseBlob(catalog, exchange, digest)
+    const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
+    await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, parts)
+  } catch (error) {
+    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id))
+    // Another PUT of the same session was faster and has moved the bytes; its end is ours too.
+    if (error instanceof BlobStoreError && error.code === 'missing_part' && (await endedAs(exchange, id, digest, db)))
+      return
+    throw error
+  }
+  await commitSession(db, id, digest)
+  await blobs.discardParts(staged.map((part) => part.id))
+}
+
+async function endedAs(exchange: NamedExchange, id: string, digest: Digest, db: Database): Promise<boolean> {
+  const session = await readSession(db, id, ownerOf(exchange))
+  return session.state === 'committed' && session.digest === digest
+}
+
+type Lease = { digest: Digest; generation: number; state: 'present' | 'write' }
+
+/** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
+async function publishParts(
+  blobs: BlobStore,
+  staged: readonly StagedPart[],
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<number> {
+  const [only] = staged
+  const proven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
+  if (lease.state === 'present' && proven && only) return only.sizeBytes
+  return (await blobs.publish(staged, lease, { signal })).sizeBytes
+}
+
+/** `GET …/blobs/uploads/<session>`: how far it is. */
+export async function showUpload(exchange: NamedExchange, id: string, { db }: UploadParts): Promise<void> {
+  const session = await readSession(db, id, ownerOf(exchange))
+  if (session.state !== 'open') throw new OciError('BLOB_UPLOAD_UNKNOWN', `this upload has ended as ${session.digest}`)
+  sendEmpty(exchange, 204, sessionHeaders(exchange, id, session.offsetBytes))
+}
+
+/** `DELETE …/blobs/uploads/<session>`: gives it up. */
+export async function cancelUpload(exchange: NamedExchange, id: string, { db, blobs }: UploadParts): Promise<void> {
+  const session = await readSession(db, id, ownerOf(exchange))
+  if (session.state !== 'open') throw new OciError('BLOB_UPLOAD_UNKNOWN', `this upload has ended as ${session.digest}`)
+  await blobs.discardParts(await dropSession(db, id))
+  sendEmpty(exchange, 204)
+}
