@@ -2,12 +2,16 @@
 // it, so its end means that the bootstrap is gone, by whatever signal.
 import { Socket } from 'node:net'
 
+const end = () => process.kill(process.pid, 'SIGTERM')
+
 // Worker processes are started with the same --import; their descriptor 3 is something else.
 if (Number(process.env.BERTH_BOOTSTRAP_PID) === process.ppid) {
   const pipe = new Socket({ fd: 3, readable: true, writable: false })
-  const end = () => process.kill(process.pid, 'SIGTERM')
   pipe.once('end', end)
   pipe.once('error', end)
   pipe.resume()
   pipe.unref()
+} else if (process.env.JEST_WORKER_ID) {
+  // A worker of jest goes on with its test file when jest is gone.
+  process.once('disconnect', end)
 }

@@ -13,7 +13,7 @@ let folder: string
 let running: ChildProcess | undefined
 
 beforeEach(() => {
-  folder = mkdtempSync(path.join(os.tmpdir(), 'berth-bootstrap-'))
+  folder = mkdtempSync(path.join(os.tmpdir(), `berth-test-${process.pid}-bootstrap-`))
 })
 
 afterEach(() => {

@@ -12,7 +12,7 @@ let home: string
 const started: ChildProcess[] = []
 
 beforeEach(() => {
-  home = mkdtempSync(path.join(os.tmpdir(), 'berth-children-'))
+  home = mkdtempSync(path.join(os.tmpdir(), `berth-test-${process.pid}-children-`))
 })
 
 afterEach(() => {

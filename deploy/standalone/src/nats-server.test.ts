@@ -14,7 +14,7 @@ let home: string
 let running: EmbeddedNats | undefined
 
 beforeEach(() => {
-  home = mkdtempSync(path.join(os.tmpdir(), 'berth-nats-'))
+  home = mkdtempSync(path.join(os.tmpdir(), `berth-test-${process.pid}-nats-`))
 })
 
 afterEach(async () => {

@@ -16,7 +16,7 @@ let other: ChildProcess | undefined
 
 // mkdtemp's 0700 is, for root's PostgreSQL, a home that its user cannot enter, like a clone under /root.
 beforeEach(() => {
-  home = mkdtempSync(path.join(os.tmpdir(), 'berth-postgres-'))
+  home = mkdtempSync(path.join(os.tmpdir(), `berth-test-${process.pid}-postgres-`))
 })
 
 afterEach(async () => {
