@@ -25,7 +25,8 @@ export async function sendFile(
     else if (releasesBuffers(sink)) await sendPooled(span, writer)
     else await sendFresh(span, writer)
   } catch (error) {
-    if (writer.wroteSome) sink.destroy(Error.isError(error) ? error : undefined)
+    // Without the error: this promise tells it, and a sink that nobody listens to would end the process with it.
+    if (writer.wroteSome) sink.destroy()
     throw error
   } finally {
     writer.stop()

@@ -14,7 +14,8 @@ export class RequestFailed extends Error {
   }
 }
 
-const transientStatuses = new Set([408, 429, 499, 500, 502, 503, 504, 520])
+/** The statuses that the client library takes for passing too; it leaves the bodies of these unread. */
+export const transientStatuses = new Set([408, 429, 499, 500, 502, 503, 504, 520])
 const transientCodes = new Set(['SlowDown', 'InternalError', 'RequestTimeout', 'ServiceUnavailable'])
 const networkCodes = new Set([
   'EAI_AGAIN',

@@ -24,7 +24,8 @@ export function openObject(s3: S3, object: StoredObject): OpenBlob {
       try {
         for await (const chunk of chunks) await writer.write(chunk)
       } catch (error) {
-        if (writer.wroteSome) sink.destroy(Error.isError(error) ? error : undefined)
+        // Without the error: this promise tells it, and a sink that nobody listens to would end the process with it.
+        if (writer.wroteSome) sink.destroy()
         throw error
       } finally {
         writer.stop()

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import http from 'node:http'
 import https from 'node:https'
-import { RequestFailed } from './failure.ts'
+import { RequestFailed, transientStatuses } from './failure.ts'
 
 /** What our side knows of the request under way; the client library has no place for it. */
 type Call = {
@@ -66,8 +66,8 @@ function noteAnswer(call: Call | undefined, response: http.IncomingMessage): voi
     const code = response.headers['x-minio-error-code']
     call.errorCode = typeof code === 'string' ? code : undefined
   }
-  // The client library leaves the body of a 5xx unread, which would keep the connection for ever.
-  if ((response.statusCode ?? 0) >= 500 || response.statusCode === 429) response.resume()
+  // Nobody reads these bodies, which would keep their connections for ever.
+  if (transientStatuses.has(response.statusCode ?? 0)) response.resume()
 }
 
 function isSuccess({ statusCode = 0 }: http.IncomingMessage): boolean {
