@@ -73,8 +73,8 @@ test('a second process on one home is refused and told the pid of the first', as
 function holdInAnotherProcess() {
   const lockModule = new URL('./children-home-lock.ts', import.meta.url).href
   const code = `const { lockHome } = await import(${JSON.stringify(lockModule)})
-    lockHome(${JSON.stringify(home)}); console.log('held'); setInterval(() => {}, 1e6)`
-  const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+    lockHome(${JSON.stringify(home)}); console.log('held'); process.stdin.resume().on('end', () => process.exit())`
+  const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['pipe', 'pipe', 'inherit'] })
   started.push(holder)
   return holder
 }

@@ -53,9 +53,9 @@ async function startInProcessThatIsKilled(env: NodeJS.ProcessEnv): Promise<numbe
     await client.connect()
     await client.query('CREATE TABLE kept AS SELECT 42 AS answer')
     console.log(postgres.pid)
-    setInterval(() => {}, 1e6)`
+    process.stdin.resume().on('end', () => process.exit())`
   const args = ['--input-type=module', '-e', code]
-  const predecessor = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const predecessor = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'inherit'] })
   other = predecessor
   const [line] = (await once(predecessor.stdout, 'data')) as [Buffer]
   predecessor.kill('SIGKILL')
