@@ -35,6 +35,8 @@ export async function buildImages(folder: string): Promise<BuiltImages> {
     await buildList(buildah, work, layout)
   } finally {
     await buildah('rm', '--all')
+    // A container's root directory is not writable, which keeps an ordinary user from emptying it.
+    await execute('chmod', ['-R', 'u+w', work])
     rmSync(work, { recursive: true, force: true })
   }
   return { layout, singles: ['small', 'layered'], list: 'multi' }
