@@ -29,5 +29,5 @@ export type CommandHandlers<C extends Commands, Streamed extends keyof C = never
 export function commandHandlers<C extends Commands, Streamed extends keyof C = never>(
   handlers: CommandHandlers<C, Streamed>,
 ): Record<string, InternalHandler> {
-  return handlers as Record<string, InternalHandler>
+  return handlers
 }

@@ -44,17 +44,30 @@ function describeError(error: Error, depth: number): unknown {
   }
 }
 
-/** A logger of one service; writes JSON lines to standard error, so that standard output stays for results. */
-export function createLogger(options: { service: string; level?: LogLevel; silent?: boolean }): Logger {
+const fileBytes = 16 << 20
+const filesKept = 3
+
+/**
+ * A logger of one service. Writes JSON lines to standard error, so that standard output stays for results; with `file`, the
+ * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too.
+ */
+export function createLogger(options: { service: string; level?: LogLevel; file?: string }): Logger {
   const hide = winston.format((entry) => {
     for (const [key, value] of Object.entries(entry)) entry[key] = secretKeys.test(key) ? '[redacted]' : redact(value)
     return entry
   })
+  const { level = 'info', file } = options
+  const stderr = new winston.transports.Stream({
+    stream: process.stderr,
+    level: file === undefined || level === 'error' ? level : 'warn',
+  })
   const base = winston.createLogger({
-    level: options.level ?? 'info',
-    silent: options.silent ?? false,
+    level,
     format: winston.format.combine(hide(), winston.format.timestamp(), winston.format.json()),
-    transports: [new winston.transports.Stream({ stream: process.stderr })],
+    transports:
+      file === undefined
+        ? [stderr]
+        : [stderr, new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept })],
   })
   return wrap(base, { service: options.service })
 }

@@ -146,7 +146,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
         headers: { 'retry-after': '2' },
       })
     }
-    if (writes.has(request.method ?? '') && pointer?.pinned != null) {
+    if (writes.has(request.method ?? '') && typeof pointer?.pinned === 'number') {
       throw new OciError(
         'UNSUPPORTED',
         `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,

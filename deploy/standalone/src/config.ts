@@ -1,0 +1,25 @@
+import { blobSettings } from '@berth/blobs'
+import { choice, flag, integer, logLevels, optionalText, optionalUrl, readConfig, text } from '@berth/service'
+
+/** What the standalone stack reads from the environment (design.md §5). */
+export const standaloneSettings = {
+  port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+  home: text('BERTH_HOME', { fallback: './.berth' }),
+  adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
+  databaseUrl: optionalUrl('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  natsUrl: optionalUrl('BERTH_NATS_URL', ['nats']),
+  natsServer: text('BERTH_NATS_SERVER', { fallback: 'nats-server' }),
+  externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
+  serviceKey: optionalText('BERTH_SERVICE_KEY', { secret: true }),
+  secretsKey: optionalText('BERTH_SECRETS_KEY', { secret: true }),
+  processes: flag('BERTH_PROCESSES', { fallback: false }),
+  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...blobSettings,
+}
+
+export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>
+
+/** Reads the settings. Throws `StartupError` that lists every fault. */
+export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
+  return readConfig(standaloneSettings, env)
+}

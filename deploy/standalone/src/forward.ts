@@ -1,0 +1,38 @@
+import { Agent, request as httpRequest, type RequestListener } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import { Problem, problemBody, problemMediaType } from '@berth/service'
+
+const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade']
+
+/** Sends requests on to a service on this machine, streaming both ways. An answer that breaks off there breaks off here too. */
+export function createForward(port: number): RequestListener {
+  const agent = new Agent({ keepAlive: true })
+  return (request, response) => {
+    const headers: Record<string, string | string[] | undefined> = {
+      ...request.headers,
+      'x-forwarded-for': request.socket.remoteAddress ?? '',
+    }
+    for (const name of hopByHop) delete headers[name]
+    const onward = httpRequest({ host: '127.0.0.1', port, agent, method: request.method, path: request.url, headers })
+    onward.on('continue', () => response.writeContinue())
+    onward.on('response', (answer) => {
+      const given = { ...answer.headers }
+      for (const name of hopByHop) delete given[name]
+      response.writeHead(answer.statusCode ?? 502, given)
+      // Either side may leave in the middle; the other end is then cut, and there is nobody left to tell.
+      pipeline(answer, response).catch(() => response.destroy())
+    })
+    onward.on('error', (cause) => {
+      if (response.headersSent) return void response.destroy()
+      const problem = new Problem(503, 'service_unavailable', 'A service of Berth does not answer.', {
+        hint: 'It may be restarting; try again.',
+        cause,
+      })
+      response
+        .writeHead(503, { 'content-type': problemMediaType, 'retry-after': '2' })
+        .end(JSON.stringify(problemBody(problem)))
+    })
+    response.on('close', () => onward.destroy())
+    pipeline(request, onward).catch(() => onward.destroy())
+  }
+}

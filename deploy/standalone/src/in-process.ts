@@ -1,0 +1,59 @@
+import { createAuth } from '@berth/auth-service'
+import type { BlobStore } from '@berth/blobs'
+import { createBuild } from '@berth/build-service'
+import { createCatalog } from '@berth/catalog-service'
+import { createRegistry } from '@berth/registry-service'
+import { closeServer, listen, type Service } from '@berth/service'
+import { createSync } from '@berth/sync-service'
+import { createTasks } from '@berth/tasks-service'
+import type { Ground, Running } from './stack.ts'
+
+const internalPath = /^\/internal\/([a-z]+)\//
+
+/** Starts the six services in this process. They talk over one loopback listener, which tells them apart by path. */
+export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<Running> {
+  const { config, secrets, log, metrics, life } = ground
+  const byName = new Map<string, Service>()
+  const internal = await listen(
+    (request, response) => {
+      const service = byName.get(internalPath.exec(request.url ?? '')?.[1] ?? '')
+      if (service) service.internal(request, response)
+      else response.writeHead(404, { 'content-length': 0 }).end()
+    },
+    { port: 0, host: '127.0.0.1' },
+  )
+  life.onStop('internal listener', () => closeServer(internal.server, 1_000))
+
+  const peer = `http://127.0.0.1:${internal.port}`
+  const shared = {
+    databaseUrl: ground.databaseUrl,
+    natsUrl: ground.natsUrl,
+    serviceKey: secrets.serviceKey,
+    secretsKey: secrets.secretsKey,
+    externalUrl: config.externalUrl,
+    authUrl: peer,
+    catalogUrl: peer,
+    registryUrl: peer,
+    tasksUrl: peer,
+    syncUrl: peer,
+    buildUrl: peer,
+  }
+  const parts = { log, metrics }
+  const auth = createAuth({ ...shared, adminPassword: config.adminPassword }, parts)
+  const services: Service[] = [
+    auth,
+    createCatalog(shared, parts),
+    createRegistry(shared, { ...parts, blobs }),
+    createTasks(shared, parts),
+    createSync(shared, { ...parts, blobs }),
+    createBuild(shared, parts),
+  ]
+  for (const service of services) byName.set(service.name, service)
+  for (const service of services) {
+    await life.add(service.name, async () => {
+      await service.start()
+      return () => service.stop()
+    })
+  }
+  return { services, listenerOf: (name) => byName.get(name)?.public, firstPassword: auth.firstPassword() }
+}

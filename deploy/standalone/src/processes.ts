@@ -1,0 +1,116 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { request as httpRequest, type RequestListener } from 'node:http'
+import path from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { type Service, StartupError } from '@berth/service'
+import { freePort } from './children-free-port.ts'
+import { dyingWithUs, hasEnded, keepRunning } from './children-kept.ts'
+import { createForward } from './forward.ts'
+import { type ServiceName, serviceNames } from './routes.ts'
+import type { Ground, Running } from './stack.ts'
+
+type Ports = { public: number; internal: number }
+const readyWithinMs = 60_000
+const pollMs = 50
+
+/** Starts each service as a process of its own, as on Kubernetes, and keeps it running; the front forwards to them. */
+export async function startProcesses(ground: Ground): Promise<Running> {
+  const ports = new Map<ServiceName, Ports>()
+  for (const name of serviceNames) ports.set(name, { public: await freePort(), internal: await freePort() })
+  const environment = environmentOf(ground, ports)
+  const listeners = new Map<ServiceName, RequestListener>()
+  const services = await Promise.all(
+    serviceNames.map(async (name) => {
+      const port = ports.get(name) as Ports
+      const main = fileURLToPath(new URL(`../../../services/${name}/src/main.ts`, import.meta.url))
+      const env = { ...environment, BERTH_PORT: String(port.public), BERTH_INTERNAL_PORT: String(port.internal) }
+      const kept = await keepRunning({
+        home: ground.home,
+        name: `berth-${name}`,
+        program: main,
+        stopSignals: ['SIGTERM'],
+        patienceMs: 7_000,
+        launch: (stop) => launch(name, main, env, port.public, stop),
+        log: ground.log,
+      })
+      ground.life.onStop(name, () => kept.stop())
+      listeners.set(name, createForward(port.public))
+      return serviceBehind(name, port.public)
+    }),
+  )
+  return { services, listenerOf: (name) => listeners.get(name), firstPassword: undefined }
+}
+
+function environmentOf(
+  { config, secrets, databaseUrl, natsUrl, home }: Ground,
+  ports: Map<ServiceName, Ports>,
+): NodeJS.ProcessEnv {
+  const peers = [...ports].map(([name, port]) => [
+    `BERTH_${name.toUpperCase()}_URL`,
+    `http://127.0.0.1:${port.internal}`,
+  ])
+  return {
+    BERTH_LOG_LEVEL: 'warn',
+    ...process.env,
+    BERTH_DATABASE_URL: databaseUrl,
+    BERTH_NATS_URL: natsUrl,
+    BERTH_SERVICE_KEY: secrets.serviceKey,
+    BERTH_SECRETS_KEY: secrets.secretsKey,
+    BERTH_BLOBS_DIR: config.blobsDirectory ?? path.join(home, 'blobs'),
+    ...Object.fromEntries(peers),
+  }
+}
+
+async function launch(
+  name: ServiceName,
+  main: string,
+  env: NodeJS.ProcessEnv,
+  port: number,
+  stop: AbortSignal,
+): Promise<ChildProcess> {
+  const [program, args] = dyingWithUs('TERM', process.execPath, [main])
+  const child = spawn(program, args, { env, stdio: ['ignore', 'inherit', 'inherit'] })
+  const deadline = Date.now() + readyWithinMs
+  while (!(await isAlive(port))) {
+    if (hasEnded(child))
+      throw new StartupError(`the ${name} service ended while it started`, 'its own message above says why')
+    if (stop.aborted || Date.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new StartupError(
+        `the ${name} service was not ready within ${readyWithinMs / 1000} s`,
+        'its log says what it waits for',
+      )
+    }
+    await pause(pollMs)
+  }
+  return child
+}
+
+function ask(port: number, path: string): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const request = httpRequest({ host: '127.0.0.1', port, path, timeout: 2_000 }, (response) => {
+      response.resume()
+      resolve(response.statusCode)
+    })
+    request.on('timeout', () => request.destroy())
+    request.on('error', () => resolve(undefined))
+    request.end()
+  })
+}
+
+async function isAlive(port: number): Promise<boolean> {
+  return (await ask(port, '/healthz')) === 200
+}
+
+function serviceBehind(name: ServiceName, port: number): Service {
+  const forward = createForward(port)
+  return {
+    name,
+    public: forward,
+    internal: forward,
+    start: async () => {},
+    stop: async () => {},
+    unready: async () => ((await ask(port, '/readyz')) === 200 ? undefined : 'not ready'),
+  }
+}

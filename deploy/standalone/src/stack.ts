@@ -1,0 +1,158 @@
+import type { RequestListener } from 'node:http'
+import path from 'node:path'
+import { openBlobStore } from '@berth/blobs'
+import {
+  answerOperations,
+  closeServer,
+  createLogger,
+  createMetrics,
+  databaseStartupError,
+  Lifecycle,
+  type Logger,
+  listen,
+  type Metrics,
+  type Service,
+  StartupError,
+} from '@berth/service'
+import { Client } from 'pg'
+import { stopLeftovers } from './children.ts'
+import { lockHome } from './children-home-lock.ts'
+import type { StandaloneConfig } from './config.ts'
+import { createFront } from './front.ts'
+import { startInProcess } from './in-process.ts'
+import { startNats } from './nats-server.ts'
+import { startPostgres } from './postgres.ts'
+import { startProcesses } from './processes.ts'
+import type { ServiceName } from './routes.ts'
+import { readSecrets, type Secrets } from './secrets.ts'
+
+/** What the services run on, however they run. */
+export type Ground = {
+  config: StandaloneConfig
+  secrets: Secrets
+  databaseUrl: string
+  natsUrl: string
+  home: string
+  log: Logger
+  metrics: Metrics
+  life: Lifecycle
+}
+/** The services as the front sees them. */
+export type Running = {
+  services: Service[]
+  listenerOf: (service: ServiceName) => RequestListener | undefined
+  firstPassword: string | undefined
+}
+export type Stack = { port: number; firstPassword: string | undefined; stop(): Promise<void> }
+
+/**
+ * Starts Berth on one port: embedded PostgreSQL and nats-server unless real ones are named, then the six services. Throws
+ * `StartupError` with the remedy; what had started is stopped then.
+ */
+export async function startStack(config: StandaloneConfig, say: (line: string) => void): Promise<Stack> {
+  const home = path.resolve(config.home)
+  const lock = lockHome(home)
+  const log = createLogger({ service: 'standalone', level: config.logLevel, file: path.join(home, 'berth.log') })
+  const life = new Lifecycle(log)
+  life.onStop('home', () => lock.release())
+  try {
+    return await startOn(home, config, log, life, say)
+  } catch (error) {
+    await life.stop()
+    throw error
+  }
+}
+
+async function startOn(
+  home: string,
+  config: StandaloneConfig,
+  log: Logger,
+  life: Lifecycle,
+  say: (line: string) => void,
+): Promise<Stack> {
+  const metrics = createMetrics({ defaults: true })
+  let running: Running | undefined
+  const front = createFront((service) => running?.listenerOf(service))
+  // The port first: whether it is free is known before anything else is started.
+  const { server, port } = await listen(
+    (request, response) => {
+      if (!answerOperations(request, response, running?.services ?? [starting], metrics)) front(request, response)
+    },
+    { port: config.port },
+  )
+  await stopLeftovers(home, log)
+  const secrets = readSecrets(home, {
+    ...(config.serviceKey ? { serviceKey: config.serviceKey } : {}),
+    ...(config.secretsKey ? { secretsKey: config.secretsKey } : {}),
+  })
+  const { databaseUrl, natsUrl } = await startServers(home, config, log, life, say)
+  const ground: Ground = { config, secrets, databaseUrl, natsUrl, home, log, metrics, life }
+  const blobs = await openBlobStore({ ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') })
+  life.onStop('blob store', () => blobs.close())
+  running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)
+  // Registered last, so that it closes first: nobody is let in while the services stop.
+  life.onStop('public listener', () => closeServer(server, 3_000))
+  log.info('berth is ready', { port })
+  return { port, firstPassword: running.firstPassword, stop: () => life.stop() }
+}
+
+/** Stands for the services until they are there. */
+const starting: Service = {
+  name: 'berth',
+  public: () => {},
+  internal: () => {},
+  start: async () => {},
+  stop: async () => {},
+  unready: async () => 'starting',
+}
+
+async function startServers(
+  home: string,
+  config: StandaloneConfig,
+  log: Logger,
+  life: Lifecycle,
+  say: (line: string) => void,
+): Promise<{ databaseUrl: string; natsUrl: string }> {
+  const database = async () => {
+    if (config.databaseUrl !== undefined) {
+      await tryDatabase(config.databaseUrl)
+      say(`database: PostgreSQL at ${new URL(config.databaseUrl).host}`)
+      return config.databaseUrl
+    }
+    const postgres = await startPostgres({ home, log })
+    life.onStop('postgres', () => postgres.stop())
+    return postgres.url
+  }
+  const nats = async () => {
+    if (config.natsUrl !== undefined) {
+      say(`messages: NATS at ${new URL(config.natsUrl).host}`)
+      return config.natsUrl
+    }
+    const server = await startNats({ home, binary: config.natsServer, log })
+    life.onStop('nats-server', () => server.stop())
+    return server.url
+  }
+  // Both are waited for even when one fails, so that the other is stopped too.
+  const [databaseUrl, natsUrl] = await Promise.allSettled([database(), nats()])
+  if (databaseUrl.status === 'rejected') throw databaseUrl.reason
+  if (natsUrl.status === 'rejected') throw natsUrl.reason
+  return { databaseUrl: databaseUrl.value, natsUrl: natsUrl.value }
+}
+
+const oldestPostgres = 150_000
+
+async function tryDatabase(url: string): Promise<void> {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
+  try {
+    await client.connect()
+  } catch (cause) {
+    throw databaseStartupError(url, cause)
+  }
+  try {
+    const { rows } = await client.query<{ version: string }>("select current_setting('server_version_num') as version")
+    if (Number(rows[0]?.version) < oldestPostgres)
+      throw new StartupError('the PostgreSQL of BERTH_DATABASE_URL is older than 15', 'use PostgreSQL 15 or newer')
+  } finally {
+    await client.end()
+  }
+}
