@@ -1,1 +1,12 @@
-export {}
+export { isPrivateAddress } from './address-rules.ts'
+export {
+  createRegistryClient,
+  type FetchedManifest,
+  type RegistryClient,
+  type RegistryClientOptions,
+  type Resolved,
+} from './client.ts'
+export { createLimiter } from './limiter.ts'
+export type { Credentials } from './token-source.ts'
+export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts'
+export { normalizeRegistryUrl, upstreamRepository } from './url.ts'

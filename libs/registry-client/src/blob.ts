@@ -1,0 +1,83 @@
+import type { Digest } from '@berth/oci'
+import type { Send } from './client.ts'
+import { isTransient, retrying } from './retry.ts'
+import { connectionError, UpstreamError } from './upstream-error.ts'
+
+type Wanted = {
+  repository: string
+  blob: { digest: Digest; sizeBytes: number }
+  retries: number
+  signal: AbortSignal | undefined
+}
+
+/**
+ * Streams a blob. A transfer that breaks off goes on from the last byte that came, by Range; an upstream that does not know
+ * ranges is read again and what came already is skipped. Never gives more bytes than the descriptor said.
+ */
+export async function* readBlob(
+  send: Send,
+  limit: <T>(work: () => Promise<T>) => Promise<T>,
+  wanted: Wanted,
+): AsyncIterable<Uint8Array> {
+  const { blob, retries, signal } = wanted
+  let position = 0
+  for (let cuts = 0; ; cuts++) {
+    const startedAt = position
+    try {
+      // The place in the line is for the answer's head; the body flows at the pace of whoever stores it.
+      const answer = await retrying(retries, signal, () => limit(() => request(send, wanted, startedAt)))
+      for await (const chunk of skip(answer.body, answer.skipBytes)) {
+        position += chunk.length
+        if (position > blob.sizeBytes)
+          throw new UpstreamError(
+            'bad_digest',
+            `${answer.host} gave more than the ${blob.sizeBytes} bytes of ${blob.digest}`,
+            { host: answer.host },
+          )
+        yield chunk
+      }
+      if (position === blob.sizeBytes) return
+      throw new UpstreamError(
+        'short_body',
+        `${answer.host} gave ${position} of the ${blob.sizeBytes} bytes of ${blob.digest}`,
+        { host: answer.host },
+      )
+    } catch (error) {
+      signal?.throwIfAborted()
+      // Whoever makes headway may be cut as often as it likes.
+      if (position > startedAt) cuts = 0
+      if (!isTransient(error) || cuts >= retries) throw error
+    }
+  }
+}
+
+async function request(
+  send: Send,
+  { repository, blob, signal }: Wanted,
+  from: number,
+): Promise<{ body: AsyncIterable<Uint8Array>; skipBytes: number; host: string }> {
+  const path = `/v2/${repository}/blobs/${blob.digest}`
+  const headers: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {}
+  const answer = await send({ method: 'GET', path, repository, headers, signal })
+  const { host } = answer.url
+  return { body: translate(answer.body, host, path), skipBytes: from > 0 && answer.status !== 206 ? from : 0, host }
+}
+
+async function* translate(body: AsyncIterable<Uint8Array>, host: string, path: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    throw connectionError(host, `GET ${path}`, error)
+  }
+}
+
+async function* skip(body: AsyncIterable<Uint8Array>, bytes: number): AsyncIterable<Uint8Array> {
+  let left = bytes
+  for await (const chunk of body) {
+    if (left >= chunk.length) left -= chunk.length
+    else {
+      yield left > 0 ? chunk.subarray(left) : chunk
+      left = 0
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import type { Readable } from 'node:stream'
+import { Agent, type Dispatcher } from 'undici'
+import { checkLiteral, publicLookup } from './address-rules.ts'
+import { connectionError, UpstreamError } from './upstream-error.ts'
+
+export type TlsOptions = {
+  ca?: string | undefined
+  cert?: string | undefined
+  key?: string | undefined
+  verify?: boolean | undefined
+}
+export type Timeouts = { connectMs: number; headersMs: number; idleMs: number }
+export type EgressOptions = { allowPrivateAddresses: boolean; tls: TlsOptions; timeouts: Timeouts; connections: number }
+
+export type Outgoing = {
+  method: 'GET' | 'HEAD' | 'POST'
+  url: URL
+  headers: Record<string, string>
+  body?: string
+  signal?: AbortSignal | undefined
+}
+export type Answer = { status: number; headers: Record<string, string>; body: Readable; url: URL }
+
+/** The one way out of Berth to registries and whatever they point to (design.md rule 10). */
+export type Egress = {
+  /** Sends a request and follows redirects; `authorization` never goes to another origin. Answers any status. */
+  send(outgoing: Outgoing): Promise<Answer>
+  close(): Promise<void>
+}
+
+const mostRedirects = 5
+const redirects = new Set([301, 302, 303, 307, 308])
+
+export function createEgress(options: EgressOptions): Egress {
+  const { tls, timeouts, allowPrivateAddresses } = options
+  const agent = new Agent({
+    connections: options.connections,
+    headersTimeout: timeouts.headersMs,
+    bodyTimeout: timeouts.idleMs,
+    keepAliveTimeout: 30_000,
+    connect: {
+      timeout: timeouts.connectMs,
+      rejectUnauthorized: tls.verify ?? true,
+      ...(tls.ca ? { ca: tls.ca } : {}),
+      ...(tls.cert ? { cert: tls.cert } : {}),
+      ...(tls.key ? { key: tls.key } : {}),
+      ...(allowPrivateAddresses ? {} : { lookup: publicLookup }),
+    },
+  })
+
+  const once = async (outgoing: Outgoing): Promise<Answer> => {
+    const { url, method, headers, body, signal } = outgoing
+    if (url.protocol !== 'https:' && url.protocol !== 'http:')
+      throw new UpstreamError('protocol', `${url.protocol} addresses are not followed`, { host: url.host })
+    if (!allowPrivateAddresses) checkLiteral(url.hostname)
+    try {
+      const answer = await agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers,
+        body: body ?? null,
+        signal: signal ?? null,
+      })
+      return { status: answer.statusCode, headers: flatten(answer.headers), body: answer.body, url }
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw connectionError(url.host, `${method} ${url.pathname}`, error)
+    }
+  }
+
+  return {
+    send: async (outgoing) => {
+      let current = outgoing
+      for (let hops = 0; ; hops++) {
+        const answer = await once(current)
+        const location = answer.headers.location
+        if (!redirects.has(answer.status) || location === undefined) return answer
+        answer.body.on('error', () => answer.body.destroy()).resume()
+        if (hops === mostRedirects)
+          throw new UpstreamError('protocol', `${outgoing.url.host} redirects more than ${mostRedirects} times`, {
+            host: outgoing.url.host,
+          })
+        current = redirected(current, new URL(location, current.url))
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+/** A redirect to another origin gets no credentials, and none of the headers that an operator set for the upstream. */
+function redirected(outgoing: Outgoing, url: URL): Outgoing {
+  if (outgoing.url.protocol === 'https:' && url.protocol !== 'https:')
+    throw new UpstreamError('protocol', `${outgoing.url.host} redirects from https to ${url.protocol}//${url.host}`, {
+      host: outgoing.url.host,
+    })
+  if (url.origin === outgoing.url.origin) return { ...outgoing, url }
+  const { accept, range } = outgoing.headers
+  return { ...outgoing, url, headers: { ...(accept ? { accept } : {}), ...(range ? { range } : {}) } }
+}
+
+function flatten(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
+  const entries = Object.entries(headers).map(
+    ([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')] as const,
+  )
+  return Object.fromEntries(entries)
+}
