@@ -42,7 +42,7 @@ export function createInternalClient(options: {
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
   const token = createServiceTokens(options)
   const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number) => {
-    const signals = [AbortSignal.timeout(timeoutMs), ...(more.signal ? [more.signal] : [])]
+    const signals = [AbortSignal.timeout(Math.ceil(timeoutMs)), ...(more.signal ? [more.signal] : [])]
     const reply = await pool.request({
       method: 'POST',
       path: `/internal/${options.to}/${command}`,
