@@ -58,7 +58,8 @@ async function startDatabase(): Promise<void> {
 }
 
 async function startBus(): Promise<void> {
-  process.env.BERTH_TEST_NATS_URL ??= process.env.BERTH_NATS_URL
+  // An unset variable assigned to another would become the word "undefined".
+  if (process.env.BERTH_NATS_URL) process.env.BERTH_TEST_NATS_URL ??= process.env.BERTH_NATS_URL
   if (process.env.BERTH_TEST_NATS_URL) return
   const binary = process.env.BERTH_NATS_SERVER
   if (!binary) throw new Error('the bootstrap named no nats-server')
