@@ -1,1 +1,2 @@
-export {}
+export { createTasks } from './app.ts'
+export { type TasksConfig, tasksSettings } from './config.ts'

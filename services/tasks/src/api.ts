@@ -1,0 +1,82 @@
+import type { TaskState } from '@berth/commands'
+import {
+  type ApiHandler,
+  badField,
+  type Database,
+  notFound,
+  type Principal,
+  Problem,
+  readPage,
+  toPage,
+} from '@berth/service'
+import type { Prisma } from './db/client.ts'
+import { cancelTask } from './queue/cancel.ts'
+import type { Ring } from './queue/doorbell.ts'
+import { hasEnded, showTask, type TaskRow } from './queue/row.ts'
+import type { Changes } from './watch/changes.ts'
+import { streamTask } from './watch/stream.ts'
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+type Outward = { changes: () => Changes; changed: (rings: readonly Ring[]) => void }
+
+/** The API of tasks. Users see the tasks that they started, administrators all of them. */
+export function taskHandlers(db: Database, prisma: Prisma, outward: Outward): Record<string, ApiHandler> {
+  const find = async (id: string, principal: Principal): Promise<TaskRow> => {
+    const row = uuid.test(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
+    if (!row) throw notFound('task', id)
+    return row
+  }
+  return {
+    listTasks: async ({ query, principal }) => ({ status: 200, body: await listTasks(prisma, query, principal) }),
+    showTask: async ({ params, principal }) => ({
+      status: 200,
+      body: showTask(await find(params.task ?? '', principal)),
+    }),
+    cancelTask: async ({ params, principal }) => {
+      const { id } = await find(params.task ?? '', principal)
+      const { row, rings } = await cancelTask(db, id)
+      outward.changed(rings)
+      const task = showTask(row)
+      // A running task ends once its worker has stopped: 202 says that it is not there yet.
+      return hasEnded(task.state)
+        ? { status: 200, body: task }
+        : { status: 202, body: task, headers: { location: `/api/v1/tasks/${id}` } }
+    },
+    watchTask: async (request) => {
+      const row = await find(request.params.task ?? '', request.principal)
+      streamTask(request, showTask(row), outward.changes())
+      return undefined
+    },
+  }
+}
+
+function visibleTo(principal: Principal): { actor?: string } {
+  return principal.admin ? {} : { actor: principal.name }
+}
+
+async function listTasks(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
+  const page = readPage(query)
+  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
+    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  const { state, kind, q } = query as { state?: TaskState; kind?: string; q?: string }
+  const rows = await prisma.task.findMany({
+    where: {
+      ...visibleTo(principal),
+      ...(state === undefined ? {} : { state }),
+      ...(kind === undefined ? {} : { kind }),
+      ...(page.after === undefined ? {} : { seq: { lt: BigInt(page.after) } }),
+      ...(q === undefined
+        ? {}
+        : { OR: [{ kind: { contains: q } }, { actor: { contains: q } }, { resources: { has: q } }] }),
+    },
+    orderBy: { seq: 'desc' },
+    take: page.limit + 1,
+  })
+  return toPage(rows, page, (row) => String(row.seq), showTask)
+}
+
+/** What a request gets that comes before the service is up. */
+export function notStarted(): Problem {
+  return new Problem(503, 'starting', 'The tasks service is starting.', { headers: { 'retry-after': '1' } })
+}

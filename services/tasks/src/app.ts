@@ -1,0 +1,111 @@
+import { connectBus, type Relay, startLoop, startRelay } from '@berth/bus'
+import {
+  applyMigrations,
+  createApi,
+  createInternalClient,
+  createInternalServer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  readApiDocument,
+  type Service,
+} from '@berth/service'
+import { identifyThrough } from '@berth/tokens'
+import { notStarted, taskHandlers } from './api.ts'
+import { tasksCommands } from './commands.ts'
+import type { TasksConfig } from './config.ts'
+import { openPrisma } from './db/client.ts'
+import { createDoorbell, type Doorbell, type Ring } from './queue/doorbell.ts'
+import { sweepLeases } from './queue/sweep.ts'
+import { type Changes, startChanges } from './watch/changes.ts'
+
+const name = 'tasks'
+const sweepEveryMs = 1_000
+
+type Running = { relay: Relay; doorbell: Doorbell; changes: Changes }
+
+/** Builds tasks: the queue of all long work, its locks, and who works on what. */
+export function createTasks(config: TasksConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Service {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    max: 10,
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const auth = createInternalClient({ baseUrl: config.authUrl, from: name, to: 'auth', serviceKey: config.serviceKey })
+  let running: Running | undefined
+  const changed = (rings: readonly Ring[]) => {
+    running?.relay.wake()
+    running?.changes.wake()
+    running?.doorbell.ring(rings)
+  }
+  const changes = () => {
+    if (!running) throw notStarted()
+    return running.changes
+  }
+
+  return {
+    name,
+    public: createApi({
+      service: name,
+      document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
+      handlers: taskHandlers(db, openPrisma(db), { changes, changed }),
+      identify: identifyThrough(auth),
+      log,
+      metrics,
+    }),
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: tasksCommands(db, changed),
+    }),
+    start: async () => {
+      life.onStop('auth client', () => auth.close())
+      life.onStop('database', () => db.close())
+      await applyMigrations({
+        url: config.databaseUrl,
+        schema: name,
+        directory: new URL('./db/migrations/', import.meta.url),
+      })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      life.onStop('nats', () => bus.close())
+      const relay = startRelay({ db, bus, source: name, log })
+      life.onStop('relay', () => relay.stop())
+      const doorbell = createDoorbell(bus, log)
+      life.onStop('doorbell', () => doorbell.stop())
+      const watching = startChanges(db, log)
+      life.onStop('watchers', () => watching.stop())
+      running = { relay, doorbell, changes: watching }
+      const sweeper = startLoop({
+        pollMs: sweepEveryMs,
+        pauseAfterFailureMs: sweepEveryMs,
+        onError: (error) => log.warn('leases could not be swept', { error }),
+        run: async () => {
+          const { tasks, rings } = await sweepLeases(db)
+          for (const task of tasks)
+            log.warn('the worker of a task was lost', {
+              task: task.id,
+              kind: task.kind,
+              attempt: task.attempt,
+              state: task.state,
+            })
+          if (tasks.length > 0) changed(rings)
+        },
+      })
+      life.onStop('sweeper', () => sweeper.stop())
+    },
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await db.query('select 1')
+        return undefined
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+  }
+}

@@ -1,0 +1,36 @@
+import { type OutboxRow, readOutbox } from '@berth/bus'
+import { type CommandHandlers, commandHandlers, type OutboxPage, type TasksCommands } from '@berth/commands'
+import type { Database, InternalHandler } from '@berth/service'
+import { claimTask } from './queue/claim.ts'
+import { createTask } from './queue/create.ts'
+import type { Ring } from './queue/doorbell.ts'
+import { finishTask } from './queue/finish.ts'
+import { renewLease } from './queue/heartbeat.ts'
+
+type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
+
+/** What other services have tasks do. `changed` is called after each change, with what to ring for. */
+export function tasksCommands(
+  db: Database,
+  changed: (rings: readonly Ring[]) => void,
+): Record<string, InternalHandler> {
+  const handlers: CommandHandlers<Commands> = {
+    create: async (request) => {
+      const { task, rings } = await createTask(db, request)
+      changed(rings)
+      return { task }
+    },
+    claim: async (request) => {
+      const task = await claimTask(db, request)
+      if (task) changed([])
+      return { task }
+    },
+    heartbeat: (request) => renewLease(db, request),
+    finish: async (request) => {
+      changed(await finishTask(db, request))
+      return {}
+    },
+    events: async ({ after }): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> => readOutbox(db, after),
+  }
+  return commandHandlers(handlers)
+}

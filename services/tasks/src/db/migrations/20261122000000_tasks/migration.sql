@@ -1,0 +1,56 @@
+create table outbox (
+  id uuid primary key,
+  seq bigint generated always as identity,
+  position bigint unique,
+  subject text not null,
+  event jsonb not null,
+  recorded_at timestamptz not null default now(),
+  published_at timestamptz
+);
+create index outbox_unplaced on outbox (seq) where position is null;
+create index outbox_unpublished on outbox (position) where published_at is null;
+create table outbox_head (single boolean primary key default true check (single), position bigint not null default 0);
+insert into outbox_head default values;
+create table inbox (consumer text not null, source text not null, position bigint not null, handled_at timestamptz not null default now(), primary key (consumer, source));
+create table dead_letter (consumer text not null, event_id uuid not null, event jsonb not null, reason text not null, attempts integer not null, buried_at timestamptz not null default now(), primary key (consumer, event_id));
+
+create table task (
+  id uuid primary key,
+  -- the order in which tasks came, which is the order in which they get their resources
+  seq bigint generated always as identity unique,
+  kind text not null check (kind <> ''),
+  parent uuid references task,
+  state text not null default 'waiting' check (state in ('waiting', 'running', 'completed', 'failed', 'cancelled')),
+  payload jsonb not null,
+  resources text[] not null default '{}',
+  progress jsonb not null default '[]',
+  result jsonb,
+  error jsonb,
+  attempt integer not null default 0,
+  -- grows with each claim; what carries a lower one comes from a worker that lost the task
+  fence bigint not null default 0,
+  worker text,
+  lease_until timestamptz,
+  cancel_requested boolean not null default false,
+  actor text not null,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  constraint task_leased_while_running check ((state = 'running') = (lease_until is not null and worker is not null)),
+  constraint task_finished_at_its_end check ((state in ('completed', 'failed', 'cancelled')) = (finished_at is not null))
+);
+create index task_waiting on task (kind, seq) where state = 'waiting';
+create index task_leases on task (lease_until) where state = 'running';
+create index task_by_kind on task (kind, seq);
+create index task_by_state on task (state, seq);
+create index task_by_actor on task (actor, seq);
+create index task_by_parent on task (parent) where parent is not null;
+
+-- What tasks that have not ended hold or wait for; rows go when the task ends.
+create table task_resource (
+  task uuid not null references task on delete cascade,
+  resource text not null check (resource <> ''),
+  exclusive boolean not null,
+  primary key (task, resource)
+);
+create index task_resource_by_name on task_resource (resource);

@@ -1,0 +1,205 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import pg from 'pg'
+import { makeDatabase, type StartedTasks, startTasks } from './started.fixture.ts'
+
+let database: Awaited<ReturnType<typeof makeDatabase>>
+let one: StartedTasks
+let other: StartedTasks
+let sql: pg.Client
+let kind: string
+
+beforeAll(async () => {
+  database = await makeDatabase()
+  ;[one, other] = await Promise.all([startTasks(database.url), startTasks(database.url)])
+  sql = new pg.Client({ connectionString: database.url, options: '-c search_path=tasks' })
+  await sql.connect()
+})
+beforeEach(() => {
+  kind = `kind-${randomUUID()}`
+})
+afterAll(async () => {
+  await sql?.end()
+  await Promise.all([one?.stop(), other?.stop()])
+  await database?.drop()
+})
+
+type Locks = { exclusive?: string[]; shared?: string[] }
+
+async function queue({ exclusive = [], shared = [] }: Locks = {}): Promise<string> {
+  const id = randomUUID()
+  await one.tasks.call('create', { id, kind, payload: { of: id }, exclusive, shared, actor: 'ann' })
+  return id
+}
+
+async function claim(from: StartedTasks = one, leaseSeconds = 60) {
+  const { task } = await from.tasks.call('claim', { kinds: [kind], worker: randomUUID(), leaseSeconds })
+  return task
+}
+
+async function must(from: StartedTasks = one, leaseSeconds = 60) {
+  const task = await claim(from, leaseSeconds)
+  if (!task) throw new Error('there is no task to claim')
+  return task
+}
+
+async function stateOf(id: string) {
+  const { rows } = await sql.query<{ state: string; error: { code: string } | null; attempt: number }>(
+    'select state, error, attempt from task where id = $1',
+    [id],
+  )
+  if (!rows[0]) throw new Error(`there is no task ${id}`)
+  return rows[0]
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!(await check())) {
+    if (performance.now() > deadline) throw new Error('it did not happen within ten seconds')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+/** As if the lease had run out; the sweeper of a replica notices. */
+async function loseWorker(id: string): Promise<void> {
+  await sql.query("update task set lease_until = now() - interval '1 second' where id = $1 and state = 'running'", [id])
+  await until(async () => (await stateOf(id)).state !== 'running')
+}
+
+test('tasks come out in the order in which they went in', async () => {
+  const ids = [await queue(), await queue(), await queue()]
+  expect([(await must()).id, (await must(other)).id, (await must()).id]).toEqual(ids)
+  expect(await claim()).toBeNull()
+})
+
+test('making a task twice under one id makes one', async () => {
+  const request = { id: randomUUID(), kind, payload: 1, exclusive: ['r'], shared: [], actor: 'ann' }
+  const replies = await Promise.all([one, other, one, other].map((replica) => replica.tasks.call('create', request)))
+  expect(new Set(replies.map(({ task }) => task.id)).size).toBe(1)
+  expect((await must()).id).toBe(request.id)
+  expect(await claim(other)).toBeNull()
+})
+
+test('who locks a resource alone keeps later ones waiting, and they get it first come', async () => {
+  const resource = randomUUID()
+  const [first, reader, writer] = [
+    await queue({ exclusive: [resource] }),
+    await queue({ shared: [resource] }),
+    await queue({ exclusive: [resource] }),
+  ]
+  const lateReader = await queue({ shared: [resource] })
+  const free = await queue()
+  const held = await must()
+  expect(held.id).toBe(first)
+  expect((await must()).id).toBe(free)
+  expect(await claim()).toBeNull()
+  await one.tasks.call('finish', { id: first, fence: held.fence, state: 'completed' })
+  const reading = await must(other)
+  expect(reading.id).toBe(reader)
+  // The late reader could share with the reader, but the writer came before it.
+  expect(await claim()).toBeNull()
+  await one.tasks.call('finish', { id: reader, fence: reading.fence, state: 'completed' })
+  const writing = await must()
+  expect(writing.id).toBe(writer)
+  expect(await claim()).toBeNull()
+  await one.tasks.call('finish', {
+    id: writer,
+    fence: writing.fence,
+    state: 'failed',
+    error: { code: 'x', message: 'y' },
+  })
+  expect((await must()).id).toBe(lateReader)
+})
+
+test('those who share a resource run side by side', async () => {
+  const resource = randomUUID()
+  await queue({ shared: [resource] })
+  await queue({ shared: [resource] })
+  await must()
+  expect(await claim(other)).not.toBeNull()
+})
+
+test('workers racing on two replicas never hold one resource at once, and none is left over', async () => {
+  const resources = ['a', 'b', 'c'].map((name) => `${name}-${kind}`)
+  const ids = await Promise.all(
+    Array.from({ length: 30 }, (_, place) => queue({ exclusive: [resources[place % 3] ?? ''], shared: [`s-${kind}`] })),
+  )
+  const held = new Set<string>()
+  const done: string[] = []
+  const work = async (replica: StartedTasks) => {
+    while (done.length < ids.length) {
+      const task = await claim(replica)
+      if (!task) continue
+      const { rows } = await sql.query('select resource from task_resource where task = $1 and exclusive', [task.id])
+      const resource = String(rows[0]?.resource)
+      expect(held.has(resource)).toBe(false)
+      held.add(resource)
+      await replica.tasks.call('heartbeat', { id: task.id, fence: task.fence, leaseSeconds: 60 })
+      held.delete(resource)
+      done.push(task.id)
+      await replica.tasks.call('finish', { id: task.id, fence: task.fence, state: 'completed' })
+    }
+  }
+  await Promise.all([work(one), work(other), work(one), work(other)])
+  expect(done.toSorted()).toEqual(ids.toSorted())
+})
+
+test('the task of a lost worker runs again, and the late worker can write no more', async () => {
+  const id = await queue({ exclusive: [randomUUID()] })
+  const late = await must(one, 1)
+  await loseWorker(id)
+  const again = await must(other)
+  expect(again).toMatchObject({ id, attempt: 2, fence: late.fence + 1, payload: { of: id } })
+  const lost = { status: 409, code: 'task_lost' }
+  await expect(one.tasks.call('heartbeat', { id, fence: late.fence, leaseSeconds: 60 })).rejects.toMatchObject(lost)
+  await expect(one.tasks.call('finish', { id, fence: late.fence, state: 'completed' })).rejects.toMatchObject(lost)
+  expect((await stateOf(id)).state).toBe('running')
+  await one.tasks.call('finish', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
+  await one.tasks.call('finish', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
+  await expect(one.tasks.call('finish', { id, fence: again.fence, state: 'failed' })).rejects.toMatchObject(lost)
+})
+
+test('a task whose worker is lost five times has failed with worker_lost and frees its resources', async () => {
+  const resource = randomUUID()
+  const id = await queue({ exclusive: [resource] })
+  const next = await queue({ exclusive: [resource] })
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    expect(await must()).toMatchObject({ id, attempt })
+    await loseWorker(id)
+  }
+  expect(await stateOf(id)).toMatchObject({ state: 'failed', error: { code: 'worker_lost' }, attempt: 5 })
+  expect((await must()).id).toBe(next)
+})
+
+test('a heartbeat keeps a task longer than its first lease and notes its progress', async () => {
+  const id = await queue()
+  const task = await must(one, 1)
+  const progress = [{ phase: 'copy', done: 1, total: 2, unit: 'blobs' }]
+  await one.tasks.call('heartbeat', { id, fence: task.fence, leaseSeconds: 60, progress })
+  const { rows } = await sql.query(
+    "select lease_until > now() + interval '50 seconds' as long, progress from task where id = $1",
+    [id],
+  )
+  expect(rows[0]).toEqual({ long: true, progress })
+})
+
+test('each state of a task is announced once, in order', async () => {
+  const id = await queue()
+  const task = await must()
+  await one.tasks.call('finish', { id, fence: task.fence, state: 'completed' })
+  const kinds = async () => {
+    const { rows } = await sql.query<{ event: { type: string } }>(
+      "select event from outbox where event #>> '{data,taskId}' = $1 and position is not null order by position",
+      [id],
+    )
+    return rows.map((row) => row.event.type)
+  }
+  await until(async () => (await kinds()).length === 3)
+  expect(await kinds()).toEqual(['queued', 'started', 'completed'].map((verb) => `dev.berth.tasks.task.${verb}.v1`))
+  const { rows } = await sql.query(
+    "select position from outbox where event #>> '{data,taskId}' = $1 order by position limit 1",
+    [id],
+  )
+  const { events } = await other.tasks.call('events', { after: Number(rows[0]?.position) - 1 })
+  expect(events[0]?.event).toMatchObject({ data: { taskId: id, state: 'waiting' } })
+})

@@ -1,0 +1,31 @@
+import { type Database, Problem } from '@berth/service'
+import type { Ring } from './doorbell.ts'
+import { freeResources } from './resources.ts'
+import { hasEnded, recordChange, type TaskRow, taskColumns } from './row.ts'
+
+/**
+ * Cancels a task: at once while it waits; while it runs, its worker hears of it at its next heartbeat, within a second or two.
+ * Asking twice is fine. 409 when it has ended.
+ */
+export async function cancelTask(db: Database, id: string): Promise<{ row: TaskRow; rings: Ring[] }> {
+  return db.transaction(async (sql) => {
+    // Locked before it is judged: a claim that commits meanwhile is seen, and the task then cancelled as a running one.
+    const [task] = await sql.query<TaskRow>(`select ${taskColumns} from task where id = $1 for update`, [id])
+    if (!task || hasEnded(task.state)) {
+      throw new Problem(409, 'task_ended', `Task ${id} has ended: it is ${task?.state ?? 'gone'}.`, {
+        hint: 'What has ended cannot be cancelled.',
+      })
+    }
+    if (task.state === 'running') {
+      await sql.query('update task set cancel_requested = true where id = $1', [id])
+      return { row: task, rings: [] }
+    }
+    const [row] = await sql.query<TaskRow>(
+      `update task set state = 'cancelled', cancel_requested = true, finished_at = now() where id = $1 returning ${taskColumns}`,
+      [id],
+    )
+    if (!row) throw new Error(`task ${id} vanished while it was locked`)
+    await recordChange(sql, [row])
+    return { row, rings: await freeResources(sql, id) }
+  })
+}

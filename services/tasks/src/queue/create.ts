@@ -1,0 +1,62 @@
+import type { Task, TasksCommands } from '@berth/commands'
+import { badField, type Database, Problem, type Sql, sqlState, violatedConstraint } from '@berth/service'
+import type { Ring } from './doorbell.ts'
+import { recordChange, showTask, type TaskRow, taskColumns } from './row.ts'
+
+type Request = TasksCommands['create']['request']
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** Queues a task with its locks; the same id again answers the task that is there. 409 when that one is of another kind. */
+export async function createTask(db: Database, request: Request): Promise<{ task: Task; rings: Ring[] }> {
+  if (!uuid.test(request.id)) throw badField('id', 'is no uuid in lower case')
+  const resources = lockModes(request)
+  const row = await db
+    .transaction((sql) => queue(sql, request, resources))
+    .catch((error: unknown) => {
+      if (sqlState(error) !== '23503' || violatedConstraint(error) !== 'task_parent_fkey') throw error
+      throw badField('parent', 'is no task that is there')
+    })
+  const rings = row.state === 'waiting' ? [{ kind: row.kind, id: row.id, occasion: 'created' }] : []
+  return { task: showTask(row), rings }
+}
+
+async function queue(sql: Sql, request: Request, resources: Map<string, boolean>): Promise<TaskRow> {
+  const made = await insert(sql, request, [...resources.keys()])
+  if (!made) return existing(sql, request)
+  await sql.query(
+    'insert into task_resource (task, resource, exclusive) select $1, resource, exclusive from unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)',
+    [request.id, [...resources.keys()], [...resources.values()]],
+  )
+  await recordChange(sql, [made])
+  return made
+}
+
+/** Each resource once: who wants it both ways wants it exclusively. */
+function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
+  const modes = new Map(shared.map((resource) => [resource, false]))
+  for (const resource of exclusive) modes.set(resource, true)
+  return modes
+}
+
+async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
+  const [row] = await sql.query<TaskRow>(
+    `insert into task (id, kind, parent, payload, resources, actor) values ($1, $2, $3, $4, $5, $6)
+     on conflict (id) do nothing returning ${taskColumns}`,
+    [
+      request.id,
+      request.kind,
+      request.parent ?? null,
+      JSON.stringify(request.payload ?? null),
+      resources,
+      request.actor,
+    ],
+  )
+  return row
+}
+
+async function existing(sql: Sql, { id, kind }: Request): Promise<TaskRow> {
+  const [row] = await sql.query<TaskRow>(`select ${taskColumns} from task where id = $1`, [id])
+  if (row?.kind === kind) return row
+  throw new Problem(409, 'task_id_taken', `Task ${id} is there already and is no ${kind}.`)
+}

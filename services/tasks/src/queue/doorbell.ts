@@ -1,0 +1,27 @@
+import { announceWork, type Bus } from '@berth/bus'
+import type { Logger } from '@berth/service'
+
+/** Work that somebody may take now. `occasion` tells one ring for a task from the next, because NATS drops repeated ids. */
+export type Ring = { kind: string; id: string; occasion: string }
+
+export type Doorbell = {
+  /** Tells the workers; nobody waits for it, because they poll too. */
+  ring(rings: readonly Ring[]): void
+  stop(): Promise<void>
+}
+
+/** Rings for workers without making the caller wait for NATS. */
+export function createDoorbell(bus: Bus, log: Logger): Doorbell {
+  const underWay = new Set<Promise<void>>()
+  return {
+    ring: (rings) => {
+      for (const { kind, id, occasion } of rings) {
+        const ringing = announceWork(bus, kind, `${id}:${occasion}`)
+          .catch((error: unknown) => log.warn('workers were not told of a task', { kind, task: id, error }))
+          .finally(() => underWay.delete(ringing))
+        underWay.add(ringing)
+      }
+    },
+    stop: async () => void (await Promise.all(underWay)),
+  }
+}
