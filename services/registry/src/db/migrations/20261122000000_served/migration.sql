@@ -10,7 +10,7 @@ create table outbox (
 );
 create index outbox_unplaced on outbox (seq) where position is null;
 create index outbox_unpublished on outbox (position) where published_at is null;
-create table outbox_head (only boolean primary key default true check (only), position bigint not null default 0);
+create table outbox_head (single boolean primary key default true check (single), position bigint not null default 0);
 insert into outbox_head default values;
 create table inbox (consumer text not null, source text not null, position bigint not null, handled_at timestamptz not null default now(), primary key (consumer, source));
 create table dead_letter (consumer text not null, event_id uuid not null, event jsonb not null, reason text not null, attempts integer not null, buried_at timestamptz not null default now(), primary key (consumer, event_id));
