@@ -1,5 +1,5 @@
 import type { RemoteHash } from '../hashing/hash-threads.ts'
-import { type Slab, type SlabHolder, type SlabPool, slabBytes } from '../hashing/slabs.ts'
+import { copyIntoSlab, type Slab, type SlabHolder, type SlabPool, slabBytes } from '../hashing/slabs.ts'
 import { syncData, writeAll } from './descriptors.ts'
 
 /** More slabs than this do not make one upload faster. */
@@ -34,8 +34,7 @@ export class SlabWriter implements SlabHolder {
   async push(chunk: Uint8Array): Promise<void> {
     for (let offset = 0; offset < chunk.length; ) {
       this.#current ??= await this.#takeSlab()
-      const count = Math.min(slabBytes - this.#used, chunk.length - offset)
-      this.#current.view.set(chunk.subarray(offset, offset + count), this.#used)
+      const count = copyIntoSlab(this.#current, this.#used, chunk, offset)
       this.#used += count
       offset += count
       if (this.#used === slabBytes) this.#ship()

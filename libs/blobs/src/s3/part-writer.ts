@@ -1,5 +1,5 @@
 import type { RemoteHash } from '../hashing/hash-threads.ts'
-import { createSlabPool, type Slab, type SlabHolder } from '../hashing/slabs.ts'
+import { copyIntoSlab, createSlabPool, type Slab, type SlabHolder } from '../hashing/slabs.ts'
 import type { Received } from '../verify.ts'
 import { type Multipart, partBytes, startMultipart, type UploadedPart } from './multipart.ts'
 import type { S3 } from './requests.ts'
@@ -35,8 +35,7 @@ export class PartWriter implements SlabHolder {
   async push(chunk: Uint8Array): Promise<void> {
     for (let offset = 0; offset < chunk.length; ) {
       const slab = (this.#current ??= await this.#takeSlab())
-      const count = Math.min(partBytes - this.#used, chunk.length - offset)
-      slab.view.set(chunk.subarray(offset, offset + count), this.#used)
+      const count = copyIntoSlab(slab, this.#used, chunk, offset)
       this.#used += count
       this.#sizeBytes += count
       offset += count
@@ -85,7 +84,7 @@ export class PartWriter implements SlabHolder {
     while (this.#running.size >= partsUnderWay && !this.#failure) await Promise.race(this.#running)
     if (this.#failure) throw this.#failure.error
     const slab = await partSlabs.take()
-    if (this.#parked) slab.view.set(this.#parked)
+    if (this.#parked) this.#parked.copy(slab.view)
     this.#parked = undefined
     return slab
   }

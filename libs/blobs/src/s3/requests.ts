@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Client } from 'minio'
+import type { Client } from 'minio'
 import { BlobStoreError } from '../errors.ts'
 import { isMissingKey, isTransient, RequestFailed, s3Failure } from './failure.ts'
 import { createTransport, oneRequest, type Transport } from './transport.ts'
@@ -40,13 +40,13 @@ export type S3 = {
 export function connectS3(options: S3Options): S3 {
   const { bucket, region = 'us-east-1', idleTimeoutMs = 30_000, retries = 4 } = options
   const transport = createTransport(endpointOf(options.endpoint).protocol, idleTimeoutMs)
-  const client = makeClient(options, options.endpoint, region, transport)
-  const presigner = makeClient(options, options.publicEndpoint ?? options.endpoint, region, transport)
+  const client = lazyClient(options, options.endpoint, region, transport)
+  const presigner = lazyClient(options, options.publicEndpoint ?? options.endpoint, region, transport)
 
   const retried = async <T>({ signal, streams = false }: RequestOptions, request: (client: Client) => Promise<T>) => {
     for (let tries = 0; ; tries += 1) {
       try {
-        return await oneRequest(signal, streams, () => request(client))
+        return await oneRequest(signal, streams, async () => request(await client()))
       } catch (failure) {
         if (tries >= retries || !(failure instanceof RequestFailed) || !isTransient(failure)) throw failure
         await pause(tries, signal)
@@ -71,7 +71,7 @@ export function connectS3(options: S3Options): S3 {
           return undefined
         }
       }),
-    presign: (key, ttlSeconds) => presigner.presignedGetObject(bucket, key, ttlSeconds),
+    presign: async (key, ttlSeconds) => (await presigner()).presignedGetObject(bucket, key, ttlSeconds),
     close: () => transport.close(),
   }
 }
@@ -115,19 +115,26 @@ function endpointOf(endpoint: string): URL {
   throw new BlobStoreError('misconfigured', 'the S3 endpoint must be an origin such as https://s3.example.org:9000')
 }
 
-function makeClient(options: S3Options, endpoint: string, region: string, transport: Transport): Client {
+// The client library is loaded when a bucket is used: a store in a directory goes without its heap, which makes every
+// collection of garbage longer.
+function lazyClient(options: S3Options, endpoint: string, region: string, transport: Transport): () => Promise<Client> {
   const url = endpointOf(endpoint)
-  return new Client({
-    endPoint: url.hostname,
-    ...(url.port && { port: Number(url.port) }),
-    useSSL: url.protocol === 'https:',
-    accessKey: options.accessKey,
-    secretKey: options.secretKey,
-    // With a region given, no request is spent on asking for it.
-    region,
-    pathStyle: !options.virtualHosts,
-    transport,
-    // Its own retry writes to the console and repeats streams that are spent; ours is in `connectS3`.
-    retryOptions: { disableRetry: true },
-  })
+  let client: Promise<Client> | undefined
+  const load = async () => {
+    const minio = await import('minio')
+    return new minio.Client({
+      endPoint: url.hostname,
+      ...(url.port && { port: Number(url.port) }),
+      useSSL: url.protocol === 'https:',
+      accessKey: options.accessKey,
+      secretKey: options.secretKey,
+      // With a region given, no request is spent on asking for it.
+      region,
+      pathStyle: !options.virtualHosts,
+      transport,
+      // Its own retry writes to the console and repeats streams that are spent; ours is in `connectS3`.
+      retryOptions: { disableRetry: true },
+    })
+  }
+  return () => (client ??= load())
 }
