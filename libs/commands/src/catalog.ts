@@ -36,6 +36,8 @@ export type CatalogCommands = {
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
+  /** Gives the leases of a holder more time. */
+  'renew-leases': { request: { holder: string; ttlSeconds: number }; reply: Record<string, never> }
   /** Ends the leases of a holder. */
   'release-leases': { request: { holder: string }; reply: Record<string, never> }
   /** Says that leased bytes are durable now. */

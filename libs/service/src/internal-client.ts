@@ -57,7 +57,9 @@ export function createInternalClient(options: {
       signal: AbortSignal.any(signals),
     })
     if (reply.statusCode < 300) return reply
-    throw problemFrom(reply.statusCode, JSON.parse((await reply.body.text()) || '{}'))
+    const retryAfter = reply.headers['retry-after']
+    const problem: unknown = JSON.parse((await reply.body.text()) || '{}')
+    throw problemFrom(reply.statusCode, problem, typeof retryAfter === 'string' ? retryAfter : undefined)
   }
   return {
     async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {

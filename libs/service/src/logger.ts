@@ -51,7 +51,7 @@ const filesKept = 3
  * A logger of one service. Writes JSON lines to standard error, so that standard output stays for results; with `file`, the
  * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too.
  */
-export function createLogger(options: { service: string; level?: LogLevel; file?: string }): Logger {
+export function createLogger(options: { service: string; level?: LogLevel; file?: string; silent?: boolean }): Logger {
   const hide = winston.format((entry) => {
     for (const [key, value] of Object.entries(entry)) entry[key] = secretKeys.test(key) ? '[redacted]' : redact(value)
     return entry
@@ -63,6 +63,7 @@ export function createLogger(options: { service: string; level?: LogLevel; file?
   })
   const base = winston.createLogger({
     level,
+    silent: options.silent ?? false,
     format: winston.format.combine(hide(), winston.format.timestamp(), winston.format.json()),
     transports:
       file === undefined

@@ -56,7 +56,7 @@ export function problemBody(problem: Problem, traceId?: string): Record<string, 
 }
 
 /** Reads a problem back out of an answer of another service, so that it reaches the caller unchanged. */
-export function problemFrom(status: number, body: unknown): Problem {
+export function problemFrom(status: number, body: unknown, retryAfter?: string): Problem {
   const {
     code,
     detail,
@@ -75,6 +75,7 @@ export function problemFrom(status: number, body: unknown): Problem {
     {
       ...(typeof field === 'string' ? { field } : {}),
       ...(typeof hint === 'string' ? { hint } : {}),
+      ...(retryAfter === undefined ? {} : { headers: { 'retry-after': retryAfter } }),
       more,
     },
   )

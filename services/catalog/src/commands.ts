@@ -3,7 +3,7 @@ import { type CatalogCommands, type CommandHandlers, commandHandlers, type Manif
 import type { Digest } from '@berth/oci'
 import { type Database, type InternalHandler, rows } from '@berth/service'
 import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
-import { leaseBlobs, recordBlobs, releaseLeases } from './content/leases.ts'
+import { leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
@@ -23,6 +23,10 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
+    'renew-leases': async ({ holder, ttlSeconds }) => {
+      await renewLeases(db, holder, ttlSeconds)
+      return {}
+    },
     'release-leases': async ({ holder }) => {
       await releaseLeases(db, holder)
       return {}

@@ -1,1 +1,2 @@
-export {}
+export { createSync } from './app.ts'
+export { type SyncConfig, syncSettings } from './config.ts'

@@ -46,6 +46,14 @@ export async function lockDigests(sql: Sql, sortedDigests: readonly Digest[]): P
   )
 }
 
+/** Gives all leases of a holder this much time from now. */
+export async function renewLeases(db: Database, holder: string, ttlSeconds: number): Promise<void> {
+  await db.query('update lease set expires_at = now() + make_interval(secs => $2) where holder = $1', [
+    holder,
+    ttlSeconds,
+  ])
+}
+
 /** Ends all leases of a holder. */
 export async function releaseLeases(db: Database, holder: string): Promise<void> {
   await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])

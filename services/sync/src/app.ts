@@ -1,0 +1,101 @@
+import type { BlobStore } from '@berth/blobs'
+import { connectBus, readOutbox, startRelay } from '@berth/bus'
+import { type CatalogCommands, commandsOf, type TasksCommands } from '@berth/commands'
+import {
+  applyMigrations,
+  createApi,
+  createInternalClient,
+  createInternalServer,
+  createSealer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  readApiDocument,
+  type Service,
+} from '@berth/service'
+import { identifyThrough } from '@berth/tokens'
+import type { SyncConfig } from './config.ts'
+import { openPrisma } from './db/client.ts'
+import { remoteHandlers } from './remotes/api.ts'
+import { runHandlers } from './runs/api.ts'
+import { createSyncWork } from './worker/do-sync.ts'
+import { startWorker } from './worker/work.ts'
+
+const name = 'sync'
+
+/** Builds sync: remotes, and the worker that copies from them. */
+export function createSync(
+  config: SyncConfig,
+  { log: base, metrics, blobs }: { log: Logger; metrics: Metrics; blobs: BlobStore },
+): Service {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const prisma = openPrisma(db)
+  const sealer = createSealer(config.secretsKey)
+  const client = (to: string, baseUrl: string) =>
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+  const clients = {
+    auth: client('auth', config.authUrl),
+    catalog: client('catalog', config.catalogUrl),
+    tasks: client('tasks', config.tasksUrl),
+  }
+  const catalog = commandsOf<CatalogCommands>(clients.catalog)
+  const tasks = commandsOf<TasksCommands>(clients.tasks)
+  let wake = () => {}
+  const ring = () => wake()
+
+  return {
+    name,
+    public: createApi({
+      service: name,
+      document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
+      handlers: { ...remoteHandlers(db, prisma, sealer, ring), ...runHandlers(prisma, catalog, tasks) },
+      identify: identifyThrough(clients.auth),
+      log,
+      metrics,
+    }),
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: { events: (request: { after: number }) => readOutbox(db, request.after) },
+    }),
+    start: async () => {
+      life.onStop('clients', async () => void (await Promise.all(Object.values(clients).map((one) => one.close()))))
+      life.onStop('database', () => db.close())
+      await applyMigrations({
+        url: config.databaseUrl,
+        schema: name,
+        directory: new URL('./db/migrations/', import.meta.url),
+      })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      life.onStop('nats', () => bus.close())
+      const relay = startRelay({ db, bus, source: name, log })
+      wake = () => relay.wake()
+      life.onStop('relay', () => relay.stop())
+      const worker = startWorker({
+        tasks,
+        bus,
+        kind: 'sync',
+        log,
+        work: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring }),
+      })
+      life.onStop('worker', () => worker.stop())
+    },
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await db.query('select 1')
+        return undefined
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+  }
+}

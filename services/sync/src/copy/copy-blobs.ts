@@ -1,0 +1,106 @@
+import { DigestMismatch, SizeMismatch } from '@berth/blobs'
+import type { LeasedBlob, StoredBlob } from '@berth/commands'
+import { UpstreamError } from '@berth/registry-client'
+import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
+import { inBatches, inParallel } from './in-parallel.ts'
+
+const leaseBatch = 500
+const recordBatch = 50
+
+/** How many bytes came from upstream, and how many were here already. */
+export type BlobCounts = { fetchedBytes: number; savedBytes: number; fetched: number }
+
+/**
+ * Brings blobs into the store: leases them all, fetches those whose bytes are not there, and tells catalog of each batch
+ * that is durable. A run that is killed and begun again so fetches none of those a second time.
+ */
+export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, NeededBlob>): Promise<BlobCounts> {
+  const { catalog, progress, signal, holder } = copying
+  const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
+  progress.blobs.total = needed.size
+  progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + blob.sizeBytes, 0)
+  for (const batch of inBatches([...needed.values()], leaseBatch)) {
+    const { blobs: leases } = await catalog.call(
+      'lease-blobs',
+      { holder, digests: batch.map((blob) => blob.digest), ttlSeconds: leaseSeconds },
+      { signal },
+    )
+    const sizes = new Map(batch.map((blob) => [blob.digest, blob.sizeBytes]))
+    const missing = leases.filter((lease) => lease.state === 'write')
+    for (const lease of leases) {
+      if (lease.state !== 'present') continue
+      counts.savedBytes += lease.sizeBytes ?? 0
+      progress.blobs.done++
+      progress.bytes.done += lease.sizeBytes ?? 0
+    }
+    await fetchAll(copying, missing, sizes, counts)
+  }
+  return counts
+}
+
+async function fetchAll(
+  copying: Copying,
+  missing: readonly LeasedBlob[],
+  sizes: ReadonlyMap<string, number>,
+  counts: BlobCounts,
+): Promise<void> {
+  const { catalog, holder, signal, concurrency, progress } = copying
+  let durable: StoredBlob[] = []
+  const record = async (atLeast: number) => {
+    if (durable.length < atLeast) return
+    const blobs = durable
+    durable = []
+    await catalog.call('record-blobs', { holder, blobs }, { signal })
+  }
+  try {
+    await inParallel(missing, concurrency, signal, async (lease, both) => {
+      const stored = await fetchBlob(copying, lease, sizes.get(lease.digest) ?? 0, both)
+      durable.push(stored)
+      counts.fetched++
+      counts.fetchedBytes += stored.sizeBytes
+      progress.blobs.done++
+      await record(recordBatch)
+    })
+  } finally {
+    // Also when the run fails: what came is worth keeping for the next one.
+    if (!signal.aborted) await record(1)
+  }
+}
+
+async function fetchBlob(
+  { remote, blobs, progress }: Copying,
+  lease: LeasedBlob,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<StoredBlob> {
+  const { digest, generation } = lease
+  const { host } = remote
+  try {
+    const source = counted(remote.client.blob(remote.repository, { digest, sizeBytes }, signal), (bytes) => {
+      progress.bytes.done += bytes
+    })
+    const stat = await blobs.write({ digest, generation }, source, { signal, expectedBytes: sizeBytes })
+    return { digest, generation, sizeBytes: stat.sizeBytes }
+  } catch (cause) {
+    if (cause instanceof DigestMismatch)
+      throw new UpstreamError(
+        'bad_digest',
+        `${host} gave other bytes than ${digest} for a blob of ${remote.repository}`,
+        { host, cause },
+      )
+    if (cause instanceof SizeMismatch)
+      throw new UpstreamError(
+        'short_body',
+        `${host} gave ${cause.actualBytes} of the ${sizeBytes} bytes of ${digest} in ${remote.repository}`,
+        { host, cause },
+      )
+    throw cause
+  }
+}
+
+async function* counted(source: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {
+  for await (const chunk of source) {
+    count(chunk.length)
+    yield chunk
+  }
+}

@@ -1,0 +1,77 @@
+import { recordEvents, syncEvents } from '@berth/bus'
+import type { TaskError } from '@berth/commands'
+import type { Database } from '@berth/service'
+import type { SyncRun } from '../db/generated/client.ts'
+import type { SyncResult } from './run-sync.ts'
+
+function idsOf(run: SyncRun) {
+  return {
+    runId: run.id,
+    remoteId: run.remoteId,
+    remote: run.remoteName,
+    repositoryId: run.repositoryId,
+    repository: run.repositoryName,
+    taskId: run.taskId,
+  }
+}
+
+/** Notes that a run began; announced once, however often it is begun again. */
+export async function recordStart(db: Database, run: SyncRun): Promise<void> {
+  await db.transaction(async (sql) => {
+    const started = await sql.query(
+      `update sync_run set state = 'running', started_at = now() where id = $1 and state = 'waiting' returning id`,
+      [run.id],
+    )
+    if (started.length === 0) return
+    await recordEvents(sql, [
+      {
+        kind: syncEvents.runStarted,
+        data: { ...idsOf(run), mode: run.mode },
+        repositoryId: run.repositoryId,
+        actor: run.actor,
+      },
+    ])
+  })
+}
+
+/** Notes that a run ended well, with its event; a repetition changes nothing. */
+export async function recordSuccess(db: Database, run: SyncRun, result: SyncResult): Promise<void> {
+  await db.transaction(async (sql) => {
+    const [row] = await sql.query<{ durationMs: number }>(
+      `update sync_run set state = 'completed', result = $2, finished_at = now() where id = $1 and state in ('waiting', 'running')
+       returning (extract(epoch from now() - coalesce(started_at, created_at)) * 1000)::integer as "durationMs"`,
+      [run.id, JSON.stringify(result)],
+    )
+    if (!row) return
+    const { version, created, tags, tagCounts, bytesFetched } = result
+    const data = {
+      ...idsOf(run),
+      version,
+      created,
+      tags,
+      tagCounts,
+      bytes: bytesFetched,
+      durationMs: row.durationMs,
+      failures: [],
+    }
+    await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, repositoryId: run.repositoryId, actor: run.actor }])
+  })
+}
+
+/** Notes that a run ended without a change, and why. */
+export async function recordFailure(
+  db: Database,
+  run: SyncRun,
+  state: 'failed' | 'cancelled',
+  error: TaskError,
+): Promise<void> {
+  await db.transaction(async (sql) => {
+    const ended = await sql.query(
+      `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
+      [run.id, state, JSON.stringify(error)],
+    )
+    if (ended.length === 0) return
+    const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
+    await recordEvents(sql, [{ kind: syncEvents.runFailed, data, repositoryId: run.repositoryId, actor: run.actor }])
+  })
+}

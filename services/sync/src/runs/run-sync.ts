@@ -1,0 +1,130 @@
+import type { BlobStore } from '@berth/blobs'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { copyBlobs } from '../copy/copy-blobs.ts'
+import { type Copying, copyManifests } from '../copy/copy-manifests.ts'
+import { inBatches } from '../copy/in-parallel.ts'
+import type { Progress } from '../copy/progress.ts'
+import { type ResolvedTag, resolveTags } from '../copy/resolve-tags.ts'
+import type { Remote, SyncRun } from '../db/generated/client.ts'
+import type { OpenRemote } from '../remotes/open-remote.ts'
+
+/** What a run did. `created` is false when upstream had nothing new; the version is then the one there was. */
+export type SyncResult = CatalogCommands['commit-stage']['reply'] & {
+  bytesFetched: number
+  bytesSaved: number
+  tagsChecked: number
+}
+
+export type Running = {
+  run: SyncRun
+  remote: Remote
+  open: OpenRemote
+  fence: number
+  catalog: CommandClient<CatalogCommands>
+  blobs: BlobStore
+  progress: Progress
+  signal: AbortSignal
+}
+
+const tagsPerStage = 10_000
+const tagsPerPage = 10_000
+const commitPatienceMs = 300_000
+
+/**
+ * One sync, from the list of tags to the committed version: resolve, compare, copy what is new (graph first, then bytes),
+ * stage, commit. Everything before the commit is invisible and can be repeated.
+ */
+export async function runSync(running: Running): Promise<SyncResult> {
+  const { run, remote, open, catalog, progress, signal } = running
+  const upstream = await resolveTags(open, remote, progress, signal)
+  const current = await currentTags(catalog, run.repositoryId, signal)
+  const changed = upstream.filter((tag) => current.get(tag.name) !== tag.digest)
+  const copying: Copying = {
+    remote: open,
+    catalog,
+    blobs: running.blobs,
+    stage: run.id,
+    fence: running.fence,
+    holder: holderOf(run),
+    concurrency: remote.concurrency,
+    progress,
+    signal,
+  }
+  if (changed.length === 0) return nothingNew(catalog, run, upstream.length)
+  const blobs = await copyManifests(copying, [...new Set(changed.map((tag) => tag.digest))])
+  const counts = await copyBlobs(copying, blobs)
+  const reply = await commit(running, changed)
+  return { ...reply, bytesFetched: counts.fetchedBytes, bytesSaved: counts.savedBytes, tagsChecked: upstream.length }
+}
+
+/** The holder of a run's leases. */
+export function holderOf(run: { id: string }): string {
+  return `sync:${run.id}`
+}
+
+async function currentTags(
+  catalog: CommandClient<CatalogCommands>,
+  repositoryId: string,
+  signal: AbortSignal,
+): Promise<Map<string, Digest>> {
+  const tags = new Map<string, Digest>()
+  let after: string | undefined
+  do {
+    const page = await catalog.call(
+      'tags',
+      { repositoryId, limit: tagsPerPage, ...(after === undefined ? {} : { after }) },
+      { signal },
+    )
+    for (const { name, digest } of page.tags) tags.set(name, digest)
+    after = page.tags.length === tagsPerPage ? page.tags.at(-1)?.name : undefined
+  } while (after !== undefined)
+  return tags
+}
+
+async function nothingNew(
+  catalog: CommandClient<CatalogCommands>,
+  run: SyncRun,
+  tagsChecked: number,
+): Promise<SyncResult> {
+  const { repository } = await catalog.call('repository', { repository: run.repositoryId })
+  const tags = { added: [], moved: [], removed: [] }
+  return {
+    version: repository?.latestVersion ?? 0,
+    created: false,
+    tags,
+    tagCounts: { added: 0, moved: 0, removed: 0 },
+    bytesFetched: 0,
+    bytesSaved: 0,
+    tagsChecked,
+  }
+}
+
+async function commit(
+  { run, fence, catalog, signal }: Running,
+  changed: readonly ResolvedTag[],
+): Promise<CatalogCommands['commit-stage']['reply']> {
+  for (const tags of inBatches(changed, tagsPerStage))
+    await catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags }, { signal })
+  return sendCommit(catalog, run, fence, signal)
+}
+
+/** Commits what a run has staged; again gives the same reply. */
+export async function sendCommit(
+  catalog: CommandClient<CatalogCommands>,
+  run: SyncRun,
+  fence: number,
+  signal?: AbortSignal,
+): Promise<CatalogCommands['commit-stage']['reply']> {
+  const request = {
+    repositoryId: run.repositoryId,
+    stage: run.id,
+    fence,
+    cause: 'sync' as const,
+    actor: run.actor,
+    taskId: run.taskId,
+    mode: 'additive' as const,
+    force: false,
+  }
+  return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, ...(signal ? { signal } : {}) })
+}

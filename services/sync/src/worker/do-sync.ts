@@ -1,0 +1,123 @@
+import { type BlobStore, BlobStoreError } from '@berth/blobs'
+import { startLoop } from '@berth/bus'
+import type { CatalogCommands, ClaimedTask, CommandClient, TaskError } from '@berth/commands'
+import { UpstreamError } from '@berth/registry-client'
+import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
+import { leaseSeconds } from '../copy/copy-manifests.ts'
+import { newProgress, showProgress } from '../copy/progress.ts'
+import type { Prisma } from '../db/client.ts'
+import type { SyncRun } from '../db/generated/client.ts'
+import { openRemote } from '../remotes/open-remote.ts'
+import { recordFailure, recordStart, recordSuccess } from '../runs/record-run.ts'
+import { holderOf, runSync, type SyncResult, sendCommit } from '../runs/run-sync.ts'
+import { type Outcome, TaskCancelled, TaskLost, type Work } from './work.ts'
+
+export type SyncParts = {
+  db: Database
+  prisma: Prisma
+  sealer: Sealer
+  catalog: CommandClient<CatalogCommands>
+  blobs: BlobStore
+  log: Logger
+  wake: () => void
+}
+
+const renewEveryMs = 600_000
+
+/** Does the tasks of kind `sync`. */
+export function createSyncWork(parts: SyncParts): Work {
+  const { db, prisma, log } = parts
+  return async (task, { signal, report }) => {
+    const { runId } = task.payload as { runId: string }
+    const run = await prisma.syncRun.findUnique({ where: { id: runId } })
+    if (!run) return failed({ code: 'run_not_found', message: `There is no sync run ${runId}.` })
+    if (run.state === 'completed') return { state: 'completed', result: run.result }
+    await recordStart(db, run)
+    parts.wake()
+    const progress = newProgress()
+    report(() => showProgress(progress))
+    try {
+      const result = await copyRemote(parts, run, task, { progress, signal })
+      return await succeed(parts, run, result)
+    } catch (error) {
+      const reason: unknown = signal.aborted ? signal.reason : error
+      if (reason instanceof TaskLost) throw reason
+      log.warn('sync run ended without a change', {
+        runId,
+        repository: run.repositoryName,
+        remote: run.remoteName,
+        error: reason,
+      })
+      return await giveUp(parts, run, task, reason)
+    } finally {
+      parts.wake()
+    }
+  }
+}
+
+async function copyRemote(
+  parts: SyncParts,
+  run: SyncRun,
+  task: ClaimedTask,
+  hooks: { progress: ReturnType<typeof newProgress>; signal: AbortSignal },
+): Promise<SyncResult> {
+  const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
+  if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
+  const open = openRemote(remote, parts.sealer)
+  const renewing = startLoop({
+    pollMs: renewEveryMs,
+    pauseAfterFailureMs: 10_000,
+    onError: (error) => parts.log.warn('leases will be renewed again', { error }),
+    run: async () =>
+      void (await parts.catalog.call('renew-leases', { holder: holderOf(run), ttlSeconds: leaseSeconds })),
+  })
+  try {
+    return await runSync({ run, remote, open, fence: task.fence, catalog: parts.catalog, blobs: parts.blobs, ...hooks })
+  } finally {
+    await renewing.stop()
+    await open.client.close()
+  }
+}
+
+async function succeed({ db, catalog, log }: SyncParts, run: SyncRun, result: SyncResult): Promise<Outcome> {
+  await recordSuccess(db, run, result)
+  await catalog.call('release-leases', { holder: holderOf(run) })
+  log.info('repository synced', {
+    repository: run.repositoryName,
+    remote: run.remoteName,
+    version: result.version,
+    created: result.created,
+    bytesFetched: result.bytesFetched,
+  })
+  return { state: 'completed', result }
+}
+
+/** Ends a run that did not come to its commit; if the commit was faster than the cancel, the run has succeeded after all. */
+async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason: unknown): Promise<Outcome> {
+  const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
+  if (committed) {
+    const reply = await sendCommit(parts.catalog, run, task.fence)
+    return succeed(parts, run, { ...reply, bytesFetched: 0, bytesSaved: 0, tagsChecked: 0 })
+  }
+  await parts.catalog.call('release-leases', { holder: holderOf(run) })
+  const error = explain(reason, parts.log, run)
+  const state = reason instanceof TaskCancelled ? 'cancelled' : 'failed'
+  await recordFailure(parts.db, run, state, error)
+  return state === 'failed' ? failed(error) : { state, error }
+}
+
+function failed(error: TaskError): Outcome {
+  return { state: 'failed', error }
+}
+
+/** What a person is told: what failed, where, and what to do. */
+function explain(reason: unknown, log: Logger, run: SyncRun): TaskError {
+  if (reason instanceof TaskCancelled)
+    return { code: 'cancelled', message: 'The sync was cancelled; nothing of it is visible.' }
+  if (reason instanceof UpstreamError)
+    return { code: `upstream_${reason.code}`, message: `${reason.message}. Nothing of this sync is visible.` }
+  if (reason instanceof Problem) return { code: reason.code, message: reason.message }
+  if (reason instanceof BlobStoreError) return { code: `store_${reason.code}`, message: reason.message }
+  log.error('sync run failed in an unforeseen way', { runId: run.id, error: reason })
+  return { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' }
+}

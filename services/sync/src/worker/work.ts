@@ -1,0 +1,129 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Bus, listenForWork, startLoop } from '@berth/bus'
+import type { ClaimedTask, CommandClient, TaskError, TaskProgress, TasksCommands } from '@berth/commands'
+import { type Logger, Problem } from '@berth/service'
+
+/** How a task ended, as its worker reports it. */
+export type Outcome = { state: 'completed' | 'failed' | 'cancelled'; result?: unknown; error?: TaskError }
+/** Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. */
+export type Work = (
+  task: ClaimedTask,
+  hooks: { signal: AbortSignal; report: (progress: () => TaskProgress[]) => void },
+) => Promise<Outcome>
+
+/** Somebody asked to end the task. */
+export class TaskCancelled extends Error {
+  override name = 'TaskCancelled'
+}
+/** The task is another worker's now, or we are stopping; nothing is to be reported. */
+export class TaskLost extends Error {
+  override name = 'TaskLost'
+}
+
+const pollMs = 2_000
+const beatMs = 1_000
+const leaseSeconds = 15
+const capacity = 2
+const longestPauseMs = 10_000
+
+/** Takes tasks of a kind and does them, a few at a time, beating for each so that nobody else takes it. */
+export function startWorker(options: {
+  tasks: CommandClient<TasksCommands>
+  bus: Bus
+  kind: string
+  log: Logger
+  work: Work
+}): { stop(): Promise<void> } {
+  const { tasks, bus, kind, log, work } = options
+  const worker = `${kind}-${randomUUID()}`
+  const stopping = new AbortController()
+  const running = new Set<Promise<void>>()
+
+  const loop = startLoop({
+    pollMs,
+    pauseAfterFailureMs: pollMs,
+    onError: (error) => log.warn('tasks cannot be asked for work', { error }),
+    run: async () => {
+      while (running.size < capacity && !stopping.signal.aborted) {
+        const { task } = await tasks.call('claim', { kinds: [kind], worker, leaseSeconds })
+        if (!task) return
+        const done = carryOut(task).finally(() => {
+          running.delete(done)
+          loop.wake()
+        })
+        running.add(done)
+      }
+    },
+  })
+  const listening = listenForWork({ bus, kind, log, onRing: loop.wake })
+
+  async function carryOut(task: ClaimedTask): Promise<void> {
+    const ended = new AbortController()
+    let progress: () => TaskProgress[] = () => []
+    const beating = beat(task, ended, () => progress())
+    let outcome: Outcome | undefined
+    try {
+      const signal = AbortSignal.any([ended.signal, stopping.signal])
+      outcome = await work(task, {
+        signal,
+        report: (source) => {
+          progress = source
+        },
+      })
+    } catch (error) {
+      log.error('task failed in an unforeseen way', { taskId: task.id, error })
+      outcome = {
+        state: 'failed',
+        error: { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' },
+      }
+    } finally {
+      const lost = ended.signal.reason instanceof TaskLost || stopping.signal.aborted
+      ended.abort(new TaskLost())
+      await beating
+      if (outcome && !lost) await finish(task, outcome, progress())
+    }
+  }
+
+  async function beat(task: ClaimedTask, ended: AbortController, progress: () => TaskProgress[]): Promise<void> {
+    while (!ended.signal.aborted) {
+      await delay(beatMs, undefined, { signal: ended.signal }).catch(() => 'ended')
+      if (ended.signal.aborted) return
+      try {
+        const { cancelled } = await tasks.call(
+          'heartbeat',
+          { id: task.id, fence: task.fence, leaseSeconds, progress: progress() },
+          { timeoutMs: beatMs * 5 },
+        )
+        if (cancelled) ended.abort(new TaskCancelled())
+      } catch (error) {
+        if (error instanceof Problem && error.code === 'task_lost') ended.abort(new TaskLost())
+        // Tasks may be restarting. Whoever took over meanwhile has a higher fence, so going on can do no harm.
+        else log.warn('heartbeat was not heard', { taskId: task.id, error })
+      }
+    }
+  }
+
+  /** Reports the end until it is acknowledged: an end that nobody heard would be done again. */
+  async function finish(task: ClaimedTask, outcome: Outcome, progress: TaskProgress[]): Promise<void> {
+    for (let pauseMs = 500; !stopping.signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        await tasks.call('finish', { id: task.id, fence: task.fence, progress, ...outcome })
+        return
+      } catch (error) {
+        if (error instanceof Problem && error.status === 409) return
+        log.warn('the end of a task was not heard', { taskId: task.id, error })
+        await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => 'stopping')
+      }
+    }
+  }
+
+  return {
+    stop: async () => {
+      stopping.abort(new TaskLost())
+      await listening.stop()
+      await loop.stop()
+      await Promise.all(running)
+    },
+  }
+}
