@@ -6,7 +6,7 @@ import { createRegistry } from '@berth/registry-service'
 import { closeServer, listen, type Service } from '@berth/service'
 import { createSync } from '@berth/sync-service'
 import { createTasks } from '@berth/tasks-service'
-import type { Ground, Running } from './stack.ts'
+import type { Ground, Running } from './ground.ts'
 
 const internalPath = /^\/internal\/([a-z]+)\//
 

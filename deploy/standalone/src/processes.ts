@@ -7,8 +7,8 @@ import { type Service, StartupError } from '@berth/service'
 import { freePort } from './children-free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children-kept.ts'
 import { createForward } from './forward.ts'
+import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
-import type { Ground, Running } from './stack.ts'
 
 type Ports = { public: number; internal: number }
 const readyWithinMs = 60_000

@@ -19,6 +19,7 @@ import { stopLeftovers } from './children.ts'
 import { lockHome } from './children-home-lock.ts'
 import type { StandaloneConfig } from './config.ts'
 import { createFront } from './front.ts'
+import type { Ground, Running } from './ground.ts'
 import { startInProcess } from './in-process.ts'
 import { startNats } from './nats-server.ts'
 import { startPostgres } from './postgres.ts'
@@ -26,23 +27,6 @@ import { startProcesses } from './processes.ts'
 import type { ServiceName } from './routes.ts'
 import { readSecrets, type Secrets } from './secrets.ts'
 
-/** What the services run on, however they run. */
-export type Ground = {
-  config: StandaloneConfig
-  secrets: Secrets
-  databaseUrl: string
-  natsUrl: string
-  home: string
-  log: Logger
-  metrics: Metrics
-  life: Lifecycle
-}
-/** The services as the front sees them. */
-export type Running = {
-  services: Service[]
-  listenerOf: (service: ServiceName) => RequestListener | undefined
-  firstPassword: string | undefined
-}
 export type Stack = { port: number; firstPassword: string | undefined; stop(): Promise<void> }
 
 /**

@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
-import type { Send } from './client.ts'
 import { isTransient, retrying } from './retry.ts'
+import type { Send } from './send.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
 type Wanted = {

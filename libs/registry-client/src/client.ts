@@ -5,6 +5,7 @@ import { parseChallenge } from './challenge.ts'
 import { type Answer, createEgress, type Timeouts, type TlsOptions } from './egress.ts'
 import { createLimiter } from './limiter.ts'
 import { retryAfterSeconds, retrying } from './retry.ts'
+import type { Send } from './send.ts'
 import { type Credentials, createTokenSource } from './token-source.ts'
 import { connectionError, statusError, UpstreamError } from './upstream-error.ts'
 
@@ -36,16 +37,6 @@ export type RegistryClient = {
   tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
   close(): Promise<void>
 }
-
-/** Sends one request about a repository, logged in if need be. Throws for what is no success, except 404 when `absent`. */
-export type Send = (request: {
-  method: 'GET' | 'HEAD'
-  path: string
-  repository?: string
-  headers?: Record<string, string>
-  absent?: boolean
-  signal?: AbortSignal | undefined
-}) => Promise<Answer>
 
 const defaultTimeouts: Timeouts = { connectMs: 10_000, headersMs: 30_000, idleMs: 30_000 }
 const accept = manifestMediaTypes.join(', ')

@@ -1,9 +1,17 @@
+import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, isRepositoryName } from '@berth/oci'
 import type { NamedExchange } from '../gateway/exchange.ts'
+import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import { leaseBlob, linkBlob } from './store-blob.ts'
-import type { UploadParts } from './upload.ts'
+
+export type MountParts = {
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  /** Whether the blob is served in `from` and the caller may pull there. */
+  findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
+}
 
 /**
  * Links a blob of another repository instead of uploading it again. Only out of a repository that the caller may pull; for
@@ -14,7 +22,7 @@ export async function mountBlob(
   exchange: NamedExchange,
   digest: Digest,
   from: string | undefined,
-  parts: UploadParts,
+  parts: MountParts,
 ): Promise<boolean> {
   if (!(await parts.findMount(exchange, digest, from))) return false
   const lease = await leaseBlob(parts.catalog, exchange, digest)
@@ -27,7 +35,7 @@ export async function mountBlob(
 export function createMountFinder(
   readPointer: (basePath: string) => Promise<Pointer | undefined>,
   lookup: Lookup,
-): UploadParts['findMount'] {
+): MountParts['findMount'] {
   const servedIn = async (
     exchange: NamedExchange,
     basePath: string,

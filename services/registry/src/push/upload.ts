@@ -1,10 +1,8 @@
 import { type BlobStore, BlobStoreError, DigestMismatch, PartInterrupted, type StagedPart } from '@berth/blobs'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { algorithmOf, type Digest, hexOf, OciError, parseContentRange, parseDigest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
-import type { Follower } from '../model/follow.ts'
-import { mountBlob } from './mount.ts'
+import { type MountParts, mountBlob } from './mount.ts'
 import {
   type Claim,
   claimSession,
@@ -19,13 +17,7 @@ import {
 } from './sessions.ts'
 import { leaseBlob, linkBlob } from './store-blob.ts'
 
-export type UploadParts = {
-  db: Database
-  blobs: BlobStore
-  catalog: CommandClient<CatalogCommands>
-  follower: Follower
-  findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
-}
+export type UploadParts = MountParts & { db: Database; blobs: BlobStore }
 
 function ownerOf(exchange: NamedExchange): SessionOwner {
   return { repository: exchange.basePath, subject: exchange.caller.subject }

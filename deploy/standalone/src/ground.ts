@@ -1,0 +1,23 @@
+import type { RequestListener } from 'node:http'
+import type { Lifecycle, Logger, Metrics, Service } from '@berth/service'
+import type { StandaloneConfig } from './config.ts'
+import type { ServiceName } from './routes.ts'
+import type { Secrets } from './secrets.ts'
+
+/** What the services run on, however they run. */
+export type Ground = {
+  config: StandaloneConfig
+  secrets: Secrets
+  databaseUrl: string
+  natsUrl: string
+  home: string
+  log: Logger
+  metrics: Metrics
+  life: Lifecycle
+}
+/** The services as the front sees them. */
+export type Running = {
+  services: Service[]
+  listenerOf: (service: ServiceName) => RequestListener | undefined
+  firstPassword: string | undefined
+}
