@@ -28,7 +28,13 @@ async function start(): Promise<Subject> {
       await Promise.all([store, ...Object.values(broken)].map((each) => each.close()))
       const { hostname, port, protocol } = new URL(endpoint)
       const useSSL = protocol === 'https:'
-      await new Client({ endPoint: hostname, port: Number(port), useSSL, accessKey, secretKey }).removeBucket(bucket)
+      await new Client({
+        endPoint: hostname,
+        ...(port && { port: Number(port) }),
+        useSSL,
+        accessKey,
+        secretKey,
+      }).removeBucket(bucket)
     },
   }
 }
