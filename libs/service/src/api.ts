@@ -85,7 +85,7 @@ export function createApi(options: {
       validateApiSpec: false,
     }),
   )
-  for (const [path, item] of Object.entries(document.paths)) {
+  for (const [path, item] of pathsUnderApi(document)) {
     for (const method of methods) {
       const operation = item[method]
       if (operation) app[method](expressPath(path), route(service, operation, options))
@@ -100,6 +100,11 @@ export function createApi(options: {
   return app
 }
 
+/** A path with `servers` of its own lies elsewhere (`/token`); the document only tells of it, and somebody else answers it. */
+function pathsUnderApi(document: ApiDocument): [string, ApiDocument['paths'][string]][] {
+  return Object.entries(document.paths).filter(([, item]) => !('servers' in item))
+}
+
 function expressPath(path: string): string {
   return `/api/v1${path.replaceAll(/\{(\w+)\}/g, ':$1')}`
 }
@@ -112,7 +117,7 @@ const nameRequest: RequestHandler = (request, response, next) => {
 
 /** Decides before any byte of a body is read: who is not let in cannot make us parse. */
 function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHandler {
-  const routes = Object.entries(document.paths).flatMap(([path, item]) =>
+  const routes = pathsUnderApi(document).flatMap(([path, item]) =>
     methods
       .filter((method) => item[method])
       .map((method) => {
