@@ -1,1 +1,2 @@
-export {}
+export { createAuth } from './app.ts'
+export { type AuthConfig, authSettings } from './config.ts'

@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto'
+import { authEvents, recordEvents } from '@berth/bus'
+import type { Database } from '@berth/service'
+import { changePassword } from './change-password.ts'
+import { generatePassword, type Passwords } from './passwords.ts'
+
+/** The account that the first start makes. */
+export const firstAdmin = 'admin'
+
+/**
+ * Makes the first administrator when there is no account, and sets its password when BERTH_ADMIN_PASSWORD is another than
+ * the stored one. Answers the password that was generated, if one was: it is stored nowhere, so it must be shown now. (Killed
+ * in between, nobody has seen it; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it.
+ */
+export async function ensureAdmin(
+  db: Database,
+  passwords: Passwords,
+  given: string | undefined,
+): Promise<string | undefined> {
+  const [some] = await db.query('select from account limit 1')
+  if (!some) {
+    const password = given ?? generatePassword()
+    if (await insertFirst(db, await passwords.hash(password))) return given === undefined ? password : undefined
+  }
+  if (given !== undefined) await setAdminPassword(db, passwords, given)
+  return undefined
+}
+
+async function insertFirst(db: Database, passwordHash: string): Promise<boolean> {
+  return db.transaction(async (sql) => {
+    await sql.query("select pg_advisory_xact_lock(hashtextextended('berth first admin', 0))")
+    const [made] = await sql.query<{ id: string }>(
+      'insert into account (id, name, password_hash, is_admin) select $1, $2, $3, true where not exists (select from account) returning id',
+      [randomUUID(), firstAdmin, passwordHash],
+    )
+    if (!made) return false
+    await recordEvents(sql, [{ kind: authEvents.userCreated, data: { id: made.id, name: firstAdmin } }])
+    return true
+  })
+}
+
+async function setAdminPassword(db: Database, passwords: Passwords, given: string): Promise<void> {
+  const [admin] = await db.query<{ id: string; passwordHash: string }>(
+    'select id, password_hash as "passwordHash" from account where name = $1',
+    [firstAdmin],
+  )
+  if (!admin || (await passwords.matches(given, admin.passwordHash))) return
+  await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(given), actor: firstAdmin })
+}

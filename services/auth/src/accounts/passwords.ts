@@ -1,0 +1,57 @@
+import { randomBytes, randomInt } from 'node:crypto'
+import { Problem } from '@berth/service'
+import { hash, verify } from '@node-rs/argon2'
+
+/** argon2id with 19 MiB, 2 passes, 1 lane (reliability.md §3.2, "Password hashing"). */
+const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+const runsAtOnce = 2
+const mostWaiting = 100
+
+export type Passwords = {
+  hash(password: string): Promise<string>
+  /** Whether a password is the one of a hash. Without a hash it takes as long and answers false. */
+  matches(password: string, passwordHash: string | undefined): Promise<boolean>
+}
+
+/**
+ * Hashes passwords, two at a time: each takes 19 MiB and a core, and pulls must not feel it when many log in. Who would
+ * be far back in the queue is refused with 503.
+ */
+export function createPasswords(): Passwords {
+  let running = 0
+  const waiting: (() => void)[] = []
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (running < runsAtOnce) running++
+    else {
+      if (waiting.length >= mostWaiting)
+        throw new Problem(503, 'too_many_logins', 'Too many logins at once.', { headers: { 'retry-after': '2' } })
+      // Whoever ends hands its turn over, so `running` stays as it is.
+      await new Promise<void>((resolve) => void waiting.push(resolve))
+    }
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else running--
+    }
+  }
+  // What unknown names are compared with, so that they take as long as known ones.
+  const decoy = hash(randomBytes(16).toString('hex'), cost)
+  return {
+    hash: (password) => inTurn(() => hash(password, cost)),
+    matches: async (password, passwordHash) => {
+      const against = passwordHash ?? (await decoy)
+      const same = await inTurn(() => verify(against, password))
+      return same && passwordHash !== undefined
+    },
+  }
+}
+
+const letters = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789'
+const generatedLength = 28
+
+/** A password nobody guesses (over 160 bits), of letters and digits that are not mistaken for each other. */
+export function generatePassword(): string {
+  return Array.from({ length: generatedLength }, () => letters[randomInt(letters.length)]).join('')
+}

@@ -1,0 +1,137 @@
+import type { RequestListener } from 'node:http'
+import { connectBus, startLoop, startRelay } from '@berth/bus'
+import {
+  applyMigrations,
+  createApi,
+  createInternalServer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  Problem,
+  readApiDocument,
+  type Service,
+} from '@berth/service'
+import { accountHandlers } from './accounts/api.ts'
+import { ensureAdmin } from './accounts/first-admin.ts'
+import { createPasswords } from './accounts/passwords.ts'
+import { authCommands } from './commands.ts'
+import type { AuthConfig } from './config.ts'
+import { openPrisma } from './db/client.ts'
+import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
+import { ensureKeys, rotateKeys } from './keys/rotate.ts'
+import { readSecretsKey } from './keys/seal.ts'
+import { createCheckPassword } from './login/check-password.ts'
+import { createAuthenticate, identifyLocally } from './login/identify.ts'
+import { createThrottle } from './login/throttle.ts'
+import { createTokenEndpoint } from './tokens/endpoint.ts'
+import { pruneRefreshTokens } from './tokens/refresh-tokens.ts'
+
+const name = 'auth'
+const pruneEveryMs = 60_000
+
+/** Auth, with the password that its first start generated, if it did; it is told once. */
+export type Auth = Service & { firstPassword(): string | undefined }
+
+/** Builds auth: accounts, the docker token endpoint, the keys that tokens are signed with. */
+export function createAuth(config: AuthConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Auth {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const secretsKey = readSecretsKey(config.secretsKey)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const passwords = createPasswords()
+  const throttle = createThrottle(db)
+  const checkPassword = createCheckPassword(db, passwords, throttle)
+  let ring: KeyRing | undefined
+  const keys = () => {
+    if (ring) return ring
+    throw new Problem(503, 'starting', 'The auth service is starting.', { headers: { 'retry-after': '1' } })
+  }
+  const authenticate = createAuthenticate(db, keys, checkPassword)
+  let wake = () => {}
+  let firstPassword: string | undefined
+
+  const api = createApi({
+    service: name,
+    document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
+    handlers: {
+      ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword, wake: () => wake() }),
+      rotateKeys: async ({ principal }) => {
+        const rotated = await rotateKeys(db, secretsKey, principal.name)
+        await keys().refresh()
+        wake()
+        return { status: 200, body: rotated }
+      },
+    },
+    identify: identifyLocally(authenticate),
+    log,
+    metrics,
+  })
+  const tokens = createTokenEndpoint({ db, keys, authenticate, checkPassword, log, metrics })
+
+  return {
+    name,
+    public: routePublic(tokens, api),
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: authCommands(db, authenticate),
+    }),
+    start: async () => {
+      life.onStop('database', () => db.close())
+      await applyMigrations({
+        url: config.databaseUrl,
+        schema: name,
+        directory: new URL('./db/migrations/', import.meta.url),
+      })
+      await ensureKeys(db, secretsKey)
+      const opened = await openKeyRing(db, secretsKey, log)
+      life.onStop('keys', () => opened.stop())
+      firstPassword = await ensureAdmin(db, passwords, config.adminPassword)
+      ring = opened
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      life.onStop('nats', () => bus.close())
+      const relay = startRelay({ db, bus, source: name, log })
+      wake = () => relay.wake()
+      life.onStop('relay', () => relay.stop())
+      const pruning = startLoop({
+        pollMs: pruneEveryMs,
+        pauseAfterFailureMs: pruneEveryMs,
+        onError: (error) => log.warn('pruning will be tried again', { error }),
+        run: async () => {
+          await throttle.prune()
+          await pruneRefreshTokens(db)
+        },
+      })
+      life.onStop('pruning', () => pruning.stop())
+    },
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await db.query('select 1')
+        return ring ? undefined : 'the signing keys are not open yet'
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+    firstPassword: () => {
+      const password = firstPassword
+      firstPassword = undefined
+      return password
+    },
+  }
+}
+
+/** `/token` is no part of the JSON API: other bodies, other errors. */
+function routePublic(tokens: RequestListener, api: RequestListener): RequestListener {
+  return (request, response) => {
+    const path = request.url?.split('?', 1)[0]
+    if (path === '/token' || path === '/token/') tokens(request, response)
+    else api(request, response)
+  }
+}

@@ -1,0 +1,20 @@
+import { type ConfigOf, choice, integer, logLevels, optionalText, text, url } from '@berth/service'
+
+/** What auth reads from the environment. */
+export const authSettings = {
+  databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  natsUrl: url('BERTH_NATS_URL', ['nats']),
+  port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+  internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9106 }),
+  internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
+  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  /** 32 bytes in base64 or hex; private signing keys are sealed with it. */
+  secretsKey: text('BERTH_SECRETS_KEY', { secret: true }),
+  /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
+  adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
+  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+}
+export type AuthConfig = Pick<
+  ConfigOf<typeof authSettings>,
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'secretsKey' | 'adminPassword'
+>

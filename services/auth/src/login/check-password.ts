@@ -1,0 +1,49 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import type { Database } from '@berth/service'
+import { LRUCache } from 'lru-cache'
+import type { Passwords } from '../accounts/passwords.ts'
+import { type Account, accountById, accountByName } from './account.ts'
+import type { Throttle } from './throttle.ts'
+
+export type CheckPassword = (name: string, password: string, ip: string) => Promise<Account | undefined>
+
+const rememberedMs = 60_000
+const rememberedLogins = 5_000
+const longestPassword = 1_024
+
+/**
+ * Checks a name and a password. What was right is remembered for a minute, as an HMAC under a key that only this process
+ * has, so that clients which send Basic with every request do not cost a slow hash each time; the account is read all the
+ * same, and a changed password or a deleted account ends it at once. Throws 429 after too many failures.
+ */
+export function createCheckPassword(db: Database, passwords: Passwords, throttle: Throttle): CheckPassword {
+  const key = randomBytes(32)
+  const remembered = new LRUCache<string, { id: string; epoch: number }>({ max: rememberedLogins, ttl: rememberedMs })
+  const underWay = new Map<string, Promise<Account | undefined>>()
+
+  const check = async (mark: string, name: string, password: string, ip: string): Promise<Account | undefined> => {
+    const attempt = await throttle.begin(name, ip)
+    const found = await accountByName(db, name)
+    if (!(await passwords.matches(password, found?.passwordHash)) || !found) return undefined
+    await attempt.succeeded()
+    const { passwordHash: _hash, ...account } = found
+    remembered.set(mark, { id: account.id, epoch: account.sessionEpoch })
+    return account
+  }
+
+  return async (name, password, ip) => {
+    if (password.length > longestPassword || name.length > longestPassword || name.includes('\0')) return undefined
+    const mark = createHmac('sha256', key).update(`${name}\0${password}`).digest('base64')
+    const known = remembered.get(mark)
+    if (known) {
+      const account = await accountById(db, known.id)
+      if (account?.sessionEpoch === known.epoch && account.name === name) return account
+      remembered.delete(mark)
+    }
+    // Twenty jobs of one account that log in at once are one attempt, not twenty that bring each other to the limit.
+    const same = `${mark} ${ip}`
+    const running = underWay.get(same) ?? check(mark, name, password, ip).finally(() => underWay.delete(same))
+    underWay.set(same, running)
+    return running
+  }
+}

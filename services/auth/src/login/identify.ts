@@ -1,0 +1,54 @@
+import { type Database, type Identify, Problem } from '@berth/service'
+import { parseAuthorization } from '@berth/tokens'
+import type { KeyRing } from '../keys/key-ring.ts'
+import { readSession } from '../tokens/issue.ts'
+import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
+import { type Account, accountById } from './account.ts'
+import type { CheckPassword } from './check-password.ts'
+
+/** Reads an `Authorization` header; `undefined` when it is not right. */
+export type Authenticate = (authorization: string, ip: string) => Promise<Account | undefined>
+
+const refreshAtMostEveryMs = 2_000
+
+/**
+ * Tells who sends credentials: a name and a password, `<token>` and a refresh token, or an access token of ours. A token
+ * opens the API only while its account is as it was at its issue, so what is taken away ends at once (reliability.md P7).
+ */
+export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassword: CheckPassword): Authenticate {
+  let refreshedAt = 0
+  const verify = async (token: string) => {
+    const claims = keys().check.verify(token)
+    if (claims || performance.now() - refreshedAt < refreshAtMostEveryMs) return claims
+    // Another replica may have rotated the keys since we read them.
+    refreshedAt = performance.now()
+    await keys().refresh()
+    return keys().check.verify(token)
+  }
+  return async (authorization, ip) => {
+    const credentials = parseAuthorization(authorization)
+    if (!credentials) return undefined
+    if (credentials.kind === 'basic') {
+      const { username, password } = credentials
+      if (username === refreshTokenUser) return findRefreshToken(db, password)
+      return checkPassword(username, password, ip)
+    }
+    if (!(await verify(credentials.token))) return undefined
+    const session = readSession(credentials.token)
+    const account = session && (await accountById(db, session.accountId))
+    return account?.sessionEpoch === session?.epoch ? account : undefined
+  }
+}
+
+/** How auth's own API learns who calls: as `identifyThrough` of the other services, without the way over HTTP. */
+export function identifyLocally(authenticate: Authenticate): Identify {
+  return async (authorization, { ip }) => {
+    if (authorization === undefined) return undefined
+    const account = await authenticate(authorization, ip)
+    if (account) return { name: account.name, admin: account.isAdmin }
+    throw new Problem(401, 'bad_credentials', 'These credentials are not right, or have expired.', {
+      hint: 'Check the user name and the password, or ask for a new token.',
+      headers: { 'www-authenticate': 'Basic realm="berth"' },
+    })
+  }
+}
