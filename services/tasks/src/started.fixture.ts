@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
 import { type CommandClient, commandsOf, type OutboxPage, type TasksCommands } from '@berth/commands'
 import { closeServer, createInternalClient, createLogger, createMetrics, listen, type Service } from '@berth/service'
 import pg from 'pg'
@@ -47,7 +46,7 @@ export async function startTasks(databaseUrl: string, authUrl = 'http://127.0.0.
   const open = await listen(service.public, { port: 0, host: '127.0.0.1' })
   const internal = await listen(service.internal, { port: 0, host: '127.0.0.1' })
   const client = createInternalClient({
-    baseUrl: `http://127.0.0.1:${(internal.server.address() as AddressInfo).port}`,
+    baseUrl: `http://127.0.0.1:${internal.port}`,
     from: 'sync',
     to: 'tasks',
     serviceKey,
