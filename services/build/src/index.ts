@@ -1,1 +1,2 @@
-export {}
+export { createBuild } from './app.ts'
+export { type BuildConfig, buildSettings } from './config.ts'

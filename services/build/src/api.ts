@@ -1,0 +1,67 @@
+import { type ApiHandler, badField, notFound, type Principal, readPage, toPage } from '@berth/service'
+import type { Prisma } from './db/client.ts'
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+type BuildRow = {
+  id: string
+  repository: string
+  tag: string
+  state: string
+  taskId: string | null
+  version: number | null
+  createdAt: Date
+  createdBy: string
+  finishedAt: Date | null
+}
+
+function showBuild(row: BuildRow) {
+  return {
+    id: row.id,
+    repository: row.repository,
+    tag: row.tag,
+    state: row.state,
+    task: row.taskId,
+    version: row.version,
+    createdAt: row.createdAt.toISOString(),
+    createdBy: row.createdBy,
+    finishedAt: row.finishedAt?.toISOString() ?? null,
+  }
+}
+
+/** The API of builds. Users see the builds that they started, administrators all of them. */
+export function buildHandlers(prisma: Prisma): Record<string, ApiHandler> {
+  return {
+    listBuilds: async ({ query, principal }) => ({ status: 200, body: await listBuilds(prisma, query, principal) }),
+    showBuild: async ({ params, principal }) => {
+      const id = params.build ?? ''
+      const row = uuid.test(id) ? await prisma.build.findFirst({ where: { id, ...visibleTo(principal) } }) : null
+      if (!row) throw notFound('build', id)
+      return { status: 200, body: showBuild(row) }
+    },
+  }
+}
+
+function visibleTo(principal: Principal): { createdBy?: string } {
+  return principal.admin ? {} : { createdBy: principal.name }
+}
+
+async function listBuilds(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
+  const page = readPage(query)
+  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
+    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  const { repository, q } = query as { repository?: string; q?: string }
+  const rows = await prisma.build.findMany({
+    where: {
+      ...visibleTo(principal),
+      AND: [
+        ...(repository === undefined ? [] : [{ repository }]),
+        ...(q === undefined ? [] : [{ repository: { contains: q } }]),
+      ],
+      ...(page.after === undefined ? {} : { seq: { lt: BigInt(page.after) } }),
+    },
+    orderBy: { seq: 'desc' },
+    take: page.limit + 1,
+  })
+  return toPage(rows, page, (row) => String(row.seq), showBuild)
+}

@@ -1,0 +1,72 @@
+import { connectBus, readOutbox, startRelay } from '@berth/bus'
+import {
+  applyMigrations,
+  createApi,
+  createInternalClient,
+  createInternalServer,
+  Lifecycle,
+  type Logger,
+  type Metrics,
+  openDatabase,
+  readApiDocument,
+  type Service,
+} from '@berth/service'
+import { identifyThrough } from '@berth/tokens'
+import { buildHandlers } from './api.ts'
+import type { BuildConfig } from './config.ts'
+import { openPrisma } from './db/client.ts'
+
+const name = 'build'
+
+/** Builds the build service: what was built, by whom, and what came of it. */
+export function createBuild(config: BuildConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Service {
+  const log = base.with({ service: name })
+  const life = new Lifecycle(log)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    max: 4,
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const auth = createInternalClient({ baseUrl: config.authUrl, from: name, to: 'auth', serviceKey: config.serviceKey })
+
+  return {
+    name,
+    public: createApi({
+      service: name,
+      document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
+      handlers: buildHandlers(openPrisma(db)),
+      identify: identifyThrough(auth),
+      log,
+      metrics,
+    }),
+    internal: createInternalServer({
+      service: name,
+      serviceKey: config.serviceKey,
+      log,
+      commands: { events: ({ after }: { after: number }) => readOutbox(db, after) },
+    }),
+    start: async () => {
+      life.onStop('auth client', () => auth.close())
+      life.onStop('database', () => db.close())
+      await applyMigrations({
+        url: config.databaseUrl,
+        schema: name,
+        directory: new URL('./db/migrations/', import.meta.url),
+      })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      life.onStop('nats', () => bus.close())
+      const relay = startRelay({ db, bus, source: name, log })
+      life.onStop('relay', () => relay.stop())
+    },
+    stop: () => life.stop(),
+    unready: async () => {
+      try {
+        await db.query('select 1')
+        return undefined
+      } catch {
+        return 'PostgreSQL does not answer'
+      }
+    },
+  }
+}
