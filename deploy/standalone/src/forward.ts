@@ -23,7 +23,10 @@ export function createForward(port: number): RequestListener {
       pipeline(answer, response).catch(() => response.destroy())
     })
     onward.on('error', (cause) => {
-      if (response.headersSent) return void response.destroy()
+      if (response.headersSent) {
+        response.destroy()
+        return
+      }
       const problem = new Problem(503, 'service_unavailable', 'A service of Berth does not answer.', {
         hint: 'It may be restarting; try again.',
         cause,

@@ -1,4 +1,3 @@
-import type { RequestListener } from 'node:http'
 import path from 'node:path'
 import { openBlobStore } from '@berth/blobs'
 import {
@@ -10,7 +9,6 @@ import {
   Lifecycle,
   type Logger,
   listen,
-  type Metrics,
   type Service,
   StartupError,
 } from '@berth/service'
@@ -24,8 +22,7 @@ import { startInProcess } from './in-process.ts'
 import { startNats } from './nats-server.ts'
 import { startPostgres } from './postgres.ts'
 import { startProcesses } from './processes.ts'
-import type { ServiceName } from './routes.ts'
-import { readSecrets, type Secrets } from './secrets.ts'
+import { readSecrets } from './secrets.ts'
 
 export type Stack = { port: number; firstPassword: string | undefined; stop(): Promise<void> }
 
