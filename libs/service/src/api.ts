@@ -45,9 +45,18 @@ export type ApiDocument = {
   [key: string]: unknown
 }
 
-/** Reads a service's OpenAPI document (YAML). */
+/**
+ * Reads a service's OpenAPI document (YAML). Query values may hold `/` and `:` as they are: names of repositories and
+ * resources do, and RFC 3986 §3.4 allows it; the validator would refuse them without `allowReserved`.
+ */
 export function readApiDocument(file: URL): ApiDocument {
-  return parse(readFileSync(file, 'utf8')) as ApiDocument
+  return parse(readFileSync(file, 'utf8'), (_key, value: unknown) =>
+    isQueryParameter(value) ? { ...value, allowReserved: true } : value,
+  ) as ApiDocument
+}
+
+function isQueryParameter(value: unknown): value is { in: 'query'; name: string } {
+  return typeof value === 'object' && value !== null && 'in' in value && value.in === 'query' && 'name' in value
 }
 
 const anonymous: Principal = { name: '', admin: false }
