@@ -1,41 +1,12 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { type AuthCommands, type CommandClient, commandsOf, type OutboxPage } from '@berth/commands'
-import { closeServer, createInternalClient, createLogger, createMetrics, listen } from '@berth/service'
-import pg from 'pg'
+import { createLogger, createMetrics } from '@berth/service'
+import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
 import { type Auth, createAuth } from './app.ts'
 import type { AuthConfig } from './config.ts'
 
-export const serviceKey = 'a key that only the services of this test know'
-
-/** The servers that the test run started. */
-export function testServers(): { databaseUrl: string; natsUrl: string } {
-  const { BERTH_TEST_DATABASE_URL: databaseUrl, BERTH_TEST_NATS_URL: natsUrl } = process.env
-  if (!databaseUrl || !natsUrl) throw new Error('the test servers are not running')
-  return { databaseUrl, natsUrl }
-}
-
-/** Makes a database of its own for a test file. */
-export async function makeDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
-  const admin = testServers().databaseUrl
-  const name = `test_${randomUUID().replaceAll('-', '')}`
-  await run(admin, `create database ${name}`)
-  const url = new URL(admin)
-  url.pathname = `/${name}`
-  return { url: url.href, drop: () => run(admin, `drop database ${name} with (force)`) }
-}
-
-async function run(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    await client.query(statement)
-  } finally {
-    await client.end()
-  }
-}
-
 type Commands = AuthCommands & { events: { request: { after: number }; reply: OutboxPage } }
-export type StartedAuth = { url: string; auth: CommandClient<Commands>; service: Auth; stop: () => Promise<void> }
+export type StartedAuth = Served & { auth: CommandClient<Commands>; service: Auth }
 
 const secretsKey = randomBytes(32).toString('base64')
 
@@ -45,23 +16,6 @@ export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> =
     { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, secretsKey, adminPassword: undefined, ...more },
     { log: createLogger({ service: 'auth', level: 'error' }), metrics: createMetrics() },
   )
-  await service.start()
-  const open = await listen(service.public, { port: 0, host: '127.0.0.1' })
-  const internal = await listen(service.internal, { port: 0, host: '127.0.0.1' })
-  const client = createInternalClient({
-    baseUrl: `http://127.0.0.1:${internal.port}`,
-    from: 'registry',
-    to: 'auth',
-    serviceKey,
-  })
-  return {
-    url: `http://127.0.0.1:${open.port}`,
-    auth: commandsOf<Commands>(client),
-    service,
-    stop: async () => {
-      await client.close()
-      await service.stop()
-      await Promise.all([closeServer(open.server, 500), closeServer(internal.server, 500)])
-    },
-  }
+  const served = await serve(service)
+  return { ...served, auth: commandsOf<Commands>(served.internal), service }
 }

@@ -1,13 +1,14 @@
 import { createHmac, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { createTokenCheck } from '@berth/tokens'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import jwt from 'jsonwebtoken'
 import pg from 'pg'
 import request from 'supertest'
-import { makeDatabase, type StartedAuth, startAuth } from './started.fixture.ts'
+import { type StartedAuth, startAuth } from './started.fixture.ts'
 
 const password = 'the password of the admin'
-let database: Awaited<ReturnType<typeof makeDatabase>>
+let database: TestDatabase
 let auth: StartedAuth
 let sql: pg.Client
 

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { makeDatabase, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { makeDatabase, type StartedTasks, startTasks } from './started.fixture.ts'
+import { type StartedTasks, startTasks } from './started.fixture.ts'
 
-let database: Awaited<ReturnType<typeof makeDatabase>>
+let database: TestDatabase
 let one: StartedTasks
 let other: StartedTasks
 let sql: pg.Client
@@ -50,14 +51,6 @@ async function stateOf(id: string) {
   )
   if (!rows[0]) throw new Error(`there is no task ${id}`)
   return rows[0]
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000
-  while (!(await check())) {
-    if (performance.now() > deadline) throw new Error('it did not happen within ten seconds')
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
 }
 
 /** As if the lease had run out; the sweeper of a replica notices. */

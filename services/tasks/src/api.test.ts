@@ -1,0 +1,145 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Task } from '@berth/commands'
+import { makeDatabase, type ServiceProcess, startProcess, type TestDatabase } from '@berth/service/testing'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import request from 'supertest'
+import { type StartedTasks, startTasks } from './started.fixture.ts'
+
+const password = 'the password of the admin'
+let database: TestDatabase
+let auth: ServiceProcess
+let one: StartedTasks
+let other: StartedTasks
+
+beforeAll(async () => {
+  database = await makeDatabase()
+  auth = await startProcess('auth', database.url, {
+    BERTH_SECRETS_KEY: randomBytes(32).toString('base64'),
+    BERTH_ADMIN_PASSWORD: password,
+  })
+  ;[one, other] = [await startTasks(database.url, auth.internalUrl), await startTasks(database.url, auth.internalUrl)]
+  await request(auth.url)
+    .post('/api/v1/users')
+    .auth('admin', password)
+    .send({ name: 'ann', password: 'ann has one' })
+    .expect(201)
+})
+afterAll(async () => {
+  await Promise.all([one?.stop(), other?.stop()])
+  await auth?.stop()
+  await database?.drop()
+})
+
+async function queue(kind: string, actor = 'admin', exclusive: string[] = []): Promise<string> {
+  const id = randomUUID()
+  await one.tasks.call('create', { id, kind, payload: {}, exclusive, shared: [], actor })
+  return id
+}
+
+async function claim(kind: string) {
+  const { task } = await one.tasks.call('claim', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
+  if (!task) throw new Error('there is no task to claim')
+  return task
+}
+
+const asAdmin = (method: 'get' | 'post', path: string) =>
+  request(one.url)[method](`/api/v1${path}`).auth('admin', password)
+
+test('tasks are listed newest first, by pages, and found by state, kind and resource', async () => {
+  const kind = `list-${randomUUID()}`
+  const ids = [await queue(kind), await queue(kind, 'admin', ['repository:x']), await queue(kind)]
+  const running = await claim(kind)
+  const first = await asAdmin('get', `/tasks?kind=${kind}&limit=2`).expect(200)
+  expect(first.body.items.map((task: Task) => task.id)).toEqual([ids[2], ids[1]])
+  const second = await asAdmin('get', `/tasks?kind=${kind}&limit=2&cursor=${first.body.next}`).expect(200)
+  expect(second.body).toMatchObject({ items: [{ id: ids[0] }], next: null })
+  const found = async (query: string) => (await asAdmin('get', `/tasks?kind=${kind}&${query}`).expect(200)).body.items
+  expect(await found('state=running')).toMatchObject([{ id: running.id, startedAt: expect.any(String) }])
+  expect(await found('q=repository:x')).toMatchObject([{ id: ids[1], resources: ['repository:x'] }])
+  await asAdmin('get', '/tasks?cursor=bm8').expect(400)
+  await asAdmin('get', '/tasks?state=odd').expect(400)
+})
+
+test('users see their own tasks and no others; nobody sees any without a login', async () => {
+  const kind = `own-${randomUUID()}`
+  const [mine, theirs] = [await queue(kind, 'ann'), await queue(kind)]
+  const asAnn = (method: 'get' | 'post', path: string) =>
+    request(one.url)[method](`/api/v1${path}`).auth('ann', 'ann has one')
+  expect((await asAnn('get', `/tasks?kind=${kind}`).expect(200)).body.items).toMatchObject([{ id: mine }])
+  await asAnn('get', `/tasks/${theirs}`).expect(404)
+  await asAnn('post', `/tasks/${theirs}/cancel`).expect(404)
+  await asAnn('get', `/tasks/${mine}`).expect(200)
+  await request(one.url).get(`/api/v1/tasks/${mine}`).expect(401)
+  await asAdmin('get', '/tasks/no-uuid').expect(404)
+})
+
+test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {
+  const kind = `cancel-${randomUUID()}`
+  const [first, next] = [await queue(kind, 'admin', [kind]), await queue(kind, 'admin', [kind])]
+  const { body } = await asAdmin('post', `/tasks/${first}/cancel`).expect(200)
+  expect(body).toMatchObject({ id: first, state: 'cancelled', finishedAt: expect.any(String) })
+  expect((await claim(kind)).id).toBe(next)
+  const again = await asAdmin('post', `/tasks/${first}/cancel`).expect(409)
+  expect(again.body.code).toBe('task_ended')
+})
+
+test('the worker of a running task learns of a cancel at its next heartbeat', async () => {
+  const kind = `cancel-${randomUUID()}`
+  const id = await queue(kind)
+  const { fence } = await claim(kind)
+  const beat = () => one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60 })
+  expect(await beat()).toEqual({ cancelled: false })
+  const { body } = await asAdmin('post', `/tasks/${id}/cancel`).expect(202).expect('location', `/api/v1/tasks/${id}`)
+  expect(body.state).toBe('running')
+  expect(await beat()).toEqual({ cancelled: true })
+  await one.tasks.call('finish', { id, fence, state: 'cancelled' })
+  expect((await asAdmin('get', `/tasks/${id}`)).body.state).toBe('cancelled')
+})
+
+/** Reads server-sent events; the reader answers undefined at the end of the stream. */
+async function watch(replica: StartedTasks, id: string) {
+  const response = await fetch(`${replica.url}/api/v1/tasks/${id}/events`, {
+    headers: { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` },
+  })
+  expect(response.headers.get('content-type')).toContain('text/event-stream')
+  const reader = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream() as never).getReader()
+  let buffered = ''
+  return async (): Promise<Task | undefined> => {
+    for (;;) {
+      const end = buffered.indexOf('\n\n')
+      if (end >= 0) {
+        const data = /^data: (.*)$/m.exec(buffered.slice(0, end))?.[1]
+        buffered = buffered.slice(end + 2)
+        if (data) return JSON.parse(data) as Task
+        continue
+      }
+      const { value, done } = await reader.read()
+      if (done) return undefined
+      buffered += String(value)
+    }
+  }
+}
+
+test('whoever watches a task, on any replica, is sent each change and the end', async () => {
+  const kind = `watch-${randomUUID()}`
+  const id = await queue(kind)
+  const readers = [await watch(one, id), await watch(other, id)]
+  const next = () => Promise.all(readers.map((read) => read()))
+  expect((await next()).map((task) => task?.state)).toEqual(['waiting', 'waiting'])
+  const { fence } = await claim(kind)
+  expect((await next()).map((task) => task?.state)).toEqual(['running', 'running'])
+  const progress = [{ phase: 'copy', done: 1, total: 2, unit: 'blobs' }]
+  await one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60, progress })
+  expect((await next()).map((task) => task?.progress)).toEqual([progress, progress])
+  await one.tasks.call('finish', { id, fence, state: 'completed', result: { version: 3 } })
+  expect((await next()).map((task) => task?.result)).toEqual([{ version: 3 }, { version: 3 }])
+  expect(await next()).toEqual([undefined, undefined])
+})
+
+test('a service that stops ends the streams it holds', async () => {
+  const third = await startTasks(database.url, auth.internalUrl)
+  const read = await watch(third, await queue(`stop-${randomUUID()}`))
+  expect((await read())?.state).toBe('waiting')
+  await third.stop()
+  expect(await read()).toBeUndefined()
+})
