@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { makeDatabase, type TestDatabase } from '@berth/service/testing'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import pg from 'pg'
+import request from 'supertest'
+import { type StartedAuth, startAuth } from './started.fixture.ts'
+
+let database: TestDatabase
+const started: StartedAuth[] = []
+
+beforeEach(async () => {
+  database = await makeDatabase()
+})
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((auth) => auth.stop()))
+  await database.drop()
+})
+
+async function start(more: Parameters<typeof startAuth>[1] = {}): Promise<StartedAuth> {
+  const auth = await startAuth(database.url, more)
+  started.push(auth)
+  return auth
+}
+
+async function query(text: string) {
+  const client = new pg.Client({ connectionString: database.url, options: '-c search_path=auth' })
+  await client.connect()
+  try {
+    return (await client.query(text)).rows
+  } finally {
+    await client.end()
+  }
+}
+
+test('replicas that start together for the first time make one admin, with one password that is told once', async () => {
+  const replicas = await Promise.all([start(), start(), start()])
+  const passwords = replicas.map((auth) => auth.service.firstPassword()).filter((word) => word !== undefined)
+  expect(passwords).toHaveLength(1)
+  expect(passwords[0]?.length).toBeGreaterThanOrEqual(24)
+  expect(replicas.map((auth) => auth.service.firstPassword())).toEqual([undefined, undefined, undefined])
+  for (const { url } of replicas)
+    await request(url).get('/api/v1/me').auth('admin', String(passwords[0])).expect(200, { name: 'admin', admin: true })
+  expect(await query('select state from signing_key order by state')).toEqual([{ state: 'next' }, { state: 'signing' }])
+  expect(await query("select event -> 'data' ->> 'name' as name from outbox")).toEqual([{ name: 'admin' }])
+})
+
+test('passwords are kept as argon2id of 19 MiB and nothing else, private keys sealed', async () => {
+  const password = (await start()).service.firstPassword() ?? ''
+  const [account] = await query('select password_hash from account')
+  expect(account.password_hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+  const tables = JSON.stringify(await query('select row_to_json(account) as row from account'))
+  expect(tables).not.toContain(password)
+  const keys = await query('select sealed_private_key as sealed from signing_key')
+  // A key in the clear would begin as every PKCS #8 key of this curve does.
+  for (const { sealed } of keys) expect(sealed.includes(Buffer.from('2a8648ce3d0201', 'hex'))).toBe(false)
+})
+
+test('a later start tells no password and keeps accounts and keys', async () => {
+  const first = await start()
+  const password = first.service.firstPassword() ?? ''
+  const { body } = await request(first.url).get('/token').auth('admin', password).expect(200)
+  const second = await start()
+  expect(second.service.firstPassword()).toBeUndefined()
+  await request(second.url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`).expect(200)
+})
+
+test('BERTH_ADMIN_PASSWORD is the password from the next start on', async () => {
+  const first = await start()
+  const generated = first.service.firstPassword() ?? ''
+  await request(first.url).get('/api/v1/me').auth('admin', generated).expect(200)
+  const second = await start({ adminPassword: 'chosen by hand' })
+  expect(second.service.firstPassword()).toBeUndefined()
+  await request(second.url).get('/api/v1/me').auth('admin', 'chosen by hand').expect(200)
+  await request(first.url).get('/api/v1/me').auth('admin', generated).expect(401)
+})
+
+test('another BERTH_SECRETS_KEY than the keys were sealed with is told at the start', async () => {
+  await start()
+  await expect(start({ secretsKey: randomBytes(32).toString('hex') })).rejects.toThrow(/BERTH_SECRETS_KEY/)
+  await expect(start({ secretsKey: 'short' })).rejects.toThrow(/32 bytes/)
+})
