@@ -1,0 +1,35 @@
+import { readdirSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { commandOf, startOf, workingFolderOf } from '@berth/standalone/src/children-identity.ts'
+
+const pollMs = 25
+
+export type Living = { pid: number; command: string }
+
+/** The processes that work on a folder: named in their command line, or in or below it. Linux only. */
+export function processesOn(folder: string): Living[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid !== process.pid)
+    .flatMap((pid) => {
+      const command = commandOf(pid) ?? ''
+      const here = workingFolderOf(pid) ?? ''
+      const isOn = command.includes(folder) || here === folder || here.startsWith(`${folder}/`)
+      return isOn && startOf(pid) !== undefined ? [{ pid, command }] : []
+    })
+}
+
+/** Waits until a claim holds; throws with what was waited for after `withinMs`. For what nobody announces. */
+export async function until<T>(
+  what: string,
+  claim: () => Promise<T | undefined | false> | T | undefined | false,
+  withinMs = 20_000,
+): Promise<T> {
+  const deadline = Date.now() + withinMs
+  for (;;) {
+    const value = await claim()
+    if (value !== undefined && value !== false) return value
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s`)
+    await pause(pollMs)
+  }
+}

@@ -1,0 +1,221 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children-kept.ts'
+import { createDatabase, dropDatabase } from './databases.ts'
+import { processesOn, until } from './processes.ts'
+import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
+
+const main = fileURLToPath(new URL('../deploy/standalone/src/main.ts', import.meta.url))
+const readyWithinMs = 60_000
+const stoppedWithinMs = 15_000
+
+export type S3Place = { endpoint: string; bucket: string; accessKey: string; secretKey: string }
+
+export type StackOptions = {
+  /** Added to the environment of the program; undefined takes a variable away. */
+  env?: NodeJS.ProcessEnv
+  /** Real servers instead of the embedded ones. A fresh database is made on the PostgreSQL, and dropped at the end. */
+  external?: { databaseUrl?: string; natsUrl?: string; s3?: S3Place }
+}
+
+export type Answer = {
+  status: number
+  // biome-ignore lint/suspicious/noExplicitAny: answers of the API, looked into by expectations
+  body: any
+  headers: Headers
+}
+
+/** What the API shows of a task. */
+export type TaskView = {
+  id: string
+  state: 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled'
+  progress: { phase: string; done: number; total: number | null; unit: string }[]
+  // biome-ignore lint/suspicious/noExplicitAny: depends on the kind of the task
+  result: any
+  error: { code: string; message: string } | null
+}
+
+export type Ended = { code: number | null; signal: NodeJS.Signals | null; durationMs: number }
+
+/** The real program, as a process of its own on a home of its own. */
+export type TestStack = {
+  readonly url: string
+  /** `localhost:PORT`, as in image names. */
+  readonly host: string
+  readonly port: number
+  readonly home: string
+  readonly pid: number
+  readonly user: 'admin'
+  readonly password: string
+  /** How long the last start took until the line `berth is ready`. */
+  readonly startMs: number
+  /** The base URL of the database, when it is an external one. */
+  readonly databaseUrl: string | undefined
+  /** Asks `/api/v1` as the administrator, with a JSON body. */
+  api(method: string, path: string, body?: unknown): Promise<Answer>
+  /** The task once it has ended, however it did. */
+  waitForTask(id: string, withinMs?: number): Promise<TaskView>
+  /** Sends a signal and waits for the end of the program. */
+  kill(signal: NodeJS.Signals): Promise<Ended>
+  /** Starts the program again on the same home and port, after `kill` or after ending it. */
+  restart(env?: NodeJS.ProcessEnv): Promise<void>
+  /** Ends all and removes the folder and the database. */
+  stop(): Promise<void>
+  /** All that the program has written so far. */
+  logs(): string
+}
+
+type Run = { child: ChildProcess; port: number; startMs: number }
+
+/** Starts Berth as a user does, and waits until it is ready. Needs BERTH_NATS_SERVER, as `npm test` sets it. */
+export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
+  const folder = makeTemporaryFolder('stack')
+  const home = path.join(folder, 'home')
+  const password = 'correct horse battery'
+  const database = options.external?.databaseUrl ? await createDatabase(options.external.databaseUrl) : undefined
+  const environment = environmentOf({ home, password, options, ...(database ? { databaseUrl: database } : {}) })
+  const written: string[] = []
+  const write = (text: string) => void written.push(text)
+
+  const cleanUp = async () => {
+    await until('the servers of a stack end', () => processesOn(folder).length === 0, 20_000)
+    removeFolder(folder)
+    if (database) await dropDatabase(database)
+  }
+  let run: Run
+  try {
+    run = await startProgram({ ...environment, BERTH_PORT: '0' }, write)
+  } catch (error) {
+    await cleanUp()
+    throw error
+  }
+  const kill = (signal: NodeJS.Signals) => endProgram(run.child, signal)
+  const api = (method: string, path: string, body?: unknown) =>
+    ask(`${urlOf(run)}/api/v1${path}`, method, password, body)
+  return {
+    get url() {
+      return urlOf(run)
+    },
+    get host() {
+      return `localhost:${run.port}`
+    },
+    get port() {
+      return run.port
+    },
+    get pid() {
+      return run.child.pid as number
+    },
+    get startMs() {
+      return run.startMs
+    },
+    home,
+    user: 'admin',
+    password,
+    databaseUrl: database,
+    api,
+    waitForTask: (id, withinMs = 60_000) => waitForTask(api, id, withinMs),
+    kill,
+    restart: async (env = {}) => {
+      if (!hasEnded(run.child)) await kill('SIGTERM')
+      run = await startProgram({ ...environment, ...env, BERTH_PORT: String(run.port) }, write)
+    },
+    stop: async () => {
+      if (!hasEnded(run.child)) await kill('SIGTERM')
+      await cleanUp()
+    },
+    logs: () => written.join(''),
+  }
+}
+
+function urlOf({ port }: Run): string {
+  return `http://localhost:${port}`
+}
+
+type Settings = { home: string; password: string; options: StackOptions; databaseUrl?: string }
+
+/** The environment of a Berth for tests: nothing of ours leaks into it but the path of nats-server. */
+export function environmentOf({ home, password, options, databaseUrl }: Settings): NodeJS.ProcessEnv {
+  const { natsUrl, s3 } = options.external ?? {}
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('BERTH_') && name !== 'NODE_OPTIONS',
+  )
+  return {
+    ...Object.fromEntries(inherited),
+    BERTH_HOME: home,
+    BERTH_ADMIN_PASSWORD: password,
+    BERTH_NATS_SERVER: process.env.BERTH_NATS_SERVER,
+    ...(databaseUrl ? { BERTH_DATABASE_URL: databaseUrl } : {}),
+    ...(natsUrl ? { BERTH_NATS_URL: natsUrl } : {}),
+    ...(s3
+      ? {
+          BERTH_S3_ENDPOINT: s3.endpoint,
+          BERTH_S3_BUCKET: s3.bucket,
+          BERTH_S3_ACCESS_KEY: s3.accessKey,
+          BERTH_S3_SECRET_KEY: s3.secretKey,
+        }
+      : {}),
+    ...options.env,
+  }
+}
+
+async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => void): Promise<Run> {
+  const startedAt = Date.now()
+  // Killed with us: its own servers die with it in turn.
+  const [command, args] = dyingWithUs('KILL', process.execPath, [main])
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  const port = new Promise<number>((resolve) => {
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        write(text)
+        output += text
+        const ready = /^berth is ready: http:\/\/localhost:(\d+)$/m.exec(output)
+        if (ready) resolve(Number(ready[1]))
+      })
+  })
+  const late = AbortSignal.timeout(readyWithinMs)
+  const failed = Promise.race([once(child, 'close'), once(late, 'abort')]).then(() => undefined)
+  const answer = await Promise.race([port, failed])
+  if (answer !== undefined) return { child, port: answer, startMs: Date.now() - startedAt }
+  child.kill('SIGKILL')
+  await ended(child)
+  throw new Error(`berth does not become ready:\n${output.slice(-4000)}`)
+}
+
+async function endProgram(child: ChildProcess, signal: NodeJS.Signals): Promise<Ended> {
+  const askedAt = Date.now()
+  child.kill(signal)
+  const late = setTimeout(() => child.kill('SIGKILL'), stoppedWithinMs)
+  await ended(child)
+  clearTimeout(late)
+  return { code: child.exitCode, signal: child.signalCode, durationMs: Date.now() - askedAt }
+}
+
+async function ask(url: string, method: string, password: string, body: unknown): Promise<Answer> {
+  const response = await fetch(url, {
+    method,
+    headers: {
+      authorization: `Basic ${btoa(`admin:${password}`)}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  return { status: response.status, body: isJson && text ? JSON.parse(text) : text, headers: response.headers }
+}
+
+async function waitForTask(api: TestStack['api'], id: string, withinMs: number): Promise<TaskView> {
+  return until(
+    `task ${id} ends`,
+    async () => {
+      const { status, body } = await api('GET', `/tasks/${id}`)
+      if (status !== 200) throw new Error(`task ${id}: ${status} ${JSON.stringify(body)}`)
+      const task = body as TaskView
+      return ['completed', 'failed', 'cancelled'].includes(task.state) ? task : undefined
+    },
+    withinMs,
+  )
+}
