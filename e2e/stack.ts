@@ -22,7 +22,7 @@ export type StackOptions = {
 
 export type Answer = {
   status: number
-  // biome-ignore lint/suspicious/noExplicitAny: answers of the API, looked into by expectations
+  // oxlint-disable-next-line typescript/no-explicit-any -- answers of the API, looked into by expectations
   body: any
   headers: Headers
 }
@@ -32,7 +32,7 @@ export type TaskView = {
   id: string
   state: 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled'
   progress: { phase: string; done: number; total: number | null; unit: string }[]
-  // biome-ignore lint/suspicious/noExplicitAny: depends on the kind of the task
+  // oxlint-disable-next-line typescript/no-explicit-any -- depends on the kind of the task
   result: any
   error: { code: string; message: string } | null
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -24,7 +24,8 @@ const readyWithinMs = 30_000
 const portTries = 5
 
 /**
- * Starts nats-server on a free port of 127.0.0.1, for one user with a password of this run, and keeps it running.
+ * Starts nats-server on a free port of 127.0.0.1, for one user with a password of this run, and keeps it running. Its URL is
+ * also in `HOME/nats/url`, readable by the owner alone.
  * Throws StartupError when it does not start.
  */
 export async function startNats({ home: givenHome, binary, log }: NatsOptions): Promise<EmbeddedNats> {
@@ -45,6 +46,7 @@ export async function startNats({ home: givenHome, binary, log }: NatsOptions): 
         log,
       })
       const url = `nats://berth:${password}@127.0.0.1:${port}`
+      writeAddress(folder, url)
       return {
         url,
         stop: () => kept.stop(),
@@ -78,6 +80,13 @@ function writeConfiguration(folder: string, port: number, password: string): voi
       { cause },
     )
   }
+}
+
+// For those who want to watch the events: `HOME/nats/url`, for the owner alone.
+function writeAddress(folder: string, url: string): void {
+  const file = path.join(folder, 'url')
+  writeFileSync(`${file}.new`, `${url}\n`, { mode: 0o600 })
+  renameSync(`${file}.new`, file)
 }
 
 function configurationFile(folder: string): string {
