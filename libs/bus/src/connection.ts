@@ -1,9 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '@berth/service'
 import { StartupError } from '@berth/service'
 import {
   type ConnectionOptions,
   connect,
   DiscardPolicy,
+  ErrorCode,
   Events,
   type JetStreamClient,
   type JetStreamManager,
@@ -14,11 +16,14 @@ import {
 } from 'nats'
 import type { EventSource } from './event.ts'
 
-/** The connection to NATS. It never gives up; everything built on it copes with NATS being away. */
+/**
+ * The connection to NATS. It never gives up; everything built on it copes with NATS being away. Until there was a first
+ * connection, `connection` and `jetstream` throw a `NatsError`, as what is sent over a lost connection does.
+ */
 export type Bus = {
   readonly connection: NatsConnection
   readonly jetstream: JetStreamClient
-  /** Calls back after each time the connection was made again. */
+  /** Calls back after each time the connection was made, again or late. */
   onReconnect(listener: () => void): () => void
   close(): Promise<void>
 }
@@ -27,38 +32,82 @@ const nanos = 1_000_000
 const keptDays = 7
 const dayMs = 86_400_000
 const connectTimeoutMs = 2_000
+const reconnectWaitMs = 250
 
 /**
  * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (design.md §3.1).
  * Credentials may stand in the URL. Throws `StartupError` when the server refuses them.
  */
 export async function connectBus(options: { url: string; name: string; log: Logger }): Promise<Bus> {
+  const { log } = options
   const listeners = new Set<() => void>()
-  const connection = await open(options)
-  void watch(connection, options.log, listeners)
+  const closing = new AbortController()
+  let link: { connection: NatsConnection; jetstream: JetStreamClient } | undefined
+  const take = (connection: NatsConnection) => {
+    link = { connection, jetstream: connection.jetstream({ timeout: 5_000 }) }
+    void watch(connection, log, listeners)
+  }
+  const current = () => {
+    if (!link) throw new NatsError('nats is away', ErrorCode.Disconnect)
+    return link
+  }
+
+  const first = await open(options)
+  if (first) take(first)
+  else log.warn('nats is away')
+  const late = first ? undefined : openLate(options, closing.signal, take, listeners)
   return {
-    connection,
-    jetstream: connection.jetstream({ timeout: 5_000 }),
+    get connection() {
+      return current().connection
+    },
+    get jetstream() {
+      return current().jetstream
+    },
     onReconnect: (listener) => {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     close: async () => {
       listeners.clear()
-      await connection.close()
+      closing.abort()
+      await late
+      await link?.connection.close()
     },
   }
 }
 
-async function open(options: { url: string; name: string }): Promise<NatsConnection> {
+/** Goes on trying until there is a connection or `signal` ends it. */
+async function openLate(
+  options: { url: string; name: string; log: Logger },
+  signal: AbortSignal,
+  take: (connection: NatsConnection) => void,
+  listeners: Set<() => void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const connection = await open(options)
+      if (connection) {
+        take(connection)
+        options.log.info('nats is back')
+        for (const listener of listeners) listener()
+        return
+      }
+    } catch (error) {
+      options.log.error('nats refuses the connection', { error })
+    }
+    await delay(reconnectWaitMs, undefined, { signal }).catch(() => 'closed')
+  }
+}
+
+/** Tries once; `undefined` when nobody answers. Throws `StartupError` when the server refuses the credentials. */
+async function open(options: { url: string; name: string }): Promise<NatsConnection | undefined> {
   const { username, password, host } = new URL(options.url)
   const settings: ConnectionOptions = {
     servers: host,
     name: options.name,
     maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
+    reconnectTimeWait: reconnectWaitMs,
     reconnectJitter: 100,
-    waitOnFirstConnect: true,
     timeout: connectTimeoutMs,
     pingInterval: 5_000,
     maxPingOut: 2,
@@ -71,7 +120,9 @@ async function open(options: { url: string; name: string }): Promise<NatsConnect
   try {
     return await connect(settings)
   } catch (cause) {
-    const reason = cause instanceof NatsError ? cause.code : String(cause)
+    // Refused, no such host, no answer in time: whatever it is, it may pass. Only wrong credentials do not.
+    if (!(cause instanceof NatsError) || !cause.isAuthError()) return undefined
+    const reason = cause.code
     throw new StartupError(
       `NATS at ${host} refuses the connection: ${reason}`,
       'check BERTH_NATS_URL and the credentials in it',

@@ -19,7 +19,7 @@ export async function announceWork(bus: Bus, kind: string, id: string): Promise<
   } catch (error) {
     if (!(error instanceof NatsError)) throw error
     // Most often the stream is not there yet, or no more; the pollers will find the work meanwhile.
-    if (!bus.connection.isClosed()) await ensureWorkStream(bus).catch(() => 'away')
+    await ensureWorkStream(bus).catch(() => 'away')
   }
 }
 

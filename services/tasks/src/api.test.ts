@@ -17,7 +17,10 @@ beforeAll(async () => {
     BERTH_SECRETS_KEY: randomBytes(32).toString('base64'),
     BERTH_ADMIN_PASSWORD: password,
   })
-  ;[one, other] = [await startTasks(database.url, auth.internalUrl), await startTasks(database.url, auth.internalUrl)]
+  ;[one, other] = [
+    await startTasks(database.url, { authUrl: auth.internalUrl }),
+    await startTasks(database.url, { authUrl: auth.internalUrl }),
+  ]
   await request(auth.url)
     .post('/api/v1/users')
     .auth('admin', password)
@@ -137,7 +140,7 @@ test('whoever watches a task, on any replica, is sent each change and the end', 
 })
 
 test('a service that stops ends the streams it holds', async () => {
-  const third = await startTasks(database.url, auth.internalUrl)
+  const third = await startTasks(database.url, { authUrl: auth.internalUrl })
   const read = await watch(third, await queue(`stop-${randomUUID()}`))
   expect((await read())?.state).toBe('waiting')
   await third.stop()

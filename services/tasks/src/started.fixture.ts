@@ -2,14 +2,15 @@ import { type CommandClient, commandsOf, type OutboxPage, type TasksCommands } f
 import { createLogger, createMetrics } from '@berth/service'
 import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
 import { createTasks } from './app.ts'
+import type { TasksConfig } from './config.ts'
 
 type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
 export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
-export async function startTasks(databaseUrl: string, authUrl = 'http://127.0.0.1:1'): Promise<StartedTasks> {
+export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {
   const service = createTasks(
-    { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, authUrl },
+    { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, authUrl: 'http://127.0.0.1:1', ...more },
     { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics() },
   )
   const served = await serve(service)
