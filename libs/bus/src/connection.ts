@@ -33,6 +33,8 @@ const keptDays = 7
 const dayMs = 86_400_000
 const connectTimeoutMs = 2_000
 const reconnectWaitMs = 250
+// Somebody has to mend the credentials; until then the log is not to be filled.
+const refusedWaitMs = 10_000
 
 /**
  * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (design.md §3.1).
@@ -84,6 +86,7 @@ async function openLate(
   listeners: Set<() => void>,
 ): Promise<void> {
   while (!signal.aborted) {
+    let waitMs = reconnectWaitMs
     try {
       const connection = await open(options)
       if (connection) {
@@ -94,8 +97,9 @@ async function openLate(
       }
     } catch (error) {
       options.log.error('nats refuses the connection', { error })
+      waitMs = refusedWaitMs
     }
-    await delay(reconnectWaitMs, undefined, { signal }).catch(() => 'closed')
+    await delay(waitMs, undefined, { signal }).catch(() => 'closed')
   }
 }
 

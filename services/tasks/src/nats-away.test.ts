@@ -43,7 +43,9 @@ async function openWayToNats(port: number): Promise<void> {
 
 test('with NATS away tasks start, are claimed and ended all the same, and their events go out when it comes', async () => {
   const port = await freePort()
-  started = await startTasks(database.url, { natsUrl: `nats://127.0.0.1:${port}` })
+  const natsUrl = new URL(testServers().natsUrl)
+  natsUrl.host = `127.0.0.1:${port}`
+  started = await startTasks(database.url, { natsUrl: natsUrl.href })
   const id = randomUUID()
   await started.tasks.call('create', { id, kind: 'k', payload: 1, exclusive: ['r'], shared: [], actor: 'ann' })
   const { task } = await started.tasks.call('claim', { kinds: ['k'], worker: 'w', leaseSeconds: 60 })
