@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort } from '@berth/standalone/src/children-free-port.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+import { startDistribution, startDockerRegistry } from '../servers/upstream.ts'
+
+/** A registry under measurement. `authorization` is sent with every request about the repository; peers run open. */
+export type Subject = {
+  name: string
+  url: string
+  host: string
+  pid: number
+  /** For `skopeo --dest-creds`. */
+  credentials: string | undefined
+  authorization(repository: string): Promise<Record<string, string>>
+  stop(): Promise<void>
+}
+
+const password = 'bench-password'
+const standalone = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
+
+/** Starts Berth as users do: the standalone program, on the file system, with authentication. */
+export async function startBerth(): Promise<Subject> {
+  const home = makeTemporaryFolder('bench-berth')
+  const port = await freePort()
+  const env = {
+    ...process.env,
+    BERTH_HOME: path.join(home, 'home'),
+    BERTH_PORT: String(port),
+    BERTH_ADMIN_PASSWORD: password,
+  }
+  const child = spawn(process.execPath, [...process.execArgv, standalone], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<void>((resolve) => void child.on('exit', () => resolve()))
+  const url = `http://127.0.0.1:${port}`
+  await new Promise<void>((resolve, reject) => {
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+      if (said.includes('berth is ready')) resolve()
+    })
+    child.on('exit', () => reject(new Error(`berth did not start: ${said}`)))
+  })
+  return {
+    name: 'berth',
+    url,
+    host: `127.0.0.1:${port}`,
+    pid: child.pid as number,
+    credentials: `admin:${password}`,
+    authorization: (repository) => askToken(url, repository),
+    stop: async () => {
+      child.kill('SIGTERM')
+      await ended
+      removeFolder(home)
+    },
+  }
+}
+
+async function askToken(url: string, repository: string): Promise<Record<string, string>> {
+  const answer = await fetch(`${url}/token?service=berth&scope=repository:${repository}:pull,push`, {
+    headers: basic(),
+  })
+  const { token } = (await answer.json()) as { token: string }
+  return { authorization: `Bearer ${token}` }
+}
+
+function basic(): Record<string, string> {
+  return { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` }
+}
+
+/** Calls the API of Berth as its administrator. Throws for what is no success. */
+export async function callApi<T>(berth: Subject, method: string, apiPath: string, body?: unknown): Promise<T> {
+  const answer = await fetch(`${berth.url}/api/v1${apiPath}`, {
+    method,
+    headers: { ...basic(), 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  if (!answer.ok) throw new Error(`${method} ${apiPath}: ${answer.status} ${await answer.text()}`)
+  return (await answer.json()) as T
+}
+
+/** Starts a peer: Debian's docker-registry 2.8, or distribution 3 where it could be built. */
+export async function startPeer(name: '2.8' | 'dist. 3'): Promise<Subject> {
+  const upstream = name === '2.8' ? await startDockerRegistry() : await startDistribution()
+  return { ...upstream, name, credentials: undefined, authorization: async () => ({}) }
+}

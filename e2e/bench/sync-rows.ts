@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { findProgram } from '../servers/programs.ts'
+import { blobOf, newImage, Pusher } from './content.ts'
+import { runCommand } from './run-command.ts'
+import { callApi, type Subject, startPeer } from './subjects.ts'
+
+/** Seconds that each copier took: the first time, and again with nothing new. */
+export type SyncTimes = Record<string, { first: number; again: number }>
+
+const tagCount = 500
+const repository = 'bench/source'
+
+/**
+ * Copies 500 tags that share layers out of an upstream: by Berth's sync, by `crane cp -a` and by `skopeo sync` into a
+ * registry of their own. Each is measured the first time and again, with nothing changed.
+ */
+export async function measureSync(berth: Subject, upstream: Subject): Promise<SyncTimes> {
+  await fill(upstream)
+  const times: SyncTimes = { berth: await byBerth(berth, upstream) }
+  const crane = process.env.BERTH_TEST_CRANE
+  if (crane)
+    times.crane = await intoPeer((target) =>
+      runCommand(crane, ['cp', '-a', '--insecure', `${upstream.host}/${repository}`, `${target.host}/${repository}`]),
+    )
+  if (findProgram('skopeo')) {
+    times.skopeo = await intoPeer((target) =>
+      runCommand('skopeo', [
+        'sync',
+        '--src',
+        'docker',
+        '--dest',
+        'docker',
+        '--src-tls-verify=false',
+        '--dest-tls-verify=false',
+        `${upstream.host}/${repository}`,
+        `${target.host}/bench`,
+      ]),
+    )
+  }
+  return times
+}
+
+async function fill(upstream: Subject): Promise<void> {
+  const pusher = new Pusher(upstream, repository)
+  const shared = Array.from({ length: 3 }, () => blobOf(randomBytes(64 << 10)))
+  for (let i = 0; i < tagCount; i++) await pusher.pushImage(newImage(5, 4_096, shared), `v${i}`)
+  pusher.close()
+}
+
+async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: number; again: number }> {
+  await callApi(berth, 'POST', '/repositories', { name: 'bench/mirror' })
+  await callApi(berth, 'POST', '/remotes', {
+    name: 'bench',
+    url: upstream.url,
+    upstreamName: repository,
+    allowPrivateAddresses: true,
+    concurrency: 16,
+  })
+  const sync = async () => {
+    const startedAt = performance.now()
+    const task = await callApi<{ id: string }>(berth, 'POST', '/syncs', { repository: 'bench/mirror', remote: 'bench' })
+    await waitForEnd(berth, task.id)
+    return (performance.now() - startedAt) / 1000
+  }
+  return { first: await sync(), again: await sync() }
+}
+
+type Task = { state: string; error: { message: string } | null }
+
+/** Asks often enough that the pause does not count in the figure. */
+async function waitForEnd(berth: Subject, id: string): Promise<void> {
+  for (;;) {
+    const task = await callApi<Task>(berth, 'GET', `/tasks/${id}`)
+    if (task.state === 'completed') return
+    if (task.state === 'failed' || task.state === 'cancelled')
+      throw new Error(`the sync ${task.state}: ${task.error?.message}`)
+    await new Promise((resolve) => void setTimeout(resolve, 20))
+  }
+}
+
+async function intoPeer(
+  copy: (target: Subject) => Promise<{ seconds: number }>,
+): Promise<{ first: number; again: number }> {
+  const target = await startPeer('2.8')
+  try {
+    return { first: (await copy(target)).seconds, again: (await copy(target)).seconds }
+  } finally {
+    await target.stop()
+  }
+}
