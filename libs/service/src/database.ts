@@ -51,14 +51,21 @@ export function openDatabase(options: {
     connectionTimeoutMillis: 10_000,
     options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   })
-  // An idle connection that the server closes is reported here; the next query opens another.
-  pool.on('error', (error) => options.onError?.(error))
+  let closing = false
+  // An idle connection that the server closes is reported here; the next query opens another. While we close, the server may
+  // be faster, and that is nothing to report.
+  pool.on('error', (error) => {
+    if (!closing) options.onError?.(error)
+  })
   return {
     ...sqlOf(pool),
     pool,
     schema: options.schema,
     transaction: (work, more) => transaction(pool, work, more),
-    close: () => pool.end(),
+    close: () => {
+      closing = true
+      return pool.end()
+    },
   }
 }
 
