@@ -1,4 +1,5 @@
 import { type Digest, parseDigest } from './digest.ts'
+import { duplicateKey, jsonDepth } from './json-scan.ts'
 import { isForeignLayer, isIndexType, mediaTypes } from './media-types.ts'
 import { OciError } from './oci-error.ts'
 
@@ -103,24 +104,10 @@ function parseJson(bytes: Uint8Array): Json {
     throw new OciError('MANIFEST_INVALID', 'the manifest is not JSON', { cause })
   }
   if (!isObject(body)) throw invalid('it is not a JSON object')
+  // Parsers differ in which of two equal keys they take, so such a document could be read two ways.
+  const twice = duplicateKey(text)
+  if (twice !== undefined) throw invalid(`an object has the key ${JSON.stringify(twice.slice(0, 100))} twice`)
   return body
-}
-
-/** The deepest nesting of brackets outside strings. */
-function jsonDepth(text: string): number {
-  let depth = 0
-  let deepest = 0
-  let inString = false
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (inString) {
-      if (code === 0x5c) i++
-      else if (code === 0x22) inString = false
-    } else if (code === 0x22) inString = true
-    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth)
-    else if (code === 0x7d || code === 0x5d) depth--
-  }
-  return deepest
 }
 
 function mediaTypeOf(body: Json, header: string | undefined): string {

@@ -1,0 +1,231 @@
+import { describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { manifestLimitBytes, parseManifest, referenceLimit } from './manifest.ts'
+import { mediaTypes } from './media-types.ts'
+import { OciError } from './oci-error.ts'
+
+const digest = (text: string) => `sha256:${text.repeat(64)}`
+const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest: digest('a'), size: 2 }
+const layer = { mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: digest('b'), size: 10 }
+const child = {
+  mediaType: mediaTypes.ociManifest,
+  digest: digest('c'),
+  size: 20,
+  platform: { os: 'linux', architecture: 'arm64', variant: 'v8', 'os.version': '1' },
+}
+const image = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] }
+const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [child] }
+
+const parse = (body: unknown, contentType?: string) =>
+  parseManifest(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), contentType)
+
+/** Parses and answers how it was refused. */
+function refusal(body: unknown, contentType?: string): OciError {
+  try {
+    parse(body, contentType)
+  } catch (error) {
+    if (error instanceof OciError) return error
+    throw error
+  }
+  throw new Error('it was taken')
+}
+
+describe('what is kept of a manifest', () => {
+  test('an image: config and layers', () => {
+    const parsed = parse(image, mediaTypes.ociManifest)
+    expect(parsed).toMatchObject({ mediaType: mediaTypes.ociManifest, isIndex: false, artifactType: config.mediaType })
+    expect(parsed.references.map(({ role, digest: named, sizeBytes }) => [role, named, sizeBytes])).toEqual([
+      ['config', config.digest, 2],
+      ['layer', layer.digest, 10],
+    ])
+  })
+
+  test('an index: children with their platforms', () => {
+    const { isIndex, references, artifactType } = parse(index)
+    expect([isIndex, artifactType]).toEqual([true, undefined])
+    expect(references).toMatchObject([
+      { role: 'manifest', digest: child.digest, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
+    ])
+  })
+
+  test('a subject is named and may be missing', () => {
+    const subject = { mediaType: mediaTypes.ociManifest, digest: digest('d'), size: 5 }
+    for (const body of [
+      { ...image, subject, artifactType: 'application/x-sbom' },
+      { ...index, subject, artifactType: 'application/x-sbom' },
+    ]) {
+      const parsed = parse(body)
+      expect(parsed).toMatchObject({ subject: subject.digest, artifactType: 'application/x-sbom' })
+      expect(parsed.references.find(({ role }) => role === 'subject')?.optional).toBe(true)
+    }
+  })
+
+  test('a layer that lies elsewhere may be missing', () => {
+    const foreign = { ...layer, mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip' }
+    expect(parse({ ...image, layers: [foreign, layer] }).references.map(({ optional }) => optional)).toEqual([
+      false,
+      true,
+      false,
+    ])
+  })
+
+  test('schema 1 has the layers of fsLayers', () => {
+    const body = { schemaVersion: 1, fsLayers: [{ blobSum: digest('a') }, { blobSum: digest('b') }] }
+    expect(parse(body).mediaType).toBe(mediaTypes.dockerSchema1)
+    expect(parse({ ...body, signatures: [{}] }).mediaType).toBe(mediaTypes.dockerSchema1Signed)
+    expect(parse(body, mediaTypes.dockerSchema1Signed).references).toHaveLength(2)
+  })
+
+  test('empty lists, unknown fields and unknown types are taken', () => {
+    expect(parse({ ...image, layers: [], 'org.example': { deep: [1] } }).references).toHaveLength(1)
+    expect(parse({ ...index, manifests: [] }).references).toEqual([])
+    const odd = { ...config, mediaType: 'application/x-anything' }
+    expect(parse({ ...image, config: odd }).artifactType).toBe('application/x-anything')
+    const artifact = { schemaVersion: 2, mediaType: mediaTypes.ociArtifact, blobs: [layer] }
+    expect(parse(artifact).references).toMatchObject([{ role: 'layer' }])
+  })
+})
+
+describe('which type it is', () => {
+  test.each([
+    ['the header', { ...image, mediaType: undefined }, mediaTypes.dockerManifest, mediaTypes.dockerManifest],
+    ['the header without its parameters', image, `${mediaTypes.ociManifest}; charset=utf-8`, mediaTypes.ociManifest],
+    ['the body when there is no header', image, undefined, mediaTypes.ociManifest],
+    ['the body when the header says only JSON', index, 'application/json', mediaTypes.ociIndex],
+    ['the body when the header says only bytes', index, 'application/octet-stream', mediaTypes.ociIndex],
+    ['inferred from layers', { ...image, mediaType: undefined }, undefined, mediaTypes.ociManifest],
+    ['inferred from manifests', { ...index, mediaType: undefined }, undefined, mediaTypes.ociIndex],
+  ])('%s', (_title, body, header, wanted) => expect(parse(body, header).mediaType).toBe(wanted))
+
+  test('header and body that differ are refused', () => {
+    const error = refusal(image, mediaTypes.ociIndex)
+    expect([error.code, error.status]).toEqual(['MANIFEST_INVALID', 400])
+    expect(error.message).toContain('mediaType')
+  })
+
+  test.each([
+    ['manifests and layers', { ...image, manifests: [child] }],
+    ['manifests and config', { ...index, config }],
+    ['empty manifests and layers', { ...image, manifests: [] }],
+    ['an index called an image', { ...index, mediaType: mediaTypes.ociManifest }],
+    ['an image called an index', { ...image, mediaType: mediaTypes.ociIndex }],
+    ['manifests and layers of an unknown type', { ...image, mediaType: 'application/x', manifests: [child] }],
+  ])('%s could be read two ways and is refused', (_title, body) => expect(refusal(body).code).toBe('MANIFEST_INVALID'))
+})
+
+describe('keys that come twice', () => {
+  const text = JSON.stringify(image)
+  test.each([
+    ['at the top', text.replace('{', '{"layers":[],')],
+    ['spaced out', text.replace('{', '{ "layers" \n\t: [],')],
+    ['written with an escape', text.replace('{', '{"l\\u0061yers":[],')],
+    ['in a descriptor', text.replace('"size":2', '"size":2,"size":3')],
+    ['in an array', text.replace('"size":10', '"size":10,"digest":"x"')],
+    ['as __proto__', text.replace('{', '{"__proto__":1,"__proto__":2,')],
+  ])('%s are refused', (_title, body) => {
+    expect(() => JSON.parse(body)).not.toThrow()
+    expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 })
+  })
+
+  test('the same key in different objects, or as a value, is no fault', () => {
+    const annotations = { layers: 'layers', 'a":"b': 'a', 'quote"': '\\', digest: '"digest":' }
+    expect(parse({ ...image, layers: [layer, layer], annotations }).annotations).toEqual(annotations)
+  })
+
+  test('whatever an honest writer makes is taken', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 8 }), (extra) => {
+        expect(parse({ ...image, extra }).references).toHaveLength(2)
+      }),
+    )
+  })
+})
+
+describe('what is no manifest', () => {
+  test.each([
+    ['nothing', ''],
+    ['no JSON', '{'],
+    ['an array', '[]'],
+    ['null', 'null'],
+    ['a number', '1'],
+    ['an empty object', '{}'],
+    ['another schemaVersion', { ...image, schemaVersion: 3 }],
+    ['schemaVersion as a text', { ...image, schemaVersion: '2' }],
+    ['schema 1 without layers', { schemaVersion: 1 }],
+    ['layers that are no list', { ...image, layers: {} }],
+    ['no layers', { ...image, layers: undefined }],
+    ['no config', { ...image, config: undefined }],
+    ['a list as config', { ...image, config: [] }],
+    ['a null among the layers', { ...image, layers: [null] }],
+    ['a negative size', { ...image, layers: [{ ...layer, size: -1 }] }],
+    ['half a byte', { ...image, layers: [{ ...layer, size: 0.5 }] }],
+    ['a size as text', { ...image, layers: [{ ...layer, size: '10' }] }],
+    ['a size past counting', { ...image, layers: [{ ...layer, size: 2 ** 53 }] }],
+    ['a layer without type', { ...image, layers: [{ ...layer, mediaType: '' }] }],
+    ['annotations that are no texts', { ...image, annotations: { a: 1 } }],
+    ['annotations that are a list', { ...image, annotations: ['a'] }],
+  ])('%s', (_title, body) => expect(refusal(body).code).toBe('MANIFEST_INVALID'))
+
+  test.each([undefined, '', 'sha256:abc', 5, `md5:${'a'.repeat(32)}`])('a descriptor with the digest %s', (named) => {
+    const error = refusal({ ...image, layers: [layer, { ...layer, digest: named }] })
+    expect(error.code).toBe('DIGEST_INVALID')
+    expect(error.message).toContain('layers[1].digest')
+  })
+
+  test('bytes that are no UTF-8', () => {
+    expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]))).toThrow(/UTF-8/)
+  })
+})
+
+describe('limits', () => {
+  test('more than 4 MiB is too large, 4 MiB is not', () => {
+    const padded = JSON.stringify(image).padEnd(manifestLimitBytes, ' ')
+    const startedAt = performance.now()
+    expect(parse(padded).references).toHaveLength(2)
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(refusal(`${padded} `).status).toBe(413)
+  })
+
+  test('more than 1,000 descriptors are refused', () => {
+    const layers = (length: number) => ({ ...image, layers: Array.from({ length }, () => layer) })
+    expect(parse(layers(referenceLimit - 1)).references).toHaveLength(referenceLimit)
+    expect(refusal(layers(referenceLimit)).code).toBe('MANIFEST_INVALID')
+  })
+
+  test.each(['[', '{"a":'])('a nesting of a million %s is refused at once', (bracket) => {
+    const startedAt = performance.now()
+    expect(refusal(`{"a":${bracket.repeat(600_000)}`).message).toContain('nests deeper')
+    expect(performance.now() - startedAt).toBeLessThan(500)
+  })
+
+  test('brackets inside texts do not count as nesting', () => {
+    const annotations = { a: `\\"${'['.repeat(1_000)}` }
+    expect(parse({ ...image, annotations }).annotations).toEqual(annotations)
+  })
+})
+
+test('keys of the prototype are only keys', () => {
+  const text = JSON.stringify({ ...image, annotations: { x: 'y' } })
+    .replace('{', '{"__proto__":{"layers":[],"polluted":true},"constructor":{"prototype":{"polluted":true}},')
+    .replace('"x":"y"', '"__proto__":"y"')
+  const parsed = parse(text)
+  expect(({} as Record<string, unknown>).polluted).toBeUndefined()
+  expect(parsed.references).toHaveLength(2)
+  expect(Object.entries(parsed.annotations)).toEqual([['__proto__', 'y']])
+})
+
+test('any bytes are a manifest or a refusal', () => {
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 500 }),
+    fc.json().map((text) => Buffer.from(text)),
+  )
+  fc.assert(
+    fc.property(bytes, fc.option(fc.string(), { nil: undefined }), (body, contentType) => {
+      try {
+        parseManifest(body, contentType)
+      } catch (error) {
+        expect(error).toBeInstanceOf(OciError)
+      }
+    }),
+  )
+})
