@@ -58,8 +58,11 @@ export function createInternalClient(options: {
     })
     if (reply.statusCode < 300) return reply
     const retryAfter = reply.headers['retry-after']
-    const problem: unknown = JSON.parse((await reply.body.text()) || '{}')
-    throw problemFrom(reply.statusCode, problem, typeof retryAfter === 'string' ? retryAfter : undefined)
+    throw problemFrom(
+      reply.statusCode,
+      parseJson(await reply.body.text()),
+      typeof retryAfter === 'string' ? retryAfter : undefined,
+    )
   }
   return {
     async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
@@ -86,6 +89,15 @@ export function createInternalClient(options: {
       yield* readRows<Row>(stream)
     },
     close: () => pool.destroy(),
+  }
+}
+
+/** What an error answer holds; `undefined` when it is not JSON, because something in between answered. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 
@@ -119,8 +131,7 @@ function isAway(error: unknown): boolean {
 
 function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted || (error instanceof Problem && error.code !== 'starting')) return error
-  const timedOut =
-    error instanceof errors.RequestAbortedError || (error instanceof Error && error.name === 'TimeoutError')
+  const timedOut = error instanceof errors.RequestAbortedError || (error as Error | undefined)?.name === 'TimeoutError'
   if (!timedOut && !isAway(error)) return error
   return new Problem(503, 'service_unavailable', `The ${to} service does not answer.`, {
     hint: 'It may be restarting; try again in a few seconds.',

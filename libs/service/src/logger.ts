@@ -14,19 +14,26 @@ export type Logger = {
   with(fields: LogFields): Logger
 }
 
-const secretKeys =
-  /^(authorization|cookie|set-cookie|password|secret|token|accessToken|refreshToken|secretKey|serviceKey|clientKey)$/i
-const urlCredentials = /(\b[a-z][a-z0-9+.-]*:\/\/)[^/\s:@]*:[^/\s@]*@/gi
+// By their end, so that `adminPassword`, `proxy-authorization` and `BERTH_SERVICE_KEY` are meant too.
+const secretKeys = /(authorization|cookie|password|secrets?|token|(secrets?|service|client|private|api)[_-]?key)$/i
+// The lengths are bounded, so that a hostile text costs no more than its own length.
+const urlCredentials = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s@"']{1,2000}@/gi
+const urlQuery = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"']{1,2000}\?)[^\s"')\]}]+/gi
 const bearerOrBasic = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi
 
-/** Removes what must not be read: values under secret names, credentials in URLs and headers, whatever the depth. */
+/** Removes what must not be read: values under secret names, credentials and queries of URLs, headers, whatever the depth. */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string')
-    return value.replace(urlCredentials, '$1[redacted]@').replace(bearerOrBasic, '$1 [redacted]')
+    return value
+      .replace(urlCredentials, '$1[redacted]@')
+      .replace(urlQuery, '$1[redacted]')
+      .replace(bearerOrBasic, '$1 [redacted]')
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Error || Error.isError(value)) return describeError(value, depth)
   if (typeof value !== 'object' || value === null || value instanceof Date) return value
   if (depth > 6) return '[deep]'
+  if (value instanceof URL) return redact(value.href)
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
   if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1))
   const entries = Object.entries(value).map(([key, item]) => [
     key,

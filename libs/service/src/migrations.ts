@@ -21,6 +21,8 @@ export async function applyMigrations(options: { url: string; schema: string; di
     connectionTimeoutMillis: 10_000,
     application_name: 'berth-migrations',
   })
+  // A connection that the server ends fails the query under way, which says so; the event alone would end the process.
+  client.on('error', () => {})
   try {
     await client.connect()
   } catch (cause) {
@@ -90,7 +92,8 @@ async function applyOne(client: pg.Client, schema: string, migration: Migration)
     )
     await client.query('commit')
   } catch (cause) {
-    await client.query('rollback')
+    // Without a connection there is nothing to roll back: the server has done it.
+    await client.query('rollback').catch(() => 'gone')
     throw new StartupError(
       `migration ${migration.name} of schema "${schema}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
       'nothing of it was kept; mend the cause (disk space, rights) and start again',

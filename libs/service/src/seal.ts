@@ -38,7 +38,9 @@ export function createSealer(secretsKey: string): Sealer {
         throw new Error('this secret was sealed under another BERTH_SECRETS_KEY')
       const nonce = sealed.subarray(keyIdBytes, keyIdBytes + nonceBytes)
       const tag = sealed.subarray(keyIdBytes + nonceBytes, keyIdBytes + nonceBytes + tagBytes)
-      const opening = createDecipheriv(cipher, key, nonce).setAAD(Buffer.from(context)).setAuthTag(tag)
+      const opening = createDecipheriv(cipher, key, nonce, { authTagLength: tagBytes })
+        .setAAD(Buffer.from(context))
+        .setAuthTag(tag)
       return Buffer.concat([
         opening.update(sealed.subarray(keyIdBytes + nonceBytes + tagBytes)),
         opening.final(),

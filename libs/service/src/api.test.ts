@@ -1,0 +1,204 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { type ApiDocument, type ApiHandler, createApi, type Identify } from './api.ts'
+import { createLogger } from './logger.ts'
+import { createMetrics } from './metrics.ts'
+import { badField, Problem } from './problem.ts'
+import { closeServer, listen } from './service.ts'
+
+const body = {
+  required: true,
+  content: {
+    'application/json': {
+      schema: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name'],
+        properties: { name: { type: 'string', minLength: 1 }, size: { type: 'integer', minimum: 1 } },
+      },
+    },
+  },
+}
+const responses = { '200': { description: 'ok' } }
+const operation = (operationId: string, access: string, more: object = {}) =>
+  ({ operationId, 'x-access': access, responses, ...more }) as never
+const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
+  openapi: '3.1.0',
+  info: { title: 'test', version: '1' },
+  servers: [{ url: '/api/v1' }],
+  paths,
+})
+const document = documentOf({
+  '/open': { get: operation('open', 'anonymous') },
+  '/things': { get: operation('list', 'user'), post: operation('make', 'admin', { requestBody: body }) },
+  '/faults/{kind}': {
+    get: operation('fault', 'anonymous', {
+      parameters: [{ name: 'kind', in: 'path', required: true, schema: { type: 'string' } }],
+    }),
+  },
+})
+
+const identify: Identify = async (authorization) => {
+  if (authorization === undefined) return undefined
+  if (authorization === 'Bearer wrong') throw new Problem(401, 'bad_credentials', 'These credentials are not right.')
+  return { name: authorization, admin: authorization === 'Bearer admin' }
+}
+const faults: Record<string, Error> = {
+  field: badField('size', 'is too small', 'Take a larger one.'),
+  unforeseen: new Error('the password of the database is hunter2'),
+}
+const handlers: Record<string, ApiHandler> = {
+  open: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
+  list: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
+  make: async (request) => ({ status: 201, body: request.body }),
+  fault: async ({ params }) => Promise.reject(faults[params.kind ?? '']),
+}
+const parts = {
+  service: 'test',
+  identify,
+  log: createLogger({ service: 'test', silent: true }),
+  metrics: createMetrics(),
+}
+
+let api: Awaited<ReturnType<typeof listen>>
+beforeAll(async () => {
+  api = await listen(createApi({ ...parts, document, handlers }), { port: 0, host: '127.0.0.1' })
+})
+afterAll(() => closeServer(api.server, 0))
+
+async function ask(method: string, path: string, options: { as?: string; body?: unknown; raw?: string } = {}) {
+  const answer = await fetch(`http://127.0.0.1:${api.port}${path}`, {
+    method,
+    headers: {
+      'content-type': 'application/json',
+      ...(options.as ? { authorization: `Bearer ${options.as}` } : {}),
+    },
+    ...(options.raw === undefined && options.body === undefined
+      ? {}
+      : { body: options.raw ?? JSON.stringify(options.body) }),
+  })
+  const type = answer.headers.get('content-type') ?? ''
+  return {
+    status: answer.status,
+    type,
+    headers: answer.headers,
+    body: (await answer.json()) as Record<string, unknown>,
+  }
+}
+const make = (sent: unknown) => ask('POST', '/api/v1/things', { as: 'admin', body: sent })
+
+describe('who is let in', () => {
+  test('an anonymous operation answers everybody', async () => {
+    expect((await ask('GET', '/api/v1/open')).body).toEqual({ who: '' })
+  })
+
+  test('without a login the answer is 401, and says how to log in', async () => {
+    const answer = await ask('GET', '/api/v1/things')
+    expect([answer.status, answer.type]).toEqual([401, 'application/problem+json'])
+    expect(answer.headers.get('www-authenticate')).toBe('Basic realm="berth"')
+    expect(answer.body).toMatchObject({ code: 'login_required', hint: expect.any(String) })
+  })
+
+  test('bad credentials are refused even where none are needed', async () => {
+    expect((await ask('GET', '/api/v1/open', { as: 'wrong' })).status).toBe(401)
+  })
+
+  test('an operation of administrators is forbidden to others', async () => {
+    const answer = await ask('POST', '/api/v1/things', { as: 'somebody', body: { name: 'x' } })
+    expect([answer.status, answer.body.code]).toEqual([403, 'not_allowed'])
+  })
+
+  test('without a login nobody learns what exists', async () => {
+    expect((await ask('GET', '/api/v1/nothing')).status).toBe(401)
+    expect((await ask('GET', '/api/v1/nothing', { as: 'somebody' })).status).toBe(404)
+  })
+
+  test('who is not let in is told so before any byte of a body is read', async () => {
+    const socket = connect(api.port, '127.0.0.1')
+    socket.write(
+      'POST /api/v1/things HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 900000\r\nexpect: 100-continue\r\n\r\n',
+    )
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    socket.destroy()
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 401 /)
+  })
+})
+
+describe('what a request may hold', () => {
+  test('a good one reaches its handler', async () => {
+    expect(await make({ name: 'x', size: 2 })).toMatchObject({ status: 201, body: { name: 'x', size: 2 } })
+  })
+
+  test.each([
+    ['an unknown field', { name: 'x', nmae: 'y' }, 'nmae'],
+    ['a missing field', {}, 'name'],
+    ['a wrong type', { name: 5 }, 'name'],
+    ['an empty text', { name: '' }, 'name'],
+    ['a number below its bound', { name: 'x', size: 0 }, 'size'],
+    ['half a number', { name: 'x', size: 1.5 }, 'size'],
+  ])('%s is refused by its name', async (_fault, sent, field) => {
+    const answer = await make(sent)
+    expect([answer.status, answer.type]).toEqual([400, 'application/problem+json'])
+    expect(answer.body).toMatchObject({ status: 400, code: 'invalid_request', field })
+    expect(answer.body.detail).toContain(field)
+  })
+
+  test('all faults are told at once', async () => {
+    const { body: problem } = await make({ name: '', size: 0, more: 1 })
+    expect((problem.faults as { field: string }[]).map(({ field }) => field).sort()).toEqual(['more', 'name', 'size'])
+  })
+
+  test.each([
+    ['no JSON', '{', 400],
+    ['a list', '[]', 400],
+    ['nothing', '', 400],
+    ['more than a megabyte', JSON.stringify({ name: 'x'.repeat(1 << 20) }), 413],
+  ])('%s as a body is refused', async (_fault, raw, status) => {
+    const answer = await ask('POST', '/api/v1/things', { as: 'admin', raw })
+    expect([answer.status, answer.type]).toEqual([status, 'application/problem+json'])
+  })
+})
+
+describe('refusals', () => {
+  test('a path that is none is a 404 that says where the paths are', async () => {
+    const { status, body: problem } = await ask('GET', '/api/v1/nothing', { as: 'admin' })
+    expect(status).toBe(404)
+    expect(problem).toMatchObject({ title: 'Not found', code: 'no_such_path', traceId: expect.any(String) })
+  })
+
+  test('a problem of a handler reaches the caller with field and hint', async () => {
+    const { status, body: problem } = await ask('GET', '/api/v1/faults/field')
+    expect(status).toBe(400)
+    expect(problem).toMatchObject({ field: 'size', hint: 'Take a larger one.', detail: 'size: is too small' })
+  })
+
+  test('what nobody foresaw is a 500 that tells nothing of the inside', async () => {
+    const answer = await ask('GET', '/api/v1/faults/unforeseen')
+    expect(answer.status).toBe(500)
+    expect(JSON.stringify(answer.body)).not.toContain('hunter2')
+    expect(answer.body.traceId).toBe(answer.headers.get('x-request-id'))
+  })
+
+  test('a harmless request id of the caller is kept, another is not', async () => {
+    const idFor = async (id: string) =>
+      (await fetch(`http://127.0.0.1:${api.port}/api/v1/open`, { headers: { 'x-request-id': id } })).headers.get(
+        'x-request-id',
+      )
+    expect(await idFor('abc-123')).toBe('abc-123')
+    expect(await idFor('a"b{}')).not.toBe('a"b{}')
+    expect(await idFor('x'.repeat(65))).not.toBe('x'.repeat(65))
+  })
+})
+
+describe('what keeps an API from starting', () => {
+  test('an operation without x-access', () => {
+    const open = documentOf({ '/a': { get: { operationId: 'open' } } })
+    expect(() => createApi({ ...parts, document: open, handlers })).toThrow('has no x-access')
+  })
+
+  test('an operation without a handler', () => {
+    const orphan = documentOf({ '/a': { get: operation('orphan', 'user') } })
+    expect(() => createApi({ ...parts, document: orphan, handlers })).toThrow('has no handler')
+  })
+})

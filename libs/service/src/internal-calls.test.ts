@@ -1,0 +1,182 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { afterEach, describe, expect, test } from '@jest/globals'
+import { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
+import { createInternalServer, type InternalCall, type InternalHandler, rows } from './internal-server.ts'
+import { createLogger } from './logger.ts'
+import { badField } from './problem.ts'
+import { closeServer, listen } from './service.ts'
+import { until } from './testing/until.ts'
+
+const serviceKey = 'the key of this installation'
+const log = createLogger({ service: 'test', silent: true })
+const closing: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+
+async function served(handler: RequestListener): Promise<string> {
+  const { server, port } = await listen(handler, { port: 0, host: '127.0.0.1' })
+  closing.push(() => closeServer(server, 0))
+  return `http://127.0.0.1:${port}`
+}
+const owner = (commands: Record<string, InternalHandler>) =>
+  createInternalServer({ service: 'owner', serviceKey, log, commands })
+function clientOf(baseUrl: string, more: { serviceKey?: string; to?: string } = {}): InternalClient {
+  const client = createInternalClient({ baseUrl, from: 'asker', to: 'owner', serviceKey, ...more })
+  closing.push(() => client.close())
+  return client
+}
+async function collect(client: InternalClient, options: CallOptions = {}): Promise<unknown[]> {
+  const found: unknown[] = []
+  for await (const row of client.rows('rows', {}, options)) found.push(row)
+  return found
+}
+
+describe('a command', () => {
+  test('reaches its handler with who asks, and its answer comes back', async () => {
+    const seen: InternalCall[] = []
+    const url = await served(
+      owner({
+        add: async ({ a, b }: { a: number; b: number }, call) => {
+          seen.push(call)
+          return { sum: a + b }
+        },
+      }),
+    )
+    expect(await clientOf(url).call('add', { a: 1, b: 2 }, { requestId: 'r1' })).toEqual({ sum: 3 })
+    expect(seen).toMatchObject([{ from: 'asker', requestId: 'r1', commandId: expect.any(String) }])
+  })
+
+  test('is tried again while the owner is away, under the same id', async () => {
+    const ids: unknown[] = []
+    const inside = owner({ note: async () => ({ done: true }) })
+    const url = await served((request, response) => {
+      ids.push(request.headers['berth-command-id'])
+      if (ids.length === 1) request.socket.destroy()
+      else if (ids.length === 2) response.writeHead(503).end('{"code":"starting"}')
+      else inside(request, response)
+    })
+    expect(await clientOf(url).call('note', {})).toEqual({ done: true })
+    expect(ids).toHaveLength(3)
+    expect(new Set(ids).size).toBe(1)
+  })
+
+  test('reaches an owner that begins to listen only later', async () => {
+    const late = await listen(owner({}), { port: 0, host: '127.0.0.1' })
+    await closeServer(late.server, 0)
+    const client = clientOf(`http://127.0.0.1:${late.port}`)
+    await expect(client.call('hello', {}, { timeoutMs: 1 })).rejects.toMatchObject({ code: 'service_unavailable' })
+    const asked = client.call('hello', {})
+    const server: Server = createServer(owner({ hello: async () => 'here' }))
+    server.listen(late.port, '127.0.0.1')
+    closing.push(() => closeServer(server, 0))
+    expect(await asked).toBe('here')
+  })
+
+  test('that is not answered in time ends with 503', async () => {
+    const url = await served(owner({ hang: () => new Promise(() => {}) }))
+    const startedAt = performance.now()
+    await expect(clientOf(url).call('hang', {}, { timeoutMs: 200 })).rejects.toMatchObject({
+      status: 503,
+      code: 'service_unavailable',
+    })
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
+  })
+
+  test('ends when its caller gives up, and the owner is told', async () => {
+    const asking = new AbortController()
+    let told = false
+    const url = await served(
+      owner({
+        hang: (_body, { signal }) => {
+          const over = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+          asking.abort(new Error('given up'))
+          return over.then(() => {
+            told = true
+          })
+        },
+      }),
+    )
+    await expect(clientOf(url).call('hang', {}, { signal: asking.signal })).rejects.toThrow('given up')
+    await until(async () => told)
+  })
+
+  test('that is refused tells the caller field and hint', async () => {
+    const url = await served(owner({ check: () => Promise.reject(badField('name', 'is taken', 'Choose another.')) }))
+    await expect(clientOf(url).call('check', {})).rejects.toMatchObject({
+      status: 400,
+      code: 'invalid_field',
+      options: { field: 'name', hint: 'Choose another.' },
+    })
+  })
+
+  test('that fails in an unforeseen way tells nothing of the inside, and is not tried again', async () => {
+    let calls = 0
+    const url = await served(
+      owner({
+        fail: async () => {
+          calls++
+          throw new Error('hunter2')
+        },
+      }),
+    )
+    await expect(clientOf(url).call('fail', {})).rejects.toMatchObject({
+      code: 'internal_error',
+      message: expect.not.stringContaining('hunter2'),
+    })
+    expect(calls).toBe(1)
+  })
+
+  test.each([
+    ['no command of it', 'nothing', {}, 'no_such_command'],
+    ['asked with another key', 'hello', { serviceKey: 'another key' }, 'not_a_service'],
+  ])('%s is refused', async (_title, command, more, code) => {
+    const url = await served(owner({ hello: async () => 'here' }))
+    await expect(clientOf(url, more).call(command, {})).rejects.toMatchObject({ code })
+  })
+
+  test('a token for another service opens nothing', async () => {
+    const url = await served((request, response) => {
+      request.url = request.url?.replace('/internal/other/', '/internal/owner/')
+      owner({ hello: async () => 'here' })(request, response)
+    })
+    await expect(clientOf(url, { to: 'other' }).call('hello', {})).rejects.toMatchObject({ code: 'not_a_service' })
+  })
+
+  test('without a token nothing is answered', async () => {
+    const url = await served(owner({ hello: async () => 'here' }))
+    expect((await fetch(`${url}/internal/owner/hello`, { method: 'POST' })).status).toBe(401)
+  })
+
+  test('an answer that is none of ours is an error of the owner', async () => {
+    const url = await served((_request, response) => void response.writeHead(502).end('<html>bad gateway</html>'))
+    await expect(clientOf(url).call('hello', {})).rejects.toMatchObject({ name: 'Problem', status: 502 })
+  })
+})
+
+describe('rows', () => {
+  const many = async function* (count: number, fail = false) {
+    for (let i = 0; i < count; i++) yield { i, text: 'x'.repeat(100) }
+    if (fail) throw new Error('broken')
+  }
+
+  test('all of them come, in order', async () => {
+    const url = await served(owner({ rows: async () => rows(many(5_000)) }))
+    const found = (await collect(clientOf(url))) as { i: number }[]
+    expect(found.map(({ i }) => i)).toEqual(Array.from({ length: 5_000 }, (_, i) => i))
+  })
+
+  test.each([0, 3, 5_000])('a source that breaks after %d is an error, never a short answer', async (count) => {
+    const url = await served(owner({ rows: async () => rows(many(count, true)) }))
+    await expect(collect(clientOf(url))).rejects.toThrow(/cut off|terminated|other side closed|aborted|failed/)
+  })
+
+  test('an answer that ends cleanly but without its last line is an error', async () => {
+    const url = await served((_request, response) => void response.end('{"i":0}\n{"i":1}\n'))
+    await expect(collect(clientOf(url))).rejects.toMatchObject({ code: 'incomplete_reply' })
+  })
+
+  test('an owner that is away is a 503', async () => {
+    await expect(collect(clientOf('http://127.0.0.1:1'))).rejects.toMatchObject({ code: 'service_unavailable' })
+  })
+})

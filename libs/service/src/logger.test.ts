@@ -1,0 +1,70 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
+import { createLogger, redact } from './logger.ts'
+import { until } from './testing/until.ts'
+
+const planted = 'pl4nted-s3cret'
+
+/** What the logger writes to its file for some lines of level info. */
+async function written(write: (log: ReturnType<typeof createLogger>) => void): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-log-'))
+  try {
+    const file = join(folder, 'log')
+    const log = createLogger({ service: 'test', file })
+    write(log)
+    log.info('last line')
+    const read = () => readFile(file, 'utf8').catch(() => '')
+    await until(async () => (await read()).includes('last line'))
+    return await read()
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+test('one JSON line an entry: a fixed phrase, and the values as fields', async () => {
+  const text = await written((log) => log.with({ requestId: 'r1' }).info('manifest served', { repo: 'a/b', bytes: 5n }))
+  expect(JSON.parse(text.split('\n')[0] ?? '')).toMatchObject({
+    level: 'info',
+    message: 'manifest served',
+    service: 'test',
+    requestId: 'r1',
+    repo: 'a/b',
+    bytes: '5',
+  })
+})
+
+test('a secret is in no line, wherever it was put', async () => {
+  const url = `https://user:${planted}@registry.example.com/v2/?token=${planted}&x=1`
+  const text = await written((log) => {
+    for (const key of ['authorization', 'Cookie', 'password', 'adminPassword', 'token', 'refresh_token', 'secret'])
+      log.info('field', { [key]: planted, deep: { list: [{ [key]: planted }] } })
+    for (const key of ['serviceKey', 'secretsKey', 'BERTH_SERVICE_KEY', 'client-key', 'proxy-authorization'])
+      log.info('field', { [key]: planted })
+    log.info(`in a message: ${url}`, { url, parsed: new URL(url), nats: `nats://${planted}@127.0.0.1:4222` })
+    log.info('in headers', { raw: `Authorization: Bearer ${planted}`, more: [`basic ${btoa(planted)}`] })
+    log.info('in bytes', { body: Buffer.from(planted) })
+    const cause = new Error(`cannot reach ${url}`, { cause: { password: planted, url } })
+    log.info('in an error', { error: new Error(`GET ${url} failed`, { cause }) })
+    log.with({ password: planted }).info('in a bound field')
+  })
+  expect(text).toContain('registry.example.com')
+  expect(text).not.toContain(planted)
+  expect(text).not.toContain(btoa(planted))
+  expect(text).not.toContain(Buffer.from(planted).toString('hex'))
+})
+
+test('an error that causes itself ends', () => {
+  const error = new Error('outer')
+  error.cause = { error }
+  expect(JSON.stringify(redact({ error }))).toContain('outer')
+})
+
+test('a hostile text is redacted at once', () => {
+  const startedAt = performance.now()
+  redact('a.'.repeat(100_000))
+  redact('a://'.repeat(50_000))
+  redact(`a://${'b'.repeat(200_000)}`)
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+})
