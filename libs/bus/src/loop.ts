@@ -35,6 +35,7 @@ export function startLoop(options: {
         if (stopping.signal.aborted) break
         options.onError(error)
         await sleep(options.pauseAfterFailureMs, false)
+        woken = true
       }
     }
   })()

@@ -1,0 +1,37 @@
+import { expect, test } from '@jest/globals'
+import { startLoop } from './loop.ts'
+
+const never = 3_600_000
+
+test('a run that failed is tried again after the short pause, not after the whole interval', async () => {
+  let runs = 0
+  await new Promise<void>((resolve, reject) => {
+    const loop = startLoop({
+      pollMs: never,
+      pauseAfterFailureMs: 1,
+      onError: () => {},
+      run: async () => {
+        if (++runs < 3) throw new Error('away')
+        setImmediate(() => loop.stop().then(resolve, reject))
+      },
+    })
+  })
+  expect(runs).toBe(3)
+})
+
+test('a wake during a run makes another run follow it', async () => {
+  let runs = 0
+  await new Promise<void>((resolve, reject) => {
+    const loop = startLoop({
+      pollMs: never,
+      pauseAfterFailureMs: 1,
+      onError: reject,
+      run: async () => {
+        await Promise.resolve()
+        if (++runs === 1) loop.wake()
+        else setImmediate(() => loop.stop().then(resolve, reject))
+      },
+    })
+  })
+  expect(runs).toBe(2)
+})
