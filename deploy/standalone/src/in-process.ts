@@ -3,7 +3,7 @@ import type { BlobStore } from '@berth/blobs'
 import { createBuild } from '@berth/build-service'
 import { createCatalog } from '@berth/catalog-service'
 import { createRegistry } from '@berth/registry-service'
-import { closeServer, listen, type Service } from '@berth/service'
+import { answerStarting, closeServer, listen, type Service } from '@berth/service'
 import { createSync } from '@berth/sync-service'
 import { createTasks } from '@berth/tasks-service'
 import type { Ground, Running } from './ground.ts'
@@ -14,10 +14,12 @@ const internalPath = /^\/internal\/([a-z]+)\//
 export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<Running> {
   const { config, secrets, log, metrics, life } = ground
   const byName = new Map<string, Service>()
+  const started = new Set<Service>()
   const internal = await listen(
     (request, response) => {
       const service = byName.get(internalPath.exec(request.url ?? '')?.[1] ?? '')
-      if (service) service.internal(request, response)
+      if (service && started.has(service)) service.internal(request, response)
+      else if (service) answerStarting(response, service.name)
       else response.writeHead(404, { 'content-length': 0 }).end()
     },
     { port: 0, host: '127.0.0.1' },
@@ -52,6 +54,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
   for (const service of services) {
     await life.add(service.name, async () => {
       await service.start()
+      started.add(service)
       return () => service.stop()
     })
   }

@@ -12,6 +12,7 @@ import { type ServiceName, serviceNames } from './routes.ts'
 
 type Ports = { public: number; internal: number }
 const readyWithinMs = 60_000
+const readyPatienceMs = 15_000
 const pollMs = 50
 
 /** Starts each service as a process of its own, as on Kubernetes, and keeps it running; the front forwards to them. */
@@ -39,6 +40,7 @@ export async function startProcesses(ground: Ground): Promise<Running> {
       return serviceBehind(name, port.public)
     }),
   )
+  await untilReady(services)
   return { services, listenerOf: (name) => listeners.get(name), firstPassword: undefined }
 }
 
@@ -97,6 +99,15 @@ function ask(port: number, path: string): Promise<number | undefined> {
     request.on('error', () => resolve(undefined))
     request.end()
   })
+}
+
+// They start side by side, so some come up before those that they learn from. One that stays unready (its server may be
+// away) does not keep the others from serving.
+async function untilReady(services: readonly Service[]): Promise<void> {
+  for (const deadline = Date.now() + readyPatienceMs; Date.now() < deadline; await pause(pollMs)) {
+    const reasons = await Promise.all(services.map((service) => service.unready()))
+    if (reasons.every((reason) => reason === undefined)) return
+  }
 }
 
 async function isAlive(port: number): Promise<boolean> {

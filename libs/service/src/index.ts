@@ -27,5 +27,13 @@ export { type Page, type PageRequest, readPage, toPage } from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { createSealer, type Sealer } from './seal.ts'
-export { answerOperations, closeServer, listen, runAlone, runUntilSignal, type Service } from './service.ts'
+export {
+  answerOperations,
+  answerStarting,
+  closeServer,
+  listen,
+  runAlone,
+  runUntilSignal,
+  type Service,
+} from './service.ts'
 export { StartupError, startupMessage } from './startup-error.ts'

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { Lifecycle } from './lifecycle.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
+import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { StartupError, startupMessage } from './startup-error.ts'
 
 /** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
@@ -94,6 +95,15 @@ async function answerReady(response: ServerResponse, services: readonly Service[
   )
 }
 
+/**
+ * Answers an internal call to a service that has not started: its tables may not be there yet. Callers know the code, and
+ * try again while they have time.
+ */
+export function answerStarting(response: ServerResponse, service: string): void {
+  const problem = new Problem(503, 'starting', `The ${service} service is starting.`)
+  send(response, problem.status, problemMediaType, JSON.stringify(problemBody(problem)))
+}
+
 function send(response: ServerResponse, status: number, contentType: string, text: string): void {
   const body = Buffer.from(text)
   response.writeHead(status, { 'content-type': contentType, 'content-length': body.length }).end(body)
@@ -116,12 +126,18 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
     const listener: RequestListener = (request, response) => {
       if (!answerOperations(request, response, [service], metrics)) service.public(request, response)
     }
+    let started = false
+    const internal: RequestListener = (request, response) => {
+      if (started) service.internal(request, response)
+      else answerStarting(response, service.name)
+    }
     await life.add('internal listener', async () => {
-      const { server } = await listen(service.internal, { port: internalPort, host: internalHost })
+      const { server } = await listen(internal, { port: internalPort, host: internalHost })
       return () => closeServer(server, 2_000)
     })
     await life.add(service.name, async () => {
       await service.start()
+      started = true
       return () => service.stop()
     })
     await life.add('public listener', async () => {
