@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children-kept.ts'
@@ -66,4 +67,17 @@ export async function answers(url: string, ...statuses: number[]): Promise<boole
     // Not listening yet.
     return false
   }
+}
+
+/** Whether a GET on a unix socket is answered with 200. */
+export function answersSocket(socketPath: string, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ socketPath, path, timeout: 2000 }, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode === 200)
+    })
+    request.on('timeout', () => request.destroy())
+    // Not listening yet.
+    request.on('error', () => resolve(false))
+  })
 }

@@ -1,0 +1,47 @@
+import path from 'node:path'
+import { findProgram } from '../servers/programs.ts'
+import { answersSocket, startServerProcess } from '../servers/server-process.ts'
+import { type Client, runner } from './client.ts'
+
+/** Why docker cannot be tested here; undefined when it can. */
+export function dockerMissing(): string | undefined {
+  const missing = ['docker', 'dockerd'].filter((program) => !findProgram(program))
+  if (missing.length > 0) return `${missing.join(', ')} not installed`
+  return process.geteuid?.() === 0 ? undefined : 'dockerd needs root'
+}
+
+/** docker with a daemon of its own that touches neither the network nor the firewall of the machine. */
+export async function startDocker(): Promise<Client> {
+  const program = findProgram('dockerd')
+  if (!program) throw new Error('dockerd is not installed')
+  let socket = ''
+  const daemon = await startServerProcess({
+    name: 'dockerd',
+    program,
+    args: (folder) => {
+      socket = path.join(folder, 'sock')
+      const places = { 'data-root': 'data', 'exec-root': 'exec', pidfile: 'pid' }
+      const flags = Object.entries(places).map(([flag, name]) => `--${flag}=${path.join(folder, name)}`)
+      const alone = ['--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=vfs']
+      return [`--host=unix://${socket}`, ...flags, ...alone]
+    },
+    isReady: () => answersSocket(socket, '/_ping'),
+  })
+  const docker = runner('docker', ['--config', path.join(daemon.folder, 'config'), '--host', `unix://${socket}`])
+  return {
+    name: 'docker',
+    login: async (host, login) => {
+      if (!login) return void (await docker(['logout', host]))
+      await docker(['login', '--username', login.user, '--password-stdin', host], { input: login.password })
+    },
+    pull: async (reference) => {
+      await docker(['pull', '--quiet', reference])
+      return docker(['image', 'inspect', '--format', '{{.Id}}', reference])
+    },
+    push: async (source, destination) => {
+      await docker(['tag', source, destination])
+      await docker(['push', '--quiet', destination])
+    },
+    stop: () => daemon.stop(),
+  }
+}

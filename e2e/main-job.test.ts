@@ -1,0 +1,8 @@
+import { embeddedNatsUrl } from './events.ts'
+import { describeMainJob } from './main-job.ts'
+import { startTestStack } from './stack.ts'
+
+describeMainJob('the main job, in one process on the file system', async () => {
+  const stack = await startTestStack()
+  return { stack, natsUrl: embeddedNatsUrl(stack.home), stop: () => stack.stop() }
+})
