@@ -188,7 +188,7 @@ function route(
         requestId: response.locals.requestId,
         who: (response.locals.principal as Principal).name,
       })
-      gone.abort()
+      if (!response.writableFinished) gone.abort()
     })
     const reply = await handler(readRequest(request, response, gone.signal))
     if (reply) sendReply(response, reply)

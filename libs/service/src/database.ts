@@ -42,6 +42,8 @@ export function openDatabase(options: {
   schema: string
   max?: number
   statementTimeoutMs?: number
+  /** For data that can be had again: commits do not wait for the disk. Only a crash of PostgreSQL itself can lose the last ones. */
+  rebuildable?: boolean
   onError?: (error: Error) => void
 }): Database {
   const pool = new pg.Pool({
@@ -49,7 +51,9 @@ export function openDatabase(options: {
     max: options.max ?? 8,
     application_name: `berth-${options.schema}`,
     connectionTimeoutMillis: 10_000,
-    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+    // Statements that do not wait for each other go out together (`Promise.all` in a transaction).
+    pipeline: true,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}${options.rebuildable ? ' -c synchronous_commit=off' : ''}`,
   })
   let closing = false
   // An idle connection that the server closes is reported here; the next query opens another. While we close, the server may
@@ -94,9 +98,11 @@ async function once<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>, isolation 
   const client = await pool.connect()
   let broken: Error | undefined
   try {
-    await client.query(`begin isolation level ${isolation}`)
-    const result = await work(sqlOf(client))
-    await client.query('commit')
+    // Sent ahead of the first statement without waiting for it: it fails only when the connection does, and then all fail.
+    const begun = client.query(`begin isolation level ${isolation}`)
+    const [result] = await Promise.all([work(sqlOf(client)), begun])
+    const { command } = await client.query('commit')
+    if (command !== 'COMMIT') throw new Error('the transaction was rolled back, because an error in it was not heeded')
     return result
   } catch (error) {
     // When even the rollback fails the connection is of no more use; the pool must not hand it out again.

@@ -81,8 +81,10 @@ export function createLogger(options: { service: string; level?: LogLevel; file?
 }
 
 function wrap(base: winston.Logger, fields: LogFields): Logger {
-  const write = (level: LogLevel) => (message: string, more?: LogFields) =>
-    void base.log(level, message, { ...fields, ...more })
+  // Asked first: a line that nobody wants would still be redacted and formatted.
+  const write = (level: LogLevel) => (message: string, more?: LogFields) => {
+    if (base.isLevelEnabled(level)) base.log(level, message, { ...fields, ...more })
+  }
   return {
     error: write('error'),
     warn: write('warn'),

@@ -35,7 +35,12 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       await db.transaction((sql) => recordBlobs(sql, blobs))
       return {}
     },
-    'link-blob': (request, call) => woken(linkBlob(db, request, call)),
+    'link-blob': async (request) => {
+      const reply = await linkBlob(db, request)
+      // Only a repository that was made with it is announced.
+      if (reply.rows.some((row) => row.kind === 'distribution')) wake()
+      return reply
+    },
     'put-manifest': (request, call) => woken(putManifest(db, request, call)),
     'delete-reference': (request, call) => woken(deleteReference(db, request, call)),
     'delete-blob-link': (request, call) => woken(deleteBlobLink(db, request, call)),

@@ -1,4 +1,4 @@
-import { type Database, type InternalCall, Problem, type Sql, sqlState } from '@berth/service'
+import { type Database, type InternalCall, Problem, type Sql } from '@berth/service'
 
 const keptHours = 24
 
@@ -13,10 +13,6 @@ export async function runCommand<Reply>(
   work: (sql: Sql) => Promise<Reply>,
 ): Promise<Reply> {
   const run = async (sql: Sql): Promise<Reply> => {
-    const [done] = await sql.prepared<{ reply: Reply }>('done-command', 'select reply from command where id = $1', [
-      call.commandId,
-    ])
-    if (done) return done.reply
     const reply = await work(sql)
     const [row] = await sql.prepared<{ late: boolean }>(
       'store-command',
@@ -33,9 +29,9 @@ export async function runCommand<Reply>(
   try {
     return await db.transaction(run)
   } catch (error) {
-    // Another try of the same command was faster: its reply is there now.
-    if (sqlState(error) === '23505' && (error as { constraint?: string }).constraint === 'command_pkey')
-      return db.transaction(run)
+    // A repetition fails at the latest when it stores its reply under the same id, and is undone as a whole.
+    const [done] = await db.query<{ reply: Reply }>('select reply from command where id = $1', [call.commandId])
+    if (done) return done.reply
     throw error
   }
 }

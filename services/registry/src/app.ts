@@ -37,8 +37,13 @@ export function createRegistry(
 ): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
-  const onError = (error: Error) => log.warn('database connection lost', { error })
-  const db = openDatabase({ url: config.databaseUrl, schema: name, max: 12, onError })
+  let lookAgain = () => {}
+  const onError = (error: Error) => {
+    log.warn('database connection lost', { error })
+    // A PostgreSQL that crashed may have lost the last changes of the model, which do not wait for the disk.
+    lookAgain()
+  }
+  const db = openDatabase({ url: config.databaseUrl, schema: name, max: 12, rebuildable: true, onError })
   const pointerDb = openDatabase({
     url: config.databaseUrl,
     schema: name,
@@ -110,6 +115,7 @@ export function createRegistry(
         firstDone()
       },
     })
+    lookAgain = comparing.wake
     life.onStop('comparing', () => comparing.stop())
     const following = followEvents({ db, bus, catalog, follower, log })
     life.onStop('following', () => following.stop())

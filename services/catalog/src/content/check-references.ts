@@ -11,16 +11,19 @@ export async function checkReferences(sql: Sql, repositoryId: string, manifest: 
   if (needed.length === 0) return
   const blobs = needed.filter((reference) => reference.role !== 'manifest').map((reference) => reference.digest)
   const manifests = needed.filter((reference) => reference.role === 'manifest').map((reference) => reference.digest)
-  const found = await sql.prepared<{ digest: string }>(
-    'check-references',
-    `select digest from blob where digest = any($2::text[]) and state = 'present' and (
-       exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
-       or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked))
-     union all
-     select digest from manifest_interval where repository_id = $1 and digest = any($3::text[]) and until is null`,
-    [repositoryId, blobs, manifests],
-  )
-  await sql.prepared('hold-blobs', `select from blob where digest = any($1::text[]) order by digest for share`, [blobs])
+  // Held first, looked at then: what the collector had marked before we held it is seen as marked.
+  const [, found] = await Promise.all([
+    sql.prepared('hold-blobs', 'select from blob where digest = any($1::text[]) order by digest for share', [blobs]),
+    sql.prepared<{ digest: string }>(
+      'check-references',
+      `select digest from blob where digest = any($2::text[]) and state = 'present' and (
+         exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
+         or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked))
+       union all
+       select digest from manifest_interval where repository_id = $1 and digest = any($3::text[]) and until is null`,
+      [repositoryId, blobs, manifests],
+    ),
+  ])
   const present = new Set(found.map((row) => row.digest))
   const missing = [...new Set(needed.map((reference) => reference.digest).filter((digest) => !present.has(digest)))]
   if (missing.length === 0) return

@@ -15,34 +15,10 @@ export async function leaseBlobs(
   const digests = [...new Set(request.digests)].sort()
   if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
   if (digests.length === 0) return []
-  return db.transaction(async (sql) => {
-    await lockDigests(sql, digests)
-    const blobs = await sql.prepared<LeasedBlob>(
-      'lease-blobs',
-      `insert into blob as known (digest, state) select unnest($1::text[]), 'writing'
-       on conflict (digest) do update set
-         generation = known.generation + (known.state = 'removing')::integer,
-         state = case known.state when 'removing' then 'writing' else known.state end,
-         size_bytes = case known.state when 'removing' then null else known.size_bytes end
-       returning digest, generation, case state when 'present' then 'present' else 'write' end as state, size_bytes as "sizeBytes"`,
-      [digests],
-    )
-    await sql.prepared(
-      'lease-hold',
-      `insert into lease (digest, holder, expires_at) select unnest($1::text[]), $2, now() + make_interval(secs => $3)
-       on conflict (digest, holder) do update set expires_at = greatest(lease.expires_at, excluded.expires_at)`,
-      [digests, request.holder, request.ttlSeconds],
-    )
-    return blobs
-  })
-}
-
-/** Takes the collector's locks of these digests until the transaction ends; sorted, so that two writers cannot deadlock. */
-export async function lockDigests(sql: Sql, sortedDigests: readonly Digest[]): Promise<void> {
-  await sql.prepared(
-    'lock-digests',
-    'select pg_advisory_xact_lock(hashtextextended(digest, 0)) from unnest($1::text[]) as digest',
-    [sortedDigests],
+  return db.prepared<LeasedBlob>(
+    'lease-blobs',
+    'select digest, generation, state, size_bytes as "sizeBytes" from lease_blobs($1, $2, $3)',
+    [digests, request.holder, request.ttlSeconds],
   )
 }
 
@@ -63,10 +39,7 @@ export async function releaseLeases(db: Database, holder: string): Promise<void>
 export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promise<void> {
   if (blobs.length === 0) return
   const sorted = [...blobs].sort((a, b) => (a.digest < b.digest ? -1 : 1))
-  await lockDigests(
-    sql,
-    sorted.map((blob) => blob.digest),
-  )
+  // The rows are there since the lease, so their own locks order this against the collector's mark.
   const recorded = await sql.prepared<{ digest: string }>(
     'record-blobs',
     `update blob set state = 'present', size_bytes = stored.size_bytes

@@ -19,8 +19,6 @@ export async function putManifest(db: Database, request: Put['request'], call: I
   return runCommand(db, call, async (sql) => {
     const repository = await ensureRepository(sql, request)
     if (!repository) throw notFound('repository', request.repository)
-    await checkReferences(sql, repository.id, request.manifest)
-    await recordManifests(sql, [request.manifest])
     const { version, revision } =
       request.tags.length > 0 ? await putTagged(sql, repository, request) : await putLoose(sql, repository, request)
     return {
@@ -38,12 +36,17 @@ async function putTagged(
 ): Promise<{ version: number; revision: number }> {
   const { digest } = request.manifest
   const edit = beginEdit(repository)
-  await addManifests(sql, edit, [digest])
-  await setTags(
-    sql,
-    edit,
-    request.tags.map((name) => ({ name, digest })),
-  )
+  // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
+  await Promise.all([
+    checkReferences(sql, repository.id, request.manifest),
+    recordManifests(sql, [request.manifest]),
+    addManifests(sql, edit, [digest]),
+    setTags(
+      sql,
+      edit,
+      request.tags.map((name) => ({ name, digest })),
+    ),
+  ])
   const made = await finishVersion(sql, repository, edit, { cause: 'push', actor: request.actor, taskId: null })
   return { version: made.number, revision: made.revision }
 }
@@ -53,6 +56,7 @@ async function putLoose(
   repository: LockedRepository,
   request: Put['request'],
 ): Promise<{ version: number; revision: number }> {
+  await Promise.all([checkReferences(sql, repository.id, request.manifest), recordManifests(sql, [request.manifest])])
   const [member] = await sql.query(
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],

@@ -5,9 +5,22 @@ const pageRows = 1_000
 
 /** All that changed of a repository after a revision, in one list; for the small changes of a push. */
 export async function rowsAfter(sql: Sql, repositoryId: string, afterRevision: number): Promise<ServedRow[]> {
-  const rows: ServedRow[] = []
-  for await (const row of readRows(sql, repositoryId, afterRevision)) rows.push(row)
-  return rows
+  const first = (name: string, query: string) =>
+    sql.prepared<{ row: ServedRow }>(name, query, [repositoryId, afterRevision, '', -1, pageRows])
+  const [head, distributions, ...pages] = await Promise.all([
+    readHead(sql, repositoryId),
+    afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
+    ...Object.entries({ ...factQueries, ...rowQueries }).map(([name, query]) => first(name, query)),
+  ])
+  if (head && pages.every((page) => page.length < pageRows)) {
+    const rows = pages.flat().map(({ row }) => row)
+    return [
+      { kind: 'head', repositoryId, from: afterRevision, ...head },
+      ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })),
+      ...rows,
+    ]
+  }
+  return Array.fromAsync(readRows(sql, repositoryId, afterRevision))
 }
 
 /**
@@ -38,20 +51,29 @@ async function* openSnapshot<Row>(db: Database, read: (sql: Sql) => AsyncIterabl
   }
 }
 
-async function* readRows(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
-  const [head] = await sql.prepared<{ name: string; revision: number; latestVersion: number }>(
+type HeadRow = { name: string; revision: number; latestVersion: number }
+
+async function readHead(sql: Sql, repositoryId: string): Promise<HeadRow | undefined> {
+  const [head] = await sql.prepared<HeadRow>(
     'served-head',
     `select name, revision, latest_version as "latestVersion" from repository where id = $1`,
     [repositoryId],
   )
+  return head
+}
+
+async function* readRows(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
+  const head = await readHead(sql, repositoryId)
   if (!head) {
     yield { kind: 'gone', repositoryId }
     return
   }
   yield { kind: 'head', repositoryId, from: afterRevision, ...head }
-  for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
-  yield* factRows(sql, repositoryId, afterRevision)
-  for (const [name, query] of Object.entries(rowQueries)) yield* pagesOf(sql, name, query, repositoryId, afterRevision)
+  if (afterRevision === 0) {
+    for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
+  }
+  for (const [name, query] of Object.entries({ ...factQueries, ...rowQueries }))
+    yield* pagesOf(sql, name, query, repositoryId, afterRevision)
 }
 
 async function* pagesOf(
@@ -102,30 +124,18 @@ function intervalQuery(table: string, key: string, row: string): string {
 }
 
 /** What a follower needs to know of manifests and blobs that came in: their keys in the store, and what they are. */
-async function* factRows(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
-  yield* pagesOf(
-    sql,
-    'served-blob-facts',
-    `select json_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
+const factQueries = {
+  'served-blob-facts': `select json_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
      from blob where digest in (
        select digest from blob_interval where repository_id = $1 and revision > $2
        union select digest from blob_link where repository_id = $1 and revision > $2 and linked)
      and size_bytes is not null and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
-    repositoryId,
-    afterRevision,
-  )
-  yield* pagesOf(
-    sql,
-    'served-manifest-facts',
-    `select json_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+  'served-manifest-facts': `select json_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
        'sizeBytes', manifest.size_bytes, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
        manifest.digest as key, 0 as since
      from manifest join blob using (digest)
      where manifest.digest in (select digest from manifest_interval where repository_id = $1 and revision > $2)
        and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
-    repositoryId,
-    afterRevision,
-  )
 }
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, revision, false as deleted`

@@ -1,4 +1,4 @@
-import { nameLimit } from '@berth/bus'
+import { fitLists } from '@berth/bus'
 import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
@@ -94,7 +94,7 @@ function countTags(changes: readonly TagChange[]): {
   const removed = changes.filter((change) => !change.to).map((change) => change.tag)
   const moved = changes.filter((change) => change.from && change.to).map((change) => change.tag)
   return {
-    tags: { added: added.slice(0, nameLimit), moved: moved.slice(0, nameLimit), removed: removed.slice(0, nameLimit) },
+    tags: fitLists({ added, moved, removed }),
     tagCounts: { added: added.length, moved: moved.length, removed: removed.length },
   }
 }

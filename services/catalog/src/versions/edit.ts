@@ -20,20 +20,22 @@ export async function setTags(sql: Sql, edit: Edit, tags: readonly { name: strin
     tags.map((tag) => tag.name),
     tags.map((tag) => tag.digest),
   ]
-  await sql.prepared(
-    'close-moved-tags',
-    `update tag_interval as tag set until = $2, revision = $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
+  await Promise.all([
+    sql.prepared(
+      'close-moved-tags',
+      `update tag_interval as tag set until = $2, revision = $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
      where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null and tag.digest <> wanted.digest`,
-    values,
-  )
-  await sql.prepared(
-    'open-tags',
-    `insert into tag_interval (repository_id, name, since, digest, revision)
+      values,
+    ),
+    sql.prepared(
+      'open-tags',
+      `insert into tag_interval (repository_id, name, since, digest, revision)
      select $1, wanted.name, $2, wanted.digest, $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
      where not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null)
      on conflict (repository_id, name, since) do update set digest = excluded.digest, until = null, revision = excluded.revision`,
-    values,
-  )
+      values,
+    ),
+  ])
 }
 
 /** Takes tags away; names that are no tags are ignored. */

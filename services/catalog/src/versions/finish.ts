@@ -1,4 +1,4 @@
-import { catalogEvents, nameLimit, recordEvents } from '@berth/bus'
+import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
 import type { Sql } from '@berth/service'
 import { changeContentHash } from './content-hash.ts'
@@ -29,10 +29,12 @@ export async function finishVersion(
   edit: Edit,
   making: Making,
 ): Promise<MadeVersion> {
-  const latest = await readLatest(sql, repository)
-  const tags = await changedTags(sql, edit, latest.revision)
-  const manifests = await changedMembers(sql, 'manifest_interval', edit, latest.revision)
-  const blobs = await changedMembers(sql, 'blob_interval', edit, latest.revision)
+  const [latest, tags, manifests, blobs] = await Promise.all([
+    readLatest(sql, repository),
+    changedTags(sql, edit),
+    changedMembers(sql, 'manifest_interval', edit),
+    changedMembers(sql, 'blob_interval', edit),
+  ])
   const added = { tags: count(tags, 'to'), manifests: manifests.added.length, blobs: blobs.added.length }
   const removed = { tags: count(tags, 'from'), manifests: manifests.removed.length, blobs: blobs.removed.length }
   if (
@@ -46,31 +48,33 @@ export async function finishVersion(
     [...manifests.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
     [...manifests.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
   )
-  await sql.prepared(
-    'insert-version',
-    `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-    [
-      edit.repositoryId,
-      edit.number,
-      making.base ?? repository.latestVersion,
-      making.cause,
-      making.actor,
-      making.taskId,
-      edit.revision,
-      JSON.stringify(addCounts(latest.present, added, removed)),
-      JSON.stringify(added),
-      JSON.stringify(removed),
-      contentHash,
-    ],
-  )
-  await sql.prepared(
-    'move-head',
-    'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
-    [edit.repositoryId, edit.number, edit.revision],
-  )
   const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags }
-  await announce(sql, repository, made, making, contentHash)
+  await Promise.all([
+    sql.prepared(
+      'insert-version',
+      `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+      [
+        edit.repositoryId,
+        edit.number,
+        making.base ?? repository.latestVersion,
+        making.cause,
+        making.actor,
+        making.taskId,
+        edit.revision,
+        JSON.stringify(addCounts(latest.present, added, removed)),
+        JSON.stringify(added),
+        JSON.stringify(removed),
+        contentHash,
+      ],
+    ),
+    sql.prepared(
+      'move-head',
+      'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
+      [edit.repositoryId, edit.number, edit.revision],
+    ),
+    announce(sql, repository, made, making, contentHash),
+  ])
   return made
 }
 
@@ -88,13 +92,16 @@ function count(tags: readonly TagChange[], side: 'from' | 'to'): number {
   return tags.filter((tag) => tag[side] !== undefined).length
 }
 
-/** Tags that the version opens or closes. Loose changes since the last version carry revisions above that version's. */
-async function changedTags(sql: Sql, edit: Edit, latestRevision: number): Promise<TagChange[]> {
+// The version before has this revision; what came since, loose changes too, carries higher ones.
+const latestRevision = '(select revision from version where repository_id = $1 and number = $2 - 1)'
+
+/** Tags that the version opens or closes. */
+async function changedTags(sql: Sql, edit: Edit): Promise<TagChange[]> {
   const rows = await sql.prepared<{ name: string; from: string | null; to: string | null }>(
     'changed-tags',
     `select name, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
-     from tag_interval where repository_id = $1 and revision > $3 and (until = $2 or since = $2) group by name`,
-    [edit.repositoryId, edit.number, latestRevision],
+     from tag_interval where repository_id = $1 and revision > ${latestRevision} and (until = $2 or since = $2) group by name`,
+    [edit.repositoryId, edit.number],
   )
   return rows
     .filter((row) => row.from !== row.to)
@@ -105,13 +112,12 @@ async function changedMembers(
   sql: Sql,
   table: 'manifest_interval' | 'blob_interval',
   edit: Edit,
-  latestRevision: number,
 ): Promise<{ added: string[]; removed: string[] }> {
   const rows = await sql.prepared<{ digest: string; added: boolean }>(
     `changed-${table}`,
-    `select digest, until is null as added from ${table} where repository_id = $1 and revision > $3
+    `select digest, until is null as added from ${table} where repository_id = $1 and revision > ${latestRevision}
        and ((since = $2 and until is null) or (until = $2 and since < $2))`,
-    [edit.repositoryId, edit.number, latestRevision],
+    [edit.repositoryId, edit.number],
   )
   return {
     added: rows.filter((row) => row.added).map((row) => row.digest),
@@ -154,7 +160,7 @@ async function announce(
           {
             ...about,
             kind: catalogEvents.tagsMoved,
-            data: { ...named, version: number, tags: tags.slice(0, nameLimit), total: tags.length },
+            data: { ...named, version: number, ...fitLists({ tags }), total: tags.length },
           },
         ]
       : []),

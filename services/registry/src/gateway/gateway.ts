@@ -87,6 +87,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
 }
 
+const clientLeft = new Error('the client has left')
 const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
 
 /**
@@ -104,7 +105,8 @@ export function createGateway(parts: GatewayParts): RequestListener {
     let kind = 'none'
     let failure: OciError | undefined
     response.on('close', () => {
-      gone.abort()
+      // With a reason made beforehand: node's own would be made, with its stack, for every request.
+      if (!response.writableFinished) gone.abort(clientLeft)
       const seconds = (performance.now() - startedAt) / 1000
       metrics.observeRequest({
         service: 'registry',

@@ -1,6 +1,6 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
-import { forgetRepository, lockServed, moveHead, writeDistribution, writeRows } from './rows.ts'
+import { applyChange, forgetRepository, lockServed, moveHead, writeDistribution, writeRows } from './rows.ts'
 
 /** Keeps the read model level with catalog. Every method may be called at any time, by any replica. */
 export type Follower = {
@@ -51,8 +51,11 @@ export function createFollower(options: {
 
   const follower: Follower = {
     apply: async (repositoryId, rows) => {
-      const applied = await applyStream(db, repositoryId, rows)
-      if (!applied) await fetchOnce(repositoryId)
+      const [head, ...rest] = rows
+      if (head?.kind !== 'head') throw new TypeError('served rows must begin with the head')
+      if (rest.some((row) => row.kind === 'distribution')) {
+        if (!(await applyStream(db, repositoryId, rows))) await fetchOnce(repositoryId)
+      } else if ((await applyChange(db, head, rest)) === 'gap') await fetchOnce(repositoryId)
     },
     follow: async (repositoryId, revision) => {
       if (revision !== undefined && (await servedRevision(db, repositoryId)) >= revision) return
@@ -150,13 +153,18 @@ async function applyRows(sql: Sql, repositoryId: string, first: ServedRow | unde
 
 async function writeAll(sql: Sql, head: Head, rest: Rows): Promise<void> {
   let batch: ServedRow[] = []
-  // Pointers of new distributions copy the head's row, so the head moves first.
-  await moveHead(sql, head)
+  let isFirst = true
+  const flush = async () => {
+    const rows = batch
+    batch = []
+    // Pointers of new distributions copy the head's row, so the head moves first.
+    const moved = isFirst ? moveHead(sql, head) : undefined
+    isFirst = false
+    await Promise.all([moved, writeRows(sql, head.repositoryId, rows)])
+  }
   for (let next = await rest.next(); !next.done; next = await rest.next()) {
     batch.push(next.value)
-    if (batch.length < batchRows) continue
-    await writeRows(sql, head.repositoryId, batch)
-    batch = []
+    if (batch.length >= batchRows) await flush()
   }
-  await writeRows(sql, head.repositoryId, batch)
+  await flush()
 }

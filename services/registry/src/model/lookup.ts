@@ -21,10 +21,15 @@ const manifestColumns =
 const queries = {
   tag: `select ${manifestColumns} from served_tag join manifest_facts as facts using (digest) where repository_id = $1 and name = $2 and ${held}`,
   manifest: `select ${manifestColumns} from served_manifest join manifest_facts as facts using (digest) where repository_id = $1 and digest = $2 and ${held} limit 1`,
-  // Links belong to what is latest; a pinned version has only its own blobs.
+  // Links belong to what is latest; a pinned version has only its own blobs. Clients also ask for manifests as blobs, when an
+  // index of theirs did not say what a child is (containerd).
   blob: `select digest, generation, size_bytes as "sizeBytes" from blob_facts as facts where digest = $2 and (
       exists (select from served_blob as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
-      or ($4 and exists (select from served_link as link where link.repository_id = $1 and link.digest = facts.digest)))`,
+      or ($4 and exists (select from served_link as link where link.repository_id = $1 and link.digest = facts.digest)))
+    union all
+    select digest, generation, size_bytes from manifest_facts as facts where digest = $2
+      and exists (select from served_manifest as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
+    limit 1`,
 }
 const remembered = 200_000
 

@@ -3,7 +3,6 @@ import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, OciError, parseRange } from '@berth/oci'
 import { commonHeaders, type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
-import type { Pointer } from '../model/pointer.ts'
 
 const presignedSeconds = 600
 
@@ -13,7 +12,7 @@ export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; catalog: CommandC
 export async function getBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
   const { pointer, request, basePath } = exchange
   if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
-  const blob = await findBlob(delivery.lookup, pointer, digest)
+  const blob = await delivery.lookup.blob(pointer, digest)
   if (!blob) throw new OciError('BLOB_UNKNOWN', `${basePath} has no blob ${digest}`)
   if (request.method === 'HEAD') {
     await keepForPush(exchange, digest, delivery)
@@ -29,11 +28,6 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
     return
   }
   await streamBlob(exchange, blob, delivery.blobs)
-}
-
-/** Clients also ask for manifests under `/blobs/`, when an index of theirs did not say what a child is (containerd). */
-async function findBlob(lookup: Lookup, pointer: Pointer, digest: Digest): Promise<ServedBlob | undefined> {
-  return (await lookup.blob(pointer, digest)) ?? (await lookup.manifest(pointer, digest))
 }
 
 const leaseSeconds = 7_200

@@ -56,6 +56,7 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
   const digest = wantedDigest(exchange, 'digest')
   if (digest && !mount) {
     await takeWhole(exchange, digest, parts)
+    sendCreated(exchange, digest)
     return
   }
   const session = await openSession(parts.db, ownerOf(exchange))
@@ -63,19 +64,14 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
 }
 
 /** A blob in a single request: its digest is known, so the bytes go straight to their place. */
-async function takeWhole(
-  exchange: NamedExchange,
-  digest: Digest,
-  { blobs, catalog, follower }: UploadParts,
-): Promise<void> {
-  const lease = await leaseBlob(catalog, exchange, digest)
+async function takeWhole(exchange: NamedExchange, digest: Digest, parts: UploadParts): Promise<void> {
+  const lease = await leaseBlob(parts.catalog, exchange, digest)
   const length = exchange.request.headers['content-length']
-  const { sizeBytes } = await blobs.write(lease, exchange.request, {
+  const { sizeBytes } = await parts.blobs.write(lease, exchange.request, {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
-  await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, { catalog, follower })
-  sendCreated(exchange, digest)
+  await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, parts)
 }
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
@@ -134,6 +130,13 @@ export async function finishUpload(exchange: NamedExchange, id: string, parts: U
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
+    sendCreated(exchange, digest)
+    return
+  }
+  if (hasBody(exchange) && session.offsetBytes === 0) {
+    checkRange(exchange, session)
+    await takeWhole(exchange, digest, parts)
+    await commitSession(parts.db, id, digest)
     sendCreated(exchange, digest)
     return
   }

@@ -169,3 +169,43 @@ create table stage (
 );
 create table stage_tag (stage text not null references stage on delete cascade, name text collate "C" not null, digest text not null, primary key (stage, name));
 create table stage_manifest (stage text not null references stage on delete cascade, digest text not null references manifest, primary key (stage, digest));
+
+-- What every push does for each blob, in one statement each.
+
+-- Leases digests (sorted) for a holder and says under which generation their bytes lie, or are to be written.
+create function lease_blobs(p_digests text[], p_holder text, p_seconds integer)
+returns table (digest text, generation integer, state text, size_bytes bigint) language plpgsql as $$
+#variable_conflict use_column
+begin
+  -- A lease that a crash of PostgreSQL takes back costs its writer another try: the commit of what it wrote checks again.
+  perform set_config('synchronous_commit', 'off', true);
+  perform pg_advisory_xact_lock(hashtextextended(wanted, 0)) from unnest(p_digests) as wanted;
+  return query
+    insert into blob as known (digest, state) select unnest(p_digests), 'writing'
+    on conflict (digest) do update set
+      generation = known.generation + (known.state = 'removing')::integer,
+      state = case known.state when 'removing' then 'writing' else known.state end,
+      size_bytes = case known.state when 'removing' then null else known.size_bytes end
+    returning known.digest, known.generation, case known.state when 'present' then 'present' else 'write' end, known.size_bytes;
+  insert into lease (digest, holder, expires_at) select unnest(p_digests), p_holder, now() + make_interval(secs => p_seconds)
+    on conflict (digest, holder) do update set expires_at = greatest(lease.expires_at, excluded.expires_at);
+end $$;
+
+-- Notes that a blob is durable and links it to a repository. No row: there is no such repository, and nothing was changed.
+-- Raises BR001 when the generation is not the one being written.
+create function link_blob(p_repository text, p_digest text, p_generation integer, p_size bigint)
+returns table (id uuid, name text, revision bigint, latest_version integer) language plpgsql as $$
+#variable_conflict use_column
+declare
+  linked repository%rowtype;
+begin
+  update repository set revision = repository.revision + 1 where repository.name = p_repository returning * into linked;
+  if not found then return; end if;
+  -- The row is there since the lease; its own lock orders this against the collector's mark.
+  update blob set state = 'present', size_bytes = p_size
+    where blob.digest = p_digest and blob.generation = p_generation and blob.state in ('writing', 'present');
+  if not found then raise exception 'generation % of % is not being written', p_generation, p_digest using errcode = 'BR001'; end if;
+  insert into blob_link (repository_id, digest, linked, revision) values (linked.id, p_digest, true, linked.revision)
+    on conflict (repository_id, digest) do update set linked = true, linked_at = now(), revision = excluded.revision;
+  return query select linked.id, linked.name, linked.revision, linked.latest_version;
+end $$;

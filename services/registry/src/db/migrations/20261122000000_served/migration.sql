@@ -103,3 +103,61 @@ create table upload_part (
   part jsonb not null,
   primary key (session, start_offset)
 );
+
+-- Writes rows that catalog gave for a repository, whatever their kinds; may be repeated.
+create function write_rows(p_repository uuid, p_rows jsonb) returns void language plpgsql as $$
+begin
+  insert into blob_facts (digest, generation, size_bytes)
+    select digest, generation, "sizeBytes" from jsonb_to_recordset(p_rows) as row (kind text, digest text, generation integer, "sizeBytes" bigint)
+    where kind = 'blob-facts' order by digest
+    on conflict (digest) do update set generation = excluded.generation, size_bytes = excluded.size_bytes
+      where blob_facts.generation < excluded.generation;
+  insert into served_link (repository_id, digest)
+    select p_repository, digest from jsonb_to_recordset(p_rows) as row (kind text, digest text, linked boolean) where kind = 'link' and linked
+    on conflict do nothing;
+  -- A pushed blob brings these two rows and no others.
+  if jsonb_array_length(p_rows) = 2 and p_rows @> '[{"kind": "link", "linked": true}, {"kind": "blob-facts"}]' then return; end if;
+  delete from served_link using jsonb_to_recordset(p_rows) as row (kind text, digest text, linked boolean)
+    where kind = 'link' and not row.linked and served_link.repository_id = p_repository and served_link.digest = row.digest;
+  insert into manifest_facts (digest, generation, media_type, size_bytes, artifact_type, subject, annotations)
+    select digest, generation, "mediaType", "sizeBytes", "artifactType", subject, annotations from jsonb_to_recordset(p_rows)
+      as row (kind text, digest text, generation integer, "mediaType" text, "sizeBytes" bigint, "artifactType" text, subject text, annotations jsonb)
+    where kind = 'manifest-facts' order by digest
+    on conflict (digest) do update set generation = excluded.generation where manifest_facts.generation < excluded.generation;
+  insert into served_blob (repository_id, digest, since, until)
+    select p_repository, digest, since, until from jsonb_to_recordset(p_rows) as row (kind text, digest text, since integer, until integer)
+    where kind = 'blob'
+    on conflict (repository_id, digest, since) do update set until = excluded.until;
+  insert into served_manifest (repository_id, digest, since, until)
+    select p_repository, digest, since, until from jsonb_to_recordset(p_rows) as row (kind text, digest text, since integer, until integer)
+    where kind = 'manifest'
+    on conflict (repository_id, digest, since) do update set until = excluded.until;
+  insert into served_tag (repository_id, name, since, until, digest)
+    select p_repository, name, since, until, digest from jsonb_to_recordset(p_rows) as row (kind text, name text, digest text, since integer, until integer)
+    where kind = 'tag'
+    on conflict (repository_id, name, since) do update set until = excluded.until, digest = excluded.digest;
+end $$;
+
+-- Moves the head of a repository, and with it every pointer that follows it.
+create function move_head(p_repository uuid, p_head jsonb) returns void language plpgsql as $$
+declare
+  v_name text := p_head ->> 'name';
+  v_revision bigint := (p_head ->> 'revision')::bigint;
+  v_latest integer := (p_head ->> 'latestVersion')::integer;
+begin
+  update served_repository set name = v_name, revision = v_revision, latest_version = v_latest where id = p_repository;
+  update pointer set repository_name = v_name, repository_revision = v_revision, latest_version = v_latest where repository_id = p_repository;
+end $$;
+
+-- Applies a change as a whole, in one statement: 'applied', 'old' (known already), or 'gap' (something before it is missing).
+create function apply_change(p_repository uuid, p_head jsonb, p_rows jsonb) returns text language plpgsql as $$
+declare
+  v_revision bigint;
+begin
+  select revision into v_revision from served_repository where id = p_repository for update;
+  if (p_head ->> 'revision')::bigint <= v_revision then return 'old'; end if;
+  if v_revision is null or (p_head ->> 'from')::bigint > v_revision then return 'gap'; end if;
+  perform write_rows(p_repository, p_rows);
+  perform move_head(p_repository, p_head);
+  return 'applied';
+end $$;
