@@ -22,13 +22,15 @@ export type ConsumeOptions = {
   handle: (sql: Sql, event: CloudEvent) => Promise<void>
   /** Takes the present state instead, when events that were missed are no longer kept. */
   takeSnapshot?: (sql: Sql) => Promise<void>
+  /** How long to wait after a failure; a second when absent. */
+  pauseAfterFailureMs?: number
 }
 
 export type Consumer = { stop(): Promise<void> /** Asks the owner now. */; catchUp(): void }
 
 const catchUpEveryMs = 60_000
 const attempts = 10
-const pauseAfterFailureMs = 1_000
+const defaultPauseMs = 1_000
 const ackWaitNanos = 30_000_000_000
 
 /**
@@ -37,7 +39,7 @@ const ackWaitNanos = 30_000_000_000
  * from the owner. So it does not matter what NATS loses, repeats or forgets: it is only the doorbell.
  */
 export function startConsumer(options: ConsumeOptions): Consumer {
-  const { log, consumer } = options
+  const { log, consumer, pauseAfterFailureMs = defaultPauseMs } = options
   const failures = new Map<number, number>()
   const catchUpLoop = startLoop({
     pollMs: catchUpEveryMs,
@@ -51,8 +53,7 @@ export function startConsumer(options: ConsumeOptions): Consumer {
     pauseAfterFailureMs,
     run: (signal) =>
       listenToStream(options, AbortSignal.any([signal, listening.signal]), async (event) => {
-        const position = Number(event.sequence)
-        if (!(await handleNext(options, failures, position, event))) await catchUp(options, failures, signal)
+        if (!(await handleIfNext(options, failures, event))) catchUpLoop.wake()
       }),
     onError: (error) => {
       if (!isStreamMissing(error)) log.warn('consumer will connect again', { consumer, error })
@@ -76,7 +77,7 @@ function isStreamMissing(error: unknown): boolean {
 async function listenToStream(
   options: ConsumeOptions,
   signal: AbortSignal,
-  onEvent: (event: CloudEvent) => Promise<void>,
+  onEvent: (event: CloudEvent | undefined) => Promise<void>,
 ): Promise<void> {
   const { bus, source, consumer } = options
   const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
@@ -96,7 +97,8 @@ async function listenToStream(
   try {
     for await (const message of messages) {
       if (signal.aborted) break
-      await deliver(message, onEvent)
+      await onEvent(readEvent(message))
+      message.ack()
     }
   } finally {
     signal.removeEventListener('abort', stop)
@@ -118,13 +120,32 @@ async function watchHeartbeats(
   }
 }
 
-async function deliver(message: JsMsg, onEvent: (event: CloudEvent) => Promise<void>): Promise<void> {
+/**
+ * Handles what a message tells, when it is the next event. Answers false when the owner has to be asked: events before it
+ * are missing, it is no event of ours, or it failed. A failure is tried again there, with a pause, and not by redelivery:
+ * the messages behind it would wait for the server's patience to end.
+ */
+async function handleIfNext(
+  options: ConsumeOptions,
+  failures: Map<number, number>,
+  event: CloudEvent | undefined,
+): Promise<boolean> {
+  const position = Number(event?.sequence)
+  if (!event || !Number.isSafeInteger(position)) return false
   try {
-    await onEvent(message.json<CloudEvent>())
-    message.ack()
+    return await handleNext(options, failures, position, event)
   } catch (error) {
-    message.nak(pauseAfterFailureMs)
-    throw error
+    options.log.warn('event will be tried again', { consumer: options.consumer, eventId: event.id, error })
+    return false
+  }
+}
+
+function readEvent(message: JsMsg): CloudEvent | undefined {
+  try {
+    return message.json<CloudEvent | undefined>()
+  } catch {
+    // Somebody else wrote to our stream; the owner knows what there really is.
+    return undefined
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Logger } from '@berth/service'
-import { AckPolicy, NatsError } from 'nats'
+import { AckPolicy, ErrorCode, NatsError } from 'nats'
 import { type Bus, ensureWorkStream, workStream } from './connection.ts'
 import { startLoop } from './loop.ts'
 
@@ -14,12 +14,13 @@ export async function announceWork(bus: Bus, kind: string, id: string): Promise<
   try {
     await bus.jetstream.publish(`berth.work.${kind}`, JSON.stringify({ id }), {
       msgID: `${kind}:${id}`,
-      timeout: 2_000,
+      timeout: 1_000,
     })
   } catch (error) {
     if (!(error instanceof NatsError)) throw error
-    // Most often the stream is not there yet, or no more; the pollers will find the work meanwhile.
-    await ensureWorkStream(bus).catch(() => 'away')
+    // The stream is not there yet, or no more. For any other reason NATS is away, and more waiting is of no use: the pollers
+    // will find the work.
+    if (error.code === String(ErrorCode.NoResponders)) await ensureWorkStream(bus).catch(() => 'away')
   }
 }
 

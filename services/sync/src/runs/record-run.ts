@@ -1,4 +1,4 @@
-import { recordEvents, syncEvents } from '@berth/bus'
+import { fitLists, recordEvents, syncEvents } from '@berth/bus'
 import type { TaskError } from '@berth/commands'
 import type { Database } from '@berth/service'
 import type { SyncRun } from '../db/generated/client.ts'
@@ -48,7 +48,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
       ...idsOf(run),
       version,
       created,
-      tags,
+      tags: fitLists(tags),
       tagCounts,
       bytes: bytesFetched,
       durationMs: row.durationMs,
