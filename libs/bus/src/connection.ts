@@ -14,7 +14,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from 'nats'
-import type { EventSource } from './event.ts'
+import { type EventSource, streamOfSource } from './event.ts'
 
 /**
  * The connection to NATS. It never gives up; everything built on it copes with NATS being away. Until there was a first
@@ -147,7 +147,7 @@ async function watch(connection: NatsConnection, log: Logger, listeners: Set<() 
 
 /** The stream that holds the events of one source. */
 export function streamOf(source: EventSource): string {
-  return { registry: 'REGISTRY', catalog: 'CATALOG', sync: 'SYNC', tasks: 'TASK', build: 'BUILD', auth: 'AUTH' }[source]
+  return streamOfSource[source]
 }
 
 /** Makes sure that the stream of a source exists. Answers whether it had to be made: then nothing is in it. */

@@ -6,6 +6,16 @@ import { v7 as uuidv7 } from 'uuid'
 export const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
 export type EventSource = (typeof eventSources)[number]
 
+/** The streams that hold the events of each source. */
+export const streamOfSource: Record<EventSource, string> = {
+  registry: 'REGISTRY',
+  catalog: 'CATALOG',
+  sync: 'SYNC',
+  tasks: 'TASK',
+  build: 'BUILD',
+  auth: 'AUTH',
+}
+
 type Schema = Record<string, unknown>
 
 /** One kind of event: who announces it, its name `<entity>.<pastVerb>`, and the JSON Schema of its data. */
