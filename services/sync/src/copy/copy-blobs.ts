@@ -54,10 +54,14 @@ async function fetchAll(
   }
   try {
     await inParallel(missing, concurrency, signal, async (lease, both) => {
-      const stored = await fetchBlob(copying, lease, sizes.get(lease.digest) ?? 0, both)
+      const kept = await keptBlob(copying, lease)
+      const stored = kept ?? (await fetchBlob(copying, lease, sizes.get(lease.digest) ?? 0, both))
       durable.push(stored)
-      counts.fetched++
-      counts.fetchedBytes += stored.sizeBytes
+      if (kept) counts.savedBytes += kept.sizeBytes
+      else {
+        counts.fetched++
+        counts.fetchedBytes += stored.sizeBytes
+      }
       progress.blobs.done++
       await record(recordBatch)
     })
@@ -65,6 +69,16 @@ async function fetchAll(
     // Also when the run fails: what came is worth keeping for the next one.
     if (!signal.aborted) await record(1)
   }
+}
+
+// A run that was killed leaves bytes in the store that catalog was not told of yet. Under this key they are verified, and
+// our lease keeps them.
+async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promise<StoredBlob | undefined> {
+  const { digest, generation } = lease
+  const stat = await blobs.stat({ digest, generation })
+  if (!stat) return undefined
+  progress.bytes.done += stat.sizeBytes
+  return { digest, generation, sizeBytes: stat.sizeBytes }
 }
 
 async function fetchBlob(
