@@ -17,7 +17,8 @@ export async function readEvents(natsUrl: string, stream: string, subject: strin
     const manager = await connection.jetstreamManager()
     const { state } = await manager.streams.info(stream)
     const events: CloudEvent[] = []
-    for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+    // An empty stream has the numbers 0 to 0.
+    for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
       const message = await manager.streams.getMessage(stream, { seq })
       if (message.subject.startsWith(subject)) events.push(message.json<CloudEvent>())
     }

@@ -1,4 +1,7 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { startNats } from '@berth/standalone/src/nats-server.ts'
+import { expect } from '@jest/globals'
 import { describeMainJob } from './main-job.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
 import { type S3Place, startTestStack } from './stack.ts'
@@ -12,6 +15,8 @@ describeMainJob(
     const nats = await startNats({ home, binary: process.env.BERTH_NATS_SERVER as string })
     const databaseUrl = process.env.BERTH_TEST_DATABASE_URL as string
     const stack = await startTestStack({ external: { databaseUrl, natsUrl: nats.url, s3: s3 as S3Place } })
+    // It keeps nothing of these in its home, so it did start no servers of its own.
+    for (const own of ['postgres', 'nats', 'blobs']) expect(existsSync(path.join(stack.home, own))).toBe(false)
     const stop = async () => {
       await stack.stop()
       await nats.stop()

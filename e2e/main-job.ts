@@ -165,7 +165,9 @@ function describePull(scene: Scene): void {
 function describePush(scene: Scene): void {
   test('a push without a login is refused, and makes nothing', async () => {
     const { stack, skopeo } = scene
-    await expect(skopeo.push(`${stack.host}/${mirror}:small`, `${stack.host}/anonymous/app:1`)).rejects.toThrow()
+    await expect(skopeo.push(`${stack.host}/${mirror}:small`, `${stack.host}/anonymous/app:1`)).rejects.toThrow(
+      /unauthorized|denied|authentication required/i,
+    )
     expect((await stack.api('GET', repositoryPath('anonymous/app'))).status).toBe(404)
   }, 60_000)
 

@@ -31,7 +31,10 @@ export async function startDocker(): Promise<Client> {
   return {
     name: 'docker',
     login: async (host, login) => {
-      if (!login) return void (await docker(['logout', host]))
+      if (!login) {
+        await docker(['logout', host])
+        return
+      }
       await docker(['login', '--username', login.user, '--password-stdin', host], { input: login.password })
     },
     pull: async (reference) => {

@@ -17,7 +17,10 @@ export async function startPodman(): Promise<Client> {
   return {
     name: 'podman',
     login: async (host, login) => {
-      if (!login) return void (await podman(['logout', '--all']))
+      if (!login) {
+        await podman(['logout', '--all'])
+        return
+      }
       const flags = ['--tls-verify=false', '--username', login.user, '--password-stdin']
       await podman(['login', ...flags, host], { input: login.password })
     },

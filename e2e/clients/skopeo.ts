@@ -32,7 +32,10 @@ export function startSkopeo(): Skopeo {
     name: 'skopeo',
     login: async (host: string, login?: Login) => {
       authorization = login ? ['--authfile', authFile] : []
-      if (!login) return void (await skopeo(['logout', '--authfile', authFile, '--all']))
+      if (!login) {
+        await skopeo(['logout', '--authfile', authFile, '--all'])
+        return
+      }
       const flags = ['--tls-verify=false', '--authfile', authFile, '--username', login.user, '--password-stdin']
       await skopeo(['login', ...flags, host], { input: login.password })
     },
