@@ -5,6 +5,8 @@ import { startLoop } from './loop.ts'
 
 const expiresMs = 1_000
 const pauseAfterFailureMs = 1_000
+// nats types the codes of its errors as texts
+const noResponders: string = ErrorCode.NoResponders
 
 /**
  * Tells the workers of a kind that there is work. Only a doorbell: the work itself is a row that workers also poll for, so
@@ -20,7 +22,7 @@ export async function announceWork(bus: Bus, kind: string, id: string): Promise<
     if (!(error instanceof NatsError)) throw error
     // The stream is not there yet, or no more. For any other reason NATS is away, and more waiting is of no use: the pollers
     // will find the work.
-    if (error.code === String(ErrorCode.NoResponders)) await ensureWorkStream(bus).catch(() => 'away')
+    if (error.code === noResponders) await ensureWorkStream(bus).catch(() => 'away')
   }
 }
 

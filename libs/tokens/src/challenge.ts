@@ -11,6 +11,11 @@ export function bearerChallenge({ realm, service, scope, error }: Challenge): st
   const parameters = { realm, service, scope, error }
   const quoted = Object.entries(parameters)
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}="${value}"`)
+    .map(([key, value]) => `${key}="${quotable(value ?? '')}"`)
   return `Bearer ${quoted.join(',')}`
+}
+
+/** The inside of a quoted-string (RFC 9110 §5.6.4); control characters have no place in a header at all. */
+function quotable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '').replace(/["\\]/g, '\\$&')
 }
