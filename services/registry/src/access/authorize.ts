@@ -15,7 +15,12 @@ import type { Pointer } from '../model/pointer.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. The subject is empty for an anonymous one. */
-export type Caller = { subject: string; may: (repository: string, action: Action) => boolean; isAdmin: boolean }
+export type Caller = {
+  subject: string
+  may: (repository: string, action: Action) => boolean
+  /** Base paths it may pull from besides public ones: all of them, or those that were named to us. */
+  pulls: 'all' | string[]
+}
 
 export type Gatekeeper = {
   /** Who calls. Throws 401 for credentials that are not right. */
@@ -38,7 +43,7 @@ export type Gatekeeper = {
   ): Record<string, string>
 }
 
-const anonymous: Caller = { subject: '', may: () => false, isAdmin: false }
+const anonymous: Caller = { subject: '', may: () => false, pulls: [] }
 
 /** The one place where `/v2` decides who may do what. */
 export function createGatekeeper(options: {
@@ -78,7 +83,7 @@ export function createGatekeeper(options: {
         wanted: [...wanted],
       })
       if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
-      return callerOf(principal.name, access)
+      return callerOf(principal.name, access, principal.admin)
     },
     require: (request, caller, basePath, actions, pointer) => {
       const mayReadAnyway = pointer?.isPublic === true
@@ -102,12 +107,16 @@ export function createGatekeeper(options: {
   }
 }
 
-function callerOf(subject: string, access: readonly Access[]): Caller {
+function callerOf(subject: string, access: readonly Access[], seesAll = false): Caller {
+  const names = access.filter(
+    ({ type, actions }) => type === 'repository' && (actions.includes('pull') || actions.includes('*')),
+  )
+  const catalog = access.some(
+    ({ type, name, actions }) => type === 'registry' && name === 'catalog' && actions.includes('*'),
+  )
   return {
     subject,
     may: (repository, action) => allows(access, repository, action),
-    isAdmin: access.some(
-      ({ type, name, actions }) => type === 'registry' && name === 'catalog' && actions.includes('*'),
-    ),
+    pulls: seesAll || catalog ? 'all' : names.map(({ name }) => name),
   }
 }

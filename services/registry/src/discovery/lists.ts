@@ -45,7 +45,7 @@ export async function sendCatalog(exchange: Exchange, db: Database): Promise<voi
     limit === 0
       ? []
       : await listBasePaths(db, {
-          publicOnly: !exchange.caller.isAdmin,
+          pulls: exchange.caller.pulls,
           after: exchange.query.get('last') ?? '',
           limit: limit + 1,
         })

@@ -3,6 +3,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/service'
+import type { Access } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import type { Follower } from '../model/follow.ts'
@@ -41,7 +42,7 @@ const remove: Action[] = ['delete']
 /** Every verb of `/v2` on a name, with the right it takes (protocol.md §4.1). */
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
-  const uploads: UploadParts = { ...parts, findMount: createMountFinder(parts.readPointer, parts.lookup) }
+  const uploads: UploadParts = { ...parts, findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup) }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
     run: (exchange, route) => getManifest(exchange, route, parts.lookup, readBytes),
@@ -138,7 +139,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const actions = verb?.actions ?? pull
     const basePath = route.repository
     const [caller, pointer] = await Promise.all([
-      gatekeeper.identify(request, [{ type: 'repository', name: basePath, actions }]),
+      gatekeeper.identify(request, wantedAccess(basePath, actions, base.query)),
       readPointer(basePath),
     ])
     gatekeeper.require(request, caller, basePath, actions, pointer)
@@ -174,6 +175,13 @@ export function createGateway(parts: GatewayParts): RequestListener {
     if (kind === 'catalog') await sendCatalog({ ...base, caller }, parts.db)
     else sendJson(base, 200, {})
   }
+}
+
+/** What the request needs: the verb's right on its name, and to mount a blob also to pull where it comes from. */
+function wantedAccess(basePath: string, actions: string[], query: URLSearchParams): Access[] {
+  const own = { type: 'repository', name: basePath, actions }
+  const from = query.has('mount') ? query.get('from') : null
+  return from === null ? [own] : [own, { type: 'repository', name: from, actions: ['pull'] }]
 }
 
 /** Says "go on" to a client that waits with its body, now that it was let in (RFC 9110 §10.1.1). */

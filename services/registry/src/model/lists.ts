@@ -14,17 +14,39 @@ export async function listTags(db: Database, pointer: Pointer, after: string, li
   return rows.map((row) => row.name)
 }
 
-/** Up to `limit` base paths after a name, in byte order: all of them, or those that anybody may pull. */
+/** What a caller may pull besides public content: everything, or the base paths named. */
+export type Pulls = 'all' | readonly string[]
+
+const pullable = (all: string, names: string) => `(${all} or access = 'public' or base_path = any(${names}::text[]))`
+
+/** Up to `limit` base paths after a name that a caller may pull from, in byte order. */
 export async function listBasePaths(
   db: Database,
-  options: { publicOnly: boolean; after: string; limit: number },
+  options: { pulls: Pulls; after: string; limit: number },
 ): Promise<string[]> {
+  const { pulls, after, limit } = options
   const rows = await db.prepared<{ name: string }>(
     'list-base-paths',
-    `select base_path as name from pointer where base_path > $1 and (access = 'public' or not $2) order by base_path limit $3`,
-    [options.after, options.publicOnly, options.limit],
+    `select base_path as name from pointer where base_path > $1 and ${pullable('$2', '$3')} order by base_path limit $4`,
+    [after, pulls === 'all', pulls === 'all' ? [] : pulls, limit],
   )
   return rows.map((row) => row.name)
+}
+
+/** Whether a blob is served anywhere that a caller may pull from. */
+export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pulls): Promise<boolean> {
+  const rows = await db.prepared(
+    'served-somewhere',
+    `select from pointer where repository_id in (
+         select repository_id from served_blob where digest = $1 union select repository_id from served_link where digest = $1)
+       and ${pullable('$2', '$3')} and (
+       exists (select from served_blob as member where member.repository_id = pointer.repository_id and member.digest = $1
+         and since <= coalesce(pinned, latest_version + 1) and (until is null or until > coalesce(pinned, latest_version + 1)))
+       or (pinned is null and exists (select from served_link as link where link.repository_id = pointer.repository_id and link.digest = $1)))
+     limit 1`,
+    [digest, pulls === 'all', pulls === 'all' ? [] : pulls],
+  )
+  return rows.length > 0
 }
 
 export type Referrer = {

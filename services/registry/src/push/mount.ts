@@ -1,8 +1,10 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, isRepositoryName } from '@berth/oci'
+import type { Database } from '@berth/service'
 import type { NamedExchange } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
-import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import { isServedSomewhere } from '../model/lists.ts'
+import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import { leaseBlob, linkBlob } from './store-blob.ts'
 
@@ -31,23 +33,20 @@ export async function mountBlob(
   return true
 }
 
-/** Makes the check whether a blob may be mounted: it is served in `from`, and the caller may pull there. */
+/**
+ * Makes the check whether a blob may be mounted: it is served in `from`, or without `from` anywhere, and the caller may pull
+ * there.
+ */
 export function createMountFinder(
+  db: Database,
   readPointer: (basePath: string) => Promise<Pointer | undefined>,
   lookup: Lookup,
 ): MountParts['findMount'] {
-  const servedIn = async (
-    exchange: NamedExchange,
-    basePath: string,
-    digest: Digest,
-  ): Promise<ServedBlob | undefined> => {
-    if (!isRepositoryName(basePath)) return undefined
-    const pointer = await readPointer(basePath)
-    if (!pointer || !(pointer.isPublic || exchange.caller.may(basePath, 'pull'))) return undefined
-    return lookup.blob(pointer, digest)
-  }
-  return async (exchange, digest, from) => {
-    // Without `from` only this very repository is searched.
-    return (await servedIn(exchange, from ?? exchange.basePath, digest)) !== undefined
+  return async ({ caller }, digest, from) => {
+    if (from === undefined) return isServedSomewhere(db, digest, caller.pulls)
+    if (!isRepositoryName(from)) return false
+    const pointer = await readPointer(from)
+    if (!pointer || !(pointer.isPublic || caller.pulls === 'all' || caller.may(from, 'pull'))) return false
+    return (await lookup.blob(pointer, digest)) !== undefined
   }
 }

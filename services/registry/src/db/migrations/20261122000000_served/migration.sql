@@ -63,7 +63,9 @@ create table served_blob (
   until integer,
   primary key (repository_id, digest, since)
 );
+create index served_blob_digest on served_blob (digest);
 create table served_link (repository_id uuid not null, digest text not null, primary key (repository_id, digest));
+create index served_link_digest on served_link (digest);
 
 create table manifest_facts (
   digest text primary key,

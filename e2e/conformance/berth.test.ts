@@ -1,0 +1,4 @@
+import { everything, startBerthTarget } from './berth.ts'
+import { conformanceSuite } from './suite.ts'
+
+conformanceSuite('Berth on the file system', startBerthTarget, everything)

@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { blobTests } from './blobs.ts'
+import { manifestTests } from './manifests.ts'
+import { referrerTests } from './referrers.ts'
+import { type Target, Wire } from './wire.ts'
+
+/** The OCI conformance checks by their names (protocol.md §13), against a registry that is started for them. */
+export function conformanceSuite(
+  name: string,
+  start: () => Promise<{ target: Target; stop: () => Promise<void> }>,
+  supports: Target['supports'],
+): void {
+  describe(`OCI conformance: ${name}`, () => {
+    const repository = `conformance/r${randomBytes(4).toString('hex')}`
+    let running: Awaited<ReturnType<typeof start>> | undefined
+    let opened: Wire | undefined
+    const wire = () => {
+      if (!opened) throw new Error('the registry has not started')
+      return opened
+    }
+
+    beforeAll(async () => {
+      running = await start()
+      opened = new Wire(running.target)
+    }, 90_000)
+    afterAll(async () => {
+      opened?.close()
+      await running?.stop()
+    }, 30_000)
+
+    test('ping', async () => {
+      const reply = await wire().send('GET', '/v2/')
+      expect(reply.status).toBe(200)
+      expect(reply.headers['docker-distribution-api-version']).toBe('registry/2.0')
+    })
+    describe('blobs', () => {
+      blobTests(wire, `${repository}/blobs`, supports)
+    })
+    describe('manifests', () => {
+      manifestTests(wire, `${repository}/manifests`, supports)
+    })
+    if (!supports.referrers) return
+    describe('referrers and later additions', () => {
+      referrerTests(wire, `${repository}/x/manifests/y`)
+    })
+  })
+}
