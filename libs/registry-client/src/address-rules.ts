@@ -7,7 +7,8 @@ import { UpstreamError } from './upstream-error.ts'
  * reserved ones, and the IPv6 forms that carry an IPv4 address inside (mapped, 6to4, NAT64). A remote must allow them by
  * name, so that nobody makes Berth ask its own neighbours (reliability.md §3.2, SSRF).
  */
-const refused = new BlockList()
+// One list a family: in one for both, `::ffff:0:0/96` would mean every IPv4 address.
+const refused = { ipv4: new BlockList(), ipv6: new BlockList() }
 const networks4 = [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -45,14 +46,16 @@ for (const [networks, family] of [
 ] as const) {
   for (const network of networks) {
     const [address = '', prefix = ''] = network.split('/')
-    refused.addSubnet(address, Number(prefix), family)
+    refused[family].addSubnet(address, Number(prefix), family)
   }
 }
 
 /** Whether an address literal is one that must be allowed explicitly. */
 export function isPrivateAddress(address: string): boolean {
   const family = isIP(address)
-  return family === 0 ? false : refused.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  if (family === 0) return false
+  const name = family === 4 ? 'ipv4' : 'ipv6'
+  return refused[name].check(address, name)
 }
 
 /** Refuses a host that is itself an address literal of a private range: for those no name is looked up. */

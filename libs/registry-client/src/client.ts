@@ -2,12 +2,14 @@ import { createHash } from 'node:crypto'
 import { algorithmOf, asDigest, type Digest, manifestLimitBytes, manifestMediaTypes, parseDigest } from '@berth/oci'
 import { readBlob } from './blob.ts'
 import { parseChallenge } from './challenge.ts'
-import { type Answer, createEgress, type Timeouts, type TlsOptions } from './egress.ts'
+import { type Answer, createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
 import { createLimiter } from './limiter.ts'
+import { readBytes } from './read-text.ts'
 import { retryAfterSeconds, retrying } from './retry.ts'
 import type { Send } from './send.ts'
+import { listTags, readTagPage } from './tag-list.ts'
 import { type Credentials, createTokenSource } from './token-source.ts'
-import { connectionError, statusError, UpstreamError } from './upstream-error.ts'
+import { statusError, UpstreamError } from './upstream-error.ts'
 
 export type RegistryClientOptions = {
   /** `https://host[:port]`, as `normalizeRegistryUrl` makes it. */
@@ -66,10 +68,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         signal,
       })
       if (answer.status < 300 || (absent && answer.status === 404)) return answer
-      answer.body.on('error', () => answer.body.destroy()).resume()
+      discard(answer)
       const challenge = answer.status === 401 ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
       if (challenge && logins === 0) {
-        authorization = await tokens.answer(challenge, scope, signal)
+        authorization = await tokens.answer(challenge, { scope, authorization }, signal)
         continue
       }
       throw statusError(origin.host, what, answer.status, retryAfterSeconds(answer.headers['retry-after']))
@@ -80,13 +82,17 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   return {
     ping: async (signal) => {
       const answer = await limited({ method: 'GET', path: '/v2/', signal })
-      answer.body.resume()
+      discard(answer)
     },
-    resolve: (repository, reference, signal) => resolve(limited, { repository, reference, signal }),
+    resolve: (repository, reference, signal) =>
+      retrying(retries, signal, () => limit(() => resolve(send, { repository, reference, signal }))),
     manifest: (repository, reference, signal) =>
       retrying(retries, signal, () => limit(() => fetchManifest(send, { repository, reference, signal }))),
     blob: (repository, blob, signal) => readBlob(send, limit, { repository, blob, retries, signal }),
-    tags: (repository, signal) => listTags(limited, repository, signal),
+    tags: (repository, signal) =>
+      listTags(repository, (path) =>
+        retrying(retries, signal, () => limit(() => readTagPage(send, { repository, path, signal }))),
+      ),
     close: () => egress.close(),
   }
 }
@@ -114,7 +120,7 @@ async function resolve(send: Send, wanted: Wanted): Promise<Resolved | undefined
     if (!(error instanceof UpstreamError) || error.status !== 405) throw error
     return fullResolve(send, wanted)
   }
-  answer.body.resume()
+  discard(answer)
   if (answer.status === 404) return undefined
   const digest = parseDigest(answer.headers['docker-content-digest'] ?? '')
   const mediaType = answer.headers['content-type']?.split(';')[0]?.trim()
@@ -143,7 +149,7 @@ async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promis
   })
   const { host } = answer.url
   if (answer.status === 404) {
-    answer.body.resume()
+    discard(answer)
     return undefined
   }
   const bytes = await readLimited(answer, `manifest ${reference} of ${repository}`)
@@ -167,70 +173,10 @@ async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promis
 
 async function readLimited(answer: Answer, what: string): Promise<Buffer> {
   const { host } = answer.url
-  const chunks: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      size += chunk.length
-      if (size > manifestLimitBytes)
-        throw new UpstreamError('protocol', `${host} gave more than ${manifestLimitBytes} bytes for ${what}`, { host })
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    throw connectionError(host, what, error)
-  }
+  const bytes = await readBytes(answer, manifestLimitBytes, what)
+  const size = bytes.length
   const announced = answer.headers['content-length']
   if (announced !== undefined && Number(announced) !== size)
     throw new UpstreamError('short_body', `${host} gave ${size} of ${announced} bytes for ${what}`, { host })
-  return Buffer.concat(chunks)
-}
-
-const tagsPerPage = 1_000
-const listLimitBytes = 64 << 20
-
-async function* listTags(send: Send, repository: string, signal: AbortSignal | undefined): AsyncIterable<string[]> {
-  let path: string | undefined = `/v2/${repository}/tags/list?n=${tagsPerPage}`
-  const seen = new Set<string>()
-  while (path !== undefined && !seen.has(path)) {
-    seen.add(path)
-    const answer = await send({ method: 'GET', path, repository, headers: { accept: 'application/json' }, signal })
-    const { host } = answer.url
-    const text = await readText(answer)
-    const tags = readTags(text)
-    if (!tags)
-      throw new UpstreamError('protocol', `${host} answered something that is no tag list for ${repository}`, { host })
-    if (tags.length > 0) yield tags
-    path = nextPath(answer.headers.link, answer.url)
-  }
-}
-
-async function readText(answer: Answer): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > listLimitBytes)
-      throw new UpstreamError('protocol', `${answer.url.host} gave a list without end`, { host: answer.url.host })
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function readTags(text: string): string[] | undefined {
-  try {
-    const { tags } = JSON.parse(text) as { tags?: unknown }
-    if (tags === null) return []
-    return Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') ? tags : undefined
-  } catch {
-    // the caller says what is wrong: it knows the host
-    return undefined
-  }
-}
-
-/** The next page of a list: only on the same origin, whatever the link says. */
-function nextPath(link: string | undefined, current: URL): string | undefined {
-  const target = /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1]
-  if (target === undefined || !URL.canParse(target, current)) return undefined
-  const url = new URL(target, current)
-  return url.pathname + url.search
+  return bytes
 }

@@ -21,6 +21,18 @@ export type Outgoing = {
 }
 export type Answer = { status: number; headers: Record<string, string>; body: Readable; url: URL }
 
+const discardedBytes = 64 << 10
+
+/** Lets a body go that nobody reads. A short one is read to its end, so that its connection can be used again. */
+export function discard({ body }: Answer): void {
+  let leftBytes = discardedBytes
+  body.on('error', () => body.destroy())
+  body.on('data', (chunk: Buffer) => {
+    leftBytes -= chunk.length
+    if (leftBytes < 0) body.destroy()
+  })
+}
+
 /** The one way out of Berth to registries and whatever they point to (design.md rule 10). */
 export type Egress = {
   /** Sends a request and follows redirects; `authorization` never goes to another origin. Answers any status. */
@@ -76,10 +88,14 @@ export function createEgress(options: EgressOptions): Egress {
         const answer = await once(current)
         const location = answer.headers.location
         if (!redirects.has(answer.status) || location === undefined) return answer
-        answer.body.on('error', () => answer.body.destroy()).resume()
+        discard(answer)
         if (hops === mostRedirects)
           throw new UpstreamError('protocol', `${outgoing.url.host} redirects more than ${mostRedirects} times`, {
             host: outgoing.url.host,
+          })
+        if (!URL.canParse(location, current.url.href))
+          throw new UpstreamError('protocol', `${current.url.host} redirects to something that is no address`, {
+            host: current.url.host,
           })
         current = redirected(current, new URL(location, current.url))
       }

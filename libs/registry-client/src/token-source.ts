@@ -1,6 +1,7 @@
-import { json } from 'node:stream/consumers'
 import type { ParsedChallenge } from './challenge.ts'
-import type { Egress } from './egress.ts'
+import { type Answer, discard, type Egress } from './egress.ts'
+import { readText } from './read-text.ts'
+import { retryAfterSeconds } from './retry.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 
 export type Credentials = { username: string; password: string } | { token: string }
@@ -9,14 +10,22 @@ export type Credentials = { username: string; password: string } | { token: stri
 export type TokenSource = {
   /** The `Authorization` header for a scope, as far as we know one already. */
   known(scope: string): string | undefined
-  /** Answers a challenge. Throws `UpstreamError` unauthorized when the credentials do not do. */
-  answer(challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined): Promise<string>
+  /**
+   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that somebody else got
+   * meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
+   */
+  answer(
+    challenge: ParsedChallenge,
+    refused: { scope: string; authorization: string | undefined },
+    signal: AbortSignal | undefined,
+  ): Promise<string>
 }
 
 type Kept = { header: string; renewAt: number }
 
 // The token spec: 60 s when the issuer does not say. Renewed a quarter of the life before its end.
 const defaultLifeSeconds = 60
+const tokenLimitBytes = 256 << 10
 /** Issuers that are known to belong to a registry on another host. */
 const knownRealms: Record<string, string[]> = { 'registry-1.docker.io': ['auth.docker.io'] }
 
@@ -43,15 +52,20 @@ export function createTokenSource(options: {
     if (credentials && 'username' in credentials) headers.authorization = basic(credentials)
     const answer = await egress.send({ method: 'GET', url, headers, signal })
     if (answer.status !== 200) {
-      answer.body.destroy()
+      discard(answer)
       if (answer.status === 401 || answer.status === 403)
         throw new UpstreamError('unauthorized', `${url.host} refused the login for ${origin.host}`, {
           host: url.host,
           status: answer.status,
         })
-      throw statusError(url.host, 'the request for a token', answer.status)
+      throw statusError(
+        url.host,
+        'the request for a token',
+        answer.status,
+        retryAfterSeconds(answer.headers['retry-after']),
+      )
     }
-    return keep(scope, await readToken(answer.body, url))
+    return keep(scope, await readToken(answer, url))
   }
 
   const keep = (scope: string, { token, lifeSeconds }: { token: string; lifeSeconds: number }): string => {
@@ -66,7 +80,7 @@ export function createTokenSource(options: {
       const found = kept.get(scope)
       return found && performance.now() < found.renewAt ? found.header : undefined
     },
-    answer: async (challenge, scope, signal) => {
+    answer: async (challenge, { scope, authorization }, signal) => {
       if (credentials && 'token' in credentials)
         throw new UpstreamError('unauthorized', `${origin.host} refused the token`, { host: origin.host, status: 401 })
       if (challenge.scheme === 'basic') {
@@ -80,6 +94,8 @@ export function createTokenSource(options: {
         throw new UpstreamError('protocol', `${origin.host} wants a login of the unknown kind "${challenge.scheme}"`, {
           host: origin.host,
         })
+      const found = kept.get(scope)
+      if (found && found.header !== authorization && performance.now() < found.renewAt) return found.header
       // Many requests may meet the same challenge at once: one of them asks, the others get what it got.
       const running = underWay.get(scope)
       if (running) return running
@@ -110,8 +126,19 @@ function checkRealm(realm: string, origin: URL, hasCredentials: boolean): URL {
   return url
 }
 
-async function readToken(body: NodeJS.ReadableStream, url: URL): Promise<{ token: string; lifeSeconds: number }> {
-  const answer = (await json(body)) as { token?: unknown; access_token?: unknown; expires_in?: unknown }
+type TokenAnswer = { token?: unknown; access_token?: unknown; expires_in?: unknown }
+
+function parseObject(text: string): TokenAnswer {
+  try {
+    return (JSON.parse(text) ?? {}) as TokenAnswer
+  } catch {
+    // the caller says that there is no token in it
+    return {}
+  }
+}
+
+async function readToken(reply: Answer, url: URL): Promise<{ token: string; lifeSeconds: number }> {
+  const answer = parseObject(await readText(reply, tokenLimitBytes, 'a token'))
   const token = answer.token ?? answer.access_token
   if (typeof token !== 'string' || token === '')
     throw new UpstreamError('protocol', `${url.host} answered without a token`, { host: url.host })

@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { asDigest, type Digest, mediaTypes } from '@berth/oci'
+
+export type Blob = { digest: Digest; bytes: Buffer }
+export type Manifest = Blob & { mediaType: string }
+export type Image = { manifest: Manifest; config: Blob; layers: Blob[] }
+
+export function blobOf(bytes: Buffer): Blob {
+  return { bytes, digest: asDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) }
+}
+
+/** An image with a layer of each size in bytes. The same name and sizes give the same bytes. */
+export function imageOf(name: string, ...layerBytes: number[]): Image {
+  const config = blobOf(Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', name })))
+  const layers = layerBytes.map((size, i) => blobOf(Buffer.alloc(size, `${name} ${i} `)))
+  const descriptor = ({ digest, bytes }: Blob, mediaType: string) => ({ mediaType, digest, size: bytes.length })
+  const body = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: descriptor(config, 'application/vnd.oci.image.config.v1+json'),
+    layers: layers.map((layer) => descriptor(layer, 'application/vnd.oci.image.layer.v1.tar+gzip')),
+  }
+  return {
+    manifest: { ...blobOf(Buffer.from(JSON.stringify(body))), mediaType: mediaTypes.ociManifest },
+    config,
+    layers,
+  }
+}
