@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { runChecks } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
@@ -12,7 +13,10 @@ export const commands = { start, test, check: runChecks, bench, soak, env: print
 
 async function start(node, args) {
   const env = environmentFor(node, await natsEnvironment())
-  return runInForeground(node, [path.join(root, 'deploy/standalone/src/main.ts'), ...args], { env, ownGroup: true })
+  // Without these V8 collects all its garbage about ten times while one large layer streams through.
+  const flags = JSON.parse(readFileSync(path.join(root, 'deploy/standalone/node-flags.json'), 'utf8'))
+  const program = [...flags, path.join(root, 'deploy/standalone/src/main.ts')]
+  return runInForeground(node, [...program, ...args], { env, ownGroup: true })
 }
 
 async function test(node, args) {

@@ -1,13 +1,21 @@
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
 import { rows } from './rows.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
-import { type Figures, printSync, printTable } from './table.ts'
+import { type Figures, ratioTable, syncTable } from './table.ts'
 
-const runs = Number(process.argv.find((argument) => argument.startsWith('--runs='))?.slice('--runs='.length) ?? 3)
-const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length)
+const option = (name: string) =>
+  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
+const runs = Number(option('runs') ?? 3)
+const only = option('only')
+const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
-/** Measures Berth and its peers side by side: every row on each in turn, several times over. */
+/**
+ * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`, `--only=part of a
+ * row's name`; `--write` puts the tables into docs/benchmarks.md.
+ */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
     if (!findProgram(needed)) throw new Error(`${needed} is missing: apt-get install docker-registry wrk skopeo`)
@@ -15,16 +23,31 @@ async function main(): Promise<void> {
   const subjects = [await startBerth(), await startPeer('2.8')]
   if (process.env.BERTH_TEST_DISTRIBUTION) subjects.push(await startPeer('dist. 3'))
   try {
-    await measureRows(subjects)
+    const tables = [await measureRows(subjects)]
     const [berth] = subjects
     const upstream = subjects.at(-1)
-    if (berth && upstream && (!only || 'sync'.includes(only))) printSync(await measureSync(berth, upstream))
+    if (berth && upstream && (!only || 'sync'.includes(only)))
+      tables.push(syncTable(await measureSync(berth, upstream)))
+    process.stdout.write(`${tables.join('\n\n')}\n`)
+    if (process.argv.includes('--write')) writeFileSync(document, page(tables))
   } finally {
     await Promise.all(subjects.map((subject) => subject.stop()))
   }
 }
 
-async function measureRows(subjects: readonly Subject[]): Promise<void> {
+function page(tables: readonly string[]): string {
+  return `# Berth beside other registries
+
+Written by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: Node ${process.version}, ${availableParallelism()} cores shared by the
+registries and the load, medians of ${runs} runs in turn, everything on loopback and one disk. Berth runs with authentication, on the file
+system, and answers a push when its bytes are durable; the peers run open, as they are packaged. "2.8" is Debian's
+docker-registry, "dist. 3" is distribution 3. Ratios count, not the numbers; a goal that is missed says so.
+
+${tables.join('\n\n')}
+`
+}
+
+async function measureRows(subjects: readonly Subject[]): Promise<string> {
   const figures: Figures = new Map()
   const wanted = rows.filter((row) => !only || row.name.includes(only))
   for (const row of wanted) {
@@ -35,10 +58,8 @@ async function measureRows(subjects: readonly Subject[]): Promise<void> {
     figures.set(row, ofRow)
     process.stderr.write(`measured: ${row.name}\n`)
   }
-  printTable(
-    figures,
-    subjects.map((subject) => subject.name),
-  )
+  const names = subjects.map((subject) => subject.name)
+  return ratioTable(figures, names)
 }
 
 await main()

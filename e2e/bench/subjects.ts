@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '@berth/standalone/src/children-free-port.ts'
@@ -18,6 +19,7 @@ export type Subject = {
 }
 
 const password = 'bench-password'
+const nodeFlags = new URL('../../deploy/standalone/node-flags.json', import.meta.url)
 const standalone = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
 
 /** Starts Berth as users do: the standalone program, on the file system, with authentication. */
@@ -30,7 +32,8 @@ export async function startBerth(): Promise<Subject> {
     BERTH_PORT: String(port),
     BERTH_ADMIN_PASSWORD: password,
   }
-  const child = spawn(process.execPath, [...process.execArgv, standalone], {
+  const flags = JSON.parse(readFileSync(nodeFlags, 'utf8')) as string[]
+  const child = spawn(process.execPath, [...flags, standalone], {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -14,8 +14,8 @@ function show(value: number): string {
   return value.toFixed(value >= 10 ? 1 : 2)
 }
 
-/** Prints medians, the ratio of Berth to each peer, and whether it reaches its goal, as a Markdown table. */
-export function printTable(figures: Figures, names: readonly string[]): void {
+/** Medians, the ratio of Berth to each peer, and whether it reaches its goal, as a Markdown table. */
+export function ratioTable(figures: Figures, names: readonly string[]): string {
   const peers = names.slice(1)
   const lines = [
     `| Work | unit | ${names.join(' | ')} | ${peers.map((peer) => `vs ${peer} (goal)`).join(' | ')} |`,
@@ -26,7 +26,7 @@ export function printTable(figures: Figures, names: readonly string[]): void {
     const ratios = peers.map((peer, i) => ratio(row, peer, (medians[0] ?? Number.NaN) / (medians[i + 1] ?? Number.NaN)))
     lines.push(`| ${row.name} | ${row.unit} | ${medians.map(show).join(' | ')} | ${ratios.join(' | ')} |`)
   }
-  process.stdout.write(`${lines.join('\n')}\n`)
+  return lines.join('\n')
 }
 
 function ratio(row: Row, peer: string, value: number): string {
@@ -38,17 +38,13 @@ function ratio(row: Row, peer: string, value: number): string {
   return `${shown} (${isTime ? '≤' : '≥'} ${goal.toFixed(2)}×${reached ? '' : ', missed'})`
 }
 
-/** Prints how long each copier took, and how many times longer than Berth. */
-export function printSync(times: SyncTimes): void {
-  const lines = [
-    '',
-    '| sync of 500 tags | first, s | × Berth | again, s | × Berth |',
-    '| --- | --- | --- | --- | --- |',
-  ]
+/** How long each copier took, and how many times longer than Berth. */
+export function syncTable(times: SyncTimes): string {
+  const lines = ['| sync of 500 tags | first, s | × Berth | again, s | × Berth |', '| --- | --- | --- | --- | --- |']
   for (const [name, { first, again }] of Object.entries(times)) {
     lines.push(
       `| ${name} | ${show(first)} | ${show(first / (times.berth?.first ?? 1))} | ${show(again)} | ${show(again / (times.berth?.again ?? 1))} |`,
     )
   }
-  process.stdout.write(`${lines.join('\n')}\n`)
+  return lines.join('\n')
 }
