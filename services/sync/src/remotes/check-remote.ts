@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { isRepositoryName } from '@berth/oci'
 import { isPrivateAddress, normalizeRegistryUrl } from '@berth/registry-client'
 import { badField } from '@berth/service'
@@ -44,10 +45,21 @@ export function checkRemote(remote: RemoteBody & { hasPassword: boolean; hasToke
   if (!hasUser && remote.hasPassword)
     throw badField('username', 'is missing while a password is given', 'Send both, or neither.')
   if (remote.hasToken && hasUser) throw badField('token', 'cannot be combined with a username', 'Send one of the two.')
-  if (remote.caCert && !/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(remote.caCert))
+  if (remote.caCert && !holdsCertificates(remote.caCert))
     throw badField('caCert', 'is not a certificate in PEM form', 'It begins with -----BEGIN CERTIFICATE-----.')
   if (url.protocol === 'http:' && remote.caCert)
     throw badField('caCert', 'has no use for a URL that begins with http://')
+}
+
+/** Whether every certificate of the text can be read, and there is one. */
+function holdsCertificates(text: string): boolean {
+  const found = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  try {
+    return found.length > 0 && found.every((pem) => new X509Certificate(pem).subject !== undefined)
+  } catch {
+    // OpenSSL says no more than that it is none
+    return false
+  }
 }
 
 function checkUrl(text: string, allowPrivateAddresses: boolean): URL {

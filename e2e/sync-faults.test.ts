@@ -1,0 +1,106 @@
+import {
+  cut,
+  type Fault,
+  gone,
+  hang,
+  hangAfter,
+  imageOf,
+  type MisbehavingUpstream,
+  oversized,
+  short,
+  startMisbehavingUpstream,
+  status,
+  wrongBytes,
+} from '@berth/registry-client/misbehaving-upstream'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { localRemote, make, startSync, sync, versionNumbers } from './requests.ts'
+import { startTestStack, type TestStack } from './stack.ts'
+
+let stack: TestStack
+let upstream: MisbehavingUpstream
+let count = 0
+beforeAll(async () => {
+  upstream = await startMisbehavingUpstream()
+  stack = await startTestStack()
+}, 90_000)
+afterAll(async () => {
+  await stack?.stop()
+  await upstream?.close()
+}, 60_000)
+
+/** A repository upstream with an image nobody has yet, a remote of it, and a repository of ours. */
+async function makeMirror(more: object = {}): Promise<string> {
+  const name = `faults/${++count}`
+  upstream.add(name, 'latest', imageOf(`${name} image`, 50_000, 60_000))
+  await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0, ...more }))
+  await make(stack, '/repositories', { name })
+  await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
+  return name
+}
+const pull = async (name: string) => (await fetch(`${stack.url}/v2/${name}/manifests/latest`)).status
+
+describe('an upstream that does wrong', () => {
+  test.each<[string, RegExp, Fault, string]>([
+    ['gives other bytes for a layer', /blobs/, wrongBytes, 'upstream_bad_digest'],
+    ['gives other bytes for a manifest', /GET .*manifests/, wrongBytes, 'upstream_bad_digest'],
+    ['gives half of a layer', /blobs/, short, 'upstream_short_body'],
+    ['breaks off in a layer', /blobs/, cut(10), 'upstream_unavailable'],
+    ['wants a login', /./, status(401, { 'www-authenticate': 'Basic realm="x"' }), 'upstream_unauthorized'],
+    ['denies', /./, status(403), 'upstream_denied'],
+    ['has no such repository', /./, status(404), 'upstream_not_found'],
+    ['is busy for an hour', /./, status(429, { 'retry-after': '3600' }), 'upstream_rate_limited'],
+    ['is broken', /./, status(500), 'upstream_unavailable'],
+    ['ends connections', /./, gone, 'upstream_unavailable'],
+    ['sends a manifest of 50 MB', /GET .*manifests/, oversized(50 << 20), 'upstream_protocol'],
+    ['sends no list of tags', /tags/, status(200, {}, '<html>'), 'upstream_protocol'],
+  ])(
+    'and %s: the task says what and where, nothing is visible, and once mended it succeeds',
+    async (_title, fits, fault, code) => {
+      const name = await makeMirror()
+      upstream.when(fits, fault)
+      const task = await stack.waitForTask((await startSync(stack, name, name)).id)
+      upstream.mend()
+      expect(task).toMatchObject({ state: 'failed', error: { code } })
+      expect(task.error?.message).toContain(upstream.host)
+      expect(await versionNumbers(stack, name)).toEqual([0])
+      expect(await pull(name)).toBe(404)
+      expect((await sync(stack, name, name)).result).toMatchObject({ version: 1, created: true })
+      expect(await pull(name)).toBe(200)
+    },
+  )
+
+  test('a tag that was asked for by name and is not there fails the task, which names it', async () => {
+    const name = await makeMirror({ includeTags: ['latest', 'absent'] })
+    const task = await stack.waitForTask((await startSync(stack, name, name)).id)
+    expect(task).toMatchObject({ state: 'failed', error: { code: 'upstream_not_found' } })
+    expect(task.error?.message).toContain('"absent"')
+    expect(await versionNumbers(stack, name)).toEqual([0])
+  })
+
+  test('and hangs, before it answers or in the middle: the task fails when its patience ends', async () => {
+    const [silent, stuck] = [await makeMirror(), await makeMirror()]
+    upstream.when(new RegExp(`${silent}/tags`), hang)
+    upstream.when(new RegExp(`${stuck}/blobs`), hangAfter(10))
+    const started = [await startSync(stack, silent, silent), await startSync(stack, stuck, stuck)]
+    const tasks = await Promise.all(started.map(({ id }) => stack.waitForTask(id, 90_000)))
+    upstream.mend()
+    for (const task of tasks) expect(task).toMatchObject({ state: 'failed', error: { code: 'upstream_timeout' } })
+    for (const name of [silent, stuck]) {
+      expect(await versionNumbers(stack, name)).toEqual([0])
+      expect((await sync(stack, name, name)).result).toMatchObject({ version: 1 })
+    }
+  }, 120_000)
+
+  test('and hangs: a cancel ends the task within seconds', async () => {
+    const name = await makeMirror()
+    upstream.when(/blobs/, hangAfter(10))
+    const { id } = await startSync(stack, name, name)
+    const startedAt = performance.now()
+    await stack.api('POST', `/tasks/${id}/cancel`)
+    const task = await stack.waitForTask(id)
+    upstream.mend()
+    expect(task.state).toBe('cancelled')
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
+    expect(await versionNumbers(stack, name)).toEqual([0])
+  })
+})
