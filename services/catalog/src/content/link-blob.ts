@@ -20,7 +20,8 @@ export async function linkBlob(db: Database, request: Link['request']): Promise<
     )
     return row
   }
-  const linked = await staleGeneration(() => link(db))
+  // Where nothing is served yet, a distribution has to be made, and the repository perhaps.
+  const linked = request.mayCreate ? undefined : await staleGeneration(() => link(db))
   if (!linked) return linkToNew(db, request, link)
   const { id, ...head } = linked
   const rows: ServedRow[] = [
@@ -31,7 +32,7 @@ export async function linkBlob(db: Database, request: Link['request']): Promise<
   return { change: { repositoryId: id, revision: head.revision }, rows }
 }
 
-/** The first blob of a repository that does not exist yet. */
+/** The first blob under a name where nothing is served yet. */
 async function linkToNew(
   db: Database,
   request: Link['request'],

@@ -4,30 +4,26 @@ import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
 import { type LockedRepository, lockRepositoryNamed } from '../versions/repository-lock.ts'
 
-/** `known`: the revision from which a follower needs the rows; 0 for a repository made just now. */
+/** `known`: the revision from which a follower needs the rows; 0 when something was made just now. */
 export type EnsuredRepository = LockedRepository & { known: number }
 
 /**
- * Locks the repository that a push goes to. Makes it, with a distribution of the same name, when the caller may and there is
- * none; two first pushes at once find the same one. `undefined` when it does not exist and may not be made.
+ * Locks the repository that a push goes to. `mayCreate` says that nothing is served under its name yet: then the repository
+ * is made if there is none, and a distribution of the same name. Two first pushes at once find the same ones. `undefined` when
+ * it does not exist and may not be made.
  */
 export async function ensureRepository(
   sql: Sql,
   request: { repository: string; mayCreate: boolean; actor: string },
 ): Promise<EnsuredRepository | undefined> {
-  const locked = await lockRepositoryNamed(sql, request.repository)
-  if (locked) return { ...locked, known: locked.revision }
-  if (!request.mayCreate) return undefined
-  const id = await insertRepository(sql, {
-    name: request.repository,
-    description: '',
-    labels: {},
-    actor: request.actor,
-  })
-  if (id !== undefined)
-    await insertDistribution(sql, { name: request.repository, repositoryId: id, actor: request.actor })
-  const made = await lockRepositoryNamed(sql, request.repository)
-  return made && { ...made, known: id === undefined ? made.revision : 0 }
+  const { repository: name, mayCreate, actor } = request
+  const locked = await lockRepositoryNamed(sql, name)
+  if (!mayCreate) return locked && { ...locked, known: locked.revision }
+  if (!locked) await insertRepository(sql, { name, description: '', labels: {}, actor })
+  const repository = locked ?? (await lockRepositoryNamed(sql, name))
+  if (!repository) return undefined
+  const made = await insertDistribution(sql, { name, repositoryId: repository.id, actor })
+  return { ...repository, known: made ? 0 : repository.revision }
 }
 
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */
@@ -62,19 +58,14 @@ export async function insertRepository(
 async function insertDistribution(
   sql: Sql,
   distribution: { name: string; repositoryId: string; actor: string },
-): Promise<void> {
+): Promise<boolean> {
+  const { name, repositoryId, actor } = distribution
   const [row] = await sql.query<{ id: string }>(
     `insert into distribution (name, base_path, repository_id, access, created_by) values ($1, $1, $2, 'private', $3) on conflict do nothing returning id`,
-    [distribution.name, distribution.repositoryId, distribution.actor],
+    [name, repositoryId, actor],
   )
-  if (!row) return
-  const data = { id: row.id, basePath: distribution.name, repositoryId: distribution.repositoryId, version: null }
-  await recordEvents(sql, [
-    {
-      kind: catalogEvents.distributionPointed,
-      data,
-      repositoryId: distribution.repositoryId,
-      actor: distribution.actor,
-    },
-  ])
+  if (!row) return false
+  const data = { id: row.id, basePath: name, repositoryId, version: null }
+  await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, repositoryId, actor }])
+  return true
 }

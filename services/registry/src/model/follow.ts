@@ -87,9 +87,11 @@ export function createFollower(options: {
           if ((known.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
         }
       }
+      // What was deleted goes first: its base path may have a new owner.
+      for (const one of distributions) if (one.deleted) await follower.followDistribution(one)
       await inParallel(behind, catchUps, fetchOnce)
-      for (const distribution of distributions)
-        if (distribution.deleted || seen.has(distribution.repositoryId)) await follower.followDistribution(distribution)
+      for (const one of distributions)
+        if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
       for (const id of known.keys()) if (!seen.has(id)) await fetchOnce(id)
       if (behind.length > 0) log.info('read model caught up', { repositories: behind.length })
       complete = true
