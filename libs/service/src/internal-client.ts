@@ -42,7 +42,6 @@ export function createInternalClient(options: {
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
   const token = createServiceTokens(options)
   const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number) => {
-    const signals = [AbortSignal.timeout(Math.ceil(timeoutMs)), ...(more.signal ? [more.signal] : [])]
     const reply = await pool.request({
       method: 'POST',
       path: `/internal/${options.to}/${command}`,
@@ -54,7 +53,10 @@ export function createInternalClient(options: {
         ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
       },
       body: JSON.stringify(body ?? {}),
-      signal: AbortSignal.any(signals),
+      // The pool's own timers: a signal of our own for each call would cost as much as the call.
+      headersTimeout: Math.ceil(timeoutMs),
+      bodyTimeout: Math.ceil(timeoutMs),
+      signal: more.signal ?? null,
     })
     if (reply.statusCode < 300) return reply
     const retryAfter = reply.headers['retry-after']
@@ -131,7 +133,7 @@ function isAway(error: unknown): boolean {
 
 function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted || (error instanceof Problem && error.code !== 'starting')) return error
-  const timedOut = error instanceof errors.RequestAbortedError || (error as Error | undefined)?.name === 'TimeoutError'
+  const timedOut = error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError
   if (!timedOut && !isAway(error)) return error
   return new Problem(503, 'service_unavailable', `The ${to} service does not answer.`, {
     hint: 'It may be restarting; try again in a few seconds.',

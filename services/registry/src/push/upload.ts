@@ -1,4 +1,5 @@
 import { type BlobStore, BlobStoreError, DigestMismatch, PartInterrupted, type StagedPart } from '@berth/blobs'
+import type { LeasedBlob } from '@berth/commands'
 import { algorithmOf, type Digest, hexOf, OciError, parseContentRange, parseDigest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
@@ -55,7 +56,7 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
   }
   const digest = wantedDigest(exchange, 'digest')
   if (digest && !mount) {
-    await takeWhole(exchange, digest, parts)
+    await takeWhole(exchange, await leaseBlob(parts.catalog, exchange, digest), parts)
     sendCreated(exchange, digest)
     return
   }
@@ -64,14 +65,14 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
 }
 
 /** A blob in a single request: its digest is known, so the bytes go straight to their place. */
-async function takeWhole(exchange: NamedExchange, digest: Digest, parts: UploadParts): Promise<void> {
-  const lease = await leaseBlob(parts.catalog, exchange, digest)
+async function takeWhole(exchange: NamedExchange, lease: LeasedBlob, parts: UploadParts): Promise<void> {
+  const { digest, generation } = lease
   const length = exchange.request.headers['content-length']
   const { sizeBytes } = await parts.blobs.write(lease, exchange.request, {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
-  await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, parts)
+  await linkBlob(exchange, { digest, generation, sizeBytes }, parts)
 }
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
@@ -122,73 +123,82 @@ async function appendBytes(exchange: NamedExchange, claim: Claim, { db, blobs }:
 /** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
 export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
   const digest = wantedDigest(exchange, 'digest')
-  const session = await readSession(parts.db, id, ownerOf(exchange))
-  if (!digest)
-    throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', {
-      headers: sessionHeaders(exchange, id, session.offsetBytes),
-    })
+  if (!digest) return refuseEnd(exchange, id, parts)
+  // The lease is asked for along with the session: it is needed nearly always, and harmless when it is not.
+  const [session, lease] = await Promise.all([
+    readSession(parts.db, id, ownerOf(exchange)),
+    leaseBlob(parts.catalog, exchange, digest),
+  ])
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
-    sendCreated(exchange, digest)
-    return
+  } else {
+    if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
+    await endUpload(exchange, session, lease, parts)
   }
-  if (hasBody(exchange) && session.offsetBytes === 0) {
-    checkRange(exchange, session)
-    await takeWhole(exchange, digest, parts)
-    await commitSession(parts.db, id, digest)
-    sendCreated(exchange, digest)
-    return
-  }
-  if (hasBody(exchange)) {
-    checkRange(exchange, session)
-    await appendBytes(exchange, await claimSession(parts.db, id, ownerOf(exchange)), parts)
-  } else if (exchange.request.headers['content-range'] !== undefined && session.offsetBytes > 0)
-    checkRange(exchange, session)
-  await makeBlob(exchange, id, digest, parts)
   sendCreated(exchange, digest)
+}
+
+/** Without a digest there is no end; the session lives on. */
+async function refuseEnd(exchange: NamedExchange, id: string, { db }: UploadParts): Promise<never> {
+  const { offsetBytes } = await readSession(db, id, ownerOf(exchange))
+  const headers = sessionHeaders(exchange, id, offsetBytes)
+  throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', { headers })
+}
+
+async function endUpload(
+  exchange: NamedExchange,
+  { id, offsetBytes }: UploadSession,
+  lease: LeasedBlob,
+  parts: UploadParts,
+): Promise<void> {
+  const { db, blobs } = parts
+  try {
+    if (hasBody(exchange) && offsetBytes === 0) {
+      await takeWhole(exchange, lease, parts)
+      await commitSession(db, id, lease.digest)
+      return
+    }
+    if (hasBody(exchange)) await appendBytes(exchange, await claimSession(db, id, ownerOf(exchange)), parts)
+    await makeBlob(exchange, id, lease, parts)
+  } catch (error) {
+    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id))
+    throw error
+  }
 }
 
 function hasBody({ request }: NamedExchange): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
 }
 
-async function makeBlob(exchange: NamedExchange, id: string, digest: Digest, parts: UploadParts): Promise<void> {
-  const { db, blobs, catalog } = parts
+async function makeBlob(exchange: NamedExchange, id: string, lease: LeasedBlob, parts: UploadParts): Promise<void> {
+  const { db, blobs } = parts
+  const { digest, generation } = lease
   const staged = await readParts(db, id)
-  try {
-    const lease = await leaseBlob(catalog, exchange, digest)
-    const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
-    await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes }, parts)
-  } catch (error) {
-    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id))
-    // Another PUT of the same session was faster and has moved the bytes; its end is ours too.
-    if (error instanceof BlobStoreError && error.code === 'missing_part' && (await endedAs(exchange, id, digest, db)))
-      return
-    throw error
-  }
+  const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
+  await linkBlob(exchange, { digest, generation, sizeBytes }, parts)
   await commitSession(db, id, digest)
   await blobs.discardParts(staged.map((part) => part.id))
 }
-
-async function endedAs(exchange: NamedExchange, id: string, digest: Digest, db: Database): Promise<boolean> {
-  const session = await readSession(db, id, ownerOf(exchange))
-  return session.state === 'committed' && session.digest === digest
-}
-
-type Lease = { digest: Digest; generation: number; state: 'present' | 'write' }
 
 /** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
 async function publishParts(
   blobs: BlobStore,
   staged: readonly StagedPart[],
-  lease: Lease,
+  lease: LeasedBlob,
   signal: AbortSignal,
 ): Promise<number> {
   const [only] = staged
   const proven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
   if (lease.state === 'present' && proven && only) return only.sizeBytes
-  return (await blobs.publish(staged, lease, { signal })).sizeBytes
+  try {
+    return (await blobs.publish(staged, lease, { signal })).sizeBytes
+  } catch (error) {
+    // Another PUT of the same session was faster and has moved the bytes, verified, to where they belong.
+    const moved = error instanceof BlobStoreError && error.code === 'missing_part' ? await blobs.stat(lease) : undefined
+    if (moved) return moved.sizeBytes
+    throw error
+  }
 }
 
 /** `GET …/blobs/uploads/<session>`: how far it is. */
