@@ -7,7 +7,8 @@ import type { OutboxRow } from './outbox.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
 export type EventOwner = {
-  eventsAfter(position: number): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }>
+  /** `signal` ends the wait for an owner that is away. */
+  eventsAfter(position: number, signal: AbortSignal): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }>
 }
 
 export type ConsumeOptions = {
@@ -152,7 +153,7 @@ function readEvent(message: JsMsg): CloudEvent | undefined {
 async function catchUp(options: ConsumeOptions, failures: Map<number, number>, signal: AbortSignal): Promise<void> {
   for (;;) {
     const position = await readPosition(options.db, options)
-    const { events, tooOld, head } = await options.owner.eventsAfter(position)
+    const { events, tooOld, head } = await options.owner.eventsAfter(position, signal)
     if (tooOld) {
       await skipTo(options, head)
       continue

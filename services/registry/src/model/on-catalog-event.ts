@@ -36,7 +36,7 @@ export function followEvents(options: {
     log,
     consumer: 'registry-catalog',
     source: 'catalog',
-    owner: { eventsAfter: (after) => catalog.call('events', { after }) },
+    owner: { eventsAfter: (after, signal) => catalog.call('events', { after }, { signal }) },
     handle: async (sql, event) => {
       if (await markUnfollowed(sql, event)) loop.wake()
     },

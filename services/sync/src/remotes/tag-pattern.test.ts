@@ -67,7 +67,7 @@ describe('what a pattern matches', () => {
     `${'*'.repeat(128)}b`,
     `${'?*'.repeat(60)}b`,
     `${'[a-z]*'.repeat(40)}0`,
-  ])('the hostile pattern %.20s takes less than 5 ms', (text) => {
+  ])('the hostile pattern %s takes less than 5 ms', (text) => {
     const pattern = parseTagPattern(text)
     pattern.matches('warm')
     const startedAt = performance.now()

@@ -44,9 +44,10 @@ export function startWorker(options: {
     pollMs,
     pauseAfterFailureMs: pollMs,
     onError: (error) => log.warn('tasks cannot be asked for work', { error }),
-    run: async () => {
+    run: async (signal) => {
       while (running.size < capacity && !stopping.signal.aborted) {
-        const { task } = await tasks.call('claim', { kinds: [kind], worker, leaseSeconds })
+        // Given up when we stop, however long tasks stays away; a task that this loses comes back when its lease ends.
+        const { task } = await tasks.call('claim', { kinds: [kind], worker, leaseSeconds }, { signal })
         if (!task) return
         const done = carryOut(task).finally(() => {
           running.delete(done)
