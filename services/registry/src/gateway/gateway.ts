@@ -128,6 +128,10 @@ export function createGateway(parts: GatewayParts): RequestListener {
     }
     run().catch((error: unknown) => {
       failure = toOciError(error)
+      if (response.writableEnded) {
+        log.warn('work after an answer failed', { requestId, error })
+        return
+      }
       if (!gone.signal.aborted || !response.headersSent) sendError({ request, response, requestId }, failure)
     })
   }

@@ -132,11 +132,15 @@ export async function finishUpload(exchange: NamedExchange, id: string, parts: U
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
-  } else {
-    if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
-    await endUpload(exchange, session, lease, parts)
+    sendCreated(exchange, digest)
+    return
   }
+  if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
+  const partIds = await endUpload(exchange, session, lease, parts)
   sendCreated(exchange, digest)
+  // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
+  await commitSession(parts.db, id, digest)
+  await parts.blobs.discardParts(partIds)
 }
 
 /** Without a digest there is no end; the session lives on. */
@@ -146,21 +150,23 @@ async function refuseEnd(exchange: NamedExchange, id: string, { db }: UploadPart
   throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', { headers })
 }
 
+/** Makes the blob, whichever way its bytes came. Answers the ids of the parts that are no longer needed. */
 async function endUpload(
   exchange: NamedExchange,
   { id, offsetBytes }: UploadSession,
   lease: LeasedBlob,
   parts: UploadParts,
-): Promise<void> {
+): Promise<string[]> {
   const { db, blobs } = parts
   try {
     if (hasBody(exchange) && offsetBytes === 0) {
       await takeWhole(exchange, lease, parts)
-      await commitSession(db, id, lease.digest)
-      return
+      return []
     }
-    if (hasBody(exchange)) await appendBytes(exchange, await claimSession(db, id, ownerOf(exchange)), parts)
-    await makeBlob(exchange, id, lease, parts)
+    const totalBytes = hasBody(exchange)
+      ? await appendBytes(exchange, await claimSession(db, id, ownerOf(exchange)), parts)
+      : offsetBytes
+    return await makeBlob(exchange, { id, totalBytes }, lease, parts)
   } catch (error) {
     if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id))
     throw error
@@ -171,14 +177,18 @@ function hasBody({ request }: NamedExchange): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
 }
 
-async function makeBlob(exchange: NamedExchange, id: string, lease: LeasedBlob, parts: UploadParts): Promise<void> {
-  const { db, blobs } = parts
+async function makeBlob(
+  exchange: NamedExchange,
+  upload: { id: string; totalBytes: number },
+  lease: LeasedBlob,
+  { db, blobs, catalog, follower }: UploadParts,
+): Promise<string[]> {
   const { digest, generation } = lease
-  const staged = await readParts(db, id)
-  const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
-  await linkBlob(exchange, { digest, generation, sizeBytes }, parts)
-  await commitSession(db, id, digest)
-  await blobs.discardParts(staged.map((part) => part.id))
+  const staged = await readParts(db, upload.id)
+  const isWhole = staged.reduce((sum, part) => sum + part.sizeBytes, 0) === upload.totalBytes
+  const sizeBytes = isWhole ? await publishParts(blobs, staged, lease, exchange.signal) : await movedBytes(blobs, lease)
+  await linkBlob(exchange, { digest, generation, sizeBytes }, { catalog, follower })
+  return staged.map((part) => part.id)
 }
 
 /** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
@@ -194,11 +204,16 @@ async function publishParts(
   try {
     return (await blobs.publish(staged, lease, { signal })).sizeBytes
   } catch (error) {
-    // Another PUT of the same session was faster and has moved the bytes, verified, to where they belong.
-    const moved = error instanceof BlobStoreError && error.code === 'missing_part' ? await blobs.stat(lease) : undefined
-    if (moved) return moved.sizeBytes
+    if (error instanceof BlobStoreError && error.code === 'missing_part') return movedBytes(blobs, lease)
     throw error
   }
+}
+
+/** Another PUT of the same session was faster and has moved the bytes, verified, to where they belong. */
+async function movedBytes(blobs: BlobStore, lease: LeasedBlob): Promise<number> {
+  const moved = await blobs.stat(lease)
+  if (!moved) throw new OciError('BLOB_UPLOAD_INVALID', 'another request has ended this upload; begin a new one')
+  return moved.sizeBytes
 }
 
 /** `GET …/blobs/uploads/<session>`: how far it is. */
