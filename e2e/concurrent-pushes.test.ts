@@ -89,6 +89,19 @@ describe('pushes at once', () => {
     expect((await end()).status).toBe(201)
   })
 
+  test('who knows only the digest of a private blob cannot get it by ending an upload twice at once', async () => {
+    const secret = await wire.push('at-once/private', randomBytes(1_000))
+    for (let i = 0; i < 10; i++) {
+      const patch = await wire.send('PATCH', pathOf(await wire.begin('at-once/thief')), {
+        headers: octets,
+        body: randomBytes(10),
+      })
+      const ends = Array.from({ length: 4 }, () => wire.send('PUT', withDigest(pathOf(patch.headers.location), secret)))
+      for (const { status } of await Promise.all(ends)) expect([400, 404]).toContain(status)
+    }
+    expect((await wire.send('HEAD', `/v2/at-once/thief/blobs/${secret}`)).status).toBe(404)
+  })
+
   test('a session is nobody else’s: another repository does not find it', async () => {
     const location = pathOf(await wire.begin('at-once/mine'))
     const foreign = location.replace('at-once/mine', 'at-once/yours')

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type BlobStore, BlobStoreError, DigestMismatch, PartInterrupted, type StagedPart } from '@berth/blobs'
 import type { LeasedBlob } from '@berth/commands'
 import { algorithmOf, type Digest, hexOf, OciError, parseContentRange, parseDigest } from '@berth/oci'
@@ -185,10 +186,16 @@ async function makeBlob(
 ): Promise<string[]> {
   const { digest, generation } = lease
   const staged = await readParts(db, upload.id)
-  const isWhole = staged.reduce((sum, part) => sum + part.sizeBytes, 0) === upload.totalBytes
-  const sizeBytes = isWhole ? await publishParts(blobs, staged, lease, exchange.signal) : await movedBytes(blobs, lease)
+  // Another PUT of the same session may have ended it since we read it, and its parts are gone with it.
+  if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, db)
+  const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
+  if (sizeBytes === undefined) return waitForOther(exchange, upload.id, digest, db)
   await linkBlob(exchange, { digest, generation, sizeBytes }, { catalog, follower })
   return staged.map((part) => part.id)
+}
+
+function sizeOf(parts: readonly StagedPart[]): number {
+  return parts.reduce((sum, part) => sum + part.sizeBytes, 0)
 }
 
 /** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
@@ -197,23 +204,30 @@ async function publishParts(
   staged: readonly StagedPart[],
   lease: LeasedBlob,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<number | undefined> {
   const [only] = staged
-  const proven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
-  if (lease.state === 'present' && proven && only) return only.sizeBytes
+  const isProven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
+  if (lease.state === 'present' && isProven && only) return only.sizeBytes
   try {
     return (await blobs.publish(staged, lease, { signal })).sizeBytes
   } catch (error) {
-    if (error instanceof BlobStoreError && error.code === 'missing_part') return movedBytes(blobs, lease)
-    throw error
+    if (!(error instanceof BlobStoreError) || error.code !== 'missing_part') throw error
+    // Moved already, perhaps by a process that was killed afterwards. Only whoever is proven to have had the bytes may have
+    // what lies there: knowing a digest gives no right to its content.
+    return isProven ? (await blobs.stat(lease))?.sizeBytes : undefined
   }
 }
 
-/** Another PUT of the same session was faster and has moved the bytes, verified, to where they belong. */
-async function movedBytes(blobs: BlobStore, lease: LeasedBlob): Promise<number> {
-  const moved = await blobs.stat(lease)
-  if (!moved) throw new OciError('BLOB_UPLOAD_INVALID', 'another request has ended this upload; begin a new one')
-  return moved.sizeBytes
+const otherEndsWithinMs = 2_000
+const lookEveryMs = 20
+
+/** Waits for the request that ends the same session; its end is ours too. */
+async function waitForOther(exchange: NamedExchange, id: string, digest: Digest, db: Database): Promise<string[]> {
+  for (const until = performance.now() + otherEndsWithinMs; performance.now() < until; await delay(lookEveryMs)) {
+    const session = await readSession(db, id, ownerOf(exchange))
+    if (session.state === 'committed' && session.digest === digest) return []
+  }
+  throw new OciError('BLOB_UPLOAD_INVALID', 'another request has taken over this upload; begin a new one')
 }
 
 /** `GET …/blobs/uploads/<session>`: how far it is. */
