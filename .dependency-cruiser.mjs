@@ -2,9 +2,9 @@
 const libs = {
   oci: [],
   blobs: ['oci', 'service'],
-  service: ['oci'],
+  service: [],
   bus: ['service'],
-  tokens: ['oci', 'service'],
+  tokens: ['service'],
   commands: ['oci', 'service', 'tokens'],
   'registry-client': ['oci'],
 }

@@ -12,7 +12,7 @@ test('a run that failed is tried again after the short pause, not after the whol
       onError: () => {},
       run: async () => {
         if (++runs < 3) throw new Error('away')
-        setImmediate(() => loop.stop().then(resolve, reject))
+        setImmediate(() => void loop.stop().then(resolve, reject))
       },
     })
   })
@@ -29,7 +29,7 @@ test('a wake during a run makes another run follow it', async () => {
       run: async () => {
         await Promise.resolve()
         if (++runs === 1) loop.wake()
-        else setImmediate(() => loop.stop().then(resolve, reject))
+        else setImmediate(() => void loop.stop().then(resolve, reject))
       },
     })
   })

@@ -71,9 +71,9 @@ describe('positions', () => {
 
   test('are dense and in the order of the changes, under eight writers and two that place', async () => {
     await db.query('create table counter as select 0 as value')
-    let writing = true
+    const written = new AbortController()
     const placing = [1, 2].map(async () => {
-      while (writing) await place()
+      while (!written.signal.aborted) await place()
     })
     const write = async () => {
       for (let i = 0; i < 25; i++)
@@ -83,7 +83,7 @@ describe('positions', () => {
         })
     }
     await Promise.all(Array.from({ length: 8 }, write))
-    writing = false
+    written.abort()
     await Promise.all(placing)
     expect(await place()).toBe(400)
     const wanted = Array.from({ length: 200 }, (_, i) => [`${i + 1} a`, `${i + 1} b`]).flat()
