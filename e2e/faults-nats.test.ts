@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
-import { freePort } from '@berth/standalone/src/children-free-port.ts'
+import { freePort } from '@berth/standalone/src/children/free-port.ts'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { embeddedNatsUrl, waitForEvent } from './events.ts'
 import { processesOn } from './processes.ts'

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { startNats } from '@berth/standalone/src/nats-server.ts'
+import { startNats } from '@berth/standalone/src/embedded/nats-server.ts'
 import { expect } from '@jest/globals'
 import { describeMainJob } from './main-job.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { dyingWithUs } from '@berth/standalone/src/children-kept.ts'
+import { dyingWithUs } from '@berth/standalone/src/children/keep-running.ts'
 import { expect } from '@jest/globals'
 
 export const standaloneMain = fileURLToPath(new URL('../deploy/standalone/src/main.ts', import.meta.url))

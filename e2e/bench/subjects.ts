@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '@berth/standalone/src/children-free-port.ts'
+import { freePort } from '@berth/standalone/src/children/free-port.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { startDistribution, startDockerRegistry } from '../servers/upstream.ts'
 

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { startNats } from '@berth/standalone/src/nats-server.ts'
-import { startPostgres } from '@berth/standalone/src/postgres.ts'
+import { startNats } from '@berth/standalone/src/embedded/nats-server.ts'
+import { startPostgres } from '@berth/standalone/src/embedded/postgres.ts'
 import { startMinio } from './minio.ts'
 import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
 

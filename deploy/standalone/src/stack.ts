@@ -13,14 +13,14 @@ import {
   StartupError,
 } from '@berth/service'
 import { Client } from 'pg'
-import { stopLeftovers } from './children.ts'
-import { lockHome } from './children-home-lock.ts'
+import { lockHome } from './children/home-lock.ts'
+import { stopLeftovers } from './children/records.ts'
 import type { StandaloneConfig } from './config.ts'
+import { startNats } from './embedded/nats-server.ts'
+import { startPostgres } from './embedded/postgres.ts'
 import { createFront } from './front.ts'
 import type { Ground, Running } from './ground.ts'
 import { startInProcess } from './in-process.ts'
-import { startNats } from './nats-server.ts'
-import { startPostgres } from './postgres.ts'
 import { startProcesses } from './processes.ts'
 import { readSecrets } from './secrets.ts'
 

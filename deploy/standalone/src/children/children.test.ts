@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
-import { recordChild, stopLeftovers } from './children.ts'
-import { lockHome } from './children-home-lock.ts'
-import { startOf } from './children-identity.ts'
+import { lockHome } from './home-lock.ts'
+import { startOf } from './identity.ts'
+import { recordChild, stopLeftovers } from './records.ts'
 
 let home: string
 const started: ChildProcess[] = []
@@ -71,7 +71,7 @@ test('a second process on one home is refused and told the pid of the first', as
 })
 
 function holdInAnotherProcess() {
-  const lockModule = new URL('./children-home-lock.ts', import.meta.url).href
+  const lockModule = new URL('./home-lock.ts', import.meta.url).href
   const code = `const { lockHome } = await import(${JSON.stringify(lockModule)})
     lockHome(${JSON.stringify(home)}); console.log('held'); process.stdin.resume().on('end', () => process.exit())`
   const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['pipe', 'pipe', 'inherit'] })

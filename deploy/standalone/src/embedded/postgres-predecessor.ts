@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { StartupError } from '@berth/service'
-import { commandOf, startOf, workingFolderOf } from './children-identity.ts'
+import { commandOf, startOf, workingFolderOf } from '../children/identity.ts'
 
 // Fast shutdown first; then immediate, which leaves recovery to the next start; then backends that outlived their
 // postmaster.

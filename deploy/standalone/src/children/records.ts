@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '@berth/service'
-import { commandOf, startOf } from './children-identity.ts'
+import { commandOf, startOf } from './identity.ts'
 
 /** A process that we started for a BERTH_HOME, told apart from later owners of its pid by when it started. */
 export type ChildRecord = {

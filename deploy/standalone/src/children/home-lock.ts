@@ -1,7 +1,7 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { StartupError } from '@berth/service'
-import { startOf } from './children-identity.ts'
+import { startOf } from './identity.ts'
 
 export type HomeLock = { release(): void }
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '@berth/service'
-import { forgetChild, recordChild } from './children.ts'
+import { forgetChild, recordChild } from './records.ts'
 
 /** A server that is started again whenever it ends without being told to. */
 export type KeptChild = {

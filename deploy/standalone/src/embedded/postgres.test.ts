@@ -6,7 +6,7 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { Client } from 'pg'
-import { startOf } from './children-identity.ts'
+import { startOf } from '../children/identity.ts'
 import { type EmbeddedPostgres, startPostgres } from './postgres.ts'
 import { processesOn } from './postgres-predecessor.ts'
 

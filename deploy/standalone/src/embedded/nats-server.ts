@@ -5,9 +5,9 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Logger, StartupError } from '@berth/service'
-import { freePort } from './children-free-port.ts'
-import { dyingWithUs, ended, hasEnded, type KeptChild, keepRunning } from './children-kept.ts'
-import { lastLines, withLogFile } from './children-log-file.ts'
+import { freePort } from '../children/free-port.ts'
+import { dyingWithUs, ended, hasEnded, type KeptChild, keepRunning } from '../children/keep-running.ts'
+import { lastLines, withLogFile } from '../children/log-file.ts'
 
 export type NatsOptions = {
   /** BERTH_HOME: JetStream's files are kept in `HOME/nats`. Its lock is held by the caller. */
