@@ -15,6 +15,7 @@ import {
 import { identifyThrough } from '@berth/tokens'
 import { catalogCommands } from './commands.ts'
 import type { CatalogConfig } from './config.ts'
+import { pruneLeases } from './content/leases.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
 import { repositoryHandlers } from './repositories/api.ts'
@@ -92,6 +93,7 @@ export function createCatalog(
             await registry.call('follow-repository', { repositoryId, revision })
           }
           await pruneCommands(db)
+          await pruneLeases(db)
         },
       })
       life.onStop('folding', () => folding.stop())

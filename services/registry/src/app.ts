@@ -21,7 +21,7 @@ import { createFollower } from './model/follow.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
-import { expireSessions } from './push/sessions.ts'
+import { sweepUploads } from './push/sweep.ts'
 
 const name = 'registry'
 const sweepEveryMs = 600_000
@@ -92,7 +92,10 @@ export function createRegistry(
       pollMs: sweepEveryMs,
       pauseAfterFailureMs: sweepEveryMs,
       onError: (error) => log.warn('sweeping will be tried again', { error }),
-      run: async () => blobs.discardParts(await expireSessions(db)),
+      run: async () => {
+        const leftovers = await sweepUploads(db, blobs)
+        if (leftovers > 0) log.info('leftovers of uploads removed', { leftovers })
+      },
     })
     life.onStop('sweeping', () => sweeping.stop())
   }

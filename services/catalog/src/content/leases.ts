@@ -30,6 +30,11 @@ export async function renewLeases(db: Database, holder: string, ttlSeconds: numb
   ])
 }
 
+/** Forgets leases whose time is over. */
+export async function pruneLeases(sql: Sql): Promise<void> {
+  await sql.query('delete from lease where expires_at < now()')
+}
+
 /** Ends all leases of a holder. */
 export async function releaseLeases(db: Database, holder: string): Promise<void> {
   await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])

@@ -1,0 +1,64 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type BlobStore, createFileSystemStore } from '@berth/blobs'
+import { applyMigrations, type Database, openDatabase } from '@berth/service'
+import { makeDatabase } from '@berth/service/testing'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { claimSession, openSession, recordPart } from './sessions.ts'
+import { sweepUploads } from './sweep.ts'
+
+const owner = { repository: 'team/app', subject: 'ana' }
+const dayMs = 86_400_000
+let root: string
+let database: Awaited<ReturnType<typeof makeDatabase>>
+let db: Database
+let blobs: BlobStore
+
+beforeAll(async () => {
+  root = await mkdtemp(path.join(tmpdir(), 'berth-sweep-'))
+  database = await makeDatabase()
+  await applyMigrations({
+    url: database.url,
+    schema: 'registry',
+    directory: new URL('../db/migrations/', import.meta.url),
+  })
+  db = openDatabase({ url: database.url, schema: 'registry' })
+  blobs = createFileSystemStore({ root })
+  await blobs.check()
+})
+afterAll(async () => {
+  await blobs.close()
+  await db.close()
+  await database.drop()
+  await rm(root, { recursive: true })
+})
+
+async function* bytes() {
+  yield Buffer.from('some bytes')
+}
+
+async function stagedFiles(): Promise<number> {
+  const entries = await readdir(path.join(root, 'staging'), { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).length
+}
+
+test('bytes that a killed request left are removed after a day; those of a living upload stay, whatever their age', async () => {
+  const living = await openSession(db, owner)
+  const claim = await claimSession(db, living.id, owner)
+  const part = await blobs.writePart(`${living.id}-${claim.fence}`, 0, bytes())
+  await recordPart(db, claim, part)
+  // As a request that was killed before it could record its part, in a session that is gone.
+  await blobs.writePart('00000000-0000-4000-8000-000000000000-1', 0, bytes())
+  expect(await stagedFiles()).toBe(2)
+  expect(await sweepUploads(db, blobs)).toBe(0)
+  expect(await sweepUploads(db, blobs, Date.now() + 2 * dayMs)).toBe(1)
+  expect(await stagedFiles()).toBe(1)
+})
+
+test('an upload that nobody touched for a day ends, and its bytes go with it', async () => {
+  await db.query(`update upload_session set touched_at = now() - interval '25 hours'`)
+  await sweepUploads(db, blobs)
+  expect(await stagedFiles()).toBe(0)
+  expect(await db.query('select from upload_session')).toHaveLength(0)
+})
