@@ -56,11 +56,15 @@ export function openDatabase(options: {
     options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}${options.rebuildable ? ' -c synchronous_commit=off' : ''}`,
   })
   let closing = false
-  // An idle connection that the server closes is reported here; the next query opens another. While we close, the server may
-  // be faster, and that is nothing to report.
-  pool.on('error', (error) => {
-    if (!closing) options.onError?.(error)
+  // A connection that the server closes fails the queries on it, and the next query opens another. Heard on the connection
+  // and not on the pool alone: the pool does not listen while one is checked out, and node ends a process whose emitter
+  // reports an error to nobody. While we close, the server may be faster, and that is nothing to report.
+  pool.on('connect', (connection) => {
+    connection.on('error', (error) => {
+      if (!closing) options.onError?.(error)
+    })
   })
+  pool.on('error', () => {})
   return {
     ...sqlOf(pool),
     pool,

@@ -106,9 +106,17 @@ function parseJson(text: string): unknown {
 /** Reads NDJSON whose last line must say that it is complete: a cut stream is an error, never a short answer. */
 async function* readRows<Row>(stream: Readable): AsyncIterable<Row> {
   let complete = false
-  for await (const line of createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })) {
-    if (line === endOfRows) complete = true
-    else if (line !== '') yield JSON.parse(line) as Row
+  const lines = createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY })
+  try {
+    for await (const line of lines) {
+      if (line === endOfRows) complete = true
+      else if (line !== '') yield JSON.parse(line) as Row
+    }
+  } finally {
+    // A reader that leaves early ends the request, for the owner holds a snapshot open for it. Both report that end as an
+    // error of theirs, which is no news to anybody.
+    lines.on('error', () => {})
+    stream.on('error', () => {}).destroy()
   }
   if (!complete) throw new Problem(502, 'incomplete_reply', 'the reply of another service of ours was cut off')
 }

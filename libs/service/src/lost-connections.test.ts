@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type Database, openDatabase } from './database.ts'
+import { createInternalClient } from './internal-client.ts'
+import { createInternalServer, rows } from './internal-server.ts'
+import { createLogger } from './logger.ts'
+import { closeServer, listen } from './service.ts'
+import { makeDatabase, type TestDatabase } from './testing/database.ts'
+import { until } from './testing/until.ts'
+
+const serviceKey = 'the key of this installation'
+let database: TestDatabase
+let db: Database
+let other: Database
+const heard: Error[] = []
+
+beforeAll(async () => {
+  database = await makeDatabase()
+  db = openDatabase({ url: database.url, schema: 'public', onError: (error) => heard.push(error) })
+  other = openDatabase({ url: database.url, schema: 'public' })
+})
+afterAll(async () => {
+  await Promise.all([db.close(), other.close()])
+  await database.drop()
+})
+
+test('a connection lost inside a transaction fails that transaction and nothing else', async () => {
+  const work = db.transaction(async (sql) => {
+    const [own] = await sql.query<{ pid: number }>('select pg_backend_pid() as pid')
+    await other.query('select pg_terminate_backend($1)', [own?.pid])
+    await until(async () => heard.length > 0)
+    await sql.query('select 1')
+  })
+  await expect(work).rejects.toThrow(/terminat|queryable|connection/i)
+  expect(await db.query('select 1 as one')).toEqual([{ one: 1 }])
+})
+
+test('a connection lost during a statement of a transaction fails that transaction and nothing else', async () => {
+  const work = db.transaction((sql) => sql.query('select pg_terminate_backend(pg_backend_pid())'))
+  await expect(work).rejects.toThrow(/terminat|queryable|connection/i)
+  expect(await db.query('select 1 as one')).toEqual([{ one: 1 }])
+})
+
+test('a reader that leaves in the middle of a reply of rows ends the owner’s work on it', async () => {
+  let left = false
+  const endless = async function* () {
+    try {
+      for (let number = 0; ; number++) yield { number, filling: 'x'.repeat(1_000) }
+    } finally {
+      left = true
+    }
+  }
+  const owner = createInternalServer({
+    service: 'owner',
+    serviceKey,
+    log: createLogger({ service: 'test', silent: true }),
+    commands: { endless: async () => rows(endless()) },
+  })
+  const { server, port } = await listen(owner, { port: 0, host: '127.0.0.1' })
+  const client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'asker', to: 'owner', serviceKey })
+  try {
+    for await (const row of client.rows('endless', {})) {
+      expect(row).toMatchObject({ number: 0 })
+      break
+    }
+    await until(async () => left)
+  } finally {
+    await client.close()
+    await closeServer(server, 0)
+  }
+})
