@@ -80,6 +80,8 @@ export function createApi(options: {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
+  // As the paths of the document are compared: `/Users` is not `/users`.
+  app.enable('case sensitive routing')
   app.set('trust proxy', 'loopback, uniquelocal')
   app.use(nameRequest)
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
@@ -144,20 +146,24 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
       ip: request.ip ?? '',
       requestId: response.locals.requestId as string,
     })
-    if (access !== 'anonymous' && !principal) {
-      throw new Problem(401, 'login_required', 'Log in to do this.', {
-        hint: 'Send Basic credentials or a Bearer token.',
-        headers: { 'www-authenticate': 'Basic realm="berth"' },
-      })
-    }
-    if (access === 'admin' && !principal?.admin) {
-      throw new Problem(403, 'not_allowed', `${principal?.name} may not ${request.method} ${request.path}.`, {
-        hint: 'Ask an administrator.',
-      })
-    }
+    requireAccess(access, principal, request)
     response.locals.principal = principal ?? anonymous
     if (request.headers.expect !== undefined) response.writeContinue()
     next()
+  }
+}
+
+function requireAccess(access: Access, principal: Principal | undefined, request: Request): void {
+  if (access !== 'anonymous' && !principal) {
+    throw new Problem(401, 'login_required', 'Log in to do this.', {
+      hint: 'Send Basic credentials or a Bearer token.',
+      headers: { 'www-authenticate': 'Basic realm="berth"' },
+    })
+  }
+  if (access === 'admin' && !principal?.admin) {
+    throw new Problem(403, 'not_allowed', `${principal?.name} may not ${request.method} ${request.path}.`, {
+      hint: 'Ask an administrator.',
+    })
   }
 }
 
@@ -190,9 +196,16 @@ function route(
       })
       if (!response.writableFinished) gone.abort()
     })
+    // Again, for the operation that is really run: whoever else matches paths may match them in another way.
+    requireAccess(operation['x-access'] ?? 'admin', readPrincipal(response), request)
     const reply = await handler(readRequest(request, response, gone.signal))
     if (reply) sendReply(response, reply)
   }
+}
+
+function readPrincipal(response: Response): Principal | undefined {
+  const principal = response.locals.principal as Principal
+  return principal === anonymous ? undefined : principal
 }
 
 function readRequest(request: Request, response: Response, signal: AbortSignal): ApiRequest {
