@@ -26,19 +26,15 @@ export async function startSlowProxy(target: { host: string; bytesPerSecond: num
       open.add(socket)
       socket.on('close', () => open.delete(socket))
     }
-    const both = [
-      pipeline(client, upstream),
-      pipeline(
-        upstream,
-        throttle(() => slow, target.bytesPerSecond),
-        client,
-      ),
-    ]
-    // Either side may leave at any time; the other is then cut too.
-    Promise.all(both).catch(() => {
-      client.destroy()
-      upstream.destroy()
-    })
+    // Not by pipeline: it would destroy the client as soon as the upstream has closed, with answers still on their way.
+    client.pipe(upstream)
+    client.on('close', () => upstream.destroy())
+    for (const socket of [client, upstream]) socket.on('error', () => socket.destroy())
+    pipeline(
+      upstream,
+      throttle(() => slow, target.bytesPerSecond),
+      client,
+    ).catch(() => client.destroy())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const at = `127.0.0.1:${(server.address() as AddressInfo).port}`
