@@ -80,6 +80,16 @@ describe('pushes at once', () => {
     }
   })
 
+  test('a chunk that is sent several times at once counts once', async () => {
+    const chunk = randomBytes(100)
+    for (let round = 0; round < 40; round++) {
+      const place = pathOf(await wire.begin('at-once/chunk'))
+      const headers = { ...octets, 'content-range': '0-99' }
+      await Promise.all(Array.from({ length: 6 }, () => wire.send('PATCH', place, { headers, body: chunk })))
+      expect((await wire.send('GET', place)).headers.range).toBe('0-99')
+    }
+  })
+
   test('two requests that end one upload both get 201', async () => {
     const bytes = randomBytes(100_000)
     const patch = await wire.send('PATCH', pathOf(await wire.begin('at-once/end')), { headers: octets, body: bytes })

@@ -87,7 +87,7 @@ export async function appendUpload(exchange: NamedExchange, id: string, parts: U
 }
 
 /** A chunk must begin where the session stands; else 416, and the session lives on (distribution-spec, "Pushing a blob in chunks"). */
-function checkRange(exchange: NamedExchange, { id, offsetBytes }: UploadSession): void {
+function checkRange(exchange: NamedExchange, { id, offsetBytes }: Pick<UploadSession, 'id' | 'offsetBytes'>): void {
   const header = exchange.request.headers['content-range']
   if (header === undefined) return // docker sends its single PATCH without one: it appends at the end
   const headers = sessionHeaders(exchange, id, offsetBytes)
@@ -103,6 +103,8 @@ function checkRange(exchange: NamedExchange, { id, offsetBytes }: UploadSession)
 
 /** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */
 async function appendBytes(exchange: NamedExchange, claim: Claim, { db, blobs }: UploadParts): Promise<number> {
+  // Another request may have added its bytes between our look at the session and our claim: then these begin elsewhere.
+  checkRange(exchange, claim)
   const partId = `${claim.id}-${claim.fence}`
   let part: StagedPart
   try {
