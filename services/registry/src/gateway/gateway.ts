@@ -31,8 +31,12 @@ export type GatewayParts = {
 }
 
 type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
-/** What a verb needs to be allowed, and what it does. */
-type Verb<R extends NamedRoute> = { actions: Action[]; run: (exchange: NamedExchange, route: R) => Promise<void> }
+/** What a verb needs to be allowed, what else it asks after (else the same), and what it does. */
+type Verb<R extends NamedRoute> = {
+  actions: Action[]
+  wanted?: Action[]
+  run: (exchange: NamedExchange, route: R) => Promise<void>
+}
 type Verbs = { [K in NamedRoute['kind']]: Partial<Record<string, Verb<Extract<NamedRoute, { kind: K }>>>> }
 
 const pull: Action[] = ['pull']
@@ -72,7 +76,8 @@ function verbTable(parts: GatewayParts): Verbs {
     },
     blob: {
       GET: blob,
-      HEAD: blob,
+      // Whether the caller may also push decides whether our yes keeps the blob for its manifest.
+      HEAD: { ...blob, wanted: push },
       DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, parts) },
     },
     uploads: { POST: { actions: push, run: (exchange) => startUpload(exchange, uploads) } },
@@ -143,7 +148,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const actions = verb?.actions ?? pull
     const basePath = route.repository
     const [caller, pointer] = await Promise.all([
-      gatekeeper.identify(request, wantedAccess(basePath, actions, base.query)),
+      gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query)),
       readPointer(basePath),
     ])
     gatekeeper.require(request, caller, basePath, actions, pointer)

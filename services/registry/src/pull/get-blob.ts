@@ -3,6 +3,7 @@ import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, OciError, parseRange } from '@berth/oci'
 import { commonHeaders, type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import { leaseBlob } from '../push/store-blob.ts'
 
 const presignedSeconds = 600
 
@@ -30,19 +31,14 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
   await streamBlob(exchange, blob, delivery.blobs)
 }
 
-const leaseSeconds = 7_200
-
 /**
  * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
- * blob is leased before it is given (reliability.md G2, G4).
+ * blob is leased before it is given; bytes that the collector is taking away are none (reliability.md G2, G4).
  */
 async function keepForPush(exchange: NamedExchange, digest: Digest, { catalog }: BlobDelivery): Promise<void> {
   if (!exchange.caller.may(exchange.basePath, 'push')) return
-  await catalog.call(
-    'lease-blobs',
-    { holder: `push:${exchange.basePath}`, digests: [digest], ttlSeconds: leaseSeconds },
-    { requestId: exchange.requestId },
-  )
+  const { state } = await leaseBlob(catalog, exchange, digest)
+  if (state !== 'present') throw new OciError('BLOB_UNKNOWN', `${exchange.basePath} has no blob ${digest}`)
 }
 
 function blobHeaders(digest: Digest): Record<string, string> {
