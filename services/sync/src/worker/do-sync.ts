@@ -48,7 +48,10 @@ export function createSyncWork(parts: SyncParts): Work {
         remote: run.remoteName,
         error: reason,
       })
-      return await giveUp(parts, run, task, reason)
+      return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
+        // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
+        throw new TaskLost('the end of a sync run could not be recorded', { cause })
+      })
     } finally {
       parts.wake()
     }
@@ -79,10 +82,19 @@ async function copyRemote(
   }
 }
 
-async function succeed({ db, catalog, log }: SyncParts, run: SyncRun, result: SyncResult): Promise<Outcome> {
-  await recordSuccess(db, run, result)
-  await catalog.call('release-leases', { holder: holderOf(run) })
-  log.info('repository synced', {
+/** Gives the leases back. Not heard, they run out by themselves: no reason to call a run anything but what it was. */
+async function release({ catalog, log }: SyncParts, run: SyncRun): Promise<void> {
+  try {
+    await catalog.call('release-leases', { holder: holderOf(run) })
+  } catch (error) {
+    log.warn('leases are left to run out', { runId: run.id, error })
+  }
+}
+
+async function succeed(parts: SyncParts, run: SyncRun, result: SyncResult): Promise<Outcome> {
+  await recordSuccess(parts.db, run, result)
+  await release(parts, run)
+  parts.log.info('repository synced', {
     repository: run.repositoryName,
     remote: run.remoteName,
     version: result.version,
@@ -99,7 +111,7 @@ async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason:
     const reply = await sendCommit(parts.catalog, run, task.fence)
     return succeed(parts, run, { ...reply, bytesFetched: 0, bytesSaved: 0, tagsChecked: 0 })
   }
-  await parts.catalog.call('release-leases', { holder: holderOf(run) })
+  await release(parts, run)
   const error = explain(reason, parts.log, run)
   const state = reason instanceof TaskCancelled ? 'cancelled' : 'failed'
   await recordFailure(parts.db, run, state, error)

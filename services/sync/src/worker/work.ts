@@ -16,7 +16,7 @@ export type Work = (
 export class TaskCancelled extends Error {
   override name = 'TaskCancelled'
 }
-/** The task is another worker's now, or we are stopping; nothing is to be reported. */
+/** The task is another worker's now or soon, or we are stopping; nothing is to be reported. */
 export class TaskLost extends Error {
   override name = 'TaskLost'
 }
@@ -73,16 +73,21 @@ export function startWorker(options: {
         },
       })
     } catch (error) {
-      log.error('task failed in an unforeseen way', { taskId: task.id, error })
-      outcome = {
-        state: 'failed',
-        error: { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' },
-      }
+      if (error instanceof TaskLost) log.warn('task is left to its lease', { taskId: task.id, error })
+      else outcome = unforeseen(task, error)
     } finally {
       const lost = ended.signal.reason instanceof TaskLost || stopping.signal.aborted
       ended.abort(new TaskLost())
       await beating
       if (outcome && !lost) await finish(task, outcome, progress())
+    }
+  }
+
+  function unforeseen(task: ClaimedTask, error: unknown): Outcome {
+    log.error('task failed in an unforeseen way', { taskId: task.id, error })
+    return {
+      state: 'failed',
+      error: { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' },
     }
   }
 
