@@ -154,8 +154,11 @@ function otherUser(): { before: string[]; why?: string } {
   const setpriv = findProgram('setpriv')
   if (!setpriv) return { before: [], why: 'setpriv not installed' }
   const before = [setpriv, '--reuid=65534', '--regid=65534', '--clear-groups', '--']
+  // Twice, as the start itself does: only the second time does a program begin without the rights of root.
   const sees = [
     ...before.slice(1),
+    setpriv,
+    '--',
     process.execPath,
     '-e',
     `require('fs').accessSync(${JSON.stringify(standaloneMain)})`,
