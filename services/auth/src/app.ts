@@ -4,6 +4,7 @@ import {
   applyMigrations,
   createApi,
   createInternalServer,
+  createSealer,
   Lifecycle,
   type Logger,
   type Metrics,
@@ -20,7 +21,6 @@ import type { AuthConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
-import { readSecretsKey } from './keys/seal.ts'
 import { createCheckPassword } from './login/check-password.ts'
 import { createAuthenticate, identifyLocally } from './login/identify.ts'
 import { createThrottle } from './login/throttle.ts'
@@ -37,7 +37,7 @@ export type Auth = Service & { firstPassword(): string | undefined }
 export function createAuth(config: AuthConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Auth {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
-  const secretsKey = readSecretsKey(config.secretsKey)
+  const sealer = createSealer(config.secretsKey)
   const db = openDatabase({
     url: config.databaseUrl,
     schema: name,
@@ -61,7 +61,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: { log: Lo
     handlers: {
       ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword, wake: () => wake() }),
       rotateKeys: async ({ principal }) => {
-        const rotated = await rotateKeys(db, secretsKey, principal.name)
+        const rotated = await rotateKeys(db, sealer, principal.name)
         await keys().refresh()
         wake()
         return { status: 200, body: rotated }
@@ -89,8 +89,8 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: { log: Lo
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
-      await ensureKeys(db, secretsKey)
-      const opened = await openKeyRing(db, secretsKey, log)
+      await ensureKeys(db, sealer)
+      const opened = await openKeyRing(db, sealer, log)
       life.onStop('keys', () => opened.stop())
       firstPassword = await ensureAdmin(db, passwords, config.adminPassword)
       ring = opened

@@ -1,8 +1,7 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { startLoop } from '@berth/bus'
-import { type Database, type Logger, StartupError } from '@berth/service'
+import { type Database, type Logger, type Sealer, StartupError } from '@berth/service'
 import { createTokenCheck, type PublicJwk, type TokenCheck } from '@berth/tokens'
-import { unseal } from './seal.ts'
 
 export type SigningKey = { kid: string; privateKey: KeyObject }
 
@@ -28,7 +27,7 @@ export async function publicKeys(db: Database): Promise<PublicJwk[]> {
 }
 
 /** Opens the keys, and follows the rotations of other replicas. Throws `StartupError` when BERTH_SECRETS_KEY is not the one they were sealed with. */
-export async function openKeyRing(db: Database, secretsKey: Buffer, log: Logger): Promise<KeyRing> {
+export async function openKeyRing(db: Database, sealer: Sealer, log: Logger): Promise<KeyRing> {
   const check = createTokenCheck()
   let signing: SigningKey | undefined
   const refresh = async () => {
@@ -40,7 +39,7 @@ export async function openKeyRing(db: Database, secretsKey: Buffer, log: Logger)
       check.setKeys(await publicKeys(db))
       return
     }
-    const privateKey = openKey(secretsKey, row)
+    const privateKey = openKey(sealer, row)
     check.setKeys(await publicKeys(db))
     signing = { kid: row.kid, privateKey }
   }
@@ -62,9 +61,9 @@ export async function openKeyRing(db: Database, secretsKey: Buffer, log: Logger)
   }
 }
 
-function openKey(secretsKey: Buffer, row: { kid: string; sealed: Buffer }): KeyObject {
+function openKey(sealer: Sealer, row: { kid: string; sealed: Buffer }): KeyObject {
   try {
-    return createPrivateKey({ key: unseal(secretsKey, row.kid, row.sealed), format: 'der', type: 'pkcs8' })
+    return createPrivateKey(sealer.open(row.sealed, row.kid))
   } catch (cause) {
     throw new StartupError(
       'the signing key cannot be opened with this BERTH_SECRETS_KEY',

@@ -1,18 +1,17 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, Problem, type Sql } from '@berth/service'
-import { seal } from './seal.ts'
+import { type Database, Problem, type Sealer, type Sql } from '@berth/service'
 
 /** Taken by whoever changes the keys, so that replicas take turns. */
 const lockKeys = "select pg_advisory_xact_lock(hashtextextended('berth signing keys', 0))"
 
 /** Makes the first keys when there are none: one that signs, and the one that will follow it. */
-export async function ensureKeys(db: Database, secretsKey: Buffer): Promise<void> {
+export async function ensureKeys(db: Database, sealer: Sealer): Promise<void> {
   await db.transaction(async (sql) => {
     await sql.query(lockKeys)
     const present = await sql.query<{ state: string }>("select state from signing_key where state <> 'retired'")
     for (const state of ['signing', 'next'])
-      if (!present.some((key) => key.state === state)) await insertKey(sql, secretsKey, state)
+      if (!present.some((key) => key.state === state)) await insertKey(sql, sealer, state)
   })
 }
 
@@ -23,7 +22,7 @@ export async function ensureKeys(db: Database, secretsKey: Buffer): Promise<void
  */
 export async function rotateKeys(
   db: Database,
-  secretsKey: Buffer,
+  sealer: Sealer,
   actor: string,
 ): Promise<{ kid: string; notBefore: string }> {
   return db.transaction(async (sql) => {
@@ -34,7 +33,7 @@ export async function rotateKeys(
       "update signing_key set state = 'signing' where state = 'next' returning kid, now()",
     )
     if (!key) throw new Error('there is no key to rotate to')
-    await insertKey(sql, secretsKey, 'next')
+    await insertKey(sql, sealer, 'next')
     const rotated = { kid: key.kid, notBefore: key.now.toISOString() }
     await recordEvents(sql, [{ kind: authEvents.keyRotated, data: rotated, actor }])
     return rotated
@@ -57,13 +56,13 @@ async function refuseTooSoon(sql: Sql): Promise<void> {
   })
 }
 
-async function insertKey(sql: Sql, secretsKey: Buffer, state: string): Promise<void> {
+async function insertKey(sql: Sql, sealer: Sealer, state: string): Promise<void> {
   const kid = randomBytes(12).toString('base64url')
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const { x, y } = publicKey.export({ format: 'jwk' })
   await sql.query('insert into signing_key (kid, sealed_private_key, public_jwk, state) values ($1, $2, $3, $4)', [
     kid,
-    seal(secretsKey, kid, privateKey.export({ format: 'der', type: 'pkcs8' })),
+    sealer.seal(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), kid),
     JSON.stringify({ kty: 'EC', crv: 'P-256', x, y, kid, use: 'sig', alg: 'ES256' }),
     state,
   ])
