@@ -65,7 +65,9 @@ export function createFollower(options: {
       if (!distribution.deleted && (await servedRevision(db, distribution.repositoryId)) === 0)
         await fetchOnce(distribution.repositoryId)
       await db.transaction(async (sql) => {
-        await lockServed(sql, distribution.repositoryId)
+        const { revision } = await lockServed(sql, distribution.repositoryId)
+        // Told of late: its repository is gone, and nothing may be served under its path.
+        if (revision === 0 && !distribution.deleted) return
         await writeDistribution(sql, distribution)
       })
     },
@@ -73,32 +75,40 @@ export function createFollower(options: {
     followAll: async () => {
       const behind: string[] = []
       const seen = new Set<string>()
-      const distributions: ServedDistribution[] = []
-      const known = new Map(
-        (await db.query<{ id: string; revision: number }>('select id, revision from served_repository')).map((row) => [
-          row.id,
-          row.revision,
-        ]),
-      )
+      const changed: ServedDistribution[] = []
+      const known = await readKnown(db)
       for await (const head of catalog.rows('served-heads', {})) {
-        if (head.kind === 'distribution') distributions.push(head)
-        else {
+        if (head.kind === 'repository') {
           seen.add(head.repositoryId)
-          if ((known.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
-        }
+          if ((known.repositories.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
+        } else if ((known.distributions.get(head.id) ?? 0) < head.revision) changed.push(head)
       }
       // What was deleted goes first: its base path may have a new owner.
-      for (const one of distributions) if (one.deleted) await follower.followDistribution(one)
+      for (const one of changed) if (one.deleted) await follower.followDistribution(one)
       await inParallel(behind, catchUps, fetchOnce)
-      for (const one of distributions)
-        if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
-      for (const id of known.keys()) if (!seen.has(id)) await fetchOnce(id)
+      for (const one of changed) if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
+      for (const id of known.repositories.keys()) if (!seen.has(id)) await fetchOnce(id)
       if (behind.length > 0) log.info('read model caught up', { repositories: behind.length })
       complete = true
     },
     isComplete: () => complete,
   }
   return follower
+}
+
+/** How far the model has followed each repository and each distribution, those that are gone too. */
+async function readKnown(
+  db: Database,
+): Promise<{ repositories: Map<string, number>; distributions: Map<string, number> }> {
+  type Known = { id: string; revision: number }
+  const toMap = (rows: Known[]) => new Map(rows.map(({ id, revision }) => [id, revision]))
+  const [repositories, distributions] = await Promise.all([
+    db.query<Known>('select id, revision from served_repository'),
+    db.query<Known>(
+      'select distribution_id as id, distribution_revision as revision from pointer union all select id, revision from gone_distribution',
+    ),
+  ])
+  return { repositories: toMap(repositories), distributions: toMap(distributions) }
 }
 
 async function servedRevision(db: Database, repositoryId: string): Promise<number> {

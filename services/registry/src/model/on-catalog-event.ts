@@ -24,9 +24,13 @@ export function followEvents(options: {
     pauseAfterFailureMs,
     onError: (error) => log.warn('following catalog will be tried again', { error }),
     run: async () => {
-      for (const { id } of await db.query<{ id: string }>('select repository_id as id from follow_wanted limit 100')) {
+      const wanted = await db.query<{ id: string; written: string }>(
+        'select repository_id as id, xmin::text as written from follow_wanted limit 100',
+      )
+      for (const { id, written } of wanted) {
         await follower.follow(id)
-        await db.query('delete from follow_wanted where repository_id = $1', [id])
+        // Not when it was wanted again meanwhile: what was fetched may be older than that wish.
+        await db.query('delete from follow_wanted where repository_id = $1 and xmin::text = $2', [id, written])
       }
     },
   })
@@ -61,7 +65,8 @@ async function markUnfollowed(sql: Sql, event: CloudEvent): Promise<boolean> {
   if (repositoryId === undefined) return false
   const rows = await sql.query(
     `insert into follow_wanted (repository_id) select $1
-     where not exists (select from served_repository where id = $1 and revision >= $2) on conflict do nothing returning repository_id`,
+     where not exists (select from served_repository where id = $1 and revision >= $2)
+     on conflict (repository_id) do update set repository_id = excluded.repository_id returning repository_id`,
     [repositoryId, revision ?? 1],
   )
   return rows.length > 0

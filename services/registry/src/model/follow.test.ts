@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { type CatalogCommands, commandsOf, type ServedDistribution, type ServedHead } from '@berth/commands'
+import {
+  applyMigrations,
+  closeServer,
+  createInternalClient,
+  createInternalServer,
+  createLogger,
+  type Database,
+  type InternalClient,
+  listen,
+  openDatabase,
+  rows,
+} from '@berth/service'
+import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { createFollower, type Follower } from './follow.ts'
+
+const log = createLogger({ service: 'registry', silent: true })
+let database: TestDatabase
+let db: Database
+let client: InternalClient
+let stopCatalog: () => Promise<void>
+let follower: Follower
+let heads: ServedHead[] = []
+
+// The owner of the truth, as it answers over HTTP: repositories that stand among the heads are empty, all others are gone.
+const commands = {
+  'served-heads': async () => rows(inTurn(heads)),
+  'served-rows': async ({ repositoryId }: { repositoryId: string }) => rows(inTurn(rowsOf(repositoryId))),
+}
+
+async function* inTurn<T>(items: readonly T[]): AsyncIterable<T> {
+  yield* items
+}
+
+function rowsOf(repositoryId: string): object[] {
+  const head = heads.find((one) => one.kind === 'repository' && one.repositoryId === repositoryId)
+  if (!head) return [{ kind: 'gone', repositoryId }]
+  return [{ kind: 'head', repositoryId, name: 'team/app', revision: head.revision, latestVersion: 0, from: 0 }]
+}
+
+function distributionOf(repositoryId: string, more: Partial<ServedDistribution> = {}): ServedDistribution {
+  const fixed = { id: randomUUID(), basePath: `path-${randomUUID()}`, repositoryId, version: null }
+  return { ...fixed, access: 'private', redirect: false, revision: 7, deleted: false, ...more }
+}
+
+const repositories = async () =>
+  (await db.query<{ id: string }>('select id from served_repository')).map(({ id }) => id)
+const basePaths = async () =>
+  (await db.query<{ base_path: string }>('select base_path from pointer')).map((row) => row.base_path)
+
+beforeAll(async () => {
+  database = await makeDatabase()
+  await applyMigrations({
+    url: database.url,
+    schema: 'registry',
+    directory: new URL('../db/migrations/', import.meta.url),
+  })
+  db = openDatabase({ url: database.url, schema: 'registry' })
+  const catalog = createInternalServer({ service: 'catalog', serviceKey, log, commands })
+  const { server, port } = await listen(catalog, { port: 0, host: '127.0.0.1' })
+  stopCatalog = () => closeServer(server, 0)
+  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'registry', to: 'catalog', serviceKey })
+})
+afterAll(async () => {
+  await client?.close()
+  await stopCatalog?.()
+  await db?.close()
+  await database?.drop()
+})
+beforeEach(async () => {
+  await db.query('truncate served_repository, pointer, gone_distribution cascade')
+  follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), log })
+})
+
+test('comparing with catalog again changes nothing where nothing changed', async () => {
+  const living = randomUUID()
+  const served = distributionOf(living)
+  heads = [
+    { kind: 'repository', repositoryId: living, revision: 3 },
+    { kind: 'distribution', ...served },
+    { kind: 'distribution', ...distributionOf(randomUUID(), { deleted: true }) },
+  ]
+  await follower.followAll()
+  await follower.followAll()
+  const written = () =>
+    db.query('select xmin::text as written from served_repository union all select xmin::text from pointer')
+  const before = await written()
+  await follower.followAll()
+  expect(await written()).toEqual(before)
+  expect(await repositories()).toEqual([living])
+  expect(await basePaths()).toEqual([served.basePath])
+})
+
+test('a changed distribution is taken over by the next comparison, and a deleted one goes', async () => {
+  const living = randomUUID()
+  const [moved, removed] = [distributionOf(living), distributionOf(living)]
+  const repository: ServedHead = { kind: 'repository', repositoryId: living, revision: 3 }
+  heads = [repository, { kind: 'distribution', ...moved }, { kind: 'distribution', ...removed }]
+  await follower.followAll()
+  heads = [
+    repository,
+    { kind: 'distribution', ...moved, access: 'public', revision: 8 },
+    { kind: 'distribution', ...removed, deleted: true, revision: 9 },
+  ]
+  await follower.followAll()
+  expect(await db.query('select base_path, access from pointer')).toEqual([
+    { base_path: moved.basePath, access: 'public' },
+  ])
+})
+
+test('a distribution that is told of only after its repository is gone is not served', async () => {
+  heads = []
+  await follower.followDistribution(distributionOf(randomUUID()))
+  expect(await basePaths()).toEqual([])
+  await follower.followAll()
+  expect(await repositories()).toEqual([])
+})
