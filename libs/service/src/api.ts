@@ -8,6 +8,7 @@ import express, {
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
 import { parse } from 'yaml'
+import { isTrustedProxy } from './client-address.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
@@ -82,7 +83,7 @@ export function createApi(options: {
   app.disable('etag')
   // As the paths of the document are compared: `/Users` is not `/users`.
   app.enable('case sensitive routing')
-  app.set('trust proxy', 'loopback, uniquelocal')
+  app.set('trust proxy', isTrustedProxy)
   app.use(nameRequest)
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
   app.use(refuseBeforeBody(document, options.identify))

@@ -8,6 +8,7 @@ export {
   type Principal,
   readApiDocument,
 } from './api.ts'
+export { clientAddress, isTrustedProxy } from './client-address.ts'
 export { type ConfigOf, choice, flag, integer, optionalText, optionalUrl, readConfig, text, url } from './config.ts'
 export {
   type Database,

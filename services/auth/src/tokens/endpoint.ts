@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http'
 import { OciError, ociErrorBody } from '@berth/oci'
-import { type Database, type Logger, type Metrics, Problem, requestIdOf } from '@berth/service'
+import { type Database, isTrustedProxy, type Logger, type Metrics, Problem, requestIdOf } from '@berth/service'
 import { formatScope, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import { decideAccess } from '../access/decide.ts'
@@ -27,7 +27,7 @@ export function createTokenEndpoint(parts: TokenEndpoint): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
-  app.set('trust proxy', 'loopback, uniquelocal')
+  app.set('trust proxy', isTrustedProxy)
   app.use((request, response, next) => {
     observe(request, response, parts)
     if (request.headers.expect !== undefined) response.writeContinue()

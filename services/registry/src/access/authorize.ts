@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { OciError } from '@berth/oci'
+import { clientAddress } from '@berth/service'
 import {
   type Access,
   allows,
@@ -79,7 +80,7 @@ export function createGatekeeper(options: {
         throw refuse(request, 'invalid_token', 'the Authorization header cannot be read; send Basic or Bearer')
       const { principal, access } = await auth.call('access', {
         authorization: header,
-        ip: request.socket.remoteAddress ?? '',
+        ip: clientAddress(request),
         wanted: [...wanted],
       })
       if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
