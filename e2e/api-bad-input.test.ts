@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { localRemote, make } from './requests.ts'
+import { pushRandomImage } from './push.ts'
+import { basic, localRemote, make } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
 type Case = [what: string, method: string, path: string, body: unknown, expected: { status: number; field?: string }]
@@ -151,6 +152,16 @@ describe('bad input of the API is answered with problem+json that names the fiel
     expect(answer.status).toBe(expected.status)
     expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
     expect(answer.body.detail.length).toBeGreaterThan(5)
+  })
+
+  test('a distribution whose new repository lacks the version that it is pinned to', async () => {
+    await pushRandomImage({ url: stack.url, authorization: basic(stack) }, 'pinned/app', '1')
+    await make(stack, '/repositories', { name: 'taken/other' })
+    const pinned = { name: 'pinned', basePath: 'pinned', repository: 'pinned/app', version: 1 }
+    await make(stack, '/distributions', pinned)
+    const { status, body } = await stack.api('PATCH', '/distributions/pinned', { repository: 'taken/other' })
+    expect({ status, field: body.field }).toEqual({ status: 400, field: 'version' })
+    expect(body.detail).toContain('no version 1')
   })
 
   test('a body that is no JSON', async () => {

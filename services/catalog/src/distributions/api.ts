@@ -113,7 +113,7 @@ export function distributionHandlers(
       const changes = body as Partial<DistributionBody>
       const repositoryId =
         changes.repository === undefined ? current.repositoryId : (await findRepository(prisma, changes.repository)).id
-      await translate({ ...changes, basePath: current.basePath }, () =>
+      await translate({ version: current.version, ...changes, basePath: current.basePath }, () =>
         db.transaction((sql) => updateDistribution(sql, current.id, { ...changes, repositoryId }, principal.name)),
       )
       wake()
