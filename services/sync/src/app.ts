@@ -1,6 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
-import { connectBus, readOutbox, startRelay } from '@berth/bus'
-import { type CatalogCommands, commandsOf, type TasksCommands } from '@berth/commands'
+import { connectBus, readOutbox, startConsumer, startRelay } from '@berth/bus'
+import { type CatalogCommands, commandsOf, type OutboxPage, type TasksCommands } from '@berth/commands'
 import {
   applyMigrations,
   createApi,
@@ -19,6 +19,7 @@ import type { SyncConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { runHandlers } from './runs/api.ts'
+import { onTaskEnded } from './runs/on-task-ended.ts'
 import { createSyncWork } from './worker/do-sync.ts'
 import { startWorker } from './worker/work.ts'
 
@@ -79,6 +80,19 @@ export function createSync(
       const relay = startRelay({ db, bus, source: name, log })
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
+      const following = startConsumer({
+        db,
+        bus,
+        log,
+        consumer: 'sync-tasks',
+        source: 'tasks',
+        owner: { eventsAfter: (after, signal) => clients.tasks.call<OutboxPage>('events', { after }, { signal }) },
+        handle: async (sql, event) => {
+          await onTaskEnded(sql, event)
+          ring()
+        },
+      })
+      life.onStop('following tasks', () => following.stop())
       const worker = startWorker({
         tasks,
         bus,

@@ -1,10 +1,16 @@
 import { fitLists, recordEvents, syncEvents } from '@berth/bus'
 import type { TaskError } from '@berth/commands'
-import type { Database } from '@berth/service'
+import type { Database, Sql } from '@berth/service'
 import type { SyncRun } from '../db/generated/client.ts'
 import type { SyncResult } from './run-sync.ts'
 
-function idsOf(run: SyncRun) {
+/** What events tell of a run. */
+export type RunIds = Pick<
+  SyncRun,
+  'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor'
+>
+
+function idsOf(run: RunIds) {
   return {
     runId: run.id,
     remoteId: run.remoteId,
@@ -65,13 +71,16 @@ export async function recordFailure(
   state: 'failed' | 'cancelled',
   error: TaskError,
 ): Promise<void> {
-  await db.transaction(async (sql) => {
-    const ended = await sql.query(
-      `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
-      [run.id, state, JSON.stringify(error)],
-    )
-    if (ended.length === 0) return
-    const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
-    await recordEvents(sql, [{ kind: syncEvents.runFailed, data, repositoryId: run.repositoryId, actor: run.actor }])
-  })
+  await db.transaction((sql) => endRun(sql, run, state, error))
+}
+
+/** As `recordFailure`, in a transaction that does more. */
+export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled', error: TaskError): Promise<void> {
+  const ended = await sql.query(
+    `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
+    [run.id, state, JSON.stringify(error)],
+  )
+  if (ended.length === 0) return
+  const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
+  await recordEvents(sql, [{ kind: syncEvents.runFailed, data, repositoryId: run.repositoryId, actor: run.actor }])
 }

@@ -1,0 +1,18 @@
+import type { CloudEvent, TaskChanged } from '@berth/bus'
+import type { Sql } from '@berth/service'
+import { endRun, type RunIds } from './record-run.ts'
+
+/**
+ * Ends the run of a task that ended without its worker: cancelled while it waited, or given up after its workers were lost. A
+ * worker that ends a run notes it before it reports, so then there is nothing left to do.
+ */
+export async function onTaskEnded(sql: Sql, event: CloudEvent): Promise<void> {
+  const { taskId, kind, state, error } = event.data as TaskChanged
+  if (kind !== 'sync' || (state !== 'failed' && state !== 'cancelled')) return
+  const [run] = await sql.query<RunIds>(
+    `select id, task_id as "taskId", remote_id as "remoteId", remote_name as "remoteName", repository_id as "repositoryId",
+       repository_name as "repositoryName", actor from sync_run where task_id = $1 and state in ('waiting', 'running')`,
+    [taskId],
+  )
+  if (run) await endRun(sql, run, state, error ?? { code: state, message: `The task of this sync was ${state}.` })
+}
