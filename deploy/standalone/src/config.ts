@@ -4,6 +4,7 @@ import { choice, flag, integer, logLevels, optionalText, optionalUrl, readConfig
 /** What the standalone stack reads from the environment (design.md §5). */
 export const standaloneSettings = {
   port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+  host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   home: text('BERTH_HOME', { fallback: './.berth' }),
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
   databaseUrl: optionalUrl('BERTH_DATABASE_URL', ['postgres', 'postgresql']),

@@ -55,6 +55,8 @@ function environmentOf(
   return {
     BERTH_LOG_LEVEL: 'warn',
     ...process.env,
+    // Only the front is for everybody.
+    BERTH_HOST: '127.0.0.1',
     BERTH_DATABASE_URL: databaseUrl,
     BERTH_NATS_URL: natsUrl,
     BERTH_SERVICE_KEY: secrets.serviceKey,

@@ -59,7 +59,7 @@ async function startOn(
     (request, response) => {
       if (!answerOperations(request, response, running?.services ?? [starting], metrics)) front(request, response)
     },
-    { port: config.port },
+    { port: config.port, host: config.host },
   )
   await stopLeftovers(home, log)
   const secrets = readSecrets(home, {

@@ -42,8 +42,6 @@ export function openDatabase(options: {
   schema: string
   max?: number
   statementTimeoutMs?: number
-  /** For data that can be had again: commits do not wait for the disk. Only a crash of PostgreSQL itself can lose the last ones. */
-  rebuildable?: boolean
   onError?: (error: Error) => void
 }): Database {
   const pool = new pg.Pool({
@@ -53,7 +51,7 @@ export function openDatabase(options: {
     connectionTimeoutMillis: 10_000,
     // Statements that do not wait for each other go out together (`Promise.all` in a transaction).
     pipeline: true,
-    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}${options.rebuildable ? ' -c synchronous_commit=off' : ''}`,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   })
   let closing = false
   // A connection that the server closes fails the queries on it, and the next query opens another. Heard on the connection

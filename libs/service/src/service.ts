@@ -75,11 +75,14 @@ export function answerOperations(
 ): boolean {
   const path = request.url?.split('?', 1)[0]
   if (path === '/healthz') send(response, 200, 'application/json', '{"status":"alive"}')
-  else if (path === '/readyz') void answerReady(response, services)
-  else if (path === '/metrics')
-    void metrics.text().then((text) => send(response, 200, metrics.registry.contentType, text))
+  else if (path === '/readyz') answerReady(response, services).catch(() => response.destroy())
+  else if (path === '/metrics') answerMetrics(response, metrics).catch(() => response.destroy())
   else return false
   return true
+}
+
+async function answerMetrics(response: ServerResponse, metrics: Metrics): Promise<void> {
+  send(response, 200, metrics.registry.contentType, await metrics.text())
 }
 
 async function answerReady(response: ServerResponse, services: readonly Service[]): Promise<void> {
@@ -114,6 +117,7 @@ type Alone = {
   log: Logger
   metrics: Metrics
   port: number
+  host: string
   internalPort: number
   internalHost: string
 }
@@ -121,7 +125,7 @@ type Alone = {
 /** Runs one service as a process of its own until SIGTERM or SIGINT. */
 export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
   await runUntilSignal(async () => {
-    const { service, log, metrics, port, internalPort, internalHost } = await build()
+    const { service, log, metrics, port, host, internalPort, internalHost } = await build()
     const life = new Lifecycle(log)
     const listener: RequestListener = (request, response) => {
       if (!answerOperations(request, response, [service], metrics)) service.public(request, response)
@@ -141,7 +145,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       return () => service.stop()
     })
     await life.add('public listener', async () => {
-      const { server } = await listen(listener, { port })
+      const { server } = await listen(listener, { port, host })
       return () => closeServer(server)
     })
     log.info('service is ready', { port })

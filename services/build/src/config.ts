@@ -5,6 +5,7 @@ export const buildSettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
   natsUrl: url('BERTH_NATS_URL', ['nats']),
   port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+  host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9105 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),

@@ -37,13 +37,8 @@ export function createRegistry(
 ): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
-  let lookAgain = () => {}
-  const onError = (error: Error) => {
-    log.warn('database connection lost', { error })
-    // A PostgreSQL that crashed may have lost the last changes of the model, which do not wait for the disk.
-    lookAgain()
-  }
-  const db = openDatabase({ url: config.databaseUrl, schema: name, max: 12, rebuildable: true, onError })
+  const onError = (error: Error) => log.warn('database connection lost', { error })
+  const db = openDatabase({ url: config.databaseUrl, schema: name, max: 12, onError })
   const pointerDb = openDatabase({
     url: config.databaseUrl,
     schema: name,
@@ -118,7 +113,6 @@ export function createRegistry(
         firstDone()
       },
     })
-    lookAgain = comparing.wake
     life.onStop('comparing', () => comparing.stop())
     const following = followEvents({ db, bus, catalog, follower, log })
     life.onStop('following', () => following.stop())
