@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
+import { measureMemory } from './memory.ts'
 import { rows } from './rows.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
@@ -23,11 +24,13 @@ async function main(): Promise<void> {
   const subjects = [await startBerth(), await startPeer('2.8')]
   if (process.env.BERTH_TEST_DISTRIBUTION) subjects.push(await startPeer('dist. 3'))
   try {
-    const tables = [await measureRows(subjects)]
     const [berth] = subjects
+    const memory = berth && (!only || 'memory'.includes(only)) ? [await measureMemory(berth)] : []
+    const tables = [await measureRows(subjects)]
     const upstream = subjects.at(-1)
     if (berth && upstream && (!only || 'sync'.includes(only)))
       tables.push(syncTable(await measureSync(berth, upstream)))
+    tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))
   } finally {

@@ -33,6 +33,7 @@ export function rows(source: AsyncIterable<unknown>): unknown {
   return new Rows(source)
 }
 
+const callerLeft = new DOMException('the caller has left', 'AbortError')
 const bodyLimitBytes = 64 << 20
 
 /** The internal listener of a service: `POST /internal/<service>/<command>`, for holders of a service token only. */
@@ -46,9 +47,11 @@ export function createInternalServer(options: {
   const callerOf = createServiceTokenCheck({ serviceKey: options.serviceKey, self: options.service })
   return (request, response) => {
     const requestId = header(request, 'x-request-id') ?? randomUUID()
-    void answer(request, response, requestId).catch((error: unknown) =>
-      sendProblem(response, asProblem(error, options.log, request, requestId), requestId),
-    )
+    void answer(request, response, requestId).catch((error: unknown) => {
+      // A reader of rows that has enough leaves; that is no failure, and there is nobody to tell of one.
+      if (response.destroyed && error instanceof Error && error.name === 'AbortError') return
+      sendProblem(response, asProblem(error, options.log, request, requestId), requestId)
+    })
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> {
@@ -63,7 +66,7 @@ export function createInternalServer(options: {
     const body: unknown = JSON.parse((await readBody(request)) || '{}')
     const aborted = new AbortController()
     response.on('close', () => {
-      if (!response.writableFinished) aborted.abort()
+      if (!response.writableFinished) aborted.abort(callerLeft)
     })
     const result = await handler(body as never, {
       from,
