@@ -22,6 +22,11 @@ export async function runChecks(node) {
   return failed.length === 0 ? 0 : 1
 }
 
+/** Puts everything into the house format. */
+export function runFormat(node) {
+  return runCheck(node, { program: 'biome', args: ['check', '--write', '.'] })
+}
+
 function runCheck(node, { program, args }) {
   const file = path.join(root, 'node_modules', '.bin', program)
   const present = args.filter((arg) => !arg.includes('/') || existsSync(path.join(root, arg)))

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { runChecks } from './checks.mjs'
+import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
@@ -9,7 +9,7 @@ import { natsEnvironment } from './nats-server.mjs'
 import { peersEnvironment } from './peers.mjs'
 
 /** What the bootstrap can run: each is called with the path of Node and the arguments, and answers the exit code. */
-export const commands = { start, test, check: runChecks, bench, soak, env: printEnvironment }
+export const commands = { start, test, check: runChecks, format: runFormat, bench, soak, env: printEnvironment }
 
 async function start(node, args) {
   const env = environmentFor(node, await natsEnvironment())

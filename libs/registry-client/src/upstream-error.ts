@@ -56,6 +56,11 @@ const tlsCodes = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/
 export function connectionError(host: string, what: string, cause: unknown): UpstreamError {
   if (cause instanceof UpstreamError) return cause
   const { code = '', message = '' } = (cause ?? {}) as { code?: string; message?: string }
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG/.test(code))
+    return new UpstreamError('tls', `${host} does not speak TLS; if that is meant, use http:// in the url`, {
+      host,
+      cause,
+    })
   if (tlsCodes.test(code))
     return new UpstreamError('tls', `${host} shows a certificate that is not trusted (${code})`, { host, cause })
   if (/TIMEOUT/.test(code) || (cause as Error)?.name === 'TimeoutError')

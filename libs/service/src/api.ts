@@ -251,11 +251,12 @@ type ValidationFault = { path: string; message: string }
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   const { status, errors, message } = error as { status?: number; errors?: ValidationFault[]; message?: string }
+  if (status === 404 || status === 405 || status === 415) return pathProblem(status, message ?? '')
   if (Array.isArray(errors) && status !== undefined && status < 500) {
     const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: fault }))
     const [first] = faults
     const detail = faults.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
-    return new Problem(status, status === 404 ? 'no_such_path' : 'invalid_request', detail || (message ?? ''), {
+    return new Problem(status, 'invalid_request', detail || (message ?? ''), {
       ...(first ? { field: first.field } : {}),
       more: { faults },
     })
@@ -268,6 +269,17 @@ function toProblem(error: unknown): Problem {
     'Something went wrong in Berth; nothing was changed unless a task says so.',
     { hint: 'The log has the reason under the traceId.', cause: error },
   )
+}
+
+/** A path, a verb or a type of body that the document does not know. */
+function pathProblem(status: 404 | 405 | 415, message: string): Problem {
+  if (status === 415) return new Problem(415, 'unsupported_media_type', message, { hint: 'Send application/json.' })
+  const code = status === 404 ? 'no_such_path' : 'no_such_verb'
+  const detail =
+    status === 404 ? 'There is nothing under this path.' : 'This cannot be done with what is under this path.'
+  const hint =
+    'A slash in a name is written as %2F, as in /repositories/library%2Falpine. GET /api/v1/openapi.json lists what there is.'
+  return new Problem(status, code, detail, { hint })
 }
 
 function fieldName(path: string): string {

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { databaseStartupError } from './database.ts'
+import { databaseStartupError, sqlState } from './database.ts'
 import { StartupError } from './startup-error.ts'
 
 type Migration = { name: string; sql: string; checksum: string }
@@ -49,6 +49,21 @@ async function readMigrations(directory: string): Promise<Migration[]> {
 }
 
 async function applyMissing(client: pg.Client, schema: string, migrations: Migration[]): Promise<string[]> {
+  try {
+    return await applyInOrder(client, schema, migrations)
+  } catch (cause) {
+    if (sqlState(cause) !== insufficientPrivilege) throw cause
+    throw new StartupError(
+      `the database user of BERTH_DATABASE_URL may not do what schema "${schema}" needs: ${(cause as Error).message}`,
+      'make the user the owner of the database, or: grant create on database … to …; schemas made by another user must be its own too',
+      { cause },
+    )
+  }
+}
+
+const insufficientPrivilege = '42501'
+
+async function applyInOrder(client: pg.Client, schema: string, migrations: Migration[]): Promise<string[]> {
   await client.query(`create schema if not exists "${schema}"`)
   await client.query(`set search_path to "${schema}"`)
   await client.query(`create table if not exists _prisma_migrations (

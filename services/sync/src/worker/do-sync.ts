@@ -26,7 +26,7 @@ const renewEveryMs = 600_000
 
 /** Does the tasks of kind `sync`. */
 export function createSyncWork(parts: SyncParts): Work {
-  const { db, prisma, log } = parts
+  const { db, prisma } = parts
   return async (task, { signal, report }) => {
     const { runId } = task.payload as { runId: string }
     const run = await prisma.syncRun.findUnique({ where: { id: runId } })
@@ -42,12 +42,6 @@ export function createSyncWork(parts: SyncParts): Work {
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error
       if (reason instanceof TaskLost) throw reason
-      log.warn('sync run ended without a change', {
-        runId,
-        repository: run.repositoryName,
-        remote: run.remoteName,
-        error: reason,
-      })
       return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
         // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
         throw new TaskLost('the end of a sync run could not be recorded', { cause })
@@ -114,6 +108,13 @@ async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason:
   await release(parts, run)
   const error = explain(reason, parts.log, run)
   const state = reason instanceof TaskCancelled ? 'cancelled' : 'failed'
+  parts.log.info('sync run ended without a change', {
+    runId: run.id,
+    repository: run.repositoryName,
+    remote: run.remoteName,
+    code: error.code,
+    reason: error.message,
+  })
   await recordFailure(parts.db, run, state, error)
   return state === 'failed' ? failed(error) : { state, error }
 }
