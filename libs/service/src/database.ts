@@ -51,6 +51,8 @@ export function openDatabase(options: {
     connectionTimeoutMillis: 10_000,
     // Statements that do not wait for each other go out together (`Promise.all` in a transaction).
     pipeline: true,
+    // A server that hangs does not keep its own time; a little later we give up on it ourselves.
+    ...(options.statementTimeoutMs === undefined ? {} : { query_timeout: options.statementTimeoutMs + 500 }),
     options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   })
   let closing = false
