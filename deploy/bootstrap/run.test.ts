@@ -38,7 +38,9 @@ test('an unknown verb is answered with the usage, without a stack trace', () => 
     encoding: 'utf8',
   })
   expect(status).toBe(1)
-  expect(stderr).toBe('berth: usage: node deploy/bootstrap/run.mjs start|test|check|format|bench|soak|env [arguments]\n')
+  expect(stderr).toBe(
+    'berth: usage: node deploy/bootstrap/run.mjs start|test|check|format|bench|soak|env [arguments]\n',
+  )
 })
 
 test('without npm the message says what to install', () => {
