@@ -182,7 +182,7 @@ describe('limits', () => {
     const padded = JSON.stringify(image).padEnd(manifestLimitBytes, ' ')
     const startedAt = performance.now()
     expect(parse(padded).references).toHaveLength(2)
-    expect(performance.now() - startedAt).toBeLessThan(20_000)
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
     expect(refusal(`${padded} `).status).toBe(413)
   })
 
@@ -195,7 +195,7 @@ describe('limits', () => {
   test.each(['[', '{"a":'])('a nesting of a million %s is refused at once', (bracket) => {
     const startedAt = performance.now()
     expect(refusal(`{"a":${bracket.repeat(600_000)}`).message).toContain('nests deeper')
-    expect(performance.now() - startedAt).toBeLessThan(20_000)
+    expect(performance.now() - startedAt).toBeLessThan(500)
   })
 
   test('brackets inside texts do not count as nesting', () => {

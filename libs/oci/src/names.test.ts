@@ -48,7 +48,7 @@ describe('repository names', () => {
     const startedAt = performance.now()
     expect(isRepositoryName(`${'a__'.repeat(80)}!`)).toBe(false)
     expect(isRepositoryName(`${'a-'.repeat(50_000)}!`)).toBe(false)
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    expect(performance.now() - startedAt).toBeLessThan(50)
   })
 })
 

@@ -91,7 +91,7 @@ describe('what a path may not hold', () => {
     expect(() => parseRoute(path)).toThrow(/^[\x20-\x7e]{1,260}$/)
   })
 
-  test('any path at all is a route, nothing, or a refusal, and soon', () => {
+  test('any path at all is a route, nothing, or a refusal, in less than 50 ms', () => {
     const word = fc.constantFrom(
       'v2',
       'blobs',
@@ -114,7 +114,7 @@ describe('what a path may not hold', () => {
       fc.property(path, (text) => {
         const startedAt = performance.now()
         const result = refused(text)
-        expect(performance.now() - startedAt).toBeLessThan(2_000)
+        expect(performance.now() - startedAt).toBeLessThan(50)
         expect(result === undefined || typeof result === 'string' || 'kind' in (result as object)).toBe(true)
       }),
       { numRuns: 500 },

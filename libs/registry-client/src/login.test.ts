@@ -194,6 +194,6 @@ describe('challenges', () => {
     const startedAt = performance.now()
     parseChallenge(`Bearer ${'a="\\'.repeat(5_000)}`)
     parseChallenge(`Bearer ${','.repeat(50_000)}a=b`)
-    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    expect(performance.now() - startedAt).toBeLessThan(200)
   })
 })

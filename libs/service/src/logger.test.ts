@@ -66,5 +66,5 @@ test('a hostile text is redacted at once', () => {
   redact('a.'.repeat(100_000))
   redact('a://'.repeat(50_000))
   redact(`a://${'b'.repeat(200_000)}`)
-  expect(performance.now() - startedAt).toBeLessThan(20_000)
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
 })

@@ -67,12 +67,12 @@ describe('what a pattern matches', () => {
     `${'*'.repeat(128)}b`,
     `${'?*'.repeat(60)}b`,
     `${'[a-z]*'.repeat(40)}0`,
-  ])('the hostile pattern %s costs no more than others', (text) => {
+  ])('the hostile pattern %s takes less than 5 ms', (text) => {
     const pattern = parseTagPattern(text)
     pattern.matches('warm')
     const startedAt = performance.now()
     pattern.matches('a'.repeat(128))
-    expect(performance.now() - startedAt).toBeLessThan(2_000)
+    expect(performance.now() - startedAt).toBeLessThan(5)
   })
 })
 
