@@ -180,9 +180,9 @@ describe('what is no manifest', () => {
 describe('limits', () => {
   test('more than 4 MiB is too large, 4 MiB is not', () => {
     const padded = JSON.stringify(image).padEnd(manifestLimitBytes, ' ')
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(parse(padded).references).toHaveLength(2)
-    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1_000)
     expect(refusal(`${padded} `).status).toBe(413)
   })
 
@@ -193,9 +193,9 @@ describe('limits', () => {
   })
 
   test.each(['[', '{"a":'])('a nesting of a million %s is refused at once', (bracket) => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(refusal(`{"a":${bracket.repeat(600_000)}`).message).toContain('nests deeper')
-    expect(performance.now() - startedAt).toBeLessThan(500)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(500)
   })
 
   test('brackets inside texts do not count as nesting', () => {

@@ -45,10 +45,10 @@ describe('repository names', () => {
   ])('%j is none', (name) => expect(isRepositoryName(name)).toBe(false))
 
   test('a hostile name is refused at once', () => {
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     expect(isRepositoryName(`${'a__'.repeat(80)}!`)).toBe(false)
     expect(isRepositoryName(`${'a-'.repeat(50_000)}!`)).toBe(false)
-    expect(performance.now() - startedAt).toBeLessThan(50)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(50)
   })
 })
 

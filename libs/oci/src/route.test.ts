@@ -112,9 +112,9 @@ describe('what a path may not hold', () => {
     )
     fc.assert(
       fc.property(path, (text) => {
-        const startedAt = performance.now()
+        const before = process.cpuUsage()
         const result = refused(text)
-        expect(performance.now() - startedAt).toBeLessThan(50)
+        expect(process.cpuUsage(before).user / 1000).toBeLessThan(50)
         expect(result === undefined || typeof result === 'string' || 'kind' in (result as object)).toBe(true)
       }),
       { numRuns: 500 },

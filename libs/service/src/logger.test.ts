@@ -62,9 +62,9 @@ test('an error that causes itself ends', () => {
 })
 
 test('a hostile text is redacted at once', () => {
-  const startedAt = performance.now()
+  const before = process.cpuUsage()
   redact('a.'.repeat(100_000))
   redact('a://'.repeat(50_000))
   redact(`a://${'b'.repeat(200_000)}`)
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(process.cpuUsage(before).user / 1000).toBeLessThan(1_000)
 })

@@ -71,7 +71,9 @@ export async function keepRunning(options: KeepOptions): Promise<KeptChild> {
 async function relaunch(options: KeepOptions, failures: number, stop: AbortSignal): Promise<ChildProcess | undefined> {
   for (let tries = failures; ; tries++) {
     const delayMs = Math.min(firstDelayMs * 2 ** Math.min(tries, 10), longestDelayMs)
-    await pause(delayMs, undefined, { signal: stop }).catch(() => undefined)
+    await pause(delayMs, undefined, { signal: stop }).catch((error: unknown) => {
+      if (!stop.aborted) throw error
+    })
     if (stop.aborted) return undefined
     try {
       const child = await launchRecorded(options, stop)

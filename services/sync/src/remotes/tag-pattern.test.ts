@@ -70,9 +70,9 @@ describe('what a pattern matches', () => {
   ])('the hostile pattern %s takes less than 5 ms', (text) => {
     const pattern = parseTagPattern(text)
     pattern.matches('warm')
-    const startedAt = performance.now()
+    const before = process.cpuUsage()
     pattern.matches('a'.repeat(128))
-    expect(performance.now() - startedAt).toBeLessThan(5)
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(5)
   })
 })
 
