@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
-import { type Ability, digestOf, octets, pathOf, type Target, type Wire, withDigest } from './wire.ts'
+import { type Ability, digestOf, octets, pathOf, type Reply, type Target, type Wire, withDigest } from './wire.ts'
 
 /** Blobs: every way to push them, to read them, to delete them (distribution-spec; protocol.md §13.1 "blobs"). */
 export function blobTests(wire: () => Wire, repository: string, supports: Target['supports']): void {
@@ -205,6 +205,59 @@ export function blobTests(wire: () => Wire, repository: string, supports: Target
     })
   })
 
+  describe('several ranges in one request', () => {
+    // Larger than a socket's buffers, so that parts are read from the store while others are on their way.
+    const bytes = randomBytes(6 << 20)
+    const get = async (headers: Record<string, string>) =>
+      wire().send('GET', `/v2/${repository}/blobs/${await wire().push(repository, bytes)}`, { headers })
+
+    testIf('manyRanges')('come as parts in the order asked, and the length is exact', async () => {
+      const got = await get({ range: 'bytes=5000000-, 0-0,100-2000099,-1,9000000-' })
+      expect(got.status).toBe(206)
+      expect(got.headers['content-range']).toBeUndefined()
+      expect(got.headers['content-length']).toBe(String(got.body.length))
+      expect(partsOf(got)).toEqual([
+        { range: `bytes 5000000-6291455/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(5_000_000) },
+        { range: `bytes 0-0/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(0, 1) },
+        { range: `bytes 100-2000099/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(100, 2_000_100) },
+        { range: `bytes 6291455-6291455/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(-1) },
+      ])
+    })
+
+    testIf('manyRanges')('one that can be satisfied is an ordinary part', async () => {
+      const got = await get({ range: 'bytes=9000000-,7-8' })
+      expect(got).toMatchObject({
+        status: 206,
+        headers: { 'content-type': 'application/octet-stream', 'content-range': 'bytes 7-8/6291456' },
+      })
+      expect(got.body.equals(bytes.subarray(7, 9))).toBe(true)
+    })
+
+    testIf('manyRanges')('none that can be satisfied is 416', async () => {
+      expect(await get({ range: 'bytes=9000000-,-0' })).toMatchObject({
+        status: 416,
+        headers: { 'content-range': 'bytes */6291456' },
+      })
+    })
+
+    testIf('manyRanges')('too many, or more bytes than there are, is all of it', async () => {
+      for (const range of [`bytes=${Array(2000).fill('1-2').join(',')}`, 'bytes=0-,0-']) {
+        const got = await get({ range })
+        expect(got.status).toBe(200)
+        expect(got.body.equals(bytes)).toBe(true)
+      }
+    })
+
+    testIf('manyRanges')('If-Range counts when it names the blob as it is', async () => {
+      const etag = `"${digestOf(bytes)}"`
+      for (const range of ['bytes=0-0', 'bytes=0-0,5-5']) {
+        expect((await get({ range, 'if-range': etag })).status).toBe(206)
+        for (const other of [`W/${etag}`, '"sha256:another"', 'Wed, 21 Oct 2015 07:28:00 GMT'])
+          expect((await get({ range, 'if-range': other })).status).toBe(200)
+      }
+    })
+  })
+
   test.each([
     ['empty', Buffer.alloc(0)],
     ['emptyJSON', Buffer.from('{}')],
@@ -270,5 +323,18 @@ export function blobTests(wire: () => Wire, repository: string, supports: Target
       const location = pathOf(await wire().begin(repository))
       expect((await wire().send('PUT', location, { headers: octets })).status).toBe(400)
     })
+  })
+}
+
+/** The parts of a `multipart/byteranges` answer; throws when the body is anything but parts and their boundaries. */
+function partsOf({ headers, body }: Reply): { range: string; type: string; bytes: Buffer }[] {
+  const boundary = /^multipart\/byteranges; boundary=(\S+)$/.exec(headers['content-type'] ?? '')?.[1]
+  const text = `\r\n${body.toString('latin1')}`
+  const [before, ...rest] = text.split(`\r\n--${boundary}`)
+  if (before !== '' || rest.pop() !== '--\r\n') throw new Error('the body does not begin and end with its boundary')
+  return rest.map((part) => {
+    const head = /^\r\ncontent-type: (.*)\r\ncontent-range: (.*)\r\n\r\n/i.exec(part)
+    if (!head) throw new Error(`a part has no head: ${part.slice(0, 100)}`)
+    return { type: head[1] ?? '', range: head[2] ?? '', bytes: Buffer.from(part.slice(head[0].length), 'latin1') }
   })
 }

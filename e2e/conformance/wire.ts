@@ -8,6 +8,7 @@ export const abilities = [
   'chunkedPut',
   'digestGrammar',
   'foreignLayers',
+  'manyRanges',
   'referrers',
   'sha512',
   'singlePost',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { parseContentRange, parseRange } from './byte-range.ts'
+import { parseContentRange, parseRanges } from './byte-range.ts'
 
 describe('Range against 2,048 bytes', () => {
   test.each([
@@ -12,12 +12,19 @@ describe('Range against 2,048 bytes', () => {
     ['bytes=2047-', { start: 2047, end: 2047 }],
     [`bytes=0-${'9'.repeat(400)}`, { start: 0, end: 2047 }],
     ['  bytes=1-2 ', { start: 1, end: 2 }],
-  ])('%s is a part', (header, range) => expect(parseRange(header, 2048)).toEqual(range))
+    ['Bytes=1-2', { start: 1, end: 2 }],
+    ['bytes=0-1,5000-', { start: 0, end: 1 }],
+    ['bytes=,0-1,', { start: 0, end: 1 }],
+  ])('%s is a part', (header, range) => expect(parseRanges(header, 2048)).toEqual([range]))
 
-  test.each(['bytes=2048-', 'bytes=5000-10000', 'bytes=500-0', 'bytes=-0', `bytes=${'9'.repeat(400)}-`])(
-    '%s cannot be satisfied',
-    (header) => expect(parseRange(header, 2048)).toBe('unsatisfiable'),
-  )
+  test.each([
+    'bytes=2048-',
+    'bytes=5000-10000',
+    'bytes=500-0',
+    'bytes=-0',
+    'bytes=3000-,-0,9-8',
+    `bytes=${'9'.repeat(400)}-`,
+  ])('%s cannot be satisfied', (header) => expect(parseRanges(header, 2048)).toBe('unsatisfiable'))
 
   test.each([
     undefined,
@@ -26,13 +33,38 @@ describe('Range against 2,048 bytes', () => {
     'bytes=-',
     'bytes=a-b',
     'items=0-1',
-    'bytes=0-1,5-6',
     'bytes=0x1-2',
     'bytes 0-1',
-  ])('%s is answered in full', (header) => expect(parseRange(header, 2048)).toBeUndefined())
+    'bytes=,',
+    'bytes=0-1,x',
+    'bytes=0-1,-',
+  ])('%s is answered in full', (header) => expect(parseRanges(header, 2048)).toBeUndefined())
+
+  test('several ranges come in the order asked', () => {
+    expect(parseRanges('bytes=2000-, 5-6 ,-1,0-0', 2048)).toEqual([
+      { start: 2000, end: 2047 },
+      { start: 5, end: 6 },
+      { start: 2047, end: 2047 },
+      { start: 0, end: 0 },
+    ])
+  })
+
+  const each = (count: number, range: string) => `bytes=${Array(count).fill(range).join(',')}`
+  test.each([
+    ['256 ranges are answered in parts', each(256, '0-0'), 256],
+    ['257 ranges are answered in full', each(257, '0-0'), undefined],
+    ['257 ranges, most of them behind the end, are answered in full', each(257, '9000-'), undefined],
+    ['thousands of commas are answered in full', each(5000, ''), undefined],
+    ['as many bytes as there are, twice over, are answered in parts', 'bytes=0-1023,0-1023', 2],
+    ['one byte more than there are is answered in full', 'bytes=0-1023,0-1024', undefined],
+    ['all of it and a bit more is answered in full', 'bytes=0-,0-0', undefined],
+  ])('%s', (_name, header, count) => {
+    const ranges = parseRanges(header, 2048)
+    expect(Array.isArray(ranges) ? ranges.length : ranges).toBe(count)
+  })
 
   test('nothing of an empty blob can be satisfied', () => {
-    expect(['bytes=0-', 'bytes=0-0', 'bytes=-1'].map((header) => parseRange(header, 0))).toEqual(
+    expect(['bytes=0-', 'bytes=0-0', 'bytes=-1'].map((header) => parseRanges(header, 0))).toEqual(
       Array(3).fill('unsatisfiable'),
     )
   })

@@ -1,4 +1,4 @@
-export { type ByteRange, parseContentRange, parseRange } from './byte-range.ts'
+export { type ByteRange, parseContentRange, parseRanges } from './byte-range.ts'
 export {
   algorithmOf,
   asDigest,

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { parseRange, parseRoute, type Route } from '@berth/oci'
+import { parseRanges, parseRoute, type Route } from '@berth/oci'
 import type { Blob, Image, Manifest } from './content.ts'
 import type { Answer, Fault } from './faults.ts'
 
@@ -92,8 +92,9 @@ function createContent(): { add: MisbehavingUpstream['add']; answer(path: string
     if (route.kind !== 'blob') return undefined
     const blob = blobs.get(`${route.repository}@${route.digest}`)
     if (!blob) return undefined
-    const range = parseRange(request.headers.range, blob.bytes.length)
-    if (!range || range === 'unsatisfiable') return bytes(blob, { 'content-type': 'application/octet-stream' })
+    const ranges = parseRanges(request.headers.range, blob.bytes.length)
+    const [range, ...others] = ranges === undefined || ranges === 'unsatisfiable' ? [] : ranges
+    if (!range || others.length > 0) return bytes(blob, { 'content-type': 'application/octet-stream' })
     const part = blob.bytes.subarray(range.start, range.end + 1)
     const about = { 'content-range': `bytes ${range.start}-${range.end}/${blob.bytes.length}` }
     return { status: 206, headers: { ...about, 'content-length': String(part.length) }, body: part }

@@ -1,9 +1,10 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type Digest, OciError, parseRange } from '@berth/oci'
+import { type Digest, OciError } from '@berth/oci'
 import { commonHeaders, type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
 import { leaseBlob } from '../push/store-blob.ts'
+import { asksForSeveral, sendParts, wantedRanges } from './ranges.ts'
 
 const presignedSeconds = 600
 
@@ -20,11 +21,12 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
     exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
     return
   }
-  if (request.headers['if-none-match'] === `"${digest}"`) {
+  if (request.headers['if-none-match'] === etagOf(digest)) {
     sendEmpty(exchange, 304, blobHeaders(digest))
     return
   }
-  if (pointer.redirect && delivery.blobs.presignedUrl) {
+  // Object stores give one range at a time; several are answered from here, or the client would get all of the blob.
+  if (pointer.redirect && delivery.blobs.presignedUrl && !asksForSeveral(request)) {
     sendEmpty(exchange, 307, { location: await delivery.blobs.presignedUrl(blob, presignedSeconds) })
     return
   }
@@ -41,12 +43,16 @@ async function keepForPush(exchange: NamedExchange, digest: Digest, { catalog }:
   if (state !== 'present') throw new OciError('BLOB_UNKNOWN', `${exchange.basePath} has no blob ${digest}`)
 }
 
+function etagOf(digest: Digest): string {
+  return `"${digest}"`
+}
+
 function blobHeaders(digest: Digest): Record<string, string> {
   return {
     ...commonHeaders,
     'content-type': 'application/octet-stream',
     'docker-content-digest': digest,
-    etag: `"${digest}"`,
+    etag: etagOf(digest),
     'accept-ranges': 'bytes',
     'cache-control': 'max-age=31536000, immutable',
   }
@@ -58,12 +64,7 @@ async function streamBlob(
   blobs: BlobStore,
 ): Promise<void> {
   const { request, response, signal } = exchange
-  const range = parseRange(request.headers.range, sizeBytes)
-  if (range === 'unsatisfiable') {
-    throw new OciError('RANGE_INVALID', `the blob has ${sizeBytes} bytes`, {
-      headers: { 'content-range': `bytes */${sizeBytes}` },
-    })
-  }
+  const ranges = wantedRanges(request, { etag: etagOf(digest), sizeBytes })
   const open = await blobs.open({ digest, generation })
   if (!open)
     throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
@@ -71,6 +72,11 @@ async function streamBlob(
     })
   try {
     const headers = blobHeaders(digest)
+    const [range, ...others] = ranges ?? []
+    if (range && others.length > 0) {
+      await sendParts(exchange, open, { headers, ranges: [range, ...others] })
+      return
+    }
     if (range)
       response.writeHead(206, {
         ...headers,
