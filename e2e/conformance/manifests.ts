@@ -87,6 +87,69 @@ export function manifestTests(wire: () => Wire, repository: string, supports: Ta
     }
   })
 
+  group('a Docker manifest list, asked for by tag', () => {
+    const listType = 'application/vnd.docker.distribution.manifest.list.v2+json'
+    const singleType = 'application/vnd.docker.distribution.manifest.v2+json'
+    const pushList = async (tag: string, platforms: object[]) => {
+      const children = []
+      for (const platform of platforms) {
+        const manifest = await newManifest(wire(), repository, { mediaType: singleType })
+        children.push({ ...(await wire().pushManifest(repository, manifest, undefined, singleType)), platform })
+      }
+      const manifests = children.map(({ bytes, platform }) => ({ ...describe(bytes, singleType), platform }))
+      const list = { schemaVersion: 2, mediaType: listType, manifests }
+      return { list: await wire().pushManifest(repository, list, tag, listType), children }
+    }
+    const ask = (method: string, reference: string, accept: string, more: Record<string, string> = {}) =>
+      wire().send(method, `/v2/${repository}/manifests/${reference}`, { headers: { accept, ...more } })
+
+    testIf('lists')('is resolved for clients that know single manifests only, by GET and HEAD', async () => {
+      const amd64 = { os: 'linux', architecture: 'amd64' }
+      const { list, children } = await pushList('list', [{ os: 'linux', architecture: 'arm64' }, amd64])
+      const child = children[1]
+      const headers = {
+        'content-type': singleType,
+        'docker-content-digest': child?.digest,
+        etag: `"${child?.digest}"`,
+        'content-length': String(child?.bytes.length),
+        vary: 'accept',
+      }
+      for (const method of ['GET', 'HEAD'])
+        expect(await ask(method, 'list', `${singleType}, ${listType};q=0`)).toMatchObject({ status: 200, headers })
+      expect((await ask('GET', 'list', singleType)).body.equals(child?.bytes ?? Buffer.of())).toBe(true)
+      const unchanged = await ask('GET', 'list', singleType, { 'if-none-match': `"${child?.digest}"` })
+      expect(unchanged.status).toBe(304)
+      for (const [reference, accept] of [
+        ['list', `${singleType}, ${listType};q=0.5`],
+        ['list', '*/*'],
+        [list.digest, singleType],
+      ] as const) {
+        const reply = await ask('GET', reference, accept)
+        expect(reply).toMatchObject({ status: 200, headers: { 'content-type': listType } })
+        expect(reply.body.equals(list.bytes)).toBe(true)
+      }
+    })
+
+    testIf('lists')('without an image for linux/amd64 is 404 to them', async () => {
+      await pushList('arm', [{ os: 'linux', architecture: 'arm64' }])
+      expect((await ask('HEAD', 'arm', singleType)).status).toBe(404)
+      const reply = await ask('GET', 'arm', singleType)
+      expect(JSON.parse(reply.body.toString()).errors[0].code).toBe('MANIFEST_UNKNOWN')
+      expect((await ask('GET', 'arm', `${singleType}, ${listType}`)).status).toBe(200)
+    })
+
+    testIf('lists')('is no OCI index: that is given as it is', async () => {
+      const child = await wire().pushManifest(repository, await newManifest(wire(), repository))
+      const manifests = [{ ...describe(child.bytes, manifestType), platform: { os: 'linux', architecture: 'amd64' } }]
+      const index = { schemaVersion: 2, mediaType: indexType, manifests }
+      await wire().pushManifest(repository, index, 'oci-index', indexType)
+      expect(await ask('GET', 'oci-index', manifestType)).toMatchObject({
+        status: 200,
+        headers: { 'content-type': indexType },
+      })
+    })
+  })
+
   test('artifact, artifact without layers, custom fields, data field', async () => {
     const emptyConfig = Buffer.from('{}')
     await wire().push(repository, emptyConfig)

@@ -8,6 +8,7 @@ export const abilities = [
   'chunkedPut',
   'digestGrammar',
   'foreignLayers',
+  'lists',
   'manyRanges',
   'referrers',
   'sha512',

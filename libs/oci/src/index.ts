@@ -1,3 +1,4 @@
+export { knowsOnlySingleManifests } from './accept.ts'
 export { type ByteRange, parseContentRange, parseRanges } from './byte-range.ts'
 export {
   algorithmOf,

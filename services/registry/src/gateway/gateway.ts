@@ -9,8 +9,10 @@ import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
+import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob } from '../pull/get-blob.ts'
-import { createManifestBytes, getManifest } from '../pull/get-manifest.ts'
+import { getManifest } from '../pull/get-manifest.ts'
+import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
@@ -46,10 +48,11 @@ const remove: Action[] = ['delete']
 /** Every verb of `/v2` on a name, with the right it takes (protocol.md §4.1). */
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
+  const findSingle = createSingleFinder(parts.lookup, readBytes)
   const uploads: UploadParts = { ...parts, findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup) }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, parts.lookup, readBytes),
+    run: (exchange, route) => getManifest(exchange, route, { lookup: parts.lookup, readBytes, findSingle }),
   }
   const blob: Verb<Extract<Route, { kind: 'blob' }>> = {
     actions: pull,

@@ -1,0 +1,31 @@
+import type { BlobStore } from '@berth/blobs'
+import { type Digest, OciError } from '@berth/oci'
+import { LRUCache } from 'lru-cache'
+import type { ServedManifest } from '../model/lookup.ts'
+
+const cacheBytes = 64 << 20
+
+/** Reads the bytes of manifests; those read lately from memory, for what is under a digest cannot change. */
+export type ManifestBytes = (manifest: ServedManifest) => Promise<Buffer>
+
+export function createManifestBytes(blobs: BlobStore): ManifestBytes {
+  const cache = new LRUCache<Digest, Buffer>({ maxSize: cacheBytes, sizeCalculation: (bytes) => bytes.length + 1 })
+  return async ({ digest, generation, sizeBytes }) => {
+    const known = cache.get(digest)
+    if (known) return known
+    const blob = await blobs.open({ digest, generation })
+    // The model says that it is served, so the bytes must be there: this is damage, not absence.
+    if (!blob)
+      throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
+        headers: { 'retry-after': '60' },
+      })
+    try {
+      const bytes = Buffer.concat(await blob.stream().toArray())
+      if (bytes.length !== sizeBytes) throw new OciError('UNAVAILABLE', `the stored bytes of ${digest} are damaged`)
+      cache.set(digest, bytes)
+      return bytes
+    } finally {
+      await blob.close()
+    }
+  }
+}
