@@ -11,7 +11,13 @@ export async function startBerthTarget(
   const stack = await startTestStack(options)
   const authorization = `Basic ${btoa(`${stack.user}:${stack.password}`)}`
   return {
-    target: { name: 'berth', url: stack.url, headers: { authorization }, supports: everything },
+    target: {
+      name: 'berth',
+      url: stack.url,
+      headers: { authorization },
+      supports: everything,
+      ...(options.external?.s3 ? { chunkMinLength: String(5 << 20) } : {}),
+    },
     stop: () => stack.stop(),
   }
 }

@@ -70,6 +70,16 @@ export function blobTests(wire: () => Wire, repository: string, supports: Target
     })
   }
 
+  test('the least chunk is announced where the store wants large ones, and smaller ones are taken', async () => {
+    const post = await wire().send('POST', `/v2/${repository}/blobs/uploads/`)
+    expect(post.headers['oci-chunk-min-length']).toBe(wire().target.chunkMinLength)
+    const patch = await wire().send('PATCH', pathOf(post.headers.location), {
+      headers: { ...octets, 'content-range': '0-9' },
+      body: randomBytes(10),
+    })
+    expect(patch.status).toBe(202)
+  })
+
   test('chunked multi and put chunk', async () => {
     const bytes = randomBytes(900)
     const patch = await wire().send('PATCH', pathOf(await wire().begin(repository)), {

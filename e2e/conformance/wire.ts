@@ -25,6 +25,8 @@ export type Target = {
   /** Sent with every request. */
   headers: Record<string, string>
   supports: Record<Ability, boolean>
+  /** What `OCI-Chunk-Min-Length` says there; undefined where any chunk is as good. */
+  chunkMinLength?: string
 }
 
 export type Reply = { status: number; headers: IncomingHttpHeaders; body: Buffer }

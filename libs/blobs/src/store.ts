@@ -56,6 +56,11 @@ export type StagedLeftover = {
  * Nothing can be read under a key before its digest is verified and its bytes are durable.
  */
 export interface BlobStore {
+  /**
+   * The least size of a chunk of an upload that the store is good at; `undefined` when any is. Smaller ones work too. On S3
+   * each chunk is an object of its own, with its round trips, and all are read back and put together at the end.
+   */
+  readonly preferredChunkBytes: number | undefined
   /** Call before anything else: makes what is missing, tries every step of a write, throws with the remedy. */
   check(): Promise<void>
   stat(key: BlobKey): Promise<BlobStat | undefined>

@@ -27,6 +27,7 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
   const threads = createHashThreads()
   const store: Store = { root, threads, commit: createCommit(root, folders) }
   return {
+    preferredChunkBytes: undefined,
     check: () => testRoot(root, folders),
     stat: (key) => statBlob(root, key),
     open: (key) => openBlob(root, key),

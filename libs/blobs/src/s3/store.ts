@@ -15,12 +15,16 @@ import { discardPart, removeObject, walkBlobs, walkLeftovers } from './walk.ts'
 
 type Store = { s3: S3; threads: HashThreads }
 
+// S3's own limit for the parts of a multipart upload; clients with chunks for other registries have at least this.
+const leastPartBytes = 5 << 20
+
 /** A blob store in a bucket of S3 or of a server that speaks its API. Makes no request before `check`. */
 export function createS3Store(options: S3Options): BlobStore & Required<Pick<BlobStore, 'presignedUrl'>> {
   const s3 = connectS3(options)
   const threads = createHashThreads()
   const store: Store = { s3, threads }
   return {
+    preferredChunkBytes: leastPartBytes,
     check: () => testBucket(s3),
     stat: async (key) => statObject(s3, blobPath(key)),
     async open(key) {

@@ -62,7 +62,11 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
     return
   }
   const session = await openSession(parts.db, ownerOf(exchange))
-  sendEmpty(exchange, 202, sessionHeaders(exchange, session.id, 0))
+  const leastBytes = parts.blobs.preferredChunkBytes
+  sendEmpty(exchange, 202, {
+    ...sessionHeaders(exchange, session.id, 0),
+    ...(leastBytes === undefined ? {} : { 'oci-chunk-min-length': leastBytes }),
+  })
 }
 
 /** A blob in a single request: its digest is known, so the bytes go straight to their place. */
