@@ -1,7 +1,9 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect, test } from '@jest/globals'
 import { blobStoreContract } from './contract/contract.ts'
+import { chunksOf, freshBlob, freshId, readAll, staged } from './contract/subject.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 
 blobStoreContract('a file-system blob store', async () => {
@@ -19,5 +21,26 @@ blobStoreContract('a file-system blob store', async () => {
       await Promise.all([store, ...Object.values(broken)].map((each) => each.close()))
       await rm(folder, { recursive: true })
     },
+  }
+})
+
+test('two processes that publish one and the same part at once both succeed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))
+  // A store each, as two processes have: they share the files and nothing else.
+  const stores = [createFileSystemStore({ root: folder }), createFileSystemStore({ root: folder })] as const
+  const [store] = stores
+  try {
+    await store.check()
+    for (let round = 0; round < 100; round++) {
+      const { bytes, key } = freshBlob(2_000)
+      const part = await store.writePart(freshId(), 0, chunksOf(bytes))
+      const published = await Promise.all(stores.map((each) => each.publish([part], key)))
+      expect(published.map(({ sizeBytes }) => sizeBytes)).toEqual([2_000, 2_000])
+      expect((await readAll(store, key)).equals(bytes)).toBe(true)
+    }
+    expect(await staged(store)).toEqual([])
+  } finally {
+    await Promise.all(stores.map((each) => each.close()))
+    await rm(folder, { recursive: true })
   }
 })

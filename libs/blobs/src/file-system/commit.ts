@@ -1,7 +1,9 @@
 import { dirname, join } from 'node:path'
+import { BlobStoreError } from '../errors.ts'
 import { blobPath } from '../paths.ts'
 import type { BlobKey, BlobStat } from '../store.ts'
 import { moveFile, removeFile, statPath } from './descriptors.ts'
+import { errnoOf } from './failure.ts'
 import type { Folders } from './folders.ts'
 
 /** Moves a verified, durable file into its place. Those who commit one key at once take turns; all succeed. */
@@ -23,6 +25,17 @@ export function createCommit(root: string, folders: Folders): Commit {
   }
 }
 
+/** `false` when another process that ends the same upload has moved the file since we looked: two replicas take no turns. */
+async function moveUnlessGone(stagedPath: string, path: string): Promise<boolean> {
+  try {
+    await moveFile(stagedPath, path)
+    return true
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || (await statPath(stagedPath))) throw error
+    return false
+  }
+}
+
 async function moveIntoPlace(
   root: string,
   folders: Folders,
@@ -41,7 +54,12 @@ async function moveIntoPlace(
     return { sizeBytes, modifiedAt: found.mtime }
   }
   // A file of another size is no blob of this digest but damage; verified bytes take its place. A folder makes this fail.
-  await moveFile(stagedPath, path)
+  if (!(await moveUnlessGone(stagedPath, path))) {
+    const published = await statPath(path)
+    if (published?.size !== sizeBytes) throw new BlobStoreError('missing_part', `${stagedPath} is gone`)
+    await folders.sync(folder)
+    return { sizeBytes, modifiedAt: published.mtime }
+  }
   try {
     await folders.sync(folder)
   } catch (error) {
