@@ -137,6 +137,8 @@ export type ServedDistribution = {
   version: number | null
   access: 'public' | 'private'
   redirect: boolean
+  /** Told to everybody who pulls there. */
+  warning: string | null
   revision: number
   deleted: boolean
 }

@@ -24,12 +24,13 @@ type DistributionBody = {
   version?: number | null
   access?: 'public' | 'private'
   redirect?: boolean
+  warning?: string | null
 }
 type Row = Distribution & { repository: Repository }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function showDistribution(row: Row): Record<string, unknown> {
-  const { id, name, basePath, repository, version, access, redirect, createdAt, createdBy } = row
+  const { id, name, basePath, repository, version, access, redirect, warning, createdAt, createdBy } = row
   return {
     id,
     name,
@@ -39,13 +40,14 @@ function showDistribution(row: Row): Record<string, unknown> {
     version,
     access,
     redirect,
+    warning,
     createdAt: createdAt.toISOString(),
     createdBy,
   }
 }
 
 function toServed(row: Distribution): ServedDistribution {
-  const { id, basePath, repositoryId, version, access, redirect, revision } = row
+  const { id, basePath, repositoryId, version, access, redirect, warning, revision } = row
   return {
     id,
     basePath,
@@ -53,6 +55,7 @@ function toServed(row: Distribution): ServedDistribution {
     version,
     access: access as 'public' | 'private',
     redirect,
+    warning,
     revision: Number(revision),
     deleted: false,
   }
@@ -137,10 +140,10 @@ async function insertDistribution(
   repositoryId: string,
   actor: string,
 ): Promise<string> {
-  const { name, basePath, version = null, access = 'private', redirect = false } = wanted
+  const { name, basePath, version = null, access = 'private', redirect = false, warning = null } = wanted
   const [row] = await sql.query<{ id: string }>(
-    'insert into distribution (name, base_path, repository_id, version, access, redirect, created_by) values ($1, $2, $3, $4, $5, $6, $7) returning id',
-    [name, basePath, repositoryId, version, access, redirect, actor],
+    'insert into distribution (name, base_path, repository_id, version, access, redirect, warning, created_by) values ($1, $2, $3, $4, $5, $6, $7, $8) returning id',
+    [name, basePath, repositoryId, version, access, redirect, warning, actor],
   )
   const id = row?.id ?? ''
   await recordEvents(sql, [
@@ -149,12 +152,13 @@ async function insertDistribution(
   return id
 }
 
-type Update = { repositoryId: string; version?: number | null; access?: string; redirect?: boolean }
+type Update = Partial<Omit<DistributionBody, 'name' | 'basePath' | 'repository'>> & { repositoryId: string }
 
 async function updateDistribution(sql: Sql, id: string, changes: Update, actor: string): Promise<void> {
   const [row] = await sql.query<{ base_path: string; version: number | null }>(
     `update distribution set repository_id = $2, version = case when $3 then $4::integer else version end,
-       access = coalesce($5, access), redirect = coalesce($6, redirect), revision = nextval('distribution_revision')
+       access = coalesce($5, access), redirect = coalesce($6, redirect),
+       warning = case when $7 then $8 else warning end, revision = nextval('distribution_revision')
      where id = $1 returning base_path, version`,
     [
       id,
@@ -163,6 +167,8 @@ async function updateDistribution(sql: Sql, id: string, changes: Update, actor: 
       changes.version ?? null,
       changes.access ?? null,
       changes.redirect ?? null,
+      changes.warning !== undefined,
+      changes.warning ?? null,
     ],
   )
   if (!row) throw notFound('distribution', id)

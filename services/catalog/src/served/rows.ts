@@ -138,7 +138,7 @@ const factQueries = {
        and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
 }
 
-const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, revision, false as deleted`
+const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, revision, false as deleted`
 
 async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
   return sql.prepared<ServedDistribution>(
@@ -163,7 +163,7 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   }
   const distributions = await db.query<ServedDistribution>(
     `select ${distributionColumns} from distribution
-     union all select id, base_path, repository_id, null, 'private', false, revision, true from deleted_distribution`,
+     union all select id, base_path, repository_id, null, 'private', false, null, revision, true from deleted_distribution`,
   )
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
 }

@@ -1,6 +1,7 @@
 import { type Digest, mediaTypes, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type Exchange, type NamedExchange, sendBytes, sendJson } from '../gateway/exchange.ts'
+import { warningOf } from '../gateway/warning.ts'
 import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
 
 const mostNames = 1_000
@@ -35,7 +36,7 @@ export async function sendTags(exchange: NamedExchange, db: Database): Promise<v
     found.length > page && last !== undefined
       ? nextLink(`/v2/${basePath}/tags/list`, { n: String(Math.min(page, mostNames)), last })
       : {}
-  sendJson(exchange, 200, { name: basePath, tags }, link)
+  sendJson(exchange, 200, { name: basePath, tags }, { ...link, ...warningOf(pointer) })
 }
 
 /** `GET /v2/_catalog`: what the caller may pull, in byte order. */

@@ -12,6 +12,8 @@ export type Pointer = {
   epoch: string
   isPublic: boolean
   redirect: boolean
+  /** What those who pull are told. */
+  warning: string | null
 }
 
 type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
@@ -23,7 +25,7 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
 const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
-  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect
+  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning
   from pointer where base_path = any($1)`
 const mostRunning = 2
 

@@ -1,5 +1,6 @@
 import { type Digest, knowsOnlySingleManifests, mediaTypes, OciError } from '@berth/oci'
 import { type NamedExchange, sendBytes, sendEmpty } from '../gateway/exchange.ts'
+import { warningOf } from '../gateway/warning.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { SingleFinder } from './find-single.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
@@ -27,6 +28,7 @@ export async function getManifest(
     etag,
     'cache-control': reference.digest ? 'max-age=31536000, immutable' : 'no-cache',
     ...(isResolved ? { vary: 'accept' } : {}),
+    ...warningOf(pointer),
   }
   const known = request.headers['if-none-match']
   if (known !== undefined && (known === etag || known === manifest.digest)) {

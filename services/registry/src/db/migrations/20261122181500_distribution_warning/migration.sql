@@ -1,0 +1,1 @@
+alter table pointer add column warning text;
