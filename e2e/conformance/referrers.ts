@@ -67,6 +67,49 @@ export function referrerTests(wire: () => Wire, repository: string): void {
     ])
   })
 
+  test('what an old client keeps under the fallback tag is listed, and the tag is a tag like any other', async () => {
+    const image = await wire().pushManifest(repository, await newManifest(wire(), repository), 'of-old')
+    const subject = describe(image.bytes, manifestType)
+    const sbom = await attach(subject, 'application/vnd.example.sbom')
+    const unrelated = await wire().pushManifest(repository, await newManifest(wire(), repository))
+    const tag = image.digest.replace(':', '-')
+    const index = {
+      schemaVersion: 2,
+      mediaType: indexType,
+      manifests: [
+        { ...describe(sbom.bytes, manifestType), artifactType: 'application/vnd.example.sbom' },
+        // Named by the list, but by its own words it refers to nothing.
+        { ...describe(unrelated.bytes, manifestType), artifactType: 'application/vnd.example.claimed' },
+      ],
+    }
+    const list = await wire().pushManifest(repository, index, tag, indexType)
+    expect(list.reply.status).toBe(201)
+    const { manifests } = JSON.parse((await referrers(image.digest)).body.toString())
+    expect(manifests).toMatchObject([{ digest: sbom.digest, artifactType: 'application/vnd.example.sbom' }])
+    const got = await wire().send('GET', `/v2/${repository}/manifests/${tag}`)
+    expect(got).toMatchObject({ status: 200, headers: { 'docker-content-digest': list.digest } })
+    const tags = await wire().send('GET', `/v2/${repository}/tags/list`)
+    expect(JSON.parse(tags.body.toString()).tags).toContain(tag)
+    expect((await wire().send('DELETE', `/v2/${repository}/manifests/${tag}`)).status).toBe(202)
+    expect((await wire().send('HEAD', `/v2/${repository}/manifests/${tag}`)).status).toBe(404)
+    expect(JSON.parse((await referrers(image.digest)).body.toString()).manifests).toHaveLength(1)
+  })
+
+  test('a list that has not changed is 304 to who has it, and whole again after any change', async () => {
+    const image = await wire().pushManifest(repository, await newManifest(wire(), repository), 'unchanged')
+    const lists = [`/v2/${repository}/tags/list`, `/v2/${repository}/referrers/${image.digest}`]
+    const ask = (path: string, etag: string) => wire().send('GET', path, { headers: { 'if-none-match': etag } })
+    const etags = await Promise.all(lists.map(async (path) => (await wire().send('GET', path)).headers.etag ?? ''))
+    for (const [i, path] of lists.entries()) {
+      expect(await ask(path, `"other", ${etags[i]}`)).toMatchObject({ status: 304, headers: { etag: etags[i] } })
+      expect((await ask(path, '"other"')).status).toBe(200)
+    }
+    const added = await attach(describe(image.bytes, manifestType), 'application/vnd.example.late', 'late')
+    const [tags, referring] = await Promise.all(lists.map((path, i) => ask(path, etags[i] ?? '')))
+    expect(JSON.parse(String(tags?.body)).tags).toContain('late')
+    expect(JSON.parse(String(referring?.body)).manifests).toMatchObject([{ digest: added.digest }])
+  })
+
   test('a malformed digest is 400', async () => {
     expect((await referrers('sha256:nothing')).status).toBe(400)
   })

@@ -1,8 +1,9 @@
 import { type Digest, mediaTypes, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { type Exchange, type NamedExchange, sendBytes, sendJson } from '../gateway/exchange.ts'
+import { type Exchange, type NamedExchange, sendBytes, sendEmpty, sendJson } from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
 import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
+import type { Pointer } from '../model/pointer.ts'
 
 const mostNames = 1_000
 const defaultCatalogNames = 100
@@ -22,11 +23,24 @@ function nextLink(path: string, parameters: Record<string, string>): { link: str
   return { link: `<${path}?${new URLSearchParams(parameters)}>; rel="next"` }
 }
 
+/** Names the state that a list is made of: under one epoch of a distribution nothing changes. */
+function etagOf({ distributionId, epoch }: Pointer): string {
+  return `"${distributionId}.${epoch}"`
+}
+
+/** Whether the client has the list of this state already; then it need not even be made (RFC 9110 §13.1.2). */
+function knowsState({ request }: Exchange, etag: string): boolean {
+  const known = request.headers['if-none-match']
+  return known !== undefined && known.split(',').some((text) => text.trim().replace(/^W\//, '') === etag)
+}
+
 /** `GET /v2/<name>/tags/list`: in byte order, `n` at a time (distribution-spec, "Listing Tags"). */
 export async function sendTags(exchange: NamedExchange, db: Database): Promise<void> {
   const { pointer, basePath, query } = exchange
   if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
   const limit = wantedCount(query, Number.POSITIVE_INFINITY, mostNames)
+  const state = { etag: etagOf(pointer), ...warningOf(pointer) }
+  if (knowsState(exchange, state.etag)) return sendEmpty(exchange, 304, state)
   // Without `n` clients want all of it; a list without end is still cut into pages, by a Link that they follow.
   const page = Number.isFinite(limit) ? limit : mostNames * 10
   const found = page === 0 ? [] : await listTags(db, pointer, query.get('last') ?? '', page + 1)
@@ -36,7 +50,7 @@ export async function sendTags(exchange: NamedExchange, db: Database): Promise<v
     found.length > page && last !== undefined
       ? nextLink(`/v2/${basePath}/tags/list`, { n: String(Math.min(page, mostNames)), last })
       : {}
-  sendJson(exchange, 200, { name: basePath, tags }, { ...link, ...warningOf(pointer) })
+  sendJson(exchange, 200, { name: basePath, tags }, { ...link, ...state })
 }
 
 /** `GET /v2/_catalog`: what the caller may pull, in byte order. */
@@ -63,6 +77,8 @@ export async function sendCatalog(exchange: Exchange, db: Database): Promise<voi
 /** `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing Referrers"). */
 export async function sendReferrers(exchange: NamedExchange, subject: Digest, db: Database): Promise<void> {
   const { pointer, basePath, query } = exchange
+  const etag = pointer && etagOf(pointer)
+  if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag })
   const artifactType = query.get('artifactType')
   const found = pointer
     ? await listReferrers(db, pointer, subject, {
@@ -85,6 +101,7 @@ export async function sendReferrers(exchange: NamedExchange, subject: Digest, db
     'content-type': mediaTypes.ociIndex,
     ...(artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' }),
     ...next,
+    ...(etag === undefined ? {} : { etag }),
   }
   sendBytes(exchange, 200, headers, Buffer.from(JSON.stringify(index)))
 }
