@@ -20,7 +20,9 @@ export async function runCommand<Reply>(
        returning clock_timestamp() > transaction_timestamp() + make_interval(secs => $3::double precision / 1000) as late`,
       [call.commandId, JSON.stringify(reply), call.timeoutMs],
     )
-    if (row?.late)
+    // Its clock starts when we read the command. One that waited unread, because this process was stopped, is known by its
+    // caller having left: it told its client of a failure, and later changes must not be overtaken by this one.
+    if (row?.late || call.signal.aborted)
       throw new Problem(503, 'too_late', 'The command took longer than its caller waits, and was undone.', {
         headers: { 'retry-after': '1' },
       })
