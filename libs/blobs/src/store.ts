@@ -4,6 +4,9 @@ import type { ByteRange, Digest } from '@berth/oci'
 /** An object is named by digest *and* generation, so that a late delete can only hit what nobody uses any more. */
 export type BlobKey = { digest: Digest; generation: number }
 
+/** A key whose generation may still be on its way: bytes can be received and verified before it is known. */
+export type PendingKey = { digest: Digest; generation: number | Promise<number> }
+
 export type BlobStat = { sizeBytes: number; modifiedAt: Date }
 
 /** Bytes of an upload session that are durable but not yet anybody's blob. Plain JSON, made to be kept in a row. */
@@ -66,7 +69,7 @@ export interface BlobStore {
   stat(key: BlobKey): Promise<BlobStat | undefined>
   open(key: BlobKey): Promise<OpenBlob | undefined>
   /** Stores a source whose digest is known. Of concurrent writers of one key all succeed. */
-  write(key: BlobKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
+  write(key: PendingKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
   /**
    * Stages bytes of an upload session under an id never used before (`[A-Za-z0-9_-]`, at most 128).
    * Throws `PartInterrupted` when the source breaks off.

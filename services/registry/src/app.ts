@@ -21,6 +21,7 @@ import { createFollower } from './model/follow.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
+import { createSessionIds } from './push/session-id.ts'
 import { sweepUploads } from './push/sweep.ts'
 
 const name = 'registry'
@@ -77,6 +78,7 @@ export function createRegistry(
       catalog,
       follower,
       lookup: createLookup(db),
+      sessionIds: createSessionIds(config.serviceKey),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
       log,

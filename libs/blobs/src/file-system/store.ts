@@ -5,8 +5,18 @@ import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { inOrder, totalBytes, wholePart } from '../parts.ts'
 import { blobPath, partPath, writePath } from '../paths.ts'
+import { settled } from '../pending-key.ts'
 import { readSource } from '../source-reader.ts'
-import type { BlobKey, BlobStat, BlobStore, OpenBlob, PartOptions, StagedPart, WriteOptions } from '../store.ts'
+import type {
+  BlobKey,
+  BlobStat,
+  BlobStore,
+  OpenBlob,
+  PartOptions,
+  PendingKey,
+  StagedPart,
+  WriteOptions,
+} from '../store.ts'
 import { checkReceived, type Received } from '../verify.ts'
 import { type Commit, createCommit } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
@@ -82,11 +92,11 @@ async function openBlob(root: string, key: BlobKey): Promise<OpenBlob | undefine
 
 async function writeBlob(
   { root, threads, commit }: Store,
-  key: BlobKey,
+  key: PendingKey,
   source: AsyncIterable<Uint8Array>,
   how: WriteOptions,
 ): Promise<BlobStat> {
-  blobPath(key)
+  const place = settled(key)
   const staged = join(root, writePath(randomUUID()))
   const reader = readSource(source, how)
   const check = (received: Received) => {
@@ -95,7 +105,7 @@ async function writeBlob(
   }
   try {
     const { sizeBytes } = await receiveFile(staged, reader, { algorithm: algorithmOf(key.digest), threads, check })
-    return await commit(staged, key, sizeBytes)
+    return await commit(staged, await place, sizeBytes)
   } catch (error) {
     await removeFile(staged)
     throw error

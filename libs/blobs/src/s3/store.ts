@@ -3,8 +3,9 @@ import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { inOrder, totalBytes, wholePart } from '../parts.ts'
 import { blobPath, partPath } from '../paths.ts'
+import { settled } from '../pending-key.ts'
 import { readSource } from '../source-reader.ts'
-import type { BlobKey, BlobStat, BlobStore, PartOptions, StagedPart, WriteOptions } from '../store.ts'
+import type { BlobKey, BlobStat, BlobStore, PartOptions, PendingKey, StagedPart, WriteOptions } from '../store.ts'
 import { checkReceived } from '../verify.ts'
 import { copyObject } from './copy.ts'
 import { openObject, readObject } from './open-object.ts'
@@ -56,11 +57,11 @@ async function statObject(s3: S3, path: string, signal?: AbortSignal): Promise<B
 
 async function writeBlob(
   { s3, threads }: Store,
-  key: BlobKey,
+  key: PendingKey,
   source: AsyncIterable<Uint8Array>,
   how: WriteOptions,
 ): Promise<BlobStat> {
-  const path = blobPath(key)
+  const path = blobPath(await settled(key))
   const reader = readSource(source, how)
   try {
     const { sizeBytes } = await receiveObject(s3, path, reader, {

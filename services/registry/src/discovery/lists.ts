@@ -1,6 +1,13 @@
 import { type Digest, mediaTypes, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { type Exchange, type NamedExchange, sendBytes, sendEmpty, sendJson } from '../gateway/exchange.ts'
+import {
+  type Exchange,
+  type NamedExchange,
+  requireServed,
+  sendBytes,
+  sendEmpty,
+  sendJson,
+} from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
 import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
 import type { Pointer } from '../model/pointer.ts'
@@ -36,8 +43,8 @@ function knowsState({ request }: Exchange, etag: string): boolean {
 
 /** `GET /v2/<name>/tags/list`: in byte order, `n` at a time (distribution-spec, "Listing Tags"). */
 export async function sendTags(exchange: NamedExchange, db: Database): Promise<void> {
-  const { pointer, basePath, query } = exchange
-  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  const { basePath, query } = exchange
+  const pointer = await requireServed(exchange)
   const limit = wantedCount(query, Number.POSITIVE_INFINITY, mostNames)
   const state = { etag: etagOf(pointer), ...warningOf(pointer) }
   if (knowsState(exchange, state.etag)) return sendEmpty(exchange, 304, state)
@@ -76,7 +83,8 @@ export async function sendCatalog(exchange: Exchange, db: Database): Promise<voi
 
 /** `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing Referrers"). */
 export async function sendReferrers(exchange: NamedExchange, subject: Digest, db: Database): Promise<void> {
-  const { pointer, basePath, query } = exchange
+  const { basePath, query } = exchange
+  const pointer = await exchange.served
   const etag = pointer && etagOf(pointer)
   if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag })
   const artifactType = query.get('artifactType')

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { OciError } from '@berth/oci'
 import type { Caller } from '../access/authorize.ts'
 import type { Pointer } from '../model/pointer.ts'
 
@@ -12,8 +13,18 @@ export type Exchange = {
   caller: Caller
 }
 
-/** An exchange about a name that the caller may do this with. `pointer` is what is served there, if anything is. */
-export type NamedExchange = Exchange & { basePath: string; pointer: Pointer | undefined }
+/**
+ * An exchange about a name that the caller may do this with. `served` is what is served there, if anything is; it rejects
+ * when the name cannot be used so now. Work that does not need it, such as taking bytes in, goes on beside it.
+ */
+export type NamedExchange = Exchange & { basePath: string; served: Promise<Pointer | undefined> }
+
+/** What is served under the name of an exchange. Throws NAME_UNKNOWN when nothing is. */
+export async function requireServed({ basePath, served }: NamedExchange): Promise<Pointer> {
+  const pointer = await served
+  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  return pointer
+}
 
 /** Headers of every answer under `/v2` (protocol.md §2). */
 export const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0', 'x-content-type-options': 'nosniff' }

@@ -10,13 +10,16 @@ import type { Follower } from '../model/follow.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
-import { getBlob } from '../pull/get-blob.ts'
+import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
+import { finishUpload } from '../push/finish-upload.ts'
 import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
-import { appendUpload, cancelUpload, finishUpload, showUpload, startUpload, type UploadParts } from '../push/upload.ts'
+import type { UploadParts } from '../push/session-answers.ts'
+import type { SessionIds } from '../push/session-id.ts'
+import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
 
@@ -26,6 +29,7 @@ export type GatewayParts = {
   catalog: CommandClient<CatalogCommands>
   follower: Follower
   lookup: Lookup
+  sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
   log: Logger
@@ -49,14 +53,14 @@ const remove: Action[] = ['delete']
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
-  const uploads: UploadParts = { ...parts, findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup) }
+  const uploads: UploadParts = {
+    ...parts,
+    sessions: { db: parts.db, ids: parts.sessionIds },
+    findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup),
+  }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
     run: (exchange, route) => getManifest(exchange, route, { lookup: parts.lookup, readBytes, findSingle }),
-  }
-  const blob: Verb<Extract<Route, { kind: 'blob' }>> = {
-    actions: pull,
-    run: (exchange, { digest }) => getBlob(exchange, digest, parts),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,
@@ -78,9 +82,9 @@ function verbTable(parts: GatewayParts): Verbs {
       DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, parts) },
     },
     blob: {
-      GET: blob,
+      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, parts) },
       // Whether the caller may also push decides whether our yes keeps the blob for its manifest.
-      HEAD: { ...blob, wanted: push },
+      HEAD: { actions: pull, wanted: push, run: (exchange, { digest }) => headBlob(exchange, digest, parts) },
       DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, parts) },
     },
     uploads: { POST: { actions: push, run: (exchange) => startUpload(exchange, uploads) } },
@@ -150,25 +154,39 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
     const actions = verb?.actions ?? pull
     const basePath = route.repository
-    const [caller, pointer] = await Promise.all([
-      gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query)),
-      readPointer(basePath),
-    ])
-    gatekeeper.require(request, caller, basePath, actions, pointer)
+    const pointer = readPointer(basePath)
+    // Whoever is refused before it is looked at does not care how it went.
+    pointer.catch(() => undefined)
+    const caller = await gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query))
+    // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
+    const mayAnyway = actions.every((action) => caller.may(basePath, action))
+    gatekeeper.require(request, caller, basePath, actions, mayAnyway ? undefined : await pointer)
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
+    const served = checkServed(basePath, pointer, writes.has(request.method ?? ''))
+    served.catch(() => undefined)
+    continueBody(request, base.response)
+    await verb.run({ ...base, caller, basePath, served }, route)
+  }
+
+  /** What is served, unless the name cannot be used now: while the model is built, or to write through a pinned version. */
+  async function checkServed(
+    basePath: string,
+    read: Promise<Pointer | undefined>,
+    isWrite: boolean,
+  ): Promise<Pointer | undefined> {
+    const pointer = await read
     if (!pointer && !parts.follower.isComplete()) {
       throw new OciError('UNAVAILABLE', 'the registry is still learning what is served; try again', {
         headers: { 'retry-after': '2' },
       })
     }
-    if (writes.has(request.method ?? '') && typeof pointer?.pinned === 'number') {
+    if (isWrite && typeof pointer?.pinned === 'number') {
       throw new OciError(
         'UNSUPPORTED',
         `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,
       )
     }
-    continueBody(request, base.response)
-    await verb.run({ ...base, caller, basePath, pointer }, route)
+    return pointer
   }
 
   async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {

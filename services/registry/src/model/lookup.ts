@@ -13,23 +13,40 @@ export type Lookup = {
   tag(pointer: Pointer, tag: string): Promise<ServedManifest | undefined>
   manifest(pointer: Pointer, digest: Digest): Promise<ServedManifest | undefined>
   blob(pointer: Pointer, digest: Digest): Promise<ServedBlob | undefined>
+  /** As `blob`, for who does not wait for the pointer first: what is mostly absent is not in memory anyway. */
+  blobAt(basePath: string, digest: Digest): Promise<ServedBlob | undefined>
 }
 
-const held = 'since <= $3 and (until is null or until > $3)'
+const heldAt = (bound: string) => `since <= ${bound} and (until is null or until > ${bound})`
+const held = heldAt('$3')
 const manifestColumns =
   'facts.digest, facts.generation, facts.media_type as "mediaType", facts.size_bytes as "sizeBytes"'
+
+/**
+ * Links belong to what is latest; a pinned version has only its own blobs. Clients also ask for manifests as blobs, when an
+ * index of theirs did not say what a child is (containerd).
+ */
+function blobQuery(where: { repositoryId: string; bound: string; isLatest: string; from?: string }): string {
+  const { repositoryId, bound, isLatest, from = '' } = where
+  return `select digest, generation, size_bytes as "sizeBytes" from ${from} blob_facts as facts where digest = $2 and (
+      exists (select from served_blob as member where member.repository_id = ${repositoryId} and member.digest = facts.digest and ${heldAt(bound)})
+      or (${isLatest} and exists (select from served_link as link where link.repository_id = ${repositoryId} and link.digest = facts.digest)))
+    union all
+    select digest, generation, size_bytes from ${from} manifest_facts as facts where digest = $2
+      and exists (select from served_manifest as member where member.repository_id = ${repositoryId} and member.digest = facts.digest and ${heldAt(bound)})
+    limit 1`
+}
+
 const queries = {
   tag: `select ${manifestColumns} from served_tag join manifest_facts as facts using (digest) where repository_id = $1 and name = $2 and ${held}`,
   manifest: `select ${manifestColumns} from served_manifest join manifest_facts as facts using (digest) where repository_id = $1 and digest = $2 and ${held} limit 1`,
-  // Links belong to what is latest; a pinned version has only its own blobs. Clients also ask for manifests as blobs, when an
-  // index of theirs did not say what a child is (containerd).
-  blob: `select digest, generation, size_bytes as "sizeBytes" from blob_facts as facts where digest = $2 and (
-      exists (select from served_blob as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
-      or ($4 and exists (select from served_link as link where link.repository_id = $1 and link.digest = facts.digest)))
-    union all
-    select digest, generation, size_bytes from manifest_facts as facts where digest = $2
-      and exists (select from served_manifest as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
-    limit 1`,
+  blob: blobQuery({ repositoryId: '$1', bound: '$3', isLatest: '$4' }),
+  blobAt: blobQuery({
+    repositoryId: 'target.repository_id',
+    bound: 'target.bound',
+    isLatest: 'target.is_latest',
+    from: `(select repository_id, coalesce(pinned, latest_version + 1) as bound, pinned is null as is_latest from pointer where base_path = $1) as target,`,
+  }),
 }
 const remembered = 200_000
 
@@ -65,6 +82,10 @@ export function createLookup(db: Database): Lookup {
       const values = [pointer.repositoryId, digest, pointer.bound, pointer.pinned === null]
       const [row] = await db.prepared<ServedBlob>('lookup-blob', queries.blob, values)
       if (row) blobs.set(key, row)
+      return row
+    },
+    blobAt: async (basePath, digest) => {
+      const [row] = await db.prepared<ServedBlob>('lookup-blob-at', queries.blobAt, [basePath, digest])
       return row
     },
   }

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { commonHeaders, type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import { commonHeaders, type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
 import { leaseBlob } from '../push/store-blob.ts'
 import { asksForSeveral, sendParts, wantedRanges } from './ranges.ts'
@@ -10,17 +10,21 @@ const presignedSeconds = 600
 
 export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; catalog: CommandClient<CatalogCommands> }
 
-/** `GET` and `HEAD /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */
+/** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
+export async function headBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
+  const { basePath } = exchange
+  const [, blob] = await Promise.all([requireServed(exchange), delivery.lookup.blobAt(basePath, digest)])
+  if (!blob) throw unknownBlob(basePath, digest)
+  await keepForPush(exchange, digest, delivery)
+  exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
+}
+
+/** `GET /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */
 export async function getBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
-  const { pointer, request, basePath } = exchange
-  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  const { request, basePath } = exchange
+  const pointer = await requireServed(exchange)
   const blob = await delivery.lookup.blob(pointer, digest)
-  if (!blob) throw new OciError('BLOB_UNKNOWN', `${basePath} has no blob ${digest}`)
-  if (request.method === 'HEAD') {
-    await keepForPush(exchange, digest, delivery)
-    exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
-    return
-  }
+  if (!blob) throw unknownBlob(basePath, digest)
   if (request.headers['if-none-match'] === etagOf(digest)) {
     sendEmpty(exchange, 304, blobHeaders(digest))
     return
@@ -33,6 +37,10 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
   await streamBlob(exchange, blob, delivery.blobs)
 }
 
+function unknownBlob(basePath: string, digest: Digest): OciError {
+  return new OciError('BLOB_UNKNOWN', `${basePath} has no blob ${digest}`)
+}
+
 /**
  * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
  * blob is leased before it is given; bytes that the collector is taking away are none (reliability.md G2, G4).
@@ -40,7 +48,7 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
 async function keepForPush(exchange: NamedExchange, digest: Digest, { catalog }: BlobDelivery): Promise<void> {
   if (!exchange.caller.may(exchange.basePath, 'push')) return
   const { state } = await leaseBlob(catalog, exchange, digest)
-  if (state !== 'present') throw new OciError('BLOB_UNKNOWN', `${exchange.basePath} has no blob ${digest}`)
+  if (state !== 'present') throw unknownBlob(exchange.basePath, digest)
 }
 
 function etagOf(digest: Digest): string {

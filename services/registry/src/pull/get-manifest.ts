@@ -1,5 +1,5 @@
 import { type Digest, knowsOnlySingleManifests, mediaTypes, OciError } from '@berth/oci'
-import { type NamedExchange, sendBytes, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { SingleFinder } from './find-single.ts'
@@ -11,8 +11,8 @@ export async function getManifest(
   reference: { tag?: string | undefined; digest?: Digest | undefined },
   { lookup, readBytes, findSingle }: { lookup: Lookup; readBytes: ManifestBytes; findSingle: SingleFinder },
 ): Promise<void> {
-  const { pointer, request, basePath } = exchange
-  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+  const { request, basePath } = exchange
+  const pointer = await requireServed(exchange)
   const stored = reference.digest
     ? await lookup.manifest(pointer, reference.digest)
     : await lookup.tag(pointer, reference.tag ?? '')

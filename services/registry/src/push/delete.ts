@@ -1,6 +1,6 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type Digest, OciError } from '@berth/oci'
-import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import type { Digest } from '@berth/oci'
+import { type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
 type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }
@@ -12,7 +12,7 @@ export async function deleteManifest(
   { catalog, follower }: Parts,
 ): Promise<void> {
   const request = {
-    repository: repositoryOf(exchange),
+    repository: (await requireServed(exchange)).repositoryName,
     actor: exchange.caller.subject,
     ...(reference.digest ? { digest: reference.digest } : { tag: reference.tag ?? '' }),
   }
@@ -25,14 +25,9 @@ export async function deleteManifest(
 export async function deleteBlob(exchange: NamedExchange, digest: Digest, { catalog, follower }: Parts): Promise<void> {
   const { change, rows } = await catalog.call(
     'delete-blob-link',
-    { repository: repositoryOf(exchange), actor: exchange.caller.subject, digest },
+    { repository: (await requireServed(exchange)).repositoryName, actor: exchange.caller.subject, digest },
     { requestId: exchange.requestId },
   )
   await follower.apply(change.repositoryId, rows)
   sendEmpty(exchange, 202)
-}
-
-function repositoryOf({ pointer, basePath }: NamedExchange): string {
-  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
-  return pointer.repositoryName
 }

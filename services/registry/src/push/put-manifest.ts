@@ -80,7 +80,7 @@ async function storeManifest(
   const lease = await leaseBlob(catalog, exchange, digest)
   if (lease.state === 'write') await blobs.write(lease, once(bytes), { expectedBytes: bytes.length })
   const record = { ...parsed, digest, sizeBytes: bytes.length, generation: lease.generation }
-  const request = { ...pushTarget(exchange), holder: pushHolder(exchange), manifest: record, tags }
+  const request = { ...(await pushTarget(exchange)), holder: pushHolder(exchange), manifest: record, tags }
   const { change, rows } = await catalog.call('put-manifest', request, { requestId: exchange.requestId })
   await follower.apply(change.repositoryId, rows)
 }

@@ -1,54 +1,57 @@
-import { randomUUID } from 'node:crypto'
 import type { StagedPart } from '@berth/blobs'
 import { type Digest, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
+import { isSessionId, openHours, type SessionIds, type SessionOwner } from './session-id.ts'
 
-/** A resumable upload. It belongs to one repository and one subject: for anybody else it does not exist. */
-export type UploadSession = { id: string; offsetBytes: number; state: 'open' | 'committed'; digest: Digest | null }
-export type SessionOwner = { repository: string; subject: string }
+/** A resumable upload. `stored`: bytes came, so it has a row. */
+export type UploadSession = {
+  id: string
+  stored: boolean
+  offsetBytes: number
+  state: 'open' | 'committed'
+  digest: Digest | null
+}
 /** The right of one request to write to a session; a later claim ends it. */
 export type Claim = { id: string; fence: number; offsetBytes: number }
+/** Where sessions are kept, and how their ids are recognised. */
+export type Sessions = { db: Database; ids: SessionIds }
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+type Row = { id: string; offsetBytes: number; state: 'open' | 'committed' | 'dropped'; digest: Digest | null }
 const owned = 'id = $1 and repository = $2 and subject = $3'
 
 export function unknownUpload(): OciError {
   return new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload session here; begin a new one')
 }
 
-/** Opens a session. Nothing is written to the blob store before bytes come. */
-export async function openSession(db: Database, owner: SessionOwner): Promise<UploadSession> {
-  const id = randomUUID()
-  await db.prepared('open-session', 'insert into upload_session (id, repository, subject) values ($1, $2, $3)', [
-    id,
-    owner.repository,
-    owner.subject,
-  ])
-  return { id, offsetBytes: 0, state: 'open', digest: null }
-}
-
-/** Reads a session of this owner. Throws BLOB_UPLOAD_UNKNOWN. */
-export async function readSession(db: Database, id: string, owner: SessionOwner): Promise<UploadSession> {
-  if (!uuid.test(id)) throw unknownUpload()
-  const [row] = await db.prepared<UploadSession>(
+/** Reads a session of this owner; one that has no bytes yet is known by its id. Throws BLOB_UPLOAD_UNKNOWN. */
+export async function readSession({ db, ids }: Sessions, id: string, owner: SessionOwner): Promise<UploadSession> {
+  if (!isSessionId(id)) throw unknownUpload()
+  const [row] = await db.prepared<Row>(
     'read-session',
     `select id, offset_bytes as "offsetBytes", state, digest from upload_session where ${owned}`,
     [id, owner.repository, owner.subject],
   )
-  if (!row) throw unknownUpload()
-  return row
+  if (row && row.state !== 'dropped') return { ...row, state: row.state, stored: true }
+  if (row || !ids.isGenuine(id, owner)) throw unknownUpload()
+  return { id, stored: false, offsetBytes: 0, state: 'open', digest: null }
 }
 
 /** Takes the session for a request that writes. What an earlier request still writes will not count any more. */
-export async function claimSession(db: Database, id: string, owner: SessionOwner): Promise<Claim> {
-  if (!uuid.test(id)) throw unknownUpload()
+export async function claimSession({ db, ids }: Sessions, id: string, owner: SessionOwner): Promise<Claim> {
+  if (!isSessionId(id)) throw unknownUpload()
   const [row] = await db.prepared<Claim>(
     'claim-session',
-    `update upload_session set fence = fence + 1, touched_at = now() where ${owned} and state = 'open' returning id, fence, offset_bytes as "offsetBytes"`,
-    [id, owner.repository, owner.subject],
+    `insert into upload_session as session (id, repository, subject, fence) select $1, $2, $3, 1 where $4
+       or exists (select from upload_session where ${owned})
+     on conflict (id) do update set fence = session.fence + 1, touched_at = now()
+       where session.repository = $2 and session.subject = $3 and session.state = 'open'
+     returning id, fence, offset_bytes as "offsetBytes"`,
+    [id, owner.repository, owner.subject, ids.isGenuine(id, owner)],
   )
-  if (!row) throw unknownUpload()
-  return row
+  if (row) return row
+  const { state } = await readSession({ db, ids }, id, owner)
+  if (state === 'open') throw unknownUpload()
+  throw new OciError('BLOB_UPLOAD_INVALID', 'this upload has ended already')
 }
 
 /** Adds a part to the session, if the claim is still the latest. Answers whether it was. */
@@ -85,24 +88,29 @@ export async function commitSession(db: Database, id: string, digest: Digest): P
   )
 }
 
-/** Ends a session. Answers the ids of parts whose bytes can go. */
-export async function dropSession(db: Database, id: string): Promise<string[]> {
+/** Ends a session for good. Answers the ids of parts whose bytes can go. */
+export async function dropSession(db: Database, id: string, owner: SessionOwner): Promise<string[]> {
   const parts = await readParts(db, id)
-  await db.query('delete from upload_session where id = $1', [id])
+  await db.query(
+    `with parts as (delete from upload_part where session = $1)
+     insert into upload_session (id, repository, subject, state) values ($1, $2, $3, 'dropped')
+     on conflict (id) do update set state = 'dropped', touched_at = now()`,
+    [id, owner.repository, owner.subject],
+  )
   return parts.map((part) => part.id)
 }
 
-const openHours = 24
 const committedHours = 1
 
-/** Ends sessions that nobody touched for a day, and forgets committed ones. Answers the parts whose bytes can go. */
+/** Ends sessions that nobody touched for a day, and forgets those that ended. Answers the parts whose bytes can go. */
 export async function expireSessions(db: Database): Promise<string[]> {
   const rows = await db.query<{ part: StagedPart }>(
     `select part from upload_part join upload_session on id = session where state = 'open' and touched_at < now() - make_interval(hours => $1)`,
     [openHours],
   )
+  // A dropped one goes when its id is no longer good for anything either.
   await db.query(
-    `delete from upload_session where touched_at < now() - make_interval(hours => case state when 'open' then $1::integer else $2::integer end)`,
+    `delete from upload_session where touched_at < now() - make_interval(hours => case state when 'committed' then $2::integer else $1::integer end)`,
     [openHours, committedHours],
   )
   return rows.map((row) => row.part.id)

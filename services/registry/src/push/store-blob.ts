@@ -25,11 +25,12 @@ export async function leaseBlob(
 }
 
 /** The name that a push to a base path writes to; where nothing is served yet, the repository is made with it. */
-export function pushTarget({ basePath, pointer, caller }: NamedExchange): {
+export async function pushTarget({ basePath, served, caller }: NamedExchange): Promise<{
   repository: string
   mayCreate: boolean
   actor: string
-} {
+}> {
+  const pointer = await served
   return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor: caller.subject }
 }
 
@@ -39,7 +40,7 @@ export async function linkBlob(
   blob: StoredBlob,
   parts: { catalog: CommandClient<CatalogCommands>; follower: Follower },
 ): Promise<void> {
-  const request = { ...pushTarget(exchange), holder: pushHolder(exchange), blob }
+  const request = { ...(await pushTarget(exchange)), holder: pushHolder(exchange), blob }
   const { change, rows } = await parts.catalog.call('link-blob', request, { requestId: exchange.requestId })
   await parts.follower.apply(change.repositoryId, rows)
 }

@@ -5,7 +5,8 @@ import { type BlobStore, createFileSystemStore } from '@berth/blobs'
 import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { makeDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { claimSession, openSession, recordPart } from './sessions.ts'
+import { createSessionIds } from './session-id.ts'
+import { claimSession, recordPart } from './sessions.ts'
 import { sweepUploads } from './sweep.ts'
 
 const owner = { repository: 'team/app', subject: 'ana' }
@@ -44,9 +45,9 @@ async function stagedFiles(): Promise<number> {
 }
 
 test('bytes that a killed request left are removed after a day; those of a living upload stay, whatever their age', async () => {
-  const living = await openSession(db, owner)
-  const claim = await claimSession(db, living.id, owner)
-  const part = await blobs.writePart(`${living.id}-${claim.fence}`, 0, bytes())
+  const ids = createSessionIds('a secret')
+  const claim = await claimSession({ db, ids }, ids.make(owner), owner)
+  const part = await blobs.writePart(`${claim.id}-${claim.fence}`, 0, bytes())
   await recordPart(db, claim, part)
   // As a request that was killed before it could record its part, in a session that is gone.
   await blobs.writePart('00000000-0000-4000-8000-000000000000-1', 0, bytes())

@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type BlobStore, BlobStoreError, DigestMismatch, type StagedPart } from '@berth/blobs'
+import type { LeasedBlob } from '@berth/commands'
+import { algorithmOf, type Digest, hexOf, OciError } from '@berth/oci'
+import type { NamedExchange } from '../gateway/exchange.ts'
+import { appendBytes, takeWhole } from './receive.ts'
+import {
+  checkRange,
+  hasBody,
+  ownerOf,
+  sendCreated,
+  sessionHeaders,
+  type UploadParts,
+  wantedDigest,
+} from './session-answers.ts'
+import {
+  claimSession,
+  commitSession,
+  dropSession,
+  readParts,
+  readSession,
+  type Sessions,
+  type UploadSession,
+} from './sessions.ts'
+import { leaseBlob, linkBlob } from './store-blob.ts'
+
+/** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
+export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
+  const digest = wantedDigest(exchange, 'digest')
+  if (!digest) return refuseEnd(exchange, id, parts)
+  // Asked for along with the session: the lease is needed nearly always, and harmless when it is not.
+  const lease = leaseBlob(parts.catalog, exchange, digest)
+  lease.catch(() => undefined)
+  const session = await readSession(parts.sessions, id, ownerOf(exchange))
+  if (session.state === 'committed') {
+    if (session.digest !== digest)
+      throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
+    sendCreated(exchange, digest)
+    return
+  }
+  if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
+  const partIds = await endUpload(exchange, session, digest, lease, parts)
+  sendCreated(exchange, digest)
+  // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
+  // A session that brought all its bytes with its end needs no trace: a repetition brings them again.
+  if (!session.stored && partIds.length === 0) return
+  await commitSession(parts.db, id, digest)
+  await parts.blobs.discardParts(partIds)
+}
+
+/** Without a digest there is no end; the session lives on. */
+async function refuseEnd(exchange: NamedExchange, id: string, { sessions }: UploadParts): Promise<never> {
+  const { offsetBytes } = await readSession(sessions, id, ownerOf(exchange))
+  const headers = sessionHeaders(exchange, id, offsetBytes)
+  throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', { headers })
+}
+
+/** Makes the blob, whichever way its bytes came. Answers the ids of the parts that are no longer needed. */
+async function endUpload(
+  exchange: NamedExchange,
+  { id, offsetBytes }: UploadSession,
+  digest: Digest,
+  lease: Promise<LeasedBlob>,
+  parts: UploadParts,
+): Promise<string[]> {
+  const { db, blobs, sessions } = parts
+  try {
+    if (hasBody(exchange) && offsetBytes === 0) {
+      await takeWhole(exchange, digest, lease, parts)
+      return []
+    }
+    const totalBytes = hasBody(exchange)
+      ? await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), parts)
+      : offsetBytes
+    const [leased] = await Promise.all([lease, exchange.served])
+    return await makeBlob(exchange, { id, totalBytes }, leased, parts)
+  } catch (error) {
+    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
+    throw error
+  }
+}
+
+async function makeBlob(
+  exchange: NamedExchange,
+  upload: { id: string; totalBytes: number },
+  lease: LeasedBlob,
+  { db, blobs, catalog, follower, sessions }: UploadParts,
+): Promise<string[]> {
+  const { digest, generation } = lease
+  const staged = await readParts(db, upload.id)
+  // Another PUT of the same session may have ended it since we read it, and its parts are gone with it.
+  if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, sessions)
+  const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
+  if (sizeBytes === undefined) return waitForOther(exchange, upload.id, digest, sessions)
+  await linkBlob(exchange, { digest, generation, sizeBytes }, { catalog, follower })
+  return staged.map((part) => part.id)
+}
+
+function sizeOf(parts: readonly StagedPart[]): number {
+  return parts.reduce((sum, part) => sum + part.sizeBytes, 0)
+}
+
+/** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
+async function publishParts(
+  blobs: BlobStore,
+  staged: readonly StagedPart[],
+  lease: LeasedBlob,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const [only] = staged
+  const isProven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
+  if (lease.state === 'present' && isProven && only) return only.sizeBytes
+  try {
+    return (await blobs.publish(staged, lease, { signal })).sizeBytes
+  } catch (error) {
+    if (!(error instanceof BlobStoreError) || error.code !== 'missing_part') throw error
+    // Moved already, perhaps by a process that was killed afterwards. Only whoever is proven to have had the bytes may have
+    // what lies there: knowing a digest gives no right to its content.
+    return isProven ? (await blobs.stat(lease))?.sizeBytes : undefined
+  }
+}
+
+const otherEndsWithinMs = 2_000
+const lookEveryMs = 20
+
+/** Waits for the request that ends the same session; its end is ours too. */
+async function waitForOther(
+  exchange: NamedExchange,
+  id: string,
+  digest: Digest,
+  sessions: Sessions,
+): Promise<string[]> {
+  for (const until = performance.now() + otherEndsWithinMs; performance.now() < until; await delay(lookEveryMs)) {
+    const session = await readSession(sessions, id, ownerOf(exchange))
+    if (session.state === 'committed' && session.digest === digest) return []
+  }
+  throw new OciError('BLOB_UPLOAD_INVALID', 'another request has taken over this upload; begin a new one')
+}

@@ -1,0 +1,44 @@
+import { expect, test } from '@jest/globals'
+import { createSessionIds } from './session-id.ts'
+
+const owner = { repository: 'team/app', subject: 'ana' }
+const hourMs = 3_600_000
+
+test('a replica with the same secret recognises a session; one of another installation does not', () => {
+  const id = createSessionIds('a secret').make(owner)
+  expect(createSessionIds('a secret').isGenuine(id, owner)).toBe(true)
+  expect(createSessionIds('another').isGenuine(id, owner)).toBe(false)
+})
+
+test.each([
+  ['another subject', { ...owner, subject: 'bob' }],
+  ['another repository', { ...owner, repository: 'team/other' }],
+  ['nobody', { ...owner, subject: '' }],
+])('a session is nothing to %s', (_, other) => {
+  const ids = createSessionIds('a secret')
+  expect(ids.isGenuine(ids.make(owner), other)).toBe(false)
+})
+
+test('an id that was changed in any place is not genuine', () => {
+  const ids = createSessionIds('a secret')
+  const id = ids.make(owner)
+  for (let place = 0; place < id.length; place++) {
+    const changed = id.slice(0, place) + (id[place] === '0' ? '1' : '0') + id.slice(place + 1)
+    expect(ids.isGenuine(changed, owner)).toBe(false)
+  }
+})
+
+test('a session without bytes ends after a day', () => {
+  let now = Date.parse('2026-11-22T12:00:00Z')
+  const ids = createSessionIds('a secret', () => now)
+  const id = ids.make(owner)
+  now += 23 * hourMs
+  expect(ids.isGenuine(id, owner)).toBe(true)
+  now += hourMs
+  expect(ids.isGenuine(id, owner)).toBe(false)
+})
+
+test('sessions begun in the same second differ', () => {
+  const ids = createSessionIds('a secret', () => 0)
+  expect(new Set(Array.from({ length: 100 }, () => ids.make(owner))).size).toBe(100)
+})
