@@ -53,8 +53,8 @@ export function startConsumer(options: ConsumeOptions): Consumer {
     pollMs: pauseAfterFailureMs,
     pauseAfterFailureMs,
     run: (signal) =>
-      listenToStream(options, AbortSignal.any([signal, listening.signal]), async (event) => {
-        if (!(await handleIfNext(options, failures, event))) catchUpLoop.wake()
+      listenToStream(options, AbortSignal.any([signal, listening.signal]), async (events) => {
+        if (!(await handleIfNext(options, failures, events))) catchUpLoop.wake()
       }),
     onError: (error) => {
       if (!isStreamMissing(error)) log.warn('consumer will connect again', { consumer, error })
@@ -78,7 +78,7 @@ function isStreamMissing(error: unknown): boolean {
 async function listenToStream(
   options: ConsumeOptions,
   signal: AbortSignal,
-  onEvent: (event: CloudEvent | undefined) => Promise<void>,
+  onEvents: (events: (CloudEvent | undefined)[]) => Promise<void>,
 ): Promise<void> {
   const { bus, source, consumer } = options
   const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
@@ -95,12 +95,33 @@ async function listenToStream(
   signal.addEventListener('abort', stop, { once: true })
   // After its store was wiped the server knows neither stream nor consumer; begin again from the top.
   void watchHeartbeats(messages, stop)
+  const arrived: JsMsg[] = []
+  // What comes while events are handled is handled together afterwards.
+  const drain = async () => {
+    while (arrived.length > 0 && !signal.aborted) {
+      const batch = arrived.splice(0)
+      await onEvents(batch.map(readEvent))
+      for (const message of batch) message.ack()
+    }
+  }
+  let draining: Promise<void> | undefined
+  let failure: { error: unknown } | undefined
   try {
     for await (const message of messages) {
       if (signal.aborted) break
-      await onEvent(readEvent(message))
-      message.ack()
+      arrived.push(message)
+      draining ??= drain().then(
+        () => {
+          draining = undefined
+        },
+        (error: unknown) => {
+          failure = { error }
+          stop()
+        },
+      )
     }
+    await draining
+    if (failure) throw failure.error
   } finally {
     signal.removeEventListener('abort', stop)
     stop()
@@ -122,21 +143,24 @@ async function watchHeartbeats(
 }
 
 /**
- * Handles what a message tells, when it is the next event. Answers false when the owner has to be asked: events before it
- * are missing, it is no event of ours, or it failed. A failure is tried again there, with a pause, and not by redelivery:
- * the messages behind it would wait for the server's patience to end.
+ * Handles what messages tell, as far as they are the next events. Answers false when the owner has to be asked: events
+ * before one are missing, one is no event of ours, or one failed. A failure is tried again there, with a pause, and not by
+ * redelivery: the messages behind it would wait for the server's patience to end.
  */
 async function handleIfNext(
   options: ConsumeOptions,
   failures: Map<number, number>,
-  event: CloudEvent | undefined,
+  events: (CloudEvent | undefined)[],
 ): Promise<boolean> {
-  const position = Number(event?.sequence)
-  if (!event || !Number.isSafeInteger(position)) return false
+  const ours = events.flatMap((event) => {
+    const position = Number(event?.sequence)
+    return event && Number.isSafeInteger(position) ? [{ position, event }] : []
+  })
   try {
-    return await handleNext(options, failures, position, event)
+    return (await handleNext(options, failures, ours)) && ours.length === events.length
   } catch (error) {
-    options.log.warn('event will be tried again', { consumer: options.consumer, eventId: event.id, error })
+    const eventId = ours.length === 1 ? ours[0]?.event.id : undefined
+    options.log.warn('events will be tried again', { consumer: options.consumer, eventId, error })
     return false
   }
 }
@@ -158,12 +182,11 @@ async function catchUp(options: ConsumeOptions, failures: Map<number, number>, s
       await skipTo(options, head)
       continue
     }
+    // One by one: among events that failed together this finds the one to set aside.
     for (const row of events) {
       if (signal.aborted) return
-      await handleNext(options, failures, row.position, {
-        ...(row.event as CloudEvent),
-        sequence: String(row.position),
-      })
+      const event = { ...(row.event as CloudEvent), sequence: String(row.position) }
+      await handleNext(options, failures, [{ position: row.position, event }])
     }
     if (events.length === 0) return
   }
@@ -178,32 +201,55 @@ async function skipTo(options: ConsumeOptions, head: number): Promise<void> {
   })
 }
 
-/** Handles an event when it is the next one. Answers false when some before it are missing. */
+type Placed = { position: number; event: CloudEvent }
+
+/** Handles events that follow each other, in one transaction. Answers false when some before one of them are missing. */
 async function handleNext(
   options: ConsumeOptions,
   failures: Map<number, number>,
-  position: number,
-  event: CloudEvent,
+  events: readonly Placed[],
 ): Promise<boolean> {
+  let trying = events[0]
+  if (!trying) return true
   try {
-    const fits = await options.db.transaction(async (sql) => {
-      const done = await lockPosition(sql, options)
-      if (position <= done) return true
-      if (position > done + 1) return false
-      await options.handle(sql, event)
-      await savePosition(sql, options, position)
-      return true
-    })
-    failures.delete(position)
+    const fits = await options.db.transaction((sql) =>
+      handleInOrder(sql, options, events, (event) => {
+        trying = event
+      }),
+    )
+    for (const { position } of events) failures.delete(position)
     return fits
   } catch (error) {
-    const count = (failures.get(position) ?? 0) + 1
-    failures.set(position, count)
-    if (count < attempts) throw error
-    failures.delete(position)
-    await bury(options, position, event, error)
+    const count = (failures.get(trying.position) ?? 0) + 1
+    failures.set(trying.position, count)
+    // Those before it were undone with it; whoever catches up takes them one by one.
+    if (count < attempts || events.length > 1) throw error
+    failures.delete(trying.position)
+    await bury(options, trying.position, trying.event, error)
     return true
   }
+}
+
+async function handleInOrder(
+  sql: Sql,
+  options: ConsumeOptions,
+  events: readonly Placed[],
+  onTry: (event: Placed) => void,
+): Promise<boolean> {
+  const before = await lockPosition(sql, options)
+  let done = before
+  let fits = true
+  for (const placed of events) {
+    const { position, event } = placed
+    if (position <= done) continue
+    fits = position === done + 1
+    if (!fits) break
+    onTry(placed)
+    await options.handle(sql, event)
+    done = position
+  }
+  if (done > before) await savePosition(sql, options, done)
+  return fits
 }
 
 /** Sets an event aside that cannot be handled, so that the ones behind it can. An operator finds it in `dead_letter` and on the bus. */

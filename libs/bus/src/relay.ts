@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Database, Logger } from '@berth/service'
 import { headers } from 'nats'
 import { type Bus, ensureEventStream } from './connection.ts'
@@ -8,6 +9,8 @@ import { type OutboxRow, placeEvents, pruneOutbox } from './outbox.ts'
 const pollMs = 1_000
 const pauseAfterFailureMs = 1_000
 const batchRows = 200
+// Changes often come in rows, and what is announced together costs little more than one.
+const gatherMs = 25
 const pruneEveryMs = 3_600_000
 
 export type Relay = {
@@ -37,6 +40,7 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
   })
 
   async function pass(signal: AbortSignal): Promise<void> {
+    await delay(gatherMs)
     await db.transaction(placeEvents)
     if (!streamChecked) {
       const state = await ensureEventStream(bus, source)
