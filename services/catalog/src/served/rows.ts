@@ -3,24 +3,20 @@ import type { Database, Sql } from '@berth/service'
 
 const pageRows = 1_000
 
-/** All that changed of a repository after a revision, in one list; for the small changes of a push. */
+/** All that changed of a repository after a revision, in one list and with one query; for the small changes of a push. */
 export async function rowsAfter(sql: Sql, repositoryId: string, afterRevision: number): Promise<ServedRow[]> {
-  const first = (name: string, query: string) =>
-    sql.prepared<{ row: ServedRow }>(name, query, [repositoryId, afterRevision, '', -1, pageRows])
-  const [head, distributions, ...pages] = await Promise.all([
+  const [head, distributions, found] = await Promise.all([
     readHead(sql, repositoryId),
     afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
-    ...Object.entries({ ...factQueries, ...rowQueries }).map(([name, query]) => first(name, query)),
+    sql.prepared<{ row: ServedRow }>('served-rows', allQueries, [repositoryId, afterRevision, '', -1, pageRows]),
   ])
-  if (head && pages.every((page) => page.length < pageRows)) {
-    const rows = pages.flat().map(({ row }) => row)
-    return [
-      { kind: 'head', repositoryId, from: afterRevision, ...head },
-      ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })),
-      ...rows,
-    ]
-  }
-  return Array.fromAsync(readRows(sql, repositoryId, afterRevision))
+  // Cut short, perhaps, in one of the kinds: then it is read a page at a time.
+  if (!head || found.length >= pageRows) return Array.fromAsync(readRows(sql, repositoryId, afterRevision))
+  return [
+    { kind: 'head', repositoryId, from: afterRevision, ...head },
+    ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })),
+    ...found.map(({ row }) => row),
+  ]
 }
 
 /**
@@ -102,19 +98,19 @@ const rowQueries = {
   'served-tags': intervalQuery(
     'tag_interval',
     'name',
-    `json_build_object('kind', 'tag', 'name', name, 'digest', digest, 'since', since, 'until', until)`,
+    `jsonb_build_object('kind', 'tag', 'name', name, 'digest', digest, 'since', since, 'until', until)`,
   ),
   'served-manifests': intervalQuery(
     'manifest_interval',
     'digest',
-    `json_build_object('kind', 'manifest', 'digest', digest, 'since', since, 'until', until)`,
+    `jsonb_build_object('kind', 'manifest', 'digest', digest, 'since', since, 'until', until)`,
   ),
   'served-blobs': intervalQuery(
     'blob_interval',
     'digest',
-    `json_build_object('kind', 'blob', 'digest', digest, 'since', since, 'until', until)`,
+    `jsonb_build_object('kind', 'blob', 'digest', digest, 'since', since, 'until', until)`,
   ),
-  'served-links': `select json_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row, digest as key, 0 as since
+  'served-links': `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row, digest as key, 0 as since
     from blob_link where repository_id = $1 and revision > $2 and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
 }
 
@@ -125,18 +121,23 @@ function intervalQuery(table: string, key: string, row: string): string {
 
 /** What a follower needs to know of manifests and blobs that came in: their keys in the store, and what they are. */
 const factQueries = {
-  'served-blob-facts': `select json_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
+  'served-blob-facts': `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
      from blob where digest in (
        select digest from blob_interval where repository_id = $1 and revision > $2
        union select digest from blob_link where repository_id = $1 and revision > $2 and linked)
      and size_bytes is not null and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
-  'served-manifest-facts': `select json_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+  'served-manifest-facts': `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
        'sizeBytes', manifest.size_bytes, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
        manifest.digest as key, 0 as since
      from manifest join blob using (digest)
      where manifest.digest in (select digest from manifest_interval where repository_id = $1 and revision > $2)
        and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
 }
+
+/** The first page of every kind at once. */
+const allQueries = Object.values({ ...factQueries, ...rowQueries })
+  .map((query) => `(${query})`)
+  .join(' union all ')
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, revision, false as deleted`
 

@@ -29,12 +29,7 @@ export async function finishVersion(
   edit: Edit,
   making: Making,
 ): Promise<MadeVersion> {
-  const [latest, tags, manifests, blobs] = await Promise.all([
-    readLatest(sql, repository),
-    changedTags(sql, edit),
-    changedMembers(sql, 'manifest_interval', edit),
-    changedMembers(sql, 'blob_interval', edit),
-  ])
+  const { latest, tags, manifests, blobs } = await readChanges(sql, repository, edit)
   const added = { tags: count(tags, 'to'), manifests: manifests.added.length, blobs: blobs.added.length }
   const removed = { tags: count(tags, 'from'), manifests: manifests.removed.length, blobs: blobs.removed.length }
   if (
@@ -78,51 +73,48 @@ export async function finishVersion(
   return made
 }
 
-async function readLatest(sql: Sql, repository: LockedRepository): Promise<Latest> {
-  const [latest] = await sql.prepared<Latest>(
-    'latest-version',
-    `select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $2`,
-    [repository.id, repository.latestVersion],
-  )
-  if (!latest) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
-  return latest
-}
-
 function count(tags: readonly TagChange[], side: 'from' | 'to'): number {
   return tags.filter((tag) => tag[side] !== undefined).length
 }
 
-// The version before has this revision; what came since, loose changes too, carries higher ones.
-const latestRevision = '(select revision from version where repository_id = $1 and number = $2 - 1)'
-
-/** Tags that the version opens or closes. */
-async function changedTags(sql: Sql, edit: Edit): Promise<TagChange[]> {
-  const rows = await sql.prepared<{ name: string; from: string | null; to: string | null }>(
-    'changed-tags',
-    `select name, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
-     from tag_interval where repository_id = $1 and revision > ${latestRevision} and (until = $2 or since = $2) group by name`,
-    [edit.repositoryId, edit.number],
-  )
-  return rows
-    .filter((row) => row.from !== row.to)
-    .map(({ name, from, to }) => ({ tag: name, ...(from ? { from } : {}), ...(to ? { to } : {}) }))
+type Members = { added: string[]; removed: string[] }
+type ChangeRow = { latest: Latest; tags: { tag: string; from: string | null; to: string | null }[] } & {
+  manifests: Members
+  blobs: Members
 }
 
-async function changedMembers(
+// The version before has this revision; what came since, loose changes too, carries higher ones.
+const latestRevision = '(select revision from latest)'
+
+const members = (table: 'manifest_interval' | 'blob_interval') => `(
+  select jsonb_build_object('added', coalesce(jsonb_agg(digest) filter (where until is null), '[]'),
+    'removed', coalesce(jsonb_agg(digest) filter (where until is not null), '[]'))
+  from ${table} where repository_id = $1 and revision > ${latestRevision}
+    and ((since = $2 and until is null) or (until = $2 and since < $2)))`
+
+const changesQuery = `with latest as (
+    select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
+  tags as (
+    select name as tag, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
+    from tag_interval where repository_id = $1 and revision > ${latestRevision} and (until = $2 or since = $2) group by name)
+  select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
+    coalesce((select jsonb_agg(tags order by tag) from tags where "from" is distinct from "to"), '[]') as tags
+  from latest`
+
+/** The latest version's facts, and what the edits opened and closed since. */
+async function readChanges(
   sql: Sql,
-  table: 'manifest_interval' | 'blob_interval',
+  repository: LockedRepository,
   edit: Edit,
-): Promise<{ added: string[]; removed: string[] }> {
-  const rows = await sql.prepared<{ digest: string; added: boolean }>(
-    `changed-${table}`,
-    `select digest, until is null as added from ${table} where repository_id = $1 and revision > ${latestRevision}
-       and ((since = $2 and until is null) or (until = $2 and since < $2))`,
-    [edit.repositoryId, edit.number],
-  )
-  return {
-    added: rows.filter((row) => row.added).map((row) => row.digest),
-    removed: rows.filter((row) => !row.added).map((row) => row.digest),
-  }
+): Promise<Omit<ChangeRow, 'tags'> & { tags: TagChange[] }> {
+  const [row] = await sql.prepared<ChangeRow>('version-changes', changesQuery, [
+    edit.repositoryId,
+    edit.number,
+    repository.latestVersion,
+  ])
+  if (!row) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
+  const tags = row.tags.map(({ tag, from, to }) => ({ tag, ...(from ? { from } : {}), ...(to ? { to } : {}) }))
+  return { ...row, tags }
 }
 
 async function announce(
