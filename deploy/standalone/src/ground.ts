@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import type { Lifecycle, Logger, Metrics, Service } from '@berth/service'
+import type { Lifecycle, Logger, Metrics, Observed } from '@berth/service'
 import type { StandaloneConfig } from './config.ts'
 import type { ServiceName } from './routes.ts'
 import type { Secrets } from './secrets.ts'
@@ -17,7 +17,7 @@ export type Ground = {
 }
 /** The services as the front sees them. */
 export type Running = {
-  services: Service[]
+  services: Observed[]
   listenerOf: (service: ServiceName) => RequestListener | undefined
   firstPassword: string | undefined
 }

@@ -10,7 +10,10 @@ import type { Ground, Running } from './ground.ts'
 
 const internalPath = /^\/internal\/([a-z]+)\//
 
-/** Starts the six services in this process. They talk over one loopback listener, which tells them apart by path. */
+/**
+ * Starts the six services in this process. They call each other directly once they have started; what streams, and who is
+ * not up yet, goes over one loopback listener, which tells them apart by path.
+ */
 export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<Running> {
   const { config, secrets, log, metrics, life } = ground
   const byName = new Map<string, Service>()
@@ -40,7 +43,11 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     syncUrl: peer,
     buildUrl: peer,
   }
-  const parts = { log, metrics }
+  const localPeers = (name: string) => {
+    const service = byName.get(name)
+    return service && started.has(service) ? service.internal : undefined
+  }
+  const parts = { log, metrics, localPeers }
   const auth = createAuth({ ...shared, adminPassword: config.adminPassword }, parts)
   const services: Service[] = [
     auth,

@@ -3,7 +3,7 @@ import { request as httpRequest, type RequestListener } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Service, StartupError } from '@berth/service'
+import { type Observed, StartupError } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
 import { createForward } from './forward.ts'
@@ -105,7 +105,7 @@ function ask(port: number, path: string): Promise<number | undefined> {
 
 // They start side by side, so some come up before those that they learn from. One that stays unready (its server may be
 // away) does not keep the others from serving.
-async function untilReady(services: readonly Service[]): Promise<void> {
+async function untilReady(services: readonly Observed[]): Promise<void> {
   for (const deadline = Date.now() + readyPatienceMs; Date.now() < deadline; await pause(pollMs)) {
     const reasons = await Promise.all(services.map((service) => service.unready()))
     if (reasons.every((reason) => reason === undefined)) return
@@ -116,14 +116,6 @@ async function isAlive(port: number): Promise<boolean> {
   return (await ask(port, '/healthz')) === 200
 }
 
-function serviceBehind(name: ServiceName, port: number): Service {
-  const forward = createForward(port)
-  return {
-    name,
-    public: forward,
-    internal: forward,
-    start: async () => {},
-    stop: async () => {},
-    unready: async () => ((await ask(port, '/readyz')) === 200 ? undefined : 'not ready'),
-  }
+function serviceBehind(name: ServiceName, port: number): Observed {
+  return { name, unready: async () => ((await ask(port, '/readyz')) === 200 ? undefined : 'not ready') }
 }

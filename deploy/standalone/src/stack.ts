@@ -9,7 +9,7 @@ import {
   Lifecycle,
   type Logger,
   listen,
-  type Service,
+  type Observed,
   StartupError,
 } from '@berth/service'
 import { Client } from 'pg'
@@ -78,14 +78,7 @@ async function startOn(
 }
 
 /** Stands for the services until they are there. */
-const starting: Service = {
-  name: 'berth',
-  public: () => {},
-  internal: () => {},
-  start: async () => {},
-  stop: async () => {},
-  unready: async () => 'starting',
-}
+const starting: Observed = { name: 'berth', unready: async () => 'starting' }
 
 async function startServers(
   home: string,

@@ -19,8 +19,15 @@ export {
   violatedConstraint,
 } from './database.ts'
 export { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
-export { createInternalServer, type InternalCall, type InternalHandler, rows } from './internal-server.ts'
+export {
+  createInternalServer,
+  type InternalCall,
+  type InternalHandler,
+  type InternalServer,
+  rows,
+} from './internal-server.ts'
 export { Lifecycle } from './lifecycle.ts'
+export type { LocalPeers } from './local-call.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
 export { createMetrics, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
@@ -33,8 +40,10 @@ export {
   answerStarting,
   closeServer,
   listen,
+  type Observed,
   runAlone,
   runUntilSignal,
   type Service,
+  type ServiceParts,
 } from './service.ts'
 export { StartupError, startupMessage } from './startup-error.ts'

@@ -3,6 +3,8 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors, Pool } from 'undici'
+import { endOfRows } from './internal-server.ts'
+import { callLocally, type LocalPeers, LocalTimeout } from './local-call.ts'
 import { Problem, problemFrom } from './problem.ts'
 import { createServiceTokens } from './service-token.ts'
 
@@ -29,7 +31,7 @@ const longestPauseMs = 1_000
 const connections = 64
 
 /**
- * Makes a client of one service. A call that finds the service away is tried again until its time is over; its command id
+ * Makes a client of one service. A call to one that lives in this process needs no socket, and is the same otherwise. A call that finds the service away is tried again until its time is over; its command id
  * stays the same, so the owner recognises what it has done already.
  */
 export function createInternalClient(options: {
@@ -37,6 +39,8 @@ export function createInternalClient(options: {
   from: string
   to: string
   serviceKey: string
+  /** Where the service may be found without a socket. */
+  localPeers?: LocalPeers | undefined
 }): InternalClient {
   const { origin } = new URL(options.baseUrl)
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
@@ -66,13 +70,23 @@ export function createInternalClient(options: {
       typeof retryAfter === 'string' ? retryAfter : undefined,
     )
   }
+  const callOf = ({ commandId, requestId, signal }: CallOptions & { commandId: string }, timeoutMs: number) => ({
+    from: options.from,
+    commandId,
+    timeoutMs,
+    requestId: requestId ?? commandId,
+    signal,
+  })
   return {
     async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
       const fixed = { ...more, commandId: more.commandId ?? randomUUID() }
       const deadline = performance.now() + (more.timeoutMs ?? defaultTimeoutMs)
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
         try {
-          const reply = await send(command, body, fixed, Math.max(1, deadline - performance.now()))
+          const timeoutMs = Math.max(1, deadline - performance.now())
+          const peer = options.localPeers?.(options.to)
+          if (peer) return (await callLocally(peer, command, body, callOf(fixed, timeoutMs))) as Reply
+          const reply = await send(command, body, fixed, timeoutMs)
           return (await reply.body.json()) as Reply
         } catch (error) {
           const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
@@ -121,9 +135,6 @@ async function* readRows<Row>(stream: Readable): AsyncIterable<Row> {
   if (!complete) throw new Problem(502, 'incomplete_reply', 'the reply of another service of ours was cut off')
 }
 
-/** The last line of a complete reply of rows. */
-export const endOfRows = '{"end":true}'
-
 const awayCodes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -141,7 +152,10 @@ function isAway(error: unknown): boolean {
 
 function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted || (error instanceof Problem && error.code !== 'starting')) return error
-  const timedOut = error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError
+  const timedOut =
+    error instanceof errors.HeadersTimeoutError ||
+    error instanceof errors.BodyTimeoutError ||
+    error instanceof LocalTimeout
   if (!timedOut && !isAway(error)) return error
   return new Problem(503, 'service_unavailable', `The ${to} service does not answer.`, {
     hint: 'It may be restarting; try again in a few seconds.',

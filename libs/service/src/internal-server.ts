@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { endOfRows } from './internal-client.ts'
 import type { Logger } from './logger.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { createServiceTokenCheck } from './service-token.ts'
@@ -21,6 +20,14 @@ export type InternalCall = {
 /** Answers one internal command or query: a value sent as JSON, or `rows(…)`. */
 export type InternalHandler = (body: never, call: InternalCall) => Promise<unknown>
 
+/**
+ * The internal listener of a service. `run` answers a command of a caller in the same process, with what the listener would
+ * answer: a copy of the reply, or a thrown Problem.
+ */
+export type InternalServer = RequestListener & {
+  run(command: string, body: unknown, call: InternalCall): Promise<unknown>
+}
+
 class Rows {
   readonly source: AsyncIterable<unknown>
   constructor(source: AsyncIterable<unknown>) {
@@ -33,6 +40,9 @@ export function rows(source: AsyncIterable<unknown>): unknown {
   return new Rows(source)
 }
 
+/** The last line of a complete reply of rows. */
+export const endOfRows = '{"end":true}'
+
 const callerLeft = new DOMException('the caller has left', 'AbortError')
 const bodyLimitBytes = 64 << 20
 
@@ -42,16 +52,28 @@ export function createInternalServer(options: {
   serviceKey: string
   log: Logger
   commands: Record<string, InternalHandler>
-}): RequestListener {
+}): InternalServer {
   const prefix = `/internal/${options.service}/`
   const callerOf = createServiceTokenCheck({ serviceKey: options.serviceKey, self: options.service })
-  return (request, response) => {
+  const listener: RequestListener = (request, response) => {
     const requestId = header(request, 'x-request-id') ?? randomUUID()
     void answer(request, response, requestId).catch((error: unknown) => {
       // A reader of rows that has enough leaves; that is no failure, and there is nobody to tell of one.
       if (response.destroyed && error instanceof Error && error.name === 'AbortError') return
-      sendProblem(response, asProblem(error, options.log, request, requestId), requestId)
+      sendProblem(response, asProblem(error, options.log, request.url, requestId), requestId)
     })
+  }
+  return Object.assign(listener, { run })
+
+  async function run(command: string, body: unknown, call: InternalCall): Promise<unknown> {
+    const handler = options.commands[command]
+    if (!handler) throw new Problem(404, 'no_such_command', `${command} is no command of ${options.service}`)
+    try {
+      // Copied both ways, as if it had been sent: neither side may see what the other does with its objects.
+      return copy(await handler(copy(body) as never, call))
+    } catch (error) {
+      throw asProblem(error, options.log, `${prefix}${command}`, call.requestId)
+    }
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse, requestId: string): Promise<void> {
@@ -80,6 +102,10 @@ export function createInternalServer(options: {
   }
 }
 
+function copy(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value ?? null))
+}
+
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
@@ -106,9 +132,9 @@ async function sendRows(response: ServerResponse, source: AsyncIterable<unknown>
   await pipeline(Readable.from(lines()), response, { signal })
 }
 
-function asProblem(error: unknown, log: Logger, request: IncomingMessage, requestId: string): Problem {
+function asProblem(error: unknown, log: Logger, path: string | undefined, requestId: string): Problem {
   if (error instanceof Problem) return error
-  log.error('internal command failed', { path: request.url, requestId, error })
+  log.error('internal command failed', { path, requestId, error })
   return new Problem(500, 'internal_error', 'An internal command failed; the log says why.', { cause: error })
 }
 

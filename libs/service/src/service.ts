@@ -1,20 +1,29 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { InternalServer } from './internal-server.ts'
 import { Lifecycle } from './lifecycle.ts'
+import type { LocalPeers } from './local-call.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { StartupError, startupMessage } from './startup-error.ts'
 
-/** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
-export type Service = {
+/** What every service is built with, besides its settings. */
+export type ServiceParts = { log: Logger; metrics: Metrics; localPeers?: LocalPeers }
+
+/** What can be asked whether it serves. */
+export type Observed = {
   name: string
-  public: RequestListener
-  internal: RequestListener
-  start(): Promise<void>
-  stop(): Promise<void>
   /** Why it cannot serve now; `undefined` when it can. */
   unready(): Promise<string | undefined>
+}
+
+/** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
+export type Service = Observed & {
+  public: RequestListener
+  internal: InternalServer
+  start(): Promise<void>
+  stop(): Promise<void>
 }
 
 // Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
@@ -70,7 +79,7 @@ export async function closeServer(server: Server, graceMs = 5_000): Promise<void
 export function answerOperations(
   request: IncomingMessage,
   response: ServerResponse,
-  services: readonly Service[],
+  services: readonly Observed[],
   metrics: Metrics,
 ): boolean {
   const path = request.url?.split('?', 1)[0]
@@ -85,7 +94,7 @@ async function answerMetrics(response: ServerResponse, metrics: Metrics): Promis
   send(response, 200, metrics.registry.contentType, await metrics.text())
 }
 
-async function answerReady(response: ServerResponse, services: readonly Service[]): Promise<void> {
+async function answerReady(response: ServerResponse, services: readonly Observed[]): Promise<void> {
   const reasons = await Promise.all(
     services.map(async (service) => [service.name, (await service.unready()) ?? 'ready'] as const),
   )

@@ -6,12 +6,11 @@ import {
   createInternalServer,
   createSealer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   Problem,
   readApiDocument,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { accountHandlers } from './accounts/api.ts'
 import { ensureAdmin } from './accounts/first-admin.ts'
@@ -34,7 +33,7 @@ const pruneEveryMs = 60_000
 export type Auth = Service & { firstPassword(): string | undefined }
 
 /** Builds auth: accounts, the docker token endpoint, the keys that tokens are signed with. */
-export function createAuth(config: AuthConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Auth {
+export function createAuth(config: AuthConfig, { log: base, metrics }: ServiceParts): Auth {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const sealer = createSealer(config.secretsKey)

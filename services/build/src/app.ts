@@ -5,11 +5,10 @@ import {
   createInternalClient,
   createInternalServer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   readApiDocument,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { buildHandlers } from './api.ts'
@@ -19,7 +18,7 @@ import { openPrisma } from './db/client.ts'
 const name = 'build'
 
 /** Builds the build service: what was built, by whom, and what came of it. */
-export function createBuild(config: BuildConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Service {
+export function createBuild(config: BuildConfig, { log: base, metrics, localPeers }: ServiceParts): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({
@@ -28,7 +27,13 @@ export function createBuild(config: BuildConfig, { log: base, metrics }: { log: 
     max: 4,
     onError: (error) => log.warn('database connection lost', { error }),
   })
-  const auth = createInternalClient({ baseUrl: config.authUrl, from: name, to: 'auth', serviceKey: config.serviceKey })
+  const auth = createInternalClient({
+    baseUrl: config.authUrl,
+    from: name,
+    to: 'auth',
+    serviceKey: config.serviceKey,
+    localPeers,
+  })
 
   return {
     name,

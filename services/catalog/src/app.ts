@@ -6,11 +6,10 @@ import {
   createInternalClient,
   createInternalServer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   readApiDocument,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { catalogCommands } from './commands.ts'
@@ -28,10 +27,7 @@ const name = 'catalog'
 const foldEveryMs = 10_000
 
 /** Builds the catalog: the truth about content, and the one writer of it. */
-export function createCatalog(
-  config: CatalogConfig,
-  { log: base, metrics }: { log: Logger; metrics: Metrics },
-): Service {
+export function createCatalog(config: CatalogConfig, { log: base, metrics, localPeers }: ServiceParts): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({
@@ -42,7 +38,7 @@ export function createCatalog(
   })
   const prisma = openPrisma(db)
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const auth = client('auth', config.authUrl)
   const registryClient = client('registry', config.registryUrl)
   const registry = commandsOf<RegistryCommands>(registryClient)

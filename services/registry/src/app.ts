@@ -7,10 +7,9 @@ import {
   createInternalClient,
   createInternalServer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { createGatekeeper } from './access/authorize.ts'
 import { startTokenKeys } from './access/token-keys.ts'
@@ -34,7 +33,7 @@ const pointerTimeoutMs = 2_000
 /** Builds the registry: the distribution API, and the read model that pulls are answered from. */
 export function createRegistry(
   config: RegistryConfig,
-  { log: base, metrics, blobs }: { log: Logger; metrics: Metrics; blobs: BlobStore },
+  { log: base, metrics, localPeers, blobs }: ServiceParts & { blobs: BlobStore },
 ): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
@@ -48,7 +47,7 @@ export function createRegistry(
     onError,
   })
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const catalogClient = client('catalog', config.catalogUrl)
   const authClient = client('auth', config.authUrl)
   const catalog = commandsOf<CatalogCommands>(catalogClient)

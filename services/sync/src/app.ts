@@ -8,11 +8,10 @@ import {
   createInternalServer,
   createSealer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   readApiDocument,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import type { SyncConfig } from './config.ts'
@@ -28,7 +27,7 @@ const name = 'sync'
 /** Builds sync: remotes, and the worker that copies from them. */
 export function createSync(
   config: SyncConfig,
-  { log: base, metrics, blobs }: { log: Logger; metrics: Metrics; blobs: BlobStore },
+  { log: base, metrics, localPeers, blobs }: ServiceParts & { blobs: BlobStore },
 ): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
@@ -40,7 +39,7 @@ export function createSync(
   const prisma = openPrisma(db)
   const sealer = createSealer(config.secretsKey)
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey })
+    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const clients = {
     auth: client('auth', config.authUrl),
     catalog: client('catalog', config.catalogUrl),

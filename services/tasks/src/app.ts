@@ -5,11 +5,10 @@ import {
   createInternalClient,
   createInternalServer,
   Lifecycle,
-  type Logger,
-  type Metrics,
   openDatabase,
   readApiDocument,
   type Service,
+  type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { notStarted, taskHandlers } from './api.ts'
@@ -26,7 +25,7 @@ const sweepEveryMs = 1_000
 type Running = { relay: Relay; doorbell: Doorbell; changes: Changes }
 
 /** Builds tasks: the queue of all long work, its locks, and who works on what. */
-export function createTasks(config: TasksConfig, { log: base, metrics }: { log: Logger; metrics: Metrics }): Service {
+export function createTasks(config: TasksConfig, { log: base, metrics, localPeers }: ServiceParts): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({
@@ -35,7 +34,13 @@ export function createTasks(config: TasksConfig, { log: base, metrics }: { log: 
     max: 10,
     onError: (error) => log.warn('database connection lost', { error }),
   })
-  const auth = createInternalClient({ baseUrl: config.authUrl, from: name, to: 'auth', serviceKey: config.serviceKey })
+  const auth = createInternalClient({
+    baseUrl: config.authUrl,
+    from: name,
+    to: 'auth',
+    serviceKey: config.serviceKey,
+    localPeers,
+  })
   let running: Running | undefined
   const changed = (rings: readonly Ring[]) => {
     running?.relay.wake()
