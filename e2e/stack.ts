@@ -67,7 +67,7 @@ export type TestStack = {
   logs(): string
 }
 
-type Run = { child: ChildProcess; port: number; startMs: number }
+type Run = { child: ChildProcess; url: string; port: number; startMs: number }
 
 /** Starts Berth as a user does, and waits until it is ready. Needs BERTH_NATS_SERVER, as `npm test` sets it. */
 export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
@@ -92,11 +92,10 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
     throw error
   }
   const kill = (signal: NodeJS.Signals) => endProgram(run.child, signal)
-  const api = (method: string, path: string, body?: unknown) =>
-    ask(`${urlOf(run)}/api/v1${path}`, method, password, body)
+  const api = (method: string, path: string, body?: unknown) => ask(`${run.url}/api/v1${path}`, method, password, body)
   return {
     get url() {
-      return urlOf(run)
+      return run.url
     },
     get host() {
       return `localhost:${run.port}`
@@ -127,10 +126,6 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
     },
     logs: () => written.join(''),
   }
-}
-
-function urlOf({ port }: Run): string {
-  return `http://localhost:${port}`
 }
 
 type Settings = { home: string; password: string; options: StackOptions; databaseUrl?: string }
@@ -166,19 +161,20 @@ async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => voi
   const [command, args] = dyingWithUs('KILL', process.execPath, [main])
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
-  const port = new Promise<number>((resolve) => {
+  const ready = new Promise<string>((resolve) => {
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => {
         write(text)
         output += text
-        const ready = /^berth is ready: http:\/\/localhost:(\d+)$/m.exec(output)
-        if (ready) resolve(Number(ready[1]))
+        const url = /^berth is ready: (https?:\/\/localhost:\d+)$/m.exec(output)?.[1]
+        if (url) resolve(url)
       })
   })
   const late = AbortSignal.timeout(readyWithinMs)
   const failed = Promise.race([once(child, 'close'), once(late, 'abort')]).then(() => undefined)
-  const answer = await Promise.race([port, failed])
-  if (answer !== undefined) return { child, port: answer, startMs: Date.now() - startedAt }
+  const answer = await Promise.race([ready, failed])
+  if (answer !== undefined)
+    return { child, url: answer, port: Number(new URL(answer).port), startMs: Date.now() - startedAt }
   child.kill('SIGKILL')
   await ended(child)
   throw new Error(`berth does not become ready:\n${output.slice(-4000)}`)

@@ -1,5 +1,15 @@
 import { blobSettings } from '@berth/blobs'
-import { choice, flag, integer, logLevels, optionalText, optionalUrl, readConfig, text } from '@berth/service'
+import {
+  choice,
+  flag,
+  integer,
+  logLevels,
+  optionalText,
+  optionalUrl,
+  readConfig,
+  text,
+  tlsSettings,
+} from '@berth/service'
 
 /** What the standalone stack reads from the environment (design.md §5). */
 export const standaloneSettings = {
@@ -16,6 +26,7 @@ export const standaloneSettings = {
   processes: flag('BERTH_PROCESSES', { fallback: false }),
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
   ...blobSettings,
+  ...tlsSettings,
 }
 
 export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>

@@ -11,6 +11,7 @@ export function createForward(port: number): RequestListener {
     const headers: Record<string, string | string[] | undefined> = {
       ...request.headers,
       'x-forwarded-for': request.socket.remoteAddress ?? '',
+      ...('encrypted' in request.socket ? { 'x-forwarded-proto': 'https' } : {}),
     }
     for (const name of hopByHop) delete headers[name]
     const onward = httpRequest({ host: '127.0.0.1', port, agent, method: request.method, path: request.url, headers })

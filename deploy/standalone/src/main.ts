@@ -12,6 +12,6 @@ await runUntilSignal(async () => {
       `\n  admin user:  admin\n  password:    ${stack.firstPassword}\n  (made for this first start and shown only now; BERTH_ADMIN_PASSWORD sets another)\n`,
     )
   }
-  say(`berth is ready: http://localhost:${stack.port}`)
+  say(`berth is ready: ${stack.url}`)
   return () => stack.stop()
 })

@@ -55,8 +55,10 @@ function environmentOf(
   return {
     BERTH_LOG_LEVEL: 'warn',
     ...process.env,
-    // Only the front is for everybody.
+    // Only the front is for everybody, and it alone speaks TLS.
     BERTH_HOST: '127.0.0.1',
+    BERTH_TLS_CERT: '',
+    BERTH_TLS_KEY: '',
     BERTH_DATABASE_URL: databaseUrl,
     BERTH_NATS_URL: natsUrl,
     BERTH_SERVICE_KEY: secrets.serviceKey,

@@ -10,6 +10,7 @@ import {
   type Logger,
   listen,
   type Observed,
+  openTls,
   StartupError,
 } from '@berth/service'
 import { Client } from 'pg'
@@ -24,7 +25,7 @@ import { startInProcess } from './in-process.ts'
 import { startProcesses } from './processes.ts'
 import { readSecrets } from './secrets.ts'
 
-export type Stack = { port: number; firstPassword: string | undefined; stop(): Promise<void> }
+export type Stack = { url: string; firstPassword: string | undefined; stop(): Promise<void> }
 
 /**
  * Starts Berth on one port: embedded PostgreSQL and nats-server unless real ones are named, then the six services. Throws
@@ -54,12 +55,14 @@ async function startOn(
   const metrics = createMetrics({ defaults: true })
   let running: Running | undefined
   const front = createFront((service) => running?.listenerOf(service))
+  const tls = await openTls(config, log)
+  if (tls) life.onStop('tls', () => tls.stop())
   // The port first: whether it is free is known before anything else is started.
   const { server, port } = await listen(
     (request, response) => {
       if (!answerOperations(request, response, running?.services ?? [starting], metrics)) front(request, response)
     },
-    { port: config.port, host: config.host },
+    { port: config.port, host: config.host, tls },
   )
   await stopLeftovers(home, log)
   const secrets = readSecrets(home, {
@@ -73,8 +76,9 @@ async function startOn(
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)
   // Registered last, so that it closes first: nobody is let in while the services stop.
   life.onStop('public listener', () => closeServer(server, 3_000))
-  log.info('berth is ready', { port })
-  return { port, firstPassword: running.firstPassword, stop: () => life.stop() }
+  const url = `${tls ? 'https' : 'http'}://localhost:${port}`
+  log.info('berth is ready', { url })
+  return { url, firstPassword: running.firstPassword, stop: () => life.stop() }
 }
 
 /** Stands for the services until they are there. */

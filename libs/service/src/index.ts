@@ -47,3 +47,4 @@ export {
   type ServiceParts,
 } from './service.ts'
 export { StartupError, startupMessage } from './startup-error.ts'
+export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'

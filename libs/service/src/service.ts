@@ -1,5 +1,14 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { readConfig } from './config.ts'
 import type { InternalServer } from './internal-server.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { LocalPeers } from './local-call.ts'
@@ -7,6 +16,7 @@ import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { StartupError, startupMessage } from './startup-error.ts'
+import { openTls, type Tls, tlsSettings } from './tls.ts'
 
 /** What every service is built with, besides its settings. */
 export type ServiceParts = { log: Logger; metrics: Metrics; localPeers?: LocalPeers }
@@ -29,17 +39,19 @@ export type Service = Observed & {
 // Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
 const keepAliveMs = 75_000
 const headersLimitBytes = 32 << 10
+const headersTimeout = 30_000
 
-/** Opens a listener; answers the server and its port. Throws `StartupError` when the port is taken. */
+/**
+ * Opens a listener, for https when it is given `tls`; answers the server and its port. Throws `StartupError` when the port is
+ * taken.
+ */
 export async function listen(
   handler: RequestListener,
-  options: { port: number; host?: string },
+  options: { port: number; host?: string; tls?: Tls | undefined },
 ): Promise<{ server: Server; port: number }> {
   // requestTimeout would cut large layers short; slow heads are still bounded
-  const server = createServer(
-    { keepAliveTimeout: keepAliveMs, headersTimeout: 30_000, requestTimeout: 0, maxHeaderSize: headersLimitBytes },
-    handler,
-  )
+  const limits = { keepAliveTimeout: keepAliveMs, headersTimeout, requestTimeout: 0, maxHeaderSize: headersLimitBytes }
+  const server = options.tls ? createEncrypted(options.tls, limits, handler) : createServer(limits, handler)
   // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
   // answer would come before any check.
   server.on('checkContinue', handler)
@@ -50,6 +62,13 @@ export async function listen(
     throw listenError(cause, options.port)
   })
   return { server, port: (server.address() as AddressInfo).port }
+}
+
+function createEncrypted(tls: Tls, limits: ServerOptions, handler: RequestListener): Server {
+  const server = createSecureServer({ ...limits, ...tls.current(), handshakeTimeout: headersTimeout }, handler)
+  // New connections get the new pair; those that are open go on with what they have agreed on.
+  tls.onChange((pair) => server.setSecureContext(pair))
+  return server
 }
 
 function listenError(cause: NodeJS.ErrnoException, port: number): unknown {
@@ -131,7 +150,7 @@ type Alone = {
   internalHost: string
 }
 
-/** Runs one service as a process of its own until SIGTERM or SIGINT. */
+/** Runs one service as a process of its own until SIGTERM or SIGINT. Its public listener speaks https when BERTH_TLS_CERT is set. */
 export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
   await runUntilSignal(async () => {
     const { service, log, metrics, port, host, internalPort, internalHost } = await build()
@@ -139,6 +158,8 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
     const listener: RequestListener = (request, response) => {
       if (!answerOperations(request, response, [service], metrics)) service.public(request, response)
     }
+    const tls = await openTls(readConfig(tlsSettings, process.env), log)
+    if (tls) life.onStop('tls', () => tls.stop())
     let started = false
     const internal: RequestListener = (request, response) => {
       if (started) service.internal(request, response)
@@ -154,7 +175,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       return () => service.stop()
     })
     await life.add('public listener', async () => {
-      const { server } = await listen(listener, { port, host })
+      const { server } = await listen(listener, { port, host, tls })
       return () => closeServer(server)
     })
     log.info('service is ready', { port })

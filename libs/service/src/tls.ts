@@ -1,0 +1,162 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { createSecureContext } from 'node:tls'
+import { optionalText } from './config.ts'
+import type { Logger } from './logger.ts'
+import { StartupError } from './startup-error.ts'
+
+/** Where the public listener has its certificate and key from: paths of PEM files, both or none. */
+export const tlsSettings = { tlsCert: optionalText('BERTH_TLS_CERT'), tlsKey: optionalText('BERTH_TLS_KEY') }
+export type TlsFiles = { tlsCert: string | undefined; tlsKey: string | undefined }
+
+/** A certificate with the chain it needs, and its key, both PEM. */
+export type TlsPair = { cert: Buffer; key: Buffer }
+
+/** A pair that is followed as its files change. */
+export type Tls = {
+  current(): TlsPair
+  /** Calls back with each new pair. */
+  onChange(use: (pair: TlsPair) => void): void
+  stop(): Promise<void>
+}
+
+const lookEveryMs = 2_000
+type Paths = { cert: string; key: string }
+
+/**
+ * Reads the pair and goes on looking at its files; `undefined` when none is set. Throws `StartupError` when it cannot be used.
+ * A later pair that cannot be used leaves the one before in place, and the log says why.
+ *
+ * The files are looked at, not watched: their state is what a path leads to, whether it was written anew, renamed into its
+ * place, or is a link of a folder that Kubernetes swaps; and that holds on network file systems too.
+ */
+export async function openTls(
+  { tlsCert, tlsKey }: TlsFiles,
+  log: Logger,
+  options: { lookEveryMs?: number } = {},
+): Promise<Tls | undefined> {
+  if (tlsCert === undefined && tlsKey === undefined) return undefined
+  if (tlsCert === undefined || tlsKey === undefined) {
+    const [set, missing] = tlsCert === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY']
+    throw new StartupError(
+      `BERTH_TLS_${set} is set and BERTH_TLS_${missing} is not`,
+      'set both to the paths of PEM files for https, or neither for http',
+    )
+  }
+  const paths = { cert: tlsCert, key: tlsKey }
+  const first = await stateOf(paths)
+  const pair = await readPair(paths)
+  return follow({ paths, log, everyMs: options.lookEveryMs ?? lookEveryMs }, { state: first, pair })
+}
+
+function follow(
+  { paths, log, everyMs }: { paths: Paths; log: Logger; everyMs: number },
+  loaded: { state: string; pair: TlsPair },
+): Tls {
+  const users: ((pair: TlsPair) => void)[] = []
+  let { state, pair } = loaded
+  // What could not be used at the last look, and what of that was told.
+  let suspect = ''
+  let told = ''
+  const look = async () => {
+    const seen = await stateOf(paths)
+    if (seen === state) return
+    try {
+      const next = await readPair(paths)
+      const isNew = !next.cert.equals(pair.cert) || !next.key.equals(pair.key)
+      if (isNew) for (const use of users) use(next)
+      if (isNew) log.info('TLS certificate changed', aboutCertificate(next))
+      else if (told) log.info('the TLS certificate and key in use are back in their files')
+      ;[state, pair, suspect, told] = [seen, next, '', '']
+    } catch (error) {
+      // One file may be written before the other: only what is still wrong at the next look is told, and once.
+      if (suspect === seen && told !== seen) {
+        log.error('the new TLS certificate and key cannot be used; the old ones stay', { error })
+        told = seen
+      }
+      suspect = seen
+    }
+  }
+  let looking = Promise.resolve()
+  let busy = false
+  const timer = setInterval(() => {
+    if (busy) return
+    busy = true
+    looking = look().finally(() => {
+      busy = false
+    })
+  }, everyMs)
+  timer.unref()
+  return {
+    current: () => pair,
+    onChange: (use) => void users.push(use),
+    stop: async () => {
+      clearInterval(timer)
+      await looking
+    },
+  }
+}
+
+function aboutCertificate({ cert }: TlsPair): Record<string, unknown> {
+  const { subject, validTo } = new X509Certificate(cert)
+  return { subject, validTo }
+}
+
+/** What the paths lead to at the moment: another file, or another state of the same, is another text. */
+async function stateOf({ cert, key }: Paths): Promise<string> {
+  const states = [cert, key].map(async (path) => {
+    try {
+      const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
+      return [dev, ino, size, mtimeMs, ctimeMs].join(':')
+    } catch (error) {
+      return String((error as NodeJS.ErrnoException).code)
+    }
+  })
+  return (await Promise.all(states)).join(' ')
+}
+
+async function readPair(paths: Paths): Promise<TlsPair> {
+  const cert = await readPem('BERTH_TLS_CERT', paths.cert)
+  const key = await readPem('BERTH_TLS_KEY', paths.key)
+  const certificate = attempt(
+    () => new X509Certificate(cert),
+    `BERTH_TLS_CERT=${paths.cert} has no certificate in PEM`,
+    'give the certificate of this host, followed by those that lead to its authority',
+  )
+  const privateKey = attempt(
+    () => createPrivateKey(key),
+    `BERTH_TLS_KEY=${paths.key} has no private key in PEM that opens without a password`,
+    'give the key of the certificate; openssl pkey -in FILE takes a password off',
+  )
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new StartupError(
+      `BERTH_TLS_CERT=${paths.cert} and BERTH_TLS_KEY=${paths.key} do not belong together`,
+      'give the key that the certificate was made for; the certificate of this host comes first in its file',
+    )
+  attempt(
+    () => createSecureContext({ cert, key }),
+    `BERTH_TLS_CERT=${paths.cert} and BERTH_TLS_KEY=${paths.key} cannot be used for TLS`,
+    'give a certificate and key of a kind that is still in use, such as RSA with 2048 bits or ECDSA P-256',
+  )
+  return { cert, key }
+}
+
+async function readPem(setting: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path)
+  } catch (cause) {
+    throw new StartupError(
+      `${setting}=${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
+      'name a PEM file that the user of Berth may read',
+      { cause },
+    )
+  }
+}
+
+function attempt<T>(work: () => T, message: string, remedy: string): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw new StartupError(message, remedy, { cause })
+  }
+}
