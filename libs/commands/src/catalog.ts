@@ -13,6 +13,9 @@ export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number
  */
 export type LeasedBlob = { digest: Digest; generation: number; state: 'present' | 'write'; sizeBytes: number | null }
 
+/** The last pull of a tag or of a manifest, in milliseconds since 1970. */
+export type LastPull = { repositoryId: string; tag?: string; digest?: Digest; at: number }
+
 export type VersionCause =
   | 'push'
   | 'sync'
@@ -101,6 +104,8 @@ export type CatalogCommands = {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { tags: { name: string; digest: Digest }[] }
   }
+  /** When tags and manifests were pulled last, in batches of at most 1,000. Repeating is harmless; a time never goes back. */
+  'record-pulls': { request: { pulls: LastPull[] }; reply: Record<string, never> }
   /** All that changed of a repository after a revision, as rows; the first row is the head. A repository that is gone has the head null. */
   'served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
   /** The heads of all repositories and all distributions, as rows. */

@@ -1,6 +1,7 @@
 export type { AuthCommands } from './auth.ts'
 export type {
   CatalogCommands,
+  LastPull,
   LeasedBlob,
   ManifestRecord,
   RepositoryHead,

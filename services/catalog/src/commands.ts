@@ -6,6 +6,7 @@ import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
 import { leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
+import { recordPulls } from './pulls/record-pulls.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
@@ -56,6 +57,10 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
+    'record-pulls': async (request) => {
+      await recordPulls(db, request)
+      return {}
+    },
     'served-rows': async ({ repositoryId, afterRevision }) => rows(streamRows(db, repositoryId, afterRevision)),
     'served-heads': async () => rows(streamHeads(db)),
     events: ({ after }) => readOutbox(db, after),

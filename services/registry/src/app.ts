@@ -20,6 +20,7 @@ import { createFollower } from './model/follow.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
+import { gatherPulls } from './pull/last-pulls.ts'
 import { createSessionIds } from './push/session-id.ts'
 import { sweepUploads } from './push/sweep.ts'
 
@@ -71,7 +72,10 @@ export function createRegistry(
       auth,
       externalUrl: config.externalUrl,
     })
+    const pulls = gatherPulls({ catalog, log })
+    life.onStop('last pulls', () => pulls.stop())
     gateway = createGateway({
+      pulls,
       db,
       blobs,
       catalog,

@@ -12,6 +12,7 @@ import type { Pointer } from '../model/pointer.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
+import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
@@ -32,6 +33,7 @@ export type GatewayParts = {
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
+  pulls: LastPulls
   log: Logger
   metrics: Metrics
 }
@@ -60,7 +62,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, { lookup: parts.lookup, readBytes, findSingle }),
+    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle }),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,

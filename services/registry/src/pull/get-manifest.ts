@@ -3,13 +3,21 @@ import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gate
 import { warningOf } from '../gateway/warning.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { SingleFinder } from './find-single.ts'
+import type { LastPulls } from './last-pulls.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
+
+export type ManifestDelivery = {
+  lookup: Lookup
+  readBytes: ManifestBytes
+  findSingle: SingleFinder
+  pulls: LastPulls
+}
 
 /** `GET` and `HEAD /v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests"). */
 export async function getManifest(
   exchange: NamedExchange,
   reference: { tag?: string | undefined; digest?: Digest | undefined },
-  { lookup, readBytes, findSingle }: { lookup: Lookup; readBytes: ManifestBytes; findSingle: SingleFinder },
+  { lookup, readBytes, findSingle, pulls }: ManifestDelivery,
 ): Promise<void> {
   const { request, basePath } = exchange
   const pointer = await requireServed(exchange)
@@ -21,6 +29,8 @@ export async function getManifest(
   const isResolved = !reference.digest && stored.mediaType === mediaTypes.dockerList
   const manifest =
     isResolved && knowsOnlySingleManifests(request.headers.accept) ? await findSingle(pointer, stored) : stored
+  // A HEAD is a look, not a pull: whoever watches a tag does not keep it alive.
+  if (request.method === 'GET') pulls.note(pointer.repositoryId, { tag: reference.tag, digest: stored.digest })
   const etag = `"${manifest.digest}"`
   const headers = {
     'content-type': manifest.mediaType,
