@@ -22,6 +22,7 @@ import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
 import { gatherPulls } from './pull/last-pulls.ts'
 import { createSessionIds } from './push/session-id.ts'
+import { createLeases } from './push/store-blob.ts'
 import { sweepUploads } from './push/sweep.ts'
 
 const name = 'registry'
@@ -81,6 +82,7 @@ export function createRegistry(
       catalog,
       follower,
       lookup: createLookup(db),
+      leases: createLeases(catalog),
       sessionIds: createSessionIds(config.serviceKey),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,

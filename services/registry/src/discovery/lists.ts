@@ -84,7 +84,7 @@ export async function sendCatalog(exchange: Exchange, db: Database): Promise<voi
 /** `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing Referrers"). */
 export async function sendReferrers(exchange: NamedExchange, subject: Digest, db: Database): Promise<void> {
   const { basePath, query } = exchange
-  const pointer = await exchange.served
+  const pointer = await exchange.served()
   const etag = pointer && etagOf(pointer)
   if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag })
   const artifactType = query.get('artifactType')

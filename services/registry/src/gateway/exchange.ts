@@ -14,14 +14,14 @@ export type Exchange = {
 }
 
 /**
- * An exchange about a name that the caller may do this with. `served` is what is served there, if anything is; it rejects
- * when the name cannot be used so now. Work that does not need it, such as taking bytes in, goes on beside it.
+ * An exchange about a name that the caller may do this with. `served` reads, once, what is served there, if anything is; it
+ * throws when the name cannot be used so now. Work that does not need it, such as taking bytes in, goes on beside it.
  */
-export type NamedExchange = Exchange & { basePath: string; served: Promise<Pointer | undefined> }
+export type NamedExchange = Exchange & { basePath: string; served: () => Promise<Pointer | undefined> }
 
 /** What is served under the name of an exchange. Throws NAME_UNKNOWN when nothing is. */
 export async function requireServed({ basePath, served }: NamedExchange): Promise<Pointer> {
-  const pointer = await served
+  const pointer = await served()
   if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
   return pointer
 }

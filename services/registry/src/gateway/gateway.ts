@@ -20,6 +20,7 @@ import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
 import type { UploadParts } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
+import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
@@ -30,6 +31,7 @@ export type GatewayParts = {
   catalog: CommandClient<CatalogCommands>
   follower: Follower
   lookup: Lookup
+  leases: Leases
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
@@ -156,16 +158,13 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
     const actions = verb?.actions ?? pull
     const basePath = route.repository
-    const pointer = readPointer(basePath)
-    // Whoever is refused before it is looked at does not care how it went.
-    pointer.catch(() => undefined)
+    const pointer = once(() => readPointer(basePath))
     const caller = await gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query))
     // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
     const mayAnyway = actions.every((action) => caller.may(basePath, action))
-    gatekeeper.require(request, caller, basePath, actions, mayAnyway ? undefined : await pointer)
+    gatekeeper.require(request, caller, basePath, actions, mayAnyway ? undefined : await pointer())
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    const served = checkServed(basePath, pointer, writes.has(request.method ?? ''))
-    served.catch(() => undefined)
+    const served = once(() => checkServed(basePath, pointer(), writes.has(request.method ?? '')))
     continueBody(request, base.response)
     await verb.run({ ...base, caller, basePath, served }, route)
   }
@@ -206,6 +205,18 @@ export function createGateway(parts: GatewayParts): RequestListener {
       throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
     if (kind === 'catalog') await sendCatalog({ ...base, caller }, parts.db)
     else sendJson(base, 200, {})
+  }
+}
+
+/** Starts work at the first call; every call waits for it. Who begins it ahead and then fails does not care how it went. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | undefined
+  return () => {
+    if (!begun) {
+      begun = work()
+      begun.catch(() => undefined)
+    }
+    return begun
   }
 }
 

@@ -1,21 +1,27 @@
 import type { BlobStore } from '@berth/blobs'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
 import { commonHeaders, type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
+import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
-import { leaseBlob } from '../push/store-blob.ts'
+import type { Leases } from '../push/store-blob.ts'
 import { asksForSeveral, sendParts, wantedRanges } from './ranges.ts'
 
 const presignedSeconds = 600
 
-export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; catalog: CommandClient<CatalogCommands> }
+export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; follower: Follower; leases: Leases }
 
 /** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
 export async function headBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
   const { basePath } = exchange
-  const [, blob] = await Promise.all([requireServed(exchange), delivery.lookup.blobAt(basePath, digest)])
-  if (!blob) throw unknownBlob(basePath, digest)
-  await keepForPush(exchange, digest, delivery)
+  const mayPush = exchange.caller.may(basePath, 'push')
+  const blob = await delivery.lookup.blobAt(basePath, digest)
+  if (!blob) {
+    // While the model is built, absence is none; that is said there.
+    if (!delivery.follower.isComplete()) await exchange.served()
+    if (mayPush) delivery.leases.takeAhead(exchange, digest)
+    throw unknownBlob(basePath, digest)
+  }
+  if (mayPush) await keepForPush(exchange, digest, delivery)
   exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
 }
 
@@ -45,9 +51,8 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
  * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
  * blob is leased before it is given; bytes that the collector is taking away are none (reliability.md G2, G4).
  */
-async function keepForPush(exchange: NamedExchange, digest: Digest, { catalog }: BlobDelivery): Promise<void> {
-  if (!exchange.caller.may(exchange.basePath, 'push')) return
-  const { state } = await leaseBlob(catalog, exchange, digest)
+async function keepForPush(exchange: NamedExchange, digest: Digest, { leases }: BlobDelivery): Promise<void> {
+  const { state } = await leases.take(exchange, digest)
   if (state !== 'present') throw unknownBlob(exchange.basePath, digest)
 }
 

@@ -22,14 +22,14 @@ import {
   type Sessions,
   type UploadSession,
 } from './sessions.ts'
-import { leaseBlob, linkBlob } from './store-blob.ts'
+import { linkBlob } from './store-blob.ts'
 
 /** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
 export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
   const digest = wantedDigest(exchange, 'digest')
   if (!digest) return refuseEnd(exchange, id, parts)
   // Asked for along with the session: the lease is needed nearly always, and harmless when it is not.
-  const lease = leaseBlob(parts.catalog, exchange, digest)
+  const lease = parts.leases.take(exchange, digest)
   lease.catch(() => undefined)
   const session = await readSession(parts.sessions, id, ownerOf(exchange))
   if (session.state === 'committed') {
@@ -72,7 +72,7 @@ async function endUpload(
     const totalBytes = hasBody(exchange)
       ? await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), parts)
       : offsetBytes
-    const [leased] = await Promise.all([lease, exchange.served])
+    const [leased] = await Promise.all([lease, exchange.served()])
     return await makeBlob(exchange, { id, totalBytes }, leased, parts)
   } catch (error) {
     if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))

@@ -6,11 +6,12 @@ import type { Follower } from '../model/follow.ts'
 import { isServedSomewhere } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
-import { leaseBlob, linkBlob } from './store-blob.ts'
+import { type Leases, linkBlob } from './store-blob.ts'
 
 export type MountParts = {
   catalog: CommandClient<CatalogCommands>
   follower: Follower
+  leases: Leases
   /** Whether the blob is served in `from` and the caller may pull there. */
   findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
 }
@@ -27,7 +28,7 @@ export async function mountBlob(
   parts: MountParts,
 ): Promise<boolean> {
   if (!(await parts.findMount(exchange, digest, from))) return false
-  const lease = await leaseBlob(parts.catalog, exchange, digest)
+  const lease = await parts.leases.take(exchange, digest)
   if (lease.state !== 'present' || lease.sizeBytes === null) return false
   await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes }, parts)
   return true

@@ -13,11 +13,11 @@ import {
 } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
-import { leaseBlob, pushHolder, pushTarget } from './store-blob.ts'
+import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
 
 const mostTags = 46
 
-type Parts = { blobs: BlobStore; catalog: CommandClient<CatalogCommands>; follower: Follower }
+type Parts = { blobs: BlobStore; catalog: CommandClient<CatalogCommands>; follower: Follower; leases: Leases }
 
 /** `PUT /v2/<name>/manifests/<reference>`: bytes first, row second, visible last (distribution-spec, "Pushing manifests"). */
 export async function putManifest(
@@ -74,13 +74,15 @@ function digestOf(bytes: Buffer, wanted: Digest | undefined): Digest {
 async function storeManifest(
   exchange: NamedExchange,
   manifest: { digest: Digest; bytes: Buffer; parsed: ParsedManifest; tags: string[] },
-  { blobs, catalog, follower }: Parts,
+  { blobs, catalog, follower, leases }: Parts,
 ): Promise<void> {
   const { digest, bytes, parsed, tags } = manifest
-  const lease = await leaseBlob(catalog, exchange, digest)
-  if (lease.state === 'write') await blobs.write(lease, once(bytes), { expectedBytes: bytes.length })
-  const record = { ...parsed, digest, sizeBytes: bytes.length, generation: lease.generation }
-  const request = { ...(await pushTarget(exchange)), holder: pushHolder(exchange), manifest: record, tags }
+  const lease = leases.take(exchange, digest)
+  const target = pushTarget(exchange)
+  const allowed = Promise.all([lease, target]).then(([{ generation }]) => generation)
+  await blobs.write({ digest, generation: allowed }, once(bytes), { expectedBytes: bytes.length })
+  const record = { ...parsed, digest, sizeBytes: bytes.length, generation: await allowed }
+  const request = { ...(await target), holder: pushHolder(exchange), manifest: record, tags }
   const { change, rows } = await catalog.call('put-manifest', request, { requestId: exchange.requestId })
   await follower.apply(change.repositoryId, rows)
 }

@@ -14,7 +14,7 @@ export async function takeWhole(
   parts: UploadParts,
 ): Promise<void> {
   const length = exchange.request.headers['content-length']
-  const generation = Promise.all([lease, exchange.served]).then(([leased]) => leased.generation)
+  const generation = Promise.all([lease, exchange.served()]).then(([leased]) => leased.generation)
   const { sizeBytes } = await parts.blobs.write({ digest, generation }, exchange.request, {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),

@@ -1,5 +1,6 @@
 import type { CatalogCommands, CommandClient, LeasedBlob, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
+import { LRUCache } from 'lru-cache'
 import type { NamedExchange } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
@@ -11,17 +12,42 @@ export function pushHolder(exchange: NamedExchange): string {
   return `push:${exchange.basePath}`
 }
 
-/** Leases a digest, and says under which generation its bytes lie or are to be written. */
-export async function leaseBlob(
-  catalog: CommandClient<CatalogCommands>,
-  exchange: NamedExchange,
-  digest: Digest,
-): Promise<LeasedBlob> {
-  const request = { holder: pushHolder(exchange), digests: [digest], ttlSeconds: pushLeaseSeconds }
-  const { blobs } = await catalog.call('lease-blobs', request, { requestId: exchange.requestId })
-  const [lease] = blobs
-  if (!lease) throw new Error(`catalog gave no lease for ${digest}`)
-  return lease
+/** Leases of pushes. */
+export type Leases = {
+  /** Leases a digest, and says under which generation its bytes lie or are to be written. */
+  take(exchange: NamedExchange, digest: Digest): Promise<LeasedBlob>
+  /** Leases a digest that will probably be pushed next, so that its push need not wait for it. */
+  takeAhead(exchange: NamedExchange, digest: Digest): void
+}
+
+// Far below the life of a lease: what is answered from here is kept by catalog for long after.
+const aheadMs = 60_000
+const mostAhead = 10_000
+
+export function createLeases(catalog: CommandClient<CatalogCommands>): Leases {
+  const ahead = new LRUCache<string, Promise<LeasedBlob>>({ max: mostAhead, ttl: aheadMs })
+  const lease = async (exchange: NamedExchange, digest: Digest) => {
+    const request = { holder: pushHolder(exchange), digests: [digest], ttlSeconds: pushLeaseSeconds }
+    const { blobs } = await catalog.call('lease-blobs', request, { requestId: exchange.requestId })
+    const [leased] = blobs
+    if (!leased) throw new Error(`catalog gave no lease for ${digest}`)
+    return leased
+  }
+  const keyOf = (exchange: NamedExchange, digest: Digest) => `${pushHolder(exchange)} ${digest}`
+  return {
+    take: (exchange, digest) => {
+      const key = keyOf(exchange, digest)
+      const taken = ahead.get(key)
+      ahead.delete(key)
+      return taken?.catch(() => lease(exchange, digest)) ?? lease(exchange, digest)
+    },
+    takeAhead: (exchange, digest) => {
+      const taking = lease(exchange, digest)
+      // Whoever needs it asks again.
+      taking.catch(() => undefined)
+      ahead.set(keyOf(exchange, digest), taking)
+    },
+  }
 }
 
 /** The name that a push to a base path writes to; where nothing is served yet, the repository is made with it. */
@@ -30,7 +56,7 @@ export async function pushTarget({ basePath, served, caller }: NamedExchange): P
   mayCreate: boolean
   actor: string
 }> {
-  const pointer = await served
+  const pointer = await served()
   return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor: caller.subject }
 }
 

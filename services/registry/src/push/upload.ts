@@ -1,10 +1,10 @@
 import { OciError } from '@berth/oci'
+import { LRUCache } from 'lru-cache'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import { mountBlob } from './mount.ts'
 import { appendBytes, takeWhole } from './receive.ts'
 import { checkRange, ownerOf, sendCreated, sessionHeaders, type UploadParts, wantedDigest } from './session-answers.ts'
 import { claimSession, dropSession, readSession } from './sessions.ts'
-import { leaseBlob } from './store-blob.ts'
 
 /** `POST …/blobs/uploads/`: begins a session, or mounts a blob, or takes it whole (distribution-spec, "Pushing blobs"). */
 export async function startUpload(exchange: NamedExchange, parts: UploadParts): Promise<void> {
@@ -18,12 +18,11 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
   }
   const digest = wantedDigest(exchange, 'digest')
   if (digest && !mount) {
-    await takeWhole(exchange, digest, leaseBlob(parts.catalog, exchange, digest), parts)
+    await takeWhole(exchange, digest, parts.leases.take(exchange, digest), parts)
     sendCreated(exchange, digest)
     return
   }
-  await exchange.served
-  // Nothing is written before bytes come: many sessions are begun only to see whether they may be.
+  await mayBegin(exchange)
   const leastBytes = parts.blobs.preferredChunkBytes
   sendEmpty(exchange, 202, {
     ...sessionHeaders(exchange, parts.sessions.ids.make(ownerOf(exchange)), 0),
@@ -31,12 +30,25 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
   })
 }
 
+const checkedMs = 5_000
+const checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedMs })
+
+/**
+ * Whether the name takes uploads. Beginning one writes nothing, and many are begun only to see whether they may be: so what
+ * was seen a moment ago will do, and who brings bytes looks again.
+ */
+async function mayBegin(exchange: NamedExchange): Promise<void> {
+  if (checked.has(exchange.basePath)) return
+  await exchange.served()
+  checked.set(exchange.basePath, true)
+}
+
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
 export async function appendUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
   // Only who sends a range has to know beforehand where the session stands; the claim says the rest.
   if (exchange.request.headers['content-range'] !== undefined)
     checkRange(exchange, await readSession(parts.sessions, id, ownerOf(exchange)))
-  const [claim] = await Promise.all([claimSession(parts.sessions, id, ownerOf(exchange)), exchange.served])
+  const [claim] = await Promise.all([claimSession(parts.sessions, id, ownerOf(exchange)), exchange.served()])
   const end = await appendBytes(exchange, claim, parts)
   sendEmpty(exchange, 202, sessionHeaders(exchange, id, end))
 }
