@@ -12,13 +12,19 @@ export type Sql = {
   ): Promise<Row[]>
 }
 
+/** An open transaction. */
+export type Transaction = Sql & {
+  /** Hands over a statement that was sent and whose result nobody needs: it is looked at with the commit, which waits for it. */
+  later(statement: Promise<unknown>): void
+}
+
 /** The database of one service: its own schema, over a pool of its own. */
 export type Database = Sql & {
   readonly pool: pg.Pool
   readonly schema: string
   /** Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). */
   transaction<T>(
-    work: (sql: Sql) => Promise<T>,
+    work: (sql: Transaction) => Promise<T>,
     options?: { isolation?: 'read committed' | 'repeatable read' },
   ): Promise<T>
   close(): Promise<void>
@@ -86,7 +92,7 @@ function sqlOf(queryable: Pick<pg.Pool, 'query'>): Sql {
 
 async function transaction<T>(
   pool: pg.Pool,
-  work: (sql: Sql) => Promise<T>,
+  work: (sql: Transaction) => Promise<T>,
   options: { isolation?: string } = {},
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -98,14 +104,28 @@ async function transaction<T>(
   }
 }
 
-async function once<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>, isolation = 'read committed'): Promise<T> {
+async function once<T>(
+  pool: pg.Pool,
+  work: (sql: Transaction) => Promise<T>,
+  isolation = 'read committed',
+): Promise<T> {
   const client = await pool.connect()
+  const sent: Promise<unknown>[] = []
   let broken: Error | undefined
   try {
     // Sent ahead of the first statement without waiting for it: it fails only when the connection does, and then all fail.
     const begun = client.query(`begin isolation level ${isolation}`)
-    const [result] = await Promise.all([work(sqlOf(client)), begun])
-    const { command } = await client.query('commit')
+    const later = (statement: Promise<unknown>) => {
+      // It may fail before we come to it; then so does the commit, and we hear of it there.
+      statement.catch(() => undefined)
+      sent.push(statement)
+    }
+    const [result] = await Promise.all([work({ ...sqlOf(client), later }), begun])
+    // Right behind what was sent: where one of those failed, the server makes a rollback of it.
+    const committing = client.query('commit')
+    committing.catch(() => undefined)
+    await Promise.all(sent)
+    const { command } = await committing
     if (command !== 'COMMIT') throw new Error('the transaction was rolled back, because an error in it was not heeded')
     return result
   } catch (error) {
@@ -113,10 +133,17 @@ async function once<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>, isolation 
     await client.query('rollback').catch((failure: Error) => {
       broken = failure
     })
-    throw error
+    throw await firstCause(error, sent)
   } finally {
     client.release(broken)
   }
+}
+
+/** After a failed statement the server refuses the next ones (25P02): then the failed one is what there is to tell. */
+async function firstCause(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if (sqlState(error) !== '25P02') return error
+  const failed = (await Promise.allSettled(sent)).find((result) => result.status === 'rejected')
+  return failed?.reason ?? error
 }
 
 /** The SQLSTATE of an error that PostgreSQL reported. */

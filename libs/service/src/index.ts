@@ -16,6 +16,7 @@ export {
   openDatabase,
   type Sql,
   sqlState,
+  type Transaction,
   violatedConstraint,
 } from './database.ts'
 export { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'

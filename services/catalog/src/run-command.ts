@@ -1,4 +1,4 @@
-import { type Database, type InternalCall, Problem, type Sql } from '@berth/service'
+import { type Database, type InternalCall, Problem, type Sql, sqlState, type Transaction } from '@berth/service'
 
 const keptHours = 24
 
@@ -10,32 +10,33 @@ const keptHours = 24
 export async function runCommand<Reply>(
   db: Database,
   call: InternalCall,
-  work: (sql: Sql) => Promise<Reply>,
+  work: (sql: Transaction) => Promise<Reply>,
 ): Promise<Reply> {
-  const run = async (sql: Sql): Promise<Reply> => {
+  const run = async (sql: Transaction): Promise<Reply> => {
     const reply = await work(sql)
-    const [row] = await sql.prepared<{ late: boolean }>(
-      'store-command',
-      `insert into command (id, reply) values ($1, $2)
-       returning clock_timestamp() > transaction_timestamp() + make_interval(secs => $3::double precision / 1000) as late`,
-      [call.commandId, JSON.stringify(reply), call.timeoutMs],
-    )
-    // Its clock starts when we read the command. One that waited unread, because this process was stopped, is known by its
-    // caller having left: it told its client of a failure, and later changes must not be overtaken by this one.
-    if (row?.late || call.signal.aborted)
-      throw new Problem(503, 'too_late', 'The command took longer than its caller waits, and was undone.', {
-        headers: { 'retry-after': '1' },
-      })
+    // The database's clock starts when we read the command. One that waited unread, because this process was stopped, is
+    // known by its caller having left: it told its client of a failure, and must not overtake what was done since.
+    if (call.signal.aborted) throw tooLate()
+    const values = [call.commandId, JSON.stringify(reply), call.timeoutMs]
+    sql.later(sql.prepared('store-command', 'select store_command($1, $2, $3)', values))
     return reply
   }
   try {
     return await db.transaction(run)
   } catch (error) {
+    if (sqlState(error) === 'BR002') throw tooLate(error)
     // A repetition fails at the latest when it stores its reply under the same id, and is undone as a whole.
     const [done] = await db.query<{ reply: Reply }>('select reply from command where id = $1', [call.commandId])
     if (done) return done.reply
     throw error
   }
+}
+
+function tooLate(cause?: unknown): Problem {
+  return new Problem(503, 'too_late', 'The command took longer than its caller waits, and was undone.', {
+    headers: { 'retry-after': '1' },
+    cause,
+  })
 }
 
 /** Forgets replies that nobody asks for any more. */

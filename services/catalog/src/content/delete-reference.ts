@@ -25,10 +25,11 @@ export async function deleteReference(
     if (request.tag !== undefined) await deleteTag(sql, edit, request.tag)
     if (request.digest !== undefined) await deleteManifest(sql, edit, request.digest)
     const made = await finishVersion(sql, repository, edit, { cause: 'remove', actor: request.actor, taskId: null })
+    const head = { name: repository.name, revision: made.revision, latestVersion: made.number }
     return {
       change: { repositoryId: repository.id, revision: made.revision },
       version: made.number,
-      rows: await rowsAfter(sql, repository.id, locked.revision),
+      rows: await rowsAfter(sql, repository.id, locked.revision, head),
     }
   })
 }
@@ -96,9 +97,10 @@ export async function deleteBlobLink(
       [repository.id, request.digest, revision],
     )
     if (unlinked.length === 0) throw notFound('blob', request.digest)
+    const head = { ...repository, revision }
     return {
       change: { repositoryId: repository.id, revision },
-      rows: await rowsAfter(sql, repository.id, repository.revision),
+      rows: await rowsAfter(sql, repository.id, repository.revision, head),
     }
   })
 }

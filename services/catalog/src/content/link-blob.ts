@@ -43,7 +43,7 @@ async function linkToNew(
       const repository = await ensureRepository(sql, request)
       const linked = repository && (await link(sql))
       if (!linked) throw notFound('repository', request.repository)
-      const rows = await rowsAfter(sql, linked.id, repository.known)
+      const rows = await rowsAfter(sql, linked.id, repository.known, linked)
       return { change: { repositoryId: linked.id, revision: linked.revision }, rows }
     }),
   )

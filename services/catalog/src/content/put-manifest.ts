@@ -1,11 +1,11 @@
-import type { CatalogCommands } from '@berth/commands'
-import { type Database, type InternalCall, notFound, type Sql } from '@berth/service'
-import { ensureRepository } from '../repositories/ensure.ts'
+import type { CatalogCommands, ServedRow } from '@berth/commands'
+import { type Database, type InternalCall, notFound, type Transaction } from '@berth/service'
+import { type EnsuredRepository, ensureRepository } from '../repositories/ensure.ts'
 import { runCommand } from '../run-command.ts'
 import { rowsAfter } from '../served/rows.ts'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
-import { type LockedRepository, nextRevision } from '../versions/repository-lock.ts'
+import { nextRevision } from '../versions/repository-lock.ts'
 import { checkReferences } from './check-references.ts'
 import { recordManifests } from './record-manifests.ts'
 
@@ -19,21 +19,15 @@ export async function putManifest(db: Database, request: Put['request'], call: I
   return runCommand(db, call, async (sql) => {
     const repository = await ensureRepository(sql, request)
     if (!repository) throw notFound('repository', request.repository)
-    const { version, revision } =
-      request.tags.length > 0 ? await putTagged(sql, repository, request) : await putLoose(sql, repository, request)
-    return {
-      change: { repositoryId: repository.id, revision },
-      version,
-      rows: await rowsAfter(sql, repository.id, repository.known),
-    }
+    const put = request.tags.length > 0 ? putTagged : putLoose
+    const { version, revision, rows } = await put(sql, repository, request)
+    return { change: { repositoryId: repository.id, revision }, version, rows }
   })
 }
 
-async function putTagged(
-  sql: Sql,
-  repository: LockedRepository,
-  request: Put['request'],
-): Promise<{ version: number; revision: number }> {
+type Done = { version: number; revision: number; rows: ServedRow[] }
+
+async function putTagged(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
   const { digest } = request.manifest
   const edit = beginEdit(repository)
   // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
@@ -47,23 +41,26 @@ async function putTagged(
       request.tags.map((name) => ({ name, digest })),
     ),
   ])
-  const made = await finishVersion(sql, repository, edit, { cause: 'push', actor: request.actor, taskId: null })
-  return { version: made.number, revision: made.revision }
+  const finished = finishVersion(sql, repository, edit, { cause: 'push', actor: request.actor, taskId: null })
+  const head = finished.then(({ number, revision }) => ({ name: repository.name, revision, latestVersion: number }))
+  const [made, rows] = await Promise.all([finished, rowsAfter(sql, repository.id, repository.known, head)])
+  return { version: made.number, revision: made.revision, rows }
 }
 
-async function putLoose(
-  sql: Sql,
-  repository: LockedRepository,
-  request: Put['request'],
-): Promise<{ version: number; revision: number }> {
+async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
   await Promise.all([checkReferences(sql, repository.id, request.manifest), recordManifests(sql, [request.manifest])])
   const [member] = await sql.query(
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],
   )
-  if (member) return { version: repository.latestVersion, revision: repository.revision }
+  const done = async (revision: number) => {
+    const { name, latestVersion } = repository
+    const rows = await rowsAfter(sql, repository.id, repository.known, { name, revision, latestVersion })
+    return { version: latestVersion, revision, rows }
+  }
+  if (member) return done(repository.revision)
   await addManifests(sql, beginEdit(repository), [request.manifest.digest])
   const revision = await nextRevision(sql, repository)
   await sql.query('update repository set loose_since = now() where id = $1', [repository.id])
-  return { version: repository.latestVersion, revision }
+  return done(revision)
 }

@@ -3,19 +3,30 @@ import type { Database, Sql } from '@berth/service'
 
 const pageRows = 1_000
 
-/** All that changed of a repository after a revision, in one list and with one query; for the small changes of a push. */
-export async function rowsAfter(sql: Sql, repositoryId: string, afterRevision: number): Promise<ServedRow[]> {
-  const [head, distributions, found] = await Promise.all([
-    readHead(sql, repositoryId),
+/**
+ * All that an open transaction has changed of a repository after a revision, in one list and with one query; for the small
+ * changes of a push. `head` is what the transaction makes of it, perhaps only at its end.
+ */
+export async function rowsAfter(
+  sql: Sql,
+  repositoryId: string,
+  afterRevision: number,
+  head: HeadRow | Promise<HeadRow>,
+): Promise<ServedRow[]> {
+  const [distributions, found, { name, revision, latestVersion }] = await Promise.all([
     afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
     sql.prepared<{ row: ServedRow }>('served-rows', allQueries, [repositoryId, afterRevision, '', -1, pageRows]),
+    head,
   ])
   // Cut short, perhaps, in one of the kinds: then it is read a page at a time.
-  if (!head || found.length >= pageRows) return Array.fromAsync(readRows(sql, repositoryId, afterRevision))
+  const rows =
+    found.length < pageRows
+      ? found.map(({ row }) => row)
+      : await Array.fromAsync(readContent(sql, repositoryId, afterRevision))
   return [
-    { kind: 'head', repositoryId, from: afterRevision, ...head },
+    { kind: 'head', repositoryId, from: afterRevision, name, revision, latestVersion },
     ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })),
-    ...found.map(({ row }) => row),
+    ...rows,
   ]
 }
 
@@ -68,6 +79,10 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
   if (afterRevision === 0) {
     for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
   }
+  yield* readContent(sql, repositoryId, afterRevision)
+}
+
+async function* readContent(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
   for (const [name, query] of Object.entries({ ...factQueries, ...rowQueries }))
     yield* pagesOf(sql, name, query, repositoryId, afterRevision)
 }

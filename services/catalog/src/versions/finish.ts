@@ -1,6 +1,6 @@
 import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
-import type { Sql } from '@berth/service'
+import type { Sql, Transaction } from '@berth/service'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import type { Edit } from './edit.ts'
@@ -20,11 +20,12 @@ export type Making = { cause: VersionCause; actor: string; taskId: string | null
 type Latest = { revision: number; present: ContentCounts; contentHash: string }
 
 /**
- * Makes the version of what the edits changed, with its facts, its events and the repository's new head. When they changed
+ * Makes the version of what the edits changed, with its facts, its events and the repository's new head, which are there
+ * once the transaction is committed. When they changed
  * nothing there is no version, and the answer is the latest one.
  */
 export async function finishVersion(
-  sql: Sql,
+  sql: Transaction,
   repository: LockedRepository,
   edit: Edit,
   making: Making,
@@ -44,7 +45,7 @@ export async function finishVersion(
     [...manifests.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
   )
   const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags }
-  await Promise.all([
+  const recorded = [
     sql.prepared(
       'insert-version',
       `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash)
@@ -69,7 +70,8 @@ export async function finishVersion(
       [edit.repositoryId, edit.number, edit.revision],
     ),
     announce(sql, repository, made, making, contentHash),
-  ])
+  ]
+  for (const statement of recorded) sql.later(statement)
   return made
 }
 

@@ -1,4 +1,4 @@
-import type { Database, Sql } from '@berth/service'
+import type { Database, Transaction } from '@berth/service'
 import { beginEdit } from './edit.ts'
 import { finishVersion } from './finish.ts'
 import { type LockedRepository, lockRepository } from './repository-lock.ts'
@@ -6,7 +6,11 @@ import { type LockedRepository, lockRepository } from './repository-lock.ts'
 const quietSeconds = 60
 
 /** Makes a version of the loose manifests of a locked repository, if there are any. Answers the repository as it is then. */
-export async function foldLoose(sql: Sql, repository: LockedRepository, actor: string): Promise<LockedRepository> {
+export async function foldLoose(
+  sql: Transaction,
+  repository: LockedRepository,
+  actor: string,
+): Promise<LockedRepository> {
   if (repository.looseSince === null) return repository
   const made = await finishVersion(sql, repository, beginEdit(repository), { cause: 'push', actor, taskId: null })
   // Loose manifests may all have been removed again: then there is nothing to fold, and nothing loose either.

@@ -18,7 +18,8 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
   if (!blob) {
     // While the model is built, absence is none; that is said there.
     if (!delivery.follower.isComplete()) await exchange.served()
-    if (mayPush) delivery.leases.takeAhead(exchange, digest)
+    // After the answer, which has nothing to wait for.
+    if (mayPush) setImmediate(() => delivery.leases.takeAhead(exchange, digest))
     throw unknownBlob(basePath, digest)
   }
   if (mayPush) await keepForPush(exchange, digest, delivery)

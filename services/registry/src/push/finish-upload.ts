@@ -31,7 +31,7 @@ export async function finishUpload(exchange: NamedExchange, id: string, parts: U
   // Asked for along with the session: the lease is needed nearly always, and harmless when it is not.
   const lease = parts.leases.take(exchange, digest)
   lease.catch(() => undefined)
-  const session = await readSession(parts.sessions, id, ownerOf(exchange))
+  const [session] = await Promise.all([readSession(parts.sessions, id, ownerOf(exchange)), exchange.served()])
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
