@@ -140,10 +140,10 @@ async function once<T>(
 }
 
 /** After a failed statement the server refuses the next ones (25P02): then the failed one is what there is to tell. */
-async function firstCause(error: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
-  if (sqlState(error) !== '25P02') return error
+async function firstCause(seen: unknown, sent: readonly Promise<unknown>[]): Promise<unknown> {
+  if (sqlState(seen) !== '25P02') return seen
   const failed = (await Promise.allSettled(sent)).find((result) => result.status === 'rejected')
-  return failed?.reason ?? error
+  return failed?.reason ?? seen
 }
 
 /** The SQLSTATE of an error that PostgreSQL reported. */
