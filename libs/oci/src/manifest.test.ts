@@ -113,6 +113,24 @@ describe('which type it is', () => {
   ])('%s could be read two ways and is refused', (_title, body) => expect(refusal(body).code).toBe('MANIFEST_INVALID'))
 })
 
+describe('text that cannot be kept', () => {
+  test.each([
+    ['a type', { ...image, config: { ...config, mediaType: '\0' } }],
+    ['the type of an unknown document', { ...image, mediaType: 'application/x\0' }],
+    ['an artifact type', { ...image, artifactType: 'a\ud800' }],
+    ['an annotation', { ...image, annotations: { a: '\udc00\ud800' } }],
+    ['the name of an annotation', { ...image, annotations: { 'a\0': '' } }],
+    ['a platform', { ...index, manifests: [{ ...child, platform: { os: '\0', architecture: 'amd64' } }] }],
+  ])('in %s is refused, U+0000 and half a surrogate pair', (_title, body) =>
+    expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 }),
+  )
+
+  test('in what is not kept it is no fault', () => {
+    expect(parse({ ...image, 'org.example': '\0\ud800' }).references).toHaveLength(2)
+    expect(parse({ ...image, annotations: { ship: '\u{1f6a2}' } }).annotations).toEqual({ ship: '\u{1f6a2}' })
+  })
+})
+
 describe('keys that come twice', () => {
   const text = JSON.stringify(image)
   test.each([

@@ -77,6 +77,7 @@ function describe(body: Json, mediaType: string, isIndex: boolean): ParsedManife
   const config = references.find((reference) => reference.role === 'config')
   // referrers name a manifest by its config's type when it has no artifactType (distribution-spec, "Listing Referrers")
   const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
+  if (artifactType !== undefined) checkText(artifactType, 'artifactType')
   const subject = references.find((reference) => reference.role === 'subject')?.digest
   return {
     mediaType,
@@ -114,6 +115,7 @@ function mediaTypeOf(body: Json, header: string | undefined): string {
   const own = typeof body.mediaType === 'string' && body.mediaType !== '' ? body.mediaType : undefined
   // Clients that know nothing better, and curl, send these; the body then speaks for itself.
   const said = header === 'application/json' || header === 'application/octet-stream' ? undefined : header
+  if (own !== undefined) checkText(own, 'mediaType')
   if (own && said && own !== said) throw invalid(`Content-Type says ${said} and "mediaType" says ${own}`)
   const mediaType = said ?? own
   if (mediaType) return mediaType
@@ -148,8 +150,10 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
     throw invalid(`${field}.size must be a number of bytes`)
   if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${field}.mediaType is missing`)
+  checkText(mediaType, `${field}.mediaType`)
   const optional = role === 'subject' || (role === 'layer' && isForeignLayer(mediaType))
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
+  for (const text of Object.values(platform ?? {})) checkText(text, `${field}.platform`)
   return { role, digest, mediaType, sizeBytes: size, optional, ...(platform ? { platform } : {}) }
 }
 
@@ -164,9 +168,16 @@ function readAnnotations(value: unknown): Record<string, string> {
   if (!isObject(value)) throw invalid('"annotations" must be an object of strings')
   const entries = Object.entries(value).map(([key, text]) => {
     if (typeof text !== 'string') throw invalid(`annotations[${JSON.stringify(key)}] must be a string`)
+    for (const each of [key, text]) checkText(each, 'annotations')
     return [key, text] as const
   })
   return Object.fromEntries(entries)
+}
+
+/** Refuses what JSON can say and no database of text can keep: U+0000, and halves of surrogate pairs. */
+function checkText(text: string, field: string): void {
+  if (text.includes('\0') || !text.isWellFormed())
+    throw invalid(`${field} holds U+0000 or half a surrogate pair; leave such characters out`)
 }
 
 function isObject(value: unknown): value is Json {
