@@ -1,7 +1,8 @@
 import { BlobStoreError, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
 import { OciError, type OciErrorCode, ociErrorBody } from '@berth/oci'
 import { Problem } from '@berth/service'
-import { type Exchange, sendBytes } from './exchange.ts'
+import { endEarly, isEarly } from './early-answer.ts'
+import { commonHeaders, type Exchange, sendBytes } from './exchange.ts'
 
 /** How refusals of catalog are said on `/v2`. */
 const codes: Record<string, { code: OciErrorCode; status?: number }> = {
@@ -67,5 +68,8 @@ export function sendError(exchange: Pick<Exchange, 'request' | 'response' | 'req
     return
   }
   const headers = { 'content-type': 'application/json', 'x-request-id': exchange.requestId, ...error.headers }
-  sendBytes(exchange, error.status, headers, Buffer.from(ociErrorBody(error)))
+  const body = Buffer.from(ociErrorBody(error))
+  if (!isEarly(exchange)) return sendBytes(exchange, error.status, headers, body)
+  exchange.response.writeHead(error.status, { ...commonHeaders, ...headers, 'content-length': body.length })
+  endEarly(exchange, body)
 }

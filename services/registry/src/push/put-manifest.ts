@@ -55,7 +55,8 @@ async function readManifest(exchange: NamedExchange): Promise<Buffer> {
   if (announced > manifestLimitBytes) throw tooLarge()
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of exchange.request as AsyncIterable<Buffer>) {
+  // Left in the middle, the request must still be there for its answer.
+  for await (const chunk of exchange.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length
     if (size > manifestLimitBytes) throw tooLarge()
     chunks.push(chunk)
