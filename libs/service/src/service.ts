@@ -39,18 +39,27 @@ export type Service = Observed & {
 // Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
 const keepAliveMs = 75_000
 const headersLimitBytes = 32 << 10
-const headersTimeout = 30_000
+const longestHeadersMs = 30_000
 
 /**
- * Opens a listener, for https when it is given `tls`; answers the server and its port. Throws `StartupError` when the port is
- * taken.
+ * Opens a listener, for https when it is given `tls`; answers the server and its port. A client that has not sent its headers
+ * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes. Throws `StartupError` when the
+ * port is taken.
  */
 export async function listen(
   handler: RequestListener,
-  options: { port: number; host?: string; tls?: Tls | undefined },
+  options: { port: number; host?: string; tls?: Tls | undefined; headersTimeoutMs?: number },
 ): Promise<{ server: Server; port: number }> {
+  const { headersTimeoutMs = longestHeadersMs } = options
   // requestTimeout would cut large layers short; slow heads are still bounded
-  const limits = { keepAliveTimeout: keepAliveMs, headersTimeout, requestTimeout: 0, maxHeaderSize: headersLimitBytes }
+  const limits = {
+    keepAliveTimeout: keepAliveMs,
+    headersTimeout: headersTimeoutMs,
+    // How often that is looked at: node's own 30 s would let a slow head live twice as long.
+    connectionsCheckingInterval: headersTimeoutMs / 10,
+    requestTimeout: 0,
+    maxHeaderSize: headersLimitBytes,
+  }
   const server = options.tls ? createEncrypted(options.tls, limits, handler) : createServer(limits, handler)
   // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
   // answer would come before any check.
@@ -65,7 +74,7 @@ export async function listen(
 }
 
 function createEncrypted(tls: Tls, limits: ServerOptions, handler: RequestListener): Server {
-  const server = createSecureServer({ ...limits, ...tls.current(), handshakeTimeout: headersTimeout }, handler)
+  const server = createSecureServer({ ...limits, ...tls.current(), handshakeTimeout: longestHeadersMs }, handler)
   // New connections get the new pair; those that are open go on with what they have agreed on.
   tls.onChange((pair) => server.setSecureContext(pair))
   return server
