@@ -1,0 +1,81 @@
+import { randomBytes } from 'node:crypto'
+import { everything } from '../conformance/berth.ts'
+import { newManifest } from '../conformance/manifests.ts'
+import { Wire } from '../conformance/wire.ts'
+import { basic, make } from '../requests.ts'
+import { startTestStack, type TestStack } from '../stack.ts'
+
+export const publicName = 'open/app'
+export const privateName = 'closed/app'
+
+/** A Berth that holds one public and one private image, and credentials of several kinds. */
+export type Scene = {
+  stack: TestStack
+  wire: Wire
+  layer: Buffer
+  /** The digests of what both names hold. */
+  digests: { manifest: string; layer: string; config: string }
+  authorization: { admin: string; otherAdmin: string; reader: string; anonymous: string }
+  stop(): Promise<void>
+}
+
+export async function startScene(): Promise<Scene> {
+  // On a database that can be reached, for its signing key.
+  const { BERTH_TEST_DATABASE_URL: databaseUrl = '' } = process.env
+  const stack = await startTestStack({ external: { databaseUrl } })
+  const wire = new Wire({
+    name: 'berth',
+    url: stack.url,
+    headers: { authorization: basic(stack) },
+    supports: everything,
+  })
+  const layer = randomBytes(20_000)
+  const [manifest, digest] = await pushBoth(wire, layer)
+  const found = (await stack.api('GET', `/distributions?q=${publicName}`)).body.items as {
+    id: string
+    basePath: string
+  }[]
+  const id = found.find(({ basePath }) => basePath === publicName)?.id
+  await stack.api('PATCH', `/distributions/${id}`, { access: 'public' })
+  const password = randomBytes(12).toString('hex')
+  await make(stack, '/users', { name: 'reader', password })
+  await make(stack, '/users', { name: 'second', password, admin: true })
+  const tokenOf = async (user?: string) => {
+    const scope = [publicName, privateName].map((name) => `&scope=repository:${name}:pull,push,delete`).join('')
+    const headers: Record<string, string> = user ? { authorization: basic({ user, password }) } : {}
+    const answer = await fetch(`${stack.url}/token?service=berth${scope}`, { headers })
+    return `Bearer ${((await answer.json()) as { token: string }).token}`
+  }
+  return {
+    stack,
+    wire,
+    layer,
+    digests: { manifest: digest, layer: manifest.layers[2]?.digest ?? '', config: manifest.config.digest },
+    authorization: {
+      admin: basic(stack),
+      otherAdmin: basic({ user: 'second', password }),
+      reader: await tokenOf('reader'),
+      anonymous: await tokenOf(),
+    },
+    stop: async () => {
+      wire.close()
+      await stack.stop()
+    },
+  }
+}
+
+type Manifest = { config: { digest: string }; layers: { digest: string; size: number }[] }
+
+async function pushBoth(wire: Wire, layer: Buffer): Promise<[Manifest, string]> {
+  const manifest = (await newManifest(wire, publicName)) as unknown as Manifest
+  for (const name of [publicName, privateName]) {
+    for (const { digest } of [manifest.config, ...manifest.layers])
+      await wire.send('POST', `/v2/${name}/blobs/uploads/?mount=${digest}&from=${publicName}`)
+    const digest = await wire.push(name, layer)
+    if (manifest.layers.length < 3) manifest.layers.push({ ...manifest.layers[0], digest, size: layer.length })
+    const { reply } = await wire.pushManifest(name, manifest, 'latest')
+    if (reply.status !== 201) throw new Error(`the image of the scene is refused: ${reply.body.toString()}`)
+  }
+  const { headers } = await wire.send('HEAD', `/v2/${publicName}/manifests/latest`)
+  return [manifest, String(headers['docker-content-digest'])]
+}
