@@ -21,3 +21,4 @@ export { isForeignLayer, isIndexType, manifestMediaTypes, mediaTypes } from './m
 export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
 export { parseRoute, type Route } from './route.ts'
+export { BadPattern, createTagFilter, parseTagPattern, type TagPattern } from './tag-pattern.ts'

@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
+import { createTagFilter } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { OpenRemote } from '../remotes/open-remote.ts'
-import { createTagFilter } from '../remotes/tag-pattern.ts'
 import { inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
 

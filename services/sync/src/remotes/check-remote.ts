@@ -1,8 +1,7 @@
 import { X509Certificate } from 'node:crypto'
-import { isRepositoryName } from '@berth/oci'
+import { BadPattern, isRepositoryName, parseTagPattern } from '@berth/oci'
 import { isPrivateAddress, normalizeRegistryUrl } from '@berth/registry-client'
 import { badField } from '@berth/service'
-import { BadPattern, parseTagPattern } from './tag-pattern.ts'
 
 /** What a client sends to make or change a remote. */
 export type RemoteBody = {
