@@ -24,12 +24,28 @@ export async function pushRandomImage(
     config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
     layers: layers.map((layer) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...layer })),
   })
-  const path = `/v2/${repository}/manifests/${tag}`
-  await send(target, 'PUT', path, 201, { body: text, headers: { 'content-type': ociManifest } })
+  await pushManifest(target, repository, tag, text, ociManifest)
   return { digest: sha256(text), layers: layers.map((layer) => layer.digest), text }
 }
 
-async function pushBlob(target: Target, repository: string, bytes: Buffer): Promise<{ digest: string; size: number }> {
+/** Pushes a manifest under a tag or its digest. */
+export async function pushManifest(
+  target: Target,
+  repository: string,
+  reference: string,
+  text: string,
+  mediaType: string,
+): Promise<void> {
+  const path = `/v2/${repository}/manifests/${reference}`
+  await send(target, 'PUT', path, 201, { body: text, headers: { 'content-type': mediaType } })
+}
+
+/** Pushes a blob and answers what a manifest says of it. */
+export async function pushBlob(
+  target: Target,
+  repository: string,
+  bytes: Buffer,
+): Promise<{ digest: string; size: number }> {
   const digest = sha256(bytes)
   const upload = await startUpload(target, repository)
   const url = new URL(upload)

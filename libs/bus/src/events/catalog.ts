@@ -18,6 +18,20 @@ export const repositoryCreated = defineEvent<RepositoryCreated>(
   },
 )
 
+export type RepositoryUpdated = RepositoryCreated & { immutableTags: string[]; sparseIndexes: boolean }
+export const repositoryUpdated = defineEvent<RepositoryUpdated>(
+  'catalog',
+  'repository.updated',
+  'The settings of a repository were changed.',
+  {
+    ...repository,
+    description: text,
+    labels: { type: 'object', additionalProperties: text },
+    immutableTags: { type: 'array', items: text },
+    sparseIndexes: { type: 'boolean' },
+  },
+)
+
 export type RepositoryDeleted = { repositoryId: string; name: string }
 export const repositoryDeleted = defineEvent<RepositoryDeleted>(
   'catalog',

@@ -1,13 +1,20 @@
 import type { ManifestRecord } from '@berth/commands'
 import { Problem, type Sql } from '@berth/service'
+import type { LockedRepository } from '../versions/repository-lock.ts'
 
 /**
  * Refuses a manifest that names what is not in this repository: blobs must be linked to it or part of it, manifests a part of
- * it. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
+ * it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
  * ends, so that the collector cannot take them meanwhile. Throws `manifest_blob_unknown` with every missing digest.
  */
-export async function checkReferences(sql: Sql, repositoryId: string, manifest: ManifestRecord): Promise<void> {
-  const needed = manifest.references.filter((reference) => !reference.optional)
+export async function checkReferences(
+  sql: Sql,
+  { id: repositoryId, sparseIndexes }: LockedRepository,
+  manifest: ManifestRecord,
+): Promise<void> {
+  const needed = manifest.references.filter(
+    (reference) => !reference.optional && !(sparseIndexes && reference.role === 'manifest'),
+  )
   if (needed.length === 0) return
   const blobs = needed.filter((reference) => reference.role !== 'manifest').map((reference) => reference.digest)
   const manifests = needed.filter((reference) => reference.role === 'manifest').map((reference) => reference.digest)

@@ -32,9 +32,9 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   const edit = beginEdit(repository)
   // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
   await Promise.all([
-    checkReferences(sql, repository.id, request.manifest),
+    checkReferences(sql, repository, request.manifest),
     recordManifests(sql, [request.manifest]),
-    addManifests(sql, edit, [digest]),
+    addManifests(sql, edit, [digest], { withChildren: false }),
     setTags(
       sql,
       edit,
@@ -48,7 +48,7 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
 }
 
 async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
-  await Promise.all([checkReferences(sql, repository.id, request.manifest), recordManifests(sql, [request.manifest])])
+  await Promise.all([checkReferences(sql, repository, request.manifest), recordManifests(sql, [request.manifest])])
   const [member] = await sql.query(
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],
@@ -59,7 +59,7 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
     return { version: latestVersion, revision, rows }
   }
   if (member) return done(repository.revision)
-  await addManifests(sql, beginEdit(repository), [request.manifest.digest])
+  await addManifests(sql, beginEdit(repository), [request.manifest.digest], { withChildren: false })
   const revision = await nextRevision(sql, repository)
   await sql.query('update repository set loose_since = now() where id = $1', [repository.id])
   return done(revision)

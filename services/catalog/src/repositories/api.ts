@@ -4,14 +4,15 @@ import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { insertRepository } from './ensure.ts'
+import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from './settings.ts'
 
-type RepositoryBody = { name: string; description?: string; labels?: Record<string, string> }
+type RepositoryBody = { name: string } & Partial<RepositorySettings>
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a repository. */
 export function showRepository(row: Repository): Record<string, unknown> {
-  const { id, name, description, labels, latestVersion, createdAt, createdBy } = row
-  return { id, name, description, labels, latestVersion, createdAt: createdAt.toISOString(), createdBy }
+  const { revision: _revision, looseSince: _looseSince, createdAt, ...shown } = row
+  return { ...shown, createdAt: createdAt.toISOString() }
 }
 
 /** Finds a repository by id or name. Throws 404. */
@@ -44,10 +45,9 @@ export function repositoryHandlers(
       return { status: 200, body: toPage(rows, page, (row) => row.name, showRepository) }
     },
     createRepository: async ({ body, principal }) => {
-      const { name, description = '', labels = {} } = body as RepositoryBody
-      const id = await db.transaction((sql) =>
-        insertRepository(sql, { name, description, labels, actor: principal.name }),
-      )
+      const { name, ...given } = body as RepositoryBody
+      const settings = checkSettings({ ...defaultSettings, ...given })
+      const id = await db.transaction((sql) => insertRepository(sql, { name, settings, actor: principal.name }))
       if (id === undefined)
         throw new Problem(409, 'name_taken', `There is a repository "${name}" already.`, {
           field: 'name',
@@ -65,14 +65,12 @@ export function repositoryHandlers(
       status: 200,
       body: showRepository(await findRepository(prisma, params.repository ?? '')),
     }),
-    updateRepository: async ({ params, body }) => {
+    updateRepository: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
-      const { description, labels } = body as Partial<RepositoryBody>
-      const row = await prisma.repository.update({
-        where: { id },
-        data: { ...(description === undefined ? {} : { description }), ...(labels === undefined ? {} : { labels }) },
-      })
-      return { status: 200, body: showRepository(row) }
+      const changes = checkSettings(body as Partial<RepositorySettings>)
+      await db.transaction((sql) => updateSettings(sql, id, changes, principal.name))
+      wake()
+      return { status: 200, body: showRepository(await findRepository(prisma, id)) }
     },
     deleteRepository: async ({ params, principal }) => {
       const { id, name } = await findRepository(prisma, params.repository ?? '')

@@ -3,6 +3,7 @@ import type { Sql } from '@berth/service'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
 import { type LockedRepository, lockRepositoryNamed } from '../versions/repository-lock.ts'
+import { defaultSettings, type RepositorySettings } from './settings.ts'
 
 /** `known`: the revision from which a follower needs the rows; 0 when something was made just now. */
 export type EnsuredRepository = LockedRepository & { known: number }
@@ -19,7 +20,7 @@ export async function ensureRepository(
   const { repository: name, mayCreate, actor } = request
   const locked = await lockRepositoryNamed(sql, name)
   if (!mayCreate) return locked && { ...locked, known: locked.revision }
-  if (!locked) await insertRepository(sql, { name, description: '', labels: {}, actor })
+  if (!locked) await insertRepository(sql, { name, settings: defaultSettings, actor })
   const repository = locked ?? (await lockRepositoryNamed(sql, name))
   if (!repository) return undefined
   const made = await insertDistribution(sql, { name, repositoryId: repository.id, actor })
@@ -29,12 +30,14 @@ export async function ensureRepository(
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */
 export async function insertRepository(
   sql: Sql,
-  repository: { name: string; description: string; labels: Record<string, string>; actor: string },
+  repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
-  const { name, description, labels, actor } = repository
+  const { name, settings, actor } = repository
+  const { description, labels, immutableTags, sparseIndexes } = settings
   const [row] = await sql.query<{ id: string }>(
-    'insert into repository (name, description, labels, created_by) values ($1, $2, $3, $4) on conflict (name) do nothing returning id',
-    [name, description, JSON.stringify(labels), actor],
+    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, created_by) values ($1, $2, $3, $4, $5, $6)
+     on conflict (name) do nothing returning id`,
+    [name, description, JSON.stringify(labels), immutableTags, sparseIndexes, actor],
   )
   if (!row) return undefined
   const empty = JSON.stringify(noContent)

@@ -29,7 +29,7 @@ export async function commitStage(db: Database, request: Commit['request']): Pro
     )
     await checkComplete(sql, request.stage)
     const edit = beginEdit(repository)
-    await addManifests(sql, edit, manifests)
+    await addManifests(sql, edit, manifests, { withChildren: true })
     await setTags(sql, edit, tags)
     const made = await finishVersion(sql, repository, edit, {
       cause: request.cause,

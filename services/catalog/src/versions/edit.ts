@@ -48,17 +48,23 @@ export async function removeTags(sql: Sql, edit: Edit, names: readonly string[])
 }
 
 /**
- * Puts manifests in, with every manifest below them and the blobs they all name. What lies elsewhere (a foreign layer) comes
- * only when its bytes are here.
+ * Puts manifests in, with the blobs they name, and `withChildren` with every manifest below them. What may lie elsewhere (a
+ * foreign layer) comes only when the repository has it already: naming a digest gives nobody a right to its bytes.
  */
-export async function addManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
+export async function addManifests(
+  sql: Sql,
+  edit: Edit,
+  digests: readonly Digest[],
+  { withChildren }: { withChildren: boolean },
+): Promise<void> {
   if (digests.length === 0) return
-  const values = [edit.repositoryId, edit.number, edit.revision, digests]
+  const values = [edit.repositoryId, edit.number, edit.revision, digests, withChildren]
   await sql.prepared(
     'add-manifests',
     `with recursive closure (digest) as (
        select unnest($4::text[])
-       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest and reference.role = 'manifest'
+       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
+         and reference.role = 'manifest' and not reference.optional and $5::boolean
      ),
      present as (select manifest.digest from closure join manifest using (digest)),
      added as (
@@ -72,6 +78,7 @@ export async function addManifests(sql: Sql, edit: Edit, digests: readonly Diges
      from present join manifest_reference as reference on reference.manifest = present.digest and reference.role in ('config', 'layer')
      join blob on blob.digest = reference.child and blob.state = 'present'
      where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
+       and (not reference.optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = reference.child and link.linked))
      on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`,
     values,
   )

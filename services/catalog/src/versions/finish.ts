@@ -4,6 +4,7 @@ import type { Sql, Transaction } from '@berth/service'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import type { Edit } from './edit.ts'
+import { keepImmutable } from './immutable-tags.ts'
 import type { LockedRepository } from './repository-lock.ts'
 
 export type TagChange = { tag: string; from?: string; to?: string }
@@ -39,6 +40,7 @@ export async function finishVersion(
   ) {
     return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
   }
+  keepImmutable(repository, tags)
   const contentHash = changeContentHash(
     latest.contentHash,
     [...manifests.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],

@@ -7,9 +7,14 @@ export type LockedRepository = {
   latestVersion: number
   revision: number
   looseSince: Date | null
+  /** Patterns of tags that must neither move nor go. */
+  immutableTags: string[]
+  /** Whether an index may lack some of its manifests. */
+  sparseIndexes: boolean
 }
 
-const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince"`
+const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
+  sparse_indexes as "sparseIndexes"`
 
 /** Locks a repository by name; `undefined` when there is none. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {

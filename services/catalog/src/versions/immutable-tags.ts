@@ -1,0 +1,28 @@
+import { parseTagPattern } from '@berth/oci'
+import { Problem } from '@berth/service'
+import type { TagChange } from './finish.ts'
+import type { LockedRepository } from './repository-lock.ts'
+
+const mostNamed = 10
+
+/**
+ * Refuses a version that would move or delete an immutable tag. Asked where every version is made, so no door leads around
+ * it: push, delete, sync, rollback, curation, retention (reliability.md G9). A tag that is new may be made.
+ */
+export function keepImmutable(repository: LockedRepository, changes: readonly TagChange[]): void {
+  if (repository.immutableTags.length === 0) return
+  const patterns = repository.immutableTags.map(parseTagPattern)
+  const touched = changes.filter(
+    ({ tag, from }) => from !== undefined && patterns.some((pattern) => pattern.matches(tag)),
+  )
+  if (touched.length === 0) return
+  const names = touched.slice(0, mostNamed).map(({ tag }) => tag)
+  const sentence =
+    touched.length === 1
+      ? `The tag ${names[0]} of ${repository.name} is immutable`
+      : `${touched.length} tags of ${repository.name} are immutable, among them ${names.join(', ')}`
+  throw new Problem(403, 'tag_immutable', `${sentence}; nothing was changed.`, {
+    hint: 'Use another tag, or change the immutableTags of the repository.',
+    more: { tags: names },
+  })
+}
