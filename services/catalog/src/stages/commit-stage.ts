@@ -3,8 +3,9 @@ import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
-import { finishVersion, type TagChange } from '../versions/finish.ts'
+import { finishVersion } from '../versions/finish.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
+import type { TagChange } from '../versions/tag-change.ts'
 import { clearStage, lockStage } from './stage-content.ts'
 
 type Commit = CatalogCommands['commit-stage']

@@ -6,8 +6,8 @@ import { addCounts, type ContentCounts } from './counts.ts'
 import type { Edit } from './edit.ts'
 import { keepImmutable } from './immutable-tags.ts'
 import type { LockedRepository } from './repository-lock.ts'
+import type { TagChange } from './tag-change.ts'
 
-export type TagChange = { tag: string; from?: string; to?: string }
 export type MadeVersion = {
   number: number
   revision: number

@@ -1,7 +1,7 @@
 import { parseTagPattern } from '@berth/oci'
 import { Problem } from '@berth/service'
-import type { TagChange } from './finish.ts'
 import type { LockedRepository } from './repository-lock.ts'
+import type { TagChange } from './tag-change.ts'
 
 const mostNamed = 10
 
