@@ -73,6 +73,19 @@ export class Pusher {
     this.#headers = await this.#subject.authorization(this.#repository)
   }
 
+  /** One token for many repositories. */
+  async loginFor(repositories: readonly string[]): Promise<void> {
+    const scopes = repositories.map((name) => `repository:${name}:pull,push`)
+    this.#headers = await this.#subject.authorization(this.#repository, scopes.join(' '))
+  }
+
+  /** Mounts a blob into another repository than the pusher's, out of that one. */
+  async mountBlob(blob: Blob, into: string): Promise<void> {
+    const query = `mount=${blob.digest}&from=${this.#repository}`
+    const { status } = await this.#send('POST', `/v2/${into}/blobs/uploads/?${query}`)
+    if (status !== 201) throw new Error(`${this.#subject.name} answered ${status} to a mount`)
+  }
+
   close(): void {
     this.#agent.destroy()
   }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
 import { measureMemory } from './memory.ts'
 import { rows } from './rows.ts'
+import { measureScale } from './scale.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
 import { type Figures, ratioTable, syncTable } from './table.ts'
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
     const upstream = subjects.at(-1)
     if (berth && upstream && (!only || 'sync'.includes(only)))
       tables.push(syncTable(await measureSync(berth, upstream)))
+    if (berth && (!only || 'scale'.includes(only))) tables.push(await measureScale(berth))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))

@@ -18,7 +18,7 @@ export async function runCommand(
   return { output, seconds: (performance.now() - startedAt) / 1000 }
 }
 
-export type Load = { requestsPerSecond: number; bytesPerSecond: number }
+export type Load = { requestsPerSecond: number; bytesPerSecond: number; p99Ms: number }
 const units: Record<string, number> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
 
 /** Loads a URL with wrk, from one thread. Throws when any answer was no success. */
@@ -31,6 +31,7 @@ export async function load(
     '-t1',
     `-c${options.connections}`,
     `-d${options.seconds}s`,
+    '--latency',
     '--timeout',
     '30s',
     ...headers,
@@ -38,7 +39,9 @@ export async function load(
   ])
   if (/Non-2xx/.test(output)) throw new Error(`${url} refused requests: ${output}`)
   const [, amount = '0', unit = 'B'] = /Transfer\/sec:\s+([\d.]+)([KMG]?B)/.exec(output) ?? []
+  const [, p99 = 'NaN', p99Unit = 'ms'] = /^\s+99%\s+([\d.]+)(us|ms|s)$/m.exec(output) ?? []
   return {
+    p99Ms: Number(p99) * (p99Unit === 's' ? 1_000 : p99Unit === 'us' ? 0.001 : 1),
     requestsPerSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1] ?? 0),
     bytesPerSecond: Number(amount) * (units[unit] ?? 1),
   }

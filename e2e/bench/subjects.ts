@@ -14,7 +14,7 @@ export type Subject = {
   pid: number
   /** For `skopeo --dest-creds`. */
   credentials: string | undefined
-  authorization(repository: string): Promise<Record<string, string>>
+  authorization(repository: string, scope?: string): Promise<Record<string, string>>
   stop(): Promise<void>
 }
 
@@ -53,7 +53,7 @@ export async function startBerth(): Promise<Subject> {
     host: `127.0.0.1:${port}`,
     pid: child.pid as number,
     credentials: `admin:${password}`,
-    authorization: (repository) => askToken(url, repository),
+    authorization: (repository, scope) => askToken(url, scope ?? `repository:${repository}:pull,push`),
     stop: async () => {
       child.kill('SIGTERM')
       await ended
@@ -62,8 +62,8 @@ export async function startBerth(): Promise<Subject> {
   }
 }
 
-async function askToken(url: string, repository: string): Promise<Record<string, string>> {
-  const answer = await fetch(`${url}/token?service=berth&scope=repository:${repository}:pull,push`, {
+async function askToken(url: string, scope: string): Promise<Record<string, string>> {
+  const answer = await fetch(`${url}/token?service=berth&scope=${encodeURIComponent(scope)}`, {
     headers: basic(),
   })
   const { token } = (await answer.json()) as { token: string }

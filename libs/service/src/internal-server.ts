@@ -59,7 +59,7 @@ export function createInternalServer(options: {
     const requestId = header(request, 'x-request-id') ?? randomUUID()
     void answer(request, response, requestId).catch((error: unknown) => {
       // A reader of rows that has enough leaves; that is no failure, and there is nobody to tell of one.
-      if (response.destroyed && error instanceof Error && error.name === 'AbortError') return
+      if (response.destroyed && isLeaving(error)) return
       sendProblem(response, asProblem(error, options.log, request.url, requestId), requestId)
     })
   }
@@ -100,6 +100,11 @@ export function createInternalServer(options: {
     if (result instanceof Rows) await sendRows(response, result.source, aborted.signal)
     else sendJson(response, result)
   }
+}
+
+function isLeaving(error: unknown): boolean {
+  const { name, code } = error as { name?: string; code?: string }
+  return name === 'AbortError' || code === 'ERR_STREAM_PREMATURE_CLOSE'
 }
 
 function copy(value: unknown): unknown {
