@@ -4,6 +4,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 const longestMs = 30_000
 const idleMs = 5_000
 
+/**
+ * The body of a request for somebody who may stop in the middle. Read by itself the request would be destroyed then: its
+ * connection could carry no further request, and the rest of the body would stand in it unread.
+ */
+export function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
+  return request.iterator({ destroyOnReturn: false })
+}
+
 /** Whether an answer would come before the end of the body that it answers. */
 export function isEarly({ request }: { request: IncomingMessage }): boolean {
   // Who asked whether to send the body has not begun with it; and a request that was given up is read no more.

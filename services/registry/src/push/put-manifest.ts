@@ -11,6 +11,7 @@ import {
   type ParsedManifest,
   parseManifest,
 } from '@berth/oci'
+import { bodyOf } from '../gateway/early-answer.ts'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
@@ -55,8 +56,7 @@ async function readManifest(exchange: NamedExchange): Promise<Buffer> {
   if (announced > manifestLimitBytes) throw tooLarge()
   const chunks: Buffer[] = []
   let size = 0
-  // Left in the middle, the request must still be there for its answer.
-  for await (const chunk of exchange.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of bodyOf(exchange.request)) {
     size += chunk.length
     if (size > manifestLimitBytes) throw tooLarge()
     chunks.push(chunk)

@@ -1,6 +1,7 @@
 import { PartInterrupted, type StagedPart } from '@berth/blobs'
 import type { LeasedBlob } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
+import { bodyOf } from '../gateway/early-answer.ts'
 import type { NamedExchange } from '../gateway/exchange.ts'
 import { checkRange, type UploadParts } from './session-answers.ts'
 import { type Claim, recordPart } from './sessions.ts'
@@ -15,7 +16,7 @@ export async function takeWhole(
 ): Promise<void> {
   const length = exchange.request.headers['content-length']
   const generation = Promise.all([lease, exchange.served()]).then(([leased]) => leased.generation)
-  const { sizeBytes } = await parts.blobs.write({ digest, generation }, exchange.request, {
+  const { sizeBytes } = await parts.blobs.write({ digest, generation }, bodyOf(exchange.request), {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
@@ -29,7 +30,7 @@ export async function appendBytes(exchange: NamedExchange, claim: Claim, { db, b
   const partId = `${claim.id}-${claim.fence}`
   let part: StagedPart
   try {
-    part = await blobs.writePart(partId, claim.offsetBytes, exchange.request, { signal: exchange.signal })
+    part = await blobs.writePart(partId, claim.offsetBytes, bodyOf(exchange.request), { signal: exchange.signal })
   } catch (error) {
     // What came before the client left is durable, and the client may go on from there.
     if (error instanceof PartInterrupted) await recordPart(db, claim, error.part)
