@@ -1,4 +1,4 @@
-import { optionalText, optionalUrl, StartupError } from '@berth/service'
+import { type ConfigOf, integer, optionalText, optionalUrl, StartupError } from '@berth/service'
 import { BlobStoreError } from './errors.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { createS3Store } from './s3/store.ts'
@@ -12,9 +12,10 @@ export const blobSettings = {
   s3AccessKey: optionalText('BERTH_S3_ACCESS_KEY'),
   s3SecretKey: optionalText('BERTH_S3_SECRET_KEY', { secret: true }),
   s3Region: optionalText('BERTH_S3_REGION'),
+  s3TimeoutSeconds: integer('BERTH_S3_TIMEOUT_SECONDS', { min: 1, max: 600 }, { fallback: 30 }),
 }
 
-export type BlobSettings = { [K in keyof typeof blobSettings]?: string | undefined }
+export type BlobSettings = Partial<ConfigOf<typeof blobSettings>>
 
 /** Opens the store that the settings name and tries it out. Throws `StartupError` with the remedy when it cannot be used. */
 export async function openBlobStore(settings: BlobSettings): Promise<BlobStore> {
@@ -53,5 +54,6 @@ function openBucket(endpoint: string, settings: BlobSettings): BlobStore {
       'set all four',
     )
   }
-  return createS3Store({ endpoint, bucket, accessKey, secretKey, ...(region ? { region } : {}) })
+  const idleTimeoutMs = settings.s3TimeoutSeconds === undefined ? undefined : settings.s3TimeoutSeconds * 1000
+  return createS3Store({ endpoint, bucket, accessKey, secretKey, idleTimeoutMs, ...(region ? { region } : {}) })
 }

@@ -134,6 +134,15 @@ test('a server that falls silent is given up, before its answer and within it', 
   await expect(blob?.sendTo(gatheringSink().sink)).rejects.toMatchObject({ code: 'unavailable' })
 })
 
+test('a server that hangs is not asked again and again, so that whoever waits is told in time', async () => {
+  let requests = 0
+  const store = await storeOn(() => void (requests += 1), { retries: 4, idleTimeoutMs: 200 })
+  const begun = performance.now()
+  await expect(store.stat(freshBlob(5).key)).rejects.toMatchObject({ code: 'unavailable' })
+  expect(performance.now() - begun).toBeLessThan(1_000)
+  expect(requests).toBe(1)
+})
+
 test('an abort ends a request that waits for a silent server', async () => {
   const abort = new AbortController()
   const store = await storeOn(() => abort.abort(new Error('client gone')))

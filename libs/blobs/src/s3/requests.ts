@@ -18,7 +18,7 @@ export type S3Options = {
   virtualHosts?: boolean | undefined
   /** How long nothing may move on a connection before it counts as dead; 30 s unless set. */
   idleTimeoutMs?: number | undefined
-  /** How often a request is tried again after a failure that may pass; 4 times unless set. */
+  /** How often a request is tried again after a failure that may pass, within `idleTimeoutMs`; 4 times unless set. */
   retries?: number | undefined
 }
 
@@ -44,11 +44,14 @@ export function connectS3(options: S3Options): S3 {
   const presigner = lazyClient(options, options.publicEndpoint ?? options.endpoint, region, transport)
 
   const retried = async <T>({ signal, streams = false }: RequestOptions, request: (client: Client) => Promise<T>) => {
+    const begunAt = performance.now()
     for (let tries = 0; ; tries += 1) {
       try {
         return await oneRequest(signal, streams, async () => request(await client()))
       } catch (failure) {
-        if (tries >= retries || !(failure instanceof RequestFailed) || !isTransient(failure)) throw failure
+        // A server that hangs is not waited for as often as one that refuses: somebody waits for us.
+        const isLate = performance.now() - begunAt >= idleTimeoutMs
+        if (tries >= retries || isLate || !(failure instanceof RequestFailed) || !isTransient(failure)) throw failure
         await pause(tries, signal)
       }
     }
