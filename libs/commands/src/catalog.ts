@@ -2,7 +2,16 @@ import type { Digest, ParsedManifest } from '@berth/oci'
 import type { OutboxPage } from './events.ts'
 
 /** A manifest as catalog records it: what its bytes say, and where they lie. */
-export type ManifestRecord = ParsedManifest & { digest: Digest; sizeBytes: number; generation: number }
+export type ManifestRecord = Omit<ParsedManifest, 'signed'> & {
+  digest: Digest
+  sizeBytes: number
+  generation: number
+  /**
+   * The bytes as they were pushed, where the digest is of a part of them only: a signed schema 1 manifest. `sizeBytes` and
+   * `generation` above are those of that part.
+   */
+  envelope?: StoredBlob
+}
 
 /** A blob of the store: its bytes are durable under this generation of the digest's key. */
 export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number }
@@ -128,6 +137,7 @@ export type ServedRow =
       generation: number
       mediaType: string
       sizeBytes: number
+      envelope: StoredBlob | null
       artifactType: string | null
       subject: Digest | null
       annotations: Record<string, string>

@@ -21,4 +21,5 @@ export { isForeignLayer, isIndexType, manifestMediaTypes, mediaTypes } from './m
 export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
 export { parseRoute, type Route } from './route.ts'
+export { type Schema1Signature, type SignedSchema1 } from './schema1.ts'
 export { BadPattern, createTagFilter, parseTagPattern, type TagPattern } from './tag-pattern.ts'

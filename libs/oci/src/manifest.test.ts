@@ -69,11 +69,41 @@ describe('what is kept of a manifest', () => {
     ])
   })
 
-  test('schema 1 has the layers of fsLayers', () => {
-    const body = { schemaVersion: 1, fsLayers: [{ blobSum: digest('a') }, { blobSum: digest('b') }] }
-    expect(parse(body).mediaType).toBe(mediaTypes.dockerSchema1)
-    expect(parse({ ...body, signatures: [{}] }).mediaType).toBe(mediaTypes.dockerSchema1Signed)
-    expect(parse(body, mediaTypes.dockerSchema1Signed).references).toHaveLength(2)
+  describe('of schema 1', () => {
+    const v1Compatibility = '{"id":"0"}'
+    const fsLayers = [{ blobSum: digest('a') }, { blobSum: digest('b') }]
+    const history = [{ v1Compatibility }, { v1Compatibility }]
+    const body = { schemaVersion: 1, name: 'team/app', tag: 'latest', fsLayers, history }
+    const encode = (text: string) => Buffer.from(text).toString('base64url')
+    const signedText = (text: string, format: object = {}) => {
+      const covered = encode(JSON.stringify({ formatLength: text.length - 1, formatTail: encode('}'), ...format }))
+      const one = { header: { alg: 'ES256', jwk: {} }, protected: covered, signature: 'AA' }
+      return `${text.slice(0, -1)},"signatures":${JSON.stringify([one])}}`
+    }
+    const text = JSON.stringify(body)
+
+    test('it has the layers of fsLayers, and what is signed apart from its signatures', () => {
+      expect(parse(body)).toMatchObject({ mediaType: mediaTypes.dockerSchema1, references: [{ role: 'layer' }, {}] })
+      const parsed = parseManifest(Buffer.from(signedText(text)))
+      expect(parsed).toMatchObject({ mediaType: mediaTypes.dockerSchema1Signed, references: [{}, {}] })
+      expect(Buffer.from(parsed.signed?.payload ?? []).toString()).toBe(text)
+    })
+
+    test.each<[string, string, string]>([
+      ['no signatures', text, mediaTypes.dockerSchema1Signed],
+      ['signatures in the type without them', signedText(text), mediaTypes.dockerSchema1],
+      ['a payload that ends too early', signedText(text, { formatLength: 10 }), ''],
+      ['a payload longer than the text', signedText(text, { formatLength: 100_000 }), ''],
+      ['a tail that says more', signedText(text, { formatTail: encode(',"tag":"x"}') }), ''],
+      ['a tail that is no base64url', signedText(text, { formatTail: '*' }), ''],
+      ['a field behind its signatures', signedText(text).replace(/}$/, ',"a":1}'), ''],
+      ['no name', JSON.stringify({ ...body, name: undefined }), ''],
+      ['a tag that is none', JSON.stringify({ ...body, tag: 'a b' }), ''],
+      ['less history than layers', JSON.stringify({ ...body, history: history.slice(1) }), ''],
+      ['history that is no JSON', JSON.stringify({ ...body, history: [{ v1Compatibility: '{' }, {}] }), ''],
+    ])('one with %s is refused', (_name, bytes, type) => {
+      expect(() => parseManifest(Buffer.from(bytes), type)).toThrow(/^the manifest is invalid: /)
+    })
   })
 
   test('empty lists, unknown fields and unknown types are taken', () => {

@@ -2,6 +2,7 @@ import { type Digest, parseDigest } from './digest.ts'
 import { duplicateKey, jsonDepth } from './json-scan.ts'
 import { isForeignLayer, isIndexType, mediaTypes } from './media-types.ts'
 import { OciError } from './oci-error.ts'
+import { readSchema1, type SignedSchema1, unwrapSchema1 } from './schema1.ts'
 
 /** Largest manifest taken, in bytes (distribution-spec, "Pushing Manifests": at least 4 MiB). */
 export const manifestLimitBytes = 4 << 20
@@ -31,6 +32,8 @@ export type ParsedManifest = {
   annotations: Record<string, string>
   references: Reference[]
   subject?: Digest
+  /** Of a signed schema 1 manifest: what its digest is of, and its signatures, not verified. */
+  signed?: SignedSchema1
 }
 
 type Json = Record<string, unknown>
@@ -49,7 +52,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): ParsedMa
   const body = parseJson(bytes)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim() || undefined)
   if (mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed)
-    return parseSchema1(body, mediaType)
+    return parseSchema1(body, mediaType, bytes)
   if (body.schemaVersion !== 2) throw invalid(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
   if (body.manifests !== undefined && (body.layers !== undefined || body.config !== undefined)) {
     throw invalid('a manifest has either "manifests" or "layers" and "config", never both')
@@ -125,15 +128,15 @@ function mediaTypeOf(body: Json, header: string | undefined): string {
   throw invalid('it names no media type, neither in Content-Type nor in "mediaType"')
 }
 
-function parseSchema1(body: Json, mediaType: string): ParsedManifest {
-  if (body.schemaVersion !== 1 || !Array.isArray(body.fsLayers))
-    throw invalid(`${mediaType} needs schemaVersion 1 and the array "fsLayers"`)
-  const references = body.fsLayers.map((layer: unknown, i): Reference => {
-    const digest = isObject(layer) && typeof layer.blobSum === 'string' ? parseDigest(layer.blobSum) : undefined
-    if (!digest) throw new OciError('DIGEST_INVALID', `fsLayers[${i}].blobSum is not a digest`)
+function parseSchema1(body: Json, mediaType: string, bytes: Uint8Array): ParsedManifest {
+  const isSigned = mediaType === mediaTypes.dockerSchema1Signed
+  if (!isSigned && body.signatures !== undefined)
+    throw invalid(`it has signatures, so its type is ${mediaTypes.dockerSchema1Signed}`)
+  const references = readSchema1(body).map((digest): Reference => {
     return { role: 'layer', digest, mediaType: 'application/octet-stream', sizeBytes: 0, optional: false }
   })
-  return { mediaType, isIndex: false, annotations: {}, references }
+  const signed = isSigned ? unwrapSchema1(bytes, body) : undefined
+  return { mediaType, isIndex: false, annotations: {}, references, ...(signed ? { signed } : {}) }
 }
 
 function readDescriptors(value: unknown, field: string, role: ReferenceRole): Reference[] {

@@ -88,8 +88,10 @@ async function knownManifests(db: Database, digests: readonly Digest[]): Promise
     `select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.size_bytes as "sizeBytes", blob.generation,
        manifest.artifact_type as "artifactType", manifest.subject, manifest.annotations,
        coalesce((select json_agg(json_build_object('role', role, 'digest', child, 'mediaType', media_type, 'sizeBytes', size_bytes, 'optional', optional, 'platform', platform) order by place)
-         from manifest_reference as reference where reference.manifest = manifest.digest), '[]') as references
-     from manifest join blob using (digest) where manifest.digest = any($1::text[]) and blob.state = 'present'`,
+         from manifest_reference as reference where reference.manifest = manifest.digest and place > 0), '[]') as references,
+       case when whole.digest is not null then json_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end as envelope
+     from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope and whole.state = 'present'
+     where manifest.digest = any($1::text[]) and blob.state = 'present' and (manifest.envelope is null or whole.digest is not null)`,
     [digests],
   )
 }

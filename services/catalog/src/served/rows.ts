@@ -142,9 +142,9 @@ const factQueries = {
        union select digest from blob_link where repository_id = $1 and revision > $2 and linked)
      and size_bytes is not null and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
   'served-manifest-facts': `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
-       'sizeBytes', manifest.size_bytes, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
+       'sizeBytes', manifest.size_bytes, 'envelope', case when whole.digest is not null then jsonb_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
        manifest.digest as key, 0 as since
-     from manifest join blob using (digest)
+     from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope
      where manifest.digest in (select digest from manifest_interval where repository_id = $1 and revision > $2)
        and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
 }

@@ -1,10 +1,11 @@
+import type { BlobKey } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import type { Pointer } from './pointer.ts'
 
-/** A manifest that is served, and where its bytes lie. */
-export type ServedManifest = { digest: Digest; generation: number; mediaType: string; sizeBytes: number }
+/** A manifest that is served, and where its bytes lie: under its digest, or in an envelope (docs/decisions/0009). */
+export type ServedManifest = { digest: Digest; mediaType: string; sizeBytes: number; stored: BlobKey }
 /** A blob that is served, and where its bytes lie. */
 export type ServedBlob = { digest: Digest; generation: number; sizeBytes: number }
 
@@ -19,8 +20,8 @@ export type Lookup = {
 
 const heldAt = (bound: string) => `since <= ${bound} and (until is null or until > ${bound})`
 const held = heldAt('$3')
-const manifestColumns =
-  'facts.digest, facts.generation, facts.media_type as "mediaType", facts.size_bytes as "sizeBytes"'
+const manifestColumns = `facts.digest, facts.media_type as "mediaType", coalesce((facts.envelope ->> 'sizeBytes')::bigint, facts.size_bytes) as "sizeBytes",
+  coalesce(facts.envelope, jsonb_build_object('digest', facts.digest, 'generation', facts.generation)) as stored`
 
 /**
  * Links belong to what is latest; a pinned version has only its own blobs. Clients also ask for manifests as blobs, when an

@@ -10,10 +10,11 @@ export type ManifestBytes = (manifest: ServedManifest) => Promise<Buffer>
 
 export function createManifestBytes(blobs: BlobStore): ManifestBytes {
   const cache = new LRUCache<Digest, Buffer>({ maxSize: cacheBytes, sizeCalculation: (bytes) => bytes.length + 1 })
-  return async ({ digest, generation, sizeBytes }) => {
-    const known = cache.get(digest)
+  return async ({ digest, stored, sizeBytes }) => {
+    // By what they hash to: one digest of a signed manifest may have stood for other bytes before it was collected.
+    const known = cache.get(stored.digest)
     if (known) return known
-    const blob = await blobs.open({ digest, generation })
+    const blob = await blobs.open(stored)
     // The model says that it is served, so the bytes must be there: this is damage, not absence.
     if (!blob)
       throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
@@ -22,7 +23,7 @@ export function createManifestBytes(blobs: BlobStore): ManifestBytes {
     try {
       const bytes = Buffer.concat(await blob.stream().toArray())
       if (bytes.length !== sizeBytes) throw new OciError('UNAVAILABLE', `the stored bytes of ${digest} are damaged`)
-      cache.set(digest, bytes)
+      cache.set(stored.digest, bytes)
       return bytes
     } finally {
       await blob.close()

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { BlobStore } from '@berth/blobs'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
+import type { CatalogCommands, CommandClient, StoredBlob } from '@berth/commands'
 import {
   algorithmOf,
   asDigest,
@@ -15,6 +15,7 @@ import { bodyOf } from '../gateway/early-answer.ts'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
+import { verifySchema1 } from './verify-schema1.ts'
 
 const mostTags = 46
 
@@ -28,9 +29,13 @@ export async function putManifest(
 ): Promise<void> {
   const tags = wantedTags(exchange, reference)
   const bytes = await readManifest(exchange)
-  const digest = digestOf(bytes, reference.digest)
-  const parsed = parseManifest(bytes, exchange.request.headers['content-type'])
-  await storeManifest(exchange, { digest, bytes, parsed, tags }, parts)
+  const { signed, ...parsed } = parseManifest(bytes, exchange.request.headers['content-type'])
+  // Signatures are no part of what the digest of a schema 1 manifest is of (docs/decisions/0009).
+  const payload = signed?.payload ?? bytes
+  const digest = digestOf(payload, reference.digest)
+  if (signed) verifySchema1(signed)
+  const envelope = signed && { digest: digestOf(bytes, undefined), bytes }
+  await storeManifest(exchange, { digest, bytes: payload, envelope, parsed, tags }, parts)
   sendEmpty(exchange, 201, {
     location: `/v2/${exchange.basePath}/manifests/${digest}`,
     'docker-content-digest': digest,
@@ -64,7 +69,7 @@ async function readManifest(exchange: NamedExchange): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-function digestOf(bytes: Buffer, wanted: Digest | undefined): Digest {
+function digestOf(bytes: Uint8Array, wanted: Digest | undefined): Digest {
   const algorithm = wanted ? algorithmOf(wanted) : 'sha256'
   const digest = asDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`)
   if (wanted && wanted !== digest)
@@ -72,20 +77,30 @@ function digestOf(bytes: Buffer, wanted: Digest | undefined): Digest {
   return digest
 }
 
-async function storeManifest(
-  exchange: NamedExchange,
-  manifest: { digest: Digest; bytes: Buffer; parsed: ParsedManifest; tags: string[] },
-  { blobs, catalog, follower, leases }: Parts,
-): Promise<void> {
-  const { digest, bytes, parsed, tags } = manifest
-  const lease = leases.take(exchange, digest)
+type Content = { digest: Digest; bytes: Uint8Array }
+type NewManifest = Content & { envelope: Content | undefined; parsed: ParsedManifest; tags: string[] }
+
+async function storeManifest(exchange: NamedExchange, manifest: NewManifest, parts: Parts): Promise<void> {
+  const { parsed, tags } = manifest
   const target = pushTarget(exchange)
-  const allowed = Promise.all([lease, target]).then(([{ generation }]) => generation)
-  await blobs.write({ digest, generation: allowed }, once(bytes), { expectedBytes: bytes.length })
-  const record = { ...parsed, digest, sizeBytes: bytes.length, generation: await allowed }
+  const write = (content: Content) => writeContent(exchange, content, target, parts)
+  const [stored, envelope] = await Promise.all([write(manifest), manifest.envelope && write(manifest.envelope)])
+  const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
   const request = { ...(await target), holder: pushHolder(exchange), manifest: record, tags }
-  const { change, rows } = await catalog.call('put-manifest', request, { requestId: exchange.requestId })
-  await follower.apply(change.repositoryId, rows)
+  const { change, rows } = await parts.catalog.call('put-manifest', request, { requestId: exchange.requestId })
+  await parts.follower.apply(change.repositoryId, rows)
+}
+
+/** Makes bytes durable under a lease, if the name takes pushes at all. */
+async function writeContent(
+  exchange: NamedExchange,
+  { digest, bytes }: Content,
+  target: Promise<unknown>,
+  { blobs, leases }: Pick<Parts, 'blobs' | 'leases'>,
+): Promise<StoredBlob> {
+  const allowed = Promise.all([leases.take(exchange, digest), target]).then(([{ generation }]) => generation)
+  await blobs.write({ digest, generation: allowed }, once(bytes), { expectedBytes: bytes.length })
+  return { digest, generation: await allowed, sizeBytes: bytes.length }
 }
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
