@@ -133,6 +133,23 @@ const cases: Case[] = [
     { status: 409, field: 'name' },
   ],
   ['a user that is not there', 'GET', '/users/nobody', undefined, { status: 404 }],
+  ['U+0000 in a path', 'GET', '/repositories/a%00b', undefined, { status: 400, field: 'path' }],
+  ['U+0000 in a parameter', 'GET', '/repositories?q=%00', undefined, { status: 400, field: 'q' }],
+  [
+    'U+0000 in a field',
+    'POST',
+    '/repositories',
+    { name: 'a', description: '\0' },
+    { status: 400, field: 'description' },
+  ],
+  [
+    'half a surrogate pair, deep in a field',
+    'POST',
+    '/repositories',
+    { name: 'a', labels: { kind: 'a\ud800' } },
+    { status: 400, field: 'labels' },
+  ],
+  ['U+0000 in the name of a field', 'POST', '/repositories', { name: 'a', 'b\0': 1 }, { status: 400 }],
   ['a path that is none', 'GET', '/colours', undefined, { status: 404 }],
 ]
 
@@ -169,6 +186,16 @@ describe('bad input of the API is answered with problem+json that names the fiel
       method: 'POST',
       headers: { authorization: `Basic ${btoa(`admin:${stack.password}`)}`, 'content-type': 'application/json' },
       body: '{"name": ',
+    })
+    expect(answer.status).toBe(400)
+    expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+  })
+
+  test('a body that nests a hundred thousand deep', async () => {
+    const answer = await fetch(`${stack.url}/api/v1/repositories`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${btoa(`admin:${stack.password}`)}`, 'content-type': 'application/json' },
+      body: `{"name":"deep","labels":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
     })
     expect(answer.status).toBe(400)
     expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/)

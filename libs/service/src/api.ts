@@ -13,6 +13,7 @@ import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
+import { refuseUnstorableText } from './storable-text.ts'
 
 /** Who calls. `admin` may do everything. */
 export type Principal = { name: string; admin: boolean }
@@ -88,6 +89,7 @@ export function createApi(options: {
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
   app.use(refuseBeforeBody(document, options.identify))
   app.use(express.json({ limit: bodyLimit }))
+  app.use(refuseUnstorableText)
   app.use(
     validate({
       apiSpec: document as never,
