@@ -226,11 +226,17 @@ export function blobTests(wire: () => Wire, repository: string, supports: Target
       expect(got.status).toBe(206)
       expect(got.headers['content-range']).toBeUndefined()
       expect(got.headers['content-length']).toBe(String(got.body.length))
-      expect(partsOf(got)).toEqual([
-        { range: `bytes 5000000-6291455/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(5_000_000) },
-        { range: `bytes 0-0/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(0, 1) },
-        { range: `bytes 100-2000099/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(100, 2_000_100) },
-        { range: `bytes 6291455-6291455/6291456`, type: 'application/octet-stream', bytes: bytes.subarray(-1) },
+      const part = (range: string, expected: Buffer) => ({
+        range: `bytes ${range}/6291456`,
+        type: 'application/octet-stream',
+        digest: digestOf(expected),
+      })
+      // By digest: megabytes are compared in no time.
+      expect(partsOf(got).map(({ bytes: given, ...rest }) => ({ ...rest, digest: digestOf(given) }))).toEqual([
+        part('5000000-6291455', bytes.subarray(5_000_000)),
+        part('0-0', bytes.subarray(0, 1)),
+        part('100-2000099', bytes.subarray(100, 2_000_100)),
+        part('6291455-6291455', bytes.subarray(-1)),
       ])
     })
 
