@@ -41,6 +41,17 @@ export function describeSkopeo({ at, images, served, host }: Scene): void {
     })
   }
 
+  testWith([], 'skopeo copy --format v2s1: the signed manifest of old arrives, and is pulled as that', async () => {
+    await copy(docker('clients/app:layered'), docker('clients/v2s1:1'), '--format', 'v2s1')
+    const raw = await asked('inspect', '--raw', docker('clients/v2s1:1'))
+    expect(JSON.parse(raw)).toMatchObject({ schemaVersion: 1, signatures: [expect.anything()] })
+    const inspected = JSON.parse(await asked('inspect', docker('clients/v2s1:1')))
+    expect(inspected.Layers.length).toBeGreaterThan(0)
+    // skopeo makes the digest of what is signed itself, without the signatures.
+    await copy(docker(`clients/v2s1@${inspected.Digest}`), `dir:${at('v2s1')}`)
+    expect(readFileSync(at('v2s1', 'manifest.json'), 'utf8')).toBe(raw)
+  })
+
   testWith(
     [],
     'skopeo copy --dest-compress-format zstd: the layers arrive as zstd and unpack to the same',
