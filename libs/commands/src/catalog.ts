@@ -22,6 +22,9 @@ export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number
  */
 export type LeasedBlob = { digest: Digest; generation: number; state: 'present' | 'write'; sizeBytes: number | null }
 
+/** An atomic signature: `name` is the digest of its manifest, `@` and 32 hex digits; `content` is base64. */
+export type ManifestSignature = { name: string; digest: Digest; content: string }
+
 /** The last pull of a tag or of a manifest, in milliseconds since 1970. */
 export type LastPull = { repositoryId: string; tag?: string; digest?: Digest; at: number }
 
@@ -69,6 +72,11 @@ export type CatalogCommands = {
       manifest: ManifestRecord
       tags: string[]
     }
+    reply: { change: ServedChange; version: number; rows: ServedRow[] }
+  }
+  /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
+  'put-signature': {
+    request: { repository: string; actor: string; signature: ManifestSignature }
     reply: { change: ServedChange; version: number; rows: ServedRow[] }
   }
   /** Deletes a tag or a manifest as `/v2` does: a new version without it. */
@@ -129,6 +137,7 @@ export type ServedRow =
   | { kind: 'gone'; repositoryId: string }
   | { kind: 'tag'; name: string; digest: Digest; since: number; until: number | null }
   | { kind: 'manifest'; digest: Digest; since: number; until: number | null }
+  | ({ kind: 'signature'; since: number; until: number | null } & ManifestSignature)
   | { kind: 'blob'; digest: Digest; since: number; until: number | null }
   | { kind: 'link'; digest: Digest; linked: boolean }
   | {

@@ -4,6 +4,7 @@ export type {
   LastPull,
   LeasedBlob,
   ManifestRecord,
+  ManifestSignature,
   RepositoryHead,
   ServedChange,
   ServedDistribution,

@@ -2,7 +2,7 @@ import { type Digest, parseDigest } from './digest.ts'
 import { isRepositoryName, isTag } from './names.ts'
 import { OciError } from './oci-error.ts'
 
-/** What a path under `/v2` names. */
+/** What a path under `/v2` or `/extensions/v2` names. */
 export type Route =
   | { kind: 'ping' }
   | { kind: 'catalog' }
@@ -13,17 +13,20 @@ export type Route =
   | { kind: 'uploads'; repository: string }
   | { kind: 'upload'; repository: string; session: string }
   | { kind: 'referrers'; repository: string; digest: Digest }
+  | { kind: 'signatures'; repository: string; digest: Digest }
 
+const extensions = '/extensions/v2/'
 const uploadSession = /^[a-zA-Z0-9\-_.=]{1,128}$/
 
 /**
- * Reads the path (no query) of a request under `/v2`; `undefined` when it names nothing we know.
+ * Reads the path (no query) of a request under `/v2` or `/extensions/v2`; `undefined` when it names nothing we know.
  * Matches from the right end, because a repository may itself be called `foo/blobs` or `x/manifests/y`
  * (distribution-spec, "Endpoints"). Throws `OciError` NAME_INVALID, DIGEST_INVALID, TAG_INVALID on a part that breaks its grammar.
  */
 export function parseRoute(path: string): Route | undefined {
   if (path === '/v2/' || path === '/v2') return { kind: 'ping' }
   if (path === '/v2/_catalog') return { kind: 'catalog' }
+  if (path.startsWith(extensions)) return parseExtension(path.slice(extensions.length).split('/'))
   if (!path.startsWith('/v2/')) return undefined
   const segments = path.slice('/v2/'.length).split('/')
   const last = decode(segments.at(-1) ?? '')
@@ -35,6 +38,12 @@ export function parseRoute(path: string): Route | undefined {
   if (before === 'blobs') return { kind: 'blob', repository: nameOf(segments, 2), digest: digestOf(last) }
   if (before === 'referrers') return { kind: 'referrers', repository: nameOf(segments, 2), digest: digestOf(last) }
   return undefined
+}
+
+/** The signature extension that containers/image and OpenShift speak; it has a root of its own. */
+function parseExtension(segments: string[]): Route | undefined {
+  if (segments.at(-2) !== 'signatures') return undefined
+  return { kind: 'signatures', repository: nameOf(segments, 2), digest: digestOf(decode(segments.at(-1) ?? '')) }
 }
 
 function parseUploads(segments: string[], last: string): Route | undefined {

@@ -6,6 +6,7 @@ import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
 import { leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
+import { putSignature } from './content/put-signature.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
@@ -43,6 +44,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       return reply
     },
     'put-manifest': (request, call) => woken(putManifest(db, request, call)),
+    'put-signature': (request, call) => woken(putSignature(db, request, call)),
     'delete-reference': (request, call) => woken(deleteReference(db, request, call)),
     'delete-blob-link': (request, call) => woken(deleteBlobLink(db, request, call)),
     'stage-content': async (request) => {

@@ -53,11 +53,12 @@ export type VersionCreated = {
   removed: ContentCounts
   contentHash: string
 }
-type ContentCounts = { tags: number; manifests: number; blobs: number }
+type ContentCounts = { tags: number; manifests: number; blobs: number; signatures?: number }
 const counts = {
   type: 'object',
   additionalProperties: false,
-  properties: { tags: count, manifests: count, blobs: count },
+  properties: { tags: count, manifests: count, blobs: count, signatures: count },
+  // Without `signatures`: events that were recorded before there were any may still be on their way.
   required: ['tags', 'manifests', 'blobs'],
 }
 export const versionCreated = defineEvent<VersionCreated>(

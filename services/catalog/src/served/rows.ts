@@ -125,6 +125,11 @@ const rowQueries = {
     'digest',
     `jsonb_build_object('kind', 'blob', 'digest', digest, 'since', since, 'until', until)`,
   ),
+  'served-signatures': intervalQuery(
+    'signature_interval',
+    'name',
+    `jsonb_build_object('kind', 'signature', 'name', name, 'digest', digest, 'content', content, 'since', since, 'until', until)`,
+  ),
   'served-links': `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row, digest as key, 0 as since
     from blob_link where repository_id = $1 and revision > $2 and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
 }

@@ -52,7 +52,7 @@ export function versionHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const version = await findVersion(prisma, id, Number(params.version))
       const list = contentQueries[(query.type ?? 'tag') as keyof typeof contentQueries]
-      if (!list) throw badField('type', 'must be tag, manifest or blob')
+      if (!list) throw badField('type', 'must be tag, manifest, blob or signature')
       const page = readPage(query)
       const rows = await db.query<{ key: string; item: unknown }>(list, [
         id,

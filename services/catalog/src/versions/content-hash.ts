@@ -7,7 +7,7 @@ export const emptyContentHash = '0'.repeat(64)
 
 /**
  * A hash of a set that can be carried forward: the sum, modulo 2^256, of the SHA-256 of each member. Two versions have the
- * same hash when they have the same tags and manifests, however they came about; a change costs what it changes and not
+ * same hash when they have the same tags, manifests and signatures, however they came about; a change costs what it changes and not
  * what the version holds. Blobs need no part in it: the manifests name them.
  */
 export function changeContentHash(hash: string, added: Iterable<string>, removed: Iterable<string>): string {

@@ -13,4 +13,6 @@ export const contentQueries = {
     from manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest where ${held('member')} and member.digest > $3 order by member.digest limit $4`,
   blob: `select member.digest as key, json_build_object('digest', member.digest, 'sizeBytes', blob.size_bytes) as item
     from blob_interval as member join blob using (digest) where ${held('member')} and member.digest > $3 order by member.digest limit $4`,
+  signature: `select signature.name as key, json_build_object('name', signature.name, 'digest', signature.digest, 'type', 'atomic', 'content', signature.content) as item
+    from signature_interval as signature where ${held('signature')} and signature.name > $3 order by signature.name limit $4`,
 } as const

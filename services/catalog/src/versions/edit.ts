@@ -84,14 +84,15 @@ export async function addManifests(
   )
 }
 
-/** Takes manifests out (these and no others), and the blobs that no manifest left names. */
+/** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */
 export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
   if (digests.length === 0) return
   const values = [edit.repositoryId, edit.number, edit.revision, digests]
-  await sql.query(
-    `update manifest_interval set until = $2, revision = $3 where repository_id = $1 and digest = any($4::text[]) and until is null`,
-    values,
-  )
+  for (const table of ['manifest_interval', 'signature_interval'])
+    await sql.query(
+      `update ${table} set until = $2, revision = $3 where repository_id = $1 and digest = any($4::text[]) and until is null`,
+      values,
+    )
   await sql.query(
     `update blob_interval as blob set until = $2, revision = $3
      from manifest_reference as gone
@@ -105,27 +106,46 @@ export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Di
   )
 }
 
+/** Puts a signature of a manifest in; one of this name must not be there. */
+export async function addSignature(
+  sql: Sql,
+  edit: Edit,
+  { name, digest, content }: { name: string; digest: Digest; content: string },
+): Promise<void> {
+  await sql.query(
+    `insert into signature_interval (repository_id, name, since, digest, content, revision) values ($1, $2, $3, $4, $5, $6)
+     on conflict (repository_id, name, since) do update
+       set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
+    [edit.repositoryId, name, edit.number, digest, content, edit.revision],
+  )
+}
+
+/** What a version holds, by type: the table, and its columns, the first of which is the key. */
 const intervalTables = [
-  { table: 'tag_interval', key: 'name', extra: ', digest', same: 'open.name = old.name and open.digest = old.digest' },
-  { table: 'manifest_interval', key: 'digest', extra: '', same: 'open.digest = old.digest' },
-  { table: 'blob_interval', key: 'digest', extra: '', same: 'open.digest = old.digest' },
+  { table: 'tag_interval', columns: ['name', 'digest'] },
+  { table: 'manifest_interval', columns: ['digest'] },
+  { table: 'blob_interval', columns: ['digest'] },
+  { table: 'signature_interval', columns: ['name', 'digest', 'content'] },
 ] as const
 
 /** Makes the content what it was in version `target`: closes what is not in it, opens again what is. */
 export async function restoreVersion(sql: Sql, edit: Edit, target: number): Promise<void> {
   const values = [edit.repositoryId, edit.number, edit.revision, target]
   const inTarget = `old.repository_id = $1 and old.since <= $4 and (old.until is null or old.until > $4)`
-  for (const { table, key, extra, same } of intervalTables) {
+  for (const { table, columns } of intervalTables) {
+    const [key, ...others] = columns
+    const same = columns.map((column) => `open.${column} = old.${column}`).join(' and ')
     await sql.query(
       `update ${table} as open set until = $2, revision = $3 where open.repository_id = $1 and open.until is null
          and not exists (select from ${table} as old where ${inTarget} and ${same})`,
       values,
     )
     await sql.query(
-      `insert into ${table} (repository_id, ${key}, since, revision${extra})
-       select $1, old.${key}, $2, $3${extra ? ', old.digest' : ''} from ${table} as old where ${inTarget}
+      `insert into ${table} (repository_id, since, revision, ${columns.join(', ')})
+       select $1, $2, $3, ${columns.map((column) => `old.${column}`).join(', ')} from ${table} as old where ${inTarget}
          and not exists (select from ${table} as open where open.repository_id = $1 and open.until is null and ${same})
-       on conflict (repository_id, ${key}, since) do update set until = null, revision = excluded.revision${extra ? ', digest = excluded.digest' : ''}`,
+       on conflict (repository_id, ${key}, since) do update
+         set until = null, revision = excluded.revision${others.map((column) => `, ${column} = excluded.${column}`).join('')}`,
       values,
     )
   }

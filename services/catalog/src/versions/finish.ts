@@ -31,20 +31,22 @@ export async function finishVersion(
   edit: Edit,
   making: Making,
 ): Promise<MadeVersion> {
-  const { latest, tags, manifests, blobs } = await readChanges(sql, repository, edit)
-  const added = { tags: count(tags, 'to'), manifests: manifests.added.length, blobs: blobs.added.length }
-  const removed = { tags: count(tags, 'from'), manifests: manifests.removed.length, blobs: blobs.removed.length }
-  if (
-    tags.length + manifests.added.length + manifests.removed.length + blobs.added.length + blobs.removed.length ===
-    0
-  ) {
+  const { latest, tags, manifests, blobs, signatures } = await readChanges(sql, repository, edit)
+  const countsOf = (side: keyof Members): ContentCounts => ({
+    tags: count(tags, side === 'added' ? 'to' : 'from'),
+    manifests: manifests[side].length,
+    blobs: blobs[side].length,
+    signatures: signatures[side].length,
+  })
+  const added = countsOf('added')
+  const removed = countsOf('removed')
+  if ([...Object.values(added), ...Object.values(removed)].every((changed) => changed === 0))
     return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
-  }
   keepImmutable(repository, tags)
   const contentHash = changeContentHash(
     latest.contentHash,
-    [...manifests.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
-    [...manifests.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
+    [...manifests.added, ...signatures.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
+    [...manifests.removed, ...signatures.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
   )
   const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags }
   const recorded = [
@@ -85,16 +87,20 @@ type Members = { added: string[]; removed: string[] }
 type ChangeRow = { latest: Latest; tags: { tag: string; from: string | null; to: string | null }[] } & {
   manifests: Members
   blobs: Members
+  signatures: Members
 }
 
 // The version before has this revision; what came since, loose changes too, carries higher ones.
 const latestRevision = '(select revision from latest)'
 
-const members = (table: 'manifest_interval' | 'blob_interval') => `(
-  select jsonb_build_object('added', coalesce(jsonb_agg(digest) filter (where until is null), '[]'),
-    'removed', coalesce(jsonb_agg(digest) filter (where until is not null), '[]'))
+const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_interval', member = 'digest') => `(
+  select jsonb_build_object('added', coalesce(jsonb_agg(${member}) filter (where until is null), '[]'),
+    'removed', coalesce(jsonb_agg(${member}) filter (where until is not null), '[]'))
   from ${table} where repository_id = $1 and revision > ${latestRevision}
     and ((since = $2 and until is null) or (until = $2 and since < $2)))`
+
+// The content counts too: a name may be given again once it is free.
+const signatureMember = `name || '=' || encode(sha256(convert_to(content, 'UTF8')), 'hex')`
 
 const changesQuery = `with latest as (
     select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
@@ -102,6 +108,7 @@ const changesQuery = `with latest as (
     select name as tag, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
     from tag_interval where repository_id = $1 and revision > ${latestRevision} and (until = $2 or since = $2) group by name)
   select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
+    ${members('signature_interval', signatureMember)} as signatures,
     coalesce((select jsonb_agg(tags order by tag) from tags where "from" is distinct from "to"), '[]') as tags
   from latest`
 

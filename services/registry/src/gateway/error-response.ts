@@ -12,6 +12,7 @@ const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   tag_not_found: { code: 'MANIFEST_UNKNOWN' },
   manifest_not_found: { code: 'MANIFEST_UNKNOWN' },
   blob_not_found: { code: 'BLOB_UNKNOWN' },
+  signature_exists: { code: 'SIGNATURE_EXISTS' },
   repository_not_found: { code: 'NAME_UNKNOWN' },
   too_many_attempts: { code: 'TOOMANYREQUESTS' },
 }

@@ -6,6 +6,7 @@ import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/se
 import type { Access } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
+import { sendSignatures } from '../discovery/signatures.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
@@ -18,6 +19,7 @@ import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
 import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
+import { putSignature } from '../push/put-signature.ts'
 import type { UploadParts } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
@@ -78,6 +80,10 @@ function verbTable(parts: GatewayParts): Verbs {
     actions: pull,
     run: (exchange, { digest }) => sendReferrers(exchange, digest, parts.db),
   }
+  const signatures: Verb<Extract<Route, { kind: 'signatures' }>> = {
+    actions: pull,
+    run: (exchange, { digest }) => sendSignatures(exchange, digest, parts.db),
+  }
   return {
     manifest: {
       GET: manifest,
@@ -101,9 +107,16 @@ function verbTable(parts: GatewayParts): Verbs {
     },
     tags: { GET: tags, HEAD: tags },
     referrers: { GET: referrers, HEAD: referrers },
+    signatures: {
+      GET: signatures,
+      HEAD: signatures,
+      PUT: { actions: push, run: (exchange, { digest }) => putSignature(exchange, digest, parts) },
+    },
   }
 }
 
+// Clients look at the answer to their ping, also when it is a challenge (containers/image).
+const abilities = { 'x-registry-supports-signatures': '1' }
 const clientLeft = new Error('the client has left')
 const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
 
@@ -201,13 +214,13 @@ export function createGateway(parts: GatewayParts): RequestListener {
     if (request.headers.authorization === undefined) {
       const scope = kind === 'catalog' ? { scope: 'registry:catalog:*' } : {}
       throw new OciError('UNAUTHORIZED', 'log in, or ask for an anonymous token', {
-        headers: gatekeeper.challenge(request, scope),
+        headers: { ...gatekeeper.challenge(request, scope), ...abilities },
       })
     }
     if (request.method !== 'GET' && request.method !== 'HEAD')
       throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
     if (kind === 'catalog') await sendCatalog({ ...base, caller }, parts.db)
-    else sendJson(base, 200, {})
+    else sendJson(base, 200, {}, abilities)
   }
 }
 

@@ -49,6 +49,19 @@ export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pul
   return rows.length > 0
 }
 
+/** The signatures of a manifest that are served here, in the order of their names. */
+export async function listSignatures(
+  db: Database,
+  pointer: Pointer,
+  digest: Digest,
+): Promise<{ name: string; content: string }[]> {
+  return db.prepared<{ name: string; content: string }>(
+    'list-signatures',
+    `select name, content from served_signature where repository_id = $1 and ${held} and digest = $3 order by name`,
+    [pointer.repositoryId, pointer.bound, digest],
+  )
+}
+
 export type Referrer = {
   digest: Digest
   mediaType: string

@@ -74,7 +74,15 @@ export async function moveHead(sql: Sql, head: Head): Promise<void> {
   await sql.prepared('move-head', 'select move_head($1, $2)', [head.repositoryId, JSON.stringify(head)])
 }
 
-const perRepository = ['pointer', 'served_tag', 'served_manifest', 'served_blob', 'served_link', 'follow_wanted']
+const perRepository = [
+  'pointer',
+  'served_tag',
+  'served_manifest',
+  'served_blob',
+  'served_link',
+  'served_signature',
+  'follow_wanted',
+]
 
 /** Forgets a repository that is no more. */
 export async function forgetRepository(sql: Sql, repositoryId: string): Promise<void> {

@@ -11,9 +11,9 @@ import {
   type ParsedManifest,
   parseManifest,
 } from '@berth/oci'
-import { bodyOf } from '../gateway/early-answer.ts'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
+import { readBody } from './read-body.ts'
 import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
 import { verifySchema1 } from './verify-schema1.ts'
 
@@ -28,7 +28,7 @@ export async function putManifest(
   parts: Parts,
 ): Promise<void> {
   const tags = wantedTags(exchange, reference)
-  const bytes = await readManifest(exchange)
+  const bytes = await readBody(exchange, manifestLimitBytes, tooLarge)
   const { signed, ...parsed } = parseManifest(bytes, exchange.request.headers['content-type'])
   // Signatures are no part of what the digest of a schema 1 manifest is of (docs/decisions/0009).
   const payload = signed?.payload ?? bytes
@@ -44,6 +44,10 @@ export async function putManifest(
   })
 }
 
+function tooLarge(): OciError {
+  return new OciError('MANIFEST_INVALID', `a manifest has ${manifestLimitBytes} bytes at most`, { status: 413 })
+}
+
 function wantedTags(exchange: NamedExchange, reference: { tag?: string | undefined }): string[] {
   if (reference.tag !== undefined) return [reference.tag]
   const tags = [...new Set(exchange.query.getAll('tag'))]
@@ -52,21 +56,6 @@ function wantedTags(exchange: NamedExchange, reference: { tag?: string | undefin
   const bad = tags.find((tag) => !isTag(tag))
   if (bad !== undefined) throw new OciError('TAG_INVALID', 'one of the tag parameters is not a tag')
   return tags
-}
-
-async function readManifest(exchange: NamedExchange): Promise<Buffer> {
-  const tooLarge = () =>
-    new OciError('MANIFEST_INVALID', `a manifest has ${manifestLimitBytes} bytes at most`, { status: 413 })
-  const announced = Number(exchange.request.headers['content-length'] ?? 0)
-  if (announced > manifestLimitBytes) throw tooLarge()
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of bodyOf(exchange.request)) {
-    size += chunk.length
-    if (size > manifestLimitBytes) throw tooLarge()
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }
 
 function digestOf(bytes: Uint8Array, wanted: Digest | undefined): Digest {
