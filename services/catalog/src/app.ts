@@ -15,6 +15,7 @@ import { identifyThrough } from '@berth/tokens'
 import { catalogCommands } from './commands.ts'
 import type { CatalogConfig } from './config.ts'
 import { pruneLeases } from './content/leases.ts'
+import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
 import { repositoryHandlers } from './repositories/api.ts'
@@ -54,6 +55,7 @@ export function createCatalog(config: CatalogConfig, { log: base, metrics, local
       handlers: {
         ...repositoryHandlers(db, prisma, gate, ring),
         ...versionHandlers(db, prisma, gate, ring),
+        ...curationHandlers(db, prisma, gate, ring),
         ...distributionHandlers(db, prisma, gate, ring),
       },
       identify: identifyThrough(auth),

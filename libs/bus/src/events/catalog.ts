@@ -18,7 +18,11 @@ export const repositoryCreated = defineEvent<RepositoryCreated>(
   },
 )
 
-export type RepositoryUpdated = RepositoryCreated & { immutableTags: string[]; sparseIndexes: boolean }
+export type RepositoryUpdated = RepositoryCreated & {
+  immutableTags: string[]
+  sparseIndexes: boolean
+  retainVersions: number | null
+}
 export const repositoryUpdated = defineEvent<RepositoryUpdated>(
   'catalog',
   'repository.updated',
@@ -29,6 +33,7 @@ export const repositoryUpdated = defineEvent<RepositoryUpdated>(
     labels: { type: 'object', additionalProperties: text },
     immutableTags: { type: 'array', items: text },
     sparseIndexes: { type: 'boolean' },
+    retainVersions: { type: ['integer', 'null'] },
   },
 )
 
@@ -76,6 +81,14 @@ export const versionCreated = defineEvent<VersionCreated>(
     removed: counts,
     contentHash: text,
   },
+)
+
+export type VersionDeleted = { repositoryId: string; name: string; number: number; revision: number }
+export const versionDeleted = defineEvent<VersionDeleted>(
+  'catalog',
+  'version.deleted',
+  'A version was deleted, by hand or because newer ones are enough.',
+  { ...repository, number: count, revision: count },
 )
 
 export type VersionRolledBack = { repositoryId: string; name: string; number: number; to: number }

@@ -43,7 +43,10 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   ])
   const finished = finishVersion(sql, repository, edit, { cause: 'push', actor: request.actor, taskId: null })
   const head = finished.then(({ number, revision }) => ({ name: repository.name, revision, latestVersion: number }))
-  const [made, rows] = await Promise.all([finished, rowsAfter(sql, repository.id, repository.known, head)])
+  const readRows = () => rowsAfter(sql, repository.id, repository.known, head)
+  // Read along with the version, except where that makes others go: their rows have to be among these.
+  const reading = repository.retainVersions === null ? readRows() : finished.then(readRows)
+  const [made, rows] = await Promise.all([finished, reading])
   return { version: made.number, revision: made.revision, rows }
 }
 

@@ -33,11 +33,11 @@ export async function insertRepository(
   repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
   const { name, settings, actor } = repository
-  const { description, labels, immutableTags, sparseIndexes } = settings
+  const { description, labels, immutableTags, sparseIndexes, retainVersions } = settings
   const [row] = await sql.query<{ id: string }>(
-    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, created_by) values ($1, $2, $3, $4, $5, $6)
+    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by) values ($1, $2, $3, $4, $5, $6, $7)
      on conflict (name) do nothing returning id`,
-    [name, description, JSON.stringify(labels), immutableTags, sparseIndexes, actor],
+    [name, description, JSON.stringify(labels), immutableTags, sparseIndexes, retainVersions, actor],
   )
   if (!row) return undefined
   const empty = JSON.stringify(noContent)

@@ -10,6 +10,8 @@ export type RepositorySettings = {
   immutableTags: string[]
   /** Whether an index may lack some of the manifests it names. */
   sparseIndexes: boolean
+  /** How many of the newest versions are kept; null keeps all. */
+  retainVersions: number | null
 }
 
 export const defaultSettings: RepositorySettings = {
@@ -17,6 +19,7 @@ export const defaultSettings: RepositorySettings = {
   labels: {},
   immutableTags: [],
   sparseIndexes: false,
+  retainVersions: null,
 }
 
 /** Checks what the schema of the API cannot. Throws 400 that names the field. */
@@ -43,12 +46,22 @@ export async function updateSettings(
   changes: Partial<RepositorySettings>,
   actor: string,
 ): Promise<void> {
-  const { description = null, labels, immutableTags = null, sparseIndexes = null } = changes
+  const { description = null, labels, immutableTags = null, sparseIndexes = null, retainVersions } = changes
   const [row] = await sql.query<RepositorySettings & { name: string }>(
     `update repository set description = coalesce($2, description), labels = coalesce($3, labels),
-       immutable_tags = coalesce($4, immutable_tags), sparse_indexes = coalesce($5, sparse_indexes)
-     where id = $1 returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes"`,
-    [id, description, labels === undefined ? null : JSON.stringify(labels), immutableTags, sparseIndexes],
+       immutable_tags = coalesce($4, immutable_tags), sparse_indexes = coalesce($5, sparse_indexes),
+       retain_versions = case when $6 then $7::integer else retain_versions end
+     where id = $1 returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes",
+       retain_versions as "retainVersions"`,
+    [
+      id,
+      description,
+      labels === undefined ? null : JSON.stringify(labels),
+      immutableTags,
+      sparseIndexes,
+      retainVersions !== undefined,
+      retainVersions ?? null,
+    ],
   )
   if (!row) throw notFound('repository', id)
   const data = { repositoryId: id, ...row }

@@ -1,30 +1,14 @@
-import { type ApiHandler, badField, type Database, Problem, readPage, toPage } from '@berth/service'
+import { type ApiHandler, badField, type Database, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import type { Version } from '../db/generated/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { contentQueries } from './content.ts'
+import { diffVersions } from './diff.ts'
+import { deleteVersion } from './drop-versions.ts'
 import { rollBack } from './rollback.ts'
+import { findVersion, showVersion } from './show.ts'
 
-function showVersion(row: Version): Record<string, unknown> {
-  const { number, base, cause, createdAt, createdBy, taskId, present, added, removed, contentHash } = row
-  return {
-    number,
-    base,
-    cause,
-    createdAt: createdAt.toISOString(),
-    createdBy,
-    task: taskId,
-    counts: { present, added, removed },
-    contentHash,
-  }
-}
-
-async function findVersion(prisma: Prisma, repositoryId: string, number: number): Promise<Version> {
-  const row = await prisma.version.findUnique({ where: { repositoryId_number: { repositoryId, number } } })
-  if (!row) throw new Problem(404, 'version_not_found', `The repository has no version ${number}.`)
-  return row
-}
+const defaultListed = 1_000
 
 /** The API of the versions of a repository. */
 export function versionHandlers(
@@ -69,6 +53,25 @@ export function versionHandlers(
           (row) => row.item,
         ),
       }
+    },
+    diffVersions: async ({ params, query }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const [from, to] = await Promise.all(
+        [params.version, query.to].map((number) => findVersion(prisma, id, Number(number))),
+      )
+      const limit = Number(query.limit ?? defaultListed)
+      return {
+        status: 200,
+        body: await diffVersions(db, { repositoryId: id, from: from?.number ?? 0, to: to?.number ?? 0, limit }),
+      }
+    },
+    deleteVersion: async ({ params, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const number = Number(params.version)
+      const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
+      wake()
+      await gate.repository(id, revision)
+      return { status: 204 }
     },
     rollBackRepository: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')

@@ -3,6 +3,7 @@ import type { VersionCause } from '@berth/commands'
 import type { Sql, Transaction } from '@berth/service'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
+import { retainNewest } from './drop-versions.ts'
 import type { Edit } from './edit.ts'
 import { keepImmutable } from './immutable-tags.ts'
 import type { LockedRepository } from './repository-lock.ts'
@@ -76,7 +77,12 @@ export async function finishVersion(
     announce(sql, repository, made, making, contentHash),
   ]
   for (const statement of recorded) sql.later(statement)
-  return made
+  if (repository.retainVersions === null) return made
+  const after = { ...repository, latestVersion: made.number, revision: made.revision }
+  return {
+    ...made,
+    revision: (await retainNewest(sql, after, repository.retainVersions, making.actor)) ?? made.revision,
+  }
 }
 
 function count(tags: readonly TagChange[], side: 'from' | 'to'): number {

@@ -11,10 +11,13 @@ export type LockedRepository = {
   immutableTags: string[]
   /** Whether an index may lack some of its manifests. */
   sparseIndexes: boolean
+  /** How many of the newest versions are kept; null keeps all. */
+  retainVersions: number | null
 }
 
 const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
-  sparse_indexes as "sparseIndexes"`
+  sparse_indexes as "sparseIndexes",
+  retain_versions as "retainVersions"`
 
 /** Locks a repository by name; `undefined` when there is none. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {

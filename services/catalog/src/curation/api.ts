@@ -1,0 +1,70 @@
+import type { Digest } from '@berth/oci'
+import { type ApiHandler, type ApiReply, type Database, notFound } from '@berth/service'
+import type { Prisma } from '../db/client.ts'
+import { findRepository } from '../repositories/api.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
+import { removeTags, setTags } from '../versions/edit.ts'
+import { findVersion, showVersion } from '../versions/show.ts'
+import { type Curation, curate, planCuration } from './curate.ts'
+import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from './requests.ts'
+
+/** The API of editing repositories by hand. */
+export function curationHandlers(
+  db: Database,
+  prisma: Prisma,
+  gate: ServedGate,
+  wake: () => void,
+): Record<string, ApiHandler> {
+  const carryOut = async (curation: Curation, work: Work, dryRun = false): Promise<ApiReply> => {
+    const id = curation.repositoryId
+    if (dryRun) return { status: 200, body: await planCuration(db, curation, work) }
+    const made = await curate(db, curation, work)
+    wake()
+    await gate.repository(id, made.revision, made.number)
+    const body = showVersion(await findVersion(prisma, id, made.number))
+    // Nothing to change is no error, and makes nothing: then the present version is the answer.
+    if (!made.created) return { status: 200, body }
+    return { status: 201, headers: { location: `/api/v1/repositories/${id}/versions/${made.number}` }, body }
+  }
+  return {
+    modifyRepository: async ({ params, body, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const wanted = body as ModifyBody
+      const { work, cause, foldsFirst } = modifyWork(wanted)
+      const { baseVersion, dryRun } = wanted
+      return carryOut({ repositoryId: id, actor: principal.name, cause, baseVersion, foldsFirst }, work, dryRun)
+    },
+    copyIntoRepository: async ({ params, body, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const wanted = body as CopyBody
+      const { baseVersion, dryRun } = wanted
+      const curation = { repositoryId: id, actor: principal.name, cause: 'copy', baseVersion } as const
+      return carryOut(curation, copyWork(wanted), dryRun)
+    },
+    setTag: async ({ params, body, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { digest } = body as { digest: Digest }
+      return carryOut({ repositoryId: id, actor: principal.name, cause: 'tag' }, async (sql, edit) => {
+        const [member] = await sql.query(
+          'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
+          [id, digest],
+        )
+        if (!member) throw notFound('manifest', digest)
+        await setTags(sql, edit, [{ name: params.tag ?? '', digest }])
+      })
+    },
+    deleteTag: async ({ params, principal }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      const name = params.tag ?? ''
+      await carryOut({ repositoryId: id, actor: principal.name, cause: 'untag' }, async (sql, edit) => {
+        const [tag] = await sql.query(
+          'select from tag_interval where repository_id = $1 and name = $2 and until is null',
+          [id, name],
+        )
+        if (!tag) throw notFound('tag', name)
+        await removeTags(sql, edit, [name])
+      })
+      return { status: 204 }
+    },
+  }
+}

@@ -1,0 +1,95 @@
+import type { Digest } from '@berth/oci'
+import { badField, Problem, type Sql } from '@berth/service'
+
+/** Where content is taken from: a repository as it is in one version, or in its latest with what is loose. */
+export type Source = { repositoryId: string; name: string; bound: number }
+/** How a request names a source: id or name, and a version or the latest. */
+export type SourceName = { repository: string; version?: number }
+
+/** The rows of an interval table that hold in a source; `$id` and `$bound` are its parameters. */
+export function holdsIn(table: string, id: string, bound: string): string {
+  return `${table}.repository_id = ${id} and ${table}.since <= ${bound} and (${table}.until is null or ${table}.until > ${bound})`
+}
+
+/** Finds a source. Throws 404 that names the field. */
+export async function findSource(sql: Sql, { repository, version }: SourceName, field: string): Promise<Source> {
+  const [row] = await sql.query<{ id: string; name: string; latest: number; known: boolean }>(
+    `select id, name, latest_version as latest, exists (select from version where repository_id = repository.id and number = $2) as known
+     from repository where name = $1 or id::text = $1`,
+    [repository, version ?? 0],
+  )
+  if (!row)
+    throw new Problem(404, 'repository_not_found', `There is no repository "${repository}", or you may not see it.`, {
+      field: `${field}.repository`,
+    })
+  if (version === undefined) return { repositoryId: row.id, name: row.name, bound: row.latest + 1 }
+  if (!row.known)
+    throw new Problem(404, 'version_not_found', `${row.name} has no version ${version}.`, {
+      field: `${field}.version`,
+      hint: `Its latest version is ${row.latest}.`,
+    })
+  return { repositoryId: row.id, name: row.name, bound: version }
+}
+
+/**
+ * Finds, for each digest, a source that has the manifest: the repository itself, where an older version may have it, before
+ * any other. Throws 404 with all digests that are nowhere.
+ */
+export async function findSourcesOf(
+  sql: Sql,
+  repositoryId: string,
+  digests: readonly Digest[],
+): Promise<Map<Digest, Source>> {
+  const rows = await sql.query<{ digest: Digest } & Source>(
+    `select distinct on (member.digest) member.digest, repository.id as "repositoryId", repository.name,
+       coalesce(member.until - 1, repository.latest_version + 1) as bound
+     from manifest_interval as member join repository on repository.id = member.repository_id
+     where member.digest = any($2::text[]) and (member.until is null or member.until > member.since)
+     order by member.digest, (member.repository_id = $1) desc, (member.until is null) desc, member.since desc`,
+    [repositoryId, digests],
+  )
+  const found = new Map(rows.map(({ digest, ...source }) => [digest, source]))
+  const missing = digests.filter((digest) => !found.has(digest))
+  if (missing.length > 0) throw missingContent(missing, 'no repository that you may read')
+  return found
+}
+
+/** 404 for content that a request names and a source does not have; `missing` lists all of it. */
+export function missingContent(missing: readonly string[], where: string): Problem {
+  const shown = missing.slice(0, 10).join(', ')
+  return new Problem(404, 'content_not_found', `${where} has no ${shown}${missing.length > 10 ? ', and more' : ''}.`, {
+    hint: 'Check the names; nothing was changed.',
+    more: { missing: missing.slice(0, 1_000) },
+  })
+}
+
+/** Tags of a source by name: all of them, or those named. */
+export async function tagsOf(
+  sql: Sql,
+  source: Source,
+  names?: readonly string[],
+): Promise<{ name: string; digest: Digest }[]> {
+  return sql.query(
+    `select name, digest from tag_interval where ${holdsIn('tag_interval', '$1', '$2')} and ($3::text[] is null or name = any($3)) order by name`,
+    [source.repositoryId, source.bound, names ?? null],
+  )
+}
+
+/** Digests of a source's manifests: all of them, those named, those of some media types, or both. */
+export async function manifestsOf(
+  sql: Sql,
+  source: Source,
+  filter: { digests?: readonly Digest[] | undefined; mediaTypes?: readonly string[] | undefined } = {},
+): Promise<Digest[]> {
+  const rows = await sql.query<{ digest: Digest }>(
+    `select digest from manifest_interval as member where ${holdsIn('member', '$1', '$2')} and ($3::text[] is null or digest = any($3))
+       and ($4::text[] is null or exists (select from manifest where manifest.digest = member.digest and manifest.media_type = any($4)))`,
+    [source.repositoryId, source.bound, filter.digests ?? null, filter.mediaTypes ?? null],
+  )
+  return rows.map((row) => row.digest)
+}
+
+/** Refuses a list that is longer than one request should be. */
+export function limitList(field: string, list: readonly unknown[] | undefined, most: number): void {
+  if (list && list.length > most) throw badField(field, `has ${list.length} entries, and takes ${most} at most`)
+}

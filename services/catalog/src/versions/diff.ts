@@ -1,0 +1,93 @@
+import type { Digest } from '@berth/oci'
+import type { Sql } from '@berth/service'
+import type { TagChange } from './tag-change.ts'
+
+type Sized = { digest: Digest; sizeBytes: number }
+type Members = { added: Sized[]; removed: Sized[] }
+
+/** What is different in a version from another. The lists are cut at a limit; the counts are not. */
+export type VersionDiff = {
+  from: number
+  to: number
+  counts: {
+    tags: { added: number; removed: number; moved: number }
+    manifests: { added: number; removed: number }
+    blobs: { added: number; removed: number }
+  }
+  bytes: { added: number; removed: number }
+  tags: TagChange[]
+  manifests: { added: Digest[]; removed: Digest[] }
+  blobs: { added: Digest[]; removed: Digest[] }
+  /** Whether the lists hold all that the counts tell of. */
+  complete: boolean
+}
+
+const at = (table: string, version: string) =>
+  `select * from ${table} where repository_id = $1 and since <= ${version} and (until is null or until > ${version})`
+
+const tagsQuery = `select name as tag, old.digest as "from", new.digest as "to"
+  from (${at('tag_interval', '$2')}) as old full join (${at('tag_interval', '$3')}) as new using (name)
+  where old.digest is distinct from new.digest order by name`
+
+const membersQuery = (
+  table: string,
+  sizes: string,
+) => `select digest, sizes.size_bytes as "sizeBytes", old.digest is null as added
+  from (${at(table, '$2')}) as old full join (${at(table, '$3')}) as new using (digest)
+  join ${sizes} as sizes using (digest) where old.digest is null or new.digest is null order by digest`
+
+/** Compares two versions of a repository; a version to come may be one of them, inside the transaction that makes it. */
+export async function diffVersions(
+  sql: Sql,
+  request: { repositoryId: string; from: number; to: number; limit: number },
+): Promise<VersionDiff> {
+  const { from, to, limit } = request
+  const values = [request.repositoryId, from, to]
+  const [rows, manifests, blobs] = await Promise.all([
+    sql.query<{ tag: string; from: string | null; to: string | null }>(tagsQuery, values),
+    members(sql, membersQuery('manifest_interval', 'manifest'), values),
+    members(sql, membersQuery('blob_interval', 'blob'), values),
+  ])
+  const tags = rows.map(({ tag, from: old, to: now }) => ({
+    tag,
+    ...(old ? { from: old } : {}),
+    ...(now ? { to: now } : {}),
+  }))
+  const moved = tags.filter((tag) => tag.from && tag.to).length
+  return {
+    from,
+    to,
+    counts: {
+      tags: {
+        added: tags.filter((tag) => !tag.from).length,
+        removed: tags.filter((tag) => !tag.to).length,
+        moved,
+      },
+      manifests: countOf(manifests),
+      blobs: countOf(blobs),
+    },
+    bytes: { added: bytesOf(manifests.added, blobs.added), removed: bytesOf(manifests.removed, blobs.removed) },
+    tags: tags.slice(0, limit),
+    manifests: digestsOf(manifests, limit),
+    blobs: digestsOf(blobs, limit),
+    complete: [tags, ...Object.values(manifests), ...Object.values(blobs)].every((list) => list.length <= limit),
+  }
+}
+
+async function members(sql: Sql, query: string, values: readonly unknown[]): Promise<Members> {
+  const rows = await sql.query<Sized & { added: boolean }>(query, values)
+  return { added: rows.filter((row) => row.added), removed: rows.filter((row) => !row.added) }
+}
+
+function countOf({ added, removed }: Members): { added: number; removed: number } {
+  return { added: added.length, removed: removed.length }
+}
+
+function bytesOf(...lists: Sized[][]): number {
+  return lists.flat().reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+}
+
+function digestsOf({ added, removed }: Members, limit: number): { added: Digest[]; removed: Digest[] } {
+  const first = (list: Sized[]) => list.slice(0, limit).map(({ digest }) => digest)
+  return { added: first(added), removed: first(removed) }
+}

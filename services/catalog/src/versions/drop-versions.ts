@@ -1,0 +1,96 @@
+import { catalogEvents, recordEvents } from '@berth/bus'
+import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type LockedRepository, lockRepository, nextRevision } from './repository-lock.ts'
+
+/**
+ * Deletes a version. Every other version keeps its content; the number is not used again. Refused for the latest one and for
+ * one that a distribution pins. Answers the revision from which registry no longer knows it.
+ */
+export async function deleteVersion(
+  db: Database,
+  request: { repositoryId: string; number: number; actor: string },
+): Promise<number> {
+  return db.transaction(async (sql) => {
+    const repository = await lockRepository(sql, request.repositoryId)
+    const { number } = request
+    if (number === repository.latestVersion)
+      throw new Problem(409, 'version_latest', `Version ${number} is the latest of ${repository.name}.`, {
+        hint: 'Roll back first, if another content is wanted; the latest version always stays.',
+      })
+    const pins = await sql.query<{ name: string }>(
+      'select name from distribution where repository_id = $1 and version = $2 order by name limit 10',
+      [repository.id, number],
+    )
+    const names = pins.map((pin) => pin.name)
+    if (names.length > 0)
+      throw new Problem(409, 'version_pinned', `Version ${number} is served by ${names.join(', ')}.`, {
+        hint: 'Point these distributions elsewhere first.',
+        more: { distributions: names },
+      })
+    const dropped = await dropVersions(sql, repository, [number], request.actor)
+    if (dropped === undefined)
+      throw new Problem(404, 'version_not_found', `${repository.name} has no version ${number}.`)
+    return dropped
+  })
+}
+
+/** Deletes what `retainVersions` no longer keeps: all but the newest, and those that a distribution pins. */
+export async function retainNewest(
+  sql: Transaction,
+  repository: LockedRepository,
+  keep: number,
+  actor: string,
+): Promise<number | undefined> {
+  const old = await sql.query<{ number: number }>(
+    `select number from version where repository_id = $1 and number <> $2
+       and not exists (select from distribution where distribution.repository_id = $1 and distribution.version = version.number)
+     order by number desc offset $3`,
+    [repository.id, repository.latestVersion, Math.max(0, keep - 1)],
+  )
+  const numbers = old.map((row) => row.number)
+  return numbers.length === 0 ? undefined : dropVersions(sql, repository, numbers, actor)
+}
+
+const intervalTables = ['tag_interval', 'manifest_interval', 'blob_interval'] as const
+
+async function dropVersions(
+  sql: Sql,
+  repository: LockedRepository,
+  numbers: readonly number[],
+  actor: string,
+): Promise<number | undefined> {
+  const gone = await sql.query<{ number: number }>(
+    'delete from version where repository_id = $1 and number = any($2::integer[]) returning number',
+    [repository.id, numbers],
+  )
+  if (gone.length === 0) return undefined
+  const revision = await nextRevision(sql, repository)
+  for (const table of intervalTables) await emptyIntervals(sql, table, repository.id, revision)
+  await recordEvents(
+    sql,
+    gone.map(({ number }) => ({
+      kind: catalogEvents.versionDeleted,
+      data: { repositoryId: repository.id, name: repository.name, number, revision },
+      repositoryId: repository.id,
+      actor,
+    })),
+  )
+  return revision
+}
+
+/**
+ * Empties the intervals in which no version is left, so that nothing keeps their content. They end where they begin and stay
+ * a while, for followers to hear of it; the collector takes them away.
+ */
+async function emptyIntervals(
+  sql: Sql,
+  table: (typeof intervalTables)[number],
+  repositoryId: string,
+  revision: number,
+): Promise<void> {
+  await sql.query(
+    `update ${table} as interval set until = since, revision = $2 where repository_id = $1 and until > since
+       and not exists (select from version where version.repository_id = $1 and version.number >= interval.since and version.number < interval.until)`,
+    [repositoryId, revision],
+  )
+}
