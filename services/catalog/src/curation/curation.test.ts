@@ -2,7 +2,17 @@ import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type Catalog, contentOf, digestOf, idOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
+import {
+  type Catalog,
+  contentOf,
+  digestOf,
+  idOf,
+  newCall,
+  pushBlob,
+  pushManifest,
+  startCatalog,
+} from '../catalog.fixture.ts'
+import { putSignature } from '../content/put-signature.ts'
 import { ensureRepository } from '../repositories/ensure.ts'
 import { deleteVersion } from '../versions/drop-versions.ts'
 import { rollBack } from '../versions/rollback.ts'
@@ -249,6 +259,24 @@ test('a plan says what would change, and changes nothing', async () => {
     complete: true,
   })
   expect(await contentOf(catalog.db, name)).toEqual(before)
+})
+
+test('signatures come along with what is copied, and go with it', async () => {
+  const { name, image } = await newPair()
+  const target = await newPair()
+  const signature = { name: `${image}@${'0'.repeat(32)}`, digest: image, content: 'c2lnbmVk' }
+  await putSignature(catalog.db, { repository: name, actor: 'ana', signature }, newCall())
+  const open = async () =>
+    catalog.db.query('select name, content from signature_interval where repository_id = $1 and until is null', [
+      target.repositoryId,
+    ])
+  const from = { repository: name }
+  await edit(target.name, 'copy', copyWork({ from, tags: ['image'], companions: false }))
+  expect(await open()).toEqual([])
+  await edit(target.name, 'copy', copyWork({ from, tags: ['image'] }))
+  expect(await open()).toEqual([{ name: signature.name, content: signature.content }])
+  await modify(target.name, { remove: [{ digest: image }], force: true })
+  expect(await open()).toEqual([])
 })
 
 test('what something else holds is refused, and the refusal names the holders', async () => {

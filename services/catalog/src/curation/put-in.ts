@@ -17,6 +17,7 @@ export async function putIn(sql: Sql, edit: Edit, source: Source, wanted: Wanted
   const companions = options.companions ? await companionTags(sql, source, manifests) : []
   await holdContent(sql, source, manifests)
   await openIntervals(sql, edit, source, manifests)
+  if (options.companions) await openSignatures(sql, edit, source, manifests)
   const tags = new Map([...companions, ...wanted.tags].map((tag) => [tag.name, tag]))
   await setTags(sql, edit, [...tags.values()])
 }
@@ -25,6 +26,7 @@ export async function putIn(sql: Sql, edit: Edit, source: Source, wanted: Wanted
 export async function putAllIn(sql: Sql, edit: Edit, source: Source, wanted: Wanted): Promise<void> {
   await holdContent(sql, source, wanted.manifests)
   await openIntervals(sql, edit, source, wanted.manifests)
+  await openSignatures(sql, edit, source, wanted.manifests)
   await setTags(sql, edit, wanted.tags)
 }
 
@@ -75,4 +77,17 @@ async function openIntervals(sql: Sql, edit: Edit, source: Source, manifests: re
     values,
   )
   await sql.query(open('blob_interval', blobsOfManifests), values)
+}
+
+/** Atomic signatures of what came in; a name that is given already keeps what it has. */
+async function openSignatures(sql: Sql, edit: Edit, source: Source, manifests: readonly Digest[]): Promise<void> {
+  await sql.query(
+    `insert into signature_interval (repository_id, name, digest, content, since, revision)
+     select $4, signature.name, signature.digest, signature.content, $5, $6 from signature_interval as signature
+     where ${holdsIn('signature', '$1', '$2')} and signature.digest = any($3::text[])
+       and not exists (select from signature_interval as open where open.repository_id = $4 and open.name = signature.name and open.until is null)
+     on conflict (repository_id, name, since) do update
+       set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
+    [source.repositoryId, source.bound, manifests, edit.repositoryId, edit.number, edit.revision],
+  )
 }

@@ -25,7 +25,7 @@ export async function takeOut(sql: Sql, edit: Edit, unwanted: Unwanted, { force 
 
 /** Takes everything out. */
 export async function takeAllOut(sql: Sql, edit: Edit): Promise<void> {
-  for (const table of ['tag_interval', 'manifest_interval', 'blob_interval'])
+  for (const table of ['tag_interval', 'manifest_interval', 'blob_interval', 'signature_interval'])
     await sql.query(`update ${table} set until = $2, revision = $3 where repository_id = $1 and until is null`, [
       edit.repositoryId,
       edit.number,

@@ -13,11 +13,13 @@ export type VersionDiff = {
     tags: { added: number; removed: number; moved: number }
     manifests: { added: number; removed: number }
     blobs: { added: number; removed: number }
+    signatures: { added: number; removed: number }
   }
   bytes: { added: number; removed: number }
   tags: TagChange[]
   manifests: { added: Digest[]; removed: Digest[] }
   blobs: { added: Digest[]; removed: Digest[] }
+  signatures: { added: string[]; removed: string[] }
   /** Whether the lists hold all that the counts tell of. */
   complete: boolean
 }
@@ -36,6 +38,10 @@ const membersQuery = (
   from (${at(table, '$2')}) as old full join (${at(table, '$3')}) as new using (digest)
   join ${sizes} as sizes using (digest) where old.digest is null or new.digest is null order by digest`
 
+const signaturesQuery = `select name, old.digest is null as added
+  from (${at('signature_interval', '$2')}) as old full join (${at('signature_interval', '$3')}) as new using (name, content)
+  where old.digest is null or new.digest is null order by name`
+
 /** Compares two versions of a repository; a version to come may be one of them, inside the transaction that makes it. */
 export async function diffVersions(
   sql: Sql,
@@ -43,10 +49,11 @@ export async function diffVersions(
 ): Promise<VersionDiff> {
   const { from, to, limit } = request
   const values = [request.repositoryId, from, to]
-  const [rows, manifests, blobs] = await Promise.all([
+  const [rows, manifests, blobs, signatures] = await Promise.all([
     sql.query<{ tag: string; from: string | null; to: string | null }>(tagsQuery, values),
     members(sql, membersQuery('manifest_interval', 'manifest'), values),
     members(sql, membersQuery('blob_interval', 'blob'), values),
+    sql.query<{ name: string; added: boolean }>(signaturesQuery, values),
   ])
   const tags = rows.map(({ tag, from: old, to: now }) => ({
     tag,
@@ -65,21 +72,39 @@ export async function diffVersions(
       },
       manifests: countOf(manifests),
       blobs: countOf(blobs),
+      signatures: countOf(bySide(signatures)),
     },
     bytes: { added: bytesOf(manifests.added, blobs.added), removed: bytesOf(manifests.removed, blobs.removed) },
     tags: tags.slice(0, limit),
     manifests: digestsOf(manifests, limit),
     blobs: digestsOf(blobs, limit),
-    complete: [tags, ...Object.values(manifests), ...Object.values(blobs)].every((list) => list.length <= limit),
+    signatures: {
+      added: bySide(signatures)
+        .added.map(({ name }) => name)
+        .slice(0, limit),
+      removed: bySide(signatures)
+        .removed.map(({ name }) => name)
+        .slice(0, limit),
+    },
+    complete: [tags, signatures, ...Object.values(manifests), ...Object.values(blobs)].every(
+      (list) => list.length <= limit,
+    ),
   }
 }
 
 async function members(sql: Sql, query: string, values: readonly unknown[]): Promise<Members> {
   const rows = await sql.query<Sized & { added: boolean }>(query, values)
+  return bySide(rows)
+}
+
+function bySide<Row extends { added: boolean }>(rows: readonly Row[]): { added: Row[]; removed: Row[] } {
   return { added: rows.filter((row) => row.added), removed: rows.filter((row) => !row.added) }
 }
 
-function countOf({ added, removed }: Members): { added: number; removed: number } {
+function countOf({ added, removed }: { added: readonly unknown[]; removed: readonly unknown[] }): {
+  added: number
+  removed: number
+} {
   return { added: added.length, removed: removed.length }
 }
 

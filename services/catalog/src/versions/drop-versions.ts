@@ -51,7 +51,7 @@ export async function retainNewest(
   return numbers.length === 0 ? undefined : dropVersions(sql, repository, numbers, actor)
 }
 
-const intervalTables = ['tag_interval', 'manifest_interval', 'blob_interval'] as const
+const intervalTables = ['tag_interval', 'manifest_interval', 'blob_interval', 'signature_interval'] as const
 
 async function dropVersions(
   sql: Sql,
