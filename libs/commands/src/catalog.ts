@@ -163,6 +163,8 @@ export type ServedDistribution = {
   redirect: boolean
   /** Told to everybody who pulls there. */
   warning: string | null
+  /** Whether clients that know nothing newer than Docker schema 1 get images as that. */
+  convertToSchema1: boolean
   revision: number
   deleted: boolean
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { isAccepted, knowsOnlySingleManifests, parseAccept } from './accept.ts'
+import { isAccepted, knowsOnlySchema1, knowsOnlySingleManifests, parseAccept } from './accept.ts'
 
 const v2 = 'application/vnd.docker.distribution.manifest.v2+json'
 const list = 'application/vnd.docker.distribution.manifest.list.v2+json'
@@ -39,6 +39,22 @@ describe('a stored Docker manifest list', () => {
     ['lists that are not wanted, and anything else', `*/*, ${list};q=0, ${index};q=0`],
     ['schema 1 alone', signed],
   ])('is resolved for %s', (_name, accept) => expect(knowsOnlySingleManifests(accept)).toBe(true))
+})
+
+describe('a client of schema 1 only', () => {
+  test.each([
+    ['both of its types', `${signed}, ${v1}, application/json`],
+    ['newer ones that are not wanted', `${signed}, ${v2};q=0`],
+  ])('names %s', (_name, accept) => expect(knowsOnlySchema1(accept)).toBe(true))
+
+  test.each([
+    ['schema 2 too', `${signed}, ${v2}`],
+    ['an index too', `${v1}, ${index};q=0.1`],
+    ['anything', `${signed}, */*;q=0.1`],
+    ['schema 1 among what it does not want', `${v1};q=0`],
+    ['OCI images', oci],
+    ['nothing', undefined],
+  ])('does not name %s', (_name, accept) => expect(knowsOnlySchema1(accept)).toBe(false))
 })
 
 test('the more exact name decides', () => {

@@ -37,6 +37,18 @@ const singles = [
   mediaTypes.dockerSchema1Signed,
 ]
 
+const oldest = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed]
+const newer = [...lists, mediaTypes.dockerManifest, mediaTypes.ociManifest]
+
+/** Whether a client knows nothing newer than schema 1, as docker before 1.10. Who says nothing of manifests is none of these. */
+export function knowsOnlySchema1(accept: string | undefined): boolean {
+  // Those that still name it nearly always name the next one too, without a weight; no more needs to be read then.
+  if (accept === undefined || !accept.includes('distribution.manifest.v1+')) return false
+  if (accept.includes(mediaTypes.dockerManifest) && !/;\s*q/i.test(accept)) return false
+  const ranges = parseAccept(accept)
+  return !newer.some((type) => isAccepted(ranges, type)) && oldest.some((type) => isAccepted(ranges, type))
+}
+
 /**
  * Whether a client knows manifests of single images only, as tools older than lists do: it can do nothing with a list. Who
  * says nothing of manifests gets what is stored (protocol.md §6.2).

@@ -1,4 +1,4 @@
-export { knowsOnlySingleManifests } from './accept.ts'
+export { knowsOnlySchema1, knowsOnlySingleManifests } from './accept.ts'
 export { type ByteRange, parseContentRange, parseRanges } from './byte-range.ts'
 export {
   algorithmOf,
@@ -17,7 +17,7 @@ export {
   type Reference,
   type ReferenceRole,
 } from './manifest.ts'
-export { isForeignLayer, isIndexType, manifestMediaTypes, mediaTypes } from './media-types.ts'
+export { isForeignLayer, isIndexType, isSchema1Type, manifestMediaTypes, mediaTypes } from './media-types.ts'
 export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
 export { parseRoute, type Route } from './route.ts'

@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from './digest.ts'
 import { duplicateKey, jsonDepth } from './json-scan.ts'
-import { isForeignLayer, isIndexType, mediaTypes } from './media-types.ts'
+import { isForeignLayer, isIndexType, isSchema1Type, mediaTypes } from './media-types.ts'
 import { OciError } from './oci-error.ts'
 import { readSchema1, type SignedSchema1, unwrapSchema1 } from './schema1.ts'
 
@@ -51,8 +51,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): ParsedMa
   }
   const body = parseJson(bytes)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim() || undefined)
-  if (mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed)
-    return parseSchema1(body, mediaType, bytes)
+  if (isSchema1Type(mediaType)) return parseSchema1(body, mediaType, bytes)
   if (body.schemaVersion !== 2) throw invalid(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
   if (body.manifests !== undefined && (body.layers !== undefined || body.config !== undefined)) {
     throw invalid('a manifest has either "manifests" or "layers" and "config", never both')

@@ -25,6 +25,11 @@ export function isForeignLayer(mediaType: string): boolean {
   return foreignLayers.has(mediaType)
 }
 
+/** Whether the type is Docker's first form of manifest, signed or not. */
+export function isSchema1Type(mediaType: string): boolean {
+  return mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed
+}
+
 /** Whether the type is a manifest list or an image index. */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList

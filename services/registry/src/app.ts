@@ -24,6 +24,7 @@ import { gatherPulls } from './pull/last-pulls.ts'
 import { createSessionIds } from './push/session-id.ts'
 import { createLeases } from './push/store-blob.ts'
 import { sweepUploads } from './push/sweep.ts'
+import { createSchema1Key } from './schema1/signing-key.ts'
 
 const name = 'registry'
 const sweepEveryMs = 600_000
@@ -84,6 +85,7 @@ export function createRegistry(
       lookup: createLookup(db),
       leases: createLeases(catalog),
       sessionIds: createSessionIds(config.serviceKey),
+      schema1Key: createSchema1Key(db, config.serviceKey),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
       log,

@@ -25,12 +25,14 @@ type DistributionBody = {
   access?: 'public' | 'private'
   redirect?: boolean
   warning?: string | null
+  convertToSchema1?: boolean
 }
 type Row = Distribution & { repository: Repository }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function showDistribution(row: Row): Record<string, unknown> {
-  const { id, name, basePath, repository, version, access, redirect, warning, createdAt, createdBy } = row
+  const { id, name, basePath, repository, version, access, redirect, warning, convertToSchema1, createdAt, createdBy } =
+    row
   return {
     id,
     name,
@@ -41,13 +43,14 @@ function showDistribution(row: Row): Record<string, unknown> {
     access,
     redirect,
     warning,
+    convertToSchema1,
     createdAt: createdAt.toISOString(),
     createdBy,
   }
 }
 
 function toServed(row: Distribution): ServedDistribution {
-  const { id, basePath, repositoryId, version, access, redirect, warning, revision } = row
+  const { id, basePath, repositoryId, version, access, redirect, warning, convertToSchema1, revision } = row
   return {
     id,
     basePath,
@@ -56,6 +59,7 @@ function toServed(row: Distribution): ServedDistribution {
     access: access as 'public' | 'private',
     redirect,
     warning,
+    convertToSchema1,
     revision: Number(revision),
     deleted: false,
   }
@@ -141,9 +145,10 @@ async function insertDistribution(
   actor: string,
 ): Promise<string> {
   const { name, basePath, version = null, access = 'private', redirect = false, warning = null } = wanted
+  const { convertToSchema1 = false } = wanted
   const [row] = await sql.query<{ id: string }>(
-    'insert into distribution (name, base_path, repository_id, version, access, redirect, warning, created_by) values ($1, $2, $3, $4, $5, $6, $7, $8) returning id',
-    [name, basePath, repositoryId, version, access, redirect, warning, actor],
+    'insert into distribution (name, base_path, repository_id, version, access, redirect, warning, created_by, convert_to_schema1) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning id',
+    [name, basePath, repositoryId, version, access, redirect, warning, actor, convertToSchema1],
   )
   const id = row?.id ?? ''
   await recordEvents(sql, [
@@ -158,7 +163,7 @@ async function updateDistribution(sql: Sql, id: string, changes: Update, actor: 
   const [row] = await sql.query<{ base_path: string; version: number | null }>(
     `update distribution set repository_id = $2, version = case when $3 then $4::integer else version end,
        access = coalesce($5, access), redirect = coalesce($6, redirect),
-       warning = case when $7 then $8 else warning end, revision = nextval('distribution_revision')
+       warning = case when $7 then $8 else warning end, convert_to_schema1 = coalesce($9, convert_to_schema1), revision = nextval('distribution_revision')
      where id = $1 returning base_path, version`,
     [
       id,
@@ -169,6 +174,7 @@ async function updateDistribution(sql: Sql, id: string, changes: Update, actor: 
       changes.redirect ?? null,
       changes.warning !== undefined,
       changes.warning ?? null,
+      changes.convertToSchema1 ?? null,
     ],
   )
   if (!row) throw notFound('distribution', id)

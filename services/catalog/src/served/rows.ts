@@ -159,7 +159,7 @@ const allQueries = Object.values({ ...factQueries, ...rowQueries })
   .map((query) => `(${query})`)
   .join(' union all ')
 
-const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, revision, false as deleted`
+const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", revision, false as deleted`
 
 async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
   return sql.prepared<ServedDistribution>(
@@ -184,7 +184,7 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   }
   const distributions = await db.query<ServedDistribution>(
     `select ${distributionColumns} from distribution
-     union all select id, base_path, repository_id, null, 'private', false, null, revision, true from deleted_distribution`,
+     union all select id, base_path, repository_id, null, 'private', false, null, false, revision, true from deleted_distribution`,
   )
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
 }

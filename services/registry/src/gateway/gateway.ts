@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
@@ -24,6 +25,7 @@ import type { UploadParts } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
+import { createSchema1Converter } from '../schema1/convert.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
 
@@ -37,6 +39,7 @@ export type GatewayParts = {
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
+  schema1Key: () => Promise<KeyObject>
   pulls: LastPulls
   log: Logger
   metrics: Metrics
@@ -59,6 +62,7 @@ const remove: Action[] = ['delete']
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
+  const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
   const uploads: UploadParts = {
     ...parts,
     sessions: { db: parts.db, ids: parts.sessionIds },
@@ -66,7 +70,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle }),
+    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1 }),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,

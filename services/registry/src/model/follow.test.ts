@@ -42,7 +42,16 @@ function rowsOf(repositoryId: string): object[] {
 
 function distributionOf(repositoryId: string, more: Partial<ServedDistribution> = {}): ServedDistribution {
   const fixed = { id: randomUUID(), basePath: `path-${randomUUID()}`, repositoryId, version: null }
-  return { ...fixed, access: 'private', redirect: false, warning: null, revision: 7, deleted: false, ...more }
+  return {
+    ...fixed,
+    access: 'private',
+    redirect: false,
+    warning: null,
+    convertToSchema1: false,
+    revision: 7,
+    deleted: false,
+    ...more,
+  }
 }
 
 const repositories = async () =>

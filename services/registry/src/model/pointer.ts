@@ -14,6 +14,8 @@ export type Pointer = {
   redirect: boolean
   /** What those who pull are told. */
   warning: string | null
+  /** Whether clients that know nothing newer get images as Docker schema 1. */
+  convertToSchema1: boolean
 }
 
 type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
@@ -25,7 +27,8 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
 const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
-  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning
+  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
+  convert_to_schema1 as "convertToSchema1"
   from pointer where base_path = any($1)`
 const mostRunning = 2
 

@@ -1,9 +1,10 @@
 import type { BlobStore } from '@berth/blobs'
 import { type Digest, OciError } from '@berth/oci'
-import { commonHeaders, type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
+import { commonHeaders, type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
 import type { Leases } from '../push/store-blob.ts'
+import { emptyLayer } from '../schema1/empty-layer.ts'
 import { asksForSeveral, sendParts, wantedRanges } from './ranges.ts'
 
 const presignedSeconds = 600
@@ -18,6 +19,11 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
   if (!blob) {
     // While the model is built, absence is none; that is said there.
     if (!delivery.follower.isComplete()) await exchange.served()
+    // Who may push asks whether to upload it: for him it is not here, or his manifest would name what is not.
+    if (!mayPush && isEmptyLayer(digest) && (await exchange.served())?.convertToSchema1) {
+      sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
+      return
+    }
     // After the answer, which has nothing to wait for.
     if (mayPush) setImmediate(() => delivery.leases.takeAhead(exchange, digest))
     throw unknownBlob(basePath, digest)
@@ -31,6 +37,10 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
   const { request, basePath } = exchange
   const pointer = await requireServed(exchange)
   const blob = await delivery.lookup.blob(pointer, digest)
+  if (!blob && pointer.convertToSchema1 && isEmptyLayer(digest)) {
+    sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
+    return
+  }
   if (!blob) throw unknownBlob(basePath, digest)
   if (request.headers['if-none-match'] === etagOf(digest)) {
     sendEmpty(exchange, 304, blobHeaders(digest))
@@ -42,6 +52,11 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
     return
   }
   await streamBlob(exchange, blob, delivery.blobs)
+}
+
+/** A layer that manifests name which are made for old clients; where they are made it can be pulled. */
+function isEmptyLayer(digest: Digest): boolean {
+  return digest === emptyLayer.digest
 }
 
 function unknownBlob(basePath: string, digest: Digest): OciError {

@@ -1,7 +1,16 @@
-import { type Digest, knowsOnlySingleManifests, mediaTypes, OciError } from '@berth/oci'
+import {
+  type Digest,
+  isSchema1Type,
+  knowsOnlySchema1,
+  knowsOnlySingleManifests,
+  mediaTypes,
+  OciError,
+} from '@berth/oci'
 import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
-import type { Lookup } from '../model/lookup.ts'
+import type { Lookup, ServedManifest } from '../model/lookup.ts'
+import type { Pointer } from '../model/pointer.ts'
+import type { MadeManifest, Schema1Converter } from '../schema1/convert.ts'
 import type { SingleFinder } from './find-single.ts'
 import type { LastPulls } from './last-pulls.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
@@ -10,6 +19,7 @@ export type ManifestDelivery = {
   lookup: Lookup
   readBytes: ManifestBytes
   findSingle: SingleFinder
+  toSchema1: Schema1Converter
   pulls: LastPulls
 }
 
@@ -17,27 +27,28 @@ export type ManifestDelivery = {
 export async function getManifest(
   exchange: NamedExchange,
   reference: { tag?: string | undefined; digest?: Digest | undefined },
-  { lookup, readBytes, findSingle, pulls }: ManifestDelivery,
+  delivery: ManifestDelivery,
 ): Promise<void> {
   const { request, basePath } = exchange
+  const { lookup, readBytes, pulls } = delivery
   const pointer = await requireServed(exchange)
   const stored = reference.digest
     ? await lookup.manifest(pointer, reference.digest)
     : await lookup.tag(pointer, reference.tag ?? '')
   if (!stored)
     throw new OciError('MANIFEST_UNKNOWN', `${basePath} has no manifest ${reference.digest ?? reference.tag}`)
-  const isResolved = !reference.digest && stored.mediaType === mediaTypes.dockerList
-  const manifest =
-    isResolved && knowsOnlySingleManifests(request.headers.accept) ? await findSingle(pointer, stored) : stored
+  const { tag } = reference
+  const manifest = tag === undefined ? stored : await chooseByAccept(exchange, { pointer, tag, stored }, delivery)
   // A HEAD is a look, not a pull: whoever watches a tag does not keep it alive.
-  if (request.method === 'GET') pulls.note(pointer.repositoryId, { tag: reference.tag, digest: stored.digest })
+  if (request.method === 'GET') pulls.note(pointer.repositoryId, { tag, digest: stored.digest })
+  const varies = tag !== undefined && (pointer.convertToSchema1 || stored.mediaType === mediaTypes.dockerList)
   const etag = `"${manifest.digest}"`
   const headers = {
     'content-type': manifest.mediaType,
     'docker-content-digest': manifest.digest,
     etag,
     'cache-control': reference.digest ? 'max-age=31536000, immutable' : 'no-cache',
-    ...(isResolved ? { vary: 'accept' } : {}),
+    ...(varies ? { vary: 'accept' } : {}),
     ...warningOf(pointer),
   }
   const known = request.headers['if-none-match']
@@ -56,5 +67,17 @@ export async function getManifest(
       .end()
     return
   }
-  sendBytes(exchange, 200, headers, await readBytes(manifest))
+  sendBytes(exchange, 200, headers, 'bytes' in manifest ? manifest.bytes : await readBytes(manifest))
+}
+
+/** What a client gets by a tag that cannot use what is stored (protocol.md §6.2); everybody else gets what is stored. */
+async function chooseByAccept(
+  { request }: NamedExchange,
+  { pointer, tag, stored }: { pointer: Pointer; tag: string; stored: ServedManifest },
+  { findSingle, toSchema1 }: ManifestDelivery,
+): Promise<ServedManifest | MadeManifest> {
+  const { accept } = request.headers
+  if (!isSchema1Type(stored.mediaType) && knowsOnlySchema1(accept)) return toSchema1(pointer, tag, stored)
+  if (stored.mediaType === mediaTypes.dockerList && knowsOnlySingleManifests(accept)) return findSingle(pointer, stored)
+  return stored
 }

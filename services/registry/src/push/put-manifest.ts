@@ -13,9 +13,9 @@ import {
 } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
+import { verifySchema1 } from '../schema1/verify.ts'
 import { readBody } from './read-body.ts'
 import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
-import { verifySchema1 } from './verify-schema1.ts'
 
 const mostTags = 46
 
