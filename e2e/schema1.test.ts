@@ -6,7 +6,7 @@ import { runner } from './clients/client.ts'
 import { everything } from './conformance/berth.ts'
 import { type Reply, Wire } from './conformance/wire.ts'
 import { writeDockerImage } from './docker-image.ts'
-import { basic, repositoryPath, sha256, versionNumbers } from './requests.ts'
+import { basic, localRemote, make, repositoryPath, sha256, sync, versionNumbers } from './requests.ts'
 import { makeSchema1Key, schema1SignedType, schema1Text, schema1Type, signSchema1 } from './schema1.ts'
 import { missingPrograms } from './servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
@@ -87,6 +87,52 @@ describe('manifests of schema 1', () => {
     expect((await stack.api('POST', `${repositoryPath(name)}/rollback`, { version })).status).toBe(201)
     await expectServed('kept', signed, sha256(text))
   })
+
+  const place = (repository: string) =>
+    make(stack, '/repositories', { name: repository }).then(() =>
+      make(stack, '/distributions', { name: repository, basePath: repository, repository }),
+    )
+  const expectMoved = async (repository: string, text: string, signed: string, blobs: readonly string[]) => {
+    const got = await wire.send('GET', `/v2/${repository}/manifests/moved`)
+    expect(got.body.toString()).toBe(signed)
+    expect(got.headers).toMatchObject({ 'content-type': schema1SignedType, 'docker-content-digest': sha256(text) })
+    for (const blob of blobs) expect((await wire.send('HEAD', `/v2/${repository}/blobs/${blob}`)).status).toBe(200)
+  }
+
+  test('they are copied into other repositories as they are', async () => {
+    const text = schema1Text(name, 'moved', layers)
+    const signed = signSchema1(text, key)
+    await put(signed, 'moved')
+    await place('old/copied')
+    const wanted = { from: { repository: name }, tags: ['moved'] }
+    const { body } = await stack.api('POST', `${repositoryPath('old/copied')}/copy`, wanted)
+    expect(body).toMatchObject({ counts: { present: { tags: 1, manifests: 1, blobs: 3 } } })
+    await expectMoved('old/copied', text, signed, layers)
+  })
+
+  test('they are synced from other registries as they are', async () => {
+    const upstream = await startTestStack()
+    const headers = { authorization: basic(upstream) }
+    const there = new Wire({ name: 'upstream', url: upstream.url, headers, supports: everything })
+    try {
+      const blobs = [await there.push('a/b', randomBytes(100)), await there.push('a/b', randomBytes(100))]
+      const text = schema1Text('a/b', 'moved', blobs)
+      const signed = signSchema1(text, key)
+      await there.pushManifest('a/b', Buffer.from(signed), 'moved', schema1SignedType)
+      await there.pushManifest('a/b', Buffer.from(schema1Text('a/b', 'plain', blobs)), 'plain', schema1Type)
+      const login = { username: upstream.user, password: upstream.password }
+      await make(stack, '/remotes', localRemote('upstream', upstream.url, 'a/b', login))
+      await place('old/synced')
+      for (let times = 0; times < 2; times++) await sync(stack, 'old/synced', 'upstream')
+      expect(await versionNumbers(stack, 'old/synced')).toEqual([1, 0])
+      await expectMoved('old/synced', text, signed, blobs)
+      const plain = await wire.send('GET', '/v2/old/synced/manifests/plain')
+      expect(plain).toMatchObject({ status: 200, headers: { 'content-type': schema1Type } })
+    } finally {
+      there.close()
+      await upstream.stop()
+    }
+  }, 60_000)
 
   test('pushed again with other signatures, a manifest keeps its first ones', async () => {
     const text = schema1Text(name, 'again', layers)

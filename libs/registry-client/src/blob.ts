@@ -3,9 +3,11 @@ import { isTransient, retrying } from './retry.ts'
 import type { Send } from './send.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
+/** A blob, and its size where its descriptor says one: schema 1 has none, and then the answer's is taken. */
+export type WantedBlob = { digest: Digest; sizeBytes: number | undefined }
 type Wanted = {
   repository: string
-  blob: { digest: Digest; sizeBytes: number }
+  blob: WantedBlob
   retries: number
   signal: AbortSignal | undefined
 }
@@ -21,25 +23,27 @@ export async function* readBlob(
 ): AsyncIterable<Uint8Array> {
   const { blob, retries, signal } = wanted
   let position = 0
+  let { sizeBytes } = blob
   for (let cuts = 0; ; cuts++) {
     const startedAt = position
     try {
       // The place in the line is for the answer's head; the body flows at the pace of whoever stores it.
       const answer = await retrying(retries, signal, () => limit(() => request(send, wanted, startedAt)))
+      sizeBytes ??= sizeOf(answer, blob.digest)
       for await (const chunk of skip(answer.body, answer.skipBytes)) {
         position += chunk.length
-        if (position > blob.sizeBytes)
+        if (position > sizeBytes)
           throw new UpstreamError(
             'bad_digest',
-            `${answer.host} gave more than the ${blob.sizeBytes} bytes of ${blob.digest}`,
+            `${answer.host} gave more than the ${sizeBytes} bytes of ${blob.digest}`,
             { host: answer.host },
           )
         yield chunk
       }
-      if (position === blob.sizeBytes) return
+      if (position === sizeBytes) return
       throw new UpstreamError(
         'short_body',
-        `${answer.host} gave ${position} of the ${blob.sizeBytes} bytes of ${blob.digest}`,
+        `${answer.host} gave ${position} of the ${sizeBytes} bytes of ${blob.digest}`,
         { host: answer.host },
       )
     } catch (error) {
@@ -51,16 +55,23 @@ export async function* readBlob(
   }
 }
 
+function sizeOf({ length, host }: { length: string | undefined; host: string }, digest: Digest): number {
+  const sizeBytes = Number(length)
+  if (length !== undefined && Number.isSafeInteger(sizeBytes)) return sizeBytes
+  throw new UpstreamError('protocol', `${host} does not say how long ${digest} is`, { host })
+}
+
 async function request(
   send: Send,
   { repository, blob, signal }: Wanted,
   from: number,
-): Promise<{ body: AsyncIterable<Uint8Array>; skipBytes: number; host: string }> {
+): Promise<{ body: AsyncIterable<Uint8Array>; skipBytes: number; host: string; length: string | undefined }> {
   const path = `/v2/${repository}/blobs/${blob.digest}`
   const headers: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {}
   const answer = await send({ method: 'GET', path, repository, headers, signal })
   const { host } = answer.url
-  return { body: translate(answer.body, host, path), skipBytes: from > 0 && answer.status !== 206 ? from : 0, host }
+  const skipBytes = from > 0 && answer.status !== 206 ? from : 0
+  return { body: translate(answer.body, host, path), skipBytes, host, length: answer.headers['content-length'] }
 }
 
 async function* translate(body: AsyncIterable<Uint8Array>, host: string, path: string): AsyncIterable<Uint8Array> {

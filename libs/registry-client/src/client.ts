@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto'
-import { algorithmOf, asDigest, type Digest, manifestLimitBytes, manifestMediaTypes, parseDigest } from '@berth/oci'
-import { readBlob } from './blob.ts'
+import {
+  algorithmOf,
+  asDigest,
+  type Digest,
+  manifestLimitBytes,
+  manifestMediaTypes,
+  mediaTypes,
+  OciError,
+  parseDigest,
+  parseManifest,
+} from '@berth/oci'
+import { readBlob, type WantedBlob } from './blob.ts'
 import { parseChallenge } from './challenge.ts'
 import { type Answer, createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
 import { createLimiter } from './limiter.ts'
@@ -34,7 +44,7 @@ export type RegistryClient = {
   resolve(repository: string, reference: string, signal?: AbortSignal): Promise<Resolved | undefined>
   manifest(repository: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest>
   /** The bytes of a blob; goes on where it was after a cut. Its digest is for whoever stores it to verify. */
-  blob(repository: string, blob: { digest: Digest; sizeBytes: number }, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** All tags, a page at a time. */
   tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
   close(): Promise<void>
@@ -153,9 +163,11 @@ async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promis
     return undefined
   }
   const bytes = await readLimited(answer, `manifest ${reference} of ${repository}`)
+  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim() ?? 'application/octet-stream'
+  const payload = mediaType === mediaTypes.dockerSchema1Signed ? payloadOf(bytes, host, wanted) : bytes
   const wantedDigest = parseDigest(reference)
   const algorithm = wantedDigest ? algorithmOf(wantedDigest) : 'sha256'
-  const digest = asDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`)
+  const digest = asDigest(`${algorithm}:${createHash(algorithm).update(payload).digest('hex')}`)
   const said = wantedDigest ?? parseDigest(answer.headers['docker-content-digest'] ?? '')
   if (said && algorithmOf(said) === algorithm && said !== digest) {
     throw new UpstreamError(
@@ -164,10 +176,20 @@ async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promis
       { host },
     )
   }
-  return {
-    bytes,
-    digest,
-    mediaType: answer.headers['content-type']?.split(';')[0]?.trim() ?? 'application/octet-stream',
+  return { bytes, digest, mediaType }
+}
+
+/** What the digest of a signed schema 1 manifest is of. */
+function payloadOf(bytes: Buffer, host: string, { repository, reference }: Wanted): Uint8Array {
+  try {
+    return parseManifest(bytes, mediaTypes.dockerSchema1Signed).signed?.payload ?? bytes
+  } catch (cause) {
+    if (!(cause instanceof OciError)) throw cause
+    throw new UpstreamError(
+      'protocol',
+      `${host} has a manifest ${reference} in ${repository} that cannot be taken: ${cause.message}`,
+      { host, cause },
+    )
   }
 }
 

@@ -18,7 +18,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, Ne
   const { catalog, progress, signal, holder } = copying
   const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
   progress.blobs.total = needed.size
-  progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + blob.sizeBytes, 0)
+  progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + (blob.sizeBytes ?? 0), 0)
   for (const batch of inBatches([...needed.values()], leaseBatch)) {
     const { blobs: leases } = await catalog.call(
       'lease-blobs',
@@ -41,7 +41,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, Ne
 async function fetchAll(
   copying: Copying,
   missing: readonly LeasedBlob[],
-  sizes: ReadonlyMap<string, number>,
+  sizes: ReadonlyMap<string, number | undefined>,
   counts: BlobCounts,
 ): Promise<void> {
   const { catalog, holder, signal, concurrency, progress } = copying
@@ -55,7 +55,7 @@ async function fetchAll(
   try {
     await inParallel(missing, concurrency, signal, async (lease, both) => {
       const kept = await keptBlob(copying, lease)
-      const stored = kept ?? (await fetchBlob(copying, lease, sizes.get(lease.digest) ?? 0, both))
+      const stored = kept ?? (await fetchBlob(copying, lease, sizes.get(lease.digest), both))
       durable.push(stored)
       if (kept) counts.savedBytes += kept.sizeBytes
       else {
@@ -84,7 +84,7 @@ async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promis
 async function fetchBlob(
   { remote, blobs, progress }: Copying,
   lease: LeasedBlob,
-  sizeBytes: number,
+  sizeBytes: number | undefined,
   signal: AbortSignal,
 ): Promise<StoredBlob> {
   const { digest, generation } = lease
@@ -105,7 +105,7 @@ async function fetchBlob(
     if (cause instanceof SizeMismatch)
       throw new UpstreamError(
         'short_body',
-        `${host} gave ${cause.actualBytes} of the ${sizeBytes} bytes of ${digest} in ${remote.repository}`,
+        `${host} gave ${cause.actualBytes} of the ${cause.expectedBytes} bytes of ${digest} in ${remote.repository}`,
         { host, cause },
       )
     throw cause

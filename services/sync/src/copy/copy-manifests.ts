@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import type { BlobStore } from '@berth/blobs'
-import type { CatalogCommands, CommandClient, ManifestRecord } from '@berth/commands'
-import { type Digest, OciError, parseManifest } from '@berth/oci'
+import type { CatalogCommands, CommandClient, ManifestRecord, StoredBlob } from '@berth/commands'
+import { asDigest, type Digest, isSchema1Type, OciError, parseManifest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
@@ -19,7 +20,8 @@ export type Copying = {
   signal: AbortSignal
 }
 
-export type NeededBlob = { digest: Digest; sizeBytes: number }
+/** A blob, and its size if a manifest says one: those of schema 1 do not. */
+export type NeededBlob = { digest: Digest; sizeBytes: number | undefined }
 
 export const leaseSeconds = 3_600
 const batch = 200
@@ -36,10 +38,11 @@ export async function copyManifests(copying: Copying, roots: readonly Digest[]):
   while (level.length > 0) {
     const below: Digest[] = []
     for (const digests of inBatches(level, batch)) {
-      for (const { references } of await copyBatch(copying, digests)) {
+      for (const { references, mediaType } of await copyBatch(copying, digests)) {
         for (const { role, digest, sizeBytes, optional } of references) {
           if (optional) continue
-          if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes })
+          const said = isSchema1Type(mediaType) ? blobs.get(digest)?.sizeBytes : sizeBytes
+          if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said })
           else if (!seen.has(digest)) {
             seen.add(digest)
             below.push(digest)
@@ -61,7 +64,7 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestR
   // The bytes of known ones are leased too: they must not go while we build on them.
   const { blobs: leases } = await catalog.call(
     'lease-blobs',
-    { holder: copying.holder, digests, ttlSeconds: leaseSeconds },
+    { holder: copying.holder, digests: [...digests, ...envelopesOf(known)], ttlSeconds: leaseSeconds },
     { signal },
   )
   const generations = new Map(leases.map((lease) => [lease.digest, lease.generation]))
@@ -79,16 +82,40 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestR
   return [...known, ...fetched]
 }
 
+function envelopesOf(known: readonly ManifestRecord[]): Digest[] {
+  return known.flatMap(({ envelope }) => (envelope ? [envelope.digest] : []))
+}
+
 async function copyOne(
-  { remote, blobs }: Copying,
+  copying: Copying,
   digest: Digest,
   generation: number,
   signal: AbortSignal,
 ): Promise<ManifestRecord> {
+  const { remote, blobs } = copying
   const { bytes, mediaType } = await remote.client.manifest(remote.repository, digest, signal)
-  const parsed = readManifest(remote, digest, bytes, mediaType)
+  const { signed, ...parsed } = readManifest(remote, digest, bytes, mediaType)
+  const payload = signed?.payload ?? bytes
+  await blobs.write({ digest, generation }, once(payload), { signal, expectedBytes: payload.length })
+  const envelope = signed ? { envelope: await storeEnvelope(copying, bytes, signal) } : {}
+  return { ...parsed, digest, sizeBytes: payload.length, generation, ...envelope }
+}
+
+/** Stores a signed manifest as it came, beside what its digest is of (docs/decisions/0009). */
+async function storeEnvelope(
+  { catalog, blobs, holder }: Copying,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<StoredBlob> {
+  const digest = asDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
+  const { blobs: leases } = await catalog.call(
+    'lease-blobs',
+    { holder, digests: [digest], ttlSeconds: leaseSeconds },
+    { signal },
+  )
+  const generation = leases[0]?.generation ?? 1
   await blobs.write({ digest, generation }, once(bytes), { signal, expectedBytes: bytes.length })
-  return { ...parsed, digest, sizeBytes: bytes.length, generation }
+  return { digest, generation, sizeBytes: bytes.length }
 }
 
 function readManifest(remote: OpenRemote, digest: Digest, bytes: Uint8Array, mediaType: string) {
