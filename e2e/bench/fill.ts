@@ -2,7 +2,7 @@ import { blobOf, newImage, Pusher } from './content.ts'
 import type { Subject } from './subjects.ts'
 
 // As many as Berth takes in one request.
-const tagsPerRequest = 46
+export const tagsPerRequest = 46
 const fillers = 4
 const namesPerToken = 40
 

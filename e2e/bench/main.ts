@@ -7,6 +7,7 @@ import { measureScale } from './scale.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
 import { type Figures, ratioTable, syncTable } from './table.ts'
+import { measureVersions } from './versions.ts'
 
 const option = (name: string) =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
@@ -31,7 +32,8 @@ async function main(): Promise<void> {
     const upstream = subjects.at(-1)
     if (berth && upstream && (!only || 'sync'.includes(only)))
       tables.push(syncTable(await measureSync(berth, upstream)))
-    if (berth && (!only || 'scale'.includes(only))) tables.push(await measureScale(berth))
+    if (berth && (!only || 'scale'.includes(only)))
+      tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))

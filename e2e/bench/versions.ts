@@ -1,0 +1,85 @@
+import { newImage, Pusher } from './content.ts'
+import { tagName, tagsPerRequest } from './fill.ts'
+import { callApi, type Subject } from './subjects.ts'
+
+const movedTags = 1_000
+
+type Step = { work: string; milliseconds: number; goalMs: number }
+
+/** What is done with versions of a repository of very many tags, each in one call, while it is being pulled from. */
+export async function measureVersions(berth: Subject, repository: string): Promise<string> {
+  const path = `/repositories/${encodeURIComponent(repository)}`
+  const latest = async () => (await callApi<{ latestVersion: number }>(berth, 'GET', path)).latestVersion
+  const rollBack = (version: number) => callApi(berth, 'POST', `${path}/rollback`, { version })
+  const pulls = startPulls(berth, repository)
+  const steps: Step[] = []
+  const step = async (work: string, goalMs: number, run: () => Promise<unknown>) => {
+    const startedAt = performance.now()
+    await run()
+    steps.push({ work, milliseconds: performance.now() - startedAt, goalMs })
+  }
+  const full = await latest()
+  await moveTags(berth, repository)
+  const moved = await latest()
+  await step('promote a version', 50, () =>
+    callApi(berth, 'PATCH', `/distributions/${encodeURIComponent(repository)}`, { version: full }),
+  )
+  await callApi(berth, 'PATCH', `/distributions/${encodeURIComponent(repository)}`, { version: null })
+  await step('compare two versions', 1_000, () => callApi(berth, 'GET', `${path}/versions/${full}/diff?to=${moved}`))
+  await step('a page of a version in the API', 20, () =>
+    callApi(berth, 'GET', `${path}/versions/${full}/content?type=tag&limit=100`),
+  )
+  await step(`roll back ${movedTags.toLocaleString('en-US')} tags`, 1_000, () => rollBack(full))
+  await callApi(berth, 'POST', `${path}/modify`, { remove: ['*'] })
+  await step('roll back all tags', 3_000, () => rollBack(full))
+  const slowest = await pulls.stop()
+  return [
+    '| a repository of 100,000 tags | ms | goal |',
+    '| --- | --- | --- |',
+    ...steps.map(
+      ({ work, milliseconds, goalMs }) =>
+        `| ${work} | ${milliseconds.toFixed(0)} | ≤ ${goalMs.toLocaleString('en-US')}${milliseconds <= goalMs ? '' : ', missed'} |`,
+    ),
+    `| slowest of the pulls from another repository meanwhile | ${slowest.toFixed(0)} | |`,
+  ].join('\n')
+}
+
+async function moveTags(berth: Subject, repository: string): Promise<void> {
+  const pusher = new Pusher(berth, repository)
+  try {
+    await pusher.login()
+    const image = newImage(1, 1_024)
+    await pusher.pushImage(image, 'other')
+    for (let first = 0; first < movedTags; first += tagsPerRequest) {
+      const wanted = Math.min(tagsPerRequest, movedTags - first)
+      const tags = Array.from({ length: wanted }, (_, i) => `tag=${tagName(first + i)}`)
+      await pusher.pushManifest(image, `${image.manifest.digest}?${tags.join('&')}`)
+    }
+  } finally {
+    pusher.close()
+  }
+}
+
+/** Pulls one manifest again and again; answers how long the slowest took, in milliseconds. */
+function startPulls(berth: Subject, repository: string): { stop: () => Promise<number> } {
+  const other = `${repository.split('/')[0]}/few`
+  let stopped = false
+  let slowest = 0
+  const pulling = (async () => {
+    const headers = { ...(await berth.authorization(other)), accept: 'application/vnd.oci.image.manifest.v1+json' }
+    while (!stopped) {
+      const startedAt = performance.now()
+      const answer = await fetch(`${berth.url}/v2/${other}/manifests/${tagName(1)}`, { headers })
+      if (!answer.ok) throw new Error(`a pull was answered ${answer.status}`)
+      await answer.arrayBuffer()
+      slowest = Math.max(slowest, performance.now() - startedAt)
+    }
+  })()
+  return {
+    stop: async () => {
+      stopped = true
+      await pulling
+      return slowest
+    },
+  }
+}
