@@ -63,11 +63,11 @@ async function moveTags(berth: Subject, repository: string): Promise<void> {
 /** Pulls one manifest again and again; answers how long the slowest took, in milliseconds. */
 function startPulls(berth: Subject, repository: string): { stop: () => Promise<number> } {
   const other = `${repository.split('/')[0]}/few`
-  let stopped = false
+  const stopping = new AbortController()
   let slowest = 0
   const pulling = (async () => {
     const headers = { ...(await berth.authorization(other)), accept: 'application/vnd.oci.image.manifest.v1+json' }
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       const startedAt = performance.now()
       const answer = await fetch(`${berth.url}/v2/${other}/manifests/${tagName(1)}`, { headers })
       if (!answer.ok) throw new Error(`a pull was answered ${answer.status}`)
@@ -77,7 +77,7 @@ function startPulls(berth: Subject, repository: string): { stop: () => Promise<n
   })()
   return {
     stop: async () => {
-      stopped = true
+      stopping.abort()
       await pulling
       return slowest
     },

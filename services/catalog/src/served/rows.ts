@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 
@@ -15,7 +16,7 @@ export async function rowsAfter(
 ): Promise<ServedRow[]> {
   const [distributions, found, { name, revision, latestVersion }] = await Promise.all([
     afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
-    sql.prepared<{ row: ServedRow }>('served-rows', allQueries, [repositoryId, afterRevision, '', -1, pageRows]),
+    sql.prepared<{ row: ServedRow }>('served-rows', firstOfEach, [repositoryId, afterRevision, pageRows]),
     head,
   ])
   // Cut short, perhaps, in one of the kinds: then it is read a page at a time.
@@ -82,82 +83,55 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
   yield* readContent(sql, repositoryId, afterRevision)
 }
 
+/** Through a cursor, for there may be very many; only inside a transaction. */
 async function* readContent(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
-  for (const [name, query] of Object.entries({ ...factQueries, ...rowQueries }))
-    yield* pagesOf(sql, name, query, repositoryId, afterRevision)
-}
-
-async function* pagesOf(
-  sql: Sql,
-  name: string,
-  query: string,
-  repositoryId: string,
-  afterRevision: number,
-): AsyncIterable<ServedRow> {
-  let after: [string, number] = ['', -1]
+  const cursor = `"served ${randomUUID()}"`
+  // A cursor takes no parameters, so it finds them as settings of the transaction.
+  await sql.query(
+    `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('cursor_tuple_fraction', '1', true)`,
+    [repositoryId, String(afterRevision)],
+  )
+  await sql.query(
+    `declare ${cursor} no scroll cursor for ${changed("current_setting('berth.repository')::uuid", "current_setting('berth.revision')::bigint")}`,
+  )
+  const fetchPage = () => sql.query<{ row: ServedRow }>(`fetch ${pageRows} from ${cursor}`)
+  let reading = fetchPage()
   for (;;) {
-    const rows = await sql.prepared<{ row: ServedRow; key: string; since: number }>(name, query, [
-      repositoryId,
-      afterRevision,
-      ...after,
-      pageRows,
-    ])
-    for (const { row } of rows) yield row
-    const last = rows.at(-1)
-    if (!last || rows.length < pageRows) return
-    after = [last.key, last.since]
+    const page = await reading
+    // The next page is made while this one travels.
+    if (page.length === pageRows) reading = fetchPage()
+    // Whoever leaves in the middle has lost the connection anyway.
+    reading.catch(() => undefined)
+    for (const { row } of page) yield row
+    if (page.length < pageRows) break
   }
+  await sql.query(`close ${cursor}`)
 }
 
-const rowQueries = {
-  'served-tags': intervalQuery(
-    'tag_interval',
-    'name',
-    `jsonb_build_object('kind', 'tag', 'name', name, 'digest', digest, 'since', since, 'until', until)`,
-  ),
-  'served-manifests': intervalQuery(
-    'manifest_interval',
-    'digest',
-    `jsonb_build_object('kind', 'manifest', 'digest', digest, 'since', since, 'until', until)`,
-  ),
-  'served-blobs': intervalQuery(
-    'blob_interval',
-    'digest',
-    `jsonb_build_object('kind', 'blob', 'digest', digest, 'since', since, 'until', until)`,
-  ),
-  'served-signatures': intervalQuery(
-    'signature_interval',
-    'name',
-    `jsonb_build_object('kind', 'signature', 'name', name, 'digest', digest, 'content', content, 'since', since, 'until', until)`,
-  ),
-  'served-links': `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row, digest as key, 0 as since
-    from blob_link where repository_id = $1 and revision > $2 and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
+/** Everything of a repository above a revision. What blobs and manifests are comes before where they belong. */
+function changed(repository: string, revision: string, limit = ''): string {
+  const since = (table: string) => `from ${table} where repository_id = ${repository} and revision > ${revision}`
+  const interval = (kind: string, columns: string) =>
+    `select jsonb_build_object('kind', '${kind}', ${columns}, 'since', since, 'until', until) as row ${since(`${kind}_interval`)}`
+  return [
+    `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row
+       from blob where digest in (select digest ${since('blob_interval')} union select digest ${since('blob_link')} and linked) and size_bytes is not null`,
+    `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+       'sizeBytes', manifest.size_bytes, 'envelope', case when whole.digest is not null then jsonb_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,
+       'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row
+       from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope
+       where manifest.digest in (select digest ${since('manifest_interval')})`,
+    interval('tag', `'name', name, 'digest', digest`),
+    interval('manifest', `'digest', digest`),
+    interval('blob', `'digest', digest`),
+    interval('signature', `'name', name, 'digest', digest, 'content', content`),
+    `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row ${since('blob_link')}`,
+  ]
+    .map((query) => `(${query} ${limit})`)
+    .join(' union all ')
 }
 
-function intervalQuery(table: string, key: string, row: string): string {
-  return `select ${row} as row, ${key} as key, since from ${table}
-    where repository_id = $1 and revision > $2 and (${key}, since) > ($3, $4::integer) order by ${key}, since limit $5`
-}
-
-/** What a follower needs to know of manifests and blobs that came in: their keys in the store, and what they are. */
-const factQueries = {
-  'served-blob-facts': `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row, digest as key, 0 as since
-     from blob where digest in (
-       select digest from blob_interval where repository_id = $1 and revision > $2
-       union select digest from blob_link where repository_id = $1 and revision > $2 and linked)
-     and size_bytes is not null and (digest, 0) > ($3, $4::integer) order by digest limit $5`,
-  'served-manifest-facts': `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
-       'sizeBytes', manifest.size_bytes, 'envelope', case when whole.digest is not null then jsonb_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end, 'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row,
-       manifest.digest as key, 0 as since
-     from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope
-     where manifest.digest in (select digest from manifest_interval where repository_id = $1 and revision > $2)
-       and (manifest.digest, 0) > ($3, $4::integer) order by manifest.digest limit $5`,
-}
-
-/** The first page of every kind at once. */
-const allQueries = Object.values({ ...factQueries, ...rowQueries })
-  .map((query) => `(${query})`)
-  .join(' union all ')
+const firstOfEach = changed('$1', '$2', 'limit $3')
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", revision, false as deleted`
 

@@ -16,7 +16,7 @@ export type Follower = {
   isComplete(): boolean
 }
 
-const batchRows = 1_000
+const batchRows = 4_000
 const catchUps = 8
 type Head = Extract<ServedRow, { kind: 'head' }>
 
@@ -164,19 +164,18 @@ async function applyRows(sql: Sql, repositoryId: string, first: ServedRow | unde
 }
 
 async function writeAll(sql: Sql, head: Head, rest: Rows): Promise<void> {
+  // Pointers of new distributions copy the head's row, so the head moves first.
+  let writing: Promise<unknown> = moveHead(sql, head)
+  writing.catch(() => undefined)
   let batch: ServedRow[] = []
-  let isFirst = true
-  const flush = async () => {
-    const rows = batch
-    batch = []
-    // Pointers of new distributions copy the head's row, so the head moves first.
-    const moved = isFirst ? moveHead(sql, head) : undefined
-    isFirst = false
-    await Promise.all([moved, writeRows(sql, head.repositoryId, rows)])
-  }
   for (let next = await rest.next(); !next.done; next = await rest.next()) {
     batch.push(next.value)
-    if (batch.length >= batchRows) await flush()
+    if (batch.length < batchRows) continue
+    await writing
+    // Written while the next ones are read.
+    writing = writeRows(sql, head.repositoryId, batch)
+    writing.catch(() => undefined)
+    batch = []
   }
-  await flush()
+  await Promise.all([writing, writeRows(sql, head.repositoryId, batch)])
 }
