@@ -7,6 +7,7 @@ const libs = {
   tokens: ['service'],
   commands: ['oci', 'service', 'tokens'],
   'registry-client': ['oci'],
+  worker: ['bus', 'commands', 'service'],
 }
 
 const libRules = Object.entries(libs).map(([name, allowed]) => ({

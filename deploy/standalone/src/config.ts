@@ -1,4 +1,6 @@
 import { blobSettings } from '@berth/blobs'
+import { collectorSettings } from '@berth/catalog-service'
+import { pushSettings } from '@berth/registry-service'
 import {
   choice,
   flag,
@@ -25,6 +27,8 @@ export const standaloneSettings = {
   secretsKey: optionalText('BERTH_SECRETS_KEY', { secret: true }),
   processes: flag('BERTH_PROCESSES', { fallback: false }),
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...collectorSettings,
+  ...pushSettings,
   ...blobSettings,
   ...tlsSettings,
 }

@@ -42,6 +42,9 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     tasksUrl: peer,
     syncUrl: peer,
     buildUrl: peer,
+    gcIntervalSeconds: config.gcIntervalSeconds,
+    gcGraceSeconds: config.gcGraceSeconds,
+    pushLeaseSeconds: config.pushLeaseSeconds,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)
@@ -51,7 +54,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
   const auth = createAuth({ ...shared, adminPassword: config.adminPassword }, parts)
   const services: Service[] = [
     auth,
-    createCatalog(shared, parts),
+    createCatalog(shared, { ...parts, blobs }),
     createRegistry(shared, { ...parts, blobs }),
     createTasks(shared, parts),
     createSync(shared, { ...parts, blobs }),

@@ -51,15 +51,30 @@ export type CatalogCommands = {
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
+  /**
+   * Leases a blob that a repository has, so that pushes to it may name it for so long, whatever happens to it there. `null`: the
+   * repository does not have it.
+   */
+  'keep-blob': {
+    request: { repository: string; holder: string; digest: Digest; ttlSeconds: number }
+    reply: { blob: StoredBlob | null }
+  }
   /** Gives the leases of a holder more time. */
   'renew-leases': { request: { holder: string; ttlSeconds: number }; reply: Record<string, never> }
   /** Ends the leases of a holder. */
   'release-leases': { request: { holder: string }; reply: Record<string, never> }
   /** Says that leased bytes are durable now. */
   'record-blobs': { request: { holder: string; blobs: StoredBlob[] }; reply: Record<string, never> }
-  /** Links a blob to a repository of that name; makes the repository and its distribution when `mayCreate` and there is none. */
+  /** Links a blob to a repository of that name and leases it from now; makes the repository and its distribution when `mayCreate` and there is none. */
   'link-blob': {
-    request: { repository: string; mayCreate: boolean; actor: string; holder: string; blob: StoredBlob }
+    request: {
+      repository: string
+      mayCreate: boolean
+      actor: string
+      holder: string
+      ttlSeconds: number
+      blob: StoredBlob
+    }
     reply: { change: ServedChange; rows: ServedRow[] }
   }
   /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
@@ -123,7 +138,11 @@ export type CatalogCommands = {
   }
   /** When tags and manifests were pulled last, in batches of at most 1,000. Repeating is harmless; a time never goes back. */
   'record-pulls': { request: { pulls: LastPull[] }; reply: Record<string, never> }
-  /** All that changed of a repository after a revision, as rows; the first row is the head. A repository that is gone has the head null. */
+  /**
+   * All that changed of a repository after a revision, as rows; the first row is the head. Its `from` is 0 when they are all that
+   * there is: what a follower has beyond them is over. For a
+   * repository that is gone there is one row, which says so.
+   */
   'served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
   /** The heads of all repositories and all distributions, as rows. */
   'served-heads': { request: Record<string, never>; reply: ServedHead }

@@ -1,3 +1,4 @@
+import type { BlobStore } from '@berth/blobs'
 import { connectBus, startLoop, startRelay } from '@berth/bus'
 import { commandsOf, type RegistryCommands } from '@berth/commands'
 import {
@@ -12,9 +13,9 @@ import {
   type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
+import { startCollector } from './collect/collector.ts'
 import { catalogCommands } from './commands.ts'
 import type { CatalogConfig } from './config.ts'
-import { pruneLeases } from './content/leases.ts'
 import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
@@ -28,7 +29,10 @@ const name = 'catalog'
 const foldEveryMs = 10_000
 
 /** Builds the catalog: the truth about content, and the one writer of it. */
-export function createCatalog(config: CatalogConfig, { log: base, metrics, localPeers }: ServiceParts): Service {
+export function createCatalog(
+  config: CatalogConfig,
+  { log: base, metrics, localPeers, blobs }: ServiceParts & { blobs: BlobStore },
+): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({
@@ -91,10 +95,11 @@ export function createCatalog(config: CatalogConfig, { log: base, metrics, local
             await registry.call('follow-repository', { repositoryId, revision })
           }
           await pruneCommands(db)
-          await pruneLeases(db)
         },
       })
       life.onStop('folding', () => folding.stop())
+      const collector = startCollector({ db, blobs, registry, log, wake: ring }, config)
+      life.onStop('collector', () => collector.stop())
     },
     stop: () => life.stop(),
     unready: async () => {

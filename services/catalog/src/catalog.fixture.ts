@@ -32,7 +32,13 @@ export function newCall(): InternalCall {
   return { from: 'test', commandId: id, requestId: id, timeoutMs: 15_000, signal: new AbortController().signal }
 }
 
-const target = (repository: string) => ({ repository, mayCreate: true, actor: 'ana', holder: `push:${repository}` })
+const target = (repository: string) => ({
+  repository,
+  mayCreate: true,
+  actor: 'ana',
+  holder: `push:${repository}`,
+  ttlSeconds: 60,
+})
 
 /** Pushes a blob whose bytes are said to be durable. */
 export async function pushBlob(db: Database, repository: string, name: string, sizeBytes = 100): Promise<Digest> {

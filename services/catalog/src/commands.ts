@@ -3,7 +3,7 @@ import { type CatalogCommands, type CommandHandlers, commandHandlers, type Manif
 import type { Digest } from '@berth/oci'
 import { type Database, type InternalHandler, rows } from '@berth/service'
 import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
-import { leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
+import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
@@ -25,6 +25,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
+    'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
     'renew-leases': async ({ holder, ttlSeconds }) => {
       await renewLeases(db, holder, ttlSeconds)
       return {}

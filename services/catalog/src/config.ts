@@ -1,5 +1,11 @@
 import { type ConfigOf, choice, integer, logLevels, text, url } from '@berth/service'
 
+/** How the collector works (docs/how-to/store.md); the standalone stack reads these too. */
+export const collectorSettings = {
+  gcIntervalSeconds: integer('BERTH_GC_INTERVAL_SECONDS', { min: 0, max: 2_592_000 }, { fallback: 3_600 }),
+  gcGraceSeconds: integer('BERTH_GC_GRACE_SECONDS', { min: 0, max: 31_536_000 }, { fallback: 86_400 }),
+}
+
 /** What catalog reads from the environment. */
 export const catalogSettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
@@ -11,9 +17,11 @@ export const catalogSettings = {
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
   registryUrl: url('BERTH_REGISTRY_URL', ['http'], { fallback: 'http://127.0.0.1:9101' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
+  ...collectorSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
   ConfigOf<typeof catalogSettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'registryUrl' | 'authUrl'
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'registryUrl' | 'authUrl' | 'tasksUrl' | keyof typeof collectorSettings
 >

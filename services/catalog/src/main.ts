@@ -1,10 +1,16 @@
+import { blobSettings, openBlobStore } from '@berth/blobs'
 import { createLogger, createMetrics, readConfig, runAlone } from '@berth/service'
 import { createCatalog } from './app.ts'
 import { catalogSettings } from './config.ts'
 
-await runAlone(() => {
-  const config = readConfig(catalogSettings, process.env)
+await runAlone(async () => {
+  const config = readConfig({ ...catalogSettings, ...blobSettings }, process.env)
   const log = createLogger({ service: 'catalog', level: config.logLevel })
   const metrics = createMetrics({ defaults: true })
-  return { service: createCatalog(config, { log, metrics }), log, metrics, ...config }
+  return {
+    service: createCatalog(config, { log, metrics, blobs: await openBlobStore(config) }),
+    log,
+    metrics,
+    ...config,
+  }
 })

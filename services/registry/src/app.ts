@@ -20,6 +20,7 @@ import { createFollower } from './model/follow.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
+import { pruneModel } from './model/prune.ts'
 import { gatherPulls } from './pull/last-pulls.ts'
 import { createSessionIds } from './push/session-id.ts'
 import { createLeases } from './push/store-blob.ts'
@@ -83,7 +84,7 @@ export function createRegistry(
       catalog,
       follower,
       lookup: createLookup(db),
-      leases: createLeases(catalog),
+      leases: createLeases(catalog, follower, config.pushLeaseSeconds),
       sessionIds: createSessionIds(config.serviceKey),
       schema1Key: createSchema1Key(db, config.serviceKey),
       readPointer: createPointerReader(pointerDb),
@@ -99,6 +100,7 @@ export function createRegistry(
       run: async () => {
         const leftovers = await sweepUploads(db, blobs)
         if (leftovers > 0) log.info('leftovers of uploads removed', { leftovers })
+        await pruneModel(db)
       },
     })
     life.onStop('sweeping', () => sweeping.stop())

@@ -1,5 +1,10 @@
 import { type ConfigOf, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
 
+/** How pushes are kept; the standalone stack reads this too. */
+export const pushSettings = {
+  pushLeaseSeconds: integer('BERTH_PUSH_LEASE_SECONDS', { min: 1, max: 604_800 }, { fallback: 7_200 }),
+}
+
 /** What registry reads from the environment. */
 export const registrySettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
@@ -12,9 +17,10 @@ export const registrySettings = {
   externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  ...pushSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl'
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'pushLeaseSeconds'
 >

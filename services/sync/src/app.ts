@@ -14,13 +14,13 @@ import {
   type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
+import { startWorker } from '@berth/worker'
 import type { SyncConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { runHandlers } from './runs/api.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
 import { createSyncWork } from './worker/do-sync.ts'
-import { startWorker } from './worker/work.ts'
 
 const name = 'sync'
 
@@ -95,9 +95,9 @@ export function createSync(
       const worker = startWorker({
         tasks,
         bus,
-        kind: 'sync',
+        name,
+        works: { sync: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring }) },
         log,
-        work: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring }),
       })
       life.onStop('worker', () => worker.stop())
     },

@@ -154,3 +154,31 @@ export const distributionDeleted = defineEvent<DistributionDeleted>(
     basePath: text,
   },
 )
+
+export type StoreCollected = {
+  runId: string
+  cause: 'interval' | 'request'
+  taskId: string | null
+  removed: number
+  removedBytes: number
+  orphans: number
+  orphanBytes: number
+  notFound: number
+  failed: number
+}
+export const storeCollected = defineEvent<StoreCollected>(
+  'catalog',
+  'store.collected',
+  'A run of the collector removed something, or was asked for and ended.',
+  {
+    runId: uuid,
+    cause: { enum: ['interval', 'request'] },
+    taskId: { anyOf: [uuid, { type: 'null' }] },
+    removed: count,
+    removedBytes: count,
+    orphans: count,
+    orphanBytes: count,
+    notFound: count,
+    failed: count,
+  },
+)

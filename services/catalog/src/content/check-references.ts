@@ -3,7 +3,7 @@ import { Problem, type Sql } from '@berth/service'
 import type { LockedRepository } from '../versions/repository-lock.ts'
 
 /**
- * Refuses a manifest that names what is not in this repository: blobs must be linked to it or part of it, manifests a part of
+ * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes since they were, manifests a part of
  * it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
  * ends, so that the collector cannot take them meanwhile. Throws `manifest_blob_unknown` with every missing digest.
  */
@@ -25,7 +25,8 @@ export async function checkReferences(
       'check-references',
       `select digest from blob where digest = any($2::text[]) and state = 'present' and (
          exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
-         or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked))
+         or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked)
+         or exists (select from lease where lease.repository_id = $1 and lease.digest = blob.digest and lease.expires_at > now()))
        union all
        select digest from manifest_interval where repository_id = $1 and digest = any($3::text[]) and until is null`,
       [repositoryId, blobs, manifests],

@@ -1,6 +1,6 @@
 import type { LeasedBlob, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { badField, type Database, type Sql } from '@berth/service'
+import { badField, type Database, Problem, type Sql } from '@berth/service'
 
 const mostDigests = 500
 
@@ -15,11 +15,31 @@ export async function leaseBlobs(
   const digests = [...new Set(request.digests)].sort()
   if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
   if (digests.length === 0) return []
-  return db.prepared<LeasedBlob>(
-    'lease-blobs',
-    'select digest, generation, state, size_bytes as "sizeBytes" from lease_blobs($1, $2, $3)',
-    [digests, request.holder, request.ttlSeconds],
+  const lease = (sql: Pick<Database, 'prepared'>) =>
+    sql.prepared<LeasedBlob>(
+      'lease-blobs',
+      'select digest, generation, state, size_bytes as "sizeBytes" from lease_blobs($1, $2, $3)',
+      [digests, request.holder, request.ttlSeconds],
+    )
+  // Several rows can be locked in a circle with somebody who does not sort; a transaction is tried again then.
+  return digests.length === 1 ? lease(db) : db.transaction(lease)
+}
+
+/**
+ * Leases a blob for the pushes to a repository that has it, so that they may name it in a manifest even when the repository
+ * loses it meanwhile. `null` when the repository does not have it.
+ */
+export async function keepBlob(
+  db: Database,
+  request: { repository: string; holder: string; digest: Digest; ttlSeconds: number },
+): Promise<StoredBlob | null> {
+  const { repository, holder, digest, ttlSeconds } = request
+  const [kept] = await db.prepared<StoredBlob>(
+    'keep-blob',
+    'select $2::text as digest, generation, size_bytes as "sizeBytes" from keep_blob($1, $2, $3, $4)',
+    [repository, digest, holder, ttlSeconds],
   )
+  return kept ?? null
 }
 
 /** Gives all leases of a holder this much time from now. */
@@ -40,7 +60,8 @@ export async function releaseLeases(db: Database, holder: string): Promise<void>
   await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])
 }
 
-/** Notes that bytes are durable. A generation that is no longer the current one is refused: its writer must begin again. */
+/** Notes that bytes are durable. A generation that is no longer the current one is refused (503 `stale_lease`): its
+ * writer must begin again. */
 export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promise<void> {
   if (blobs.length === 0) return
   const sorted = [...blobs].sort((a, b) => (a.digest < b.digest ? -1 : 1))
@@ -56,10 +77,11 @@ export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promi
   if (recorded.length < new Set(sorted.map((blob) => blob.digest)).size) {
     const known = new Set(recorded.map((blob) => blob.digest))
     const missing = sorted.find((blob) => !known.has(blob.digest))
-    throw badField(
-      'blobs',
-      `${missing?.digest} is not being written under generation ${missing?.generation}`,
-      'Lease it again and write what the lease says.',
+    throw new Problem(
+      503,
+      'stale_lease',
+      `The lease of ${missing?.digest} was lost: generation ${missing?.generation} is not being written any more.`,
+      { hint: 'Lease it again and write what the lease says.', headers: { 'retry-after': '0' } },
     )
   }
 }

@@ -15,8 +15,8 @@ export async function linkBlob(db: Database, request: Link['request']): Promise<
   const link = async (sql: Pick<Database, 'prepared'>) => {
     const [row] = await sql.prepared<Linked>(
       'link-blob',
-      'select id, name, revision, latest_version as "latestVersion" from link_blob($1, $2, $3, $4)',
-      [request.repository, digest, generation, sizeBytes],
+      'select id, name, revision, latest_version as "latestVersion" from link_blob($1, $2, $3, $4, $5, $6)',
+      [request.repository, digest, generation, sizeBytes, request.holder, request.ttlSeconds],
     )
     return row
   }

@@ -45,7 +45,8 @@ async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[
     values,
   )
   const gone = await sql.query<{ digest: string }>(
-    `select digest from blob where digest in (${blobsOfManifests} union select unnest($3::text[])) and state <> 'present' limit 10`,
+    `select wanted.digest from (${blobsOfManifests} union select unnest($3::text[])) as wanted
+     where not exists (select from blob where blob.digest = wanted.digest and state = 'present') limit 10`,
     values,
   )
   if (gone.length === 0) return

@@ -76,11 +76,22 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
     yield { kind: 'gone', repositoryId }
     return
   }
-  yield { kind: 'head', repositoryId, from: afterRevision, ...head }
-  if (afterRevision === 0) {
+  // Of what was over and is forgotten a follower can only hear by hearing all that is left.
+  const from = afterRevision < (await forgottenRevision(sql, repositoryId)) ? 0 : afterRevision
+  yield { kind: 'head', repositoryId, from, ...head }
+  if (from === 0) {
     for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
   }
-  yield* readContent(sql, repositoryId, afterRevision)
+  yield* readContent(sql, repositoryId, from)
+}
+
+async function forgottenRevision(sql: Sql, repositoryId: string): Promise<number> {
+  const [row] = await sql.prepared<{ revision: number }>(
+    'forgotten-revision',
+    'select revision from forgotten_trace where repository_id = $1',
+    [repositoryId],
+  )
+  return row?.revision ?? 0
 }
 
 /** Through a cursor, for there may be very many; only inside a transaction. */

@@ -1,5 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { type CatalogCommands, commandsOf, type ServedDistribution, type ServedHead } from '@berth/commands'
+import {
+  type CatalogCommands,
+  commandsOf,
+  type ServedDistribution,
+  type ServedHead,
+  type ServedRow,
+} from '@berth/commands'
+import type { Digest } from '@berth/oci'
 import {
   applyMigrations,
   closeServer,
@@ -15,6 +22,7 @@ import {
 import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { createFollower, type Follower } from './follow.ts'
+import { pruneModel } from './prune.ts'
 
 const log = createLogger({ service: 'registry', silent: true })
 let database: TestDatabase
@@ -125,4 +133,45 @@ test('a distribution that is told of only after its repository is gone is not se
   expect(await basePaths()).toEqual([])
   await follower.followAll()
   expect(await repositories()).toEqual([])
+})
+
+const digest = `sha256:${'1'.repeat(64)}` as Digest
+const contentOf = (id: string, revision: number, from: number): ServedRow => ({
+  kind: 'head',
+  repositoryId: id,
+  name: 'team/app',
+  revision,
+  latestVersion: 1,
+  from,
+})
+
+test('rows that are all there is take away what the model had beyond them', async () => {
+  const id = randomUUID()
+  await follower.apply(id, [
+    contentOf(id, 2, 0),
+    { kind: 'blob-facts', digest, generation: 1, sizeBytes: 1 },
+    { kind: 'link', digest, linked: true },
+    { kind: 'tag', name: 'latest', digest, since: 1, until: null },
+  ])
+  expect(await db.query('select name from served_tag where repository_id = $1', [id])).toHaveLength(1)
+  await follower.apply(id, [contentOf(id, 5, 0)])
+  expect(await db.query('select from served_tag where repository_id = $1', [id])).toEqual([])
+  expect(await db.query('select from served_link where repository_id = $1', [id])).toEqual([])
+})
+
+test('what is over is deleted from the model, with the facts of what nothing serves any more', async () => {
+  const id = randomUUID()
+  const other = `sha256:${'2'.repeat(64)}` as Digest
+  await follower.apply(id, [
+    contentOf(id, 2, 0),
+    { kind: 'blob-facts', digest, generation: 1, sizeBytes: 1 },
+    { kind: 'blob-facts', digest: other, generation: 2, sizeBytes: 1 },
+    { kind: 'blob', digest, since: 1, until: 1 },
+    { kind: 'blob', digest: other, since: 1, until: 2 },
+  ])
+  await pruneModel(db)
+  expect(await db.query('select digest from served_blob where repository_id = $1', [id])).toEqual([{ digest: other }])
+  expect(await db.query('select digest from blob_facts where digest in ($1, $2)', [digest, other])).toEqual([
+    { digest: other },
+  ])
 })

@@ -1,6 +1,14 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
-import { applyChange, forgetRepository, lockServed, moveHead, writeDistribution, writeRows } from './rows.ts'
+import {
+  applyChange,
+  dropContent,
+  forgetRepository,
+  lockServed,
+  moveHead,
+  writeDistribution,
+  writeRows,
+} from './rows.ts'
 
 /** Keeps the read model level with catalog. Every method may be called at any time, by any replica. */
 export type Follower = {
@@ -53,7 +61,7 @@ export function createFollower(options: {
     apply: async (repositoryId, rows) => {
       const [head, ...rest] = rows
       if (head?.kind !== 'head') throw new TypeError('served rows must begin with the head')
-      if (rest.some((row) => row.kind === 'distribution')) {
+      if (head.from === 0 || rest.some((row) => row.kind === 'distribution')) {
         if (!(await applyStream(db, repositoryId, rows))) await fetchOnce(repositoryId)
       } else if ((await applyChange(db, head, rest)) === 'gap') await fetchOnce(repositoryId)
     },
@@ -159,6 +167,8 @@ async function applyRows(sql: Sql, repositoryId: string, first: ServedRow | unde
   const served = await lockServed(sql, repositoryId)
   if (first.revision <= served.revision) return true
   if (first.from > served.revision) return false
+  // All that there is: what we have beyond it was over before we heard of its end.
+  if (first.from === 0 && served.revision > 0) await dropContent(sql, repositoryId)
   await writeAll(sql, first, rest)
   return true
 }

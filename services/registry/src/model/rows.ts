@@ -84,18 +84,17 @@ export async function moveHead(sql: Sql, head: Head): Promise<void> {
   await sql.prepared('move-head', 'select move_head($1, $2)', [head.repositoryId, JSON.stringify(head)])
 }
 
-const perRepository = [
-  'pointer',
-  'served_tag',
-  'served_manifest',
-  'served_blob',
-  'served_link',
-  'served_signature',
-  'follow_wanted',
-]
+const contentTables = ['served_tag', 'served_manifest', 'served_blob', 'served_link', 'served_signature']
+
+/** Deletes what is known of a repository's content, in the transaction that writes all of it anew. */
+export async function dropContent(sql: Sql, repositoryId: string): Promise<void> {
+  for (const table of contentTables) await sql.query(`delete from ${table} where repository_id = $1`, [repositoryId])
+}
 
 /** Forgets a repository that is no more. */
 export async function forgetRepository(sql: Sql, repositoryId: string): Promise<void> {
-  for (const table of perRepository) await sql.query(`delete from ${table} where repository_id = $1`, [repositoryId])
+  await dropContent(sql, repositoryId)
+  for (const table of ['pointer', 'follow_wanted'])
+    await sql.query(`delete from ${table} where repository_id = $1`, [repositoryId])
   await sql.query('delete from served_repository where id = $1', [repositoryId])
 }

@@ -28,7 +28,8 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
     if (mayPush) setImmediate(() => delivery.leases.takeAhead(exchange, digest))
     throw unknownBlob(basePath, digest)
   }
-  if (mayPush) await keepForPush(exchange, digest, delivery)
+  // Where one version is pinned nobody pushes, so there is nothing to promise.
+  if (mayPush && (await requireServed(exchange)).pinned === null) await keepForPush(exchange, digest, delivery)
   exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
 }
 
@@ -65,11 +66,11 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
 
 /**
  * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
- * blob is leased before it is given; bytes that the collector is taking away are none (reliability.md G2, G4).
+ * blob is leased before it is given, and catalog says whether the repository has it: what this model knows may just be going
+ * (reliability.md G2, G4).
  */
 async function keepForPush(exchange: NamedExchange, digest: Digest, { leases }: BlobDelivery): Promise<void> {
-  const { state } = await leases.take(exchange, digest)
-  if (state !== 'present') throw unknownBlob(exchange.basePath, digest)
+  if (!(await leases.keep(exchange, digest))) throw unknownBlob(exchange.basePath, digest)
 }
 
 function etagOf(digest: Digest): string {

@@ -22,7 +22,6 @@ import {
   type Sessions,
   type UploadSession,
 } from './sessions.ts'
-import { linkBlob } from './store-blob.ts'
 
 /** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
 export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
@@ -84,7 +83,7 @@ async function makeBlob(
   exchange: NamedExchange,
   upload: { id: string; totalBytes: number },
   lease: LeasedBlob,
-  { db, blobs, catalog, follower, sessions }: UploadParts,
+  { db, blobs, leases, sessions }: UploadParts,
 ): Promise<string[]> {
   const { digest, generation } = lease
   const staged = await readParts(db, upload.id)
@@ -92,7 +91,7 @@ async function makeBlob(
   if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, sessions)
   const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
   if (sizeBytes === undefined) return waitForOther(exchange, upload.id, digest, sessions)
-  await linkBlob(exchange, { digest, generation, sizeBytes }, { catalog, follower })
+  await leases.link(exchange, { digest, generation, sizeBytes })
   return staged.map((part) => part.id)
 }
 

@@ -1,16 +1,12 @@
-import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Digest, isRepositoryName } from '@berth/oci'
 import type { Database } from '@berth/service'
 import type { NamedExchange } from '../gateway/exchange.ts'
-import type { Follower } from '../model/follow.ts'
 import { isServedSomewhere } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
-import { type Leases, linkBlob } from './store-blob.ts'
+import type { Leases } from './store-blob.ts'
 
 export type MountParts = {
-  catalog: CommandClient<CatalogCommands>
-  follower: Follower
   leases: Leases
   /** Whether the blob is served in `from` and the caller may pull there. */
   findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
@@ -30,7 +26,7 @@ export async function mountBlob(
   if (!(await parts.findMount(exchange, digest, from))) return false
   const lease = await parts.leases.take(exchange, digest)
   if (lease.state !== 'present' || lease.sizeBytes === null) return false
-  await linkBlob(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes }, parts)
+  await parts.leases.link(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes })
   return true
 }
 

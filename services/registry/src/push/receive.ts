@@ -5,7 +5,6 @@ import { bodyOf } from '../gateway/early-answer.ts'
 import type { NamedExchange } from '../gateway/exchange.ts'
 import { checkRange, type UploadParts } from './session-answers.ts'
 import { type Claim, recordPart } from './sessions.ts'
-import { linkBlob } from './store-blob.ts'
 
 /** A blob in a single request: its digest is known, so the bytes go straight to their place, taken in while it is leased. */
 export async function takeWhole(
@@ -20,7 +19,7 @@ export async function takeWhole(
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
-  await linkBlob(exchange, { digest, generation: await generation, sizeBytes }, parts)
+  await parts.leases.link(exchange, { digest, generation: await generation, sizeBytes })
 }
 
 /** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */

@@ -4,9 +4,6 @@ import { LRUCache } from 'lru-cache'
 import type { NamedExchange } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
-/** How long pushed bytes are kept for a manifest that is still to come (reliability.md G2). */
-export const pushLeaseSeconds = 7_200
-
 /** The holder of the leases of pushes to a repository. */
 export function pushHolder(exchange: NamedExchange): string {
   return `push:${exchange.basePath}`
@@ -18,16 +15,26 @@ export type Leases = {
   take(exchange: NamedExchange, digest: Digest): Promise<LeasedBlob>
   /** Leases a digest that will probably be pushed next, so that its push need not wait for it. */
   takeAhead(exchange: NamedExchange, digest: Digest): void
+  /** Leases a blob for the pushes to a name, if what is served there has it. `false`: it does not, or the blob is going. */
+  keep(exchange: NamedExchange, digest: Digest): Promise<boolean>
+  /** Links durable bytes to the repository, and ends once the registry serves them. */
+  link(exchange: NamedExchange, blob: StoredBlob): Promise<void>
 }
 
-// Far below the life of a lease: what is answered from here is kept by catalog for long after.
-const aheadMs = 60_000
+const longestAheadMs = 60_000
 const mostAhead = 10_000
 
-export function createLeases(catalog: CommandClient<CatalogCommands>): Leases {
-  const ahead = new LRUCache<string, Promise<LeasedBlob>>({ max: mostAhead, ttl: aheadMs })
+/** `leaseSeconds`: how long pushed bytes are kept for a manifest that is still to come (reliability.md G2). */
+export function createLeases(
+  catalog: CommandClient<CatalogCommands>,
+  follower: Follower,
+  leaseSeconds: number,
+): Leases {
+  // What is answered from here is kept by catalog for as long again at least.
+  const ttl = Math.min(longestAheadMs, leaseSeconds * 500)
+  const ahead = new LRUCache<string, Promise<LeasedBlob>>({ max: mostAhead, ttl })
   const lease = async (exchange: NamedExchange, digest: Digest) => {
-    const request = { holder: pushHolder(exchange), digests: [digest], ttlSeconds: pushLeaseSeconds }
+    const request = { holder: pushHolder(exchange), digests: [digest], ttlSeconds: leaseSeconds }
     const { blobs } = await catalog.call('lease-blobs', request, { requestId: exchange.requestId })
     const [leased] = blobs
     if (!leased) throw new Error(`catalog gave no lease for ${digest}`)
@@ -47,6 +54,18 @@ export function createLeases(catalog: CommandClient<CatalogCommands>): Leases {
       taking.catch(() => undefined)
       ahead.set(keyOf(exchange, digest), taking)
     },
+    keep: async (exchange, digest) => {
+      const { repository } = await pushTarget(exchange)
+      const request = { repository, holder: pushHolder(exchange), digest, ttlSeconds: leaseSeconds }
+      const { blob } = await catalog.call('keep-blob', request, { requestId: exchange.requestId })
+      return blob !== null
+    },
+    link: async (exchange, blob) => {
+      const target = await pushTarget(exchange)
+      const request = { ...target, holder: pushHolder(exchange), ttlSeconds: leaseSeconds, blob }
+      const { change, rows } = await catalog.call('link-blob', request, { requestId: exchange.requestId })
+      await follower.apply(change.repositoryId, rows)
+    },
   }
 }
 
@@ -58,15 +77,4 @@ export async function pushTarget({ basePath, served, caller }: NamedExchange): P
 }> {
   const pointer = await served()
   return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor: caller.subject }
-}
-
-/** Links durable bytes to the repository, and ends once the registry serves them. */
-export async function linkBlob(
-  exchange: NamedExchange,
-  blob: StoredBlob,
-  parts: { catalog: CommandClient<CatalogCommands>; follower: Follower },
-): Promise<void> {
-  const request = { ...(await pushTarget(exchange)), holder: pushHolder(exchange), blob }
-  const { change, rows } = await parts.catalog.call('link-blob', request, { requestId: exchange.requestId })
-  await parts.follower.apply(change.repositoryId, rows)
 }

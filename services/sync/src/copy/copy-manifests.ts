@@ -58,15 +58,15 @@ export async function copyManifests(copying: Copying, roots: readonly Digest[]):
 
 async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestRecord[]> {
   const { catalog, progress, stage, fence, signal } = copying
+  // Leased first: what is known after that stays so with all it names, and can be built on.
+  const { blobs: leases } = await catalog.call(
+    'lease-blobs',
+    { holder: copying.holder, digests, ttlSeconds: leaseSeconds },
+    { signal },
+  )
   const { manifests: known } = await catalog.call('known-manifests', { digests }, { signal })
   progress.manifests.done += known.length
   const have = new Set(known.map((manifest) => manifest.digest))
-  // The bytes of known ones are leased too: they must not go while we build on them.
-  const { blobs: leases } = await catalog.call(
-    'lease-blobs',
-    { holder: copying.holder, digests: [...digests, ...envelopesOf(known)], ttlSeconds: leaseSeconds },
-    { signal },
-  )
   const generations = new Map(leases.map((lease) => [lease.digest, lease.generation]))
   const fetched: ManifestRecord[] = []
   await inParallel(
@@ -80,10 +80,6 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestR
   )
   await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [] }, { signal })
   return [...known, ...fetched]
-}
-
-function envelopesOf(known: readonly ManifestRecord[]): Digest[] {
-  return known.flatMap(({ envelope }) => (envelope ? [envelope.digest] : []))
 }
 
 async function copyOne(

@@ -18,10 +18,10 @@ import {
   Problem,
 } from '@berth/service'
 import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
+import { TaskLost } from '@berth/worker'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma, type Prisma } from '../db/client.ts'
 import { createSyncWork } from './do-sync.ts'
-import { TaskLost } from './work.ts'
 
 const log = createLogger({ service: 'sync', silent: true })
 let database: TestDatabase

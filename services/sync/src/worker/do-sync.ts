@@ -3,6 +3,7 @@ import { startLoop } from '@berth/bus'
 import type { CatalogCommands, ClaimedTask, CommandClient, TaskError } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
 import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
+import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
 import { newProgress, showProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
@@ -10,7 +11,6 @@ import type { SyncRun } from '../db/generated/client.ts'
 import { openRemote } from '../remotes/open-remote.ts'
 import { recordFailure, recordStart, recordSuccess } from '../runs/record-run.ts'
 import { holderOf, runSync, type SyncResult, sendCommit } from '../runs/run-sync.ts'
-import { type Outcome, TaskCancelled, TaskLost, type Work } from './work.ts'
 
 export type SyncParts = {
   db: Database

@@ -27,16 +27,20 @@ const leaseSeconds = 15
 const capacity = 2
 const longestPauseMs = 10_000
 
-/** Takes tasks of a kind and does them, a few at a time, beating for each so that nobody else takes it. */
+/**
+ * Takes tasks of some kinds and does them, a few at a time, beating for each so that nobody else takes it. `name` is the
+ * service's, for the log of tasks.
+ */
 export function startWorker(options: {
   tasks: CommandClient<TasksCommands>
   bus: Bus
-  kind: string
+  name: string
+  works: Record<string, Work>
   log: Logger
-  work: Work
 }): { stop(): Promise<void> } {
-  const { tasks, bus, kind, log, work } = options
-  const worker = `${kind}-${randomUUID()}`
+  const { tasks, bus, name, log, works } = options
+  const kinds = Object.keys(works)
+  const worker = `${name}-${randomUUID()}`
   const stopping = new AbortController()
   const running = new Set<Promise<void>>()
 
@@ -47,7 +51,7 @@ export function startWorker(options: {
     run: async (signal) => {
       while (running.size < capacity && !stopping.signal.aborted) {
         // Given up when we stop, however long tasks stays away; a task that this loses comes back when its lease ends.
-        const { task } = await tasks.call('claim', { kinds: [kind], worker, leaseSeconds }, { signal })
+        const { task } = await tasks.call('claim', { kinds, worker, leaseSeconds }, { signal })
         if (!task) return
         const done = carryOut(task).finally(() => {
           running.delete(done)
@@ -57,7 +61,7 @@ export function startWorker(options: {
       }
     },
   })
-  const listening = listenForWork({ bus, kind, log, onRing: loop.wake })
+  const listening = kinds.map((kind) => listenForWork({ bus, kind, log, onRing: loop.wake }))
 
   async function carryOut(task: ClaimedTask): Promise<void> {
     const ended = new AbortController()
@@ -65,6 +69,8 @@ export function startWorker(options: {
     const beating = beat(task, ended, () => progress())
     let outcome: Outcome | undefined
     try {
+      const work = works[task.kind]
+      if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
       const signal = AbortSignal.any([ended.signal, stopping.signal])
       outcome = await work(task, {
         signal,
@@ -127,7 +133,7 @@ export function startWorker(options: {
   return {
     stop: async () => {
       stopping.abort(new TaskLost())
-      await listening.stop()
+      await Promise.all(listening.map((one) => one.stop()))
       await loop.stop()
       await Promise.all(running)
     },

@@ -1,0 +1,1 @@
+export { type Outcome, startWorker, TaskCancelled, TaskLost, type Work } from './work.ts'

@@ -1,0 +1,139 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type BlobStore, createFileSystemStore } from '@berth/blobs'
+import type { Digest } from '@berth/oci'
+import { type Catalog, digestOf, newCall, startCatalog } from '../catalog.fixture.ts'
+import { deleteReference } from '../content/delete-reference.ts'
+import { leaseBlobs } from '../content/leases.ts'
+import { linkBlob } from '../content/link-blob.ts'
+import { putManifest } from '../content/put-manifest.ts'
+import { type Collecting, type CollectResult, collect } from './collect.ts'
+
+/** A catalog with a store, where pushes write real bytes. */
+export type Yard = Catalog & { blobs: BlobStore }
+
+export async function startYard(): Promise<Yard> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-collect-'))
+  const blobs = createFileSystemStore({ root: folder })
+  await blobs.check()
+  const catalog = await startCatalog()
+  const stop = async () => {
+    await blobs.close()
+    await catalog.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { ...catalog, blobs, stop }
+}
+
+export const leaseSeconds = 3_600
+const holder = (repository: string) => `push:${repository}`
+
+async function* once(text: string): AsyncIterable<Uint8Array> {
+  yield Buffer.from(text)
+}
+
+/** Leases and writes bytes, as every door does. */
+export async function store(
+  { db, blobs }: Yard,
+  repository: string,
+  text: string,
+  ttlSeconds = leaseSeconds,
+): Promise<{ digest: Digest; generation: number; sizeBytes: number }> {
+  const digest = digestOf(text)
+  const [lease] = await leaseBlobs(db, { holder: holder(repository), digests: [digest], ttlSeconds })
+  if (!lease) throw new Error(`no lease for ${digest}`)
+  if (lease.state === 'write') await blobs.write({ digest, generation: lease.generation }, once(text))
+  return { digest, generation: lease.generation, sizeBytes: Buffer.byteLength(text) }
+}
+
+const target = (repository: string) => ({ repository, mayCreate: true, actor: 'ana', holder: holder(repository) })
+
+export async function push(yard: Yard, repository: string, text: string, ttlSeconds = leaseSeconds): Promise<Digest> {
+  const blob = await store(yard, repository, text, ttlSeconds)
+  await linkBlob(yard.db, { ...target(repository), ttlSeconds, blob })
+  return blob.digest
+}
+
+export type Image = { name: string; blobs?: readonly Digest[]; children?: readonly Digest[]; subject?: Digest }
+
+/** Pushes a manifest of its own bytes that names this. */
+export async function pushImage(
+  yard: Yard,
+  repository: string,
+  image: Image,
+  tags: readonly string[],
+  ttlSeconds = leaseSeconds,
+): Promise<Digest> {
+  const { blobs = [], children = [], subject } = image
+  const stored = await store(yard, repository, `manifest ${JSON.stringify(image)}`, ttlSeconds)
+  const reference = (role: 'layer' | 'manifest' | 'subject') => (digest: Digest) => ({
+    role,
+    digest,
+    mediaType: 'application/octet-stream',
+    sizeBytes: 1,
+    optional: role === 'subject',
+    platform: undefined,
+  })
+  const references = [
+    ...blobs.map(reference('layer')),
+    ...children.map(reference('manifest')),
+    ...(subject ? [reference('subject')(subject)] : []),
+  ]
+  const manifest = {
+    ...stored,
+    mediaType: 'image',
+    isIndex: children.length > 0,
+    artifactType: undefined,
+    subject,
+    annotations: {},
+    references,
+  }
+  await putManifest(yard.db, { ...target(repository), manifest, tags: [...tags] }, newCall())
+  return stored.digest
+}
+
+/** Ends all leases, as time does. */
+export async function endLeases({ db }: Yard): Promise<void> {
+  await db.query("update lease set expires_at = now() - interval '1 second'")
+}
+
+/** Deletes a manifest with its tags, and then every version but the latest. */
+export async function drop(yard: Yard, repository: string, digest: Digest): Promise<void> {
+  await yard.db.query('update repository set retain_versions = 1 where name = $1', [repository])
+  await deleteReference(yard.db, { repository, actor: 'ana', digest }, newCall())
+}
+
+/** One run of the collector; failures end the test unless it takes them. */
+export async function runCollector(yard: Yard, more: Partial<Collecting> = {}): Promise<CollectResult> {
+  return collect({
+    db: yard.db,
+    blobs: yard.blobs,
+    graceSeconds: 0,
+    thorough: false,
+    signal: new AbortController().signal,
+    onUnlinked: async () => undefined,
+    onFailure: (error) => {
+      throw error
+    },
+    ...more,
+  })
+}
+
+/** What the store holds under the generation of its row. */
+export async function storedDigests({ blobs }: Yard): Promise<Digest[]> {
+  const found: Digest[] = []
+  for await (const { digest } of blobs.walk()) found.push(digest)
+  return found.sort()
+}
+
+export async function stateOf(
+  { db }: Yard,
+  digest: Digest,
+): Promise<{ state: string; generation: number } | undefined> {
+  const [row] = await db.query<{ state: string; generation: number }>(
+    'select state, generation from blob where digest = $1',
+    [digest],
+  )
+  return row
+}

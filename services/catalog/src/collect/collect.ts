@@ -1,0 +1,141 @@
+import type { BlobStore } from '@berth/blobs'
+import type { Database } from '@berth/service'
+import { pruneLeases } from '../content/leases.ts'
+import { expireLinks, type Unlinked } from './expire-links.ts'
+import { findCandidates } from './find-candidates.ts'
+import { dueCandidates, markBatch } from './mark.ts'
+import { type Removal, removeMarked, takeLeftMarks } from './remove.ts'
+import { sweepOrphans } from './sweep-orphans.ts'
+import { sweepRecords, sweepTraces } from './sweep-traces.ts'
+
+/** What a run did. `removedBytes`: of objects that were there and, looked for again, are gone; `notFound` were not there. */
+export type CollectResult = {
+  seen: number
+  unlinked: number
+  marked: number
+  removed: number
+  removedBytes: number
+  notFound: number
+  orphans: number
+  orphanBytes: number
+  traces: number
+  failed: number
+}
+
+/** The places between the steps of a run at which it may be killed: tests stop it there. */
+export type Passing = (place: 'unlinked' | 'judged' | 'marked' | 'removed') => Promise<void>
+
+export type Collecting = {
+  db: Database
+  blobs: BlobStore
+  /** How long nothing must have needed something before it goes. */
+  graceSeconds: number
+  /** Also list the store for objects that no row knows, and delete old traces. */
+  thorough: boolean
+  signal: AbortSignal
+  /** Told of a repository that lost links, so that registry hears of it before the bytes go. */
+  onUnlinked: (unlinked: Unlinked) => Promise<void>
+  /** Told of what could not be done now. The run goes on. */
+  onFailure: (error: unknown) => void
+  onProgress?: (result: CollectResult) => void
+  passing?: Passing
+}
+
+/**
+ * One run of the collector, online: nobody waits for more than the transaction of one batch. It may be killed anywhere, and
+ * run beside another one (docs/flows/collect.md tells why nothing that is needed can go).
+ */
+export async function collect(collecting: Collecting): Promise<CollectResult> {
+  const { db, graceSeconds, signal, passing = async () => undefined } = collecting
+  const result = emptyResult()
+  await pruneLeases(db)
+  const onUnlinked = async (unlinked: Unlinked) => {
+    result.unlinked += unlinked.links
+    await collecting.onUnlinked(unlinked)
+  }
+  await expireLinks(db, graceSeconds, onUnlinked, signal)
+  await passing('unlinked')
+  result.seen = await findCandidates(db, signal)
+  await passing('judged')
+  await removeLeft(collecting, result)
+  await removeDue(collecting, result, passing)
+  if (collecting.thorough) await sweep(collecting, result)
+  return result
+}
+
+function emptyResult(): CollectResult {
+  return {
+    seen: 0,
+    unlinked: 0,
+    marked: 0,
+    removed: 0,
+    removedBytes: 0,
+    notFound: 0,
+    orphans: 0,
+    orphanBytes: 0,
+    traces: 0,
+    failed: 0,
+  }
+}
+
+function count(collecting: Collecting, result: CollectResult, removal: Removal): void {
+  result.removed += removal.removed
+  result.removedBytes += removal.removedBytes
+  result.notFound += removal.notFound
+  result.failed += removal.failures.length
+  for (const failure of removal.failures) collecting.onFailure(failure)
+  collecting.onProgress?.(result)
+}
+
+async function removeLeft(collecting: Collecting, result: CollectResult): Promise<void> {
+  const { db, blobs, signal } = collecting
+  for (let left = await takeLeftMarks(db); left.length > 0; left = await takeLeftMarks(db)) {
+    signal.throwIfAborted()
+    count(collecting, result, await removeMarked(db, blobs, left))
+  }
+}
+
+/**
+ * Removes what is due. What a manifest names becomes free with it, wherever it stands in the order: so the list is gone through
+ * until a round frees nothing more.
+ */
+async function removeDue(collecting: Collecting, result: CollectResult, passing: Passing): Promise<void> {
+  const { db, blobs, graceSeconds, signal } = collecting
+  for (let before = -1; result.marked > before; ) {
+    before = result.marked
+    let digests = await dueCandidates(db, graceSeconds, '')
+    for (; digests.length > 0; digests = await dueCandidates(db, graceSeconds, digests.at(-1) ?? '')) {
+      signal.throwIfAborted()
+      const doomed = await attempt(collecting, result, markBatch(db, graceSeconds, digests))
+      if (!doomed) continue
+      result.marked += doomed.length
+      await passing('marked')
+      const removal = await attempt(collecting, result, removeMarked(db, blobs, doomed))
+      if (removal) count(collecting, result, removal)
+      await passing('removed')
+    }
+  }
+}
+
+/** A batch that fails is told of and left for the next run; the others go on (reliability.md G11). */
+async function attempt<T>(collecting: Collecting, result: CollectResult, work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    result.failed++
+    collecting.onFailure(error)
+    return undefined
+  }
+}
+
+async function sweep(collecting: Collecting, result: CollectResult): Promise<void> {
+  const { db, blobs, graceSeconds, signal } = collecting
+  const onRemoved = (removal: Removal) => {
+    result.orphans += removal.removed
+    result.orphanBytes += removal.removedBytes
+    count(collecting, result, { ...removal, removed: 0, removedBytes: 0 })
+  }
+  await sweepOrphans(db, blobs, graceSeconds, { signal, onRemoved })
+  result.traces = await sweepTraces(db, signal)
+  await sweepRecords(db)
+}

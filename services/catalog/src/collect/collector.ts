@@ -1,0 +1,71 @@
+import type { BlobStore } from '@berth/blobs'
+import { type Loop, startLoop } from '@berth/bus'
+import type { CommandClient, RegistryCommands } from '@berth/commands'
+import type { Database, Logger } from '@berth/service'
+import { type CollectResult, collect } from './collect.ts'
+import type { Unlinked } from './expire-links.ts'
+import { beginRun, endRun, type Run } from './runs.ts'
+
+export type CollectorParts = {
+  db: Database
+  blobs: BlobStore
+  registry: CommandClient<RegistryCommands>
+  log: Logger
+  wake: () => void
+}
+export type CollectorSettings = { gcIntervalSeconds: number; gcGraceSeconds: number }
+
+const longestPollMs = 60_000
+const followPatienceMs = 5_000
+
+/** Carries out a run that has begun, and notes how it ended. Throws what ended it. */
+export async function carryOutRun(
+  parts: CollectorParts,
+  run: Run,
+  options: { graceSeconds: number; signal: AbortSignal; onProgress?: (result: CollectResult) => void },
+): Promise<CollectResult> {
+  const { db, blobs, log } = parts
+  try {
+    const result = await collect({
+      db,
+      blobs,
+      ...options,
+      thorough: run.thorough,
+      onUnlinked: (unlinked) => tellRegistry(parts, unlinked),
+      onFailure: (error) => log.warn('something could not be collected now', { runId: run.id, error }),
+    })
+    await endRun(db, run, result)
+    log.info('store collected', { runId: run.id, ...result })
+    return result
+  } catch (error) {
+    await endRun(db, run, error instanceof Error ? error : new Error(String(error)))
+    throw error
+  } finally {
+    parts.wake()
+  }
+}
+
+/** Registry stops serving a link before its bytes can go. It hears of it by itself too, so one that is away stops nothing. */
+async function tellRegistry({ registry, log }: CollectorParts, { repositoryId, revision }: Unlinked): Promise<void> {
+  try {
+    await registry.call('follow-repository', { repositoryId, revision }, { timeoutMs: followPatienceMs })
+  } catch (error) {
+    log.warn('registry has not heard of links that are over', { repositoryId, error })
+  }
+}
+
+/** Collects by itself, every interval; 0 turns it off. */
+export function startCollector(parts: CollectorParts, settings: CollectorSettings): Pick<Loop, 'stop'> {
+  const { gcIntervalSeconds: intervalSeconds, gcGraceSeconds: graceSeconds } = settings
+  if (intervalSeconds === 0) return { stop: async () => undefined }
+  const pollMs = Math.min(intervalSeconds * 1_000, longestPollMs)
+  return startLoop({
+    pollMs,
+    pauseAfterFailureMs: pollMs,
+    onError: (error) => parts.log.warn('collecting will be tried again', { error }),
+    run: async (signal) => {
+      const run = await beginRun(parts.db, { cause: 'interval', intervalSeconds, graceSeconds })
+      if (run) await carryOutRun(parts, run, { graceSeconds, signal })
+    },
+  })
+}
