@@ -9,6 +9,8 @@ export type Metrics = {
   text(): Promise<string>
 }
 
+const methods = new Set(['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIONS'])
+
 /** Makes the metrics of a process. `defaults` adds what Node itself has to say (event loop, heap, GC). */
 export function createMetrics(options: { defaults?: boolean } = {}): Metrics {
   const registry = new Registry()
@@ -20,10 +22,20 @@ export function createMetrics(options: { defaults?: boolean } = {}): Metrics {
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
     registers: [registry],
   })
+  // Finding the series by its labels costs more than counting; there are few of them, for methods are bounded.
+  const series = new Map<string, { observe: (seconds: number) => void }>()
   return {
     registry,
-    observeRequest: ({ service, route, method, code, seconds }) =>
-      requests.observe({ service, route, method, code }, seconds),
+    observeRequest: ({ service, route, method: given, code, seconds }) => {
+      const method = methods.has(given) ? given : 'other'
+      const key = `${service} ${route} ${method} ${code}`
+      let known = series.get(key)
+      if (!known) {
+        known = requests.labels({ service, route, method, code })
+        series.set(key, known)
+      }
+      known.observe(seconds)
+    },
     text: () => registry.metrics(),
   }
 }
