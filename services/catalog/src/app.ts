@@ -19,6 +19,7 @@ import type { CatalogConfig } from './config.ts'
 import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
+import { namespaceHandlers } from './namespaces/api.ts'
 import { repositoryHandlers } from './repositories/api.ts'
 import { pruneCommands } from './run-command.ts'
 import { createServedGate } from './served/wait-until-served.ts'
@@ -61,6 +62,7 @@ export function createCatalog(
         ...versionHandlers(db, prisma, gate, ring),
         ...curationHandlers(db, prisma, gate, ring),
         ...distributionHandlers(db, prisma, gate, ring),
+        ...namespaceHandlers(db, ring),
       },
       identify: identifyThrough(auth),
       log,

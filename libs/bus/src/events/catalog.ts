@@ -22,6 +22,7 @@ export type RepositoryUpdated = RepositoryCreated & {
   immutableTags: string[]
   sparseIndexes: boolean
   retainVersions: number | null
+  retention?: object | null
 }
 export const repositoryUpdated = defineEvent<RepositoryUpdated>(
   'catalog',
@@ -34,7 +35,10 @@ export const repositoryUpdated = defineEvent<RepositoryUpdated>(
     immutableTags: { type: 'array', items: text },
     sparseIndexes: { type: 'boolean' },
     retainVersions: { type: ['integer', 'null'] },
+    retention: { type: ['object', 'null'] },
   },
+  // Events that were recorded before there was any may still be on their way.
+  ['retention'],
 )
 
 export type RepositoryDeleted = { repositoryId: string; name: string }
@@ -181,4 +185,35 @@ export const storeCollected = defineEvent<StoreCollected>(
     notFound: count,
     failed: count,
   },
+)
+
+export type NamespaceChanged = {
+  name: string
+  defaultAccess: string
+  labels: Record<string, string>
+  retention: object | null
+}
+const namespace = {
+  name: text,
+  defaultAccess: text,
+  labels: { type: 'object', additionalProperties: text },
+  retention: { type: ['object', 'null'] },
+}
+export const namespaceCreated = defineEvent<NamespaceChanged>(
+  'catalog',
+  'namespace.created',
+  'Something was set about a namespace for the first time.',
+  namespace,
+)
+export const namespaceUpdated = defineEvent<NamespaceChanged>(
+  'catalog',
+  'namespace.updated',
+  'The settings of a namespace were changed.',
+  namespace,
+)
+export const namespaceDeleted = defineEvent<{ name: string }>(
+  'catalog',
+  'namespace.deleted',
+  'The settings of a namespace were deleted; its repositories stay.',
+  { name: text },
 )

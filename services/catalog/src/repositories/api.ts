@@ -1,7 +1,17 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { type ApiHandler, type Database, notFound, Problem, readPage, sqlState, toPage } from '@berth/service'
+import {
+  type ApiHandler,
+  type Database,
+  notFound,
+  type PageRequest,
+  Problem,
+  readPage,
+  sqlState,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
+import { type LabelSelector, parseSelector, selectorCondition } from '../labels/selector.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { insertRepository } from './ensure.ts'
 import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from './settings.ts'
@@ -32,16 +42,12 @@ export function repositoryHandlers(
   return {
     listRepositories: async ({ query }) => {
       const page = readPage(query)
-      const rows = await prisma.repository.findMany({
-        where: {
-          name: {
-            ...(page.after === undefined ? {} : { gt: page.after }),
-            ...(typeof query.q === 'string' ? { contains: query.q } : {}),
-          },
-        },
-        orderBy: { name: 'asc' },
-        take: page.limit + 1,
-      })
+      const filter = {
+        q: typeof query.q === 'string' ? query.q : undefined,
+        labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
+      }
+      const ids = await repositoryPage(db, page, filter)
+      const rows = await prisma.repository.findMany({ where: { id: { in: ids } }, orderBy: { name: 'asc' } })
       return { status: 200, body: toPage(rows, page, (row) => row.name, showRepository) }
     },
     createRepository: async ({ body, principal }) => {
@@ -80,6 +86,25 @@ export function repositoryHandlers(
       return { status: 204 }
     },
   }
+}
+
+/** The ids of a page of repositories, by name, and of one more. */
+async function repositoryPage(
+  db: Database,
+  page: PageRequest,
+  filter: { q: string | undefined; labels: LabelSelector | undefined },
+): Promise<string[]> {
+  const values: unknown[] = [page.after ?? '', page.limit + 1]
+  const conditions = [
+    'name > $1',
+    ...(filter.q === undefined ? [] : [`position($${values.push(filter.q)} in name) > 0`]),
+    ...(filter.labels ? [selectorCondition('labels', filter.labels, values)] : []),
+  ]
+  const rows = await db.query<{ id: string }>(
+    `select id from repository where ${conditions.join(' and ')} order by name limit $2`,
+    values,
+  )
+  return rows.map((row) => row.id)
 }
 
 async function deleteRepository(db: Database, repository: { id: string; name: string; actor: string }): Promise<void> {

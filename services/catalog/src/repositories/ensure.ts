@@ -33,11 +33,20 @@ export async function insertRepository(
   repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
   const { name, settings, actor } = repository
-  const { description, labels, immutableTags, sparseIndexes, retainVersions } = settings
+  const { description, labels, immutableTags, sparseIndexes, retainVersions, retention } = settings
   const [row] = await sql.query<{ id: string }>(
-    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by) values ($1, $2, $3, $4, $5, $6, $7)
+    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention) values ($1, $2, $3, $4, $5, $6, $7, $8)
      on conflict (name) do nothing returning id`,
-    [name, description, JSON.stringify(labels), immutableTags, sparseIndexes, retainVersions, actor],
+    [
+      name,
+      description,
+      JSON.stringify(labels),
+      immutableTags,
+      sparseIndexes,
+      retainVersions,
+      actor,
+      retention && JSON.stringify(retention),
+    ],
   )
   if (!row) return undefined
   const empty = JSON.stringify(noContent)
@@ -57,14 +66,15 @@ export async function insertRepository(
   return row.id
 }
 
-/** What a first push makes: private until somebody says otherwise. A base path that is taken stays with its owner. */
+/** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
 async function insertDistribution(
   sql: Sql,
   distribution: { name: string; repositoryId: string; actor: string },
 ): Promise<boolean> {
   const { name, repositoryId, actor } = distribution
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, created_by) values ($1, $1, $2, 'private', $3) on conflict do nothing returning id`,
+    `insert into distribution (name, base_path, repository_id, access, created_by) values ($1, $1, $2,
+       coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3) on conflict do nothing returning id`,
     [name, repositoryId, actor],
   )
   if (!row) return false

@@ -1,6 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { BadPattern, parseTagPattern } from '@berth/oci'
-import { badField, notFound, type Sql } from '@berth/service'
+import { notFound, type Sql } from '@berth/service'
+import { checkLabels } from '../labels/check-labels.ts'
+import { checkPattern, checkRetention, type Retention } from '../retention/policy.ts'
 
 /** What can be set about a repository. */
 export type RepositorySettings = {
@@ -12,6 +13,8 @@ export type RepositorySettings = {
   sparseIndexes: boolean
   /** How many of the newest versions are kept; null keeps all. */
   retainVersions: number | null
+  /** Which tags and manifests go by themselves; null: what the namespace says. */
+  retention: Retention | null
 }
 
 export const defaultSettings: RepositorySettings = {
@@ -20,22 +23,14 @@ export const defaultSettings: RepositorySettings = {
   immutableTags: [],
   sparseIndexes: false,
   retainVersions: null,
+  retention: null,
 }
 
 /** Checks what the schema of the API cannot. Throws 400 that names the field. */
 export function checkSettings<Given extends Partial<RepositorySettings>>(given: Given): Given {
-  for (const [i, pattern] of (given.immutableTags ?? []).entries()) {
-    try {
-      parseTagPattern(pattern)
-    } catch (error) {
-      if (!(error instanceof BadPattern)) throw error
-      throw badField(
-        `immutableTags[${i}]`,
-        error.message,
-        'Use * for any characters, ? for one, [a-z] for one of a set.',
-      )
-    }
-  }
+  for (const [i, pattern] of (given.immutableTags ?? []).entries()) checkPattern(pattern, `immutableTags[${i}]`)
+  if (given.labels) checkLabels(given.labels)
+  if (given.retention) checkRetention(given.retention)
   return given
 }
 
@@ -46,13 +41,14 @@ export async function updateSettings(
   changes: Partial<RepositorySettings>,
   actor: string,
 ): Promise<void> {
-  const { description = null, labels, immutableTags = null, sparseIndexes = null, retainVersions } = changes
+  const { description = null, labels, immutableTags = null, sparseIndexes = null, retainVersions, retention } = changes
   const [row] = await sql.query<RepositorySettings & { name: string }>(
     `update repository set description = coalesce($2, description), labels = coalesce($3, labels),
        immutable_tags = coalesce($4, immutable_tags), sparse_indexes = coalesce($5, sparse_indexes),
-       retain_versions = case when $6 then $7::integer else retain_versions end
+       retain_versions = case when $6 then $7::integer else retain_versions end,
+       retention = case when $8 then $9::jsonb else retention end
      where id = $1 returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes",
-       retain_versions as "retainVersions"`,
+       retain_versions as "retainVersions", retention`,
     [
       id,
       description,
@@ -61,6 +57,8 @@ export async function updateSettings(
       sparseIndexes,
       retainVersions !== undefined,
       retainVersions ?? null,
+      retention !== undefined,
+      retention ? JSON.stringify(retention) : null,
     ],
   )
   if (!row) throw notFound('repository', id)

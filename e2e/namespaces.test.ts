@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { pushRandomImage, send, type Target } from './push.ts'
+import { basic, make, repositoryPath } from './requests.ts'
+import { startTestStack, type TestStack } from './stack.ts'
+
+let stack: TestStack
+let berth: Target
+
+beforeAll(async () => {
+  stack = await startTestStack()
+  berth = { url: stack.url, authorization: basic(stack) }
+}, 90_000)
+afterAll(() => stack?.stop(), 30_000)
+
+/** The names in all pages of a list. */
+async function namesOf(path: string): Promise<string[]> {
+  const names: string[] = []
+  for (let next: string | null = ''; next !== null; ) {
+    const { status, body } = await stack.api('GET', `${path}&limit=2${next ? `&cursor=${next}` : ''}`)
+    expect({ status, body }).toMatchObject({ status: 200 })
+    names.push(...body.items.map((item: { name: string }) => item.name))
+    next = body.next
+  }
+  return names
+}
+
+test('a namespace is there with its first repository, and what is set about it holds for first pushes', async () => {
+  await pushRandomImage(berth, 'closed/app', 'v1', [1_000])
+  expect(await stack.api('GET', '/namespaces/closed')).toMatchObject({
+    status: 200,
+    body: { id: null, name: 'closed', defaultAccess: 'private', usage: { repositories: 1, tags: 1 } },
+  })
+  const made = await make(stack, '/namespaces', { name: 'open', defaultAccess: 'public', labels: { team: 'web' } })
+  expect(made).toMatchObject({ name: 'open', usage: { repositories: 0, tags: 0, uniqueBytes: 0 } })
+  await pushRandomImage(berth, 'open/app', 'v1', [1_000])
+  await send({ url: stack.url }, 'GET', '/v2/open/app/manifests/v1', 200)
+  await send({ url: stack.url }, 'GET', '/v2/closed/app/manifests/v1', 401)
+  await stack.api('PATCH', '/namespaces/closed', { defaultAccess: 'public' })
+  await pushRandomImage(berth, 'closed/second', 'v1', [1_000])
+  await send({ url: stack.url }, 'GET', '/v2/closed/second/manifests/v1', 200)
+  await send({ url: stack.url }, 'GET', '/v2/closed/app/manifests/v1', 401)
+})
+
+test('bytes that several repositories and versions have are counted once', async () => {
+  const { text } = await pushRandomImage(berth, 'bytes/one', 'v1', [5_000, 3_000])
+  const { body } = await stack.api('GET', '/namespaces/bytes')
+  const image = JSON.parse(text)
+  const expected = 8_000 + image.config.size + text.length
+  expect(body.usage).toEqual({ repositories: 1, tags: 1, uniqueBytes: expected })
+  await make(stack, '/repositories', { name: 'bytes/two' })
+  await stack.api('POST', `${repositoryPath('bytes/two')}/copy`, { from: { repository: 'bytes/one' } })
+  expect((await stack.api('GET', '/namespaces/bytes')).body.usage).toEqual({
+    repositories: 2,
+    tags: 2,
+    uniqueBytes: expected,
+  })
+})
+
+test('settings are listed with the implicit ones, changed and forgotten', async () => {
+  await make(stack, '/namespaces', { name: 'aa-set' })
+  await make(stack, '/repositories', { name: 'aa-implicit/x' })
+  await make(stack, '/repositories', { name: 'aa-alone' })
+  expect(await namesOf('/namespaces?q=aa-')).toEqual(['aa-alone', 'aa-implicit', 'aa-set'])
+  const again = await stack.api('POST', '/namespaces', { name: 'aa-set' })
+  expect(again).toMatchObject({ status: 409, body: { field: 'name' } })
+  expect((await stack.api('DELETE', '/namespaces/aa-set')).status).toBe(204)
+  expect((await stack.api('GET', '/namespaces/aa-set')).status).toBe(404)
+  expect((await stack.api('DELETE', '/namespaces/aa-implicit')).status).toBe(204)
+  expect((await stack.api('GET', '/namespaces/aa-implicit')).status).toBe(200)
+})
+
+test('repositories and namespaces are found by their labels, a page at a time', async () => {
+  const labels = [
+    { team: 'payments', env: 'prod' },
+    { team: 'payments', env: 'test', tier: '1' },
+    { team: 'payments' },
+    { team: 'search', tier: '2' },
+    {},
+  ]
+  for (const [i, each] of labels.entries()) {
+    await make(stack, '/repositories', { name: `labels${i}/app`, labels: each })
+    await make(stack, '/namespaces', { name: `labels${i}`, labels: each })
+  }
+  const found = async (selector: string) => {
+    const query = `?q=labels&labels=${encodeURIComponent(selector)}`
+    const repositories = await namesOf(`/repositories${query}`)
+    expect(await namesOf(`/namespaces${query}`)).toEqual(repositories.map((name) => name.replace('/app', '')))
+    return repositories.map((name) => Number(/\d/.exec(name)?.[0]))
+  }
+  expect(await found('team=payments')).toEqual([0, 1, 2])
+  expect(await found('team=payments,env!=prod')).toEqual([1, 2])
+  expect(await found('tier')).toEqual([1, 3])
+  expect(await found('env!=prod,team!=search')).toEqual([1, 2, 4])
+  expect(await found('team=payments,tier=2')).toEqual([])
+  // As people write it, without any escapes.
+  expect(await namesOf('/repositories?labels=team=payments,env!=prod,tier')).toEqual(['labels1/app'])
+})
+
+test.each([
+  ['POST', '/repositories', { name: 'bad', labels: { 'a b': 'x' } }, 'labels.a b'],
+  ['POST', '/repositories', { name: 'bad', labels: { a: 'x'.repeat(257) } }, 'labels.a'],
+  ['POST', '/namespaces', { name: 'bad/name' }, 'name'],
+  ['POST', '/namespaces', { name: 'bad', defaultAccess: 'open' }, 'defaultAccess'],
+  ['POST', '/namespaces', { name: 'bad', labels: { a: 'x,y' } }, 'labels.a'],
+  ['PATCH', '/namespaces/closed', { colour: 'red' }, 'colour'],
+  ['GET', '/repositories?labels=team==a,', undefined, 'labels'],
+  ['POST', '/namespaces', { name: 'bad', retention: { rules: [{ tags: ['*'] }] } }, 'retention.rules[0]'],
+  ['POST', '/repositories', { name: 'bad', retention: { untaggedDays: 0 } }, 'retention.untaggedDays'],
+  [
+    'POST',
+    '/repositories',
+    { name: 'bad', retention: { rules: [{ tags: ['*', 'x['], keepNewest: 1 }] } },
+    'retention.rules[0].tags[1]',
+  ],
+])('%s %s with bad input is refused with the field', async (method, path, body, field) => {
+  expect(await stack.api(method, path, body)).toMatchObject({ status: 400, body: { field } })
+})

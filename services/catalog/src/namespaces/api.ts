@@ -1,0 +1,60 @@
+import { type ApiHandler, type Database, readPage, toPage } from '@berth/service'
+import { parseSelector } from '../labels/selector.ts'
+import { findNamespace, type Namespace, namespacePage, usageOf } from './find.ts'
+import {
+  checkNamespace,
+  createNamespace,
+  defaultNamespace,
+  deleteNamespace,
+  type NamespaceSettings,
+  updateNamespace,
+} from './settings.ts'
+
+function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown> {
+  return { ...row, createdAt: createdAt?.toISOString() ?? null }
+}
+
+/** The API of namespaces, the first segments of repositories' names. */
+export function namespaceHandlers(db: Database, wake: () => void): Record<string, ApiHandler> {
+  const show = async (idOrName: string) => {
+    const namespace = await findNamespace(db, idOrName)
+    return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
+  }
+  return {
+    listNamespaces: async ({ query }) => {
+      const page = readPage(query)
+      const rows = await namespacePage(db, page, {
+        q: typeof query.q === 'string' ? query.q : undefined,
+        labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
+      })
+      return { status: 200, body: toPage(rows, page, (row) => row.name, showNamespace) }
+    },
+    createNamespace: async ({ body, principal }) => {
+      const wanted = body as { name: string } & Partial<NamespaceSettings>
+      const settings = checkNamespace({ ...defaultNamespace, ...wanted })
+      await db.transaction((sql) => createNamespace(sql, settings, principal.name))
+      wake()
+      const { name } = wanted
+      return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
+    },
+    showNamespace: async ({ params }) => ({ status: 200, body: await show(params.namespace ?? '') }),
+    updateNamespace: async ({ params, body, principal }) => {
+      const changes = checkNamespace(body as Partial<NamespaceSettings>)
+      await db.transaction(async (sql) => {
+        const { id, name } = await findNamespace(sql, params.namespace ?? '')
+        if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, principal.name)
+        else await updateNamespace(sql, name, changes, principal.name)
+      })
+      wake()
+      return { status: 200, body: await show(params.namespace ?? '') }
+    },
+    deleteNamespace: async ({ params, principal }) => {
+      await db.transaction(async (sql) => {
+        const { name } = await findNamespace(sql, params.namespace ?? '')
+        await deleteNamespace(sql, name, principal.name)
+      })
+      wake()
+      return { status: 204 }
+    },
+  }
+}

@@ -1,0 +1,85 @@
+import { notFound, type PageRequest, type Sql } from '@berth/service'
+import { type LabelSelector, selectorCondition } from '../labels/selector.ts'
+import { defaultNamespace, type NamespaceSettings } from './settings.ts'
+
+/** A namespace: without an id nothing is set about it, and it is there because of its repositories. */
+export type Namespace = NamespaceSettings & {
+  id: string | null
+  name: string
+  createdAt: Date | null
+  createdBy: string | null
+}
+
+const columns = `namespace.id, names.name, default_access as "defaultAccess", labels, retention, created_at as "createdAt", created_by as "createdBy"`
+
+/** Finds a namespace by name, or by the id of its settings. Throws 404. */
+export async function findNamespace(sql: Sql, idOrName: string): Promise<Namespace> {
+  const [row] = await sql.query<Row>(
+    `select ${columns} from (
+       select coalesce((select name from namespace where id::text = $1), $1) as name) as names
+     left join namespace on namespace.name = names.name
+     where namespace.id is not null or exists (select from repository where split_part(repository.name, '/', 1) = names.name)`,
+    [idOrName],
+  )
+  if (!row) throw notFound('namespace', idOrName)
+  return withDefaults(row)
+}
+
+type Row = { [Key in keyof Namespace]: Namespace[Key] | null } & { name: string }
+
+function withDefaults(row: Row): Namespace {
+  return {
+    ...row,
+    defaultAccess: row.defaultAccess ?? defaultNamespace.defaultAccess,
+    labels: row.labels ?? defaultNamespace.labels,
+  }
+}
+
+// Goes from one first segment to the next by the index, however many repositories lie between.
+const implicitNames = `with recursive segment (name) as (
+    (select split_part(name, '/', 1) from repository where split_part(name, '/', 1) > $1 order by split_part(name, '/', 1) limit 1)
+    union all
+    select (select split_part(repository.name, '/', 1) from repository where split_part(repository.name, '/', 1) > segment.name
+      order by split_part(repository.name, '/', 1) limit 1) from segment where segment.name is not null)
+  select name from segment where name is not null`
+
+/** A page of namespaces by name, and one more. Labels are those that are set: one without any has none. */
+export async function namespacePage(
+  sql: Sql,
+  page: PageRequest,
+  filter: { q: string | undefined; labels: LabelSelector | undefined },
+): Promise<Namespace[]> {
+  const values: unknown[] = [page.after ?? '', page.limit + 1]
+  const conditions = ['names.name > $1']
+  if (filter.q !== undefined) conditions.push(`position($${values.push(filter.q)} in names.name) > 0`)
+  if (filter.labels) conditions.push(selectorCondition(`coalesce(namespace.labels, '{}')`, filter.labels, values))
+  const rows = await sql.query<Row>(
+    `select ${columns} from (select name from (${implicitNames}) as implicit union select name from namespace) as names
+     left join namespace on namespace.name = names.name
+     where ${conditions.join(' and ')} order by names.name limit $2`,
+    values,
+  )
+  return rows.map(withDefaults)
+}
+
+/** What lies in a namespace. `uniqueBytes` counts each blob and manifest once, however many repositories and versions have it. */
+export type NamespaceUsage = { repositories: number; tags: number; uniqueBytes: number }
+
+export async function usageOf(sql: Sql, name: string): Promise<NamespaceUsage> {
+  const [row] = await sql.query<NamespaceUsage>(
+    `with member as (select id from repository where split_part(name, '/', 1) = $1)
+     select (select count(*) from member) as repositories,
+       (select count(*) from tag_interval where until is null and repository_id in (select id from member)) as tags,
+       (select coalesce(sum(size_bytes), 0)::bigint from blob where digest in (${heldDigests('select id from member')})) as "uniqueBytes"`,
+    [name],
+  )
+  return row ?? { repositories: 0, tags: 0, uniqueBytes: 0 }
+}
+
+/** The digests that repositories hold: in any of their versions, loose, or linked for a manifest to come. */
+export function heldDigests(repositoryIds: string): string {
+  const inIntervals = (table: string) =>
+    `select digest from ${table} where repository_id in (${repositoryIds}) and (until is null or until > since)`
+  return `${inIntervals('blob_interval')} union ${inIntervals('manifest_interval')}
+    union select digest from blob_link where repository_id in (${repositoryIds}) and linked`
+}
