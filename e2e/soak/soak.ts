@@ -1,0 +1,115 @@
+import path from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { createFileSystemStore } from '@berth/blobs'
+import { until } from '../processes.ts'
+import { pidOf } from '../replicas.ts'
+import { startTestStack, type TestStack } from '../stack.ts'
+import { findMissing, type Kept, type Pushed, type Pushing, randomOf, runPushers, soakRepositories } from './pushers.ts'
+
+export type SoakOptions = {
+  seed: number
+  pushes: number
+  /** Kills catalog without warning every few seconds. */
+  kills: boolean
+}
+export type SoakReport = Omit<Pushed, 'kept'> & {
+  kept: number
+  missing: string[]
+  /** Objects that were left in the store in the end, and those that what is kept consists of. */
+  objects: number
+  wanted: number
+  kills: number
+  seconds: number
+}
+
+const calmLeaseSeconds = 2
+// Longer than catalog is away: a yes that was given must stay true until its manifest comes.
+const killLeaseSeconds = 20
+const goneWithinMs = 60_000
+
+/** Pushes to a real Berth while its collector runs every second with no grace at all, and looks what is there in the end. */
+export async function soak({ seed, pushes, kills }: SoakOptions): Promise<SoakReport> {
+  const databaseUrl = process.env.BERTH_TEST_DATABASE_URL
+  const leaseSeconds = kills ? killLeaseSeconds : calmLeaseSeconds
+  const stack = await startTestStack({
+    env: {
+      BERTH_GC_INTERVAL_SECONDS: '1',
+      BERTH_GC_GRACE_SECONDS: '0',
+      BERTH_PUSH_LEASE_SECONDS: String(leaseSeconds),
+      BERTH_PROCESSES: String(kills),
+    },
+    ...(databaseUrl ? { external: { databaseUrl } } : {}),
+  })
+  try {
+    return await soakStack(stack, { seed, pushes, kills })
+  } finally {
+    await stack.stop()
+  }
+}
+
+async function soakStack(stack: TestStack, { seed, pushes, kills }: SoakOptions): Promise<SoakReport> {
+  for (const name of soakRepositories) {
+    await make(stack, '/repositories', { name, retainVersions: 1 })
+    await make(stack, '/distributions', { name, basePath: name, repository: name })
+  }
+  const target = { url: stack.url, authorization: `Basic ${btoa(`${stack.user}:${stack.password}`)}` }
+  const pushing: Pushing = { target: () => target, seed, pushes, unreliable: kills }
+  const over = new AbortController()
+  const startedAt = Date.now()
+  const killing = kills ? killCatalog(stack, randomOf(seed), over.signal) : Promise.resolve(0)
+  const pushed = await runPushers(pushing, over.signal).finally(() => over.abort())
+  const seconds = Math.round((Date.now() - startedAt) / 1000)
+  const killed = await killing
+  const { kept, ...counts } = pushed
+  await until('catalog answers', async () => (await stack.api('GET', '/repositories')).status === 200, goneWithinMs)
+  const missing = await findMissing(pushing, kept)
+  const wanted = wantedOf(kept)
+  const objects = await countWhenCollected(stack, wanted.size)
+  // Once more, when everything that could go is gone.
+  missing.push(...(await findMissing(pushing, kept)))
+  return { ...counts, kept: kept.length, missing, objects, wanted: wanted.size, kills: killed, seconds }
+}
+
+async function make(stack: TestStack, path: string, body: unknown): Promise<void> {
+  const answer = await stack.api('POST', path, body)
+  if (answer.status !== 201) throw new Error(`POST ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+}
+
+function wantedOf(kept: readonly Kept[]): Set<string> {
+  return new Set(kept.flatMap(({ digest, blobs }) => [digest, ...blobs]))
+}
+
+/** How many objects the store has once the collector has come to its end: as many as are wanted, or whatever there is after a while. */
+async function countWhenCollected(stack: TestStack, wanted: number): Promise<number> {
+  const store = createFileSystemStore({ root: path.join(stack.home, 'blobs') })
+  try {
+    const deadline = Date.now() + goneWithinMs
+    for (;;) {
+      const objects = (await Array.fromAsync(store.walk())).length
+      if (objects === wanted || Date.now() > deadline) return objects
+      await pause(250)
+    }
+  } finally {
+    await store.close()
+  }
+}
+
+/** Kills catalog every few seconds. Answers how often. */
+async function killCatalog(stack: TestStack, random: () => number, signal: AbortSignal): Promise<number> {
+  for (let kills = 0; ; kills++) {
+    await pause(2_000 + random() * 4_000, undefined, { signal }).catch(() => 'over')
+    if (signal.aborted) return kills
+    process.kill(pidOf(stack, 'catalog'), 'SIGKILL')
+    const killed = pidOf(stack, 'catalog')
+    await until('catalog is started again', () => isRestarted(stack, killed), goneWithinMs)
+  }
+}
+
+function isRestarted(stack: TestStack, killed: number): boolean {
+  try {
+    return pidOf(stack, 'catalog') !== killed
+  } catch {
+    // Between two starts it is not in the list of children.
+    return false
+  }
+}
