@@ -1,5 +1,5 @@
 import { blobSettings } from '@berth/blobs'
-import { collectorSettings } from '@berth/catalog-service'
+import { collectorSettings, retentionSettings } from '@berth/catalog-service'
 import { pushSettings } from '@berth/registry-service'
 import {
   choice,
@@ -28,6 +28,7 @@ export const standaloneSettings = {
   processes: flag('BERTH_PROCESSES', { fallback: false }),
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
   ...collectorSettings,
+  ...retentionSettings,
   ...pushSettings,
   ...blobSettings,
   ...tlsSettings,

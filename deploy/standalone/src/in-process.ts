@@ -44,6 +44,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     buildUrl: peer,
     gcIntervalSeconds: config.gcIntervalSeconds,
     gcGraceSeconds: config.gcGraceSeconds,
+    retentionIntervalSeconds: config.retentionIntervalSeconds,
     pushLeaseSeconds: config.pushLeaseSeconds,
   }
   const localPeers = (name: string) => {

@@ -21,6 +21,8 @@ import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
 import { namespaceHandlers } from './namespaces/api.ts'
 import { repositoryHandlers } from './repositories/api.ts'
+import { retentionHandlers } from './retention/api.ts'
+import { startRetention } from './retention/loop.ts'
 import { pruneCommands } from './run-command.ts'
 import { createServedGate } from './served/wait-until-served.ts'
 import { versionHandlers } from './versions/api.ts'
@@ -63,6 +65,7 @@ export function createCatalog(
         ...curationHandlers(db, prisma, gate, ring),
         ...distributionHandlers(db, prisma, gate, ring),
         ...namespaceHandlers(db, ring),
+        ...retentionHandlers(db, prisma, gate, ring),
       },
       identify: identifyThrough(auth),
       log,
@@ -102,6 +105,10 @@ export function createCatalog(
       life.onStop('folding', () => folding.stop())
       const collector = startCollector({ db, blobs, registry, log, wake: ring }, config)
       life.onStop('collector', () => collector.stop())
+      if (config.retentionIntervalSeconds > 0) {
+        const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
+        life.onStop('retention', () => retention.stop())
+      }
     },
     stop: () => life.stop(),
     unready: async () => {

@@ -6,6 +6,15 @@ export const collectorSettings = {
   gcGraceSeconds: integer('BERTH_GC_GRACE_SECONDS', { min: 0, max: 31_536_000 }, { fallback: 86_400 }),
 }
 
+/** How often the rules of retention are applied; the standalone stack reads this too. 0: only when asked for. */
+export const retentionSettings = {
+  retentionIntervalSeconds: integer(
+    'BERTH_RETENTION_INTERVAL_SECONDS',
+    { min: 0, max: 2_592_000 },
+    { fallback: 86_400 },
+  ),
+}
+
 /** What catalog reads from the environment. */
 export const catalogSettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
@@ -19,9 +28,17 @@ export const catalogSettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
   ...collectorSettings,
+  ...retentionSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
   ConfigOf<typeof catalogSettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'registryUrl' | 'authUrl' | 'tasksUrl' | keyof typeof collectorSettings
+  | 'databaseUrl'
+  | 'natsUrl'
+  | 'serviceKey'
+  | 'registryUrl'
+  | 'authUrl'
+  | 'tasksUrl'
+  | keyof typeof collectorSettings
+  | keyof typeof retentionSettings
 >

@@ -1,0 +1,78 @@
+import type { ApiHandler, Database } from '@berth/service'
+import type { Prisma } from '../db/client.ts'
+import { findRepository } from '../repositories/api.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
+import { applyRetention, foreseeRetention } from './apply.ts'
+import type { TagVerdict } from './judge-tags.ts'
+import type { RetentionPlan } from './plan.ts'
+
+// An answer of some twenty megabytes; the counts tell of all.
+const listed = 100_000
+
+/** The API of applying the rules of retention by hand. */
+export function retentionHandlers(
+  db: Database,
+  prisma: Prisma,
+  gate: ServedGate,
+  wake: () => void,
+): Record<string, ApiHandler> {
+  return {
+    applyRetention: async ({ params, body, principal }) => {
+      const { id, latestVersion } = await findRepository(prisma, params.repository ?? '')
+      const subject = { repositoryId: id, actor: principal.name }
+      const { dryRun = false } = (body ?? {}) as { dryRun?: boolean }
+      if (dryRun) {
+        const { plan, changes } = await foreseeRetention(db, subject)
+        const version = changes?.from ?? latestVersion
+        return {
+          status: 200,
+          body: { version, created: false, ...showPlan(plan, () => true), changes: changes ?? null },
+        }
+      }
+      const { plan, made } = await applyRetention(db, subject)
+      wake()
+      // Also when nothing was left to do: whoever did it may not be served yet.
+      const head = await findRepository(prisma, id)
+      const { number, revision } = made ?? { number: head.latestVersion, revision: Number(head.revision) }
+      await gate.repository(id, revision, number)
+      const shown = showPlan(plan, (tag) => tag.goes || tag.reason === 'immutable' || tag.reason === 'pinned')
+      const removed = made?.removed ?? null
+      return { status: 200, body: { version: number, created: made !== undefined, ...shown, removed } }
+    },
+  }
+}
+
+function showPlan(plan: RetentionPlan, isShown: (tag: TagVerdict) => boolean): Record<string, unknown> {
+  const { source, retention, tags, untagged } = plan
+  const shown = tags.filter(isShown)
+  return {
+    source,
+    rules: (retention.rules ?? []).map((rule, i) => ({ ...rule, ...countsOf(tags.filter((tag) => tag.rule === i)) })),
+    counts: { tags: countsOf(tags), untagged: countsOf(untagged) },
+    tags: shown.slice(0, listed).map(({ tag, digest, goes, reason, rule, pushedAt, pulledAt }) => ({
+      tag,
+      digest,
+      goes,
+      reason,
+      rule,
+      pushedAt: isoTime(pushedAt),
+      lastPulledAt: pulledAt === null ? null : isoTime(pulledAt),
+    })),
+    untagged: untagged
+      .slice(0, listed)
+      .map(({ untaggedAt, ...manifest }) => ({ ...manifest, untaggedAt: isoTime(untaggedAt) })),
+    complete: shown.length <= listed && untagged.length <= listed,
+  }
+}
+
+/** How many go and stay, by reason. */
+function countsOf(verdicts: readonly { goes: boolean; reason: string }[]) {
+  const goes = verdicts.filter((verdict) => verdict.goes).length
+  const reasons: Record<string, number> = {}
+  for (const { reason } of verdicts) reasons[reason] = (reasons[reason] ?? 0) + 1
+  return { goes, stays: verdicts.length - goes, reasons }
+}
+
+function isoTime(time: number): string {
+  return new Date(time).toISOString()
+}

@@ -1,0 +1,60 @@
+import { type Loop, startLoop } from '@berth/bus'
+import type { CommandClient, RegistryCommands } from '@berth/commands'
+import type { Database, Logger } from '@berth/service'
+import { applyRetention } from './apply.ts'
+
+const pageRows = 100
+const pauseAfterFailureMs = 60_000
+
+/**
+ * Applies the rules of all repositories now and then every so often. One repository after the other, so that no more than one
+ * of them makes its pushes wait; one that fails is told of and tried again with the next round.
+ */
+export function startRetention(
+  parts: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void },
+  intervalSeconds: number,
+): Loop {
+  return startLoop({
+    pollMs: intervalSeconds * 1000,
+    pauseAfterFailureMs,
+    onError: (error) => parts.log.warn('retention will be tried again', { error }),
+    run: (signal) => retainAll(parts, signal),
+  })
+}
+
+async function retainAll(
+  { db, registry, log, wake }: Parameters<typeof startRetention>[0],
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const { id, name } of repositoriesWithRules(db)) {
+    if (signal.aborted) return
+    try {
+      const { plan, made } = await applyRetention(db, { repositoryId: id, actor: 'berth' })
+      if (!made) continue
+      wake()
+      log.info('retention took content away', {
+        repository: name,
+        version: made.number,
+        source: plan.source,
+        ...made.removed,
+      })
+      await registry.call('follow-repository', { repositoryId: id, revision: made.revision })
+    } catch (error) {
+      log.warn('retention of a repository failed', { repository: name, error })
+    }
+  }
+}
+
+async function* repositoriesWithRules(db: Database): AsyncIterable<{ id: string; name: string }> {
+  for (let after = '00000000-0000-0000-0000-000000000000'; ; ) {
+    const rows = await db.query<{ id: string; name: string }>(
+      `select repository.id, repository.name from repository left join namespace on namespace.name = split_part(repository.name, '/', 1)
+       where coalesce(repository.retention, namespace.retention) is not null and repository.id > $1 order by repository.id limit $2`,
+      [after, pageRows],
+    )
+    yield* rows
+    const last = rows.at(-1)
+    if (!last || rows.length < pageRows) return
+    after = last.id
+  }
+}
