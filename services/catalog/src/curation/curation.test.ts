@@ -300,6 +300,29 @@ test('a change on a base that is no longer the latest is refused with the latest
   expect((await contentOf(catalog.db, name)).manifests).toHaveLength(2)
 })
 
+test('what one change takes out and puts in again has not changed', async () => {
+  const { name, index } = await newPair()
+  const before = await contentOf(catalog.db, name)
+  const from = { repository: name, version: 2 }
+  await modify(name, {
+    remove: [{ digest: index }],
+    force: true,
+    add: [
+      { tag: 'index', from },
+      { tag: 'image', from },
+    ],
+  })
+  const [head] = await catalog.db.query('select latest_version from repository where name = $1', [name])
+  expect(head).toEqual({ latest_version: 2 })
+  expect(await contentOf(catalog.db, name)).toEqual(before)
+  await pushManifest(catalog.db, name, { name: `${name} later` }, ['later'])
+  const [version] = await catalog.db.query<{ added: unknown; removed: unknown }>(
+    'select added, removed from version join repository on id = repository_id where name = $1 and number = 3',
+    [name],
+  )
+  expect(version).toMatchObject({ added: { tags: 1, manifests: 1, blobs: 0 }, removed: { tags: 0, manifests: 0 } })
+})
+
 test('names that a source does not have are listed, all of them, and nothing changes', async () => {
   const { name } = await newPair()
   const target = await newPair()

@@ -4,8 +4,10 @@ import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
+import { foldLoose } from '../versions/fold-loose.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
 import type { TagChange } from '../versions/tag-change.ts'
+import { dropUnmirrored, guardMirror } from './mirror.ts'
 import { clearStage, lockStage } from './stage-content.ts'
 
 type Commit = CatalogCommands['commit-stage']
@@ -18,9 +20,9 @@ export type StageCommit = { reply: Commit['reply']; revision: number }
  */
 export async function commitStage(db: Database, request: Commit['request']): Promise<StageCommit> {
   return db.transaction(async (sql) => {
-    const repository = await lockRepository(sql, request.repositoryId)
+    const locked = await lockRepository(sql, request.repositoryId)
     const stage = await lockStage(sql, request.stage, request.fence)
-    if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: repository.revision }
+    if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: locked.revision }
     if (stage.state === 'closed')
       throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
     const manifests = await stagedManifests(sql, request.stage)
@@ -29,9 +31,13 @@ export async function commitStage(db: Database, request: Commit['request']): Pro
       [request.stage],
     )
     await checkComplete(sql, request.stage)
+    // What is loose was accepted; a mirror takes it away only after a version that has it.
+    const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
     const edit = beginEdit(repository)
+    if (request.mode === 'mirror') await guardMirror(sql, edit, request)
     await addManifests(sql, edit, manifests, { withChildren: true })
     await setTags(sql, edit, tags)
+    if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
     const made = await finishVersion(sql, repository, edit, {
       cause: request.cause,
       actor: request.actor,

@@ -131,7 +131,14 @@ async function readChanges(
   ])
   if (!row) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
   const tags = row.tags.map(({ tag, from, to }) => ({ tag, ...(from ? { from } : {}), ...(to ? { to } : {}) }))
-  return { ...row, tags }
+  const { latest, manifests, blobs, signatures } = row
+  return { latest, tags, manifests: settled(manifests), blobs: settled(blobs), signatures: settled(signatures) }
+}
+
+/** What was taken out and put in again by one change has not changed. */
+function settled({ added, removed }: Members): Members {
+  const [came, went] = [new Set(added), new Set(removed)]
+  return { added: added.filter((one) => !went.has(one)), removed: removed.filter((one) => !came.has(one)) }
 }
 
 async function announce(

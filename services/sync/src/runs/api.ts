@@ -5,11 +5,11 @@ import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { findRemote } from '../remotes/api.ts'
 
-type SyncBody = { repository: string; remote: string; mode?: string }
+type SyncBody = { repository: string; remote: string; mode?: 'additive' | 'mirror'; force?: boolean }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function showRun(run: SyncRun): Record<string, unknown> {
-  const { id, taskId, remoteName, repositoryName, mode, state, result, error } = run
+  const { id, taskId, remoteName, repositoryName, mode, force, state, result, error } = run
   const iso = (time: Date | null) => time?.toISOString() ?? null
   return {
     id,
@@ -17,6 +17,7 @@ function showRun(run: SyncRun): Record<string, unknown> {
     remote: remoteName,
     repository: repositoryName,
     mode,
+    force,
     state,
     result,
     error,
@@ -35,12 +36,8 @@ export function runHandlers(
   return {
     startSync: async ({ body, principal, requestId }) => {
       const wanted = body as SyncBody
-      if (wanted.mode !== undefined && wanted.mode !== 'additive')
-        throw badField(
-          'mode',
-          `"${wanted.mode}" is not available in this release`,
-          'Use additive: tags are added and moved, never removed.',
-        )
+      if (wanted.force && wanted.mode !== 'mirror')
+        throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
       const remote = await findRemote(prisma, wanted.remote)
       const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
       if (!repository) throw notFound('repository', wanted.repository)
@@ -53,7 +50,8 @@ export function runHandlers(
           remoteName: remote.name,
           repositoryId: repository.id,
           repositoryName: repository.name,
-          mode: 'additive',
+          mode: wanted.mode ?? 'additive',
+          force: wanted.force ?? false,
           actor: principal.name,
         },
       })

@@ -40,6 +40,7 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const upstream = await resolveTags(open, remote, progress, signal)
   const current = await currentTags(catalog, run.repositoryId, signal)
   const changed = upstream.filter((tag) => current.get(tag.name) !== tag.digest)
+  const isMirror = run.mode === 'mirror'
   const copying: Copying = {
     remote: open,
     catalog,
@@ -51,10 +52,11 @@ export async function runSync(running: Running): Promise<SyncResult> {
     progress,
     signal,
   }
-  if (changed.length === 0) return nothingNew(catalog, run, upstream.length)
+  // A mirror's commit compares everything, for the repository may have what upstream never had.
+  if (changed.length === 0 && !isMirror) return nothingNew(catalog, run, upstream.length)
   const blobs = await copyManifests(copying, [...new Set(changed.map((tag) => tag.digest))])
   const counts = await copyBlobs(copying, blobs)
-  const reply = await commit(running, changed)
+  const reply = await commit(running, isMirror ? upstream : changed)
   return { ...reply, bytesFetched: counts.fetchedBytes, bytesSaved: counts.savedBytes, tagsChecked: upstream.length }
 }
 
@@ -102,9 +104,9 @@ async function nothingNew(
 
 async function commit(
   { run, fence, catalog, signal }: Running,
-  changed: readonly ResolvedTag[],
+  staged: readonly ResolvedTag[],
 ): Promise<CatalogCommands['commit-stage']['reply']> {
-  for (const tags of inBatches(changed, tagsPerStage))
+  for (const tags of inBatches(staged, tagsPerStage))
     await catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags }, { signal })
   return sendCommit(catalog, run, fence, signal)
 }
@@ -123,8 +125,8 @@ export async function sendCommit(
     cause: 'sync' as const,
     actor: run.actor,
     taskId: run.taskId,
-    mode: 'additive' as const,
-    force: false,
+    mode: run.mode === 'mirror' ? ('mirror' as const) : ('additive' as const),
+    force: run.force,
   }
   return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, ...(signal ? { signal } : {}) })
 }

@@ -1,0 +1,62 @@
+import type { Digest } from '@berth/oci'
+import { Problem, type Sql } from '@berth/service'
+import { type Edit, removeManifests, removeTags } from '../versions/edit.ts'
+
+/**
+ * Refuses a mirror that would take away more than half of the tags, unless it is forced: an empty or shrunken answer of an
+ * upstream in trouble must not empty the repository (reliability.md S12).
+ */
+export async function guardMirror(
+  sql: Sql,
+  edit: Edit,
+  { stage, force }: { stage: string; force: boolean },
+): Promise<void> {
+  if (force) return
+  const [[{ total } = { total: 0 }], going] = await Promise.all([
+    sql.query<{ total: number }>(
+      'select count(*) as total from tag_interval where repository_id = $1 and until is null',
+      [edit.repositoryId],
+    ),
+    unmirroredTags(sql, edit, stage),
+  ])
+  if (going.length * 2 <= total) return
+  const names = `${going.slice(0, 10).join(', ')}${going.length > 10 ? ', and more' : ''}`
+  throw new Problem(
+    409,
+    'mirror_guard',
+    `The mirror would take away ${going.length} of ${total} tags: ${names}. Nothing was changed.`,
+    {
+      hint: 'If upstream really has no more than that, sync again with force.',
+      more: { removed: going.length, of: total },
+    },
+  )
+}
+
+/** Takes away what is not staged, so that the repository is exactly what upstream has. Comes after what is staged was put in. */
+export async function dropUnmirrored(sql: Sql, edit: Edit, stage: string): Promise<void> {
+  await removeTags(sql, edit, await unmirroredTags(sql, edit, stage))
+  await removeManifests(sql, edit, await unmirrored(sql, edit, stage))
+}
+
+async function unmirroredTags(sql: Sql, edit: Edit, stage: string): Promise<string[]> {
+  const rows = await sql.query<{ name: string }>(
+    `select name from tag_interval as tag where repository_id = $1 and until is null
+       and not exists (select from stage_tag where stage = $2 and stage_tag.name = tag.name) order by name`,
+    [edit.repositoryId, stage],
+  )
+  return rows.map((row) => row.name)
+}
+
+/** Manifests of the repository that nothing staged reaches. */
+async function unmirrored(sql: Sql, edit: Edit, stage: string): Promise<Digest[]> {
+  const rows = await sql.query<{ digest: Digest }>(
+    `with recursive wanted (digest) as (
+       select digest from stage_manifest where stage = $2 union select digest from stage_tag where stage = $2
+       union select reference.child from wanted join manifest_reference as reference
+         on reference.manifest = wanted.digest and reference.role = 'manifest')
+     select digest from manifest_interval as member where repository_id = $1 and until is null
+       and not exists (select from wanted where wanted.digest = member.digest)`,
+    [edit.repositoryId, stage],
+  )
+  return rows.map((row) => row.digest)
+}
