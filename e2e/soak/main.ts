@@ -28,4 +28,7 @@ async function main(): Promise<void> {
   }
 }
 
+// Killed in the middle, it leaves no server behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void stopTestServers().finally(() => process.exit(1)))
 await main()

@@ -29,7 +29,7 @@ const baseLayers = 16
 const basesAtOnce = 4
 const imagesPerTurn = 25
 const longestPauseMs = 300
-const patienceMs = 60_000
+const patienceMs = 120_000
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 
 export const soakRepositories = Array.from({ length: repositories }, (_, i) => `soak/r${i}`)

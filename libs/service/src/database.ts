@@ -25,7 +25,7 @@ export type Database = Sql & {
   /** Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). */
   transaction<T>(
     work: (sql: Transaction) => Promise<T>,
-    options?: { isolation?: 'read committed' | 'repeatable read' },
+    options?: { isolation?: 'read committed' | 'repeatable read' | 'repeatable read read only' },
   ): Promise<T>
   close(): Promise<void>
 }

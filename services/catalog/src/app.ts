@@ -1,6 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
 import { connectBus, startLoop, startRelay } from '@berth/bus'
-import { commandsOf, type RegistryCommands } from '@berth/commands'
+import { commandsOf, type RegistryCommands, type TasksCommands } from '@berth/commands'
 import {
   applyMigrations,
   createApi,
@@ -13,7 +13,9 @@ import {
   type ServiceParts,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
+import { startWorker } from '@berth/worker'
 import { startCollector } from './collect/collector.ts'
+import { createGcWork } from './collect/gc-work.ts'
 import { catalogCommands } from './commands.ts'
 import type { CatalogConfig } from './config.ts'
 import { curationHandlers } from './curation/api.ts'
@@ -25,6 +27,7 @@ import { retentionHandlers } from './retention/api.ts'
 import { startRetention } from './retention/loop.ts'
 import { pruneCommands } from './run-command.ts'
 import { createServedGate } from './served/wait-until-served.ts'
+import { storeHandlers } from './store/api.ts'
 import { versionHandlers } from './versions/api.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 
@@ -49,10 +52,13 @@ export function createCatalog(
     createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const auth = client('auth', config.authUrl)
   const registryClient = client('registry', config.registryUrl)
+  const tasksClient = client('tasks', config.tasksUrl)
+  const tasks = commandsOf<TasksCommands>(tasksClient)
   const registry = commandsOf<RegistryCommands>(registryClient)
   const gate = createServedGate(registry)
   let wake = () => {}
   const ring = () => wake()
+  const collecting = { db, blobs, registry, log, wake: ring }
 
   return {
     name,
@@ -63,6 +69,7 @@ export function createCatalog(
         ...repositoryHandlers(db, prisma, gate, ring),
         ...versionHandlers(db, prisma, gate, ring),
         ...curationHandlers(db, prisma, gate, ring),
+        ...storeHandlers({ db, tasks, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
@@ -78,7 +85,10 @@ export function createCatalog(
       commands: catalogCommands(db, gate, ring),
     }),
     start: async () => {
-      life.onStop('clients', async () => void (await Promise.all([auth.close(), registryClient.close()])))
+      life.onStop(
+        'clients',
+        async () => void (await Promise.all([auth, registryClient, tasksClient].map((one) => one.close()))),
+      )
       life.onStop('database', () => db.close())
       await applyMigrations({
         url: config.databaseUrl,
@@ -103,12 +113,14 @@ export function createCatalog(
         },
       })
       life.onStop('folding', () => folding.stop())
-      const collector = startCollector({ db, blobs, registry, log, wake: ring }, config)
+      const collector = startCollector(collecting, config)
       life.onStop('collector', () => collector.stop())
       if (config.retentionIntervalSeconds > 0) {
         const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
+      const worker = startWorker({ tasks, bus, name, works: { gc: createGcWork(collecting) }, log })
+      life.onStop('worker', () => worker.stop())
     },
     stop: () => life.stop(),
     unready: async () => {

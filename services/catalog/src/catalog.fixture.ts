@@ -6,7 +6,7 @@ import { leaseBlobs } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 
-export type Catalog = { db: Database; stop: () => Promise<void> }
+export type Catalog = { db: Database; url: string; stop: () => Promise<void> }
 /** What a manifest of a test names. */
 export type Graph = { blobs?: readonly Digest[]; children?: readonly Digest[]; subject?: Digest; name?: string }
 
@@ -20,7 +20,7 @@ export async function startCatalog(): Promise<Catalog> {
     await db.close()
     await database.drop()
   }
-  return { db, stop }
+  return { db, url: database.url, stop }
 }
 
 export function digestOf(text: string): Digest {

@@ -1,0 +1,27 @@
+import type { Work } from '@berth/worker'
+import { workOf } from '../store/task-work.ts'
+import type { CollectResult } from './collect.ts'
+import { type CollectorParts, carryOutRun } from './collector.ts'
+import { planCollection } from './plan.ts'
+import { beginRun } from './runs.ts'
+
+export type GcPayload = { dryRun: boolean; graceSeconds: number }
+
+/** Does the tasks of kind `gc`: a run of the collector, or its plan. */
+export function createGcWork(parts: CollectorParts): Work {
+  return workOf(parts.log, async (task, { signal, report }) => {
+    const { dryRun, graceSeconds } = task.payload as GcPayload
+    if (dryRun) return planCollection(parts.db, graceSeconds)
+    const run = await beginRun(parts.db, { cause: 'request', taskId: task.id, graceSeconds })
+    if (!run) throw new Error('a run that is asked for always begins')
+    let seen: CollectResult | undefined
+    report(() => [
+      { phase: 'remove', done: seen?.removed ?? 0, total: null, unit: 'objects' },
+      { phase: 'remove', done: seen?.removedBytes ?? 0, total: null, unit: 'bytes' },
+    ])
+    const onProgress = (result: CollectResult) => {
+      seen = result
+    }
+    return { runId: run.id, ...(await carryOutRun(parts, run, { graceSeconds, signal, onProgress })) }
+  })
+}

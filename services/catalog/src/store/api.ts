@@ -1,0 +1,88 @@
+import { randomUUID } from 'node:crypto'
+import type { CommandClient, TasksCommands } from '@berth/commands'
+import { parseDigest } from '@berth/oci'
+import {
+  type ApiHandler,
+  type ApiReply,
+  type ApiRequest,
+  badField,
+  type Database,
+  Problem,
+  readPage,
+  toPage,
+} from '@berth/service'
+import type { GcPayload } from '../collect/gc-work.ts'
+import { explain } from './explain.ts'
+import { readRepositoryBytes, readStoreFacts } from './facts.ts'
+import { lastRun, listCandidates, listRuns } from './lists.ts'
+
+type Parts = { db: Database; tasks: CommandClient<TasksCommands>; graceSeconds: number }
+
+// One of these at a time: two at once would do no harm, and the same work twice.
+const lock = 'store:care'
+
+/** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
+export function storeHandlers({ db, tasks, graceSeconds }: Parts): Record<string, ApiHandler> {
+  const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
+    const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
+    const { task } = await tasks.call('create', request, { requestId })
+    return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
+  }
+  return {
+    showStore: async () => ({ status: 200, body: { ...(await readStoreFacts(db)), lastRun: await lastRun(db) } }),
+    listStoreRepositories: async ({ query }) => {
+      const page = readPage(query)
+      const q = typeof query.q === 'string' ? query.q : undefined
+      const rows = await readRepositoryBytes(db, { after: page.after ?? '', limit: page.limit, q })
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          page,
+          (row) => row.name,
+          (row) => row,
+        ),
+      }
+    },
+    collectStore: async (request) => {
+      const wanted = (request.body ?? {}) as Partial<GcPayload>
+      const payload: GcPayload = { dryRun: wanted.dryRun ?? false, graceSeconds: wanted.graceSeconds ?? graceSeconds }
+      return start('gc', payload, request)
+    },
+    listStoreCandidates: async ({ query }) => {
+      const page = readPage(query)
+      const rows = await listCandidates(db, { after: page.after ?? '', limit: page.limit, graceSeconds })
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          page,
+          (row) => row.digest,
+          (row) => row,
+        ),
+      }
+    },
+    listStoreRuns: async ({ query }) => {
+      const page = readPage(query)
+      return {
+        status: 200,
+        body: toPage(
+          await listRuns(db, page),
+          page,
+          (row) => `${row.startedAt} ${row.id}`,
+          (row) => row,
+        ),
+      }
+    },
+    explainDigest: async ({ params }) => {
+      const digest = parseDigest(params.digest ?? '')
+      if (!digest) throw badField('digest', 'is no digest', 'It is sha256: or sha512: and hex digits.')
+      const explained = await explain(db, digest, graceSeconds)
+      if (!explained)
+        throw new Problem(404, 'content_not_found', `Nothing is known of ${digest}.`, {
+          hint: 'It was never here, or was collected.',
+        })
+      return { status: 200, body: explained }
+    },
+  }
+}

@@ -1,0 +1,54 @@
+import { badField, type PageRequest, type Sql } from '@berth/service'
+
+const time = (value: string) => `to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+
+export type Candidate = { digest: string; bytes: number; reason: string; candidateSince: string; goesAt: string }
+
+/** What the collector has found that nothing needs, as it stood at its last look. */
+export async function listCandidates(
+  sql: Sql,
+  page: { after: string; limit: number; graceSeconds: number },
+): Promise<Candidate[]> {
+  return sql.query<Candidate>(
+    `select digest, coalesce(size_bytes, 0) as bytes, case state when 'writing' then 'unfinished' else 'unreferenced' end as reason,
+       ${time('candidate_since')} as "candidateSince", ${time('(candidate_since + make_interval(secs => $3))')} as "goesAt"
+     from blob where candidate_since is not null and digest > $1 order by digest limit $2`,
+    [page.after, page.limit + 1, page.graceSeconds],
+  )
+}
+
+export type ShownRun = {
+  id: string
+  cause: string
+  task: string | null
+  graceSeconds: number
+  thorough: boolean
+  startedAt: string
+  finishedAt: string | null
+  result: unknown
+  error: string | null
+}
+
+const runColumns = `id, cause, task_id as task, grace_seconds as "graceSeconds", thorough, ${time('started_at')} as "startedAt",
+  ${time('finished_at')} as "finishedAt", result, error`
+const cursor = /^(\d{4}-[\d-]+T[\d:.]+Z) ([0-9a-f-]{36})$/
+
+/** Runs of the collector, newest first. */
+export async function listRuns(sql: Sql, page: PageRequest): Promise<ShownRun[]> {
+  const [, startedAt = null, id = null] = page.after === undefined ? [] : (cursor.exec(page.after) ?? [])
+  if (page.after !== undefined && id === null)
+    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  return sql.query<ShownRun>(
+    `select ${runColumns} from gc_run where $1::timestamptz is null or (started_at, id) < ($1::timestamptz, $2::uuid)
+     order by started_at desc, id desc limit $3`,
+    [startedAt, id, page.limit + 1],
+  )
+}
+
+/** The last run that came to an end; null before the first one. */
+export async function lastRun(sql: Sql): Promise<ShownRun | null> {
+  const [run] = await sql.query<ShownRun>(
+    `select ${runColumns} from gc_run where finished_at is not null order by started_at desc, id desc limit 1`,
+  )
+  return run ?? null
+}
