@@ -70,6 +70,22 @@ describe('pushes at once', () => {
     expect(pushes.map(({ digest }) => digest)).toContain(served.headers['docker-content-digest'])
   })
 
+  test('a hundred small changes at once make a hundred versions, and none is lost or turned away', async () => {
+    const repository = 'at-once/changes'
+    const { digest } = await wire.pushManifest(repository, await newManifest(wire, repository), 'first')
+    const headers = { 'content-type': 'application/json' }
+    const body = Buffer.from(JSON.stringify({ digest }))
+    const path = (i: number) => `/api/v1/repositories/${encodeURIComponent(repository)}/tags/t${i}`
+    const replies = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => wire.send('PUT', path(i), { headers, body })),
+    )
+    expect(new Set(replies.map((reply) => reply.status))).toEqual(new Set([201]))
+    const numbers = replies.map((reply) => JSON.parse(reply.body.toString()).number as number)
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i + 2))
+    const [latest] = await versionsOf(repository)
+    expect(latest).toMatchObject({ number: 101, counts: { present: { tags: 101 } } })
+  })
+
   test('one fresh layer pushed sixteen times at once is accepted each time, and stored once', async () => {
     const bytes = randomBytes(300_000)
     const digest = digestOf(bytes)

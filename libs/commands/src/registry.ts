@@ -4,6 +4,8 @@ import type { ServedDistribution } from './catalog.ts'
 export type RegistryCommands = {
   /** Answers once the repository is served at this revision or a later one. */
   'follow-repository': { request: { repositoryId: string; revision: number }; reply: Record<string, never> }
+  /** Writes all that is known of a repository anew, from this revision on; readers see the old until it is there. */
+  'rebuild-repository': { request: { repositoryId: string; revision: number }; reply: Record<string, never> }
   /** Answers once the distribution is served as given, or as a later revision says. */
   'follow-distribution': { request: ServedDistribution; reply: Record<string, never> }
   /** Answers once the deletion of a repository is served. */

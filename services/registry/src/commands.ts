@@ -9,6 +9,10 @@ export function registryCommands(follower: Follower): Record<string, InternalHan
       await follower.follow(repositoryId, revision)
       return {}
     },
+    'rebuild-repository': async ({ repositoryId, revision }) => {
+      await follower.rebuild(repositoryId, revision)
+      return {}
+    },
     'follow-distribution': async (distribution) => {
       await follower.followDistribution(distribution)
       return {}

@@ -13,6 +13,7 @@ import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
 import { type LabelSelector, parseSelector, selectorCondition } from '../labels/selector.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
+import { lockRepository, nextRevision } from '../versions/repository-lock.ts'
 import { insertRepository } from './ensure.ts'
 import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from './settings.ts'
 
@@ -77,6 +78,13 @@ export function repositoryHandlers(
       await db.transaction((sql) => updateSettings(sql, id, changes, principal.name))
       wake()
       return { status: 200, body: showRepository(await findRepository(prisma, id)) }
+    },
+    rebuildRepository: async ({ params }) => {
+      const { id } = await findRepository(prisma, params.repository ?? '')
+      // A revision of its own, so that every replica leaves behind what it remembers.
+      const revision = await db.transaction(async (sql) => nextRevision(sql, await lockRepository(sql, id)))
+      await gate.rebuilt(id, revision)
+      return { status: 204 }
     },
     deleteRepository: async ({ params, principal }) => {
       const { id, name } = await findRepository(prisma, params.repository ?? '')

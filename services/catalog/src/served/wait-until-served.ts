@@ -2,6 +2,8 @@ import type { CommandClient, RegistryCommands, ServedDistribution } from '@berth
 import { Problem } from '@berth/service'
 
 const patienceMs = 10_000
+// All of a very large repository is read and written.
+const rebuildPatienceMs = 120_000
 
 /**
  * Waits until registry serves a change, so that whoever is told of a success can read it (design.md §3.6). The change itself
@@ -9,6 +11,8 @@ const patienceMs = 10_000
  */
 export type ServedGate = {
   repository(repositoryId: string, revision: number, version?: number): Promise<void>
+  /** Has registry write all it knows of a repository anew. */
+  rebuilt(repositoryId: string, revision: number): Promise<void>
   distribution(distribution: ServedDistribution): Promise<void>
   repositoryGone(repositoryId: string): Promise<void>
 }
@@ -33,6 +37,8 @@ export function createServedGate(registry: CommandClient<RegistryCommands>): Ser
         registry.call('follow-repository', { repositoryId, revision }, options),
         version === undefined ? {} : { version },
       ),
+    rebuilt: (repositoryId, revision) =>
+      wait(registry.call('rebuild-repository', { repositoryId, revision }, { timeoutMs: rebuildPatienceMs })),
     distribution: (distribution) => wait(registry.call('follow-distribution', distribution, options)),
     repositoryGone: (repositoryId) => wait(registry.call('forget-repository', { repositoryId }, options)),
   }

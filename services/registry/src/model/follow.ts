@@ -16,6 +16,8 @@ export type Follower = {
   apply(repositoryId: string, rows: readonly ServedRow[]): Promise<void>
   /** Ends once the repository is followed up to this revision, or to the latest when none is named. */
   follow(repositoryId: string, revision?: number): Promise<void>
+  /** Writes all of a repository anew in one transaction, at a revision that the model does not have yet. */
+  rebuild(repositoryId: string, revision: number): Promise<void>
   followDistribution(distribution: ServedDistribution): Promise<void>
   forget(repositoryId: string): Promise<void>
   /** Compares everything with catalog and follows what has fallen behind. */
@@ -68,6 +70,11 @@ export function createFollower(options: {
     follow: async (repositoryId, revision) => {
       if (revision !== undefined && (await servedRevision(db, repositoryId)) >= revision) return
       await fetchOnce(repositoryId)
+    },
+    rebuild: async (repositoryId, revision) => {
+      await applyStream(db, repositoryId, catalog.rows('served-rows', { repositoryId, afterRevision: 0 }))
+      // Followed by somebody else in between, it would be no newer, and nothing would have been written.
+      await follower.follow(repositoryId, revision)
     },
     followDistribution: async (distribution) => {
       if (!distribution.deleted && (await servedRevision(db, distribution.repositoryId)) === 0)
