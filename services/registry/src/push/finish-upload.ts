@@ -57,7 +57,7 @@ async function refuseEnd(exchange: NamedExchange, id: string, { sessions }: Uplo
 /** Makes the blob, whichever way its bytes came. Answers the ids of the parts that are no longer needed. */
 async function endUpload(
   exchange: NamedExchange,
-  { id, offsetBytes }: UploadSession,
+  { id, offsetBytes, parts: staged }: UploadSession,
   digest: Digest,
   lease: Promise<LeasedBlob>,
   parts: UploadParts,
@@ -68,11 +68,10 @@ async function endUpload(
       await takeWhole(exchange, digest, lease, parts)
       return []
     }
-    const totalBytes = hasBody(exchange)
-      ? await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), parts)
-      : offsetBytes
-    const [leased] = await Promise.all([lease, exchange.served()])
-    return await makeBlob(exchange, { id, totalBytes }, leased, parts)
+    if (!hasBody(exchange)) return await makeBlob(exchange, { id, totalBytes: offsetBytes, staged }, await lease, parts)
+    const totalBytes = await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), parts)
+    const upload = { id, totalBytes, staged: await readParts(db, id) }
+    return await makeBlob(exchange, upload, await lease, parts)
   } catch (error) {
     if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
     throw error
@@ -81,12 +80,12 @@ async function endUpload(
 
 async function makeBlob(
   exchange: NamedExchange,
-  upload: { id: string; totalBytes: number },
+  upload: { id: string; totalBytes: number; staged: StagedPart[] },
   lease: LeasedBlob,
-  { db, blobs, leases, sessions }: UploadParts,
+  { blobs, leases, sessions }: UploadParts,
 ): Promise<string[]> {
   const { digest, generation } = lease
-  const staged = await readParts(db, upload.id)
+  const { staged } = upload
   // Another PUT of the same session may have ended it since we read it, and its parts are gone with it.
   if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, sessions)
   const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)

@@ -10,13 +10,17 @@ export type UploadSession = {
   offsetBytes: number
   state: 'open' | 'committed'
   digest: Digest | null
+  /** What has come, in order. */
+  parts: StagedPart[]
 }
 /** The right of one request to write to a session; a later claim ends it. */
 export type Claim = { id: string; fence: number; offsetBytes: number }
 /** Where sessions are kept, and how their ids are recognised. */
 export type Sessions = { db: Database; ids: SessionIds }
 
-type Row = { id: string; offsetBytes: number; state: 'open' | 'committed' | 'dropped'; digest: Digest | null }
+type Row = Omit<UploadSession, 'stored' | 'state'> & { state: UploadSession['state'] | 'dropped' }
+// Empty ones are left out: they add nothing.
+const partsOf = `(select coalesce(jsonb_agg(part order by start_offset), '[]') from upload_part where session = upload_session.id and (part ->> 'sizeBytes')::bigint > 0)`
 const owned = 'id = $1 and repository = $2 and subject = $3'
 
 export function unknownUpload(): OciError {
@@ -28,12 +32,12 @@ export async function readSession({ db, ids }: Sessions, id: string, owner: Sess
   if (!isSessionId(id)) throw unknownUpload()
   const [row] = await db.prepared<Row>(
     'read-session',
-    `select id, offset_bytes as "offsetBytes", state, digest from upload_session where ${owned}`,
+    `select id, offset_bytes as "offsetBytes", state, digest, ${partsOf} as parts from upload_session where ${owned}`,
     [id, owner.repository, owner.subject],
   )
   if (row && row.state !== 'dropped') return { ...row, state: row.state, stored: true }
   if (row || !ids.isGenuine(id, owner)) throw unknownUpload()
-  return { id, stored: false, offsetBytes: 0, state: 'open', digest: null }
+  return { id, stored: false, offsetBytes: 0, state: 'open', digest: null, parts: [] }
 }
 
 /** Takes the session for a request that writes. What an earlier request still writes will not count any more. */
