@@ -2,6 +2,7 @@ import type { Database, Logger, Sql } from '@berth/service'
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
 import { type Bus, streamOf } from './connection.ts'
 import type { CloudEvent, EventSource } from './event.ts'
+import { lockPosition, readPosition, savePosition } from './inbox.ts'
 import { startLoop } from './loop.ts'
 import type { OutboxRow } from './outbox.ts'
 
@@ -270,34 +271,4 @@ async function bury(options: ConsumeOptions, position: number, event: CloudEvent
     await savePosition(sql, options, position)
   })
   options.bus.connection.publish(`berth.dlq.${options.consumer}`, JSON.stringify({ event, reason }))
-}
-
-type Place = { consumer: string; source: EventSource }
-
-async function readPosition(sql: Sql, { consumer, source }: Place): Promise<number> {
-  const [row] = await sql.query<{ position: number }>(
-    'select position from inbox where consumer = $1 and source = $2',
-    [consumer, source],
-  )
-  return row?.position ?? 0
-}
-
-async function lockPosition(sql: Sql, place: Place): Promise<number> {
-  await sql.query('insert into inbox (consumer, source, position) values ($1, $2, 0) on conflict do nothing', [
-    place.consumer,
-    place.source,
-  ])
-  const [row] = await sql.query<{ position: number }>(
-    'select position from inbox where consumer = $1 and source = $2 for update',
-    [place.consumer, place.source],
-  )
-  return row?.position ?? 0
-}
-
-async function savePosition(sql: Sql, { consumer, source }: Place, position: number): Promise<void> {
-  await sql.query('update inbox set position = $3, handled_at = now() where consumer = $1 and source = $2', [
-    consumer,
-    source,
-    position,
-  ])
 }

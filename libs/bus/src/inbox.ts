@@ -1,0 +1,36 @@
+import type { Sql } from '@berth/service'
+import type { EventSource } from './event.ts'
+
+/** A consumer of a source: what it is done with is kept under both names. */
+type Place = { consumer: string; source: EventSource }
+
+/** How far a consumer is done with a source. */
+export async function readPosition(sql: Sql, { consumer, source }: Place): Promise<number> {
+  const [row] = await sql.query<{ position: number }>(
+    'select position from inbox where consumer = $1 and source = $2',
+    [consumer, source],
+  )
+  return row?.position ?? 0
+}
+
+/** As `readPosition`, and nobody else moves it until the transaction ends. */
+export async function lockPosition(sql: Sql, place: Place): Promise<number> {
+  await sql.query('insert into inbox (consumer, source, position) values ($1, $2, 0) on conflict do nothing', [
+    place.consumer,
+    place.source,
+  ])
+  const [row] = await sql.query<{ position: number }>(
+    'select position from inbox where consumer = $1 and source = $2 for update',
+    [place.consumer, place.source],
+  )
+  return row?.position ?? 0
+}
+
+/** Notes how far a consumer is done; in the transaction of the effects. */
+export async function savePosition(sql: Sql, { consumer, source }: Place, position: number): Promise<void> {
+  await sql.query('update inbox set position = $3, handled_at = now() where consumer = $1 and source = $2', [
+    consumer,
+    source,
+    position,
+  ])
+}
