@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage, send, type Target } from './push.ts'
-import { basic, make, repositoryPath } from './requests.ts'
+import { basic, localRemote, make, repositoryPath, sha256, startSync, versionNumbers } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
 let stack: TestStack
@@ -56,6 +57,53 @@ test('bytes that several repositories and versions have are counted once', async
   })
 })
 
+test('a push beyond the quota is 403 DENIED that says so, for blobs, mounts and manifests, and changes nothing', async () => {
+  const { layers } = await pushRandomImage(berth, 'elsewhere/app', 'v1', [5_000])
+  await pushRandomImage(berth, 'limited/app', 'v1', [5_000])
+  const { uniqueBytes } = (await stack.api('GET', '/namespaces/limited')).body.usage
+  await stack.api('PATCH', '/namespaces/limited', { quotaBytes: uniqueBytes + 1_000 })
+  const said = new RegExp(`403.*DENIED.*quota.*${uniqueBytes + 1_000}.*${uniqueBytes} are used.*wants`)
+  await expect(pushRandomImage(berth, 'limited/other', 'v1', [1_001])).rejects.toThrow(said)
+  expect((await stack.api('GET', repositoryPath('limited/other'))).status).toBe(404)
+  const mount = `/v2/limited/app/blobs/uploads/?mount=${layers[0]}&from=elsewhere/app`
+  await expect(send(berth, 'POST', mount, 201)).rejects.toThrow(said)
+  await send(berth, 'GET', `/v2/limited/app/blobs/${layers[0]}`, 404)
+  const copy = await stack.api('POST', `${repositoryPath('limited/app')}/copy`, {
+    from: { repository: 'elsewhere/app' },
+  })
+  expect(copy).toMatchObject({
+    status: 403,
+    body: { code: 'quota_exceeded', field: 'repository', namespace: 'limited', hint: expect.any(String) },
+  })
+  await make(
+    stack,
+    '/remotes',
+    localRemote('elsewhere', stack.url, 'elsewhere/app', { username: stack.user, password: stack.password }),
+  )
+  const task = await stack.waitForTask((await startSync(stack, 'limited/app', 'elsewhere')).id)
+  expect(task).toMatchObject({
+    state: 'failed',
+    error: { code: 'quota_exceeded', message: expect.stringContaining('quota') },
+  })
+  expect(await versionNumbers(stack, 'limited/app')).toEqual([1, 0])
+})
+
+test('whoever pushes is warned once nine tenths of the quota are used', async () => {
+  await make(stack, '/namespaces', { name: 'warned', quotaBytes: 10_000 })
+  const warningOf = async (bytes: number) => {
+    const body = randomBytes(bytes)
+    const path = `/v2/warned/app/blobs/uploads/?digest=${sha256(body)}`
+    const headers = { 'content-type': 'application/octet-stream' }
+    return (await send(berth, 'POST', path, 201, { body: new Uint8Array(body), headers })).headers.get('warning')
+  }
+  expect(await warningOf(8_900)).toBeNull()
+  expect(await warningOf(100)).toBe('299 - "the namespace warned holds 9000 of the 10000 bytes of its quota"')
+  const text = JSON.stringify({ schemaVersion: 2, manifests: [] })
+  const headers = { 'content-type': 'application/vnd.oci.image.index.v1+json' }
+  const answer = await send(berth, 'PUT', '/v2/warned/app/manifests/v1', 201, { body: text, headers })
+  expect(answer.headers.get('warning')).toContain(`holds ${9_000 + text.length} of`)
+})
+
 test('settings are listed with the implicit ones, changed and forgotten', async () => {
   await make(stack, '/namespaces', { name: 'aa-set' })
   await make(stack, '/repositories', { name: 'aa-implicit/x' })
@@ -102,6 +150,7 @@ test.each([
   ['POST', '/namespaces', { name: 'bad/name' }, 'name'],
   ['POST', '/namespaces', { name: 'bad', defaultAccess: 'open' }, 'defaultAccess'],
   ['POST', '/namespaces', { name: 'bad', labels: { a: 'x,y' } }, 'labels.a'],
+  ['PATCH', '/namespaces/closed', { quotaBytes: -1 }, 'quotaBytes'],
   ['PATCH', '/namespaces/closed', { colour: 'red' }, 'colour'],
   ['GET', '/repositories?labels=team==a,', undefined, 'labels'],
   ['POST', '/namespaces', { name: 'bad', retention: { rules: [{ tags: ['*'] }] } }, 'retention.rules[0]'],

@@ -75,7 +75,8 @@ export type CatalogCommands = {
       ttlSeconds: number
       blob: StoredBlob
     }
-    reply: { change: ServedChange; rows: ServedRow[] }
+    /** `warning` is for whoever pushes: the quota of the namespace is nearly used up. */
+    reply: { change: ServedChange; rows: ServedRow[]; warning?: string }
   }
   /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
   'put-manifest': {
@@ -87,7 +88,8 @@ export type CatalogCommands = {
       manifest: ManifestRecord
       tags: string[]
     }
-    reply: { change: ServedChange; version: number; rows: ServedRow[] }
+    /** `warning` as of `link-blob`. */
+    reply: { change: ServedChange; version: number; rows: ServedRow[]; warning?: string }
   }
   /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
   'put-signature': {

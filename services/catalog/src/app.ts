@@ -22,6 +22,7 @@ import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
 import { namespaceHandlers } from './namespaces/api.ts'
+import { recountOldest } from './namespaces/quota.ts'
 import { repositoryHandlers } from './repositories/api.ts'
 import { retentionHandlers } from './retention/api.ts'
 import { startRetention } from './retention/loop.ts'
@@ -110,6 +111,7 @@ export function createCatalog(
             await registry.call('follow-repository', { repositoryId, revision })
           }
           await pruneCommands(db)
+          await recountOldest(db)
         },
       })
       life.onStop('folding', () => folding.stop())

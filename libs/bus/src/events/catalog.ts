@@ -190,12 +190,14 @@ export const storeCollected = defineEvent<StoreCollected>(
 export type NamespaceChanged = {
   name: string
   defaultAccess: string
+  quotaBytes: number | null
   labels: Record<string, string>
   retention: object | null
 }
 const namespace = {
   name: text,
   defaultAccess: text,
+  quotaBytes: { type: ['integer', 'null'] },
   labels: { type: 'object', additionalProperties: text },
   retention: { type: ['object', 'null'] },
 }

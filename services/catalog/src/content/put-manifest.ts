@@ -1,5 +1,6 @@
 import type { CatalogCommands, ServedRow } from '@berth/commands'
 import { type Database, type InternalCall, notFound, type Transaction } from '@berth/service'
+import { chargeQuota, type QuotaUse, quotaWarning, withinQuota } from '../namespaces/quota.ts'
 import { type EnsuredRepository, ensureRepository } from '../repositories/ensure.ts'
 import { runCommand } from '../run-command.ts'
 import { rowsAfter } from '../served/rows.ts'
@@ -16,16 +17,20 @@ type Put = CatalogCommands['put-manifest']
  * becomes a loose member: served at once, kept without expiry, folded into the next version.
  */
 export async function putManifest(db: Database, request: Put['request'], call: InternalCall): Promise<Put['reply']> {
-  return runCommand(db, call, async (sql) => {
-    const repository = await ensureRepository(sql, request)
-    if (!repository) throw notFound('repository', request.repository)
-    const put = request.tags.length > 0 ? putTagged : putLoose
-    const { version, revision, rows } = await put(sql, repository, request)
-    return { change: { repositoryId: repository.id, revision }, version, rows }
-  })
+  return withinQuota(db, () =>
+    runCommand(db, call, async (sql) => {
+      const repository = await ensureRepository(sql, request)
+      if (!repository) throw notFound('repository', request.repository)
+      const put = request.tags.length > 0 ? putTagged : putLoose
+      const { version, revision, rows, quota } = await put(sql, repository, request)
+      const warning = quotaWarning(repository.name, quota)
+      const change = { repositoryId: repository.id, revision }
+      return { change, version, rows, ...(warning === undefined ? {} : { warning }) }
+    }),
+  )
 }
 
-type Done = { version: number; revision: number; rows: ServedRow[] }
+type Done = { version: number; revision: number; rows: ServedRow[]; quota?: QuotaUse | undefined }
 
 async function putTagged(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
   const { digest } = request.manifest
@@ -47,7 +52,7 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   // Read along with the version, except where that makes others go: their rows have to be among these.
   const reading = repository.retainVersions === null ? readRows() : finished.then(readRows)
   const [made, rows] = await Promise.all([finished, reading])
-  return { version: made.number, revision: made.revision, rows }
+  return { version: made.number, revision: made.revision, rows, quota: made.quota }
 }
 
 async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
@@ -56,14 +61,17 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],
   )
-  const done = async (revision: number) => {
+  const done = async (revision: number, quota?: QuotaUse) => {
     const { name, latestVersion } = repository
     const rows = await rowsAfter(sql, repository.id, repository.known, { name, revision, latestVersion })
-    return { version: latestVersion, revision, rows }
+    return { version: latestVersion, revision, rows, quota }
   }
   if (member) return done(repository.revision)
   await addManifests(sql, beginEdit(repository), [request.manifest.digest], { withChildren: false })
+  const { digest, envelope } = request.manifest
+  // What it names was counted when it was linked.
+  const quota = await chargeQuota(sql, repository, envelope ? [digest, envelope.digest] : [digest])
   const revision = await nextRevision(sql, repository)
   await sql.query('update repository set loose_since = now() where id = $1', [repository.id])
-  return done(revision)
+  return done(revision, quota)
 }

@@ -1,5 +1,6 @@
 import type { VersionCause } from '@berth/commands'
 import { type Database, Problem, type Transaction } from '@berth/service'
+import { withinQuota } from '../namespaces/quota.ts'
 import { diffVersions, type VersionDiff } from '../versions/diff.ts'
 import { beginEdit, type Edit } from '../versions/edit.ts'
 import { finishVersion, type MadeVersion } from '../versions/finish.ts'
@@ -24,7 +25,7 @@ export async function curate(
   curation: Curation,
   work: (sql: Transaction, edit: Edit) => Promise<void>,
 ): Promise<MadeVersion> {
-  return db.transaction(async (sql) => (await carryOut(sql, curation, work)).made)
+  return withinQuota(db, () => db.transaction(async (sql) => (await carryOut(sql, curation, work)).made))
 }
 
 /** Says exactly what the same edit would change, and changes nothing. */
@@ -36,16 +37,18 @@ export async function planCuration(
   let planned: VersionDiff | undefined
   const undo = new Error('a plan is not carried out')
   try {
-    await db.transaction(async (sql) => {
-      const { made, base } = await carryOut(sql, curation, work)
-      planned = await diffVersions(sql, {
-        repositoryId: curation.repositoryId,
-        from: base,
-        to: made.number,
-        limit: listed,
-      })
-      throw undo
-    })
+    await withinQuota(db, () =>
+      db.transaction(async (sql) => {
+        const { made, base } = await carryOut(sql, curation, work)
+        planned = await diffVersions(sql, {
+          repositoryId: curation.repositoryId,
+          from: base,
+          to: made.number,
+          limit: listed,
+        })
+        throw undo
+      }),
+    )
   } catch (error) {
     if (error !== undo) throw error
   }

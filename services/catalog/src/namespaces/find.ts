@@ -10,7 +10,7 @@ export type Namespace = NamespaceSettings & {
   createdBy: string | null
 }
 
-const columns = `namespace.id, names.name, default_access as "defaultAccess", labels, retention, created_at as "createdAt", created_by as "createdBy"`
+const columns = `namespace.id, names.name, default_access as "defaultAccess", quota_bytes as "quotaBytes", labels, retention, created_at as "createdAt", created_by as "createdBy"`
 
 /** Finds a namespace by name, or by the id of its settings. Throws 404. */
 export async function findNamespace(sql: Sql, idOrName: string): Promise<Namespace> {

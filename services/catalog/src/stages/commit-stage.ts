@@ -1,7 +1,8 @@
 import { fitLists } from '@berth/bus'
 import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type Database, Problem, type Sql } from '@berth/service'
+import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { withinQuota } from '../namespaces/quota.ts'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
@@ -19,38 +20,40 @@ export type StageCommit = { reply: Commit['reply']; revision: number }
  * it or nothing. The same stage committed again gives the same reply and no second version.
  */
 export async function commitStage(db: Database, request: Commit['request']): Promise<StageCommit> {
-  return db.transaction(async (sql) => {
-    const locked = await lockRepository(sql, request.repositoryId)
-    const stage = await lockStage(sql, request.stage, request.fence)
-    if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: locked.revision }
-    if (stage.state === 'closed')
-      throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
-    const manifests = await stagedManifests(sql, request.stage)
-    const tags = await sql.query<{ name: string; digest: Digest }>(
-      'select name, digest from stage_tag where stage = $1 order by name',
-      [request.stage],
-    )
-    await checkComplete(sql, request.stage)
-    // What is loose was accepted; a mirror takes it away only after a version that has it.
-    const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
-    const edit = beginEdit(repository)
-    if (request.mode === 'mirror') await guardMirror(sql, edit, request)
-    await addManifests(sql, edit, manifests, { withChildren: true })
-    await setTags(sql, edit, tags)
-    if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
-    const made = await finishVersion(sql, repository, edit, {
-      cause: request.cause,
-      actor: request.actor,
-      taskId: request.taskId,
-    })
-    const reply = { version: made.number, created: made.created, ...countTags(made.tags) }
-    await sql.query(`update stage set state = 'committed', reply = $2 where id = $1`, [
-      request.stage,
-      JSON.stringify(reply),
-    ])
-    await clearStage(sql, request.stage)
-    return { reply, revision: made.revision }
+  return withinQuota(db, () => db.transaction((sql) => commit(sql, request)))
+}
+
+async function commit(sql: Transaction, request: Commit['request']): Promise<StageCommit> {
+  const locked = await lockRepository(sql, request.repositoryId)
+  const stage = await lockStage(sql, request.stage, request.fence)
+  if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: locked.revision }
+  if (stage.state === 'closed')
+    throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
+  const manifests = await stagedManifests(sql, request.stage)
+  const tags = await sql.query<{ name: string; digest: Digest }>(
+    'select name, digest from stage_tag where stage = $1 order by name',
+    [request.stage],
+  )
+  await checkComplete(sql, request.stage)
+  // What is loose was accepted; a mirror takes it away only after a version that has it.
+  const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
+  const edit = beginEdit(repository)
+  if (request.mode === 'mirror') await guardMirror(sql, edit, request)
+  await addManifests(sql, edit, manifests, { withChildren: true })
+  await setTags(sql, edit, tags)
+  if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
+  const made = await finishVersion(sql, repository, edit, {
+    cause: request.cause,
+    actor: request.actor,
+    taskId: request.taskId,
   })
+  const reply = { version: made.number, created: made.created, ...countTags(made.tags) }
+  await sql.query(`update stage set state = 'committed', reply = $2 where id = $1`, [
+    request.stage,
+    JSON.stringify(reply),
+  ])
+  await clearStage(sql, request.stage)
+  return { reply, revision: made.revision }
 }
 
 async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {

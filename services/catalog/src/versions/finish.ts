@@ -1,6 +1,7 @@
 import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
 import type { Sql, Transaction } from '@berth/service'
+import { chargeQuota, type QuotaUse } from '../namespaces/quota.ts'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import { retainNewest } from './drop-versions.ts'
@@ -16,6 +17,8 @@ export type MadeVersion = {
   added: ContentCounts
   removed: ContentCounts
   tags: TagChange[]
+  /** How far the quota of the namespace is used up then, if it has one. */
+  quota?: QuotaUse | undefined
 }
 export type Making = { cause: VersionCause; actor: string; taskId: string | null; base?: number }
 
@@ -24,7 +27,7 @@ type Latest = { revision: number; present: ContentCounts; contentHash: string }
 /**
  * Makes the version of what the edits changed, with its facts, its events and the repository's new head, which are there
  * once the transaction is committed. When they changed
- * nothing there is no version, and the answer is the latest one.
+ * nothing there is no version, and the answer is the latest one. Run it inside `withinQuota` where content may come in.
  */
 export async function finishVersion(
   sql: Transaction,
@@ -44,12 +47,13 @@ export async function finishVersion(
   if ([...Object.values(added), ...Object.values(removed)].every((changed) => changed === 0))
     return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
   keepImmutable(repository, tags)
+  const quota = await chargeQuota(sql, repository, [...manifests.added, ...blobs.added])
   const contentHash = changeContentHash(
     latest.contentHash,
     [...manifests.added, ...signatures.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
     [...manifests.removed, ...signatures.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
   )
-  const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags }
+  const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags, quota }
   const recorded = [
     sql.prepared(
       'insert-version',

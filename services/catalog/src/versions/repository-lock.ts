@@ -13,11 +13,13 @@ export type LockedRepository = {
   sparseIndexes: boolean
   /** How many of the newest versions are kept; null keeps all. */
   retainVersions: number | null
+  /** How many bytes its namespace may hold; null: any number. */
+  quotaBytes: number | null
 }
 
 const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
   sparse_indexes as "sparseIndexes",
-  retain_versions as "retainVersions"`
+  retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
 
 /** Locks a repository by name; `undefined` when there is none. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {

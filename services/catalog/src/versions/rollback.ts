@@ -1,4 +1,5 @@
 import { type Database, Problem } from '@berth/service'
+import { withinQuota } from '../namespaces/quota.ts'
 import { beginEdit, restoreVersion } from './edit.ts'
 import { finishVersion, type MadeVersion } from './finish.ts'
 import { foldLoose } from './fold-loose.ts'
@@ -9,27 +10,29 @@ export async function rollBack(
   db: Database,
   request: { repositoryId: string; version: number; actor: string },
 ): Promise<MadeVersion> {
-  return db.transaction(async (sql) => {
-    const locked = await lockRepository(sql, request.repositoryId)
-    const [target] = await sql.query('select number from version where repository_id = $1 and number = $2', [
-      locked.id,
-      request.version,
-    ])
-    if (!target) {
-      throw new Problem(404, 'version_not_found', `${locked.name} has no version ${request.version}.`, {
-        field: 'version',
-        hint: `Its latest version is ${locked.latestVersion}.`,
+  return withinQuota(db, () =>
+    db.transaction(async (sql) => {
+      const locked = await lockRepository(sql, request.repositoryId)
+      const [target] = await sql.query('select number from version where repository_id = $1 and number = $2', [
+        locked.id,
+        request.version,
+      ])
+      if (!target) {
+        throw new Problem(404, 'version_not_found', `${locked.name} has no version ${request.version}.`, {
+          field: 'version',
+          hint: `Its latest version is ${locked.latestVersion}.`,
+        })
+      }
+      // What is loose was accepted; it must not vanish without a version that has it.
+      const repository = await foldLoose(sql, locked, request.actor)
+      const edit = beginEdit(repository)
+      await restoreVersion(sql, edit, request.version)
+      return finishVersion(sql, repository, edit, {
+        cause: 'rollback',
+        actor: request.actor,
+        taskId: null,
+        base: request.version,
       })
-    }
-    // What is loose was accepted; it must not vanish without a version that has it.
-    const repository = await foldLoose(sql, locked, request.actor)
-    const edit = beginEdit(repository)
-    await restoreVersion(sql, edit, request.version)
-    return finishVersion(sql, repository, edit, {
-      cause: 'rollback',
-      actor: request.actor,
-      taskId: null,
-      base: request.version,
-    })
-  })
+    }),
+  )
 }

@@ -1,4 +1,5 @@
 import type { Pointer } from '../model/pointer.ts'
+import type { Exchange } from './exchange.ts'
 
 /**
  * What those who pull are told, as the header for it: `299 - "text"` and no date (distribution-spec, "Warnings"). The text is
@@ -8,4 +9,10 @@ export function warningOf({ warning }: Pick<Pointer, 'warning'>): { warning?: st
   if (warning === null) return {}
   const quoted = warning.replace(/["\\]/g, '\\$&')
   return { warning: `299 - "${Buffer.from(quoted).toString('latin1')}"` }
+}
+
+/** Has whoever pushes told something with the answer, whatever that will be. */
+export function warn({ response }: Pick<Exchange, 'response'>, warning: string | undefined): void {
+  if (warning === undefined) return
+  for (const [name, value] of Object.entries(warningOf({ warning }))) response.setHeader(name, value)
 }

@@ -12,6 +12,7 @@ import {
   parseManifest,
 } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import { warn } from '../gateway/warning.ts'
 import type { Follower } from '../model/follow.ts'
 import { verifySchema1 } from '../schema1/verify.ts'
 import { readBody } from './read-body.ts'
@@ -76,7 +77,10 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, par
   const [stored, envelope] = await Promise.all([write(manifest), manifest.envelope && write(manifest.envelope)])
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
   const request = { ...(await target), holder: pushHolder(exchange), manifest: record, tags }
-  const { change, rows } = await parts.catalog.call('put-manifest', request, { requestId: exchange.requestId })
+  const { change, rows, warning } = await parts.catalog.call('put-manifest', request, {
+    requestId: exchange.requestId,
+  })
+  warn(exchange, warning)
   await parts.follower.apply(change.repositoryId, rows)
 }
 

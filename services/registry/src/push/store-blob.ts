@@ -2,6 +2,7 @@ import type { CatalogCommands, CommandClient, LeasedBlob, StoredBlob } from '@be
 import type { Digest } from '@berth/oci'
 import { LRUCache } from 'lru-cache'
 import type { NamedExchange } from '../gateway/exchange.ts'
+import { warn } from '../gateway/warning.ts'
 import type { Follower } from '../model/follow.ts'
 
 /** The holder of the leases of pushes to a repository. */
@@ -63,7 +64,8 @@ export function createLeases(
     link: async (exchange, blob) => {
       const target = await pushTarget(exchange)
       const request = { ...target, holder: pushHolder(exchange), ttlSeconds: leaseSeconds, blob }
-      const { change, rows } = await catalog.call('link-blob', request, { requestId: exchange.requestId })
+      const { change, rows, warning } = await catalog.call('link-blob', request, { requestId: exchange.requestId })
+      warn(exchange, warning)
       await follower.apply(change.repositoryId, rows)
     },
   }
