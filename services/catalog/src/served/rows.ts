@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
+import { endOfRevisions } from '../versions/repository-lock.ts'
 
 const pageRows = 1_000
 
@@ -16,7 +17,12 @@ export async function rowsAfter(
 ): Promise<ServedRow[]> {
   const [distributions, found, { name, revision, latestVersion }] = await Promise.all([
     afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
-    sql.prepared<{ row: ServedRow }>('served-rows', firstOfEach, [repositoryId, afterRevision, pageRows]),
+    sql.prepared<{ row: ServedRow }>('served-rows', firstOfEach, [
+      repositoryId,
+      afterRevision,
+      pageRows,
+      endOfRevisions,
+    ]),
     head,
   ])
   // Cut short, perhaps, in one of the kinds: then it is read a page at a time.
@@ -99,11 +105,15 @@ async function* readContent(sql: Sql, repositoryId: string, afterRevision: numbe
   const cursor = `"served ${randomUUID()}"`
   // A cursor takes no parameters, so it finds them as settings of the transaction.
   await sql.query(
-    `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('cursor_tuple_fraction', '1', true)`,
-    [repositoryId, String(afterRevision)],
+    `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('berth.end', $3, true), set_config('cursor_tuple_fraction', '1', true)`,
+    [repositoryId, String(afterRevision), String(endOfRevisions)],
   )
   await sql.query(
-    `declare ${cursor} no scroll cursor for ${changed("current_setting('berth.repository')::uuid", "current_setting('berth.revision')::bigint")}`,
+    `declare ${cursor} no scroll cursor for ${changed({
+      repository: "current_setting('berth.repository')::uuid",
+      after: "current_setting('berth.revision')::bigint",
+      end: "current_setting('berth.end')::bigint",
+    })}`,
   )
   const fetchPage = () => sql.query<{ row: ServedRow }>(`fetch ${pageRows} from ${cursor}`)
   let reading = fetchPage()
@@ -120,8 +130,10 @@ async function* readContent(sql: Sql, repositoryId: string, afterRevision: numbe
 }
 
 /** Everything of a repository above a revision. What blobs and manifests are comes before where they belong. */
-function changed(repository: string, revision: string, limit = ''): string {
-  const since = (table: string) => `from ${table} where repository_id = ${repository} and revision > ${revision}`
+function changed(names: { repository: string; after: string; end: string; limit?: string }): string {
+  const { repository, after, end, limit = '' } = names
+  const since = (table: string) =>
+    `from ${table} where repository_id = ${repository} and revision > ${after} and revision <= ${end}`
   const interval = (kind: string, columns: string) =>
     `select jsonb_build_object('kind', '${kind}', ${columns}, 'since', since, 'until', until) as row ${since(`${kind}_interval`)}`
   return [
@@ -142,7 +154,7 @@ function changed(repository: string, revision: string, limit = ''): string {
     .join(' union all ')
 }
 
-const firstOfEach = changed('$1', '$2', 'limit $3')
+const firstOfEach = changed({ repository: '$1', after: '$2', end: '$4', limit: 'limit $3' })
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", revision, false as deleted`
 

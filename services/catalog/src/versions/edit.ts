@@ -58,14 +58,19 @@ export async function addManifests(
   { withChildren }: { withChildren: boolean },
 ): Promise<void> {
   if (digests.length === 0) return
-  const values = [edit.repositoryId, edit.number, edit.revision, digests, withChildren]
-  await sql.prepared(
-    'add-manifests',
-    `with recursive closure (digest) as (
-       select unnest($4::text[])
-       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
-         and reference.role = 'manifest' and not reference.optional and $5::boolean
-     ),
+  const values = [edit.repositoryId, edit.number, edit.revision, digests]
+  // Of a recursion PostgreSQL expects many rows, and would read whole tables for a push.
+  if (withChildren) await sql.prepared('add-trees', addQuery(`recursive ${withAllBelow}`), values)
+  else await sql.prepared('add-manifests', addQuery('closure (digest) as (select unnest($4::text[]))'), values)
+}
+
+const withAllBelow = `closure (digest) as (
+  select unnest($4::text[])
+  union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
+    and reference.role = 'manifest' and not reference.optional)`
+
+function addQuery(closure: string): string {
+  return `with ${closure},
      present as (select manifest.digest from closure join manifest using (digest)),
      added as (
        insert into manifest_interval (repository_id, digest, since, revision)
@@ -79,9 +84,7 @@ export async function addManifests(
      join blob on blob.digest = reference.child and blob.state = 'present'
      where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
        and (not reference.optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = reference.child and link.linked))
-     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`,
-    values,
-  )
+     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
 }
 
 /** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */

@@ -7,7 +7,7 @@ import { addCounts, type ContentCounts } from './counts.ts'
 import { retainNewest } from './drop-versions.ts'
 import type { Edit } from './edit.ts'
 import { keepImmutable } from './immutable-tags.ts'
-import type { LockedRepository } from './repository-lock.ts'
+import { endOfRevisions, type LockedRepository } from './repository-lock.ts'
 import type { TagChange } from './tag-change.ts'
 
 export type MadeVersion = {
@@ -106,7 +106,7 @@ const latestRevision = '(select revision from latest)'
 const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_interval', member = 'digest') => `(
   select jsonb_build_object('added', coalesce(jsonb_agg(${member}) filter (where until is null), '[]'),
     'removed', coalesce(jsonb_agg(${member}) filter (where until is not null), '[]'))
-  from ${table} where repository_id = $1 and revision > ${latestRevision}
+  from ${table} where repository_id = $1 and revision > ${latestRevision} and revision <= $4
     and ((since = $2 and until is null) or (until = $2 and since < $2)))`
 
 // The content counts too: a name may be given again once it is free.
@@ -116,7 +116,7 @@ const changesQuery = `with latest as (
     select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
   tags as (
     select name as tag, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
-    from tag_interval where repository_id = $1 and revision > ${latestRevision} and (until = $2 or since = $2) group by name)
+    from tag_interval where repository_id = $1 and revision > ${latestRevision} and revision <= $4 and (until = $2 or since = $2) group by name)
   select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
     ${members('signature_interval', signatureMember)} as signatures,
     coalesce((select jsonb_agg(tags order by tag) from tags where "from" is distinct from "to"), '[]') as tags
@@ -132,6 +132,7 @@ async function readChanges(
     edit.repositoryId,
     edit.number,
     repository.latestVersion,
+    endOfRevisions,
   ])
   if (!row) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
   const tags = row.tags.map(({ tag, from, to }) => ({ tag, ...(from ? { from } : {}), ...(to ? { to } : {}) }))

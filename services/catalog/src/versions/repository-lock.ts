@@ -21,6 +21,12 @@ const columns = `id, name, latest_version as "latestVersion", revision, loose_si
   sparse_indexes as "sparseIndexes",
   retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
 
+/**
+ * Above every revision there will ever be. A query for rows "above a revision" has this as its other end, as a parameter: of
+ * an open range PostgreSQL expects a third of the table and reads all of it; of a closed one, few rows, and uses the index.
+ */
+export const endOfRevisions = Number.MAX_SAFE_INTEGER
+
 /** Locks a repository by name; `undefined` when there is none. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {
   const [row] = await sql.prepared<LockedRepository>(
