@@ -1,6 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
 import { connectBus, startLoop, startRelay } from '@berth/bus'
-import { commandsOf, type RegistryCommands, type TasksCommands } from '@berth/commands'
+import { commandsOf, type RegistryCommands, type SyncCommands, type TasksCommands } from '@berth/commands'
 import {
   applyMigrations,
   createApi,
@@ -29,6 +29,8 @@ import { startRetention } from './retention/loop.ts'
 import { pruneCommands } from './run-command.ts'
 import { createServedGate } from './served/wait-until-served.ts'
 import { storeHandlers } from './store/api.ts'
+import { createCareWorks } from './store/care-work.ts'
+import { announceHealed } from './store/damage.ts'
 import { versionHandlers } from './versions/api.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 
@@ -55,6 +57,8 @@ export function createCatalog(
   const registryClient = client('registry', config.registryUrl)
   const tasksClient = client('tasks', config.tasksUrl)
   const tasks = commandsOf<TasksCommands>(tasksClient)
+  const syncClient = client('sync', config.syncUrl)
+  const sync = commandsOf<SyncCommands>(syncClient)
   const registry = commandsOf<RegistryCommands>(registryClient)
   const gate = createServedGate(registry)
   let wake = () => {}
@@ -70,7 +74,7 @@ export function createCatalog(
         ...repositoryHandlers(db, prisma, gate, ring),
         ...versionHandlers(db, prisma, gate, ring),
         ...curationHandlers(db, prisma, gate, ring),
-        ...storeHandlers({ db, tasks, graceSeconds: config.gcGraceSeconds }),
+        ...storeHandlers({ db, prisma, tasks, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
@@ -88,7 +92,7 @@ export function createCatalog(
     start: async () => {
       life.onStop(
         'clients',
-        async () => void (await Promise.all([auth, registryClient, tasksClient].map((one) => one.close()))),
+        async () => void (await Promise.all([auth, registryClient, tasksClient, syncClient].map((one) => one.close()))),
       )
       life.onStop('database', () => db.close())
       await applyMigrations({
@@ -106,7 +110,7 @@ export function createCatalog(
         pauseAfterFailureMs: foldEveryMs,
         onError: (error) => log.warn('folding will be tried again', { error }),
         run: async () => {
-          for (const { repositoryId, revision } of await foldQuiet(db)) {
+          for (const { repositoryId, revision } of [...(await foldQuiet(db)), ...(await announceHealed(db))]) {
             ring()
             await registry.call('follow-repository', { repositoryId, revision })
           }
@@ -121,7 +125,16 @@ export function createCatalog(
         const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
-      const worker = startWorker({ tasks, bus, name, works: { gc: createGcWork(collecting) }, log })
+      const worker = startWorker({
+        tasks,
+        bus,
+        name,
+        works: {
+          gc: createGcWork(collecting),
+          ...createCareWorks({ db, blobs, sync, log, wake: () => folding.wake() }),
+        },
+        log,
+      })
       life.onStop('worker', () => worker.stop())
     },
     stop: () => life.stop(),

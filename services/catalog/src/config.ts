@@ -27,6 +27,7 @@ export const catalogSettings = {
   registryUrl: url('BERTH_REGISTRY_URL', ['http'], { fallback: 'http://127.0.0.1:9101' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
+  syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
   ...collectorSettings,
   ...retentionSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
@@ -39,6 +40,7 @@ export type CatalogConfig = Pick<
   | 'registryUrl'
   | 'authUrl'
   | 'tasksUrl'
+  | 'syncUrl'
   | keyof typeof collectorSettings
   | keyof typeof retentionSettings
 >

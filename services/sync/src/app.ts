@@ -1,6 +1,13 @@
 import type { BlobStore } from '@berth/blobs'
 import { connectBus, readOutbox, startConsumer, startRelay } from '@berth/bus'
-import { type CatalogCommands, commandsOf, type OutboxPage, type TasksCommands } from '@berth/commands'
+import {
+  type CatalogCommands,
+  commandHandlers,
+  commandsOf,
+  type OutboxPage,
+  type SyncCommands,
+  type TasksCommands,
+} from '@berth/commands'
 import {
   applyMigrations,
   createApi,
@@ -16,6 +23,7 @@ import {
 import { identifyThrough } from '@berth/tokens'
 import { startWorker } from '@berth/worker'
 import type { SyncConfig } from './config.ts'
+import { fetchAgain } from './copy/fetch-again.ts'
 import { openPrisma } from './db/client.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { runHandlers } from './runs/api.ts'
@@ -64,7 +72,12 @@ export function createSync(
       service: name,
       serviceKey: config.serviceKey,
       log,
-      commands: { events: (request: { after: number }) => readOutbox(db, request.after) },
+      commands: {
+        ...commandHandlers<SyncCommands>({
+          'fetch-again': (request, call) => fetchAgain({ prisma, sealer, blobs, log }, request, call.signal),
+        }),
+        events: (request: { after: number }) => readOutbox(db, request.after),
+      },
     }),
     start: async () => {
       life.onStop('clients', async () => void (await Promise.all(Object.values(clients).map((one) => one.close()))))

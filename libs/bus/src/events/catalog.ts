@@ -219,3 +219,11 @@ export const namespaceDeleted = defineEvent<{ name: string }>(
   'The settings of a namespace were deleted; its repositories stay.',
   { name: text },
 )
+
+export type BlobDamaged = { digest: string; damage: 'missing' | 'rotten' }
+export const blobDamaged = defineEvent<BlobDamaged>(
+  'catalog',
+  'blob.damaged',
+  'Stored bytes were found missing or rotten, and are no longer served.',
+  { digest, damage: { enum: ['missing', 'rotten'] } },
+)

@@ -11,7 +11,7 @@ import { putManifest } from '../content/put-manifest.ts'
 import { type Collecting, type CollectResult, collect } from './collect.ts'
 
 /** A catalog with a store, where pushes write real bytes. */
-export type Yard = Catalog & { blobs: BlobStore }
+export type Yard = Catalog & { blobs: BlobStore; folder: string }
 
 export async function startYard(): Promise<Yard> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-collect-'))
@@ -23,7 +23,7 @@ export async function startYard(): Promise<Yard> {
     await catalog.stop()
     await rm(folder, { recursive: true, force: true })
   }
-  return { ...catalog, blobs, stop }
+  return { ...catalog, blobs, folder, stop }
 }
 
 export const leaseSeconds = 3_600

@@ -79,7 +79,7 @@ async function markFree(sql: Sql, digests: readonly Digest[]): Promise<Doomed[]>
   const free = rows.map((row) => row.digest)
   await sql.query('delete from manifest where digest = any($1::text[])', [free])
   return sql.query<Doomed>(
-    `update blob set state = 'removing', marked_at = now(), candidate_since = null where digest = any($1::text[])
+    `update blob set state = 'removing', marked_at = now(), candidate_since = null, damage = null where digest = any($1::text[])
      returning digest, generation, size_bytes is not null as written`,
     [free],
   )

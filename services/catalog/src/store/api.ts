@@ -12,17 +12,22 @@ import {
   toPage,
 } from '@berth/service'
 import type { GcPayload } from '../collect/gc-work.ts'
+import type { Prisma } from '../db/client.ts'
+import { findRepository } from '../repositories/api.ts'
+import { findVersion } from '../versions/show.ts'
+import type { RepairPayload, ScrubPayload } from './care-work.ts'
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
-import { lastRun, listCandidates, listRuns } from './lists.ts'
+import { lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
 
-type Parts = { db: Database; tasks: CommandClient<TasksCommands>; graceSeconds: number }
+type Parts = { db: Database; prisma: Prisma; tasks: CommandClient<TasksCommands>; graceSeconds: number }
 
 // One of these at a time: two at once would do no harm, and the same work twice.
 const lock = 'store:care'
+const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
-export function storeHandlers({ db, tasks, graceSeconds }: Parts): Record<string, ApiHandler> {
+export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Record<string, ApiHandler> {
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
     const { task } = await tasks.call('create', request, { requestId })
@@ -48,6 +53,34 @@ export function storeHandlers({ db, tasks, graceSeconds }: Parts): Record<string
       const wanted = (request.body ?? {}) as Partial<GcPayload>
       const payload: GcPayload = { dryRun: wanted.dryRun ?? false, graceSeconds: wanted.graceSeconds ?? graceSeconds }
       return start('gc', payload, request)
+    },
+    scrubStore: async (request) => {
+      const { bytesPerSecond = gentleBytesPerSecond } = (request.body ?? {}) as { bytesPerSecond?: number }
+      const payload: ScrubPayload = { since: new Date().toISOString(), bytesPerSecond }
+      return start('scrub', payload, request)
+    },
+    repairStore: async (request) => {
+      const { repository, version } = (request.body ?? {}) as { repository?: string; version?: number }
+      if (repository === undefined && version !== undefined)
+        throw badField('version', 'needs a repository', 'Name the repository whose version it is.')
+      const id = repository === undefined ? undefined : (await findRepository(prisma, repository)).id
+      if (id !== undefined && version !== undefined) await findVersion(prisma, id, version)
+      const scope = id === undefined ? null : { repositoryId: id, ...(version === undefined ? {} : { version }) }
+      const payload: RepairPayload = { since: new Date().toISOString(), scope }
+      return start('repair', payload, request)
+    },
+    listStoreDamage: async ({ query }) => {
+      const page = readPage(query)
+      const rows = await listDamaged(db, { after: page.after ?? '', limit: page.limit })
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          page,
+          (row) => row.digest,
+          (row) => row,
+        ),
+      }
     },
     listStoreCandidates: async ({ query }) => {
       const page = readPage(query)

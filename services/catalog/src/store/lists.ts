@@ -52,3 +52,18 @@ export async function lastRun(sql: Sql): Promise<ShownRun | null> {
   )
   return run ?? null
 }
+
+export type Damaged = { digest: string; damage: string; bytes: number; repositories: string[] }
+
+/** What was found missing or rotten and has not come back. */
+export async function listDamaged(sql: Sql, page: { after: string; limit: number }): Promise<Damaged[]> {
+  return sql.query<Damaged>(
+    `select digest, damage, coalesce(size_bytes, 0) as bytes, array(
+       select name from repository where
+         exists (select from blob_interval as held where held.digest = blob.digest and held.repository_id = repository.id and (held.until is null or held.until > held.since))
+         or exists (select from manifest_interval as held where held.digest = blob.digest and held.repository_id = repository.id and (held.until is null or held.until > held.since))
+       order by name limit 100) as repositories
+     from blob where damage in ('missing', 'rotten') and digest > $1 order by digest limit $2`,
+    [page.after, page.limit + 1],
+  )
+}

@@ -1,0 +1,45 @@
+import type { BlobStore } from '@berth/blobs'
+import type { CommandClient, SyncCommands } from '@berth/commands'
+import type { Database, Logger } from '@berth/service'
+import type { Work } from '@berth/worker'
+import { repair } from './repair.ts'
+import { type ScrubResult, scrub } from './scrub.ts'
+import { workOf } from './task-work.ts'
+
+type Parts = { db: Database; blobs: BlobStore; sync: CommandClient<SyncCommands>; log: Logger; wake: () => void }
+
+/** `since`: when the task was asked for, ISO 8601. */
+export type ScrubPayload = { since: string; bytesPerSecond: number }
+export type RepairPayload = { since: string; scope: { repositoryId: string; version?: number } | null }
+
+/** Does the tasks of kind `scrub` and `repair`. */
+export function createCareWorks(parts: Parts): { scrub: Work; repair: Work } {
+  const { db, blobs, log } = parts
+  const follow = (report: (progress: () => { phase: string; done: number; total: null; unit: string }[]) => void) => {
+    let seen: ScrubResult | undefined
+    report(() => [{ phase: 'check', done: seen?.checkedBytes ?? 0, total: null, unit: 'bytes' }])
+    return (result: ScrubResult) => {
+      seen = result
+    }
+  }
+  return {
+    scrub: workOf(log, async (task, { signal, report }) => {
+      const { since, bytesPerSecond } = task.payload as ScrubPayload
+      const onProgress = follow(report)
+      return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress }).finally(parts.wake)
+    }),
+    repair: workOf(log, async (task, { signal, report }) => {
+      const { since, scope } = task.payload as RepairPayload
+      const scrubbing = {
+        db,
+        blobs,
+        log,
+        since: new Date(since),
+        scope: scope ?? undefined,
+        signal,
+        onProgress: follow(report),
+      }
+      return repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` }).finally(parts.wake)
+    }),
+  }
+}

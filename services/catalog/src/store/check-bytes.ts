@@ -1,0 +1,31 @@
+import { createHash } from 'node:crypto'
+import type { BlobKey, BlobStat, BlobStore } from '@berth/blobs'
+import { algorithmOf, hexOf } from '@berth/oci'
+
+export type Verdict = { found: 'sound' | 'missing' | 'rotten'; stat: BlobStat | undefined }
+
+/** Reads stored bytes and hashes them again. Throws when they cannot be read, which says nothing about them. */
+export async function checkBytes(
+  blobs: BlobStore,
+  key: BlobKey,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const first = await look(blobs, key, sizeBytes, signal)
+  // A second look before anybody is told of damage: a store may have had a bad moment.
+  return first.found === 'sound' ? first : look(blobs, key, sizeBytes, signal)
+}
+
+async function look(blobs: BlobStore, key: BlobKey, sizeBytes: number, signal: AbortSignal): Promise<Verdict> {
+  const stat = await blobs.stat(key)
+  const open = stat && (await blobs.open(key))
+  if (!open) return { found: 'missing', stat: undefined }
+  try {
+    if (open.sizeBytes !== sizeBytes) return { found: 'rotten', stat }
+    const hash = createHash(algorithmOf(key.digest))
+    for await (const chunk of open.stream({ signal })) hash.update(chunk as Uint8Array)
+    return { found: hash.digest('hex') === hexOf(key.digest) ? 'sound' : 'rotten', stat }
+  } finally {
+    await open.close()
+  }
+}

@@ -1,0 +1,111 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { BlobStore } from '@berth/blobs'
+import type { Digest } from '@berth/oci'
+import type { Database, Logger } from '@berth/service'
+import { checkBytes } from './check-bytes.ts'
+import { noteDamage, noteFound } from './damage.ts'
+
+/** What a look at the stored bytes found. `unreadable`: the store failed, which says nothing about the bytes. */
+export type ScrubResult = {
+  checked: number
+  checkedBytes: number
+  missing: number
+  rotten: number
+  unreadable: number
+  /** What had been missing and is there again. */
+  found: number
+  /** The first thousand that are damaged. */
+  damaged: { digest: Digest; damage: 'missing' | 'rotten' }[]
+}
+
+export type Scrubbing = {
+  db: Database
+  blobs: BlobStore
+  log: Logger
+  /** What was looked at since is not looked at again: a task that begins anew goes on where it was. */
+  since: Date
+  /** Only what a repository has, in all its versions or in one. */
+  scope?: { repositoryId: string; version?: number } | undefined
+  bytesPerSecond?: number | undefined
+  signal: AbortSignal
+  onProgress?: (result: ScrubResult) => void
+}
+
+type Row = { digest: Digest; generation: number; sizeBytes: number; damage: 'missing' | null }
+
+const pageRows = 100
+const listed = 1_000
+
+/** Whether `blob.digest` is in a scope, as SQL over two parameters: a repository or null, a version of it or null. */
+export function isInScope(repository: string, version: string): string {
+  const holds = (
+    table: string,
+  ) => `exists (select from ${table} as member where member.repository_id = ${repository} and member.digest = blob.digest
+    and (member.until is null or member.until > member.since)
+    and (${version}::integer is null or (member.since <= ${version} and (member.until is null or member.until > ${version}))))`
+  return `(${repository}::uuid is null or ${holds('blob_interval')} or ${holds('manifest_interval')})`
+}
+
+/** Hashes stored bytes again, at a gentle pace, and notes what is damaged (reliability.md F23). */
+export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
+  const result: ScrubResult = {
+    checked: 0,
+    checkedBytes: 0,
+    missing: 0,
+    rotten: 0,
+    unreadable: 0,
+    found: 0,
+    damaged: [],
+  }
+  for (let rows = await nextRows(scrubbing, ''); rows.length > 0; ) {
+    for (const row of rows) {
+      scrubbing.signal.throwIfAborted()
+      const startedAt = performance.now()
+      await checkOne(scrubbing, row, result)
+      scrubbing.onProgress?.(result)
+      await keepPace(scrubbing, row.sizeBytes, performance.now() - startedAt)
+    }
+    const last = rows.at(-1)?.digest ?? ''
+    rows = rows.length < pageRows ? [] : await nextRows(scrubbing, last)
+  }
+  return result
+}
+
+async function nextRows({ db, since, scope }: Scrubbing, after: string): Promise<Row[]> {
+  return db.query<Row>(
+    `select digest, generation, size_bytes as "sizeBytes", damage from blob
+     where digest > $1 and (state = 'present' or (state = 'writing' and damage = 'missing')) and (checked_at is null or checked_at < $2)
+       and ${isInScope('$3', '$4')} order by digest limit ${pageRows}`,
+    [after, since, scope?.repositoryId ?? null, scope?.version ?? null],
+  )
+}
+
+async function checkOne({ db, blobs, log, signal }: Scrubbing, row: Row, result: ScrubResult): Promise<void> {
+  const { digest, generation, sizeBytes } = row
+  try {
+    const verdict = await checkBytes(blobs, { digest, generation }, sizeBytes, signal)
+    result.checked++
+    result.checkedBytes += verdict.stat?.sizeBytes ?? 0
+    await db.query('update blob set checked_at = now() where digest = $1 and generation = $2', [digest, generation])
+    if (verdict.found === 'sound') {
+      if (row.damage) result.found++
+      if (row.damage) await noteFound(db, row)
+      return
+    }
+    const isNew = row.damage === null
+    if (isNew && !(await noteDamage(db, blobs, row, { ...verdict, found: verdict.found }))) return
+    result[verdict.found]++
+    if (result.damaged.length < listed) result.damaged.push({ digest, damage: verdict.found })
+    if (isNew) log.error('stored bytes are damaged', { digest, damage: verdict.found })
+  } catch (error) {
+    signal.throwIfAborted()
+    result.unreadable++
+    log.warn('stored bytes cannot be read', { digest, error })
+  }
+}
+
+async function keepPace({ bytesPerSecond, signal }: Scrubbing, bytes: number, tookMs: number): Promise<void> {
+  if (bytesPerSecond === undefined) return
+  const pauseMs = (bytes / bytesPerSecond) * 1_000 - tookMs
+  if (pauseMs > 0) await delay(pauseMs, undefined, { signal })
+}
