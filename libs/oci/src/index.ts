@@ -17,6 +17,14 @@ export {
   type Reference,
   type ReferenceRole,
 } from './manifest.ts'
+export {
+  configLimitBytes,
+  type ManifestFacts,
+  type ManifestKind,
+  manifestFacts,
+  manifestKinds,
+  readableConfig,
+} from './manifest-facts.ts'
 export { isForeignLayer, isIndexType, isSchema1Type, manifestMediaTypes, mediaTypes } from './media-types.ts'
 export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'

@@ -21,6 +21,8 @@ import type { CatalogConfig } from './config.ts'
 import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
 import { distributionHandlers } from './distributions/api.ts'
+import { startConfigReader } from './facts/loop.ts'
+import { readConfigsOf } from './facts/read-configs.ts'
 import { namespaceHandlers } from './namespaces/api.ts'
 import { recountOldest } from './namespaces/quota.ts'
 import { repositoryHandlers } from './repositories/api.ts'
@@ -62,6 +64,11 @@ export function createCatalog(
   const registry = commandsOf<RegistryCommands>(registryClient)
   const gate = createServedGate(registry)
   let wake = () => {}
+  // A list is worth having without what the store does not give now.
+  const settleFacts = (repositoryId: string) =>
+    readConfigsOf(db, blobs, repositoryId).catch((error: unknown) =>
+      log.warn('configurations will be read again', { repositoryId, error }),
+    )
   const ring = () => wake()
   const collecting = { db, blobs, registry, log, wake: ring }
 
@@ -72,7 +79,7 @@ export function createCatalog(
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: {
         ...repositoryHandlers(db, prisma, gate, ring),
-        ...versionHandlers(db, prisma, gate, ring),
+        ...versionHandlers(db, prisma, gate, ring, settleFacts),
         ...curationHandlers(db, prisma, gate, ring),
         ...storeHandlers({ db, prisma, tasks, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, gate, ring),
@@ -121,6 +128,8 @@ export function createCatalog(
       life.onStop('folding', () => folding.stop())
       const collector = startCollector(collecting, config)
       life.onStop('collector', () => collector.stop())
+      const reader = startConfigReader({ db, blobs, log })
+      life.onStop('reader of configurations', () => reader.stop())
       if (config.retentionIntervalSeconds > 0) {
         const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())

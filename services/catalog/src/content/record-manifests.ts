@@ -1,4 +1,5 @@
 import type { ManifestRecord } from '@berth/commands'
+import { manifestFacts, readableConfig } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import { recordBlobs } from './leases.ts'
 
@@ -17,11 +18,11 @@ export async function recordManifests(sql: Sql, manifests: readonly ManifestReco
       'record-manifests',
       `with given as (
          select * from jsonb_to_recordset($1) as row (digest text, "mediaType" text, "isIndex" boolean, "sizeBytes" bigint,
-           "artifactType" text, subject text, annotations jsonb, "references" jsonb, envelope jsonb)
+           "artifactType" text, subject text, annotations jsonb, "references" jsonb, envelope jsonb, facts jsonb, "configUnread" boolean)
        ),
        added as (
-         insert into manifest (digest, media_type, is_index, size_bytes, artifact_type, subject, annotations, envelope)
-         select digest, "mediaType", "isIndex", "sizeBytes", "artifactType", subject, annotations, envelope ->> 'digest' from given
+         insert into manifest (digest, media_type, is_index, size_bytes, artifact_type, subject, annotations, envelope, facts, config_unread)
+         select digest, "mediaType", "isIndex", "sizeBytes", "artifactType", subject, annotations, envelope ->> 'digest', facts, "configUnread" from given
          on conflict do nothing returning digest
        )
        insert into manifest_reference (manifest, place, role, child, media_type, size_bytes, optional, platform)
@@ -31,7 +32,12 @@ export async function recordManifests(sql: Sql, manifests: readonly ManifestReco
        union all
        select added.digest, 0, 'layer', envelope ->> 'digest', "mediaType", (envelope ->> 'sizeBytes')::bigint, false, null
        from added join given using (digest) where envelope is not null`,
-      [JSON.stringify(manifests)],
+      [JSON.stringify(manifests.map(withFacts))],
     ),
   ])
+}
+
+/** Its configuration is looked into later (facts/read-configs.ts): a push does not wait for that. */
+function withFacts(manifest: ManifestRecord) {
+  return { ...manifest, facts: manifestFacts(manifest), configUnread: readableConfig(manifest) !== undefined }
 }

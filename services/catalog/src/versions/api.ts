@@ -1,8 +1,8 @@
-import { type ApiHandler, badField, type Database, readPage, toPage } from '@berth/service'
+import { type ApiHandler, type ApiReply, badField, type Database, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { contentQueries } from './content.ts'
+import { type ContentType, contentQuery, contentTypes, readFilter } from './content.ts'
 import { diffVersions } from './diff.ts'
 import { deleteVersion } from './drop-versions.ts'
 import { rollBack } from './rollback.ts'
@@ -10,13 +10,34 @@ import { findVersion, showVersion } from './show.ts'
 
 const defaultListed = 1_000
 
-/** The API of the versions of a repository. */
+/** The API of the versions of a repository. `settleFacts` sees to it that what came just now can be found by its facts. */
 export function versionHandlers(
   db: Database,
   prisma: Prisma,
   gate: ServedGate,
   wake: () => void,
+  settleFacts: (repositoryId: string) => Promise<void>,
 ): Record<string, ApiHandler> {
+  const listContent = async (
+    repositoryId: string,
+    version: number,
+    type: ContentType,
+    query: Record<string, unknown>,
+  ): Promise<ApiReply> => {
+    const page = readPage(query)
+    const filter = readFilter(type, query)
+    if (type === 'tag' || type === 'manifest') await settleFacts(repositoryId)
+    const wanted = { repositoryId, version, after: page.after ?? '', rows: page.limit + 1 }
+    const { text, values } = contentQuery(type, wanted, filter)
+    const rows = await db.query<{ key: string; item: unknown }>(text, values)
+    const body = toPage(
+      rows,
+      page,
+      (row) => row.key,
+      (row) => row.item,
+    )
+    return { status: 200, body }
+  }
   return {
     listVersions: async ({ params, query }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
@@ -35,24 +56,13 @@ export function versionHandlers(
     listVersionContent: async ({ params, query }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
       const version = await findVersion(prisma, id, Number(params.version))
-      const list = contentQueries[(query.type ?? 'tag') as keyof typeof contentQueries]
-      if (!list) throw badField('type', 'must be tag, manifest, blob or signature')
-      const page = readPage(query)
-      const rows = await db.query<{ key: string; item: unknown }>(list, [
-        id,
-        version.number,
-        page.after ?? '',
-        page.limit + 1,
-      ])
-      return {
-        status: 200,
-        body: toPage(
-          rows,
-          page,
-          (row) => row.key,
-          (row) => row.item,
-        ),
-      }
+      const type = (query.type ?? 'tag') as ContentType
+      if (!contentTypes.includes(type)) throw badField('type', `must be one of ${contentTypes.join(', ')}`)
+      return listContent(id, version.number, type, query)
+    },
+    listTags: async ({ params, query }) => {
+      const { id, latestVersion } = await findRepository(prisma, params.repository ?? '')
+      return listContent(id, latestVersion, 'tag', query)
     },
     diffVersions: async ({ params, query }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')

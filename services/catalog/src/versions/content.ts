@@ -1,18 +1,149 @@
+import { type ManifestKind, manifestKinds, parseDigest } from '@berth/oci'
+import { badField } from '@berth/service'
+import { checkPattern } from '../retention/policy.ts'
+import { tagNameCondition } from './tag-name.ts'
+
+export const contentTypes = ['tag', 'manifest', 'blob', 'signature'] as const
+export type ContentType = (typeof contentTypes)[number]
+
+/** What a list of content is narrowed to. */
+export type ContentFilter = {
+  digest?: string
+  mediaType?: string
+  /** A tag, or a pattern of tags. */
+  q?: string
+  kind?: ManifestKind
+  platform?: { os: string; architecture: string; variant?: string }
+  label?: { key: string; value?: string }
+}
+
+const served: Record<ContentType, readonly string[]> = {
+  tag: ['digest', 'mediaType', 'q', 'kind', 'platform', 'label'],
+  manifest: ['digest', 'mediaType', 'kind', 'platform', 'label'],
+  blob: ['digest'],
+  signature: ['digest'],
+}
+const filterFields = served.tag
+
+/** Reads the filters of a list of this type. Throws 400 that names the field. */
+export function readFilter(type: ContentType, query: Record<string, unknown>): ContentFilter {
+  const given = Object.fromEntries(
+    filterFields.flatMap((field) => (typeof query[field] === 'string' ? [[field, query[field]]] : [])),
+  ) as Record<string, string>
+  for (const field of Object.keys(given))
+    if (!served[type].includes(field)) throw badField(field, `does not apply to content of type ${type}`)
+  const { digest, mediaType, q, kind, platform, label } = given
+  if (digest !== undefined && !parseDigest(digest)) throw badField('digest', 'is not a sha256 or sha512 digest')
+  if (q !== undefined) checkPattern(q, 'q')
+  if (kind !== undefined && !manifestKinds.includes(kind as ManifestKind))
+    throw badField('kind', `must be one of ${manifestKinds.join(', ')}`)
+  return {
+    ...(digest === undefined ? {} : { digest }),
+    // A plus sign that was not escaped comes as a space, of which types have none.
+    ...(mediaType === undefined ? {} : { mediaType: mediaType.replaceAll(' ', '+') }),
+    ...(q === undefined ? {} : { q }),
+    ...(kind === undefined ? {} : { kind: kind as ManifestKind }),
+    ...(platform === undefined ? {} : { platform: readPlatform(platform) }),
+    ...(label === undefined ? {} : { label: readLabel(label) }),
+  }
+}
+
+function readPlatform(text: string): NonNullable<ContentFilter['platform']> {
+  const [os, architecture, variant, ...more] = text.split('/')
+  if (!os || !architecture || variant === '' || more.length > 0)
+    throw badField('platform', 'must be os/architecture or os/architecture/variant', 'For example linux/arm64/v8.')
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) }
+}
+
+function readLabel(text: string): NonNullable<ContentFilter['label']> {
+  const at = text.indexOf('=')
+  const key = at < 0 ? text : text.slice(0, at)
+  if (key === '') throw badField('label', 'must be key or key=value')
+  return { key, ...(at < 0 ? {} : { value: text.slice(at + 1) }) }
+}
+
 const held = (table: string) =>
   `${table}.repository_id = $1 and ${table}.since <= $2 and (${table}.until is null or ${table}.until > $2)`
 
 /** A time as everywhere in the API; null stays null. */
 const isoTime = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 
-/** What a version holds, by type: one page of keys after `$3`, with one row more than the page, `$4`. */
-export const contentQueries = {
-  tag: `select tag.name as key, json_build_object('name', tag.name, 'digest', tag.digest, 'mediaType', manifest.media_type, 'sizeBytes', manifest.size_bytes, 'lastPulledAt', ${isoTime('pull.pulled_at')}) as item
-    from tag_interval as tag join manifest using (digest) left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name where ${held('tag')} and tag.name > $3 order by tag.name limit $4`,
-  manifest: `select member.digest as key, json_build_object('digest', member.digest, 'mediaType', manifest.media_type, 'artifactType', manifest.artifact_type,
-      'sizeBytes', manifest.size_bytes, 'subject', manifest.subject, 'annotations', manifest.annotations, 'lastPulledAt', ${isoTime('pull.pulled_at')}) as item
-    from manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest where ${held('member')} and member.digest > $3 order by member.digest limit $4`,
-  blob: `select member.digest as key, json_build_object('digest', member.digest, 'sizeBytes', blob.size_bytes) as item
-    from blob_interval as member join blob using (digest) where ${held('member')} and member.digest > $3 order by member.digest limit $4`,
-  signature: `select signature.name as key, json_build_object('name', signature.name, 'digest', signature.digest, 'type', 'atomic', 'content', signature.content) as item
-    from signature_interval as signature where ${held('signature')} and signature.name > $3 order by signature.name limit $4`,
-} as const
+const shownFacts = ['architecture', 'os', 'variant', 'createdAt', 'labels']
+  .map((fact) => `'${fact}', manifest.facts -> '${fact}'`)
+  .join(', ')
+const manifestFields = `'mediaType', manifest.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
+  'kind', manifest.facts -> 'kind', 'compressedBytes', manifest.facts -> 'compressedBytes', ${shownFacts}`
+const times = (row: string) =>
+  `'pushedAt', ${isoTime(`${row}.opened_at`)}, 'lastPulledAt', ${isoTime('pull.pulled_at')}`
+
+const lists: Record<ContentType, { key: string; item: string; from: string; member: string }> = {
+  tag: {
+    key: 'tag.name',
+    item: `json_build_object('name', tag.name, 'digest', tag.digest, ${manifestFields}, ${times('tag')})`,
+    from: `tag_interval as tag join manifest using (digest) left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
+    member: 'tag',
+  },
+  manifest: {
+    key: 'member.digest',
+    item: `json_build_object('digest', member.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times('member')})`,
+    from: `manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest`,
+    member: 'member',
+  },
+  blob: {
+    key: 'member.digest',
+    item: `json_build_object('digest', member.digest, 'sizeBytes', blob.size_bytes)`,
+    from: 'blob_interval as member join blob using (digest)',
+    member: 'member',
+  },
+  signature: {
+    key: 'signature.name',
+    item: `json_build_object('name', signature.name, 'digest', signature.digest, 'type', 'atomic', 'content', signature.content)`,
+    from: 'signature_interval as signature',
+    member: 'signature',
+  },
+}
+
+export type ContentPage = { repositoryId: string; version: number; after: string; rows: number }
+
+/** The query for a page of what a version holds, in the order of its keys, which is that of their bytes. */
+export function contentQuery(
+  type: ContentType,
+  page: ContentPage,
+  filter: ContentFilter,
+): { text: string; values: unknown[] } {
+  const { key, item, from, member } = lists[type]
+  const values: unknown[] = [page.repositoryId, page.version, page.after, page.rows]
+  const conditions = [held(member), `${key} > $3`, ...filterConditions(member, filter, values)]
+  const text = `select ${key} as key, ${item} as item from ${from} where ${conditions.join(' and ')} order by ${key} limit $4`
+  return { text, values }
+}
+
+function filterConditions(member: string, filter: ContentFilter, values: unknown[]): string[] {
+  const place = (value: unknown) => `$${values.push(value)}`
+  const { digest, mediaType, q, kind, platform, label } = filter
+  return [
+    ...(digest === undefined ? [] : [`${member}.digest = ${place(digest)}`]),
+    ...(mediaType === undefined ? [] : [`manifest.media_type = ${place(mediaType)}`]),
+    ...(q === undefined ? [] : [tagNameCondition('tag.name', q, place)]),
+    ...(kind === undefined ? [] : [`manifest.facts ->> 'kind' = ${place(kind)}`]),
+    ...(platform === undefined ? [] : [platformCondition(place(JSON.stringify(platform)))]),
+    ...(label === undefined ? [] : [labelCondition(label, place)]),
+  ]
+}
+
+/** An index is of every platform that it says of its manifests. */
+function platformCondition(platform: string): string {
+  return `(manifest.facts @> ${platform}::jsonb or exists (select from manifest_reference as child
+    where child.manifest = manifest.digest and child.role = 'manifest' and child.platform @> ${platform}::jsonb))`
+}
+
+function labelCondition(
+  { key, value }: NonNullable<ContentFilter['label']>,
+  place: (value: unknown) => string,
+): string {
+  const sources = [`manifest.facts -> 'labels'`, 'manifest.annotations']
+  const name = place(key)
+  if (value === undefined) return `(${sources.map((source) => `${source} ? ${name}`).join(' or ')})`
+  const wanted = place(value)
+  return `(${sources.map((source) => `${source} ->> ${name} = ${wanted}`).join(' or ')})`
+}
