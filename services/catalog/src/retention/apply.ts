@@ -4,7 +4,7 @@ import { takeOut } from '../curation/take-out.ts'
 import type { ContentCounts } from '../versions/counts.ts'
 import type { VersionDiff } from '../versions/diff.ts'
 import type { Edit } from '../versions/edit.ts'
-import { planRetention, type RetentionPlan } from './plan.ts'
+import { isCurrent, planRetention, type RetentionPlan } from './plan.ts'
 
 type Subject = { repositoryId: string; actor: string }
 /** What was taken away, as one version; without `made` nothing was. */
@@ -19,7 +19,7 @@ export async function applyRetention(db: Database, subject: Subject): Promise<Re
   if (!takesAnything(seen)) return { plan: seen, made: undefined }
   let plan = seen
   const { created, number, revision, removed } = await curate(db, curationOf(subject), async (sql, edit) => {
-    plan = await carryOut(sql, edit)
+    plan = await carryOut(sql, edit, seen)
   })
   return { plan, made: created ? { number, revision, removed } : undefined }
 }
@@ -33,7 +33,7 @@ export async function foreseeRetention(
   if (!takesAnything(seen)) return { plan: seen, changes: undefined }
   let plan = seen
   const changes = await planCuration(db, curationOf(subject), async (sql, edit) => {
-    plan = await carryOut(sql, edit)
+    plan = await carryOut(sql, edit, seen)
   })
   return { plan, changes }
 }
@@ -47,9 +47,10 @@ function takesAnything({ tags, untagged }: RetentionPlan): boolean {
   return tags.some((tag) => tag.goes) || untagged.some((manifest) => manifest.goes)
 }
 
-/** Judged again, now that nobody else changes the repository. */
-async function carryOut(sql: Transaction, edit: Edit): Promise<RetentionPlan> {
-  const plan = await planRetention(sql, edit.repositoryId)
+/** Judged again if anything has changed, now that nobody else can change it; so the lock is not held for the judging. */
+async function carryOut(sql: Transaction, edit: Edit, seen: RetentionPlan): Promise<RetentionPlan> {
+  const holds = await isCurrent(sql, edit.repositoryId, seen)
+  const plan = holds ? seen : await planRetention(sql, edit.repositoryId)
   const unwanted = {
     tags: plan.tags.filter(({ goes }) => goes).map(({ tag }) => tag),
     manifests: plan.untagged.filter(({ goes }) => goes).map(({ digest }) => digest),

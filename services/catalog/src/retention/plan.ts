@@ -7,42 +7,62 @@ import { findUntagged, type UntaggedVerdict } from './untagged.ts'
 
 /** What retention would do with a repository as it is. `source`: whose rules these are. */
 export type RetentionPlan = {
+  /** What it was made of; when that changes, it no longer holds. */
+  basis: string
   source: 'repository' | 'namespace' | null
   retention: Retention
   tags: TagVerdict[]
   untagged: UntaggedVerdict[]
 }
 
-type Subject = {
+type Basis = {
+  revision: number
   own: Retention | null
   inherited: Retention | null
   immutableTags: string[]
-  nowMs: number
+  /** The versions that distributions pin. */
+  pins: number[]
+}
+
+/** What the judgement depends on, but for pulls, which are known to the hour only. Throws 404. */
+async function readBasis(sql: Sql, repositoryId: string): Promise<Basis> {
+  const [basis] = await sql.query<Basis>(
+    `select repository.revision, repository.retention as own, namespace.retention as inherited, immutable_tags as "immutableTags",
+       array(select distinct version from distribution where repository_id = $1 and version is not null order by version) as pins
+     from repository left join namespace on namespace.name = split_part(repository.name, '/', 1) where repository.id = $1`,
+    [repositoryId],
+  )
+  if (!basis) throw notFound('repository', repositoryId)
+  return basis
+}
+
+/** Whether a plan still holds for a repository that is locked. */
+export async function isCurrent(sql: Sql, repositoryId: string, plan: RetentionPlan): Promise<boolean> {
+  return JSON.stringify(await readBasis(sql, repositoryId)) === plan.basis
 }
 
 /** Judges what is latest in a repository, by the database's clock. Throws 404. */
 export async function planRetention(sql: Sql, repositoryId: string): Promise<RetentionPlan> {
-  const [subject] = await sql.query<Subject>(
-    `select repository.retention as own, namespace.retention as inherited, immutable_tags as "immutableTags",
-       (extract(epoch from now()) * 1000)::double precision as "nowMs"
-     from repository left join namespace on namespace.name = split_part(repository.name, '/', 1) where repository.id = $1`,
-    [repositoryId],
-  )
-  if (!subject) throw notFound('repository', repositoryId)
-  const { own, inherited, nowMs } = subject
+  // Read first: whatever changes from here on makes the plan one that no longer holds.
+  const found = await readBasis(sql, repositoryId)
+  const { own, inherited, immutableTags } = found
+  const basis = JSON.stringify(found)
   const retention = own ?? inherited ?? {}
   const source = own ? 'repository' : inherited ? 'namespace' : null
-  if (!canTakeAnything(retention)) return { source, retention, tags: [], untagged: [] }
-  const facts = await readTags(sql, repositoryId, subject.immutableTags)
+  if (!canTakeAnything(retention)) return { basis, source, retention, tags: [], untagged: [] }
+  const facts = await readTags(sql, repositoryId, immutableTags)
+  const [clock] = await sql.query<{ nowMs: number }>(
+    'select (extract(epoch from now()) * 1000)::double precision as "nowMs"',
+  )
   const guarded = await guardedManifests(sql, repositoryId, facts)
   const tags = judgeTags(
     retention.rules ?? [],
     facts.map((tag) => (guarded.has(tag.digest) ? { ...tag, isImmutable: true } : tag)),
-    nowMs,
+    clock?.nowMs ?? 0,
   )
   const untagged =
     retention.untaggedDays === undefined ? [] : await findUntagged(sql, repositoryId, retention.untaggedDays, guarded)
-  return { source, retention, tags, untagged }
+  return { basis, source, retention, tags, untagged }
 }
 
 /** Whether rules can take anything away at all. */

@@ -212,6 +212,29 @@ test('where nothing goes there is no version, and a repository that somebody cha
   })
 })
 
+test('what is pushed, pinned or made immutable while it waits for the repository is heeded', async () => {
+  const name = 'plan/overtaken'
+  for (const tag of ['a', 'b', 'c', 'd']) await image(name, [tag])
+  await setRules(name, { rules: [{ tags: ['*'], keepNewest: 1 }] })
+  const id = await idOf(catalog.db, name)
+  let applying: ReturnType<typeof apply> | undefined
+  await catalog.db.transaction(async (sql) => {
+    await sql.query('select from repository where name = $1 for update', [name])
+    applying = apply(name)
+    // It has made its plan and waits for us.
+    const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%repository%for update%'`
+    while ((await catalog.db.query(waits)).length === 0);
+    await sql.query(`update repository set immutable_tags = '{b}' where id = $1`, [id])
+    await pin(sql, name, 1)
+  })
+  expect((await applying)?.plan.tags.map(({ tag, reason }) => [tag, reason])).toEqual([
+    ['a', 'pinned'],
+    ['b', 'immutable'],
+    ['c', 'nothing_keeps_it'],
+    ['d', 'newest'],
+  ])
+})
+
 test('an untagged manifest goes so many days after it lost its last tag or its index', async () => {
   const name = 'untagged/since'
   const moved = await image(name, ['a'])
