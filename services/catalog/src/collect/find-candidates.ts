@@ -1,5 +1,5 @@
 import type { Database } from '@berth/service'
-import { isNamedByKept, isNeededDirectly } from './needs.ts'
+import { isNamedByKept, isNeededDirectly, lookUpByIndex } from './needs.ts'
 
 const pageRows = 1_000
 // An index of indexes of images has four levels; what lies deeper is found by the next run.
@@ -20,7 +20,9 @@ const judge = (page: string) => `with page as (${page}),
 
 const judgePage = judge('select digest from blob where digest > $1 order by digest limit $2')
 const judgeChildren = judge(
-  'select distinct child as digest from manifest_reference where manifest = any($1::text[]) and child > $2 order by child limit $3',
+  // Materialized, or all references of the store are gone through in the order of their children.
+  `with named as materialized (select child from manifest_reference where manifest = any($1::text[]))
+   select distinct child as digest from named where child > $2 order by child limit $3`,
 )
 
 /**
@@ -53,6 +55,9 @@ async function judgeBelow(db: Database, manifests: readonly string[]): Promise<v
 }
 
 async function readPage(db: Database, query: string, values: unknown[]): Promise<Page> {
-  const [page] = await db.query<Page>(query, values)
+  const page = await db.transaction(async (sql) => {
+    await lookUpByIndex(sql)
+    return (await sql.query<Page>(query, values))[0]
+  })
   return page ?? { last: null, seen: 0, found: [] }
 }

@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Database, Sql } from '@berth/service'
-import { directNeeds, isNamed, isNeededDirectly } from './needs.ts'
+import { directNeeds, isNamed, isNeededDirectly, lookUpByIndex } from './needs.ts'
 import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
 
 /** An object that nobody will read or write any more. `written`: its bytes were there once, and did not only stay announced. */
@@ -25,6 +25,7 @@ export async function dueCandidates(db: Database, graceSeconds: number, after: s
  */
 export async function markBatch(db: Database, graceSeconds: number, digests: readonly Digest[]): Promise<Doomed[]> {
   return db.transaction(async (sql) => {
+    await lookUpByIndex(sql)
     const held = await sql.query<{ digest: Digest }>(
       `select digest from blob where digest = any($1::text[]) and state in ('present', 'writing')
          and candidate_since <= now() - make_interval(secs => $2) order by digest for update skip locked`,

@@ -1,3 +1,5 @@
+import type { Sql } from '@berth/service'
+
 /** What can need a digest, in the order in which it is told. */
 export const needKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
 export type NeedKind = (typeof needKinds)[number]
@@ -28,6 +30,14 @@ export const isNeededDirectly = `(${Object.values(directNeeds).join(' or ')})`
  * lie elsewhere, such as a foreign layer.
  */
 export const holds = (reference: string) => `(${reference}.role <> 'subject' and not ${reference}.optional)`
+
+/**
+ * Has the needs of a page looked up by index in this transaction: without fresh statistics PostgreSQL may rather read whole
+ * tables for each page.
+ */
+export async function lookUpByIndex(sql: Sql): Promise<void> {
+  await sql.query("select set_config('enable_seqscan', 'off', true)")
+}
 
 /** Whether a manifest that is recorded names `blob.digest`, be it needed itself or not. */
 export const isNamed = `exists (select from manifest_reference as reference where reference.child = blob.digest and ${holds('reference')})`
