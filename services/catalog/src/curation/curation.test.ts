@@ -323,6 +323,40 @@ test('what one change takes out and puts in again has not changed', async () => 
   expect(version).toMatchObject({ added: { tags: 1, manifests: 1, blobs: 0 }, removed: { tags: 0, manifests: 0 } })
 })
 
+test('a copy is whole, however its source changes meanwhile', async () => {
+  const source = await newPair()
+  const from = { repository: source.name }
+  const targets = await Promise.all(Array.from({ length: 12 }, () => newPair()))
+  const changing = (async () => {
+    for (let i = 0; i < 12; i++) {
+      await modify(source.name, { remove: ['*'] })
+      const blobs = [await pushBlob(catalog.db, source.name, `blob ${i} of ${source.name}`)]
+      const image = await pushManifest(catalog.db, source.name, { name: `image ${i} of ${source.name}`, blobs }, [
+        'image',
+      ])
+      await pushManifest(catalog.db, source.name, { name: `index ${i} of ${source.name}`, children: [image] }, [
+        'index',
+      ])
+    }
+  })()
+  for (const { name } of targets)
+    await edit(name, 'copy', copyWork({ from, tags: ['i*'] })).catch((error: Problem) =>
+      expect(error).toMatchObject({ status: 404 }),
+    )
+  await changing
+  const broken = await catalog.db.query(
+    `select member.repository_id from manifest_interval as member join manifest_reference as reference on reference.manifest = member.digest
+     where member.until is null and member.repository_id = any($1::uuid[])
+       and not exists (select from blob_interval as blob where blob.repository_id = member.repository_id and blob.digest = reference.child and blob.until is null)
+       and not exists (select from manifest_interval as child where child.repository_id = member.repository_id and child.digest = reference.child and child.until is null)
+     union all
+     select tag.repository_id from tag_interval as tag where tag.until is null and tag.repository_id = any($1::uuid[])
+       and not exists (select from manifest_interval as member where member.repository_id = tag.repository_id and member.digest = tag.digest and member.until is null)`,
+    [targets.map((target) => target.repositoryId)],
+  )
+  expect(broken).toEqual([])
+})
+
 test('names that a source does not have are listed, all of them, and nothing changes', async () => {
   const { name } = await newPair()
   const target = await newPair()

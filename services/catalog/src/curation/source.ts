@@ -11,11 +11,15 @@ export function holdsIn(table: string, id: string, bound: string): string {
   return `${table}.repository_id = ${id} and ${table}.since <= ${bound} and (${table}.until is null or ${table}.until > ${bound})`
 }
 
-/** Finds a source. Throws 404 that names the field. */
+/**
+ * Finds a source, and keeps it as it is until the transaction ends: what is read of it in several steps belongs together. Two
+ * repositories that copy from each other at once are told apart by PostgreSQL, and one begins again. Throws 404 that names
+ * the field.
+ */
 export async function findSource(sql: Sql, { repository, version }: SourceName, field: string): Promise<Source> {
   const [row] = await sql.query<{ id: string; name: string; latest: number; known: boolean }>(
     `select id, name, latest_version as latest, exists (select from version where repository_id = repository.id and number = $2) as known
-     from repository where name = $1 or id::text = $1`,
+     from repository where name = $1 or id::text = $1 for share of repository`,
     [repository, version ?? 0],
   )
   if (!row)
@@ -40,7 +44,27 @@ export async function findSourcesOf(
   repositoryId: string,
   digests: readonly Digest[],
 ): Promise<Map<Digest, Source>> {
-  const rows = await sql.query<{ digest: Digest } & Source>(
+  // Looked for, held, and looked at again: what changed in between is somewhere else now.
+  const held = (await sourcesOf(sql, repositoryId, digests)).map((row) => row.repositoryId)
+  await sql.query('select from repository where id = any($1::uuid[]) order by id for share', [held])
+  const rows = await sourcesOf(sql, repositoryId, digests)
+  if (rows.some((row) => !held.includes(row.repositoryId)))
+    throw Object.assign(new Error('the sources changed while they were read'), { code: serializationFailure })
+  const found = new Map(rows.map(({ digest, ...source }) => [digest, source]))
+  const missing = digests.filter((digest) => !found.has(digest))
+  if (missing.length > 0) throw missingContent(missing, 'no repository that you may read')
+  return found
+}
+
+// Transactions that fail so are begun again.
+const serializationFailure = '40001'
+
+async function sourcesOf(
+  sql: Sql,
+  repositoryId: string,
+  digests: readonly Digest[],
+): Promise<({ digest: Digest } & Source)[]> {
+  return sql.query(
     `select distinct on (member.digest) member.digest, repository.id as "repositoryId", repository.name,
        coalesce(member.until - 1, repository.latest_version + 1) as bound
      from manifest_interval as member join repository on repository.id = member.repository_id
@@ -48,10 +72,6 @@ export async function findSourcesOf(
      order by member.digest, (member.repository_id = $1) desc, (member.until is null) desc, member.since desc`,
     [repositoryId, digests],
   )
-  const found = new Map(rows.map(({ digest, ...source }) => [digest, source]))
-  const missing = digests.filter((digest) => !found.has(digest))
-  if (missing.length > 0) throw missingContent(missing, 'no repository that you may read')
-  return found
 }
 
 /** 404 for content that a request names and a source does not have; `missing` lists all of it. */
