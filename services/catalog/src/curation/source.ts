@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import { badField, Problem, type Sql } from '@berth/service'
+import { Problem, type Sql } from '@berth/service'
 
 /** Where content is taken from: a repository as it is in one version, or in its latest with what is loose. */
 export type Source = { repositoryId: string; name: string; bound: number }
@@ -107,9 +107,4 @@ export async function manifestsOf(
     [source.repositoryId, source.bound, filter.digests ?? null, filter.mediaTypes ?? null],
   )
   return rows.map((row) => row.digest)
-}
-
-/** Refuses a list that is longer than one request should be. */
-export function limitList(field: string, list: readonly unknown[] | undefined, most: number): void {
-  if (list && list.length > most) throw badField(field, `has ${list.length} entries, and takes ${most} at most`)
 }
