@@ -18,6 +18,7 @@ import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
+import { createBeginCheck } from '../push/may-begin.ts'
 import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
 import { putSignature } from '../push/put-signature.ts'
@@ -66,6 +67,7 @@ function verbTable(parts: GatewayParts): Verbs {
   const uploads: UploadParts = {
     ...parts,
     sessions: { db: parts.db, ids: parts.sessionIds },
+    mayBegin: createBeginCheck(),
     findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup),
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {

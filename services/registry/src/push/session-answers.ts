@@ -2,11 +2,12 @@ import type { BlobStore } from '@berth/blobs'
 import { type Digest, OciError, parseContentRange, parseDigest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import type { MayBegin } from './may-begin.ts'
 import type { MountParts } from './mount.ts'
 import type { SessionOwner } from './session-id.ts'
 import type { Sessions, UploadSession } from './sessions.ts'
 
-export type UploadParts = MountParts & { db: Database; blobs: BlobStore; sessions: Sessions }
+export type UploadParts = MountParts & { db: Database; blobs: BlobStore; sessions: Sessions; mayBegin: MayBegin }
 
 export function ownerOf(exchange: NamedExchange): SessionOwner {
   return { repository: exchange.basePath, subject: exchange.caller.subject }

@@ -1,5 +1,4 @@
 import { OciError } from '@berth/oci'
-import { LRUCache } from 'lru-cache'
 import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
 import { mountBlob } from './mount.ts'
 import { appendBytes, takeWhole } from './receive.ts'
@@ -22,25 +21,12 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
     sendCreated(exchange, digest)
     return
   }
-  await mayBegin(exchange)
+  await parts.mayBegin(exchange)
   const leastBytes = parts.blobs.preferredChunkBytes
   sendEmpty(exchange, 202, {
     ...sessionHeaders(exchange, parts.sessions.ids.make(ownerOf(exchange)), 0),
     ...(leastBytes === undefined ? {} : { 'oci-chunk-min-length': leastBytes }),
   })
-}
-
-const checkedMs = 5_000
-const checked = new LRUCache<string, true>({ max: 10_000, ttl: checkedMs })
-
-/**
- * Whether the name takes uploads. Beginning one writes nothing, and many are begun only to see whether they may be: so what
- * was seen a moment ago will do, and who brings bytes looks again.
- */
-async function mayBegin(exchange: NamedExchange): Promise<void> {
-  if (checked.has(exchange.basePath)) return
-  await exchange.served()
-  checked.set(exchange.basePath, true)
 }
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
