@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { blobTests } from './blobs.ts'
 import { manifestTests } from './manifests.ts'
+import { rangeTests } from './ranges.ts'
 import { referrerTests } from './referrers.ts'
 import { type Target, Wire } from './wire.ts'
 
@@ -36,6 +37,7 @@ export function conformanceSuite(
     })
     describe('blobs', () => {
       blobTests(wire, `${repository}/blobs`, supports)
+      rangeTests(wire, `${repository}/blobs`, supports)
     })
     describe('manifests', () => {
       manifestTests(wire, `${repository}/manifests`, supports)
