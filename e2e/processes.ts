@@ -19,6 +19,11 @@ export function processesOn(folder: string): Living[] {
     })
 }
 
+/** Whether a process is still there; one that has ended and waits for its parent to notice is not. Linux only. */
+export function isAlive(pid: number): boolean {
+  return startOf(pid) !== undefined
+}
+
 /** Waits until a claim holds; throws with what was waited for after `withinMs`. For what nobody announces. */
 export async function until<T>(
   what: string,

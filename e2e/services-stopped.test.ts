@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { everything } from './conformance/berth.ts'
 import { newManifest } from './conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from './conformance/wire.ts'
+import { isAlive, until } from './processes.ts'
 import { pidOf, type Replica, startReplica } from './replicas.ts'
 import { basic } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
@@ -130,8 +131,10 @@ describe('with every service but registry stopped', () => {
   test('by SIGKILL: a registry that is left alone goes on with pulls, and refuses pushes in time', async () => {
     const wire = wireTo(replica.url, bearer(pushToken))
     const byPassword = wireTo(replica.url, { authorization: basic(stack) })
-    // With the program the six end, and nobody starts them again.
+    const pids = others.map((service) => pidOf(stack, service))
+    // With the program the six end, and nobody starts them again. They notice it themselves, each in its own time.
     await stack.kill('SIGKILL')
+    await until('the other services end', () => !pids.some(isAlive))
     await expectAllPulls(replica.url)
     const refused = expectRefused(await pushes(wire, randomBytes(1_000), byPassword))
     await expectAllPulls(replica.url)
