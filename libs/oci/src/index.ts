@@ -9,6 +9,7 @@ export {
   hexOf,
   parseDigest,
 } from './digest.ts'
+export { BadPattern, type Glob } from './glob.ts'
 export {
   manifestLimitBytes,
   type ParsedManifest,
@@ -28,6 +29,7 @@ export {
 export { isForeignLayer, isIndexType, isSchema1Type, manifestMediaTypes, mediaTypes } from './media-types.ts'
 export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
+export { parseRepositoryPattern } from './repository-pattern.ts'
 export { parseRoute, type Route } from './route.ts'
 export { type Schema1Signature, type SignedSchema1 } from './schema1.ts'
-export { BadPattern, createTagFilter, parseTagPattern, type TagPattern } from './tag-pattern.ts'
+export { createTagFilter, parseTagPattern, type TagPattern } from './tag-pattern.ts'

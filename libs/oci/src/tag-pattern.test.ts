@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { BadPattern, createTagFilter, parseTagPattern } from './tag-pattern.ts'
+import { BadPattern } from './glob.ts'
+import { createTagFilter, parseTagPattern } from './tag-pattern.ts'
 
 describe('what a pattern matches', () => {
   test.each([
