@@ -7,27 +7,50 @@ import {
 } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
 import type { Remote } from '../db/generated/client.ts'
+import { type RemoteTimeouts, secretContext } from './fields.ts'
 
 export type OpenRemote = { client: RegistryClient; repository: string; host: string }
 
-/** Makes the client of a remote. Its credentials are opened here and go nowhere else. */
-export function openRemote(remote: Remote, sealer: Sealer): OpenRemote {
+/**
+ * Makes the client of a remote, for its repository or another one that it covers. Its secrets are opened here and go nowhere
+ * else. Throws when it covers several and none is named.
+ */
+export function openRemote(remote: Remote, sealer: Sealer, more: { upstreamName?: string } = {}): OpenRemote {
   const url = normalizeRegistryUrl(remote.url)
+  const upstreamName = more.upstreamName ?? remote.upstreamName
+  if (upstreamName === null) throw new Error(`remote ${remote.name} covers several repositories and none was named`)
   const client = createRegistryClient({
     url: url.href,
     credentials: credentialsOf(remote, sealer),
-    tls: { verify: remote.tlsValidation, ca: remote.caCert ?? undefined },
+    tls: {
+      verify: remote.tlsValidation,
+      ca: remote.caCert ?? undefined,
+      cert: remote.clientCert ?? undefined,
+      key: remote.sealedClientKey ? open(remote.id, 'clientKey', remote.sealedClientKey, sealer) : undefined,
+    },
+    timeouts: timeoutsOf((remote.timeouts ?? {}) as RemoteTimeouts),
     concurrency: remote.concurrency,
     retries: remote.retries,
     allowPrivateAddresses: remote.allowPrivateAddresses,
   })
-  return { client, repository: upstreamRepository(url, remote.upstreamName), host: url.host }
+  return { client, repository: upstreamRepository(url, upstreamName), host: url.host }
+}
+
+function open(id: string, field: Parameters<typeof secretContext>[1], sealed: Uint8Array, sealer: Sealer): string {
+  return sealer.open(Buffer.from(sealed), secretContext(id, field))
+}
+
+function timeoutsOf({ connectSeconds, headersSeconds, idleSeconds }: RemoteTimeouts) {
+  return {
+    ...(connectSeconds === undefined ? {} : { connectMs: connectSeconds * 1000 }),
+    ...(headersSeconds === undefined ? {} : { headersMs: headersSeconds * 1000 }),
+    ...(idleSeconds === undefined ? {} : { idleMs: idleSeconds * 1000 }),
+  }
 }
 
 function credentialsOf(remote: Remote, sealer: Sealer): Credentials | undefined {
   const { id, username, sealedPassword, sealedToken } = remote
-  if (sealedToken) return { token: sealer.open(Buffer.from(sealedToken), `${id}:token`) }
-  if (username !== null && sealedPassword)
-    return { username, password: sealer.open(Buffer.from(sealedPassword), `${id}:password`) }
+  if (sealedToken) return { token: open(id, 'token', sealedToken, sealer) }
+  if (username !== null && sealedPassword) return { username, password: open(id, 'password', sealedPassword, sealer) }
   return undefined
 }

@@ -3,7 +3,7 @@ import type { CatalogCommands, CommandClient, TasksCommands } from '@berth/comma
 import { type ApiHandler, badField, notFound, type Page, type PageRequest, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
-import { findRemote } from '../remotes/api.ts'
+import { findRemote } from '../remotes/show.ts'
 
 type SyncBody = { repository: string; remote: string; mode?: 'additive' | 'mirror'; force?: boolean }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -39,6 +39,12 @@ export function runHandlers(
       if (wanted.force && wanted.mode !== 'mirror')
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
       const remote = await findRemote(prisma, wanted.remote)
+      if (remote.upstreamName === null)
+        throw badField(
+          'remote',
+          `"${remote.name}" covers several repositories, which cannot be synced yet`,
+          'Use a remote with upstreamName.',
+        )
       const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
       if (!repository) throw notFound('repository', wanted.repository)
       const [id, taskId] = [randomUUID(), randomUUID()]

@@ -1,0 +1,39 @@
+import { isPrivateAddress, normalizeRegistryUrl } from '@berth/registry-client'
+import { badField } from '@berth/service'
+
+/** Checks an address that Berth will ask: http or https, without credentials, and private only where that is allowed. */
+export function checkAddress(field: string, text: string, allowPrivate: boolean, secretsGo: string): URL {
+  if (!URL.canParse(text)) throw badField(field, 'is not a URL', 'Write it as https://registry.example.com.')
+  const url = new URL(text)
+  if (url.username || url.password) throw badField(field, 'holds credentials', secretsGo)
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw badField(field, `has the scheme "${url.protocol}//"`, 'Use https:// or http://.')
+  if (!allowPrivate) checkPublic(field, url.hostname)
+  return url
+}
+
+function checkPublic(field: string, hostname: string): void {
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  if (isPrivateAddress(host) || host === 'localhost' || host.endsWith('.localhost'))
+    throw badField(field, `${host} is a private address`, 'Set allowPrivateAddresses to true if that is meant.')
+}
+
+/** Checks where the registry is. Throws 400. */
+export function checkRegistryUrl(text: string, allowPrivate: boolean): URL {
+  const url = checkAddress('url', text, allowPrivate, 'Send them as username and password, where they are sealed.')
+  if ((url.pathname !== '/' && url.pathname !== '') || url.search || url.hash)
+    throw badField('url', 'names more than a host', 'Leave the path away and send the repository as upstreamName.')
+  return normalizeRegistryUrl(text)
+}
+
+/** Checks the further hosts that may get the credentials. Throws 400. */
+export function checkTokenHosts(hosts: readonly string[], allowPrivate: boolean): void {
+  hosts.forEach((host, i) => {
+    const field = `tokenHosts[${i}]`
+    const asUrl = `https://${host}`
+    const isHost = /^[A-Za-z0-9.:[\]-]+$/.test(host) && URL.canParse(asUrl)
+    if (!isHost || (new URL(asUrl).host !== host.toLowerCase() && !host.endsWith(':443')))
+      throw badField(field, `"${host}" is not a host`, 'Write it as auth.example.com or auth.example.com:8443.')
+    if (!allowPrivate) checkPublic(field, new URL(asUrl).hostname)
+  })
+}

@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto'
+import { recordEvents, syncEvents } from '@berth/bus'
+import { type Database, notFound, Problem, type Sealer, type Sql, sqlState } from '@berth/service'
+import { checkRemote } from './check-remote.ts'
+import { columns, type OpenField, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
+
+export type Writing = { db: Database; sealer: Sealer; actor: string }
+
+/** Makes a remote and answers its id. Throws 400 for what cannot be, 409 for a name that is taken. */
+export async function insertRemote({ db, sealer, actor }: Writing, wanted: RemoteBody): Promise<string> {
+  checkRemote(wanted, { has: (field) => hasText(wanted[field]), clientKey: wanted.clientKey ?? undefined })
+  const id = randomUUID()
+  const values = { id, policy: 'immediate', created_by: actor, ...valuesOf(id, wanted, sealer) }
+  const names = Object.keys(values)
+  await nameTaken(wanted.name, () =>
+    db.transaction(async (sql) => {
+      await sql.query(
+        `insert into remote (${names.join(', ')}) values (${names.map((_, i) => `$${i + 1}`).join(', ')})`,
+        Object.values(values),
+      )
+      await recordEvents(sql, [{ kind: syncEvents.remoteCreated, data: announced(id, wanted), actor }])
+    }),
+  )
+  return id
+}
+
+/** Changes what was sent; null takes away, and what was not sent stays. Throws as `insertRemote`, and 404. */
+export async function updateRemote(
+  { db, sealer, actor }: Writing,
+  id: string,
+  changes: Partial<RemoteBody>,
+): Promise<void> {
+  await nameTaken(changes.name ?? '', () =>
+    db.transaction(async (sql) => {
+      const { remote, sealed } = await lockRemote(sql, id)
+      const merged = { ...remote, ...changes }
+      const has = (field: SecretField) =>
+        changes[field] === undefined ? sealed[field] !== null : hasText(changes[field])
+      checkRemote(merged, { has, clientKey: clientKeyOf(id, changes, sealed.clientKey, sealer) })
+      const values = valuesOf(id, changes, sealer)
+      const assignments = Object.keys(values).map((column, i) => `${column} = $${i + 2}`)
+      await sql.query(`update remote set ${[...assignments, 'updated_at = now()'].join(', ')} where id = $1`, [
+        id,
+        ...Object.values(values),
+      ])
+      await recordEvents(sql, [{ kind: syncEvents.remoteUpdated, data: announced(id, merged), actor }])
+    }),
+  )
+}
+
+/** Deletes a remote; what was synced from it stays. Throws 404. */
+export async function deleteRemote(db: Database, remote: { id: string; name: string; url: string }, actor: string) {
+  await db.transaction(async (sql) => {
+    const gone = await sql.query('delete from remote where id = $1 returning id', [remote.id])
+    if (gone.length === 0) throw notFound('remote', remote.name)
+    await recordEvents(sql, [{ kind: syncEvents.remoteDeleted, data: announced(remote.id, remote), actor }])
+  })
+}
+
+type Sealed = Record<SecretField, Buffer | null>
+
+// Locked, so that of two changes at once the second is checked against what the first left.
+async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; sealed: Sealed }> {
+  const open = Object.entries(columns).map(([field, column]) => `${column} as "${field}"`)
+  const secret = Object.entries(sealedColumns).map(([field, column]) => `${column} as "sealed.${field}"`)
+  const [row] = await sql.query(`select ${[...open, ...secret].join(', ')} from remote where id = $1 for update`, [id])
+  if (!row) throw notFound('remote', id)
+  const entries = Object.entries(row)
+  const isSealed = ([key]: [string, unknown]) => key.startsWith('sealed.')
+  return {
+    remote: Object.fromEntries(entries.filter((entry) => !isSealed(entry))) as RemoteBody,
+    sealed: Object.fromEntries(
+      entries.filter(isSealed).map(([key, value]) => [key.slice('sealed.'.length), value]),
+    ) as Sealed,
+  }
+}
+
+/** The key that a changed certificate must fit. */
+function clientKeyOf(
+  id: string,
+  changes: Partial<RemoteBody>,
+  sealed: Buffer | null,
+  sealer: Sealer,
+): string | undefined {
+  if (changes.clientKey !== undefined) return changes.clientKey ?? undefined
+  return changes.clientCert && sealed ? sealer.open(sealed, secretContext(id, 'clientKey')) : undefined
+}
+
+/** The columns that a body names, with their values. */
+function valuesOf(id: string, body: Partial<RemoteBody>, sealer: Sealer): Record<string, unknown> {
+  const values: Record<string, unknown> = {}
+  for (const [field, column] of Object.entries(columns) as [OpenField, string][]) {
+    const value = body[field]
+    if (value === undefined) continue
+    const isDocument = field === 'timeouts' || field === 'signatures'
+    values[column] = isDocument && value !== null ? JSON.stringify(value) : value
+  }
+  for (const [field, column] of Object.entries(sealedColumns) as [SecretField, string][]) {
+    const secret = body[field]
+    if (secret === undefined) continue
+    const text = typeof secret === 'object' ? JSON.stringify(secret) : secret
+    values[column] = hasText(secret) ? sealer.seal(text, secretContext(id, field)) : null
+  }
+  if (body.headers !== undefined) values.header_names = Object.keys(body.headers ?? {})
+  return values
+}
+
+function hasText(value: string | Record<string, string> | null | undefined): boolean {
+  if (value === undefined || value === null) return false
+  return typeof value === 'string' ? value !== '' : Object.keys(value).length > 0
+}
+
+function announced(id: string, remote: { name: string; url: string; policy?: string }) {
+  return { id, name: remote.name, host: new URL(remote.url).host, policy: remote.policy ?? 'immediate' }
+}
+
+async function nameTaken<T>(name: string, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change()
+  } catch (error) {
+    if (sqlState(error) !== '23505') throw error
+    throw new Problem(409, 'name_taken', `There is a remote "${name}" already.`, {
+      field: 'name',
+      hint: 'Choose another name, or change that one.',
+      cause: error,
+    })
+  }
+}
