@@ -81,7 +81,7 @@ const all = {
 
 test('every field is kept and shown, and of secrets only that they are there', async () => {
   const made = await ask('POST', '/remotes', one(all))
-  const { password, clientKey: _key, proxyPassword, headers, ...open } = all
+  const { password: _1, clientKey: _2, proxyPassword: _3, headers: _4, ...open } = all
   const shown = {
     ...open,
     hasCredentials: true,
@@ -251,9 +251,8 @@ describe('what is refused', () => {
   test.each(faults)('%s, also as a change, which then changes nothing', async (_fault, change, field) => {
     const { id } = (await ask('POST', '/remotes', one())).body
     const before = (await ask('GET', `/remotes/${id}`)).body
-    const { name: _name, ...changes } = { upstreamName: null, ...one(change) }
-    const wanted = 'upstreamName' in change && change.upstreamName === undefined ? null : changes.upstreamName
-    const { status, body } = await ask('PATCH', `/remotes/${id}`, { ...changes, upstreamName: wanted })
+    const { name: _name, upstreamName, ...changes } = one(change)
+    const { status, body } = await ask('PATCH', `/remotes/${id}`, { ...changes, upstreamName: upstreamName ?? null })
     expect({ status, field: body.field }).toEqual({ status: 400, field })
     expect((await ask('GET', `/remotes/${id}`)).body).toEqual(before)
   })
