@@ -105,9 +105,18 @@ export type CatalogCommands = {
     request: { repository: string; actor: string; digest: Digest }
     reply: { change: ServedChange; rows: ServedRow[] }
   }
-  /** Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless. */
+  /**
+   * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
+   * `members` are recorded manifests that come without a tag.
+   */
   'stage-content': {
-    request: { stage: string; fence: number; manifests: ManifestRecord[]; tags: { name: string; digest: Digest }[] }
+    request: {
+      stage: string
+      fence: number
+      manifests: ManifestRecord[]
+      tags: { name: string; digest: Digest }[]
+      members?: Digest[]
+    }
     reply: Record<string, never>
   }
   /** Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it answers. */
@@ -133,6 +142,8 @@ export type CatalogCommands = {
   'close-stage': { request: { stage: string; fence: number }; reply: { committed: boolean } }
   /** Which of these manifests are recorded already, with their bytes; the others have to be fetched. */
   'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
+  /** Which of these manifests the repository has, as its latest version or loose. */
+  members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** Tags of the latest version, by pages of names. */
   tags: {
     request: { repositoryId: string; after?: string; limit: number }

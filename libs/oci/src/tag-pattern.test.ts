@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { BadPattern } from './glob.ts'
-import { createTagFilter, parseTagPattern } from './tag-pattern.ts'
+import { parseTagPattern } from './tag-pattern.ts'
 
 describe('what a pattern matches', () => {
   test.each([
@@ -74,24 +74,5 @@ describe('what a pattern matches', () => {
     const before = process.cpuUsage()
     pattern.matches('a'.repeat(128))
     expect(process.cpuUsage(before).user / 1000).toBeLessThan(5)
-  })
-})
-
-describe('which tags are wanted', () => {
-  const choose = (include: string[], exclude: string[], tags: string[]) =>
-    tags.filter(createTagFilter(include, exclude).wants)
-  const tags = ['latest', '1.0', '1.1', '1.1-rc', '2.0']
-  test.each([
-    [[], [], tags],
-    [['1.*'], [], ['1.0', '1.1', '1.1-rc']],
-    [['1.*'], ['*-rc'], ['1.0', '1.1']],
-    [[], ['*'], []],
-    [['latest', '2.0'], ['2.*'], ['latest']],
-  ])('include %j, exclude %j', (include, exclude, wanted) => expect(choose(include, exclude, tags)).toEqual(wanted))
-
-  test('tags that are all named need no list, but an excluded one is not asked for', () => {
-    expect(createTagFilter(['a', 'b'], ['b']).exact).toEqual(['a'])
-    expect(createTagFilter(['a', 'b*'], []).exact).toBeUndefined()
-    expect(createTagFilter([], []).exact).toBeUndefined()
   })
 })

@@ -59,6 +59,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     },
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
+    members: async (request) => ({ digests: await membersOf(db, request) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
@@ -77,6 +78,14 @@ async function findHead(db: Database, idOrName: string) {
     [idOrName],
   )
   return head
+}
+
+async function membersOf(db: Database, request: CatalogCommands['members']['request']): Promise<Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(
+    'select digest from manifest_interval where repository_id = $1 and until is null and digest = any($2::text[])',
+    [request.repositoryId, request.digests],
+  )
+  return rows.map((row) => row.digest)
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {

@@ -13,7 +13,8 @@ export type MisbehavingUpstream = {
   readonly host: string
   /** Every request so far. */
   readonly seen: Seen[]
-  add(repository: string, tag: string, image: Image): void
+  /** Puts an image in under a tag, or under many. */
+  add(repository: string, tag: string | readonly string[], image: Image): void
   /** Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first. */
   when(fits: RegExp, fault: Fault, times?: number): void
   /** Behaves from now on. */
@@ -69,9 +70,9 @@ function createContent(): { add: MisbehavingUpstream['add']; answer(path: string
   return {
     add: (repository, tag, { manifest, config, layers }) => {
       for (const blob of [config, ...layers]) blobs.set(`${repository}@${blob.digest}`, blob)
-      for (const reference of [tag, manifest.digest]) manifests.set(`${repository}@${reference}`, manifest)
-      const known = tags.get(repository) ?? []
-      if (!known.includes(tag)) tags.set(repository, [...known, tag].sort())
+      const names = typeof tag === 'string' ? [tag] : tag
+      for (const reference of [...names, manifest.digest]) manifests.set(`${repository}@${reference}`, manifest)
+      tags.set(repository, [...new Set([...(tags.get(repository) ?? []), ...names])].sort())
     },
     answer: (path, request) => {
       const route = parseRoute(path.split('?')[0] ?? '')

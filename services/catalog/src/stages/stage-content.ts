@@ -19,14 +19,14 @@ export async function lockStage(sql: Sql, stage: string, fence: number): Promise
 
 /** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
 export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
-  const { stage, fence, manifests, tags } = request
+  const { stage, fence, manifests, tags, members = [] } = request
   await db.transaction(async (sql) => {
     const { state } = await lockStage(sql, stage, fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
     await recordManifests(sql, manifests)
     await sql.query('insert into stage_manifest (stage, digest) select $1, unnest($2::text[]) on conflict do nothing', [
       stage,
-      manifests.map((manifest) => manifest.digest),
+      [...manifests.map((manifest) => manifest.digest), ...members],
     ])
     await sql.query(
       `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)

@@ -1,11 +1,13 @@
 import type { Digest } from '@berth/oci'
-import { createTagFilter } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
+import { createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
 
 export type ResolvedTag = { name: string; digest: Digest }
+/** What the filters choose upstream: tags, and manifests that are wanted without one. */
+export type Chosen = { tags: ResolvedTag[]; digests: readonly Digest[] }
 
 /**
  * What the wanted tags stand for upstream now. Tags named one by one are asked for one by one, without a list; one of those
@@ -16,27 +18,39 @@ export async function resolveTags(
   filters: { includeTags: string[]; excludeTags: string[]; concurrency: number },
   progress: Progress,
   signal: AbortSignal,
-): Promise<ResolvedTag[]> {
-  const { exact, wants } = createTagFilter(filters.includeTags, filters.excludeTags)
-  const names = exact ?? (await listTags(remote, wants, signal))
+): Promise<Chosen> {
+  const filter = createTagFilter(filters.includeTags, filters.excludeTags)
+  const names = filter.needsList ? await listTags(remote, filter, signal) : filter.exact
   progress.tags.total = names.length
-  const resolved: ResolvedTag[] = []
+  const tags: ResolvedTag[] = []
   await inParallel(names, filters.concurrency, signal, async (name, both) => {
     const found = await remote.client.resolve(remote.repository, name, both)
-    if (!found && exact)
-      throw new UpstreamError('not_found', `${remote.host} has no tag "${name}" in ${remote.repository}`, {
-        host: remote.host,
-        status: 404,
-      })
-    if (found) resolved.push({ name, digest: found.digest })
+    if (!found && !filter.needsList) throw absent(remote, `tag "${name}"`)
+    if (found && !filter.excludes(found.digest)) tags.push({ name, digest: found.digest })
     progress.tags.done++
   })
-  return resolved
+  return { tags, digests: filter.digests }
 }
 
-async function listTags(remote: OpenRemote, wants: (tag: string) => boolean, signal: AbortSignal): Promise<string[]> {
+/** Makes sure that upstream has manifests that are wanted by digest: that Berth knows one of elsewhere gives nobody a right to it. */
+export async function checkDigests(
+  remote: OpenRemote,
+  digests: readonly Digest[],
+  concurrency: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await inParallel(digests, concurrency, signal, async (digest, both) => {
+    if (!(await remote.client.resolve(remote.repository, digest, both))) throw absent(remote, `manifest ${digest}`)
+  })
+}
+
+function absent({ host, repository }: OpenRemote, what: string): UpstreamError {
+  return new UpstreamError('not_found', `${host} has no ${what} in ${repository}`, { host, status: 404 })
+}
+
+async function listTags(remote: OpenRemote, filter: TagFilter, signal: AbortSignal): Promise<readonly string[]> {
   const names = new Set<string>()
   for await (const page of remote.client.tags(remote.repository, signal))
-    for (const tag of page) if (wants(tag)) names.add(tag)
-  return [...names]
+    for (const tag of page) if (filter.wants(tag)) names.add(tag)
+  return filter.newest([...names])
 }

@@ -1,10 +1,11 @@
 import { badField } from '@berth/service'
+import { checkFilters } from '../filters/check-filters.ts'
 import type { Held, RemoteBody } from './fields.ts'
 import { checkHeaders } from './rules/headers.ts'
 import { checkProxy } from './rules/proxy.ts'
 import { checkSignatures } from './rules/signatures.ts'
 import { checkCertificates } from './rules/tls.ts'
-import { checkPatterns, checkPlatforms, checkUpstream } from './rules/upstream.ts'
+import { checkPlatforms, checkUpstream } from './rules/upstream.ts'
 import { checkRegistryUrl, checkTokenHosts } from './rules/url.ts'
 
 /** What the grammar of the API document cannot say. Throws a 400 that names the field and the remedy. */
@@ -18,7 +19,7 @@ export function checkRemote(remote: RemoteBody, held: Held): void {
       `"${remote.policy}" is not available in this release`,
       'Use immediate: all bytes are copied when it syncs.',
     )
-  checkPatterns(remote)
+  checkFilters(remote)
   checkPlatforms(remote.platforms ?? [])
   checkLogin(remote, held)
   checkTokenHosts(remote.tokenHosts ?? [], allowPrivate)

@@ -5,7 +5,7 @@ import { copyBlobs } from '../copy/copy-blobs.ts'
 import { type Copying, copyManifests } from '../copy/copy-manifests.ts'
 import { inBatches } from '../copy/in-parallel.ts'
 import type { Progress } from '../copy/progress.ts'
-import { type ResolvedTag, resolveTags } from '../copy/resolve-tags.ts'
+import { type Chosen, checkDigests, type ResolvedTag, resolveTags } from '../copy/resolve-tags.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 
@@ -39,7 +39,9 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const { run, remote, open, catalog, progress, signal } = running
   const upstream = await resolveTags(open, remote, progress, signal)
   const current = await currentTags(catalog, run.repositoryId, signal)
-  const changed = upstream.filter((tag) => current.get(tag.name) !== tag.digest)
+  const changed = upstream.tags.filter((tag) => current.get(tag.name) !== tag.digest)
+  const added = await absentDigests(running, upstream.digests)
+  await checkDigests(open, added, remote.concurrency, signal)
   const isMirror = run.mode === 'mirror'
   const copying: Copying = {
     remote: open,
@@ -53,16 +55,24 @@ export async function runSync(running: Running): Promise<SyncResult> {
     signal,
   }
   // A mirror's commit compares everything, for the repository may have what upstream never had.
-  if (changed.length === 0 && !isMirror) return nothingNew(catalog, run, upstream.length)
-  const blobs = await copyManifests(copying, [...new Set(changed.map((tag) => tag.digest))])
+  const tagsChecked = upstream.tags.length
+  if (changed.length === 0 && added.length === 0 && !isMirror) return nothingNew(catalog, run, tagsChecked)
+  const blobs = await copyManifests(copying, [...new Set([...changed.map((tag) => tag.digest), ...added])])
   const counts = await copyBlobs(copying, blobs)
-  const reply = await commit(running, isMirror ? upstream : changed)
-  return { ...reply, bytesFetched: counts.fetchedBytes, bytesSaved: counts.savedBytes, tagsChecked: upstream.length }
+  const reply = await commit(running, isMirror ? upstream : { tags: changed, digests: added })
+  return { ...reply, bytesFetched: counts.fetchedBytes, bytesSaved: counts.savedBytes, tagsChecked }
 }
 
 /** The holder of a run's leases. */
 export function holderOf(run: { id: string }): string {
   return `sync:${run.id}`
+}
+
+async function absentDigests({ catalog, run, signal }: Running, digests: readonly Digest[]): Promise<Digest[]> {
+  if (digests.length === 0) return []
+  const { repositoryId } = run
+  const { digests: present } = await catalog.call('members', { repositoryId, digests: [...digests] }, { signal })
+  return digests.filter((digest) => !present.includes(digest))
 }
 
 async function currentTags(
@@ -104,10 +114,12 @@ async function nothingNew(
 
 async function commit(
   { run, fence, catalog, signal }: Running,
-  staged: readonly ResolvedTag[],
+  staged: Chosen,
 ): Promise<CatalogCommands['commit-stage']['reply']> {
-  for (const tags of inBatches(staged, tagsPerStage))
-    await catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags }, { signal })
+  const stage = (tags: ResolvedTag[], members: readonly Digest[]) =>
+    catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags, members: [...members] }, { signal })
+  for (const tags of inBatches(staged.tags, tagsPerStage)) await stage(tags, [])
+  if (staged.digests.length > 0) await stage([], staged.digests)
   return sendCommit(catalog, run, fence, signal)
 }
 

@@ -1,4 +1,4 @@
-import { BadPattern, isRepositoryName, parseRepositoryPattern, parseTagPattern, repositoryNameLimit } from '@berth/oci'
+import { BadPattern, isRepositoryName, parseRepositoryPattern, repositoryNameLimit } from '@berth/oci'
 import { badField } from '@berth/service'
 import type { RemoteBody } from '../fields.ts'
 
@@ -38,14 +38,6 @@ function checkNames(names: readonly string[], targetPrefix: string): void {
     if (isExact && targetPrefix.length + 1 + name.length > repositoryNameLimit)
       throw badField(field, `is longer than ${repositoryNameLimit} characters with its prefix`, 'Shorten targetPrefix.')
   })
-}
-
-/** Checks the patterns that choose tags. Throws 400 with the position of the fault. */
-export function checkPatterns(remote: RemoteBody): void {
-  for (const field of ['includeTags', 'excludeTags'] as const)
-    remote[field]?.forEach((pattern, i) => {
-      patternOf(`${field}[${i}]`, pattern, parseTagPattern, 'Use *, ?, [a-z] and the characters of tags.')
-    })
 }
 
 function patternOf<T>(field: string, pattern: string, parse: (text: string) => T, remedy: string): T {
