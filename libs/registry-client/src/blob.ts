@@ -1,34 +1,33 @@
 import type { Digest } from '@berth/oci'
+import { type Answer, discard } from './egress.ts'
 import { isTransient, retrying } from './retry.ts'
-import type { Send } from './send.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
-/** A blob, and its size where its descriptor says one: schema 1 has none, and then the answer's is taken. */
-export type WantedBlob = { digest: Digest; sizeBytes: number | undefined }
-type Wanted = {
-  repository: string
-  blob: WantedBlob
-  retries: number
-  signal: AbortSignal | undefined
-}
+/**
+ * A blob, its size where its descriptor says one (schema 1 has none, and then the answer's is taken), and the byte to begin
+ * at: the first one if nothing is said.
+ */
+export type WantedBlob = { digest: Digest; sizeBytes: number | undefined; from?: number }
+
+/** Where the bytes come from: asks with these headers. Throws `UpstreamError` for what is no success. */
+export type AskForBytes = (headers: Record<string, string>) => Promise<Answer>
+
+type Limits = { limit: <T>(work: () => Promise<T>) => Promise<T>; retries: number; signal: AbortSignal | undefined }
 
 /**
  * Streams a blob. A transfer that breaks off goes on from the last byte that came, by Range; an upstream that does not know
  * ranges is read again and what came already is skipped. Never gives more bytes than the descriptor said.
  */
-export async function* readBlob(
-  send: Send,
-  limit: <T>(work: () => Promise<T>) => Promise<T>,
-  wanted: Wanted,
-): AsyncIterable<Uint8Array> {
-  const { blob, retries, signal } = wanted
-  let position = 0
+export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limits): AsyncIterable<Uint8Array> {
+  const { retries, signal } = limits
+  let position = blob.from ?? 0
   let { sizeBytes } = blob
+  if (position > 0 && position === sizeBytes) return
   for (let cuts = 0; ; cuts++) {
     const startedAt = position
     try {
       // The place in the line is for the answer's head; the body flows at the pace of whoever stores it.
-      const answer = await retrying(retries, signal, () => limit(() => request(send, wanted, startedAt)))
+      const answer = await retrying(retries, signal, () => limits.limit(() => begin(ask, blob.digest, startedAt)))
       sizeBytes ??= sizeOf(answer, blob.digest)
       for await (const chunk of skip(answer.body, answer.skipBytes)) {
         position += chunk.length
@@ -55,30 +54,36 @@ export async function* readBlob(
   }
 }
 
-function sizeOf({ length, host }: { length: string | undefined; host: string }, digest: Digest): number {
-  const sizeBytes = Number(length)
-  if (length !== undefined && Number.isSafeInteger(sizeBytes)) return sizeBytes
+function sizeOf({ totalBytes, host }: Begun, digest: Digest): number {
+  if (totalBytes !== undefined && Number.isSafeInteger(totalBytes)) return totalBytes
   throw new UpstreamError('protocol', `${host} does not say how long ${digest} is`, { host })
 }
 
-async function request(
-  send: Send,
-  { repository, blob, signal }: Wanted,
-  from: number,
-): Promise<{ body: AsyncIterable<Uint8Array>; skipBytes: number; host: string; length: string | undefined }> {
-  const path = `/v2/${repository}/blobs/${blob.digest}`
-  const headers: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {}
-  const answer = await send({ method: 'GET', path, repository, headers, signal })
+type Begun = { body: AsyncIterable<Uint8Array>; skipBytes: number; host: string; totalBytes: number | undefined }
+
+async function begin(ask: AskForBytes, digest: Digest, from: number): Promise<Begun> {
+  const answer = await ask(from > 0 ? { range: `bytes=${from}-` } : {})
   const { host } = answer.url
-  const skipBytes = from > 0 && answer.status !== 206 ? from : 0
-  return { body: translate(answer.body, host, path), skipBytes, host, length: answer.headers['content-length'] }
+  const body = translate(answer.body, host, digest)
+  if (answer.status !== 206) {
+    const length = answer.headers['content-length']
+    return { body, skipBytes: from, host, totalBytes: length === undefined ? undefined : Number(length) }
+  }
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '') ?? []
+  if (Number(start) !== from) {
+    discard(answer)
+    throw new UpstreamError('protocol', `${host} answered with another part of ${digest} than it was asked for`, {
+      host,
+    })
+  }
+  return { body, skipBytes: 0, host, totalBytes: Number(total) }
 }
 
-async function* translate(body: AsyncIterable<Uint8Array>, host: string, path: string): AsyncIterable<Uint8Array> {
+async function* translate(body: AsyncIterable<Uint8Array>, host: string, digest: Digest): AsyncIterable<Uint8Array> {
   try {
     yield* body
   } catch (error) {
-    throw connectionError(host, `GET ${path}`, error)
+    throw connectionError(host, `GET ${digest}`, error)
   }
 }
 

@@ -13,11 +13,13 @@ import {
 import { readBlob, type WantedBlob } from './blob.ts'
 import { parseChallenge } from './challenge.ts'
 import { type Answer, createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
+import { askForeign } from './foreign.ts'
 import { createLimiter } from './limiter.ts'
+import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
 import { readBytes } from './read-text.ts'
+import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import { retryAfterSeconds, retrying } from './retry.ts'
 import type { Send } from './send.ts'
-import { listTags, readTagPage } from './tag-list.ts'
 import { type Credentials, createTokenSource } from './token-source.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 
@@ -47,6 +49,12 @@ export type RegistryClient = {
   blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** All tags, a page at a time. */
   tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
+  /** What refers to a digest; `undefined` when the upstream has no such API, and the tag of the fallback schema is to be asked. */
+  referrers(repository: string, digest: Digest, signal?: AbortSignal): Promise<Referrer[] | undefined>
+  /** All repositories of the registry, a page at a time. */
+  catalog(signal?: AbortSignal): AsyncIterable<string[]>
+  /** The bytes of a layer that a manifest only points to, from there, without credentials. As `blob` otherwise. */
+  foreign(url: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 
@@ -65,8 +73,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const tokens = createTokenSource({ egress, origin, credentials: options.credentials })
   const limit = createLimiter(concurrency)
 
-  const send: Send = async ({ method, path, repository, headers = {}, absent = false, signal }) => {
-    const scope = repository === undefined ? '' : `repository:${repository}:pull`
+  const send: Send = async ({ method, path, repository, headers = {}, absent = false, signal, ...more }) => {
+    const scope = more.scope ?? (repository === undefined ? '' : `repository:${repository}:pull`)
+    const absences = absent === true ? [404] : absent || []
     const url = new URL(path, origin)
     const what = `${method} ${url.pathname}`
     let authorization = tokens.known(scope)
@@ -77,7 +86,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         headers: { ...headers, ...(authorization ? { authorization } : {}) },
         signal,
       })
-      if (answer.status < 300 || (absent && answer.status === 404)) return answer
+      if (answer.status < 300 || absences.includes(answer.status)) return answer
       discard(answer)
       const challenge = answer.status === 401 ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
       if (challenge && logins === 0) {
@@ -87,22 +96,51 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       throw statusError(origin.host, what, answer.status, retryAfterSeconds(answer.headers['retry-after']))
     }
   }
-  const limited: Send = (request) => retrying(retries, request.signal, () => limit(() => send(request)))
+  const tried = <T>(signal: AbortSignal | undefined, work: () => Promise<T>) =>
+    retrying(retries, signal, () => limit(work))
 
   return {
     ping: async (signal) => {
-      const answer = await limited({ method: 'GET', path: '/v2/', signal })
+      const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', signal }))
       discard(answer)
     },
-    resolve: (repository, reference, signal) =>
-      retrying(retries, signal, () => limit(() => resolve(send, { repository, reference, signal }))),
+    resolve: (repository, reference, signal) => tried(signal, () => resolve(send, { repository, reference, signal })),
     manifest: (repository, reference, signal) =>
-      retrying(retries, signal, () => limit(() => fetchManifest(send, { repository, reference, signal }))),
-    blob: (repository, blob, signal) => readBlob(send, limit, { repository, blob, retries, signal }),
-    tags: (repository, signal) =>
-      listTags(repository, (path) =>
-        retrying(retries, signal, () => limit(() => readTagPage(send, { repository, path, signal }))),
+      tried(signal, () => fetchManifest(send, { repository, reference, signal })),
+    blob: (repository, blob, signal) => {
+      const path = `/v2/${repository}/blobs/${blob.digest}`
+      return readBlob((headers) => send({ method: 'GET', path, repository, headers, signal }), blob, {
+        limit,
+        retries,
+        signal,
+      })
+    },
+    tags: (repository, signal) => {
+      const what = `the tags of ${repository}`
+      return listNames({ first: `/v2/${repository}/tags/list?n=${namesPerPage}`, what }, (path) =>
+        tried(signal, () => readNamePage(send, { path, field: 'tags', repository, what, signal })),
+      )
+    },
+    referrers: (repository, digest, signal) =>
+      listReferrers({ repository, digest }, (path) =>
+        tried(signal, () => readReferrerPage(send, { repository, digest, path, signal })),
       ),
+    catalog: (signal) => {
+      const what = 'its repositories'
+      return listNames({ first: `/v2/_catalog?n=${namesPerPage}`, what }, (path) =>
+        tried(signal, () =>
+          readNamePage(send, { path, field: 'repositories', scope: 'registry:catalog:*', what, signal }),
+        ),
+      )
+    },
+    foreign: (url, blob, signal) => {
+      const insecure = origin.protocol === 'http:' || options.tls?.verify === false
+      return readBlob((headers) => askForeign(egress, url, { insecure, signal })(headers), blob, {
+        limit,
+        retries,
+        signal,
+      })
+    },
     close: () => egress.close(),
   }
 }

@@ -1,4 +1,5 @@
 export { isPrivateAddress } from './address-rules.ts'
+export type { WantedBlob } from './blob.ts'
 export {
   createRegistryClient,
   type FetchedManifest,
@@ -7,6 +8,7 @@ export {
   type Resolved,
 } from './client.ts'
 export { createLimiter } from './limiter.ts'
+export type { Referrer } from './referrers.ts'
 export type { Credentials } from './token-source.ts'
 export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts'
 export { normalizeRegistryUrl, upstreamRepository } from './url.ts'

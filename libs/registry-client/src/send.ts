@@ -1,11 +1,15 @@
 import type { Answer } from './egress.ts'
 
-/** Sends one request about a repository, logged in if need be. Throws for what is no success, except 404 when `absent`. */
+/**
+ * Sends one request about a repository, or with another `scope`, logged in if need be. Throws for what is no success, except the
+ * statuses of `absent`: true means 404.
+ */
 export type Send = (request: {
   method: 'GET' | 'HEAD'
   path: string
   repository?: string
+  scope?: string
   headers?: Record<string, string>
-  absent?: boolean
+  absent?: boolean | readonly number[]
   signal?: AbortSignal | undefined
 }) => Promise<Answer>

@@ -9,6 +9,11 @@ export function blobOf(bytes: Buffer): Blob {
   return { bytes, digest: asDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) }
 }
 
+/** A manifest of any kind, from what stands in it. */
+export function manifestOf(body: { mediaType: string }): Manifest {
+  return { ...blobOf(Buffer.from(JSON.stringify(body))), mediaType: body.mediaType }
+}
+
 /** An image with a layer of each size in bytes. The same name and sizes give the same bytes. */
 export function imageOf(name: string, ...layerBytes: number[]): Image {
   const config = blobOf(Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', name })))
@@ -21,7 +26,7 @@ export function imageOf(name: string, ...layerBytes: number[]): Image {
     layers: layers.map((layer) => descriptor(layer, 'application/vnd.oci.image.layer.v1.tar+gzip')),
   }
   return {
-    manifest: { ...blobOf(Buffer.from(JSON.stringify(body))), mediaType: mediaTypes.ociManifest },
+    manifest: manifestOf(body),
     config,
     layers,
   }

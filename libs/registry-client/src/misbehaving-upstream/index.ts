@@ -1,4 +1,4 @@
 // An upstream for tests that does what they ask, wrong or right. Nothing that ships imports it.
-export { type Image, imageOf } from './content.ts'
+export { blobOf, type Image, imageOf, type Manifest, manifestOf } from './content.ts'
 export { cut, type Fault, gone, hang, hangAfter, oversized, redirectTo, short, status, wrongBytes } from './faults.ts'
 export { type MisbehavingUpstream, type Seen, startMisbehavingUpstream } from './upstream.ts'
