@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { createAuth } from '@berth/auth-service'
 import type { BlobStore } from '@berth/blobs'
 import { createBuild } from '@berth/build-service'
@@ -36,6 +37,8 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     serviceKey: secrets.serviceKey,
     secretsKey: secrets.secretsKey,
     externalUrl: config.externalUrl,
+    spoolDirectory: path.join(ground.home, 'spool'),
+    internalUrl: undefined,
     authUrl: peer,
     catalogUrl: peer,
     registryUrl: peer,

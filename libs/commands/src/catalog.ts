@@ -108,6 +108,7 @@ export type CatalogCommands = {
   /**
    * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
    * `members` are recorded manifests that come without a tag.
+   * `deferred`: blobs that are leased and stay where they are until somebody pulls them (docs/decisions/0014).
    */
   'stage-content': {
     request: {
@@ -116,6 +117,7 @@ export type CatalogCommands = {
       manifests: ManifestRecord[]
       tags: { name: string; digest: Digest }[]
       members?: Digest[]
+      deferred?: { digest: Digest; sizeBytes: number }[]
     }
     reply: Record<string, never>
   }
@@ -144,6 +146,11 @@ export type CatalogCommands = {
   'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
   members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
+  /** Blobs of the latest version whose bytes are not here but at a remote, by pages of digests. */
+  'remote-blobs': {
+    request: { repositoryId: string; after?: string; limit: number }
+    reply: { blobs: { digest: Digest; sizeBytes: number }[] }
+  }
   /** Tags of the latest version, by pages of names. */
   tags: {
     request: { repositoryId: string; after?: string; limit: number }

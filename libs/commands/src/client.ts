@@ -10,6 +10,11 @@ export type CommandClient<C extends Commands> = {
     request: C[K]['request'],
     options?: CallOptions,
   ): AsyncIterable<C[K]['reply']>
+  bytes<K extends keyof C & string>(
+    command: K,
+    request: C[K]['request'],
+    options?: CallOptions,
+  ): ReturnType<InternalClient['bytes']>
 }
 
 /** Gives an internal client the types of a service's commands. */

@@ -17,7 +17,7 @@ export type {
 export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
 export type { OutboxPage } from './events.ts'
 export type { RegistryCommands } from './registry.ts'
-export type { SyncCommands } from './sync.ts'
+export { type SyncCommands, storedGeneration } from './sync.ts'
 export {
   type ClaimedTask,
   type Task,

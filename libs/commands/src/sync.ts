@@ -1,4 +1,7 @@
-import type { Digest } from '@berth/oci'
+import type { ByteRange, Digest } from '@berth/oci'
+
+/** The header of `fetch-blob` that says under which generation the store has the blob by now; there is no body then. */
+export const storedGeneration = 'berth-stored-generation'
 
 /** Sync's internal commands. */
 export type SyncCommands = {
@@ -12,5 +15,14 @@ export type SyncCommands = {
       blob: { digest: Digest; generation: number; sizeBytes: number; isManifest: boolean }
     }
     reply: { remote: string | null }
+  }
+  /**
+   * Gives the bytes of a blob, or a range of them, from a remote that has it, and keeps them where its policy says so. Answers
+   * bytes; or none, with the generation under `storedGeneration`, when the store has the blob by now. The last bytes come only
+   * when all of them are verified; before that the connection breaks off if they are wrong.
+   */
+  'fetch-blob': {
+    request: { digest: Digest; sizeBytes: number; range?: ByteRange }
+    reply: unknown
   }
 }

@@ -21,6 +21,7 @@ export {
 } from './database.ts'
 export { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
+  ByteReply,
   createInternalServer,
   type InternalCall,
   type InternalHandler,

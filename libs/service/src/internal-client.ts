@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors, Pool } from 'undici'
-import { endOfRows } from './internal-server.ts'
+import { type ByteReply, endOfRows, type InternalCall, type InternalServer } from './internal-server.ts'
 import { callLocally, type LocalPeers, LocalTimeout } from './local-call.ts'
 import { Problem, problemFrom } from './problem.ts'
 import { createServiceTokens } from './service-token.ts'
@@ -22,6 +22,12 @@ export type InternalClient = {
   call<Reply>(command: string, body: unknown, options?: CallOptions): Promise<Reply>
   /** A reply of many objects, read as they come (NDJSON). Not tried again. */
   rows<Row>(command: string, body: unknown, options?: CallOptions): AsyncIterable<Row>
+  /** A reply of bytes with what was said of them, or a problem. Not tried again. A body that breaks off is an error of its reader. */
+  bytes(
+    command: string,
+    body: unknown,
+    options?: CallOptions,
+  ): Promise<{ headers: Record<string, string | string[] | undefined>; body: Readable }>
   close(): Promise<void>
 }
 
@@ -44,9 +50,11 @@ export function createInternalClient(options: {
 }): InternalClient {
   const { origin } = new URL(options.baseUrl)
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
+  // Bytes go at the pace of whoever reads them: a slow reader must not take the place of a command, nor of another reader.
+  const streams = new Pool(origin, { connections: null, keepAliveTimeout: 20_000 })
   const token = createServiceTokens(options)
-  const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number) => {
-    const reply = await pool.request({
+  const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number, through = pool) => {
+    const reply = await through.request({
       method: 'POST',
       path: `/internal/${options.to}/${command}`,
       headers: {
@@ -104,7 +112,42 @@ export function createInternalClient(options: {
       }
       yield* readRows<Row>(stream)
     },
-    close: () => pool.destroy(),
+    bytes: async (command, body, more = {}) => {
+      const timeoutMs = more.timeoutMs ?? 600_000
+      const peer = options.localPeers?.(options.to)
+      try {
+        if (peer) return await bytesOfPeer(peer, command, body, callOf({ ...more, commandId: randomUUID() }, timeoutMs))
+        return await send(command, body, more, timeoutMs, streams)
+      } catch (error) {
+        throw awayProblem(error, options.to, more.signal)
+      }
+    },
+    close: async () => void (await Promise.all([pool.destroy(), streams.destroy()])),
+  }
+}
+
+/** Bytes of a service in this process; their maker is told when the reader has left, as it is over a socket. */
+async function bytesOfPeer(
+  peer: InternalServer,
+  command: string,
+  body: unknown,
+  { signal, ...call }: Omit<InternalCall, 'signal'> & { signal: AbortSignal | undefined },
+): Promise<{ headers: Record<string, string>; body: Readable }> {
+  const left = new AbortController()
+  const onAbort = () => left.abort(signal?.reason)
+  signal?.addEventListener('abort', onAbort, { once: true })
+  const end = () => {
+    signal?.removeEventListener('abort', onAbort)
+    left.abort()
+  }
+  try {
+    const { headers, source } = (await peer.run(command, body, { ...call, signal: left.signal })) as ByteReply
+    const stream = Readable.from(source, { objectMode: false, highWaterMark: 1 })
+    stream.once('close', end)
+    return { headers, body: stream }
+  } catch (error) {
+    end()
+    throw error
   }
 }
 

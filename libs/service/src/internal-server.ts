@@ -22,7 +22,7 @@ export type InternalHandler = (body: never, call: InternalCall) => Promise<unkno
 
 /**
  * The internal listener of a service. `run` answers a command of a caller in the same process, with what the listener would
- * answer: a copy of the reply, or a thrown Problem.
+ * answer: a copy of the reply, the bytes as they come, or a thrown Problem.
  */
 export type InternalServer = RequestListener & {
   run(command: string, body: unknown, call: InternalCall): Promise<unknown>
@@ -38,6 +38,16 @@ class Rows {
 /** A reply of many objects that is written while it is made. */
 export function rows(source: AsyncIterable<unknown>): unknown {
   return new Rows(source)
+}
+
+/** Bytes that are written as they come: all that `headers` announce as `content-length`, or the connection breaks off. */
+export class ByteReply {
+  readonly headers: Record<string, string>
+  readonly source: AsyncIterable<Uint8Array>
+  constructor(headers: Record<string, string>, source: AsyncIterable<Uint8Array>) {
+    this.headers = headers
+    this.source = source
+  }
 }
 
 /** The last line of a complete reply of rows. */
@@ -70,7 +80,8 @@ export function createInternalServer(options: {
     if (!handler) throw new Problem(404, 'no_such_command', `${command} is no command of ${options.service}`)
     try {
       // Copied both ways, as if it had been sent: neither side may see what the other does with its objects.
-      return copy(await handler(copy(body) as never, call))
+      const result = await handler(copy(body) as never, call)
+      return result instanceof ByteReply ? result : copy(result)
     } catch (error) {
       throw asProblem(error, options.log, `${prefix}${command}`, call.requestId)
     }
@@ -98,7 +109,10 @@ export function createInternalServer(options: {
       signal: aborted.signal,
     })
     if (result instanceof Rows) await sendRows(response, result.source, aborted.signal)
-    else sendJson(response, result)
+    else if (result instanceof ByteReply) {
+      response.writeHead(200, { 'content-type': 'application/octet-stream', ...result.headers })
+      await pipeline(Readable.from(result.source, { objectMode: false }), response, { signal: aborted.signal })
+    } else sendJson(response, result)
   }
 }
 

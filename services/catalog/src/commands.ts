@@ -60,6 +60,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
+    'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
@@ -86,6 +87,15 @@ async function membersOf(db: Database, request: CatalogCommands['members']['requ
     [request.repositoryId, request.digests],
   )
   return rows.map((row) => row.digest)
+}
+
+async function remoteBlobs(db: Database, request: CatalogCommands['remote-blobs']['request']) {
+  return db.query<{ digest: Digest; sizeBytes: number }>(
+    `select digest, size_bytes as "sizeBytes" from blob where state = 'remote' and digest > $2
+       and exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
+     order by digest limit $3`,
+    [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
+  )
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {

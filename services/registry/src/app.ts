@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http'
 import type { BlobStore } from '@berth/blobs'
 import { connectBus, startLoop, startRelay } from '@berth/bus'
-import { type AuthCommands, type CatalogCommands, commandsOf } from '@berth/commands'
+import { type AuthCommands, type CatalogCommands, commandsOf, type SyncCommands } from '@berth/commands'
 import {
   applyMigrations,
   createInternalClient,
@@ -54,13 +54,17 @@ export function createRegistry(
     createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const catalogClient = client('catalog', config.catalogUrl)
   const authClient = client('auth', config.authUrl)
+  const syncClient = client('sync', config.syncUrl)
   const catalog = commandsOf<CatalogCommands>(catalogClient)
   const auth = commandsOf<AuthCommands>(authClient)
   const follower = createFollower({ db, catalog, log })
   let gateway: RequestListener | undefined
 
   const start = async () => {
-    life.onStop('clients', async () => void (await Promise.all([catalogClient.close(), authClient.close()])))
+    life.onStop(
+      'clients',
+      async () => void (await Promise.all([catalogClient, authClient, syncClient].map((one) => one.close()))),
+    )
     life.onStop('database', async () => void (await Promise.all([db.close(), pointerDb.close()])))
     await applyMigrations({
       url: config.databaseUrl,
@@ -82,6 +86,7 @@ export function createRegistry(
       db,
       blobs,
       catalog,
+      sync: commandsOf<SyncCommands>(syncClient),
       follower,
       lookup: createLookup(db),
       leases: createLeases(catalog, follower, config.pushLeaseSeconds),

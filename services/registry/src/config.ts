@@ -17,10 +17,11 @@ export const registrySettings = {
   externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
   ...pushSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'pushLeaseSeconds'
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'syncUrl' | 'pushLeaseSeconds'
 >

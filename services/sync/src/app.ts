@@ -14,6 +14,7 @@ import {
   createInternalClient,
   createInternalServer,
   createSealer,
+  type InternalClient,
   Lifecycle,
   openDatabase,
   readApiDocument,
@@ -25,7 +26,11 @@ import { startWorker } from '@berth/worker'
 import type { SyncConfig } from './config.ts'
 import { fetchAgain } from './copy/fetch-again.ts'
 import { openPrisma } from './db/client.ts'
+import { createClaims } from './on-demand/claims.ts'
+import { fetchBlob } from './on-demand/fetch-blob.ts'
+import { createFetches } from './on-demand/fetches.ts'
 import { remoteHandlers } from './remotes/api.ts'
+import { keepClients } from './remotes/kept-clients.ts'
 import { runHandlers } from './runs/api.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
 import { createSyncWork } from './worker/do-sync.ts'
@@ -55,6 +60,15 @@ export function createSync(
   }
   const catalog = commandsOf<CatalogCommands>(clients.catalog)
   const tasks = commandsOf<TasksCommands>(clients.tasks)
+  const remotes = keepClients(sealer)
+  const claims = createClaims(db, log, config.internalUrl)
+  const fetches = createFetches({ ...config, db, prisma, catalog, blobs, remotes, claims, log })
+  const siblings = new Map<string, InternalClient>()
+  const siblingAt = (address: string) => {
+    const known = siblings.get(address) ?? client(name, address)
+    siblings.set(address, known)
+    return known
+  }
   let wake = () => {}
   const ring = () => wake()
 
@@ -73,15 +87,21 @@ export function createSync(
       serviceKey: config.serviceKey,
       log,
       commands: {
-        ...commandHandlers<SyncCommands>({
+        ...commandHandlers<SyncCommands, 'fetch-blob'>({
+          'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblingAt }, request, call.signal),
           'fetch-again': (request, call) => fetchAgain({ prisma, sealer, blobs, log }, request, call.signal),
         }),
         events: (request: { after: number }) => readOutbox(db, request.after),
       },
     }),
     start: async () => {
-      life.onStop('clients', async () => void (await Promise.all(Object.values(clients).map((one) => one.close()))))
+      const closing = [...Object.values(clients), remotes]
+      life.onStop(
+        'clients',
+        async () => void (await Promise.all([...closing, ...siblings.values()].map((one) => one.close()))),
+      )
       life.onStop('database', () => db.close())
+      life.onStop('fetches', () => fetches.stop())
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,

@@ -1,4 +1,6 @@
-import { type ConfigOf, choice, integer, logLevels, text, url } from '@berth/service'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type ConfigOf, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
 
 /** What sync reads from the environment. */
 export const syncSettings = {
@@ -10,6 +12,8 @@ export const syncSettings = {
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
   secretsKey: text('BERTH_SECRETS_KEY', { secret: true }),
+  spoolDirectory: text('BERTH_SPOOL_DIR', { fallback: path.join(tmpdir(), 'berth-spool') }),
+  internalUrl: optionalUrl('BERTH_INTERNAL_URL', ['http']),
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
@@ -17,5 +21,13 @@ export const syncSettings = {
 }
 export type SyncConfig = Pick<
   ConfigOf<typeof syncSettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'secretsKey' | 'catalogUrl' | 'tasksUrl' | 'authUrl'
+  | 'databaseUrl'
+  | 'natsUrl'
+  | 'serviceKey'
+  | 'secretsKey'
+  | 'spoolDirectory'
+  | 'internalUrl'
+  | 'catalogUrl'
+  | 'tasksUrl'
+  | 'authUrl'
 >

@@ -28,6 +28,8 @@ export async function startSync(): Promise<StartedSync> {
       natsUrl: testServers().natsUrl,
       serviceKey,
       secretsKey,
+      spoolDirectory: join(folder, 'spool'),
+      internalUrl: undefined,
       catalogUrl: away,
       tasksUrl: away,
       authUrl: auth.internalUrl,

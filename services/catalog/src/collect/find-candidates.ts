@@ -10,7 +10,7 @@ type Page = { last: string | null; seen: number; found: string[] }
 // `skip locked`: whoever holds a row is using it just now, and we never wait, so we are never part of a deadlock.
 const judge = (page: string) => `with page as (${page}),
   judged as (select blob.digest, not (${isNeededDirectly} or ${isNamedByKept}) as unneeded from page join blob using (digest)
-    where blob.state in ('present', 'writing')),
+    where blob.state <> 'removing'),
   locked as (select blob.digest, judged.unneeded from blob join judged using (digest)
     where (blob.candidate_since is not null) <> judged.unneeded order by blob.digest for no key update of blob skip locked),
   changed as (update blob set candidate_since = case when locked.unneeded then now() end from locked

@@ -27,7 +27,7 @@ export async function markBatch(db: Database, graceSeconds: number, digests: rea
   return db.transaction(async (sql) => {
     await lookUpByIndex(sql)
     const held = await sql.query<{ digest: Digest }>(
-      `select digest from blob where digest = any($1::text[]) and state in ('present', 'writing')
+      `select digest from blob where digest = any($1::text[]) and state <> 'removing'
          and candidate_since <= now() - make_interval(secs => $2) order by digest for update skip locked`,
       [digests, graceSeconds],
     )
@@ -80,8 +80,9 @@ async function markFree(sql: Sql, digests: readonly Digest[]): Promise<Doomed[]>
   const free = rows.map((row) => row.digest)
   await sql.query('delete from manifest where digest = any($1::text[])', [free])
   return sql.query<Doomed>(
-    `update blob set state = 'removing', marked_at = now(), candidate_since = null, damage = null where digest = any($1::text[])
-     returning digest, generation, size_bytes is not null as written`,
+    `update blob set state = 'removing', marked_at = now(), candidate_since = null, damage = null,
+       size_bytes = case state when 'remote' then null else size_bytes end
+     where digest = any($1::text[]) returning digest, generation, size_bytes is not null as written`,
     [free],
   )
 }

@@ -23,7 +23,7 @@ export async function checkReferences(
     sql.prepared('hold-blobs', 'select from blob where digest = any($1::text[]) order by digest for share', [blobs]),
     sql.prepared<{ digest: string }>(
       'check-references',
-      `select digest from blob where digest = any($2::text[]) and state = 'present' and (
+      `select digest from blob where digest = any($2::text[]) and state in ('present', 'remote') and (
          exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
          or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked)
          or exists (select from lease where lease.repository_id = $1 and lease.digest = blob.digest and lease.expires_at > now()))

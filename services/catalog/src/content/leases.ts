@@ -70,7 +70,7 @@ export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promi
     'record-blobs',
     `update blob set state = 'present', size_bytes = stored.size_bytes
      from unnest($1::text[], $2::integer[], $3::bigint[]) as stored (digest, generation, size_bytes)
-     where blob.digest = stored.digest and blob.generation = stored.generation and blob.state in ('writing', 'present')
+     where blob.digest = stored.digest and blob.generation = stored.generation and blob.state in ('writing', 'present', 'remote')
      returning blob.digest`,
     [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.generation), sorted.map((blob) => blob.sizeBytes)],
   )

@@ -46,7 +46,7 @@ async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[
   )
   const gone = await sql.query<{ digest: string }>(
     `select wanted.digest from (${blobsOfManifests} union select unnest($3::text[])) as wanted
-     where not exists (select from blob where blob.digest = wanted.digest and state = 'present') limit 10`,
+     where not exists (select from blob where blob.digest = wanted.digest and state in ('present', 'remote')) limit 10`,
     values,
   )
   if (gone.length === 0) return

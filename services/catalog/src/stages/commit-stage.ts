@@ -66,7 +66,7 @@ async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
 
 /**
  * Refuses a stage whose content is not all there: a manifest below the tags that is not recorded, or a blob whose bytes are
- * not durable. The blob rows are held until the end, so that the collector cannot take one meanwhile.
+ * neither durable nor deferred. The blob rows are held until the end, so that the collector cannot take one meanwhile.
  */
 async function checkComplete(sql: Sql, stage: string): Promise<void> {
   const missing = await sql.query<{ digest: string }>(
@@ -79,7 +79,7 @@ async function checkComplete(sql: Sql, stage: string): Promise<void> {
        union select reference.child, false from closure join manifest_reference as reference on reference.manifest = closure.digest
          and reference.role in ('config', 'layer') and not reference.optional
      ),
-     held as materialized (select digest from blob where digest in (select digest from needed) and state = 'present' for share)
+     held as materialized (select digest from blob where digest in (select digest from needed) and state in ('present', 'remote') for share)
      select needed.digest from needed
      where not exists (select from held where held.digest = needed.digest)
         or (is_manifest and not exists (select from manifest where manifest.digest = needed.digest))

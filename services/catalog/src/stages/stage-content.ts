@@ -1,4 +1,5 @@
 import type { CatalogCommands } from '@berth/commands'
+import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
 import { recordManifests } from '../content/record-manifests.ts'
 
@@ -19,7 +20,7 @@ export async function lockStage(sql: Sql, stage: string, fence: number): Promise
 
 /** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
 export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
-  const { stage, fence, manifests, tags, members = [] } = request
+  const { stage, fence, manifests, tags, members = [], deferred = [] } = request
   await db.transaction(async (sql) => {
     const { state } = await lockStage(sql, stage, fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
@@ -33,7 +34,19 @@ export async function stageContent(db: Database, request: CatalogCommands['stage
        on conflict (stage, name) do update set digest = excluded.digest`,
       [stage, tags.map((tag) => tag.name), tags.map((tag) => tag.digest)],
     )
+    await deferBlobs(sql, deferred)
   })
+}
+
+/** Notes that bytes are at a remote and come when they are asked for. What is here, or comes while we look, is here. */
+async function deferBlobs(sql: Sql, deferred: readonly { digest: Digest; sizeBytes: number }[]): Promise<void> {
+  if (deferred.length === 0) return
+  const sorted = [...deferred].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  await sql.query(
+    `update blob set state = 'remote', size_bytes = said.size_bytes, damage = case damage when 'rotten' then 'healed' end
+     from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes) where blob.digest = said.digest and blob.state = 'writing'`,
+    [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.sizeBytes)],
+  )
 }
 
 /** Ends a stage whose run was given up. If the commit was faster it stands, and the answer says so. */

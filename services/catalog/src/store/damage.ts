@@ -53,7 +53,7 @@ const batchDigests = 500
  */
 export async function announceHealed(db: Database): Promise<{ repositoryId: string; revision: number }[]> {
   const healed = await db.query<{ digest: string }>(
-    `select digest from blob where damage = 'healed' and state = 'present' order by digest limit $1`,
+    `select digest from blob where damage = 'healed' and state in ('present', 'remote') order by digest limit $1`,
     [batchDigests],
   )
   const digests = healed.map((row) => row.digest)

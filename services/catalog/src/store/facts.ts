@@ -21,6 +21,8 @@ export type StoreFacts = {
   repositories: number
   /** What nothing needs at the moment. */
   candidates: { objects: number; bytes: number }
+  /** What is not here and comes from a remote when it is first pulled. */
+  remote: { objects: number; bytes: number }
   /** What is being removed. */
   removing: number
   /** What was found missing or damaged and is not served. */
@@ -39,6 +41,7 @@ export async function readStoreFacts(sql: Sql): Promise<StoreFacts> {
        (select count(*) from repository) as repositories,
        json_build_object('objects', count(*) filter (where state = 'present' and candidate_since is not null),
          'bytes', coalesce(sum(size_bytes) filter (where state = 'present' and candidate_since is not null), 0)) as candidates,
+       json_build_object('objects', count(*) filter (where state = 'remote'), 'bytes', coalesce(sum(size_bytes) filter (where state = 'remote'), 0)) as remote,
        count(*) filter (where state = 'removing') as removing, count(*) filter (where damage in ('missing', 'rotten')) as damaged
      from blob`,
   )

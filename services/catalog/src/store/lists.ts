@@ -10,7 +10,7 @@ export async function listCandidates(
   page: { after: string; limit: number; graceSeconds: number },
 ): Promise<Candidate[]> {
   return sql.query<Candidate>(
-    `select digest, coalesce(size_bytes, 0) as bytes, case state when 'writing' then 'unfinished' else 'unreferenced' end as reason,
+    `select digest, case state when 'remote' then 0 else coalesce(size_bytes, 0) end as bytes, case state when 'writing' then 'unfinished' else 'unreferenced' end as reason,
        ${time('candidate_since')} as "candidateSince", ${time('(candidate_since + make_interval(secs => $3))')} as "goesAt"
      from blob where candidate_since is not null and digest > $1 order by digest limit $2`,
     [page.after, page.limit + 1, page.graceSeconds],

@@ -153,6 +153,9 @@ test('a repair brings back what a remote has, within its scope, and reports the 
     rows: () => {
       throw new Error('nobody streams here')
     },
+    bytes: () => {
+      throw new Error('nobody streams here')
+    },
     close: async () => undefined,
   })
   const result = await repair({ ...scrubbing({ scope: { repositoryId } }), sync, holder: 'repair:1' })

@@ -81,7 +81,7 @@ function addQuery(closure: string): string {
      insert into blob_interval (repository_id, digest, since, revision)
      select distinct $1::uuid, reference.child, $2::integer, $3::bigint
      from present join manifest_reference as reference on reference.manifest = present.digest and reference.role in ('config', 'layer')
-     join blob on blob.digest = reference.child and blob.state = 'present'
+     join blob on blob.digest = reference.child and blob.state in ('present', 'remote')
      where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
        and (not reference.optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = reference.child and link.linked))
      on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`

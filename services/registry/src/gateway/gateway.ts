@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { BlobStore } from '@berth/blobs'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
+import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/service'
 import type { Access } from '@berth/tokens'
@@ -34,6 +34,7 @@ export type GatewayParts = {
   db: Database
   blobs: BlobStore
   catalog: CommandClient<CatalogCommands>
+  sync: CommandClient<SyncCommands>
   follower: Follower
   lookup: Lookup
   leases: Leases

@@ -1,15 +1,23 @@
 import type { BlobStore } from '@berth/blobs'
+import type { CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { commonHeaders, type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
-import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import type { Lookup } from '../model/lookup.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { emptyLayer } from '../schema1/empty-layer.ts'
-import { asksForSeveral, sendParts, wantedRanges } from './ranges.ts'
+import { asksForSeveral } from './ranges.ts'
+import { blobHeaders, etagOf, streamBlob } from './stream-blob.ts'
 
 const presignedSeconds = 600
 
-export type BlobDelivery = { lookup: Lookup; blobs: BlobStore; follower: Follower; leases: Leases }
+export type BlobDelivery = {
+  lookup: Lookup
+  blobs: BlobStore
+  sync: CommandClient<SyncCommands>
+  follower: Follower
+  leases: Leases
+}
 
 /** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
 export async function headBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
@@ -48,11 +56,13 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
     return
   }
   // Object stores give one range at a time; several are answered from here, or the client would get all of the blob.
-  if (pointer.redirect && delivery.blobs.presignedUrl && !asksForSeveral(request)) {
+  const mayRedirect = pointer.redirect && delivery.blobs.presignedUrl && !asksForSeveral(request)
+  // What is to come from a remote cannot be had from the object store yet.
+  if (mayRedirect && delivery.blobs.presignedUrl && (await delivery.blobs.stat(blob))) {
     sendEmpty(exchange, 307, { location: await delivery.blobs.presignedUrl(blob, presignedSeconds) })
     return
   }
-  await streamBlob(exchange, blob, delivery.blobs)
+  await streamBlob(exchange, blob, delivery)
 }
 
 /** A layer that manifests name which are made for old clients; where they are made it can be pulled. */
@@ -71,52 +81,4 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
  */
 async function keepForPush(exchange: NamedExchange, digest: Digest, { leases }: BlobDelivery): Promise<void> {
   if (!(await leases.keep(exchange, digest))) throw unknownBlob(exchange.basePath, digest)
-}
-
-function etagOf(digest: Digest): string {
-  return `"${digest}"`
-}
-
-function blobHeaders(digest: Digest): Record<string, string> {
-  return {
-    ...commonHeaders,
-    'content-type': 'application/octet-stream',
-    'docker-content-digest': digest,
-    etag: etagOf(digest),
-    'accept-ranges': 'bytes',
-    'cache-control': 'max-age=31536000, immutable',
-  }
-}
-
-async function streamBlob(
-  exchange: NamedExchange,
-  { digest, generation, sizeBytes }: ServedBlob,
-  blobs: BlobStore,
-): Promise<void> {
-  const { request, response, signal } = exchange
-  const ranges = wantedRanges(request, { etag: etagOf(digest), sizeBytes })
-  const open = await blobs.open({ digest, generation })
-  if (!open)
-    throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
-      headers: { 'retry-after': '60' },
-    })
-  try {
-    const headers = blobHeaders(digest)
-    const [range, ...others] = ranges ?? []
-    if (range && others.length > 0) {
-      await sendParts(exchange, open, { headers, ranges: [range, ...others] })
-      return
-    }
-    if (range)
-      response.writeHead(206, {
-        ...headers,
-        'content-range': `bytes ${range.start}-${range.end}/${sizeBytes}`,
-        'content-length': range.end - range.start + 1,
-      })
-    else response.writeHead(200, { ...headers, 'content-length': sizeBytes })
-    await open.sendTo(response, { ...(range ? { range } : {}), signal })
-    response.end()
-  } finally {
-    await open.close()
-  }
 }

@@ -20,8 +20,8 @@ export type Copying = {
   signal: AbortSignal
 }
 
-/** A blob, and its size if a manifest says one: those of schema 1 do not. */
-export type NeededBlob = { digest: Digest; sizeBytes: number | undefined }
+/** A blob, its size if a manifest says one (those of schema 1 do not), and whether it is nothing else than a layer. */
+export type NeededBlob = { digest: Digest; sizeBytes: number | undefined; isLayer: boolean }
 
 export const leaseSeconds = 3_600
 const batch = 200
@@ -41,8 +41,10 @@ export async function copyManifests(copying: Copying, roots: readonly Digest[]):
       for (const { references, mediaType } of await copyBatch(copying, digests)) {
         for (const { role, digest, sizeBytes, optional } of references) {
           if (optional) continue
-          const said = isSchema1Type(mediaType) ? blobs.get(digest)?.sizeBytes : sizeBytes
-          if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said })
+          const known = blobs.get(digest)
+          const said = isSchema1Type(mediaType) ? known?.sizeBytes : sizeBytes
+          const isLayer = role === 'layer' && known?.isLayer !== false
+          if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer })
           else if (!seen.has(digest)) {
             seen.add(digest)
             below.push(digest)

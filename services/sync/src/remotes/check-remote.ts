@@ -13,12 +13,6 @@ export function checkRemote(remote: RemoteBody, held: Held): void {
   const allowPrivate = remote.allowPrivateAddresses ?? false
   const url = checkRegistryUrl(remote.url, allowPrivate)
   checkUpstream(remote)
-  if (remote.policy !== undefined && remote.policy !== 'immediate')
-    throw badField(
-      'policy',
-      `"${remote.policy}" is not available in this release`,
-      'Use immediate: all bytes are copied when it syncs.',
-    )
   checkFilters(remote)
   checkPlatforms(remote.platforms ?? [])
   checkLogin(remote, held)

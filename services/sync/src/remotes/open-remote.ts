@@ -12,15 +12,20 @@ import { type RemoteTimeouts, secretContext } from './fields.ts'
 export type OpenRemote = { client: RegistryClient; repository: string; host: string }
 
 /**
- * Makes the client of a remote, for its repository or another one that it covers. Its secrets are opened here and go nowhere
- * else. Throws when it covers several and none is named.
+ * Makes the client of a remote, for its repository or another one that it covers. Throws when it covers several and none is
+ * named.
  */
 export function openRemote(remote: Remote, sealer: Sealer, more: { upstreamName?: string } = {}): OpenRemote {
   const url = normalizeRegistryUrl(remote.url)
   const upstreamName = more.upstreamName ?? remote.upstreamName
   if (upstreamName === null) throw new Error(`remote ${remote.name} covers several repositories and none was named`)
-  const client = createRegistryClient({
-    url: url.href,
+  return { client: openClient(remote, sealer), repository: upstreamRepository(url, upstreamName), host: url.host }
+}
+
+/** Makes the client of a remote. Its secrets are opened here and go nowhere else. */
+export function openClient(remote: Remote, sealer: Sealer): RegistryClient {
+  return createRegistryClient({
+    url: normalizeRegistryUrl(remote.url).href,
     credentials: credentialsOf(remote, sealer),
     tls: {
       verify: remote.tlsValidation,
@@ -33,7 +38,6 @@ export function openRemote(remote: Remote, sealer: Sealer, more: { upstreamName?
     retries: remote.retries,
     allowPrivateAddresses: remote.allowPrivateAddresses,
   })
-  return { client, repository: upstreamRepository(url, upstreamName), host: url.host }
 }
 
 function open(id: string, field: Parameters<typeof secretContext>[1], sealed: Uint8Array, sealer: Sealer): string {

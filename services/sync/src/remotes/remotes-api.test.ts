@@ -99,7 +99,6 @@ describe('what is refused', () => {
     ['an address in another notation', { url: 'http://2130706433' }, 'url'],
     ['a name of a repository that is none', { upstreamName: 'Library/Alpine' }, 'upstreamName'],
     ['a repository with a tag', { upstreamName: 'library/alpine:latest' }, 'upstreamName'],
-    ['a policy that is not there yet', { policy: 'streamed' }, 'policy'],
     ['a policy that is none', { policy: 'sometimes' }, 'policy'],
     ['a pattern that cannot be', { includeTags: ['ok', 'v[0-9'] }, 'includeTags[1]'],
     ['a pattern that is a regular expression', { excludeTags: ['(a+)+$'] }, 'excludeTags[0]'],

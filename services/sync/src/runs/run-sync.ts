@@ -1,7 +1,9 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { copyBlobs } from '../copy/copy-blobs.ts'
+import type { Database } from '@berth/service'
+import { bringBlobs, bringDeferred, type Origin } from '../copy/bring-blobs.ts'
+import type { BlobCounts } from '../copy/copy-blobs.ts'
 import { type Copying, copyManifests } from '../copy/copy-manifests.ts'
 import { inBatches } from '../copy/in-parallel.ts'
 import type { Progress } from '../copy/progress.ts'
@@ -17,6 +19,7 @@ export type SyncResult = CatalogCommands['commit-stage']['reply'] & {
 }
 
 export type Running = {
+  db: Database
   run: SyncRun
   remote: Remote
   open: OpenRemote
@@ -54,13 +57,16 @@ export async function runSync(running: Running): Promise<SyncResult> {
     progress,
     signal,
   }
-  // A mirror's commit compares everything, for the repository may have what upstream never had.
+  const origin: Origin = { db: running.db, remoteId: remote.id, policy: remote.policy }
+  const late = await bringDeferred(copying, run.repositoryId, origin)
   const tagsChecked = upstream.tags.length
-  if (changed.length === 0 && added.length === 0 && !isMirror) return nothingNew(catalog, run, tagsChecked)
+  // A mirror's commit compares everything, for the repository may have what upstream never had.
+  if (changed.length === 0 && added.length === 0 && !isMirror) return nothingNew(catalog, run, tagsChecked, late)
   const blobs = await copyManifests(copying, [...new Set([...changed.map((tag) => tag.digest), ...added])])
-  const counts = await copyBlobs(copying, blobs)
+  const counts = await bringBlobs(copying, blobs, origin)
   const reply = await commit(running, isMirror ? upstream : { tags: changed, digests: added })
-  return { ...reply, bytesFetched: counts.fetchedBytes, bytesSaved: counts.savedBytes, tagsChecked }
+  const bytesFetched = counts.fetchedBytes + (late?.fetchedBytes ?? 0)
+  return { ...reply, bytesFetched, bytesSaved: counts.savedBytes, tagsChecked }
 }
 
 /** The holder of a run's leases. */
@@ -98,6 +104,7 @@ async function nothingNew(
   catalog: CommandClient<CatalogCommands>,
   run: SyncRun,
   tagsChecked: number,
+  late: BlobCounts | undefined,
 ): Promise<SyncResult> {
   const { repository } = await catalog.call('repository', { repository: run.repositoryId })
   const tags = { added: [], moved: [], removed: [] }
@@ -106,7 +113,7 @@ async function nothingNew(
     created: false,
     tags,
     tagCounts: { added: 0, moved: 0, removed: 0 },
-    bytesFetched: 0,
+    bytesFetched: late?.fetchedBytes ?? 0,
     bytesSaved: 0,
     tagsChecked,
   }

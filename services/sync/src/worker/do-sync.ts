@@ -69,7 +69,16 @@ async function copyRemote(
       void (await parts.catalog.call('renew-leases', { holder: holderOf(run), ttlSeconds: leaseSeconds })),
   })
   try {
-    return await runSync({ run, remote, open, fence: task.fence, catalog: parts.catalog, blobs: parts.blobs, ...hooks })
+    return await runSync({
+      db: parts.db,
+      run,
+      remote,
+      open,
+      fence: task.fence,
+      catalog: parts.catalog,
+      blobs: parts.blobs,
+      ...hooks,
+    })
   } finally {
     await renewing.stop()
     await open.client.close()

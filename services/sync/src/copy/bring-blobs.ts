@@ -1,0 +1,89 @@
+import type { Digest } from '@berth/oci'
+import type { Database } from '@berth/service'
+import { knownAt, recordSources } from '../on-demand/sources.ts'
+import { type BlobCounts, copyBlobs } from './copy-blobs.ts'
+import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
+import { inBatches } from './in-parallel.ts'
+
+/** The remote that a run copies from, and where it is noted what it has. */
+export type Origin = { db: Database; remoteId: string; policy: string }
+
+const sourcesAtOnce = 10_000
+const leasesAtOnce = 500
+const missingAtOnce = 1_000
+
+/**
+ * Brings the blobs of a run as the policy of its remote says: `immediate` copies all of them; with the others layers stay at
+ * the remote until they are pulled. Configurations come at once, for lists and filters read them, and so does what has no
+ * size in its manifest (schema 1).
+ */
+export async function bringBlobs(
+  copying: Copying,
+  needed: ReadonlyMap<Digest, NeededBlob>,
+  origin: Origin,
+): Promise<BlobCounts> {
+  await noteSources(copying, [...needed.keys()], origin)
+  if (origin.policy === 'immediate') return copyBlobs(copying, needed)
+  const staying = [...needed.values()].flatMap(({ digest, sizeBytes, isLayer }) =>
+    isLayer && sizeBytes !== undefined ? [{ digest, sizeBytes }] : [],
+  )
+  const stays = new Set(staying.map((blob) => blob.digest))
+  const counts = await copyBlobs(copying, new Map([...needed].filter(([digest]) => !stays.has(digest))))
+  await deferBlobs(copying, staying)
+  return counts
+}
+
+/** Fetches what an earlier policy left at this remote; content does not change by it, so it makes no version. */
+export async function bringDeferred(
+  copying: Copying,
+  repositoryId: string,
+  origin: Origin,
+): Promise<BlobCounts | undefined> {
+  if (origin.policy !== 'immediate') return undefined
+  const { catalog, signal } = copying
+  const total: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
+  for (let after = ''; ; ) {
+    const request = { repositoryId, after, limit: missingAtOnce }
+    const { blobs } = await catalog.call('remote-blobs', request, { signal })
+    const last = blobs.at(-1)
+    if (!last) return total
+    const here = await knownAt(
+      origin.db,
+      origin.remoteId,
+      blobs.map((blob) => blob.digest),
+    )
+    const missing = blobs.filter((blob) => here.has(blob.digest)).map((blob) => ({ ...blob, isLayer: true }))
+    const counts = await copyBlobs(copying, new Map(missing.map((blob) => [blob.digest, blob])))
+    total.fetchedBytes += counts.fetchedBytes
+    total.savedBytes += counts.savedBytes
+    total.fetched += counts.fetched
+    if (blobs.length < missingAtOnce) return total
+    after = last.digest
+  }
+}
+
+async function noteSources(
+  { remote, signal }: Copying,
+  digests: readonly Digest[],
+  { db, remoteId }: Origin,
+): Promise<void> {
+  for (const batch of inBatches(digests, sourcesAtOnce)) {
+    signal.throwIfAborted()
+    await recordSources(db, { remoteId, repository: remote.repository }, batch)
+  }
+}
+
+async function deferBlobs(
+  { catalog, stage, fence, holder, progress, signal }: Copying,
+  staying: readonly { digest: Digest; sizeBytes: number }[],
+): Promise<void> {
+  for (const batch of inBatches(staying, leasesAtOnce)) {
+    const digests = batch.map((blob) => blob.digest)
+    const request = { holder, digests, ttlSeconds: leaseSeconds }
+    const { blobs: leases } = await catalog.call('lease-blobs', request, { signal })
+    const absent = new Set(leases.flatMap((lease) => (lease.state === 'write' ? [lease.digest] : [])))
+    const deferred = batch.filter((blob) => absent.has(blob.digest))
+    await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], deferred }, { signal })
+    progress.blobs.done += batch.length
+  }
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, unlink } from 'node:fs/promises'
+import path from 'node:path'
+import type { ByteRange } from '@berth/oci'
+
+/**
+ * Bytes on their way from upstream to any number of readers, each at its own pace: a file that has no name any more, so that
+ * nothing is left of it whoever is killed. What readers get before the bytes are verified always lacks an end.
+ */
+export type Spool = {
+  readonly receivedBytes: number
+  append(chunk: Uint8Array): Promise<void>
+  /** Says that the bytes are what they should be: readers get the rest. */
+  verified(): void
+  /** Breaks off all readers with this error. */
+  fail(error: unknown): void
+  /** Gives a range of the bytes as they come. `trusting` readers verify themselves and get the end at once. */
+  read(range: ByteRange, options: { signal: AbortSignal; trusting?: boolean }): AsyncIterable<Uint8Array>
+  /** Lets go of the file once the last reader has ended. */
+  release(): Promise<void>
+}
+
+const heldBackBytes = 64 << 10
+const readBytes = 128 << 10
+
+/** Opens a spool in a folder, which is made. */
+export async function openSpool(folder: string): Promise<Spool> {
+  await mkdir(folder, { recursive: true })
+  const name = path.join(folder, randomUUID())
+  const file = await open(name, 'wx+', 0o600)
+  await unlink(name)
+  let changed = Promise.withResolvers<void>()
+  let receivedBytes = 0
+  let isVerified = false
+  let failure: { error: unknown } | undefined
+  let readers = 0
+  let isReleased = false
+
+  const tell = () => {
+    changed.resolve()
+    changed = Promise.withResolvers()
+  }
+  const closeIfOver = async () => {
+    if (isReleased && readers === 0) await file.close()
+  }
+
+  async function* read({ start, end }: ByteRange, options: { signal: AbortSignal; trusting?: boolean }) {
+    const { signal, trusting = false } = options
+    const aborted = Promise.withResolvers<void>()
+    const onAbort = () => aborted.resolve()
+    signal.addEventListener('abort', onAbort, { once: true })
+    readers++
+    try {
+      let position = start
+      for (;;) {
+        signal.throwIfAborted()
+        if (failure) throw failure.error
+        const isWhole = isVerified || trusting
+        const limit = Math.min(receivedBytes, end + 1 - (isWhole ? 0 : heldBackBytes))
+        if (position < limit) {
+          const buffer = Buffer.allocUnsafe(Math.min(limit - position, readBytes))
+          const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
+          position += bytesRead
+          yield buffer.subarray(0, bytesRead)
+        } else if (isWhole && position > end) return
+        else await Promise.race([changed.promise, aborted.promise])
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      readers--
+      await closeIfOver()
+    }
+  }
+
+  return {
+    get receivedBytes() {
+      return receivedBytes
+    },
+    append: async (chunk) => {
+      await file.appendFile(chunk)
+      receivedBytes += chunk.length
+      tell()
+    },
+    verified: () => {
+      isVerified = true
+      tell()
+    },
+    fail: (error) => {
+      failure = { error }
+      tell()
+    },
+    read,
+    release: async () => {
+      isReleased = true
+      await closeIfOver()
+    },
+  }
+}
