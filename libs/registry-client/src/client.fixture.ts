@@ -5,6 +5,7 @@ import {
   type MisbehavingUpstream,
   startMisbehavingUpstream,
 } from './misbehaving-upstream/index.ts'
+import { createTokenCache } from './tokens/token-cache.ts'
 import type { UpstreamError } from './upstream-error.ts'
 
 export const repository = 'library/alpine'
@@ -22,6 +23,8 @@ export async function startScene(): Promise<Scene> {
   const image = imageOf('one', 100_000)
   upstream.add(repository, 'latest', image)
   const clients: RegistryClient[] = []
+  // Of their own: another scene may get the port that this one had.
+  const tokens = createTokenCache()
   return {
     upstream,
     image,
@@ -32,6 +35,7 @@ export async function startScene(): Promise<Scene> {
         retries: 1,
         allowPrivateAddresses: true,
         timeouts,
+        tokens,
         ...more,
       })
       clients.push(client)

@@ -11,7 +11,6 @@ import {
   parseManifest,
 } from '@berth/oci'
 import { readBlob, type WantedBlob } from './blob.ts'
-import { parseChallenge } from './challenge.ts'
 import { type Answer, createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
 import { askForeign } from './foreign.ts'
 import { createLimiter } from './limiter.ts'
@@ -20,7 +19,10 @@ import { readBytes } from './read-text.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import { retryAfterSeconds, retrying } from './retry.ts'
 import type { Send } from './send.ts'
-import { type Credentials, createTokenSource } from './token-source.ts'
+import { parseChallenge } from './tokens/challenge.ts'
+import type { Credentials } from './tokens/credentials.ts'
+import { sharedTokens, type TokenCache } from './tokens/token-cache.ts'
+import { createTokenSource } from './tokens/token-source.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 
 export type RegistryClientOptions = {
@@ -34,6 +36,10 @@ export type RegistryClientOptions = {
   /** How often a request is tried again. */
   retries?: number | undefined
   allowPrivateAddresses?: boolean | undefined
+  /** Hosts beside the registry's own whose issuer may get the credentials: `host` or `host:port`. */
+  tokenHosts?: readonly string[] | undefined
+  /** Where tokens are kept: shared by all clients of the process if nothing is said. */
+  tokens?: TokenCache | undefined
 }
 
 export type Resolved = { digest: Digest; mediaType: string; sizeBytes: number }
@@ -70,7 +76,14 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     connections: concurrency,
   })
-  const tokens = createTokenSource({ egress, origin, credentials: options.credentials })
+  const tokens = createTokenSource({
+    cache: options.tokens ?? sharedTokens,
+    egress,
+    origin,
+    credentials: options.credentials,
+    tokenHosts: options.tokenHosts ?? [],
+    identity: options.tls,
+  })
   const limit = createLimiter(concurrency)
 
   const send: Send = async ({ method, path, repository, headers = {}, absent = false, signal, ...more }) => {
@@ -78,7 +91,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     const absences = absent === true ? [404] : absent || []
     const url = new URL(path, origin)
     const what = `${method} ${url.pathname}`
-    let authorization = tokens.known(scope)
+    let authorization = await tokens.known(scope, signal)
     for (let logins = 0; ; logins++) {
       const answer = await egress.send({
         method,
@@ -88,7 +101,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       })
       if (answer.status < 300 || absences.includes(answer.status)) return answer
       discard(answer)
-      const challenge = answer.status === 401 ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
+      // Whoever we were redirected to has no say in how we log in.
+      const isOwn = answer.status === 401 && answer.url.origin === origin.origin
+      if (isOwn && logins > 0) tokens.forget({ scope, authorization })
+      const challenge = isOwn ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
       if (challenge && logins === 0) {
         authorization = await tokens.answer(challenge, { scope, authorization }, signal)
         continue

@@ -37,6 +37,7 @@ export function discard({ body }: Answer): void {
 export type Egress = {
   /** Sends a request and follows redirects; `authorization` never goes to another origin. Answers any status. */
   send(outgoing: Outgoing): Promise<Answer>
+  isClosed(): boolean
   close(): Promise<void>
 }
 
@@ -87,7 +88,8 @@ export function createEgress(options: EgressOptions): Egress {
       for (let hops = 0; ; hops++) {
         const answer = await once(current)
         const location = answer.headers.location
-        if (!redirects.has(answer.status) || location === undefined) return answer
+        // A body may hold a login (tokens/token-request.ts): it goes where it was meant to go, and nowhere else.
+        if (!redirects.has(answer.status) || location === undefined || outgoing.body !== undefined) return answer
         discard(answer)
         if (hops === mostRedirects)
           throw new UpstreamError('protocol', `${outgoing.url.host} redirects more than ${mostRedirects} times`, {
@@ -100,6 +102,7 @@ export function createEgress(options: EgressOptions): Egress {
         current = redirected(current, new URL(location, current.url))
       }
     },
+    isClosed: () => agent.destroyed,
     close: () => agent.destroy(),
   }
 }

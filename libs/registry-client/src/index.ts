@@ -9,6 +9,6 @@ export {
 } from './client.ts'
 export { createLimiter } from './limiter.ts'
 export type { Referrer } from './referrers.ts'
-export type { Credentials } from './token-source.ts'
+export type { Credentials } from './tokens/credentials.ts'
 export { UpstreamError, type UpstreamErrorCode } from './upstream-error.ts'
 export { normalizeRegistryUrl, upstreamRepository } from './url.ts'

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { parseChallenge } from './challenge.ts'
 import { failure, repository, type Scene, startScene } from './client.fixture.ts'
 import {
   cut,
@@ -10,6 +9,7 @@ import {
   startMisbehavingUpstream,
   status,
 } from './misbehaving-upstream/index.ts'
+import { parseChallenge } from './tokens/challenge.ts'
 
 let scene: Scene
 beforeEach(async () => {

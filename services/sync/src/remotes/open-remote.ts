@@ -27,6 +27,7 @@ export function openClient(remote: Remote, sealer: Sealer): RegistryClient {
   return createRegistryClient({
     url: normalizeRegistryUrl(remote.url).href,
     credentials: credentialsOf(remote, sealer),
+    tokenHosts: remote.tokenHosts,
     tls: {
       verify: remote.tlsValidation,
       ca: remote.caCert ?? undefined,
@@ -52,9 +53,13 @@ function timeoutsOf({ connectSeconds, headersSeconds, idleSeconds }: RemoteTimeo
   }
 }
 
+// What docker stores an identity token under, in place of a name.
+const identityTokenUser = '<token>'
+
 function credentialsOf(remote: Remote, sealer: Sealer): Credentials | undefined {
   const { id, username, sealedPassword, sealedToken } = remote
   if (sealedToken) return { token: open(id, 'token', sealedToken, sealer) }
-  if (username !== null && sealedPassword) return { username, password: open(id, 'password', sealedPassword, sealer) }
-  return undefined
+  if (username === null || !sealedPassword) return undefined
+  const password = open(id, 'password', sealedPassword, sealer)
+  return username === identityTokenUser ? { refreshToken: password } : { username, password }
 }

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import type { Egress } from '../egress.ts'
+import { isTransient } from '../retry.ts'
+import { UpstreamError } from '../upstream-error.ts'
+import type { ParsedChallenge } from './challenge.ts'
+import { basic, type Credentials } from './credentials.ts'
+import { checkRealm } from './realm.ts'
+import type { KeptToken, TokenCache } from './token-cache.ts'
+import { requestToken } from './token-request.ts'
+
+/** Logs one client in: with what the cache has, and by new tokens that it shares with all clients of the same credentials. */
+export type TokenSource = {
+  /** The `Authorization` header for a scope, as far as there is one already; one that nears its end is renewed first. */
+  known(scope: string, signal: AbortSignal | undefined): Promise<string | undefined>
+  /**
+   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that somebody else got
+   * meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
+   */
+  answer(challenge: ParsedChallenge, refused: Refused, signal: AbortSignal | undefined): Promise<string>
+  /** Forgets a header that was refused, though it was new. */
+  forget(refused: Refused): void
+}
+export type Refused = { scope: string; authorization: string | undefined }
+
+export type TokenSourceOptions = {
+  cache: TokenCache
+  egress: Egress
+  origin: URL
+  credentials: Credentials | undefined
+  tokenHosts: readonly string[]
+  /** What else makes this client another one to the registry than the next: certificates, headers, the way there. */
+  identity: unknown
+}
+
+/** Renewed a quarter of its life before its end. */
+const renewedAfter = 0.75
+
+export function createTokenSource(options: TokenSourceOptions): TokenSource {
+  const { cache, egress, origin, credentials, tokenHosts } = options
+  const keyOf = (scope: string) =>
+    createHash('sha256')
+      .update(JSON.stringify([origin.origin, scope, credentials, options.identity]))
+      .digest('base64')
+  let wantsBasic = false
+
+  const fetchToken = async (challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined) => {
+    const { realm = '', service, scope: askedScope = scope } = challenge.parameters
+    const login = credentials && 'token' in credentials ? undefined : credentials
+    const url = checkRealm(realm, { origin, tokenHosts, hasCredentials: login !== undefined })
+    const askedAt = performance.now()
+    const issued = await requestToken({ egress, url, service, scope: askedScope, credentials: login, signal })
+    const lifeMs = issued.lifeSeconds * 1000
+    const token: KeptToken = {
+      header: `Bearer ${issued.token}`,
+      challenge,
+      renewAt: askedAt + lifeMs * renewedAfter,
+      endsAt: askedAt + lifeMs,
+    }
+    return token
+  }
+  const obtain = (challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined) =>
+    cache.obtain(keyOf(scope), { signal, isGone: () => egress.isClosed() }, () => fetchToken(challenge, scope, signal))
+
+  return {
+    known: async (scope, signal) => {
+      if (credentials && 'token' in credentials) return `Bearer ${credentials.token}`
+      if (wantsBasic && credentials && 'username' in credentials) return basic(credentials)
+      const found = cache.find(keyOf(scope))
+      if (!found || performance.now() < found.renewAt) return found?.header
+      try {
+        return await obtain(found.challenge, scope, signal)
+      } catch (error) {
+        signal?.throwIfAborted()
+        if (!(error instanceof UpstreamError)) throw error
+        // The issuer may be away for a moment while the token still does; a login that it refuses is told by the registry.
+        return isTransient(error) && performance.now() < found.endsAt ? found.header : undefined
+      }
+    },
+    answer: async (challenge, { scope, authorization }, signal) => {
+      if (credentials && 'token' in credentials)
+        throw new UpstreamError('unauthorized', `${origin.host} refused the token`, { host: origin.host, status: 401 })
+      if (challenge.scheme === 'basic') {
+        if (!credentials || !('username' in credentials))
+          throw new UpstreamError('unauthorized', `${origin.host} wants a login`, { host: origin.host, status: 401 })
+        wantsBasic = true
+        return basic(credentials)
+      }
+      if (challenge.scheme !== 'bearer')
+        throw new UpstreamError('protocol', `${origin.host} wants a login of the unknown kind "${challenge.scheme}"`, {
+          host: origin.host,
+        })
+      const found = cache.find(keyOf(scope))
+      if (found && found.header !== authorization && performance.now() < found.renewAt) return found.header
+      return obtain(challenge, scope, signal)
+    },
+    forget: ({ scope, authorization }) => {
+      if (authorization?.startsWith('Bearer ')) cache.drop(keyOf(scope), authorization)
+    },
+  }
+}
