@@ -112,6 +112,7 @@ describe('content is found', () => {
       name: 'amd64-1',
       digest: digests['amd64-1'],
       mediaType: imageType,
+      sparse: false,
       artifactType: configType,
       sizeBytes: sizes['amd64-1'],
       kind: 'image',

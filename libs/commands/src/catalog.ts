@@ -40,6 +40,8 @@ export type VersionCause =
   | 'build'
   | 'remove'
 export type RepositoryHead = { id: string; name: string; latestVersion: number; revision: number }
+/** A child that an index names and its repository is not to have. */
+export type OmittedChild = { manifest: Digest; child: Digest }
 export type TagChanges = { added: string[]; moved: string[]; removed: string[] }
 
 /** What registry must have applied before anybody is told of a success. */
@@ -107,7 +109,9 @@ export type CatalogCommands = {
   }
   /**
    * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
-   * `members` are recorded manifests that come without a tag.
+   * `manifests` are recorded only: what becomes part of the repository is what `tags` and `members`, recorded manifests without
+   * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags that a mirror is to
+   * leave as they are, with all that hangs on them, are `kept`.
    * `deferred`: blobs that are leased and stay where they are until somebody pulls them (docs/decisions/0014).
    */
   'stage-content': {
@@ -118,6 +122,8 @@ export type CatalogCommands = {
       tags: { name: string; digest: Digest }[]
       members?: Digest[]
       deferred?: { digest: Digest; sizeBytes: number }[]
+      omitted?: OmittedChild[]
+      kept?: string[]
     }
     reply: Record<string, never>
   }
@@ -151,6 +157,8 @@ export type CatalogCommands = {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { blobs: { digest: Digest; sizeBytes: number }[] }
   }
+  /** The indexes of a repository that are not whole: below them it lacks a manifest. */
+  'sparse-indexes': { request: { repositoryId: string }; reply: { digests: Digest[] } }
   /** Tags of the latest version, by pages of names. */
   tags: {
     request: { repositoryId: string; after?: string; limit: number }

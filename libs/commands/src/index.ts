@@ -5,6 +5,7 @@ export type {
   LeasedBlob,
   ManifestRecord,
   ManifestSignature,
+  OmittedChild,
   RepositoryHead,
   ServedChange,
   ServedDistribution,

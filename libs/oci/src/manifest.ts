@@ -21,6 +21,8 @@ export type Reference = {
   sizeBytes: number
   optional: boolean
   platform?: Platform
+  /** In an index: the manifest that this one says something about, as BuildKit marks its attestations. */
+  about?: Digest
 }
 export type Platform = { os: string; architecture: string; variant?: string }
 
@@ -156,13 +158,28 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
   const optional = role === 'subject' || (role === 'layer' && isForeignLayer(mediaType))
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
   for (const text of Object.values(platform ?? {})) checkText(text, `${field}.platform`)
-  return { role, digest, mediaType, sizeBytes: size, optional, ...(platform ? { platform } : {}) }
+  const about = role === 'manifest' ? readAbout(value.annotations) : undefined
+  return {
+    role,
+    digest,
+    mediaType,
+    sizeBytes: size,
+    optional,
+    ...(platform ? { platform } : {}),
+    ...(about ? { about } : {}),
+  }
 }
 
 function readPlatform(value: unknown): Platform | undefined {
   if (!isObject(value) || typeof value.os !== 'string' || typeof value.architecture !== 'string') return undefined
   const { os, architecture, variant } = value
   return { os, architecture, ...(typeof variant === 'string' ? { variant } : {}) }
+}
+
+/** https://docs.docker.com/build/metadata/attestations/attestation-storage/, "Attestation manifest descriptor" */
+function readAbout(annotations: unknown): Digest | undefined {
+  const about = isObject(annotations) ? annotations['vnd.docker.reference.digest'] : undefined
+  return typeof about === 'string' ? parseDigest(about) : undefined
 }
 
 function readAnnotations(value: unknown): Record<string, string> {

@@ -61,6 +61,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
     'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
+    'sparse-indexes': async ({ repositoryId }) => ({ digests: await sparseIndexes(db, repositoryId) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
@@ -96,6 +97,21 @@ async function remoteBlobs(db: Database, request: CatalogCommands['remote-blobs'
      order by digest limit $3`,
     [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
   )
+}
+
+async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(
+    `with recursive members as materialized (select digest from manifest_interval where repository_id = $1 and until is null),
+     sparse (digest) as (
+       select reference.manifest from members join manifest on manifest.digest = members.digest and manifest.is_index
+         join manifest_reference as reference on reference.manifest = manifest.digest and reference.role = 'manifest'
+         where not exists (select from members as child where child.digest = reference.child)
+       union select reference.manifest from sparse join manifest_reference as reference on reference.child = sparse.digest and reference.role = 'manifest'
+         join members on members.digest = reference.manifest)
+     select digest from sparse`,
+    [repositoryId],
+  )
+  return rows.map((row) => row.digest)
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {

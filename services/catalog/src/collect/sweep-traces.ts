@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { stageTables } from '../stages/stage-content.ts'
 import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
 
 const batchRows = 1_000
@@ -36,7 +37,7 @@ export async function sweepRecords(db: Database): Promise<void> {
     `update stage set state = 'closed', touched_at = now() where state = 'open' and touched_at < now() - make_interval(days => $1)`,
     [abandonedStageDays],
   )
-  for (const table of ['stage_tag', 'stage_manifest'])
+  for (const table of stageTables)
     await db.query(`delete from ${table} using stage where stage.id = ${table}.stage and stage.state <> 'open'`)
   await db.query(`delete from stage where state <> 'open' and touched_at < now() - make_interval(days => $1)`, [
     abandonedStageDays,

@@ -39,7 +39,7 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   await Promise.all([
     checkReferences(sql, repository, request.manifest),
     recordManifests(sql, [request.manifest]),
-    addManifests(sql, edit, [digest], { withChildren: false }),
+    addManifests(sql, edit, [digest]),
     setTags(
       sql,
       edit,
@@ -67,7 +67,7 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
     return { version: latestVersion, revision, rows, quota }
   }
   if (member) return done(repository.revision)
-  await addManifests(sql, beginEdit(repository), [request.manifest.digest], { withChildren: false })
+  await addManifests(sql, beginEdit(repository), [request.manifest.digest])
   const { digest, envelope } = request.manifest
   // What it names was counted when it was linked.
   const quota = await chargeQuota(sql, repository, envelope ? [digest, envelope.digest] : [digest])

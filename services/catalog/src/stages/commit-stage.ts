@@ -31,7 +31,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
     throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
   const manifests = await stagedManifests(sql, request.stage)
   const tags = await sql.query<{ name: string; digest: Digest }>(
-    'select name, digest from stage_tag where stage = $1 order by name',
+    'select name, digest from stage_tag where stage = $1 and digest is not null order by name',
     [request.stage],
   )
   await checkComplete(sql, request.stage)
@@ -39,7 +39,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
   const edit = beginEdit(repository)
   if (request.mode === 'mirror') await guardMirror(sql, edit, request)
-  await addManifests(sql, edit, manifests, { withChildren: true })
+  await addManifests(sql, edit, manifests)
   await setTags(sql, edit, tags)
   if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
   const made = await finishVersion(sql, repository, edit, {
@@ -56,11 +56,15 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   return { reply, revision: made.revision }
 }
 
+/** All that the change makes part of the repository: what is staged and what that names, at any depth, less what is left out. */
+const stagedTrees = `closure (digest) as (
+  select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1 and digest is not null
+  union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
+    and reference.role = 'manifest' and not reference.optional
+    and not exists (select from stage_omission as omission where omission.stage = $1 and omission.manifest = reference.manifest and omission.child = reference.child))`
+
 async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
-  const rows = await sql.query<{ digest: Digest }>(
-    'select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1',
-    [stage],
-  )
+  const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, [stage])
   return rows.map((row) => row.digest)
 }
 
@@ -70,10 +74,7 @@ async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
  */
 async function checkComplete(sql: Sql, stage: string): Promise<void> {
   const missing = await sql.query<{ digest: string }>(
-    `with recursive closure (digest) as (
-       select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1
-       union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest and reference.role = 'manifest' and not reference.optional
-     ),
+    `with recursive ${stagedTrees},
      needed as (
        select digest, true as is_manifest from closure
        union select reference.child, false from closure join manifest_reference as reference on reference.manifest = closure.digest

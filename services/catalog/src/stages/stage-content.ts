@@ -9,6 +9,9 @@ export type StageRow = {
   reply: CatalogCommands['commit-stage']['reply'] | null
 }
 
+/** What is staged, by kind. */
+export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission'] as const
+
 /** Locks a stage for a writer with this fence, opening it at its first use. A writer that was replaced is refused. */
 export async function lockStage(sql: Sql, stage: string, fence: number): Promise<StageRow> {
   await sql.query(`insert into stage (id, fence, state) values ($1, $2, 'open') on conflict do nothing`, [stage, fence])
@@ -20,19 +23,24 @@ export async function lockStage(sql: Sql, stage: string, fence: number): Promise
 
 /** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
 export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
-  const { stage, fence, manifests, tags, members = [], deferred = [] } = request
+  const { stage, fence, manifests, tags, members = [], deferred = [], omitted = [], kept = [] } = request
   await db.transaction(async (sql) => {
     const { state } = await lockStage(sql, stage, fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
     await recordManifests(sql, manifests)
     await sql.query('insert into stage_manifest (stage, digest) select $1, unnest($2::text[]) on conflict do nothing', [
       stage,
-      [...manifests.map((manifest) => manifest.digest), ...members],
+      members,
     ])
     await sql.query(
       `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)
        on conflict (stage, name) do update set digest = excluded.digest`,
-      [stage, tags.map((tag) => tag.name), tags.map((tag) => tag.digest)],
+      [stage, [...tags.map((tag) => tag.name), ...kept], [...tags.map((tag) => tag.digest), ...kept.map(() => null)]],
+    )
+    await sql.query(
+      `insert into stage_omission (stage, manifest, child) select $1, manifest, child from unnest($2::text[], $3::text[]) as omitted (manifest, child)
+       on conflict do nothing`,
+      [stage, omitted.map((one) => one.manifest), omitted.map((one) => one.child)],
     )
     await deferBlobs(sql, deferred)
   })
@@ -65,6 +73,5 @@ export async function closeStage(
 
 /** Deletes what was staged; the stage's own row stays, so that a late commit is recognised. */
 export async function clearStage(sql: Sql, stage: string): Promise<void> {
-  await sql.query('delete from stage_tag where stage = $1', [stage])
-  await sql.query('delete from stage_manifest where stage = $1', [stage])
+  for (const table of stageTables) await sql.query(`delete from ${table} where stage = $1`, [stage])
 }

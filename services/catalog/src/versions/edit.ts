@@ -48,30 +48,15 @@ export async function removeTags(sql: Sql, edit: Edit, names: readonly string[])
 }
 
 /**
- * Puts manifests in, with the blobs they name, and `withChildren` with every manifest below them. What may lie elsewhere (a
- * foreign layer) comes only when the repository has it already: naming a digest gives nobody a right to its bytes.
+ * Puts manifests in (these and no others) with the blobs they name. What may lie elsewhere (a foreign layer) comes only when the
+ * repository has it already: naming a digest gives nobody a right to its bytes.
  */
-export async function addManifests(
-  sql: Sql,
-  edit: Edit,
-  digests: readonly Digest[],
-  { withChildren }: { withChildren: boolean },
-): Promise<void> {
+export async function addManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
   if (digests.length === 0) return
-  const values = [edit.repositoryId, edit.number, edit.revision, digests]
-  // Of a recursion PostgreSQL expects many rows, and would read whole tables for a push.
-  if (withChildren) await sql.prepared('add-trees', addQuery(`recursive ${withAllBelow}`), values)
-  else await sql.prepared('add-manifests', addQuery('closure (digest) as (select unnest($4::text[]))'), values)
+  await sql.prepared('add-manifests', addQuery, [edit.repositoryId, edit.number, edit.revision, digests])
 }
 
-const withAllBelow = `closure (digest) as (
-  select unnest($4::text[])
-  union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
-    and reference.role = 'manifest' and not reference.optional)`
-
-function addQuery(closure: string): string {
-  return `with ${closure},
-     present as (select manifest.digest from closure join manifest using (digest)),
+const addQuery = `with present as (select manifest.digest from unnest($4::text[]) as wanted (digest) join manifest using (digest)),
      added as (
        insert into manifest_interval (repository_id, digest, since, revision)
        select $1, digest, $2, $3 from present
@@ -85,7 +70,6 @@ function addQuery(closure: string): string {
      where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
        and (not reference.optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = reference.child and link.linked))
      on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
-}
 
 /** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */
 export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {

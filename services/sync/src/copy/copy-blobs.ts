@@ -55,7 +55,8 @@ async function fetchAll(
   try {
     await inParallel(missing, concurrency, signal, async (lease, both) => {
       const kept = await keptBlob(copying, lease)
-      const stored = kept ?? (await fetchBlob(copying, lease, sizes.get(lease.digest), both))
+      const stored = kept ?? (await tryBlob(copying, lease, sizes.get(lease.digest), both))
+      if (!stored) return
       durable.push(stored)
       if (kept) counts.savedBytes += kept.sizeBytes
       else {
@@ -79,6 +80,24 @@ async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promis
   if (!stat) return undefined
   progress.bytes.done += stat.sizeBytes
   return { digest, generation, sizeBytes: stat.sizeBytes }
+}
+
+/** `undefined` when it cannot be had and the run goes on without it. */
+async function tryBlob(
+  copying: Copying,
+  lease: LeasedBlob,
+  sizeBytes: number | undefined,
+  signal: AbortSignal,
+): Promise<StoredBlob | undefined> {
+  try {
+    const stored = await fetchBlob(copying, lease, sizeBytes, signal)
+    copying.failures.clear()
+    return stored
+  } catch (error) {
+    signal.throwIfAborted()
+    copying.failures.note(error, { digest: lease.digest })
+    return undefined
+  }
 }
 
 async function fetchBlob(

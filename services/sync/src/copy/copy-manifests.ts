@@ -4,6 +4,8 @@ import type { CatalogCommands, CommandClient, ManifestRecord, StoredBlob } from 
 import { asDigest, type Digest, isSchema1Type, OciError, parseManifest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import { type ChosenIndexes, chooseBelow, type Taken } from './choose.ts'
+import type { Failures } from './failures.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
 
@@ -16,6 +18,10 @@ export type Copying = {
   fence: number
   holder: string
   concurrency: number
+  /** Of indexes only these are taken; all, when there are none. */
+  platforms: readonly string[]
+  indexes: ChosenIndexes
+  failures: Failures
   progress: Progress
   signal: AbortSignal
 }
@@ -23,43 +29,66 @@ export type Copying = {
 /** A blob, its size if a manifest says one (those of schema 1 do not), and whether it is nothing else than a layer. */
 export type NeededBlob = { digest: Digest; sizeBytes: number | undefined; isLayer: boolean }
 
+/** What lies below the manifests that were copied. */
+export type Graph = {
+  manifests: Set<Digest>
+  blobs: Map<Digest, NeededBlob>
+  /** What names a manifest or a blob. */
+  namedBy: Map<Digest, Digest[]>
+}
+
 export const leaseSeconds = 3_600
 const batch = 200
 
-/**
- * Copies manifests and all manifests below them, each once: known ones are only looked into, the others are fetched, stored
- * and staged, a batch at a time. Answers the blobs they name.
- */
-export async function copyManifests(copying: Copying, roots: readonly Digest[]): Promise<Map<Digest, NeededBlob>> {
-  const blobs = new Map<Digest, NeededBlob>()
-  const seen = new Set<Digest>(roots)
-  let level = [...seen]
-  copying.progress.manifests.total = seen.size
-  while (level.length > 0) {
-    const below: Digest[] = []
-    for (const digests of inBatches(level, batch)) {
-      for (const { references, mediaType } of await copyBatch(copying, digests)) {
-        for (const { role, digest, sizeBytes, optional } of references) {
-          if (optional) continue
-          const known = blobs.get(digest)
-          const said = isSchema1Type(mediaType) ? known?.sizeBytes : sizeBytes
-          const isLayer = role === 'layer' && known?.isLayer !== false
-          if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer })
-          else if (!seen.has(digest)) {
-            seen.add(digest)
-            below.push(digest)
-          }
-        }
-      }
-    }
-    copying.progress.manifests.total = seen.size
-    level = below
-  }
-  return blobs
+export function emptyGraph(): Graph {
+  return { manifests: new Set(), blobs: new Map(), namedBy: new Map() }
 }
 
-async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestRecord[]> {
-  const { catalog, progress, stage, fence, signal } = copying
+/**
+ * Copies manifests and all that is taken of what is below them, each once: known ones are only looked into, the others are
+ * fetched, stored and recorded, a batch at a time. Puts what was found, and the blobs named, into the graph.
+ */
+export async function copyManifests(copying: Copying, graph: Graph, roots: readonly Digest[]): Promise<void> {
+  let level = roots.filter((root) => !graph.manifests.has(root))
+  for (const root of level) graph.manifests.add(root)
+  copying.progress.manifests.total = graph.manifests.size
+  while (level.length > 0) {
+    const below: Digest[] = []
+    for (const digests of inBatches(level, batch))
+      for (const taken of await copyBatch(copying, digests)) below.push(...addBelow(graph, taken))
+    copying.progress.manifests.total = graph.manifests.size
+    level = below
+  }
+}
+
+/** Adds what a manifest names to the graph. Answers the manifests that were not there. */
+function addBelow(graph: Graph, { record, kept }: Taken): Digest[] {
+  const { manifests, blobs } = graph
+  const below: Digest[] = []
+  for (const { role, digest, sizeBytes, optional } of kept) {
+    if (optional) continue
+    addName(graph, digest, record.digest)
+    const known = blobs.get(digest)
+    const said = isSchema1Type(record.mediaType) ? known?.sizeBytes : sizeBytes
+    const isLayer = role === 'layer' && known?.isLayer !== false
+    if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer })
+    else if (!manifests.has(digest)) {
+      manifests.add(digest)
+      below.push(digest)
+    }
+  }
+  return below
+}
+
+/** Notes that a manifest names another one, or a blob. */
+export function addName({ namedBy }: Graph, digest: Digest, by: Digest): void {
+  const names = namedBy.get(digest)
+  if (names) names.push(by)
+  else namedBy.set(digest, [by])
+}
+
+async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> {
+  const { catalog, progress, stage, fence, signal, failures } = copying
   // Leased first: what is known after that stays so with all it names, and can be built on.
   const { blobs: leases } = await catalog.call(
     'lease-blobs',
@@ -76,12 +105,21 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<ManifestR
     copying.concurrency,
     signal,
     async (digest, both) => {
-      fetched.push(await copyOne(copying, digest, generations.get(digest) ?? 1, both))
+      try {
+        fetched.push(await copyOne(copying, digest, generations.get(digest) ?? 1, both))
+        failures.clear()
+      } catch (error) {
+        both.throwIfAborted()
+        failures.note(error, { digest })
+      }
       progress.manifests.done++
     },
   )
-  await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [] }, { signal })
-  return [...known, ...fetched]
+  const taken: Taken[] = []
+  for (const record of [...known, ...fetched]) taken.push(await chooseBelow(copying, record, signal))
+  const omitted = taken.flatMap((one) => one.omitted)
+  await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal })
+  return taken
 }
 
 async function copyOne(

@@ -2,6 +2,7 @@ import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import type { Failures } from './failures.ts'
 import { inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
 
@@ -16,17 +17,22 @@ export type Chosen = { tags: ResolvedTag[]; digests: readonly Digest[] }
 export async function resolveTags(
   remote: OpenRemote,
   filters: { includeTags: string[]; excludeTags: string[]; concurrency: number },
-  progress: Progress,
-  signal: AbortSignal,
+  { progress, failures, signal }: { progress: Progress; failures: Failures; signal: AbortSignal },
 ): Promise<Chosen> {
   const filter = createTagFilter(filters.includeTags, filters.excludeTags)
   const names = filter.needsList ? await listTags(remote, filter, signal) : filter.exact
   progress.tags.total = names.length
   const tags: ResolvedTag[] = []
   await inParallel(names, filters.concurrency, signal, async (name, both) => {
-    const found = await remote.client.resolve(remote.repository, name, both)
-    if (!found && !filter.needsList) throw absent(remote, `tag "${name}"`)
-    if (found && !filter.excludes(found.digest)) tags.push({ name, digest: found.digest })
+    try {
+      const found = await remote.client.resolve(remote.repository, name, both)
+      if (!found && !filter.needsList) throw absent(remote, `tag "${name}"`)
+      if (found && !filter.excludes(found.digest)) tags.push({ name, digest: found.digest })
+      failures.clear()
+    } catch (error) {
+      both.throwIfAborted()
+      failures.note(error, { tag: name })
+    }
     progress.tags.done++
   })
   return { tags, digests: filter.digests }
@@ -36,11 +42,15 @@ export async function resolveTags(
 export async function checkDigests(
   remote: OpenRemote,
   digests: readonly Digest[],
-  concurrency: number,
-  signal: AbortSignal,
+  { concurrency, failures, signal }: { concurrency: number; failures: Failures; signal: AbortSignal },
 ): Promise<void> {
   await inParallel(digests, concurrency, signal, async (digest, both) => {
-    if (!(await remote.client.resolve(remote.repository, digest, both))) throw absent(remote, `manifest ${digest}`)
+    try {
+      if (!(await remote.client.resolve(remote.repository, digest, both))) throw absent(remote, `manifest ${digest}`)
+    } catch (error) {
+      both.throwIfAborted()
+      failures.note(error, { digest })
+    }
   })
 }
 

@@ -5,11 +5,17 @@ import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { findRemote } from '../remotes/show.ts'
 
-type SyncBody = { repository: string; remote: string; mode?: 'additive' | 'mirror'; force?: boolean }
+type SyncBody = {
+  repository: string
+  remote: string
+  mode?: 'additive' | 'mirror'
+  force?: boolean
+  onError?: 'fail' | 'skip'
+}
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function showRun(run: SyncRun): Record<string, unknown> {
-  const { id, taskId, remoteName, repositoryName, mode, force, state, result, error } = run
+  const { id, taskId, remoteName, repositoryName, mode, force, onError, state, result, error } = run
   const iso = (time: Date | null) => time?.toISOString() ?? null
   return {
     id,
@@ -18,6 +24,7 @@ function showRun(run: SyncRun): Record<string, unknown> {
     repository: repositoryName,
     mode,
     force,
+    onError,
     state,
     result,
     error,
@@ -58,6 +65,7 @@ export function runHandlers(
           repositoryName: repository.name,
           mode: wanted.mode ?? 'additive',
           force: wanted.force ?? false,
+          onError: wanted.onError ?? 'fail',
           actor: principal.name,
         },
       })

@@ -1,6 +1,7 @@
 import { fitLists, recordEvents, syncEvents } from '@berth/bus'
 import type { TaskError } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
+import type { SyncFailure } from '../copy/failures.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import type { SyncResult } from './run-sync.ts'
 
@@ -19,6 +20,13 @@ function idsOf(run: RunIds) {
     repository: run.repositoryName,
     taskId: run.taskId,
   }
+}
+
+const announcedFailures = 100
+const reasonCharacters = 500
+
+function announcedFailure({ tag, digest, code, message }: SyncFailure) {
+  return { ref: tag ?? digest ?? '', code, reason: message.slice(0, reasonCharacters).toWellFormed() }
 }
 
 /** Notes that a run began; announced once, however often it is begun again. */
@@ -49,7 +57,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
       [run.id, JSON.stringify(result)],
     )
     if (!row) return
-    const { version, created, tags, tagCounts, bytesFetched } = result
+    const { version, created, tags, tagCounts, bytesFetched, failures } = result
     const data = {
       ...idsOf(run),
       version,
@@ -58,7 +66,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
       tagCounts,
       bytes: bytesFetched,
       durationMs: row.durationMs,
-      failures: [],
+      failures: failures.slice(0, announcedFailures).map(announcedFailure),
     }
     await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, repositoryId: run.repositoryId, actor: run.actor }])
   })

@@ -1,21 +1,27 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import type { Database } from '@berth/service'
+import { type Database, Problem } from '@berth/service'
 import { bringBlobs, bringDeferred, type Origin } from '../copy/bring-blobs.ts'
-import type { BlobCounts } from '../copy/copy-blobs.ts'
-import { type Copying, copyManifests } from '../copy/copy-manifests.ts'
-import { inBatches } from '../copy/in-parallel.ts'
+import { nothingWanted } from '../copy/choose.ts'
+import { type Copying, copyManifests, emptyGraph, type Graph } from '../copy/copy-manifests.ts'
+import { createFailures, failedRoots, type SyncFailure } from '../copy/failures.ts'
+import { lookInto, membersOf } from '../copy/look-into.ts'
 import type { Progress } from '../copy/progress.ts'
 import { type Chosen, checkDigests, type ResolvedTag, resolveTags } from '../copy/resolve-tags.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import { type Change, commitRun, nothingNew } from './commit-run.ts'
+import { type RepositoryNow, readRepository } from './read-repository.ts'
 
 /** What a run did. `created` is false when upstream had nothing new; the version is then the one there was. */
 export type SyncResult = CatalogCommands['commit-stage']['reply'] & {
   bytesFetched: number
   bytesSaved: number
   tagsChecked: number
+  /** The first of them; always empty unless the run was to skip what fails. */
+  failures: SyncFailure[]
+  failureCount: number
 }
 
 export type Running = {
@@ -30,43 +36,35 @@ export type Running = {
   signal: AbortSignal
 }
 
-const tagsPerStage = 10_000
-const tagsPerPage = 10_000
-const commitPatienceMs = 300_000
+const mostFailuresShown = 1_000
 
 /**
  * One sync, from the list of tags to the committed version: resolve, compare, copy what is new (graph first, then bytes),
  * stage, commit. Everything before the commit is invisible and can be repeated.
  */
 export async function runSync(running: Running): Promise<SyncResult> {
-  const { run, remote, open, catalog, progress, signal } = running
-  const upstream = await resolveTags(open, remote, progress, signal)
-  const current = await currentTags(catalog, run.repositoryId, signal)
-  const changed = upstream.tags.filter((tag) => current.get(tag.name) !== tag.digest)
-  const added = await absentDigests(running, upstream.digests)
-  await checkDigests(open, added, remote.concurrency, signal)
-  const isMirror = run.mode === 'mirror'
-  const copying: Copying = {
-    remote: open,
-    catalog,
-    blobs: running.blobs,
-    stage: run.id,
-    fence: running.fence,
-    holder: holderOf(run),
-    concurrency: remote.concurrency,
-    progress,
-    signal,
-  }
+  const { run, remote, open, catalog, signal } = running
+  const copying = copyingOf(running)
+  const chosen = await resolveTags(open, remote, copying)
+  const now = await readRepository(catalog, run.repositoryId, signal)
   const origin: Origin = { db: running.db, remoteId: remote.id, policy: remote.policy }
   const late = await bringDeferred(copying, run.repositoryId, origin)
-  const tagsChecked = upstream.tags.length
-  // A mirror's commit compares everything, for the repository may have what upstream never had.
-  if (changed.length === 0 && added.length === 0 && !isMirror) return nothingNew(catalog, run, tagsChecked, late)
-  const blobs = await copyManifests(copying, [...new Set([...changed.map((tag) => tag.digest), ...added])])
-  const counts = await bringBlobs(copying, blobs, origin)
-  const reply = await commit(running, isMirror ? upstream : { tags: changed, digests: added })
-  const bytesFetched = counts.fetchedBytes + (late?.fetchedBytes ?? 0)
-  return { ...reply, bytesFetched, bytesSaved: counts.savedBytes, tagsChecked }
+  const graph = emptyGraph()
+  const wanted = await compare(running, copying, graph, chosen, now)
+  await copyManifests(copying, graph, [...new Set([...wanted.moved.map((tag) => tag.digest), ...wanted.members])])
+  noteUnwanted(copying, chosen)
+  const counts = await bringBlobs(copying, graph.blobs, origin)
+  const { change, failures } = settle(run, copying, graph, chosen, wanted)
+  const isNew = change.tags.length + change.members.length > 0 || run.mode === 'mirror'
+  const reply = isNew ? await commitRun(running, change) : await nothingNew(catalog, run)
+  return {
+    ...reply,
+    bytesFetched: counts.fetchedBytes + (late?.fetchedBytes ?? 0),
+    bytesSaved: counts.savedBytes,
+    tagsChecked: chosen.tags.length,
+    failures: failures.slice(0, mostFailuresShown),
+    failureCount: failures.length,
+  }
 }
 
 /** The holder of a run's leases. */
@@ -74,78 +72,86 @@ export function holderOf(run: { id: string }): string {
   return `sync:${run.id}`
 }
 
-async function absentDigests({ catalog, run, signal }: Running, digests: readonly Digest[]): Promise<Digest[]> {
-  if (digests.length === 0) return []
-  const { repositoryId } = run
-  const { digests: present } = await catalog.call('members', { repositoryId, digests: [...digests] }, { signal })
-  return digests.filter((digest) => !present.includes(digest))
-}
-
-async function currentTags(
-  catalog: CommandClient<CatalogCommands>,
-  repositoryId: string,
-  signal: AbortSignal,
-): Promise<Map<string, Digest>> {
-  const tags = new Map<string, Digest>()
-  let after: string | undefined
-  do {
-    const page = await catalog.call(
-      'tags',
-      { repositoryId, limit: tagsPerPage, ...(after === undefined ? {} : { after }) },
-      { signal },
-    )
-    for (const { name, digest } of page.tags) tags.set(name, digest)
-    after = page.tags.length === tagsPerPage ? page.tags.at(-1)?.name : undefined
-  } while (after !== undefined)
-  return tags
-}
-
-async function nothingNew(
-  catalog: CommandClient<CatalogCommands>,
-  run: SyncRun,
-  tagsChecked: number,
-  late: BlobCounts | undefined,
-): Promise<SyncResult> {
-  const { repository } = await catalog.call('repository', { repository: run.repositoryId })
-  const tags = { added: [], moved: [], removed: [] }
+function copyingOf({ run, remote, open, fence, catalog, blobs, progress, signal }: Running): Copying {
   return {
-    version: repository?.latestVersion ?? 0,
-    created: false,
-    tags,
-    tagCounts: { added: 0, moved: 0, removed: 0 },
-    bytesFetched: late?.fetchedBytes ?? 0,
-    bytesSaved: 0,
-    tagsChecked,
-  }
-}
-
-async function commit(
-  { run, fence, catalog, signal }: Running,
-  staged: Chosen,
-): Promise<CatalogCommands['commit-stage']['reply']> {
-  const stage = (tags: ResolvedTag[], members: readonly Digest[]) =>
-    catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags, members: [...members] }, { signal })
-  for (const tags of inBatches(staged.tags, tagsPerStage)) await stage(tags, [])
-  if (staged.digests.length > 0) await stage([], staged.digests)
-  return sendCommit(catalog, run, fence, signal)
-}
-
-/** Commits what a run has staged; again gives the same reply. */
-export async function sendCommit(
-  catalog: CommandClient<CatalogCommands>,
-  run: SyncRun,
-  fence: number,
-  signal?: AbortSignal,
-): Promise<CatalogCommands['commit-stage']['reply']> {
-  const request = {
-    repositoryId: run.repositoryId,
+    remote: open,
+    catalog,
+    blobs,
     stage: run.id,
     fence,
-    cause: 'sync' as const,
-    actor: run.actor,
-    taskId: run.taskId,
-    mode: run.mode === 'mirror' ? ('mirror' as const) : ('additive' as const),
-    force: run.force,
+    holder: holderOf(run),
+    concurrency: remote.concurrency,
+    platforms: remote.platforms,
+    indexes: new Map(),
+    failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail'),
+    progress,
+    signal,
   }
-  return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, ...(signal ? { signal } : {}) })
+}
+
+/** What has to be copied: tags that are new or moved, and manifests that come without one. */
+type Wanted = { moved: ResolvedTag[]; members: Digest[] }
+
+async function compare(
+  { run, remote, open }: Running,
+  copying: Copying,
+  graph: Graph,
+  chosen: Chosen,
+  now: RepositoryNow,
+): Promise<Wanted> {
+  const here = await membersOf(copying, run.repositoryId, chosen.digests)
+  const absent = chosen.digests.filter((digest) => !here.has(digest))
+  await checkDigests(open, absent, { ...copying, concurrency: remote.concurrency })
+  const moved = chosen.tags.filter((tag) => now.tags.get(tag.name) !== tag.digest)
+  const unmoved = [
+    ...chosen.tags.filter((tag) => now.tags.get(tag.name) === tag.digest).map((tag) => tag.digest),
+    ...here,
+  ]
+  // A mirror has to be told what is left out of every index; elsewhere those that are whole lack nothing.
+  const readsAll = run.mode === 'mirror' && remote.platforms.length > 0
+  const indexes = [...new Set(unmoved)].filter((digest) => readsAll || now.sparse.has(digest))
+  const missing = await lookInto(copying, graph, run.repositoryId, indexes)
+  return { moved, members: [...absent.filter((digest) => !copying.failures.byDigest.has(digest)), ...missing] }
+}
+
+/** Notes the tags and digests that no platform is wanted of. */
+function noteUnwanted(copying: Copying, { tags, digests }: Chosen): void {
+  for (const { name, digest } of tags) {
+    const why = nothingWanted(digest, copying)
+    if (why) copying.failures.note(new Problem(why.status, why.code, `Tag "${name}": ${why.message}.`), { tag: name })
+  }
+  for (const digest of digests) {
+    const why = nothingWanted(digest, copying)
+    if (why) copying.failures.note(why, { digest })
+  }
+}
+
+/** Parts what succeeded from what failed. A tag that failed is left as it is. */
+function settle(
+  run: SyncRun,
+  { failures }: Copying,
+  graph: Graph,
+  chosen: Chosen,
+  wanted: Wanted,
+): { change: Change; failures: SyncFailure[] } {
+  const failed = failedRoots(failures.byDigest, graph.namedBy)
+  const failureOf = ({ name, digest }: ResolvedTag) => failures.byTag.get(name) ?? failed.get(digest)
+  const isMirror = run.mode === 'mirror'
+  const tags = (isMirror ? chosen.tags : wanted.moved).filter((tag) => !failureOf(tag))
+  const members = [...(isMirror ? chosen.digests : []), ...wanted.members].filter((digest) => !failed.has(digest))
+  const explained = new Set<SyncFailure>()
+  const found = chosen.tags.flatMap((tag) => {
+    const failure = failureOf(tag)
+    if (failure) explained.add(failure)
+    return failure ? [{ ...failure, tag: tag.name, digest: tag.digest }] : []
+  })
+  const others = [...failures.byTag.values(), ...failures.byDigest.values()].filter((one) => !explained.has(one))
+  const all: SyncFailure[] = [...found, ...others]
+  const [first] = all
+  if (first && tags.length + members.length === 0 && chosen.tags.length + chosen.digests.length <= all.length)
+    throw new Problem(502, first.code, `Nothing could be had. ${first.message}`)
+  return {
+    change: { tags, members: [...new Set(members)], kept: all.flatMap(({ tag }) => (tag === undefined ? [] : [tag])) },
+    failures: all,
+  }
 }

@@ -9,8 +9,9 @@ import { newProgress, showProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { openRemote } from '../remotes/open-remote.ts'
+import { sendCommit } from '../runs/commit-run.ts'
 import { recordFailure, recordStart, recordSuccess } from '../runs/record-run.ts'
-import { holderOf, runSync, type SyncResult, sendCommit } from '../runs/run-sync.ts'
+import { holderOf, runSync, type SyncResult } from '../runs/run-sync.ts'
 
 export type SyncParts = {
   db: Database
@@ -103,6 +104,7 @@ async function succeed(parts: SyncParts, run: SyncRun, result: SyncResult): Prom
     version: result.version,
     created: result.created,
     bytesFetched: result.bytesFetched,
+    failures: result.failureCount,
   })
   return { state: 'completed', result }
 }
@@ -112,7 +114,14 @@ async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason:
   const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
   if (committed) {
     const reply = await sendCommit(parts.catalog, run, task.fence)
-    return succeed(parts, run, { ...reply, bytesFetched: 0, bytesSaved: 0, tagsChecked: 0 })
+    return succeed(parts, run, {
+      ...reply,
+      bytesFetched: 0,
+      bytesSaved: 0,
+      tagsChecked: 0,
+      failures: [],
+      failureCount: 0,
+    })
   }
   await release(parts, run)
   const error = explain(reason, parts.log, run)
