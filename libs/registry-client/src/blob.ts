@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import { type Answer, discard } from './egress.ts'
-import { isTransient, retrying } from './retry.ts'
+import { isTransient, type Patience, retrying } from './manners/retry.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
 /**
@@ -12,14 +12,15 @@ export type WantedBlob = { digest: Digest; sizeBytes: number | undefined; from?:
 /** Where the bytes come from: asks with these headers. Throws `UpstreamError` for what is no success. */
 export type AskForBytes = (headers: Record<string, string>) => Promise<Answer>
 
-type Limits = { limit: <T>(work: () => Promise<T>) => Promise<T>; retries: number; signal: AbortSignal | undefined }
+type Limits = { limit: <T>(work: () => Promise<T>) => Promise<T>; patience: Patience }
 
 /**
  * Streams a blob. A transfer that breaks off goes on from the last byte that came, by Range; an upstream that does not know
  * ranges is read again and what came already is skipped. Never gives more bytes than the descriptor said.
  */
 export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limits): AsyncIterable<Uint8Array> {
-  const { retries, signal } = limits
+  const { limit, patience } = limits
+  const { retries, signal } = patience
   let position = blob.from ?? 0
   let { sizeBytes } = blob
   if (position > 0 && position === sizeBytes) return
@@ -27,7 +28,7 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
     const startedAt = position
     try {
       // The place in the line is for the answer's head; the body flows at the pace of whoever stores it.
-      const answer = await retrying(retries, signal, () => limits.limit(() => begin(ask, blob.digest, startedAt)))
+      const answer = await retrying(patience, () => limit(() => begin(ask, blob.digest, startedAt)))
       sizeBytes ??= sizeOf(answer, blob.digest)
       for await (const chunk of skip(answer.body, answer.skipBytes)) {
         position += chunk.length

@@ -1,4 +1,5 @@
 import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from './client.ts'
+import { createHostGates } from './manners/host-gates.ts'
 import {
   type Image,
   imageOf,
@@ -24,7 +25,7 @@ export async function startScene(): Promise<Scene> {
   upstream.add(repository, 'latest', image)
   const clients: RegistryClient[] = []
   // Of their own: another scene may get the port that this one had.
-  const tokens = createTokenCache()
+  const shared = { tokens: createTokenCache(), gates: createHostGates() }
   return {
     upstream,
     image,
@@ -35,7 +36,7 @@ export async function startScene(): Promise<Scene> {
         retries: 1,
         allowPrivateAddresses: true,
         timeouts,
-        tokens,
+        ...shared,
         ...more,
       })
       clients.push(client)

@@ -1,29 +1,22 @@
 import { createHash } from 'node:crypto'
-import {
-  algorithmOf,
-  asDigest,
-  type Digest,
-  manifestLimitBytes,
-  manifestMediaTypes,
-  mediaTypes,
-  OciError,
-  parseDigest,
-  parseManifest,
-} from '@berth/oci'
+import type { Digest } from '@berth/oci'
 import { readBlob, type WantedBlob } from './blob.ts'
-import { type Answer, createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
+import { createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
 import { askForeign } from './foreign.ts'
-import { createLimiter } from './limiter.ts'
+import { type FetchedManifest, fetchManifest, type Resolved, resolve } from './manifests.ts'
+import { type Guest, type HostGates, type Pause, sharedGates } from './manners/host-gates.ts'
+import { readLimitNotice, retryAfterSeconds } from './manners/limit-notice.ts'
+import { createLimiter } from './manners/limiter.ts'
+import { politeEgress } from './manners/polite-egress.ts'
+import { type Patience, retrying } from './manners/retry.ts'
 import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
-import { readBytes } from './read-text.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
-import { retryAfterSeconds, retrying } from './retry.ts'
 import type { Send } from './send.ts'
 import { parseChallenge } from './tokens/challenge.ts'
 import type { Credentials } from './tokens/credentials.ts'
 import { sharedTokens, type TokenCache } from './tokens/token-cache.ts'
 import { createTokenSource } from './tokens/token-source.ts'
-import { statusError, UpstreamError } from './upstream-error.ts'
+import { statusError } from './upstream-error.ts'
 
 export type RegistryClientOptions = {
   /** `https://host[:port]`, as `normalizeRegistryUrl` makes it. */
@@ -33,17 +26,22 @@ export type RegistryClientOptions = {
   /** Requests under way at once. */
   concurrency?: number | undefined
   timeouts?: Partial<Timeouts> | undefined
+  /** Requests a second to the registry's host, together with all other clients that are told so. Default no limit. */
+  ratePerSecond?: number | undefined
   /** How often a request is tried again. */
   retries?: number | undefined
+  /** How long to wait at most for an upstream that names its own pause. Default 2 minutes. */
+  longestPauseMs?: number | undefined
+  /** Hears that requests to a host wait, when that begins and from each request that waits. */
+  onPause?: ((pause: Pause) => void) | undefined
   allowPrivateAddresses?: boolean | undefined
   /** Hosts beside the registry's own whose issuer may get the credentials: `host` or `host:port`. */
   tokenHosts?: readonly string[] | undefined
   /** Where tokens are kept: shared by all clients of the process if nothing is said. */
   tokens?: TokenCache | undefined
+  /** What clients know of the limits of hosts: shared by all of the process if nothing is said. */
+  gates?: HostGates | undefined
 }
-
-export type Resolved = { digest: Digest; mediaType: string; sizeBytes: number }
-export type FetchedManifest = { bytes: Buffer; mediaType: string; digest: Digest }
 
 /** A client of one upstream registry. Everything it gives has been verified. Errors are `UpstreamError`. */
 export type RegistryClient = {
@@ -65,17 +63,18 @@ export type RegistryClient = {
 }
 
 const defaultTimeouts: Timeouts = { connectMs: 10_000, headersMs: 30_000, idleMs: 30_000 }
-const accept = manifestMediaTypes.join(', ')
+const defaultLongestPauseMs = 120_000
 
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const origin = new URL(options.url)
-  const { retries = 5, concurrency = 8 } = options
-  const egress = createEgress({
+  const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options
+  const direct = createEgress({
     allowPrivateAddresses: options.allowPrivateAddresses ?? false,
     tls: options.tls ?? {},
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     connections: concurrency,
   })
+  const egress = politeEgress(direct, options.gates ?? sharedGates, guestOf(options, origin, longestPauseMs))
   const tokens = createTokenSource({
     cache: options.tokens ?? sharedTokens,
     egress,
@@ -109,11 +108,18 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         authorization = await tokens.answer(challenge, { scope, authorization }, signal)
         continue
       }
-      throw statusError(origin.host, what, answer.status, retryAfterSeconds(answer.headers['retry-after']))
+      const { waitSeconds } = readLimitNotice(answer.status, answer.headers) ?? {}
+      throw statusError(
+        origin.host,
+        what,
+        answer.status,
+        waitSeconds ?? retryAfterSeconds(answer.headers['retry-after']),
+      )
     }
   }
+  const patience = (signal: AbortSignal | undefined): Patience => ({ retries, longestPauseMs, signal })
   const tried = <T>(signal: AbortSignal | undefined, work: () => Promise<T>) =>
-    retrying(retries, signal, () => limit(work))
+    retrying(patience(signal), () => limit(work))
 
   return {
     ping: async (signal) => {
@@ -127,8 +133,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const path = `/v2/${repository}/blobs/${blob.digest}`
       return readBlob((headers) => send({ method: 'GET', path, repository, headers, signal }), blob, {
         limit,
-        retries,
-        signal,
+        patience: patience(signal),
       })
     },
     tags: (repository, signal) => {
@@ -153,106 +158,20 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const insecure = origin.protocol === 'http:' || options.tls?.verify === false
       return readBlob((headers) => askForeign(egress, url, { insecure, signal })(headers), blob, {
         limit,
-        retries,
-        signal,
+        patience: patience(signal),
       })
     },
     close: () => egress.close(),
   }
 }
 
-type Wanted = { repository: string; reference: string; signal: AbortSignal | undefined }
-
-function manifestPath({ repository, reference }: Wanted): string {
-  return `/v2/${repository}/manifests/${reference}`
-}
-
-/** Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD does not say enough. */
-async function resolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
-  const { repository, signal } = wanted
-  let answer: Answer
-  try {
-    answer = await send({
-      method: 'HEAD',
-      path: manifestPath(wanted),
-      repository,
-      headers: { accept },
-      absent: true,
-      signal,
-    })
-  } catch (error) {
-    if (!(error instanceof UpstreamError) || error.status !== 405) throw error
-    return fullResolve(send, wanted)
-  }
-  discard(answer)
-  if (answer.status === 404) return undefined
-  const digest = parseDigest(answer.headers['docker-content-digest'] ?? '')
-  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim()
-  const sizeBytes = Number(answer.headers['content-length'])
-  return digest && mediaType && Number.isSafeInteger(sizeBytes)
-    ? { digest, mediaType, sizeBytes }
-    : fullResolve(send, wanted)
-}
-
-async function fullResolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
-  const found = await fetchManifest(send, wanted, true)
-  return found && { digest: found.digest, mediaType: found.mediaType, sizeBytes: found.bytes.length }
-}
-
-async function fetchManifest(send: Send, wanted: Wanted): Promise<FetchedManifest>
-async function fetchManifest(send: Send, wanted: Wanted, absent: true): Promise<FetchedManifest | undefined>
-async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promise<FetchedManifest | undefined> {
-  const { repository, reference, signal } = wanted
-  const answer = await send({
-    method: 'GET',
-    path: manifestPath(wanted),
-    repository,
-    headers: { accept },
-    absent,
-    signal,
-  })
-  const { host } = answer.url
-  if (answer.status === 404) {
-    discard(answer)
-    return undefined
-  }
-  const bytes = await readLimited(answer, `manifest ${reference} of ${repository}`)
-  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim() ?? 'application/octet-stream'
-  const payload = mediaType === mediaTypes.dockerSchema1Signed ? payloadOf(bytes, host, wanted) : bytes
-  const wantedDigest = parseDigest(reference)
-  const algorithm = wantedDigest ? algorithmOf(wantedDigest) : 'sha256'
-  const digest = asDigest(`${algorithm}:${createHash(algorithm).update(payload).digest('hex')}`)
-  const said = wantedDigest ?? parseDigest(answer.headers['docker-content-digest'] ?? '')
-  if (said && algorithmOf(said) === algorithm && said !== digest) {
-    throw new UpstreamError(
-      'bad_digest',
-      `${host} gave other bytes than ${said} for manifest ${reference} of ${repository}`,
-      { host },
-    )
-  }
-  return { bytes, digest, mediaType }
-}
-
-/** What the digest of a signed schema 1 manifest is of. */
-function payloadOf(bytes: Buffer, host: string, { repository, reference }: Wanted): Uint8Array {
-  try {
-    return parseManifest(bytes, mediaTypes.dockerSchema1Signed).signed?.payload ?? bytes
-  } catch (cause) {
-    if (!(cause instanceof OciError)) throw cause
-    throw new UpstreamError(
-      'protocol',
-      `${host} has a manifest ${reference} in ${repository} that cannot be taken: ${cause.message}`,
-      { host, cause },
-    )
-  }
-}
-
-async function readLimited(answer: Answer, what: string): Promise<Buffer> {
-  const { host } = answer.url
-  const bytes = await readBytes(answer, manifestLimitBytes, what)
-  const size = bytes.length
-  const announced = answer.headers['content-length']
-  if (announced !== undefined && Number(announced) !== size)
-    throw new UpstreamError('short_body', `${host} gave ${size} of ${announced} bytes for ${what}`, { host })
-  return bytes
+function guestOf(
+  { credentials, ratePerSecond, onPause }: RegistryClientOptions,
+  { host }: URL,
+  longestPauseMs: number,
+): Guest {
+  const account = createHash('sha256')
+    .update(JSON.stringify(credentials ?? null))
+    .digest('base64')
+  return { account, host, ratePerSecond, longestPauseMs, onPause }
 }

@@ -1,6 +1,6 @@
 import type { AskForBytes } from './blob.ts'
 import { discard, type Egress } from './egress.ts'
-import { retryAfterSeconds } from './retry.ts'
+import { retryAfterSeconds } from './manners/limit-notice.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 
 /**

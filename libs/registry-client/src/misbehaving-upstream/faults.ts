@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /** What the upstream would answer if it behaved. */
 export type Answer = { status: number; headers: Record<string, string>; body: Buffer }
-/** Answers a request in another way, or hands on to the good answer. */
+/** Answers a request in another way, or hands on to the rules made before and at last the good answer. */
 export type Fault = (exchange: {
   request: IncomingMessage
   response: ServerResponse

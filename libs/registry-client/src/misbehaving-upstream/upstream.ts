@@ -23,7 +23,7 @@ export type MisbehavingUpstream = {
   add(repository: string, tag: string | readonly string[], image: Image): void
   /** Has a manifest of any kind; without a tag it is found by its digest alone. */
   addManifest(repository: string, manifest: Manifest, tag?: string): void
-  /** Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first. */
+  /** Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first, and may hand on to those before. */
   when(fits: RegExp, fault: Fault, times?: number): void
   /** Behaves from now on. */
   mend(): void
@@ -44,11 +44,15 @@ export async function startMisbehavingUpstream(
     const { authorization, range } = request.headers
     seen.push({ method, path, authorization, range, headers: request.headers })
     const answer = content.answer(path, request)
-    const behave = () => send(request, response, answer)
-    const rule = rules.find(({ fits, left }) => left > 0 && fits.test(`${method} ${path}`))
-    if (!rule) return behave()
-    rule.left--
-    rule.fault({ request, response, answer, behave })
+    const current = [...rules]
+    const pass = (from: number) => {
+      const at = current.findIndex(({ fits, left }, i) => i >= from && left > 0 && fits.test(`${method} ${path}`))
+      const rule = current[at]
+      if (!rule) return send(request, response, answer)
+      rule.left--
+      rule.fault({ request, response, answer, behave: () => pass(at + 1) })
+    }
+    pass(0)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../unless-aborted.ts'
 import type { ParsedChallenge } from './challenge.ts'
 
 /** A token, the challenge that it answers, and when (`performance.now()`) it should be renewed and will be worth nothing. */
@@ -68,17 +69,3 @@ export function createTokenCache(mostTokens = 5_000): TokenCache {
 
 /** The tokens of all clients of this process. */
 export const sharedTokens = createTokenCache()
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work
-  let give = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    give = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', give, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', give)
-  }
-}

@@ -1,6 +1,6 @@
 import { type Answer, discard, type Egress, type Outgoing } from '../egress.ts'
+import { retryAfterSeconds } from '../manners/limit-notice.ts'
 import { readText } from '../read-text.ts'
-import { retryAfterSeconds } from '../retry.ts'
 import { statusError, UpstreamError } from '../upstream-error.ts'
 import { basic, type Credentials } from './credentials.ts'
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Egress } from '../egress.ts'
-import { isTransient } from '../retry.ts'
+import { isTransient } from '../manners/retry.ts'
 import { UpstreamError } from '../upstream-error.ts'
 import type { ParsedChallenge } from './challenge.ts'
 import { basic, type Credentials } from './credentials.ts'

@@ -2,6 +2,7 @@ import {
   type Credentials,
   createRegistryClient,
   normalizeRegistryUrl,
+  type Pause,
   type RegistryClient,
   upstreamRepository,
 } from '@berth/registry-client'
@@ -9,21 +10,31 @@ import type { Sealer } from '@berth/service'
 import type { Remote } from '../db/generated/client.ts'
 import { type RemoteTimeouts, secretContext } from './fields.ts'
 
+/**
+ * What its user wants of a client: how long it waits at most for an upstream that names its own pause (2 minutes if nothing is
+ * said, none for a remote without retries), and to hear of each pause.
+ */
+export type ClientWishes = { longestPauseMs?: number; onPause?: (pause: Pause) => void }
+
 export type OpenRemote = { client: RegistryClient; repository: string; host: string }
 
 /**
  * Makes the client of a remote, for its repository or another one that it covers. Throws when it covers several and none is
  * named.
  */
-export function openRemote(remote: Remote, sealer: Sealer, more: { upstreamName?: string } = {}): OpenRemote {
+export function openRemote(
+  remote: Remote,
+  sealer: Sealer,
+  more: { upstreamName?: string } & ClientWishes = {},
+): OpenRemote {
   const url = normalizeRegistryUrl(remote.url)
   const upstreamName = more.upstreamName ?? remote.upstreamName
   if (upstreamName === null) throw new Error(`remote ${remote.name} covers several repositories and none was named`)
-  return { client: openClient(remote, sealer), repository: upstreamRepository(url, upstreamName), host: url.host }
+  return { client: openClient(remote, sealer, more), repository: upstreamRepository(url, upstreamName), host: url.host }
 }
 
 /** Makes the client of a remote. Its secrets are opened here and go nowhere else. */
-export function openClient(remote: Remote, sealer: Sealer): RegistryClient {
+export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes = {}): RegistryClient {
   return createRegistryClient({
     url: normalizeRegistryUrl(remote.url).href,
     credentials: credentialsOf(remote, sealer),
@@ -36,7 +47,10 @@ export function openClient(remote: Remote, sealer: Sealer): RegistryClient {
     },
     timeouts: timeoutsOf((remote.timeouts ?? {}) as RemoteTimeouts),
     concurrency: remote.concurrency,
+    ratePerSecond: remote.rateLimit ?? undefined,
     retries: remote.retries,
+    longestPauseMs: remote.retries === 0 ? 0 : wishes.longestPauseMs,
+    onPause: wishes.onPause,
     allowPrivateAddresses: remote.allowPrivateAddresses,
   })
 }

@@ -24,6 +24,8 @@ export type SyncParts = {
 }
 
 const renewEveryMs = 600_000
+// Docker Hub counts in windows of six hours; a run waits for the next one.
+const longestPauseMs = 7 * 3_600_000
 
 /** Does the tasks of kind `sync`. */
 export function createSyncWork(parts: SyncParts): Work {
@@ -61,7 +63,7 @@ async function copyRemote(
 ): Promise<SyncResult> {
   const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
   if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
-  const open = openRemote(remote, parts.sealer)
+  const open = openRemote(remote, parts.sealer, { longestPauseMs })
   const renewing = startLoop({
     pollMs: renewEveryMs,
     pauseAfterFailureMs: 10_000,

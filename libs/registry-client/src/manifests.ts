@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import {
+  algorithmOf,
+  asDigest,
+  type Digest,
+  manifestLimitBytes,
+  manifestMediaTypes,
+  mediaTypes,
+  OciError,
+  parseDigest,
+  parseManifest,
+} from '@berth/oci'
+import { type Answer, discard } from './egress.ts'
+import { readBytes } from './read-text.ts'
+import type { Send } from './send.ts'
+import { UpstreamError } from './upstream-error.ts'
+
+export type Resolved = { digest: Digest; mediaType: string; sizeBytes: number }
+export type FetchedManifest = { bytes: Buffer; mediaType: string; digest: Digest }
+
+const accept = manifestMediaTypes.join(', ')
+
+type Wanted = { repository: string; reference: string; signal: AbortSignal | undefined }
+
+function manifestPath({ repository, reference }: Wanted): string {
+  return `/v2/${repository}/manifests/${reference}`
+}
+
+/** Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD does not say enough. */
+export async function resolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
+  const { repository, signal } = wanted
+  let answer: Answer
+  try {
+    answer = await send({
+      method: 'HEAD',
+      path: manifestPath(wanted),
+      repository,
+      headers: { accept },
+      absent: true,
+      signal,
+    })
+  } catch (error) {
+    if (!(error instanceof UpstreamError) || error.status !== 405) throw error
+    return fullResolve(send, wanted)
+  }
+  discard(answer)
+  if (answer.status === 404) return undefined
+  const digest = parseDigest(answer.headers['docker-content-digest'] ?? '')
+  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim()
+  const sizeBytes = Number(answer.headers['content-length'])
+  return digest && mediaType && Number.isSafeInteger(sizeBytes)
+    ? { digest, mediaType, sizeBytes }
+    : fullResolve(send, wanted)
+}
+
+async function fullResolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
+  const found = await fetchManifest(send, wanted, true)
+  return found && { digest: found.digest, mediaType: found.mediaType, sizeBytes: found.bytes.length }
+}
+
+/** Fetches a manifest and verifies it. Throws `UpstreamError`, also when it is not there and that was not said to be fine. */
+export async function fetchManifest(send: Send, wanted: Wanted): Promise<FetchedManifest>
+export async function fetchManifest(send: Send, wanted: Wanted, absent: true): Promise<FetchedManifest | undefined>
+export async function fetchManifest(send: Send, wanted: Wanted, absent = false): Promise<FetchedManifest | undefined> {
+  const { repository, reference, signal } = wanted
+  const answer = await send({
+    method: 'GET',
+    path: manifestPath(wanted),
+    repository,
+    headers: { accept },
+    absent,
+    signal,
+  })
+  const { host } = answer.url
+  if (answer.status === 404) {
+    discard(answer)
+    return undefined
+  }
+  const bytes = await readLimited(answer, `manifest ${reference} of ${repository}`)
+  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim() ?? 'application/octet-stream'
+  const payload = mediaType === mediaTypes.dockerSchema1Signed ? payloadOf(bytes, host, wanted) : bytes
+  const wantedDigest = parseDigest(reference)
+  const algorithm = wantedDigest ? algorithmOf(wantedDigest) : 'sha256'
+  const digest = asDigest(`${algorithm}:${createHash(algorithm).update(payload).digest('hex')}`)
+  const said = wantedDigest ?? parseDigest(answer.headers['docker-content-digest'] ?? '')
+  if (said && algorithmOf(said) === algorithm && said !== digest) {
+    throw new UpstreamError(
+      'bad_digest',
+      `${host} gave other bytes than ${said} for manifest ${reference} of ${repository}`,
+      { host },
+    )
+  }
+  return { bytes, digest, mediaType }
+}
+
+/** What the digest of a signed schema 1 manifest is of. */
+function payloadOf(bytes: Buffer, host: string, { repository, reference }: Wanted): Uint8Array {
+  try {
+    return parseManifest(bytes, mediaTypes.dockerSchema1Signed).signed?.payload ?? bytes
+  } catch (cause) {
+    if (!(cause instanceof OciError)) throw cause
+    throw new UpstreamError(
+      'protocol',
+      `${host} has a manifest ${reference} in ${repository} that cannot be taken: ${cause.message}`,
+      { host, cause },
+    )
+  }
+}
+
+async function readLimited(answer: Answer, what: string): Promise<Buffer> {
+  const { host } = answer.url
+  const bytes = await readBytes(answer, manifestLimitBytes, what)
+  const size = bytes.length
+  const announced = answer.headers['content-length']
+  if (announced !== undefined && Number(announced) !== size)
+    throw new UpstreamError('short_body', `${host} gave ${size} of ${announced} bytes for ${what}`, { host })
+  return bytes
+}

@@ -1,0 +1,128 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { unlessAborted } from '../unless-aborted.ts'
+import { UpstreamError } from '../upstream-error.ts'
+import type { LimitNotice } from './limit-notice.ts'
+
+/** That all requests to a host wait, and until when. */
+export type Pause = { host: string; until: Date; reason: string }
+
+/** Who asks, and how it wants to be treated. */
+export type Guest = {
+  /** A hash of the credentials: what one account used up is not missing to another. */
+  account: string
+  /** The host that `ratePerSecond` is for. */
+  host: string
+  ratePerSecond: number | undefined
+  /** What it waits at most for a host to be ready again. */
+  longestPauseMs: number
+  onPause: ((pause: Pause) => void) | undefined
+}
+
+/** What keeps all clients of a process together from asking a host more than it wants. */
+export type HostGates = {
+  /**
+   * Waits until a request may go to the host; answers what to call when it has ended. Throws `UpstreamError` rate_limited when that
+   * would be longer than the guest waits: of those one request in a while goes all the same, to see whether it still holds.
+   */
+  enter(host: string, guest: Guest, signal: AbortSignal | undefined): Promise<(outcome: Outcome) => void>
+}
+
+/** How a request ended: whether the host answered at all, and what it said of its limits. */
+export type Outcome = { answered: boolean; notice: LimitNotice | undefined }
+
+type Paused = { endsAt: number; reason: string; probe: Promise<void> | undefined; probedAt: number }
+
+const probeEveryMs = 60_000
+// They waited together; they need not go on in the same millisecond.
+const spreadMs = 250
+
+export function createHostGates(): HostGates {
+  const pauses = new Map<string, Paused>()
+  const nextAt = new Map<string, number>()
+
+  const pauseOf = (key: string) => {
+    const paused = pauses.get(key)
+    if (!paused || paused.endsAt > performance.now()) return paused
+    pauses.delete(key)
+    return undefined
+  }
+  /** Waits for the end of a pause; answers the end of a probe where this is one. */
+  const passPause = async (key: string, host: string, guest: Guest, signal: AbortSignal | undefined) => {
+    for (let paused = pauseOf(key); paused; paused = pauseOf(key)) {
+      const leftMs = paused.endsAt - performance.now()
+      if (leftMs <= guest.longestPauseMs) {
+        guest.onPause?.(shown(host, paused))
+        await delay(leftMs + Math.random() * spreadMs, undefined, { signal })
+      } else if (paused.probe) await unlessAborted(paused.probe, signal)
+      else if (performance.now() - paused.probedAt < probeEveryMs) throw tooLong(host, paused)
+      else return beginProbe(paused)
+    }
+    return undefined
+  }
+  /** Waits until the next request fits the rate; true when it had to. */
+  const passRate = async (host: string, { ratePerSecond, ...guest }: Guest, signal: AbortSignal | undefined) => {
+    if (ratePerSecond === undefined || host !== guest.host) return false
+    const now = performance.now()
+    const at = Math.max(now, nextAt.get(host) ?? 0)
+    nextAt.set(host, at + 1000 / ratePerSecond)
+    if (at > now) await delay(at - now, undefined, { signal })
+    return at > now
+  }
+  const heed = (key: string, { waitSeconds, reason }: LimitNotice, isProbe: boolean) => {
+    if (waitSeconds <= 0) return undefined
+    const before = pauseOf(key)
+    const endsAt = performance.now() + waitSeconds * 1000
+    // Of what requests under way hear, the longest counts; whoever asks to see whether it still holds hears what is true now.
+    if (before && before.endsAt >= endsAt && !isProbe) return undefined
+    const paused = { probedAt: before?.probedAt ?? Number.NEGATIVE_INFINITY, probe: undefined, endsAt, reason }
+    pauses.set(key, paused)
+    return paused
+  }
+
+  const leave = (key: string, host: string, guest: Guest, endProbe: (() => void) | undefined, outcome: Outcome) => {
+    const { answered, notice } = outcome
+    const paused = notice && heed(key, notice, endProbe !== undefined)
+    if (paused && paused.endsAt - performance.now() <= guest.longestPauseMs) guest.onPause?.(shown(host, paused))
+    if (endProbe && answered && !notice) pauses.delete(key)
+    endProbe?.()
+  }
+
+  return {
+    enter: async (host, guest, signal) => {
+      const key = `${host} ${guest.account}`
+      for (;;) {
+        const endProbe = await passPause(key, host, guest, signal)
+        if (!endProbe && (await passRate(host, guest, signal)) && pauseOf(key)) continue
+        return (outcome) => leave(key, host, guest, endProbe, outcome)
+      }
+    },
+  }
+}
+
+/** The gates of all clients of this process. */
+export const sharedGates = createHostGates()
+
+function beginProbe(paused: Paused): () => void {
+  let end = () => {}
+  paused.probedAt = performance.now()
+  paused.probe = new Promise((resolve) => {
+    end = () => {
+      paused.probe = undefined
+      resolve()
+    }
+  })
+  return () => end()
+}
+
+function shown(host: string, { endsAt, reason }: Paused): Pause {
+  return { host, until: new Date(performance.timeOrigin + endsAt), reason }
+}
+
+function tooLong(host: string, paused: Paused): UpstreamError {
+  const { until, reason } = shown(host, paused)
+  const retryAfterSeconds = Math.ceil((paused.endsAt - performance.now()) / 1000)
+  return new UpstreamError('rate_limited', `${host} wants no request before ${until.toISOString()}: ${reason}`, {
+    host,
+    retryAfterSeconds,
+  })
+}
