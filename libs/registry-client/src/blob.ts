@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import { type Answer, discard } from './egress.ts'
+import { type Answer, discard } from './egress/egress.ts'
 import { isTransient, type Patience, retrying } from './manners/retry.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from '@berth/oci'
 import { readBlob, type WantedBlob } from './blob.ts'
-import { createEgress, discard, type Timeouts, type TlsOptions } from './egress.ts'
+import { type AddressRule, createAddressRule } from './egress/address-rules.ts'
+import type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
+import { createEgress, discard } from './egress/egress.ts'
 import { askForeign } from './foreign.ts'
 import { type FetchedManifest, fetchManifest, type Resolved, resolve } from './manifests.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './manners/host-gates.ts'
@@ -35,6 +37,12 @@ export type RegistryClientOptions = {
   /** Hears that requests to a host wait, when that begins and from each request that waits. */
   onPause?: ((pause: Pause) => void) | undefined
   allowPrivateAddresses?: boolean | undefined
+  /** What may be connected to where private addresses may not: all others if nothing is said. */
+  addressRule?: AddressRule | undefined
+  /** All requests go through it; names are looked up there. */
+  proxy?: ProxyOptions | undefined
+  /** Headers for the registry's own origin. */
+  headers?: Record<string, string> | undefined
   /** Hosts beside the registry's own whose issuer may get the credentials: `host` or `host:port`. */
   tokenHosts?: readonly string[] | undefined
   /** Where tokens are kept: shared by all clients of the process if nothing is said. */
@@ -69,8 +77,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const origin = new URL(options.url)
   const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options
   const direct = createEgress({
-    allowPrivateAddresses: options.allowPrivateAddresses ?? false,
+    origin,
+    addressRule: options.allowPrivateAddresses ? undefined : (options.addressRule ?? createAddressRule()),
     tls: options.tls ?? {},
+    proxy: options.proxy,
+    headers: options.headers ?? {},
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     connections: concurrency,
   })
@@ -81,7 +92,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     origin,
     credentials: options.credentials,
     tokenHosts: options.tokenHosts ?? [],
-    identity: options.tls,
+    identity: [options.tls, options.headers, options.proxy],
   })
   const limit = createLimiter(concurrency)
 

@@ -1,5 +1,5 @@
 import type { AskForBytes } from './blob.ts'
-import { discard, type Egress } from './egress.ts'
+import { discard, type Egress } from './egress/egress.ts'
 import { retryAfterSeconds } from './manners/limit-notice.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 

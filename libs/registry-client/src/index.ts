@@ -1,10 +1,10 @@
-export { isPrivateAddress } from './address-rules.ts'
 export type { WantedBlob } from './blob.ts'
 export {
   createRegistryClient,
   type RegistryClient,
   type RegistryClientOptions,
 } from './client.ts'
+export { isPrivateAddress } from './egress/address-rules.ts'
 export type { FetchedManifest, Resolved } from './manifests.ts'
 export type { Pause } from './manners/host-gates.ts'
 export { createLimiter } from './manners/limiter.ts'

@@ -10,7 +10,7 @@ import {
   parseDigest,
   parseManifest,
 } from '@berth/oci'
-import { type Answer, discard } from './egress.ts'
+import { type Answer, discard } from './egress/egress.ts'
 import { readBytes } from './read-text.ts'
 import type { Send } from './send.ts'
 import { UpstreamError } from './upstream-error.ts'

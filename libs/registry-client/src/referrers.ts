@@ -1,5 +1,5 @@
 import { type Digest, mediaTypes, parseDigest } from '@berth/oci'
-import { discard } from './egress.ts'
+import { discard } from './egress/egress.ts'
 import { nextPath } from './name-pages.ts'
 import { readText } from './read-text.ts'
 import type { Send } from './send.ts'

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { isPrivateAddress } from './address-rules.ts'
 import { failure, readAll, repository, type Scene, startScene } from './client.fixture.ts'
+import { isPrivateAddress } from './egress/address-rules.ts'
 import {
   gone,
   type MisbehavingUpstream,

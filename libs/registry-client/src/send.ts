@@ -1,4 +1,4 @@
-import type { Answer } from './egress.ts'
+import type { Answer } from './egress/egress.ts'
 
 /**
  * Sends one request about a repository, or with another `scope`, logged in if need be. Throws for what is no success, except the

@@ -4,6 +4,7 @@ export const upstreamErrorCodes = [
   'denied',
   'not_found',
   'protocol',
+  'proxy_refused',
   'rate_limited',
   'short_body',
   'timeout',
@@ -63,6 +64,12 @@ export function connectionError(host: string, what: string, cause: unknown): Ups
     })
   if (tlsCodes.test(code))
     return new UpstreamError('tls', `${host} shows a certificate that is not trusted (${code})`, { host, cause })
+  const proxied = /Proxy (?:response \((\d+)\)|Authentication Required \((407)\))/.exec(message)
+  if (proxied) {
+    const status = Number(proxied[1] ?? proxied[2])
+    const message = `the proxy answered ${status} to a request for ${host}`
+    return new UpstreamError(status >= 500 ? 'unavailable' : 'proxy_refused', message, { host, cause })
+  }
   if (/TIMEOUT/.test(code) || (cause as Error)?.name === 'TimeoutError')
     return new UpstreamError('timeout', `${host} did not answer in time to ${what}`, { host, cause })
   return new UpstreamError('unavailable', `${host} broke off or cannot be reached (${code || message}) for ${what}`, {

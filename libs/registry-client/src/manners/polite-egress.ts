@@ -1,4 +1,4 @@
-import type { Answer, Egress } from '../egress.ts'
+import type { Answer, Egress } from '../egress/egress.ts'
 import type { Guest, HostGates } from './host-gates.ts'
 import { readLimitNotice } from './limit-notice.ts'
 

@@ -2,5 +2,6 @@
 export { blobOf, type Image, imageOf, type Manifest, manifestOf } from './content.ts'
 export { cut, type Fault, gone, hang, hangAfter, oversized, redirectTo, short, status, wrongBytes } from './faults.ts'
 export { type LimitOptions, type LimitStyle, type Limits, limitRequests } from './limits.ts'
+export { startTestProxy, type TestProxy } from './proxy.ts'
 export { requireTokens, type TokenQuestion, type TokenRealm, type TokenRealmOptions } from './token-realm.ts'
 export { type MisbehavingUpstream, type Seen, startMisbehavingUpstream } from './upstream.ts'

@@ -1,6 +1,14 @@
 import { once } from 'node:events'
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Image, Manifest } from './content.ts'
 import type { Answer, Fault } from './faults.ts'
 import { createContent } from './registry.ts'
@@ -11,6 +19,8 @@ export type Seen = {
   authorization: string | undefined
   range: string | undefined
   headers: IncomingHttpHeaders
+  /** The name in the certificate that the client showed. */
+  clientName: string | undefined
 }
 
 /** A registry over real HTTP that behaves, except where a test said otherwise. */
@@ -32,17 +42,17 @@ export type MisbehavingUpstream = {
 
 type Rule = { fits: RegExp; fault: Fault; left: number }
 
-/** Starts one. Without `referrersApi` it is a registry from before that API. */
+/** Starts one. Without `referrersApi` it is a registry from before that API; with `tls` it asks clients who they are. */
 export async function startMisbehavingUpstream(
-  options: { host?: string; referrersApi?: boolean } = {},
+  options: { host?: string; referrersApi?: boolean; tls?: { cert: Buffer; key: Buffer } } = {},
 ): Promise<MisbehavingUpstream> {
   const content = createContent({ referrersApi: options.referrersApi ?? true })
   const seen: Seen[] = []
   let rules: Rule[] = []
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const { method = '', url: path = '' } = request
     const { authorization, range } = request.headers
-    seen.push({ method, path, authorization, range, headers: request.headers })
+    seen.push({ method, path, authorization, range, headers: request.headers, clientName: clientNameOf(request) })
     const answer = content.answer(path, request)
     const current = [...rules]
     const pass = (from: number) => {
@@ -53,12 +63,16 @@ export async function startMisbehavingUpstream(
       rule.fault({ request, response, answer, behave: () => pass(at + 1) })
     }
     pass(0)
-  })
+  }
+  const { tls } = options
+  const server = tls
+    ? createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false }, listener)
+    : createServer(listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const host = `${options.host ?? '127.0.0.1'}:${(server.address() as AddressInfo).port}`
   return {
-    url: `http://${host}`,
+    url: `${tls ? 'https' : 'http'}://${host}`,
     host,
     seen,
     add: content.add,
@@ -73,6 +87,10 @@ export async function startMisbehavingUpstream(
       await once(server, 'close')
     },
   }
+}
+
+function clientNameOf({ socket }: IncomingMessage): string | undefined {
+  return socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject?.CN ?? '') || undefined : undefined
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {

@@ -1,4 +1,4 @@
-import { type Answer, discard, type Egress, type Outgoing } from '../egress.ts'
+import { type Answer, discard, type Egress, type Outgoing } from '../egress/egress.ts'
 import { retryAfterSeconds } from '../manners/limit-notice.ts'
 import { readText } from '../read-text.ts'
 import { statusError, UpstreamError } from '../upstream-error.ts'

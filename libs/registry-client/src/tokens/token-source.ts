@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Egress } from '../egress.ts'
+import type { Egress } from '../egress/egress.ts'
 import { isTransient } from '../manners/retry.ts'
 import { UpstreamError } from '../upstream-error.ts'
 import type { ParsedChallenge } from './challenge.ts'

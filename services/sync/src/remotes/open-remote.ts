@@ -45,6 +45,10 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
       cert: remote.clientCert ?? undefined,
       key: remote.sealedClientKey ? open(remote.id, 'clientKey', remote.sealedClientKey, sealer) : undefined,
     },
+    proxy: proxyOf(remote, sealer),
+    headers: remote.sealedHeaders
+      ? (JSON.parse(open(remote.id, 'headers', remote.sealedHeaders, sealer)) as Record<string, string>)
+      : {},
     timeouts: timeoutsOf((remote.timeouts ?? {}) as RemoteTimeouts),
     concurrency: remote.concurrency,
     ratePerSecond: remote.rateLimit ?? undefined,
@@ -57,6 +61,15 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
 
 function open(id: string, field: Parameters<typeof secretContext>[1], sealed: Uint8Array, sealer: Sealer): string {
   return sealer.open(Buffer.from(sealed), secretContext(id, field))
+}
+
+function proxyOf({ id, proxyUrl, proxyUsername, sealedProxyPassword }: Remote, sealer: Sealer) {
+  if (!proxyUrl) return undefined
+  const login =
+    proxyUsername !== null && sealedProxyPassword
+      ? { username: proxyUsername, password: open(id, 'proxyPassword', sealedProxyPassword, sealer) }
+      : undefined
+  return { url: new URL(proxyUrl), login }
 }
 
 function timeoutsOf({ connectSeconds, headersSeconds, idleSeconds }: RemoteTimeouts) {

@@ -1,16 +1,14 @@
 import type { Readable } from 'node:stream'
-import { Agent, type Dispatcher } from 'undici'
-import { checkLiteral, publicLookup } from './address-rules.ts'
-import { connectionError, UpstreamError } from './upstream-error.ts'
+import type { Dispatcher } from 'undici'
+import { connectionError, UpstreamError } from '../upstream-error.ts'
+import { type AgentOptions, createAgents } from './agents.ts'
 
-export type TlsOptions = {
-  ca?: string | undefined
-  cert?: string | undefined
-  key?: string | undefined
-  verify?: boolean | undefined
+export type EgressOptions = AgentOptions & {
+  /** The registry that all this is for: only it gets the client certificate and the extra headers. */
+  origin: URL
+  /** Headers for the origin, in lower case or not. */
+  headers: Record<string, string>
 }
-export type Timeouts = { connectMs: number; headersMs: number; idleMs: number }
-export type EgressOptions = { allowPrivateAddresses: boolean; tls: TlsOptions; timeouts: Timeouts; connections: number }
 
 export type Outgoing = {
   method: 'GET' | 'HEAD' | 'POST'
@@ -35,7 +33,7 @@ export function discard({ body }: Answer): void {
 
 /** The one way out of Berth to registries and whatever they point to (design.md rule 10). */
 export type Egress = {
-  /** Sends a request and follows redirects; `authorization` never goes to another origin. Answers any status. */
+  /** Sends a request and follows redirects; no header but `accept` and `range` goes to another origin. Answers any status. */
   send(outgoing: Outgoing): Promise<Answer>
   isClosed(): boolean
   close(): Promise<void>
@@ -45,33 +43,24 @@ const mostRedirects = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 
 export function createEgress(options: EgressOptions): Egress {
-  const { tls, timeouts, allowPrivateAddresses } = options
-  const agent = new Agent({
-    connections: options.connections,
-    headersTimeout: timeouts.headersMs,
-    bodyTimeout: timeouts.idleMs,
-    keepAliveTimeout: 30_000,
-    connect: {
-      timeout: timeouts.connectMs,
-      rejectUnauthorized: tls.verify ?? true,
-      ...(tls.ca ? { ca: tls.ca } : {}),
-      ...(tls.cert ? { cert: tls.cert } : {}),
-      ...(tls.key ? { key: tls.key } : {}),
-      ...(allowPrivateAddresses ? {} : { lookup: publicLookup }),
-    },
-  })
+  const { origin, addressRule, proxy, timeouts } = options
+  const agents = createAgents(options)
 
   const once = async (outgoing: Outgoing): Promise<Answer> => {
     const { url, method, headers, body, signal } = outgoing
     if (url.protocol !== 'https:' && url.protocol !== 'http:')
       throw new UpstreamError('protocol', `${url.protocol} addresses are not followed`, { host: url.host })
-    if (!allowPrivateAddresses) checkLiteral(url.hostname)
+    addressRule?.checkHost(url.hostname)
+    if (proxy) addressRule?.checkHost(proxy.url.hostname)
+    const isOrigin = url.origin === origin.origin
     try {
-      const answer = await agent.request({
+      const answer = await (isOrigin ? agents.origin() : agents.elsewhere()).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
-        headers,
+        headers: isOrigin ? { ...options.headers, ...headers } : headers,
+        headersTimeout: timeouts.headersMs,
+        bodyTimeout: timeouts.idleMs,
         body: body ?? null,
         signal: signal ?? null,
       })
@@ -102,8 +91,8 @@ export function createEgress(options: EgressOptions): Egress {
         current = redirected(current, new URL(location, current.url))
       }
     },
-    isClosed: () => agent.destroyed,
-    close: () => agent.destroy(),
+    isClosed: () => agents.isClosed(),
+    close: () => agents.close(),
   }
 }
 
