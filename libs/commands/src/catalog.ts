@@ -49,6 +49,16 @@ export type ServedChange = { repositoryId: string; revision: number }
 
 /** Catalog's internal commands and queries. */
 export type CatalogCommands = {
+  /**
+   * The repository of what was pulled below the base path of a pull-through distribution, made with its distribution when there
+   * is none yet. Throws 409 when something else has its name.
+   */
+  'ensure-pulled': {
+    request: { via: string; name: string; actor: string }
+    reply: { repository: RepositoryHead }
+  }
+  /** What a tag of the latest version stands for. */
+  tag: { request: { repositoryId: string; name: string }; reply: { digest: Digest | null } }
   /** A repository by id or name. */
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
@@ -201,6 +211,23 @@ export type ServedRow =
   | { kind: 'blob-facts'; digest: Digest; generation: number; sizeBytes: number }
   | ({ kind: 'distribution' } & ServedDistribution)
 
+/** Who may have content fetched that is not here yet: anybody who may pull, those with an account, or these users. */
+export type PullTrigger = 'anonymous' | 'users' | string[]
+
+/** A base path below which content comes from a remote when it is first pulled. */
+export type ServedPullThrough = {
+  id: string
+  basePath: string
+  remoteId: string
+  /** The remote's `host[:port]`, as `?ns=` names it. */
+  host: string
+  ttlSeconds: number
+  trigger: PullTrigger
+  access: 'public' | 'private'
+  revision: number
+  deleted: boolean
+}
+
 export type ServedDistribution = {
   id: string
   basePath: string
@@ -212,9 +239,12 @@ export type ServedDistribution = {
   warning: string | null
   /** Whether clients that know nothing newer than Docker schema 1 get images as that. */
   convertToSchema1: boolean
+  /** The pull-through distribution that it came by. */
+  via: string | null
   revision: number
   deleted: boolean
 }
 export type ServedHead =
   | { kind: 'repository'; repositoryId: string; revision: number }
   | ({ kind: 'distribution' } & ServedDistribution)
+  | ({ kind: 'pull-through' } & ServedPullThrough)

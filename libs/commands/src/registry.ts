@@ -1,4 +1,4 @@
-import type { ServedDistribution } from './catalog.ts'
+import type { ServedDistribution, ServedPullThrough } from './catalog.ts'
 
 /** Registry's internal commands. */
 export type RegistryCommands = {
@@ -8,6 +8,8 @@ export type RegistryCommands = {
   'rebuild-repository': { request: { repositoryId: string; revision: number }; reply: Record<string, never> }
   /** Answers once the distribution is served as given, or as a later revision says. */
   'follow-distribution': { request: ServedDistribution; reply: Record<string, never> }
+  /** The same for a pull-through distribution. */
+  'follow-pull-through': { request: ServedPullThrough; reply: Record<string, never> }
   /** Answers once the deletion of a repository is served. */
   'forget-repository': { request: { repositoryId: string }; reply: Record<string, never> }
 }

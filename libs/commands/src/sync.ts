@@ -16,6 +16,24 @@ export type SyncCommands = {
     }
     reply: { remote: string | null }
   }
+  /** A remote by id or name, with its `host[:port]`. */
+  remote: { request: { remote: string }; reply: { remote: { id: string; name: string; host: string } | null } }
+  /**
+   * Brings what a tag or a digest of a remote's repository stands for into the repository of ours that is named, with a version
+   * of it when that is new, and answers its digest once it is served. An index comes without its members. Throws 404
+   * `manifest_not_found` only when upstream says so; 429 and 503 when it says no or nothing.
+   */
+  'pull-through': {
+    request: {
+      via: string
+      remoteId: string
+      upstreamName: string
+      name: string
+      reference: string
+      actor: string
+    }
+    reply: { digest: Digest; changed: boolean }
+  }
   /**
    * Gives the bytes of a blob, or a range of them, from a remote that has it, and keeps them where its policy says so. Answers
    * bytes; or none, with the generation under `storedGeneration`, when the store has the blob by now. The last bytes come only

@@ -82,7 +82,7 @@ export function createCatalog(
         ...versionHandlers(db, prisma, gate, ring, settleFacts),
         ...curationHandlers(db, prisma, gate, ring),
         ...storeHandlers({ db, prisma, tasks, graceSeconds: config.gcGraceSeconds }),
-        ...distributionHandlers(db, prisma, gate, ring),
+        ...distributionHandlers(db, prisma, sync, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
       },

@@ -8,6 +8,7 @@ import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
+import { ensurePulled } from './repositories/ensure-pulled.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
@@ -24,6 +25,8 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
+    'ensure-pulled': async (request) => ({ repository: await woken(ensurePulled(db, request)) }),
+    tag: async (request) => ({ digest: (await latestTag(db, request)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
     'renew-leases': async ({ holder, ttlSeconds }) => {
@@ -112,6 +115,17 @@ async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest
     [repositoryId],
   )
   return rows.map((row) => row.digest)
+}
+
+async function latestTag(
+  db: Database,
+  { repositoryId, name }: CatalogCommands['tag']['request'],
+): Promise<Digest | undefined> {
+  const [tag] = await db.query<{ digest: Digest }>(
+    'select digest from tag_interval where repository_id = $1 and name = $2 and until is null',
+    [repositoryId, name],
+  )
+  return tag?.digest
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {

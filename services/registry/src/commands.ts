@@ -17,6 +17,10 @@ export function registryCommands(follower: Follower): Record<string, InternalHan
       await follower.followDistribution(distribution)
       return {}
     },
+    'follow-pull-through': async (distribution) => {
+      await follower.followPullThrough(distribution)
+      return {}
+    },
     'forget-repository': async ({ repositoryId }) => {
       await follower.forget(repositoryId)
       return {}

@@ -29,8 +29,10 @@ import { openPrisma } from './db/client.ts'
 import { createClaims } from './on-demand/claims.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
+import { pullThrough } from './pull-through/bring.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { keepClients } from './remotes/kept-clients.ts'
+import { remoteNamed } from './remotes/show.ts'
 import { runHandlers } from './runs/api.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
 import { createSyncWork } from './worker/do-sync.ts'
@@ -89,6 +91,9 @@ export function createSync(
       commands: {
         ...commandHandlers<SyncCommands, 'fetch-blob'>({
           'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblingAt }, request, call.signal),
+          remote: ({ remote }) => remoteNamed(prisma, remote),
+          'pull-through': (request, call) =>
+            pullThrough({ db, prisma, catalog, blobs, remotes, log }, request, call.signal),
           'fetch-again': (request, call) => fetchAgain({ prisma, sealer, blobs, log }, request, call.signal),
         }),
         events: (request: { after: number }) => readOutbox(db, request.after),

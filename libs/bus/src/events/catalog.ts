@@ -135,7 +135,8 @@ export const tagsMoved = defineEvent<TagsMoved>(
   },
 )
 
-export type DistributionPointed = { id: string; basePath: string; repositoryId: string; version: number | null }
+/** `repositoryId` is null where what is served comes from a host when it is pulled. */
+export type DistributionPointed = { id: string; basePath: string; repositoryId: string | null; version: number | null }
 export const distributionPointed = defineEvent<DistributionPointed>(
   'catalog',
   'distribution.pointed',
@@ -143,7 +144,7 @@ export const distributionPointed = defineEvent<DistributionPointed>(
   {
     id: uuid,
     basePath: text,
-    repositoryId: uuid,
+    repositoryId: { type: ['string', 'null'], format: 'uuid' },
     version: { type: ['integer', 'null'] },
   },
 )

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ServedDistribution, ServedHead, ServedRow } from '@berth/commands'
+import type { ServedDistribution, ServedHead, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 import { endOfRevisions } from '../versions/repository-lock.ts'
 
@@ -156,7 +156,7 @@ function changed(names: { repository: string; after: string; end: string; limit?
 
 const firstOfEach = changed({ repository: '$1', after: '$2', end: '$4', limit: 'limit $3' })
 
-const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", revision, false as deleted`
+const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", via, revision, false as deleted`
 
 async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
   return sql.prepared<ServedDistribution>(
@@ -180,8 +180,15 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
     after = last.id
   }
   const distributions = await db.query<ServedDistribution>(
-    `select ${distributionColumns} from distribution
-     union all select id, base_path, repository_id, null, 'private', false, null, false, revision, true from deleted_distribution`,
+    `select ${distributionColumns} from distribution where repository_id is not null
+     union all select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true from deleted_distribution where repository_id is not null`,
   )
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
+  const hosts = await db.query<ServedPullThrough>(
+    `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
+       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision, false as deleted
+     from distribution where pull_through is not null
+     union all select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true from deleted_distribution where repository_id is null`,
+  )
+  for (const host of hosts) yield { kind: 'pull-through', ...host }
 }

@@ -1,4 +1,4 @@
-import type { CommandClient, RegistryCommands, ServedDistribution } from '@berth/commands'
+import type { CommandClient, RegistryCommands, ServedDistribution, ServedPullThrough } from '@berth/commands'
 import { Problem } from '@berth/service'
 
 const patienceMs = 10_000
@@ -14,6 +14,7 @@ export type ServedGate = {
   /** Has registry write all it knows of a repository anew. */
   rebuilt(repositoryId: string, revision: number): Promise<void>
   distribution(distribution: ServedDistribution): Promise<void>
+  pullThrough(distribution: ServedPullThrough): Promise<void>
   repositoryGone(repositoryId: string): Promise<void>
 }
 
@@ -40,6 +41,7 @@ export function createServedGate(registry: CommandClient<RegistryCommands>): Ser
     rebuilt: (repositoryId, revision) =>
       wait(registry.call('rebuild-repository', { repositoryId, revision }, { timeoutMs: rebuildPatienceMs })),
     distribution: (distribution) => wait(registry.call('follow-distribution', distribution, options)),
+    pullThrough: (distribution) => wait(registry.call('follow-pull-through', distribution, options)),
     repositoryGone: (repositoryId) => wait(registry.call('forget-repository', { repositoryId }, options)),
   }
 }

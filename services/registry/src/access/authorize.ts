@@ -12,7 +12,6 @@ import {
   tokenService,
 } from '@berth/tokens'
 import { originOf } from '../gateway/origin.ts'
-import type { Pointer } from '../model/pointer.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. The subject is empty for an anonymous one. */
@@ -35,7 +34,7 @@ export type Gatekeeper = {
     caller: Caller,
     basePath: string,
     actions: readonly Action[],
-    pointer: Pointer | undefined,
+    served: { isPublic: boolean } | undefined,
   ): void
   /** What `/v2/` answers to callers without credentials, so that clients learn how to log in. */
   challenge(
@@ -86,8 +85,8 @@ export function createGatekeeper(options: {
       if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
       return callerOf(principal.name, access, principal.admin)
     },
-    require: (request, caller, basePath, actions, pointer) => {
-      const mayReadAnyway = pointer?.isPublic === true
+    require: (request, caller, basePath, actions, served) => {
+      const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
       const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
       if (request.headers.authorization?.toLowerCase().startsWith('basic ')) {

@@ -15,6 +15,7 @@ const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   signature_exists: { code: 'SIGNATURE_EXISTS' },
   repository_not_found: { code: 'NAME_UNKNOWN' },
   too_many_attempts: { code: 'TOOMANYREQUESTS' },
+  upstream_limit: { code: 'TOOMANYREQUESTS' },
 }
 const retryLater = { 'retry-after': '2' }
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { OciError } from '@berth/oci'
 import type { Caller } from '../access/authorize.ts'
 import type { Pointer } from '../model/pointer.ts'
+import type { PullThrough } from '../model/pull-through.ts'
 
 /** One request on its way through the gateway. `signal` aborts when the client leaves. */
 export type Exchange = {
@@ -17,13 +18,23 @@ export type Exchange = {
  * An exchange about a name that the caller may do this with. `served` reads, once, what is served there, if anything is; it
  * throws when the name cannot be used so now. Work that does not need it, such as taking bytes in, goes on beside it.
  */
-export type NamedExchange = Exchange & { basePath: string; served: () => Promise<Pointer | undefined> }
+export type NamedExchange = Exchange & {
+  basePath: string
+  served: () => Promise<Pointer | undefined>
+  /** The host that content comes from where nothing is served under the name yet. */
+  host: () => Promise<PullThrough | undefined>
+}
 
 /** What is served under the name of an exchange. Throws NAME_UNKNOWN when nothing is. */
-export async function requireServed({ basePath, served }: NamedExchange): Promise<Pointer> {
-  const pointer = await served()
-  if (!pointer) throw new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
+export async function requireServed(exchange: NamedExchange): Promise<Pointer> {
+  const pointer = await exchange.served()
+  if (!pointer) throw unknownName(exchange)
   return pointer
+}
+
+/** What a name is answered with that nothing is served under. */
+export function unknownName({ basePath }: NamedExchange): OciError {
+  return new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
 }
 
 /** Headers of every answer under `/v2` (protocol.md §2). */

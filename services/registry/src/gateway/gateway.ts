@@ -11,11 +11,14 @@ import { sendSignatures } from '../discovery/signatures.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
+import { type PullThrough, pullThroughFor } from '../model/pull-through.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
 import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
+import { createFreshSource } from '../pull-through/ensure-fresh.ts'
+import { nameUnder } from '../pull-through/namespace.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
 import { createBeginCheck } from '../push/may-begin.ts'
@@ -64,6 +67,7 @@ const remove: Action[] = ['delete']
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
+  const ensureFresh = createFreshSource(parts)
   const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
   const uploads: UploadParts = {
     ...parts,
@@ -73,7 +77,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1 }),
+    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1, ensureFresh }),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,
@@ -180,25 +184,44 @@ export function createGateway(parts: GatewayParts): RequestListener {
     if (route.kind === 'ping' || route.kind === 'catalog') return answerUnnamed(route.kind, base)
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
     const actions = verb?.actions ?? pull
-    const basePath = route.repository
+    const basePath = await nameOf(route, base)
     const pointer = once(() => readPointer(basePath))
+    const host = once(() => pullThroughFor(parts.db, basePath))
     const caller = await gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query))
     // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
     const mayAnyway = actions.every((action) => caller.may(basePath, action))
-    gatekeeper.require(request, caller, basePath, actions, mayAnyway ? undefined : await pointer())
+    gatekeeper.require(
+      request,
+      caller,
+      basePath,
+      actions,
+      mayAnyway ? undefined : ((await pointer()) ?? (await host())),
+    )
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    const served = once(() => checkServed(basePath, pointer(), writes.has(request.method ?? '')))
+    const served = once(() => checkServed(basePath, { pointer, host }, writes.has(request.method ?? '')))
     continueBody(request, base.response)
-    await verb.run({ ...base, caller, basePath, served }, route)
+    await verb.run({ ...base, caller, basePath, served, host }, route)
   }
 
-  /** What is served, unless the name cannot be used now: while the model is built, or to write through a pinned version. */
+  /** The name that a request is about; one that names another registry means what comes from there (protocol.md §2). */
+  async function nameOf(route: NamedRoute, { request, response, query }: Omit<Exchange, 'caller'>): Promise<string> {
+    const namespace = query.get('ns')
+    if (!namespace || writes.has(request.method ?? '')) return route.repository
+    const name = await nameUnder(parts.db, namespace, route.repository)
+    if (name !== undefined) response.setHeader('oci-namespace', namespace)
+    return name ?? route.repository
+  }
+
+  /**
+   * What is served, unless the name cannot be used now: while the model is built, or to write through a pinned version or
+   * among what comes from a host.
+   */
   async function checkServed(
     basePath: string,
-    read: Promise<Pointer | undefined>,
+    read: { pointer: () => Promise<Pointer | undefined>; host: () => Promise<PullThrough | undefined> },
     isWrite: boolean,
   ): Promise<Pointer | undefined> {
-    const pointer = await read
+    const pointer = await read.pointer()
     if (!pointer && !parts.follower.isComplete()) {
       throw new OciError('UNAVAILABLE', 'the registry is still learning what is served; try again', {
         headers: { 'retry-after': '2' },
@@ -210,6 +233,12 @@ export function createGateway(parts: GatewayParts): RequestListener {
         `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,
       )
     }
+    const via = isWrite ? (pointer ? pointer.pullThrough : await read.host()) : undefined
+    if (via)
+      throw new OciError(
+        'UNSUPPORTED',
+        `${basePath} is what ${via.host} has, and takes no changes; push to a name that is not below ${via.basePath}`,
+      )
     return pointer
   }
 

@@ -56,6 +56,7 @@ function distributionOf(repositoryId: string, more: Partial<ServedDistribution> 
     redirect: false,
     warning: null,
     convertToSchema1: false,
+    via: null,
     revision: 7,
     deleted: false,
     ...more,

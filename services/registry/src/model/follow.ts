@@ -1,5 +1,6 @@
-import type { CatalogCommands, CommandClient, ServedDistribution, ServedRow } from '@berth/commands'
+import type { CatalogCommands, CommandClient, ServedDistribution, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
+import { writePullThrough } from './pull-through.ts'
 import {
   applyChange,
   dropContent,
@@ -19,6 +20,7 @@ export type Follower = {
   /** Writes all of a repository anew in one transaction, at a revision that the model does not have yet. */
   rebuild(repositoryId: string, revision: number): Promise<void>
   followDistribution(distribution: ServedDistribution): Promise<void>
+  followPullThrough(distribution: ServedPullThrough): Promise<void>
   forget(repositoryId: string): Promise<void>
   /** Compares everything with catalog and follows what has fallen behind. */
   followAll(): Promise<void>
@@ -86,6 +88,7 @@ export function createFollower(options: {
         await writeDistribution(sql, distribution)
       })
     },
+    followPullThrough: (distribution) => db.transaction((sql) => writePullThrough(sql, distribution)),
     forget: (repositoryId) => db.transaction((sql) => forgetRepository(sql, repositoryId)),
     followAll: async () => {
       const behind: string[] = []
@@ -96,7 +99,10 @@ export function createFollower(options: {
         if (head.kind === 'repository') {
           seen.add(head.repositoryId)
           if ((known.repositories.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
-        } else if ((known.distributions.get(head.id) ?? 0) < head.revision) changed.push(head)
+        } else if ((known.distributions.get(head.id) ?? 0) < head.revision) {
+          if (head.kind === 'distribution') changed.push(head)
+          else await follower.followPullThrough(head)
+        }
       }
       // What was deleted goes first: its base path may have a new owner.
       for (const one of changed) if (one.deleted) await follower.followDistribution(one)
@@ -120,7 +126,8 @@ async function readKnown(
   const [repositories, distributions] = await Promise.all([
     db.query<Known>('select id, revision from served_repository'),
     db.query<Known>(
-      'select distribution_id as id, distribution_revision as revision from pointer union all select id, revision from gone_distribution',
+      `select distribution_id as id, distribution_revision as revision from pointer union all select id, revision from gone_distribution
+       union all select id, revision from pull_through`,
     ),
   ])
   return { repositories: toMap(repositories), distributions: toMap(distributions) }

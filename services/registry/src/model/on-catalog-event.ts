@@ -61,8 +61,8 @@ export function followEvents(options: {
 
 /** Notes a repository whose announced revision the model does not have yet. Answers whether it did. */
 async function markUnfollowed(sql: Sql, event: CloudEvent): Promise<boolean> {
-  const { repositoryId, revision } = event.data as { repositoryId?: string; revision?: number }
-  if (repositoryId === undefined) return false
+  const { repositoryId, revision } = event.data as { repositoryId?: string | null; revision?: number }
+  if (typeof repositoryId !== 'string') return false
   const rows = await sql.query(
     `insert into follow_wanted (repository_id) select $1
      where not exists (select from served_repository where id = $1 and revision >= $2)

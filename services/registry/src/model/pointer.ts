@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { type PullThrough, pullThroughOf } from './pull-through.ts'
 
 /** What is served under a base path at this moment. The epoch names this state: whatever is found under it never changes. */
 export type Pointer = {
@@ -16,6 +17,8 @@ export type Pointer = {
   warning: string | null
   /** Whether clients that know nothing newer get images as Docker schema 1. */
   convertToSchema1: boolean
+  /** The host that it came from when it was pulled, and is asked whether a tag moved. */
+  pullThrough: PullThrough | null
 }
 
 type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
@@ -26,10 +29,10 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
 }
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
-const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
-  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
-  convert_to_schema1 as "convertToSchema1"
-  from pointer where base_path = any($1)`
+const query = `select pointer.base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
+  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", coalesce(host.access, pointer.access) as access, redirect, warning,
+  convert_to_schema1 as "convertToSchema1", ${pullThroughOf('host')} as "pullThrough"
+  from pointer left join pull_through as host on host.id = pointer.via where pointer.base_path = any($1)`
 const mostRunning = 2
 
 /**

@@ -57,13 +57,13 @@ export async function writeDistribution(sql: Sql, row: ServedDistribution): Prom
   }
   await sql.prepared(
     'write-distribution',
-    `insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision, distribution_revision, access, redirect, warning, convert_to_schema1)
-     select $2, $1, repository.id, repository.name, $4, repository.latest_version, repository.revision, $7, $5, $6, $8, coalesce($9, false)
+    `insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision, distribution_revision, access, redirect, warning, convert_to_schema1, via)
+     select $2, $1, repository.id, repository.name, $4, repository.latest_version, repository.revision, $7, $5, $6, $8, coalesce($9, false), $10
      from served_repository as repository where repository.id = $3 and not exists (select from gone_distribution where id = $1)
      on conflict (distribution_id) do update set repository_id = excluded.repository_id, repository_name = excluded.repository_name, pinned = excluded.pinned,
        latest_version = excluded.latest_version, repository_revision = excluded.repository_revision,
        distribution_revision = excluded.distribution_revision, access = excluded.access, redirect = excluded.redirect,
-       warning = excluded.warning, convert_to_schema1 = excluded.convert_to_schema1
+       warning = excluded.warning, convert_to_schema1 = excluded.convert_to_schema1, via = excluded.via
      where pointer.distribution_revision < excluded.distribution_revision`,
     [
       row.id,
@@ -75,6 +75,7 @@ export async function writeDistribution(sql: Sql, row: ServedDistribution): Prom
       row.revision,
       row.warning,
       row.convertToSchema1,
+      row.via,
     ],
   )
 }

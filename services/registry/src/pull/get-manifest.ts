@@ -6,10 +6,11 @@ import {
   mediaTypes,
   OciError,
 } from '@berth/oci'
-import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, sendBytes, sendEmpty, unknownName } from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
 import type { Lookup, ServedManifest } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
+import type { FreshSource } from '../pull-through/ensure-fresh.ts'
 import type { MadeManifest, Schema1Converter } from '../schema1/convert.ts'
 import type { SingleFinder } from './find-single.ts'
 import type { LastPulls } from './last-pulls.ts'
@@ -21,6 +22,7 @@ export type ManifestDelivery = {
   findSingle: SingleFinder
   toSchema1: Schema1Converter
   pulls: LastPulls
+  ensureFresh: FreshSource
 }
 
 /** `GET` and `HEAD /v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests"). */
@@ -31,7 +33,8 @@ export async function getManifest(
 ): Promise<void> {
   const { request, basePath } = exchange
   const { lookup, readBytes, pulls } = delivery
-  const pointer = await requireServed(exchange)
+  const { pointer, staleness } = await delivery.ensureFresh(exchange, reference)
+  if (!pointer) throw unknownName(exchange)
   const stored = reference.digest
     ? await lookup.manifest(pointer, reference.digest)
     : await lookup.tag(pointer, reference.tag ?? '')
@@ -50,6 +53,7 @@ export async function getManifest(
     'cache-control': reference.digest ? 'max-age=31536000, immutable' : 'no-cache',
     ...(varies ? { vary: 'accept' } : {}),
     ...warningOf(pointer),
+    ...(staleness === undefined ? {} : { warning: staleness }),
   }
   const known = request.headers['if-none-match']
   if (known !== undefined && (known === etag || known === manifest.digest)) {

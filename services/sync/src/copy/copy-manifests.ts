@@ -26,6 +26,9 @@ export type Copying = {
   signal: AbortSignal
 }
 
+/** What it takes to fetch one. */
+export type Fetching = Pick<Copying, 'remote' | 'catalog' | 'blobs' | 'holder'>
+
 /** A blob, its size if a manifest says one (those of schema 1 do not), and whether it is nothing else than a layer. */
 export type NeededBlob = { digest: Digest; sizeBytes: number | undefined; isLayer: boolean }
 
@@ -106,7 +109,7 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
     signal,
     async (digest, both) => {
       try {
-        fetched.push(await copyOne(copying, digest, generations.get(digest) ?? 1, both))
+        fetched.push(await fetchManifest(copying, digest, generations.get(digest) ?? 1, both))
         failures.clear()
       } catch (error) {
         both.throwIfAborted()
@@ -122,8 +125,9 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
   return taken
 }
 
-async function copyOne(
-  copying: Copying,
+/** Fetches a manifest and stores its bytes under a generation that is leased. */
+export async function fetchManifest(
+  copying: Fetching,
   digest: Digest,
   generation: number,
   signal: AbortSignal,
@@ -139,7 +143,7 @@ async function copyOne(
 
 /** Stores a signed manifest as it came, beside what its digest is of (docs/decisions/0009). */
 async function storeEnvelope(
-  { catalog, blobs, holder }: Copying,
+  { catalog, blobs, holder }: Fetching,
   bytes: Uint8Array,
   signal: AbortSignal,
 ): Promise<StoredBlob> {

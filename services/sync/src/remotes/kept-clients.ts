@@ -4,6 +4,8 @@ import type { Remote } from '../db/generated/client.ts'
 import { openClient } from './open-remote.ts'
 
 const idleMs = 30_000
+// Somebody waits: an upstream at its limit is not waited for until it takes requests again, as a sync does.
+const longestPauseMs = 3_000
 
 /** Clients of remotes that are kept open for a while, so that what is asked often connects and logs in once. */
 export type KeptClients = {
@@ -23,7 +25,12 @@ export function keepClients(sealer: Sealer): KeptClients {
     use: async (remote, work) => {
       // A remote that was changed gets a client of its own; the old one ends with its last user.
       const key = `${remote.id} ${remote.updatedAt.getTime()}`
-      const one = held.get(key) ?? { key, client: openClient(remote, sealer), users: 0, timer: undefined }
+      const one = held.get(key) ?? {
+        key,
+        client: openClient(remote, sealer, { longestPauseMs }),
+        users: 0,
+        timer: undefined,
+      }
       held.set(key, one)
       clearTimeout(one.timer)
       one.users++

@@ -154,7 +154,7 @@ test('of changes at once each is checked against what the one before left', asyn
 describe('what is refused', () => {
   const certOfNothing = '-----BEGIN CERTIFICATE-----\nbm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----'
   const faults: [string, object, string][] = [
-    ['no upstream at all', { upstreamName: undefined }, 'upstreamName'],
+    ['a prefix for no names', { upstreamName: undefined, targetPrefix: 'mirror' }, 'targetPrefix'],
     ['one and many', { upstreamNames: ['a'] }, 'upstreamNames'],
     ['a prefix for one repository', { targetPrefix: 'mirror' }, 'targetPrefix'],
     ['many without a prefix', many({ targetPrefix: undefined, upstreamName: undefined }), 'targetPrefix'],

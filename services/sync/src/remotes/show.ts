@@ -1,3 +1,4 @@
+import { normalizeRegistryUrl } from '@berth/registry-client'
 import { notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
@@ -15,6 +16,15 @@ export function showRemote(row: Remote): Record<string, unknown> {
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   }
+}
+
+/** A remote by id or name, with the host that it stands for; null when there is none. */
+export async function remoteNamed(
+  prisma: Prisma,
+  idOrName: string,
+): Promise<{ remote: { id: string; name: string; host: string } | null }> {
+  const row = await prisma.remote.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
+  return { remote: row && { id: row.id, name: row.name, host: normalizeRegistryUrl(row.url).host } }
 }
 
 /** Finds a remote by id or name. Throws 404. */

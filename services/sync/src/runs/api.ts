@@ -46,6 +46,12 @@ export function runHandlers(
       if (wanted.force && wanted.mode !== 'mirror')
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
       const remote = await findRemote(prisma, wanted.remote)
+      if (remote.upstreamName === null && remote.upstreamNames.length === 0)
+        throw badField(
+          'remote',
+          `"${remote.name}" names a host and no repository of it`,
+          'Set its upstreamName, or pull through it: POST /api/v1/distributions with pullThrough.',
+        )
       if (remote.upstreamName === null)
         throw badField(
           'remote',

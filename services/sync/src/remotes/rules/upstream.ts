@@ -2,7 +2,7 @@ import { BadPattern, isRepositoryName, parseRepositoryPattern, repositoryNameLim
 import { badField } from '@berth/service'
 import type { RemoteBody } from '../fields.ts'
 
-/** Checks what of the registry is meant: one repository, or several and where they go. Throws 400. */
+/** Checks what of the registry is meant: one repository, several and where they go, or the host alone. Throws 400. */
 export function checkUpstream({ upstreamName, upstreamNames = [], targetPrefix }: RemoteBody): void {
   const isOne = upstreamName !== undefined && upstreamName !== null
   if (isOne && upstreamNames.length > 0)
@@ -14,12 +14,12 @@ export function checkUpstream({ upstreamName, upstreamNames = [], targetPrefix }
         'is not a repository name',
         'Write it as the upstream does, such as library/alpine, without host and tag.',
       )
+  }
+  if (upstreamNames.length === 0) {
     if (targetPrefix !== undefined && targetPrefix !== null)
       throw badField('targetPrefix', 'is for upstreamNames only', 'A sync of one repository names its target itself.')
     return
   }
-  if (upstreamNames.length === 0)
-    throw badField('upstreamName', 'is missing', 'Send it, or upstreamNames and targetPrefix for several repositories.')
   if (targetPrefix === undefined || targetPrefix === null)
     throw badField(
       'targetPrefix',

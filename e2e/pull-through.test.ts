@@ -1,0 +1,220 @@
+import {
+  type Image,
+  imageOf,
+  type MisbehavingUpstream,
+  manifestOf,
+  startMisbehavingUpstream,
+  status,
+} from '@berth/registry-client/misbehaving-upstream'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { basic, localRemote, make, manifestTypes, sha256 } from './requests.ts'
+import { startTestStack, type TestStack } from './stack.ts'
+
+let stack: TestStack
+let upstream: MisbehavingUpstream
+let count = 0
+beforeAll(async () => {
+  upstream = await startMisbehavingUpstream()
+  stack = await startTestStack()
+}, 90_000)
+afterAll(async () => {
+  await stack?.stop()
+  await upstream?.close()
+}, 60_000)
+
+type Hub = { base: string; id: string; image: Image; repository: string }
+
+/** A pull-through distribution of the upstream, and an image there that nobody has yet. */
+async function hub(
+  pullThrough: object = {},
+  more: { access?: string; remote?: object; from?: MisbehavingUpstream } = {},
+): Promise<Hub> {
+  const from = more.from ?? upstream
+  const base = `hub${++count}`
+  const repository = `team/app-${count}`
+  const image = imageOf(`image ${count}`, 50_000, 60_000)
+  from.add(repository, 'v1', image)
+  await make(stack, '/remotes', {
+    ...localRemote(base, from.url, '', { retries: 0, ...more.remote }),
+    upstreamName: null,
+  })
+  const { id } = await make(stack, '/distributions', {
+    name: base,
+    basePath: base,
+    access: more.access ?? 'public',
+    pullThrough: { remote: base, trigger: 'anonymous', ...pullThrough },
+  })
+  return { base, id, image, repository }
+}
+async function get(path: string, headers: Record<string, string> = {}) {
+  const answer = await fetch(`${stack.url}/v2/${path}`, { headers: { accept: manifestTypes, ...headers } })
+  const body = Buffer.from(await answer.arrayBuffer())
+  return { status: answer.status, headers: answer.headers, body, digest: sha256(body) }
+}
+const indexOf = (...images: Image[]) =>
+  manifestOf({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: images.map(({ manifest: { mediaType, digest, bytes } }) => ({ mediaType, digest, size: bytes.length })),
+  } as { mediaType: string })
+const asked = (repository: string, what = '') =>
+  upstream.seen
+    .filter(({ path }) => path.includes(`/${repository}/${what}`))
+    .map(({ method, path }) => `${method} ${path}`)
+
+describe('a pull-through distribution', () => {
+  test('serves what is pulled below it, makes the repository, and asks upstream for each thing once', async () => {
+    const { base, repository, image } = await hub()
+    const name = `${base}/${repository}`
+    const manifest = await get(`${name}/manifests/v1`)
+    expect([manifest.status, manifest.digest]).toEqual([200, image.manifest.digest])
+    for (const { digest } of [image.config, ...image.layers])
+      expect((await get(`${name}/blobs/${digest}`)).digest).toBe(digest)
+    const before = asked(repository)
+    expect((await get(`${name}/manifests/v1`)).digest).toBe(image.manifest.digest)
+    expect((await get(`${name}/manifests/${image.manifest.digest}`)).status).toBe(200)
+    expect(asked(repository)).toEqual(before)
+    expect(before.filter((one) => one.includes('/blobs/'))).toHaveLength(3)
+    const { body } = await stack.api('GET', `/repositories/${encodeURIComponent(name)}`)
+    expect(body).toMatchObject({ name, latestVersion: 1, retainVersions: 1 })
+    const listed = await stack.api('GET', `/distributions?q=${base}`)
+    expect(listed.body.items).toMatchObject([
+      { name: base, repository: null, pullThrough: { remote: base, ttlSeconds: 60, trigger: 'anonymous' } },
+      { name, repository: name, via: base },
+    ])
+  }, 60_000)
+
+  test('compares a tag with upstream once its time is over, and serves where it moved', async () => {
+    const { base, repository, image } = await hub({ ttlSeconds: 0 })
+    const name = `${base}/${repository}`
+    expect((await get(`${name}/manifests/v1`)).digest).toBe(image.manifest.digest)
+    const moved = imageOf(`moved ${base}`, 10_000)
+    upstream.add(repository, 'v1', moved)
+    expect((await get(`${name}/manifests/v1`)).digest).toBe(moved.manifest.digest)
+    const heads = asked(repository).filter((one) => one.startsWith('HEAD')).length
+    expect((await get(`${name}/manifests/v1`)).digest).toBe(moved.manifest.digest)
+    expect(asked(repository).filter((one) => one.startsWith('HEAD'))).toHaveLength(heads + 1)
+  }, 60_000)
+
+  test.each([
+    ['is down', status(500), 503],
+    ['is at its limit', status(429, { 'retry-after': '3600' }), 429],
+  ])(
+    'serves what it has with a Warning while upstream %s',
+    async (_title, fault, refusal) => {
+      // One of its own: all requests to a host wait while it is at its limit.
+      const troubled = await startMisbehavingUpstream()
+      try {
+        const { base, repository, image } = await hub({ ttlSeconds: 0 }, { from: troubled })
+        const name = `${base}/${repository}`
+        await get(`${name}/manifests/v1`)
+        troubled.when(/./, fault)
+        const stale = await get(`${name}/manifests/v1`)
+        expect([stale.status, stale.digest]).toEqual([200, image.manifest.digest])
+        expect(stale.headers.get('warning')).toMatch(/^111 - "127\.0\.0\.1:\d+ cannot be asked/)
+        const missing = await get(`${name}/manifests/v2`)
+        expect(missing.status).toBe(refusal)
+        expect(missing.headers.get('retry-after')).toMatch(/^\d+$/)
+      } finally {
+        await troubled.close()
+      }
+    },
+    60_000,
+  )
+
+  test('says 404 only when upstream says so, and leaves no repository behind', async () => {
+    const { base } = await hub()
+    const name = `${base}/nobody/knows`
+    const answer = await get(`${name}/manifests/v1`)
+    expect([answer.status, JSON.parse(answer.body.toString()).errors[0].code]).toEqual([404, 'MANIFEST_UNKNOWN'])
+    expect((await stack.api('GET', `/repositories/${encodeURIComponent(name)}`)).status).toBe(404)
+  }, 60_000)
+
+  test('brings an index without its members, and each of them when it is pulled', async () => {
+    const { base, repository } = await hub()
+    const name = `${base}/${repository}`
+    const [one, other] = [imageOf(`one of ${base}`, 1_000), imageOf(`other of ${base}`, 2_000)]
+    const index = indexOf(one, other)
+    for (const image of [one, other]) upstream.add(repository, [], image)
+    upstream.addManifest(repository, index, 'many')
+    const list = await get(`${name}/manifests/many`)
+    expect([list.status, list.digest]).toEqual([200, index.digest])
+    expect((await get(`${name}/manifests/${one.manifest.digest}`)).digest).toBe(one.manifest.digest)
+    expect((await get(`${name}/blobs/${one.layers[0]?.digest}`)).digest).toBe(one.layers[0]?.digest)
+    expect(asked(repository, `manifests/${other.manifest.digest}`)).toEqual([])
+  }, 60_000)
+
+  test('fetches nothing new for who may not trigger it, and serves him what is there', async () => {
+    const { base, repository, image } = await hub({ trigger: 'users' })
+    const name = `${base}/${repository}`
+    expect((await get(`${name}/manifests/v1`)).status).toBe(404)
+    expect(asked(repository)).toEqual([])
+    expect((await get(`${name}/manifests/v1`, { authorization: basic(stack) })).digest).toBe(image.manifest.digest)
+    expect((await get(`${name}/manifests/v1`)).digest).toBe(image.manifest.digest)
+    const named = await hub({ trigger: ['somebody-else'] })
+    const answer = await get(`${named.base}/${named.repository}/manifests/v1`, { authorization: basic(stack) })
+    expect([answer.status, asked(named.repository)]).toEqual([404, []])
+  }, 60_000)
+
+  test('that is private shows strangers nothing, neither before the first pull nor after', async () => {
+    const { base, repository, image } = await hub({}, { access: 'private' })
+    const name = `${base}/${repository}`
+    expect((await get(`${name}/manifests/v1`)).status).toBe(401)
+    expect(asked(repository)).toEqual([])
+    expect((await get(`${name}/manifests/v1`, { authorization: basic(stack) })).digest).toBe(image.manifest.digest)
+    expect((await get(`${name}/manifests/v1`)).status).toBe(401)
+    expect((await stack.api('PATCH', `/distributions/${base}`, { access: 'public' })).status).toBe(200)
+    expect((await get(`${name}/manifests/v1`)).status).toBe(200)
+  }, 60_000)
+
+  test('takes no pushes, so that nothing is mixed with what comes from upstream', async () => {
+    const { base, repository } = await hub()
+    const url = `${stack.url}/v2/${base}/${repository}/blobs/uploads/?digest=${sha256('x')}`
+    const headers = { authorization: basic(stack), 'content-type': 'application/octet-stream' }
+    const answer = await fetch(url, { method: 'POST', headers, body: 'x' })
+    expect([answer.status, await answer.text()]).toEqual([405, expect.stringContaining('takes no changes')])
+  }, 60_000)
+
+  test('is found by ?ns=, which containerd adds, and says so', async () => {
+    const other = await startMisbehavingUpstream()
+    try {
+      const { base, repository, image } = await hub({}, { from: other })
+      const found = await get(`${repository}/manifests/v1?ns=${other.host}`)
+      expect([found.status, found.digest]).toEqual([200, image.manifest.digest])
+      expect(found.headers.get('oci-namespace')).toBe(other.host)
+      const { status } = await stack.api('GET', `/repositories/${encodeURIComponent(`${base}/${repository}`)}`)
+      expect(status).toBe(200)
+      // A registry that no distribution stands for is not asked.
+      expect((await get(`${repository}/manifests/v1?ns=registry.example.com`)).status).toBe(401)
+    } finally {
+      await other.close()
+    }
+  }, 60_000)
+
+  test('of a remote that names repositories gives those only', async () => {
+    const allowed = await hub({}, { remote: { upstreamNames: ['team/app-*'], targetPrefix: '' } })
+    expect((await get(`${allowed.base}/${allowed.repository}/manifests/v1`)).status).toBe(200)
+    upstream.add('other/app', 'v1', allowed.image)
+    const refused = await get(`${allowed.base}/other/app/manifests/v1`)
+    expect([refused.status, refused.body.toString()]).toEqual([403, expect.stringContaining('does not cover')])
+  }, 60_000)
+
+  test('that is deleted takes its names along and leaves the repositories', async () => {
+    const { base, repository } = await hub()
+    const name = `${base}/${repository}`
+    await get(`${name}/manifests/v1`)
+    expect((await stack.api('DELETE', `/distributions/${base}`)).status).toBe(204)
+    expect((await get(`${name}/manifests/v1`, { authorization: basic(stack) })).status).toBe(404)
+    expect((await stack.api('GET', `/repositories/${encodeURIComponent(name)}`)).status).toBe(200)
+  }, 60_000)
+})
+
+test.each<[string, object, string]>([
+  ['neither a repository nor a host', {}, 'repository'],
+  ['both', { repository: 'x', pullThrough: { remote: 'x' } }, 'pullThrough'],
+  ['a remote that is not there', { pullThrough: { remote: 'nobody' } }, 'pullThrough.remote'],
+  ['a pinned version of a host', { version: 1, pullThrough: { remote: 'x' } }, 'version'],
+])('a distribution of %s is refused by the name of the field', async (_title, more, field) => {
+  const answer = await stack.api('POST', '/distributions', { name: 'wrong', basePath: 'wrong', ...more })
+  expect([answer.status, answer.body.field]).toEqual([400, field])
+})

@@ -1,0 +1,29 @@
+import type { CommandClient, PullTrigger, SyncCommands } from '@berth/commands'
+import { badField } from '@berth/service'
+import type { PullThrough } from './show.ts'
+
+/** What a client sends about a pull-through distribution. */
+export type PullThroughBody = {
+  remote?: string
+  ttlSeconds?: number
+  maxBytes?: number | null
+  trigger?: PullTrigger
+}
+
+const defaults = { ttlSeconds: 60, maxBytes: null, trigger: 'users' as const }
+
+/** Completes what was sent, with the remote that it names. Throws a 400 when there is none. */
+export async function readPullThrough(
+  sync: CommandClient<SyncCommands>,
+  { remote, ...given }: PullThroughBody,
+  current?: PullThrough,
+): Promise<PullThrough> {
+  const rest = { ...(current ?? defaults), ...given }
+  if (remote === undefined) {
+    if (current) return { ...current, ...given }
+    throw badField('pullThrough.remote', 'is missing', 'Name the remote whose host content comes from.')
+  }
+  const { remote: found } = await sync.call('remote', { remote })
+  if (!found) throw badField('pullThrough.remote', `there is no remote "${remote}"`, 'POST /api/v1/remotes makes one.')
+  return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
+}

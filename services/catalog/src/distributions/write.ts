@@ -1,0 +1,138 @@
+import { catalogEvents, recordEvents } from '@berth/bus'
+import { badField, notFound, Problem, type Sql, sqlState, violatedConstraint } from '@berth/service'
+import type { PullThrough } from './show.ts'
+
+export type DistributionFields = {
+  name: string
+  basePath: string
+  version?: number | null
+  access?: 'public' | 'private'
+  redirect?: boolean
+  warning?: string | null
+  convertToSchema1?: boolean
+}
+/** What a distribution serves: a repository, or what comes from a host. */
+export type Serves = { repositoryId: string } | { pullThrough: PullThrough }
+
+/** Makes a distribution; answers its id. */
+export async function insertDistribution(
+  sql: Sql,
+  wanted: DistributionFields,
+  serves: Serves,
+  actor: string,
+): Promise<string> {
+  const { name, basePath, version = null, access = 'private', redirect = false, warning = null } = wanted
+  const repositoryId = 'repositoryId' in serves ? serves.repositoryId : null
+  const pullThrough = 'pullThrough' in serves ? JSON.stringify(serves.pullThrough) : null
+  const [row] = await sql.query<{ id: string }>(
+    'insert into distribution (name, base_path, repository_id, version, access, redirect, warning, created_by, convert_to_schema1, pull_through) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id',
+    [
+      name,
+      basePath,
+      repositoryId,
+      version,
+      access,
+      redirect,
+      warning,
+      actor,
+      wanted.convertToSchema1 ?? false,
+      pullThrough,
+    ],
+  )
+  const id = row?.id ?? ''
+  await recordPointed(sql, { id, basePath, repositoryId, version }, actor)
+  return id
+}
+
+/** What changes of a distribution; what is absent stays. */
+export type Update = Partial<Omit<DistributionFields, 'name' | 'basePath'>> &
+  Partial<{ repositoryId: string; pullThrough: PullThrough }>
+
+/** Changes a distribution. */
+export async function updateDistribution(sql: Sql, id: string, changes: Update, actor: string): Promise<void> {
+  const [row] = await sql.query<{ base_path: string; repository_id: string | null; version: number | null }>(
+    `update distribution set repository_id = coalesce($2, repository_id), version = case when $3 then $4::integer else version end,
+       access = coalesce($5, access), redirect = coalesce($6, redirect),
+       warning = case when $7 then $8 else warning end, convert_to_schema1 = coalesce($9, convert_to_schema1),
+       pull_through = coalesce($10, pull_through), revision = nextval('distribution_revision')
+     where id = $1 returning base_path, repository_id, version`,
+    [
+      id,
+      changes.repositoryId ?? null,
+      changes.version !== undefined,
+      changes.version ?? null,
+      changes.access ?? null,
+      changes.redirect ?? null,
+      changes.warning !== undefined,
+      changes.warning ?? null,
+      changes.convertToSchema1 ?? null,
+      changes.pullThrough === undefined ? null : JSON.stringify(changes.pullThrough),
+    ],
+  )
+  if (!row) throw notFound('distribution', id)
+  const data = { id, basePath: row.base_path, repositoryId: row.repository_id, version: row.version }
+  await recordPointed(sql, data, actor)
+}
+
+async function recordPointed(
+  sql: Sql,
+  data: { id: string; basePath: string; repositoryId: string | null; version: number | null },
+  actor: string,
+): Promise<void> {
+  const about = data.repositoryId === null ? {} : { repositoryId: data.repositoryId }
+  await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, ...about, actor }])
+}
+
+type Gone = { id: string; basePath: string; repositoryId: string | null }
+
+/** Deletes a distribution, and of a host also those that came by it; repositories stay. Answers the revision that says so. */
+export async function removeDistribution(sql: Sql, row: Gone & { name: string }, actor: string): Promise<number> {
+  const gone = await sql.query<Gone>(
+    'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId"',
+    [row.id],
+  )
+  if (!gone.some((one) => one.id === row.id)) throw notFound('distribution', row.name)
+  const traces = await sql.query<{ id: string; revision: number }>(
+    `insert into deleted_distribution (id, base_path, repository_id, revision)
+     select id, base_path, repository_id, nextval('distribution_revision') from unnest($1::uuid[], $2::text[], $3::uuid[]) as gone (id, base_path, repository_id)
+     returning id, revision`,
+    [gone.map((one) => one.id), gone.map((one) => one.basePath), gone.map((one) => one.repositoryId)],
+  )
+  await recordEvents(
+    sql,
+    gone.map(({ id, basePath, repositoryId }) => ({
+      kind: catalogEvents.distributionDeleted,
+      data: { id, basePath },
+      ...(repositoryId === null ? {} : { repositoryId }),
+      actor,
+    })),
+  )
+  return traces.find((trace) => trace.id === row.id)?.revision ?? 0
+}
+
+/** Says in the words of the API which constraint a change met. */
+export async function translate<T>(wanted: Partial<DistributionFields>, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change()
+  } catch (error) {
+    const constraint = violatedConstraint(error)
+    if (sqlState(error) === '23505' && constraint === 'distribution_base_path_key')
+      throw new Problem(409, 'base_path_taken', `Something is served at "${wanted.basePath}" already.`, {
+        field: 'basePath',
+        hint: 'Choose another base path, or change the distribution that has it.',
+        cause: error,
+      })
+    if (sqlState(error) === '23505')
+      throw new Problem(409, 'name_taken', `There is a distribution "${wanted.name}" already.`, {
+        field: 'name',
+        cause: error,
+      })
+    if (sqlState(error) === '23503')
+      throw badField(
+        'version',
+        `the repository has no version ${wanted.version}`,
+        'GET /api/v1/repositories/{repository}/versions lists them.',
+      )
+    throw error
+  }
+}

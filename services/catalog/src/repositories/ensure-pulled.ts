@@ -1,0 +1,66 @@
+import { catalogEvents, recordEvents } from '@berth/bus'
+import type { CatalogCommands, RepositoryHead } from '@berth/commands'
+import { badField, type Database, Problem, type Sql } from '@berth/service'
+import { lockRepositoryNamed } from '../versions/repository-lock.ts'
+import { insertRepository } from './ensure.ts'
+import { defaultSettings } from './settings.ts'
+
+// What can be had again needs no past, and indexes come without the platforms that nobody asked for.
+const settings = { ...defaultSettings, retainVersions: 1, sparseIndexes: true }
+
+/**
+ * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull. A name
+ * that something else has is refused, so that nothing is ever mixed with what comes from the host.
+ */
+export async function ensurePulled(
+  db: Database,
+  { via, name, actor }: CatalogCommands['ensure-pulled']['request'],
+): Promise<RepositoryHead> {
+  return db.transaction(async (sql) => {
+    const [host] = await sql.query<{ basePath: string; access: string }>(
+      'select base_path as "basePath", access from distribution where id = $1 and pull_through is not null for share',
+      [via],
+    )
+    if (!host) throw new Problem(404, 'distribution_not_found', 'The pull-through distribution was deleted.')
+    if (!name.startsWith(`${host.basePath}/`)) throw badField('name', `is not below ${host.basePath}`)
+    const known = await lockRepositoryNamed(sql, name)
+    if (!known) {
+      const id = await insertRepository(sql, { name, settings, actor })
+      if (id !== undefined) await insertArrived(sql, { via, name, repositoryId: id, access: host.access, actor })
+    }
+    const repository = known ?? (await lockRepositoryNamed(sql, name))
+    if (!repository || !(await arrivedBy(sql, { via, name, repositoryId: repository.id })))
+      throw new Problem(409, 'name_taken', `${name} is another repository, which did not come by pull-through.`, {
+        hint: 'Rename it, or give the pull-through distribution another base path.',
+      })
+    const { id, latestVersion, revision } = repository
+    return { id, name, latestVersion, revision }
+  })
+}
+
+async function insertArrived(
+  sql: Sql,
+  wanted: { via: string; name: string; repositoryId: string; access: string; actor: string },
+): Promise<void> {
+  const { via, name, repositoryId, access, actor } = wanted
+  const [row] = await sql.query<{ id: string }>(
+    `insert into distribution (name, base_path, repository_id, access, via, created_by) values ($1, $1, $2, $3, $4, $5)
+     on conflict do nothing returning id`,
+    [name, repositoryId, access, via, actor],
+  )
+  if (!row) return
+  const data = { id: row.id, basePath: name, repositoryId, version: null }
+  await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, repositoryId, actor }])
+}
+
+async function arrivedBy(
+  sql: Sql,
+  { via, name, repositoryId }: { via: string; name: string; repositoryId: string },
+): Promise<boolean> {
+  const rows = await sql.query('select from distribution where base_path = $1 and via = $2 and repository_id = $3', [
+    name,
+    via,
+    repositoryId,
+  ])
+  return rows.length > 0
+}

@@ -1,0 +1,72 @@
+import type { PullTrigger, ServedPullThrough } from '@berth/commands'
+import type { Sql } from '@berth/service'
+
+/** A base path below which content comes from a host when it is first pulled. */
+export type PullThrough = {
+  id: string
+  basePath: string
+  host: string
+  remoteId: string
+  ttlSeconds: number
+  trigger: PullTrigger
+  isPublic: boolean
+}
+
+/** A row of `pull_through` as an object, null when an outer join found none. */
+export const pullThroughOf = (
+  row: string,
+) => `case when ${row}.id is not null then jsonb_build_object('id', ${row}.id, 'basePath', ${row}.base_path, 'host', ${row}.host,
+    'remoteId', ${row}.remote_id, 'ttlSeconds', ${row}.ttl_seconds, 'trigger', ${row}.trigger, 'isPublic', ${row}.access = 'public') end`
+
+/** The one whose base path is the longest that a name lies below. */
+export async function pullThroughFor(sql: Sql, name: string): Promise<PullThrough | undefined> {
+  const parts = name.split('/')
+  const prefixes = parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'))
+  const [found] = await sql.prepared<{ host: PullThrough }>(
+    'pull-through-for',
+    `select ${pullThroughOf('pull_through')} as host from pull_through where base_path = any($1::text[]) order by length(base_path) desc limit 1`,
+    [prefixes],
+  )
+  return found?.host
+}
+
+/** The first that gives content of a host. */
+export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrough | undefined> {
+  const [found] = await sql.prepared<{ host: PullThrough }>(
+    'pull-through-from',
+    `select ${pullThroughOf('pull_through')} as host from pull_through where host = $1 order by base_path limit 1`,
+    [host],
+  )
+  return found?.host
+}
+
+/** Takes over what catalog says of a pull-through distribution, unless something newer was heard. */
+export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promise<void> {
+  if (row.deleted) {
+    await sql.query('insert into gone_distribution (id, revision) values ($1, $2) on conflict (id) do nothing', [
+      row.id,
+      row.revision,
+    ])
+    await sql.query('delete from pull_through where id = $1', [row.id])
+    // Catalog deleted these with it, and will say so of each.
+    await sql.query('delete from pointer where via = $1', [row.id])
+    return
+  }
+  await sql.query(
+    `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, access, revision)
+     select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from gone_distribution where id = $1)
+     on conflict (id) do update set base_path = excluded.base_path, host = excluded.host, remote_id = excluded.remote_id,
+       ttl_seconds = excluded.ttl_seconds, trigger = excluded.trigger, access = excluded.access, revision = excluded.revision
+     where known.revision < excluded.revision`,
+    [
+      row.id,
+      row.basePath,
+      row.host,
+      row.remoteId,
+      row.ttlSeconds,
+      JSON.stringify(row.trigger),
+      row.access,
+      row.revision,
+    ],
+  )
+}

@@ -1,0 +1,127 @@
+import type { CommandClient, SyncCommands } from '@berth/commands'
+import { type Digest, OciError } from '@berth/oci'
+import { type Logger, Problem } from '@berth/service'
+import { LRUCache } from 'lru-cache'
+import type { Caller } from '../access/authorize.ts'
+import type { NamedExchange } from '../gateway/exchange.ts'
+import type { Lookup } from '../model/lookup.ts'
+import type { Pointer } from '../model/pointer.ts'
+import type { PullThrough } from '../model/pull-through.ts'
+
+export type Reference = { tag?: string | undefined; digest?: Digest | undefined }
+
+/**
+ * Makes sure that what is about to be served of a host is there and, of a tag, as upstream last said within the time that the
+ * distribution allows. Answers the pointer to serve from, and why what is there may be old, if so.
+ */
+export type FreshSource = (
+  exchange: NamedExchange,
+  reference: Reference,
+) => Promise<{ pointer: Pointer | undefined; staleness?: string }>
+
+type Parts = {
+  sync: CommandClient<SyncCommands>
+  lookup: Lookup
+  readPointer: (basePath: string) => Promise<Pointer | undefined>
+  log: Logger
+}
+
+const remembered = 100_000
+// A pull of what is here never waits longer for upstream (reliability.md S4).
+const stalePatienceMs = 2_000
+const firstPatienceMs = 120_000
+const failurePauseMs = 10_000
+
+export function createFreshSource({ sync, lookup, readPointer, log }: Parts): FreshSource {
+  /** When a tag was last compared with upstream, by this replica; and when it may be tried again after a failure. */
+  const checked = new LRUCache<string, number>({ max: remembered })
+  const running = new Map<string, Promise<{ changed: boolean }>>()
+
+  const bring = (exchange: NamedExchange, via: PullThrough, reference: string) => {
+    const key = `${via.id} ${exchange.basePath} ${reference}`
+    const known = running.get(key)
+    if (known) return known
+    const request = {
+      via: via.id,
+      remoteId: via.remoteId,
+      upstreamName: exchange.basePath.slice(via.basePath.length + 1),
+      name: exchange.basePath,
+      reference,
+      actor: exchange.caller.subject || 'anonymous',
+    }
+    const { requestId } = exchange
+    const bringing = sync
+      .call('pull-through', request, { requestId, timeoutMs: firstPatienceMs })
+      .then((reply) => {
+        checked.set(key, performance.now() + via.ttlSeconds * 1_000)
+        return reply
+      })
+      .catch((error: unknown) => {
+        // Nobody is helped by each pull waiting for an upstream that is down.
+        if (!isAbsence(error)) checked.set(key, performance.now() + failurePauseMs)
+        throw error
+      })
+      .finally(() => running.delete(key))
+    bringing.catch(() => {})
+    running.set(key, bringing)
+    return bringing
+  }
+
+  const refresh = async (exchange: NamedExchange, pointer: Pointer, via: PullThrough, tag: string) => {
+    const key = `${via.id} ${exchange.basePath} ${tag}`
+    if (performance.now() < (checked.get(key) ?? 0)) return { pointer }
+    try {
+      const outcome = await within(stalePatienceMs, bring(exchange, via, tag))
+      if (outcome === 'late') return { pointer, staleness: `110 - "${via.host} has not answered yet"` }
+      return { pointer: outcome.changed ? await readPointer(exchange.basePath) : pointer }
+    } catch (error) {
+      if (isAbsence(error)) throw unknownManifest(exchange, tag, error)
+      log.warn('a tag is served as it was', { name: exchange.basePath, tag, host: via.host, error })
+      return { pointer, staleness: `111 - "${via.host} cannot be asked whether this is its latest"` }
+    }
+  }
+
+  return async (exchange, reference) => {
+    const pointer = await exchange.served()
+    const via = pointer ? pointer.pullThrough : await exchange.host()
+    if (!via) return { pointer }
+    const { tag, digest } = reference
+    const stored = pointer && (digest ? await lookup.manifest(pointer, digest) : await lookup.tag(pointer, tag ?? ''))
+    // What is under a digest never changes (reliability.md S6).
+    if (stored && digest) return { pointer }
+    if (!mayTrigger(exchange.caller, via)) return { pointer }
+    if (pointer && stored) return refresh(exchange, pointer, via, tag ?? '')
+    try {
+      await bring(exchange, via, digest ?? tag ?? '')
+    } catch (error) {
+      throw isAbsence(error) ? unknownManifest(exchange, digest ?? tag ?? '', error) : error
+    }
+    return { pointer: await readPointer(exchange.basePath) }
+  }
+}
+
+function mayTrigger({ subject }: Caller, { trigger }: PullThrough): boolean {
+  if (trigger === 'anonymous') return true
+  return trigger === 'users' ? subject !== '' : trigger.includes(subject)
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof Problem && error.code === 'manifest_not_found'
+}
+
+function unknownManifest({ basePath }: NamedExchange, reference: string, cause: unknown): OciError {
+  const said = cause instanceof Error ? `: ${cause.message}` : ''
+  return new OciError('MANIFEST_UNKNOWN', `${basePath} has no manifest ${reference}${said}`, { cause })
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T | 'late'> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(() => resolve('late'), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

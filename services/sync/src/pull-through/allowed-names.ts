@@ -1,0 +1,12 @@
+import { parseRepositoryPattern } from '@berth/oci'
+import { Problem } from '@berth/service'
+import type { Remote } from '../db/generated/client.ts'
+
+/** Refuses what a remote does not cover, where it names repositories and not only a host. Throws 403. */
+export function refuseOthers({ name, upstreamName, upstreamNames }: Remote, wanted: string): void {
+  const patterns = upstreamName === null ? upstreamNames : [upstreamName]
+  if (patterns.length === 0 || patterns.some((pattern) => parseRepositoryPattern(pattern).matches(wanted))) return
+  throw new Problem(403, 'upstream_not_covered', `The remote ${name} does not cover ${wanted}.`, {
+    hint: 'An administrator can add it to upstreamNames of that remote.',
+  })
+}

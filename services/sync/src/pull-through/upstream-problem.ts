@@ -1,0 +1,24 @@
+import { UpstreamError } from '@berth/registry-client'
+import { Problem } from '@berth/service'
+
+const retryAfterSeconds = 30
+
+/** What upstream says, as whoever pulls is to hear it: absence only where it said so. */
+export function asProblem(error: unknown, host: string): unknown {
+  if (!(error instanceof UpstreamError)) return error
+  const { code, message, cause } = error
+  const retryAfter = { 'retry-after': String(error.retryAfterSeconds ?? retryAfterSeconds) }
+  if (code === 'not_found') return new Problem(404, 'manifest_not_found', message, { cause })
+  if (code === 'rate_limited') return new Problem(429, 'upstream_limit', message, { headers: retryAfter, cause })
+  if (code === 'unauthorized' || code === 'denied')
+    return new Problem(403, 'upstream_denied', message, {
+      hint: `The login of the remote may not pull this from ${host}, or it is not there.`,
+      cause,
+    })
+  return new Problem(503, `upstream_${code}`, message, { headers: retryAfter, cause })
+}
+
+/** Upstream says that it has no such thing. */
+export function notUpstream(host: string, repository: string, reference: string): Problem {
+  return new Problem(404, 'manifest_not_found', `${host} has no ${reference} in ${repository}`)
+}
