@@ -25,6 +25,7 @@ import { startConfigReader } from './facts/loop.ts'
 import { readConfigsOf } from './facts/read-configs.ts'
 import { namespaceHandlers } from './namespaces/api.ts'
 import { recountOldest } from './namespaces/quota.ts'
+import { startEviction } from './pull-through/loop.ts'
 import { repositoryHandlers } from './repositories/api.ts'
 import { retentionHandlers } from './retention/api.ts'
 import { startRetention } from './retention/loop.ts'
@@ -134,6 +135,8 @@ export function createCatalog(
         const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
+      const eviction = startEviction({ db, registry, log, wake: ring })
+      life.onStop('eviction', () => eviction.stop())
       const worker = startWorker({
         tasks,
         bus,
