@@ -77,5 +77,5 @@ test('an index stays when one of its members goes', async () => {
   await evictions()
   const left = await contentOf(catalog.db, name)
   expect(left.tags).toEqual({ b: members[1], list: index })
-  expect(left.manifests).toEqual([index, members[1]].sort())
+  expect(new Set(left.manifests)).toEqual(new Set([index, members[1]]))
 })
