@@ -51,8 +51,10 @@ test('tags and digests that are named come out of 50,000 tags without a list, an
   expect(await tagsOf(name)).toEqual(['1.7.0', 'latest'])
   const between = upstream.seen.length
   expect((await sync(stack, name, name)).result).toMatchObject({ version: 1, created: false })
-  const heads = upstream.seen.slice(between).map(({ method, path }) => `${method} ${path.split('/').at(-1)}`)
-  expect(heads.sort()).toEqual(['HEAD 1.7.0', 'HEAD latest'])
+  const again = upstream.seen.slice(between)
+  expect(again.filter(({ method, path }) => method === 'GET' && !/referrers|^\/v2\/$/.test(path))).toEqual([])
+  const heads = again.filter(({ method }) => method === 'HEAD').map(({ path }) => path.split('/').at(-1) ?? '')
+  expect(heads.filter((tag) => !tag.startsWith('sha256-')).sort()).toEqual(['1.7.0', 'latest'])
 })
 
 test('a manifest that is wanted by its digest is served by it, without a tag, and asked for once', async () => {
@@ -61,7 +63,7 @@ test('a manifest that is wanted by its digest is served by it, without a tag, an
   expect([await tagsOf(name), await pull(name, image.manifest.digest)]).toEqual([[], 200])
   const before = upstream.seen.length
   expect((await sync(stack, name, name)).result).toMatchObject({ version: 1, created: false })
-  expect(upstream.seen.length).toBe(before)
+  expect(upstream.seen.slice(before).filter(({ path }) => path.includes('/manifests/sha256:'))).toEqual([])
 })
 
 test('a digest that upstream does not have fails the sync, though Berth knows it of elsewhere', async () => {

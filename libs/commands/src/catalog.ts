@@ -121,7 +121,7 @@ export type CatalogCommands = {
    * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
    * `manifests` are recorded only: what becomes part of the repository is what `tags` and `members`, recorded manifests without
    * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags that a mirror is to
-   * leave as they are, with all that hangs on them, are `kept`.
+   * leave as they are, with all that hangs on them, are `kept`. `signatures` come with their manifests; a name that is taken stays.
    * `deferred`: blobs that are leased and stay where they are until somebody pulls them (docs/decisions/0014).
    */
   'stage-content': {
@@ -134,6 +134,7 @@ export type CatalogCommands = {
       deferred?: { digest: Digest; sizeBytes: number }[]
       omitted?: OmittedChild[]
       kept?: string[]
+      signatures?: ManifestSignature[]
     }
     reply: Record<string, never>
   }
@@ -166,6 +167,13 @@ export type CatalogCommands = {
   'remote-blobs': {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { blobs: { digest: Digest; sizeBytes: number }[] }
+  }
+  /** Which of these signatures the repository has, by name. */
+  'known-signatures': { request: { repositoryId: string; names: string[] }; reply: { names: string[] } }
+  /** These manifests and what of the repository is below them, with `companions` also what refers to any of it. */
+  closure: {
+    request: { repositoryId: string; digests: Digest[]; companions: boolean }
+    reply: { digests: Digest[] }
   }
   /** The indexes of a repository that are not whole: below them it lacks a manifest. */
   'sparse-indexes': { request: { repositoryId: string }; reply: { digests: Digest[] } }

@@ -14,11 +14,12 @@ import { type Patience, retrying } from './manners/retry.ts'
 import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import type { Send } from './send.ts'
+import { type AtomicSignature, announcesSignatures, readSignatures } from './signatures.ts'
 import { parseChallenge } from './tokens/challenge.ts'
 import type { Credentials } from './tokens/credentials.ts'
 import { sharedTokens, type TokenCache } from './tokens/token-cache.ts'
 import { createTokenSource } from './tokens/token-source.ts'
-import { statusError } from './upstream-error.ts'
+import { statusError, UpstreamError } from './upstream-error.ts'
 
 export type RegistryClientOptions = {
   /** `https://host[:port]`, as `normalizeRegistryUrl` makes it. */
@@ -63,6 +64,8 @@ export type RegistryClient = {
   tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
   /** What refers to a digest; `undefined` when the upstream has no such API, and the tag of the fallback schema is to be asked. */
   referrers(repository: string, digest: Digest, signal?: AbortSignal): Promise<Referrer[] | undefined>
+  /** The atomic signatures of a manifest; `undefined` when the upstream does not announce that it has such. */
+  signatures(repository: string, digest: Digest, signal?: AbortSignal): Promise<AtomicSignature[] | undefined>
   /** All repositories of the registry, a page at a time. */
   catalog(signal?: AbortSignal): AsyncIterable<string[]>
   /** The bytes of a layer that a manifest only points to, from there, without credentials. As `blob` otherwise. */
@@ -132,6 +135,20 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const tried = <T>(signal: AbortSignal | undefined, work: () => Promise<T>) =>
     retrying(patience(signal), () => limit(work))
 
+  let hasSignatures: Promise<boolean> | undefined
+  // Some registries refuse this to whoever has access to single repositories only: they have none to offer then.
+  const askAbilities = async (signal: AbortSignal | undefined) => {
+    try {
+      const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', absent: true, signal }))
+      discard(answer)
+      return announcesSignatures(answer)
+    } catch (error) {
+      hasSignatures = undefined
+      if (error instanceof UpstreamError && ['unauthorized', 'denied'].includes(error.code)) return false
+      throw error
+    }
+  }
+
   return {
     ping: async (signal) => {
       const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', signal }))
@@ -157,6 +174,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       listReferrers({ repository, digest }, (path) =>
         tried(signal, () => readReferrerPage(send, { repository, digest, path, signal })),
       ),
+    signatures: async (repository, digest, signal) => {
+      hasSignatures ??= askAbilities(signal)
+      if (!(await hasSignatures)) return undefined
+      return tried(signal, () => readSignatures(send, { repository, digest, signal }))
+    },
     catalog: (signal) => {
       const what = 'its repositories'
       return listNames({ first: `/v2/_catalog?n=${namesPerPage}`, what }, (path) =>

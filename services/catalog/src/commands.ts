@@ -7,6 +7,7 @@ import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from '.
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
+import { closureOf } from './curation/graph.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { ensurePulled } from './repositories/ensure-pulled.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
@@ -64,6 +65,8 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
     'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
+    'known-signatures': async (request) => ({ names: await knownSignatures(db, request) }),
+    closure: async (request) => ({ digests: await repositoryClosure(db, request) }),
     'sparse-indexes': async ({ repositoryId }) => ({ digests: await sparseIndexes(db, repositoryId) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
     'record-pulls': async (request) => {
@@ -100,6 +103,28 @@ async function remoteBlobs(db: Database, request: CatalogCommands['remote-blobs'
      order by digest limit $3`,
     [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
   )
+}
+
+async function knownSignatures(
+  db: Database,
+  request: CatalogCommands['known-signatures']['request'],
+): Promise<string[]> {
+  const rows = await db.query<{ name: string }>(
+    'select name from signature_interval where repository_id = $1 and until is null and name = any($2::text[])',
+    [request.repositoryId, request.names],
+  )
+  return rows.map((row) => row.name)
+}
+
+async function repositoryClosure(db: Database, request: CatalogCommands['closure']['request']): Promise<Digest[]> {
+  const { repositoryId, digests, companions } = request
+  const [head] = await db.query<{ name: string; latest: number }>(
+    'select name, latest_version as latest from repository where id = $1',
+    [repositoryId],
+  )
+  // What is loose belongs to the version after the latest.
+  const source = { repositoryId, name: head?.name ?? '', bound: (head?.latest ?? 0) + 1 }
+  return closureOf(db, source, digests, { companions })
 }
 
 async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest[]> {

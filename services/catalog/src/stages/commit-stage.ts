@@ -3,7 +3,7 @@ import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { withinQuota } from '../namespaces/quota.ts'
-import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
+import { addManifests, beginEdit, type Edit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
@@ -41,6 +41,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   if (request.mode === 'mirror') await guardMirror(sql, edit, request)
   await addManifests(sql, edit, manifests)
   await setTags(sql, edit, tags)
+  await addSignatures(sql, edit, request.stage)
   if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
   const made = await finishVersion(sql, repository, edit, {
     cause: request.cause,
@@ -66,6 +67,20 @@ const stagedTrees = `closure (digest) as (
 async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
   const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, [stage])
   return rows.map((row) => row.digest)
+}
+
+/** Puts staged signatures in, of manifests that are in the repository now; a name that is taken keeps what it has. */
+async function addSignatures(sql: Sql, edit: Edit, stage: string): Promise<void> {
+  await sql.query(
+    `insert into signature_interval (repository_id, name, digest, content, since, revision)
+     select $1, staged.name, staged.digest, staged.content, $2, $3 from stage_signature as staged
+     join manifest_interval as member on member.repository_id = $1 and member.digest = staged.digest and member.until is null
+     where staged.stage = $4
+       and not exists (select from signature_interval as open where open.repository_id = $1 and open.name = staged.name and open.until is null)
+     on conflict (repository_id, name, since) do update
+       set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
+    [edit.repositoryId, edit.number, edit.revision, stage],
+  )
 }
 
 /**

@@ -10,7 +10,7 @@ export type StageRow = {
 }
 
 /** What is staged, by kind. */
-export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission'] as const
+export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission', 'stage_signature'] as const
 
 /** Locks a stage for a writer with this fence, opening it at its first use. A writer that was replaced is refused. */
 export async function lockStage(sql: Sql, stage: string, fence: number): Promise<StageRow> {
@@ -23,7 +23,17 @@ export async function lockStage(sql: Sql, stage: string, fence: number): Promise
 
 /** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
 export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
-  const { stage, fence, manifests, tags, members = [], deferred = [], omitted = [], kept = [] } = request
+  const {
+    stage,
+    fence,
+    manifests,
+    tags,
+    members = [],
+    deferred = [],
+    omitted = [],
+    kept = [],
+    signatures = [],
+  } = request
   await db.transaction(async (sql) => {
     const { state } = await lockStage(sql, stage, fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
@@ -41,6 +51,11 @@ export async function stageContent(db: Database, request: CatalogCommands['stage
       `insert into stage_omission (stage, manifest, child) select $1, manifest, child from unnest($2::text[], $3::text[]) as omitted (manifest, child)
        on conflict do nothing`,
       [stage, omitted.map((one) => one.manifest), omitted.map((one) => one.child)],
+    )
+    await sql.query(
+      `insert into stage_signature (stage, name, digest, content)
+       select $1, name, digest, content from unnest($2::text[], $3::text[], $4::text[]) as signature (name, digest, content) on conflict do nothing`,
+      [stage, ...(['name', 'digest', 'content'] as const).map((field) => signatures.map((one) => one[field]))],
     )
     await deferBlobs(sql, deferred)
   })

@@ -49,19 +49,23 @@ export function emptyGraph(): Graph {
 
 /**
  * Copies manifests and all that is taken of what is below them, each once: known ones are only looked into, the others are
- * fetched, stored and recorded, a batch at a time. Puts what was found, and the blobs named, into the graph.
+ * fetched, stored and recorded, a batch at a time. Puts what was found, and the blobs named, into the graph. Answers the
+ * manifests that were not in it.
  */
-export async function copyManifests(copying: Copying, graph: Graph, roots: readonly Digest[]): Promise<void> {
-  let level = roots.filter((root) => !graph.manifests.has(root))
+export async function copyManifests(copying: Copying, graph: Graph, roots: readonly Digest[]): Promise<Digest[]> {
+  let level = [...new Set(roots)].filter((root) => !graph.manifests.has(root))
   for (const root of level) graph.manifests.add(root)
+  const added = [...level]
   copying.progress.manifests.total = graph.manifests.size
   while (level.length > 0) {
     const below: Digest[] = []
     for (const digests of inBatches(level, batch))
       for (const taken of await copyBatch(copying, digests)) below.push(...addBelow(graph, taken))
     copying.progress.manifests.total = graph.manifests.size
+    added.push(...below)
     level = below
   }
+  return added
 }
 
 /** Adds what a manifest names to the graph. Answers the manifests that were not there. */

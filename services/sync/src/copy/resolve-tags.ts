@@ -1,14 +1,11 @@
 import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
-import { createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
+import { companionSubject, createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import type { Chosen, ListedCompanions, ResolvedTag } from './chosen.ts'
 import type { Failures } from './failures.ts'
 import { inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
-
-export type ResolvedTag = { name: string; digest: Digest }
-/** What the filters choose upstream: tags, and manifests that are wanted without one. */
-export type Chosen = { tags: ResolvedTag[]; digests: readonly Digest[] }
 
 /**
  * What the wanted tags stand for upstream now. Tags named one by one are asked for one by one, without a list; one of those
@@ -20,7 +17,8 @@ export async function resolveTags(
   { progress, failures, signal }: { progress: Progress; failures: Failures; signal: AbortSignal },
 ): Promise<Chosen> {
   const filter = createTagFilter(filters.includeTags, filters.excludeTags)
-  const names = filter.needsList ? await listTags(remote, filter, signal) : filter.exact
+  const listed = filter.needsList ? await listTags(remote, filter, signal) : undefined
+  const names = listed ? listed.names : filter.exact
   progress.tags.total = names.length
   const tags: ResolvedTag[] = []
   await inParallel(names, filters.concurrency, signal, async (name, both) => {
@@ -35,7 +33,7 @@ export async function resolveTags(
     }
     progress.tags.done++
   })
-  return { tags, digests: filter.digests }
+  return { tags, digests: filter.digests, companions: listed?.companions }
 }
 
 /** Makes sure that upstream has manifests that are wanted by digest: that Berth knows one of elsewhere gives nobody a right to it. */
@@ -58,9 +56,17 @@ function absent({ host, repository }: OpenRemote, what: string): UpstreamError {
   return new UpstreamError('not_found', `${host} has no ${what} in ${repository}`, { host, status: 404 })
 }
 
-async function listTags(remote: OpenRemote, filter: TagFilter, signal: AbortSignal): Promise<readonly string[]> {
+type Listed = { names: readonly string[]; companions: ListedCompanions }
+
+async function listTags(remote: OpenRemote, filter: TagFilter, signal: AbortSignal): Promise<Listed> {
   const names = new Set<string>()
-  for await (const page of remote.client.tags(remote.repository, signal))
-    for (const tag of page) if (filter.wants(tag)) names.add(tag)
-  return filter.newest([...names])
+  const companions = new Map<Digest, string[]>()
+  for await (const page of remote.client.tags(remote.repository, signal)) {
+    for (const tag of page) {
+      const subject = companionSubject(tag)
+      if (filter.wants(tag)) names.add(tag)
+      else if (subject) companions.set(subject, [...(companions.get(subject) ?? []), tag])
+    }
+  }
+  return { names: filter.newest([...names]), companions }
 }

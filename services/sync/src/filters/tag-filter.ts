@@ -1,4 +1,4 @@
-import type { Digest } from '@berth/oci'
+import { type Digest, parseDigest } from '@berth/oci'
 import { type FilterEntry, readFilterEntry } from './read-filter.ts'
 import { newestFirst } from './version-range.ts'
 
@@ -19,11 +19,20 @@ export type TagFilter = {
 }
 
 /** `sha256-<hex>` and what begins so: a signature, an SBOM, or the referrers of that digest. */
-const companion = /^sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128})/
+const companion = /^(sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128}))(?![0-9a-f])/
 
-/** Whether the tag belongs to another manifest (cosign; OCI distribution-spec, "Referrers Tag Schema") and is no choice of filters. */
-export function isCompanionTag(tag: string): boolean {
-  return companion.test(tag)
+/**
+ * What a companion tag belongs to (cosign; OCI distribution-spec, "Referrers Tag Schema"); `undefined` for a tag that is none.
+ * Such tags are no choice of filters.
+ */
+export function companionSubject(tag: string): Digest | undefined {
+  const [, name] = companion.exec(tag) ?? []
+  return name === undefined ? undefined : parseDigest(name.replace('-', ':'))
+}
+
+/** The tag that holds the referrers of a digest, and with which those of its other companions begin. */
+export function companionTagOf(digest: Digest): string {
+  return digest.replace(':', '-')
 }
 
 /**
@@ -41,7 +50,7 @@ export function createTagFilter(include: readonly string[], exclude: readonly st
   const takesAll = some.length === 0 && (wanted.length === 0 || counts.length > 0)
   const isLeftOut = (tag: string) => unwanted.some((entry) => matches(entry, tag))
   const isChosen = (tag: string) =>
-    named.has(tag) || (!isCompanionTag(tag) && (takesAll || some.some((entry) => entry.matches(tag))))
+    named.has(tag) || (!companionSubject(tag) && (takesAll || some.some((entry) => entry.matches(tag))))
   return {
     exact: [...named].filter((tag) => !isLeftOut(tag)),
     digests: wanted.flatMap((entry) =>

@@ -1,11 +1,16 @@
-import type { CatalogCommands, CommandClient } from '@berth/commands'
+import type { CatalogCommands, CommandClient, ManifestSignature } from '@berth/commands'
 import type { Digest } from '@berth/oci'
+import type { ResolvedTag } from '../copy/chosen.ts'
 import { inBatches } from '../copy/in-parallel.ts'
-import type { ResolvedTag } from '../copy/resolve-tags.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 
 /** What a run hands to catalog beside what it staged on its way; `kept` are tags that a mirror leaves as they are. */
-export type Change = { tags: readonly ResolvedTag[]; members: readonly Digest[]; kept: readonly string[] }
+export type Change = {
+  tags: readonly ResolvedTag[]
+  members: readonly Digest[]
+  kept: readonly string[]
+  signatures: readonly ManifestSignature[]
+}
 type Committing = {
   run: SyncRun
   fence: number
@@ -15,18 +20,21 @@ type Committing = {
 
 const tagsPerStage = 10_000
 const membersPerStage = 10_000
+// Each has up to 16 KiB, in base64.
+const signaturesPerStage = 40
 const commitPatienceMs = 300_000
 
 /** Stages the change and commits all that is staged. */
 export async function commitRun(
   { run, fence, catalog, signal }: Committing,
-  { tags, members, kept }: Change,
+  { tags, members, kept, signatures }: Change,
 ): Promise<CatalogCommands['commit-stage']['reply']> {
-  const stage = (more: { tags?: ResolvedTag[]; members?: Digest[]; kept?: string[] }) =>
+  const stage = (more: Partial<CatalogCommands['stage-content']['request']>) =>
     catalog.call('stage-content', { stage: run.id, fence, manifests: [], tags: [], ...more }, { signal })
   for (const some of inBatches(tags, tagsPerStage)) await stage({ tags: some })
   for (const some of inBatches(members, membersPerStage)) await stage({ members: some })
   for (const some of inBatches(kept, tagsPerStage)) await stage({ kept: some })
+  for (const some of inBatches(signatures, signaturesPerStage)) await stage({ signatures: some })
   return sendCommit(catalog, run, fence, signal)
 }
 

@@ -4,14 +4,16 @@ import type { Digest } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
 import { bringBlobs, bringDeferred, type Origin } from '../copy/bring-blobs.ts'
 import { nothingWanted } from '../copy/choose.ts'
+import type { Chosen, ResolvedTag } from '../copy/chosen.ts'
 import { type Copying, copyManifests, emptyGraph, type Graph } from '../copy/copy-manifests.ts'
-import { createFailures, failedRoots, type SyncFailure } from '../copy/failures.ts'
+import { createFailures, type Failures, failedRoots, type SyncFailure } from '../copy/failures.ts'
 import { lookInto, membersOf } from '../copy/look-into.ts'
 import type { Progress } from '../copy/progress.ts'
-import { type Chosen, checkDigests, type ResolvedTag, resolveTags } from '../copy/resolve-tags.ts'
+import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
+import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
 import { type RepositoryNow, readRepository } from './read-repository.ts'
 
 /** What a run did. `created` is false when upstream had nothing new; the version is then the one there was. */
@@ -53,9 +55,10 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const wanted = await compare(running, copying, graph, chosen, now)
   await copyManifests(copying, graph, [...new Set([...wanted.moved.map((tag) => tag.digest), ...wanted.members])])
   noteUnwanted(copying, chosen)
+  const companions = await followCompanions(copying, graph, { run, chosen, now })
   const counts = await bringBlobs(copying, graph.blobs, origin)
-  const { change, failures } = settle(run, copying, graph, chosen, wanted)
-  const isNew = change.tags.length + change.members.length > 0 || run.mode === 'mirror'
+  const { change, failures } = settle(run, copying, graph, { chosen, wanted, companions })
+  const isNew = change.tags.length + change.members.length + change.signatures.length > 0 || run.mode === 'mirror'
   const reply = isNew ? await commitRun(running, change) : await nothingNew(catalog, run)
   return {
     ...reply,
@@ -131,27 +134,46 @@ function settle(
   run: SyncRun,
   { failures }: Copying,
   graph: Graph,
-  chosen: Chosen,
-  wanted: Wanted,
+  { chosen, wanted, companions }: { chosen: Chosen; wanted: Wanted; companions: FollowedCompanions },
 ): { change: Change; failures: SyncFailure[] } {
   const failed = failedRoots(failures.byDigest, graph.namedBy)
   const failureOf = ({ name, digest }: ResolvedTag) => failures.byTag.get(name) ?? failed.get(digest)
   const isMirror = run.mode === 'mirror'
-  const tags = (isMirror ? chosen.tags : wanted.moved).filter((tag) => !failureOf(tag))
-  const members = [...(isMirror ? chosen.digests : []), ...wanted.members].filter((digest) => !failed.has(digest))
+  const all = [...chosen.tags, ...companions.tags]
+  const tags = (isMirror ? all : [...wanted.moved, ...companions.moved]).filter((tag) => !failureOf(tag))
+  const members = [
+    ...(isMirror ? [...chosen.digests, ...companions.staying] : []),
+    ...wanted.members,
+    ...companions.added,
+  ]
+  const told = tell(all, failures, failureOf)
+  const [first] = told
+  const good = members.filter((digest) => !failed.has(digest))
+  if (first && tags.length + good.length === 0 && all.length + chosen.digests.length <= told.length)
+    throw new Problem(502, first.code, `Nothing could be had. ${first.message}`)
+  return {
+    change: {
+      tags,
+      members: [...new Set(good)],
+      kept: [...companions.kept, ...told.flatMap(({ tag }) => (tag === undefined ? [] : [tag]))],
+      signatures: companions.signatures,
+    },
+    failures: told,
+  }
+}
+
+/** Each tag that failed, and what failed that no tag explains. */
+function tell(
+  tags: readonly ResolvedTag[],
+  failures: Failures,
+  failureOf: (tag: ResolvedTag) => SyncFailure | undefined,
+): SyncFailure[] {
   const explained = new Set<SyncFailure>()
-  const found = chosen.tags.flatMap((tag) => {
+  const found = tags.flatMap((tag) => {
     const failure = failureOf(tag)
     if (failure) explained.add(failure)
     return failure ? [{ ...failure, tag: tag.name, digest: tag.digest }] : []
   })
   const others = [...failures.byTag.values(), ...failures.byDigest.values()].filter((one) => !explained.has(one))
-  const all: SyncFailure[] = [...found, ...others]
-  const [first] = all
-  if (first && tags.length + members.length === 0 && chosen.tags.length + chosen.digests.length <= all.length)
-    throw new Problem(502, first.code, `Nothing could be had. ${first.message}`)
-  return {
-    change: { tags, members: [...new Set(members)], kept: all.flatMap(({ tag }) => (tag === undefined ? [] : [tag])) },
-    failures: all,
-  }
+  return [...found, ...others]
 }

@@ -1,0 +1,130 @@
+import type { ManifestSignature } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { companionTagOf } from '../filters/tag-filter.ts'
+import type { ListedCompanions, ResolvedTag } from './chosen.ts'
+import { type Copying, copyManifests, type Graph } from './copy-manifests.ts'
+import { inParallel } from './in-parallel.ts'
+import { membersOf } from './look-into.ts'
+
+/**
+ * What belongs to manifests that are synced. `moved` and `added` are those of `tags` and `referrers` that the repository does not
+ * have; `here` are manifests that it has and that nobody asked upstream about.
+ */
+export type Companions = {
+  tags: ResolvedTag[]
+  moved: ResolvedTag[]
+  referrers: Set<Digest>
+  added: Set<Digest>
+  here: Set<Digest>
+  signatures: ManifestSignature[]
+}
+
+// A signature of an SBOM of an image is two; nobody goes anywhere near this, and a hostile upstream must not go on for ever.
+const mostLevels = 10
+const suffixes = ['.sig', '.att', '.sbom'] as const
+
+/** What to look for companions of, and what the repository has. */
+export type Followed = {
+  /** Asked after by tag and through the APIs. */
+  asked: Iterable<Digest>
+  /** Here with all they had: only companion tags of theirs that a list shows are looked at. */
+  listedOnly: Iterable<Digest>
+  listed: ListedCompanions | undefined
+  tags: ReadonlyMap<string, Digest>
+  repositoryId: string
+}
+
+/** Finds and copies the companions of manifests, and theirs in turn. */
+export async function copyCompanions(copying: Copying, graph: Graph, followed: Followed): Promise<Companions> {
+  const { listed, tags, repositoryId } = followed
+  const found = {
+    tags: [],
+    moved: [],
+    referrers: new Set(),
+    added: new Set(),
+    here: new Set(),
+    signatures: [],
+  } as Companions
+  const finder = createFinder(copying, listed, found)
+  const seen = new Set<Digest>()
+  const firstSeen = (digests: Iterable<Digest>) =>
+    [...digests].filter((digest) => !seen.has(digest) && seen.add(digest) !== undefined)
+  let asked = firstSeen(followed.asked)
+  let shown = firstSeen(followed.listedOnly)
+  for (let level = 0; asked.length + shown.length > 0 && level < mostLevels; level++) {
+    const [tagsBefore, referrersBefore] = [found.tags.length, new Set(found.referrers)]
+    await finder.ask(asked)
+    await finder.askListed(shown)
+    const newTags = found.tags.slice(tagsBefore)
+    const moved = newTags.filter((tag) => tags.get(tag.name) !== tag.digest)
+    const referrers = [...found.referrers].filter((digest) => !referrersBefore.has(digest))
+    const members = await membersOf(copying, repositoryId, referrers)
+    const added = referrers.filter((digest) => !members.has(digest))
+    found.moved.push(...moved)
+    for (const digest of added) found.added.add(digest)
+    // Platforms are a choice among images; what refers to one comes whole.
+    const roots = [...moved.map((tag) => tag.digest), ...added]
+    asked = firstSeen(await copyManifests({ ...copying, platforms: [] }, graph, roots))
+    shown = firstSeen([...newTags.map((tag) => tag.digest), ...members])
+    for (const digest of shown) found.here.add(digest)
+  }
+  return found
+}
+
+function createFinder(copying: Copying, listed: ListedCompanions | undefined, found: Companions) {
+  const { remote, concurrency, failures, signal } = copying
+  const { client, repository } = remote
+  // Learned from the first answers, and remembered for the run.
+  const has: { referrers?: boolean; signatures?: boolean } = {}
+
+  const tagsOf = (digest: Digest): readonly string[] => {
+    if (listed) return listed.get(digest) ?? []
+    const tag = companionTagOf(digest)
+    return [...suffixes.map((suffix) => tag + suffix), ...(has.referrers ? [] : [tag])]
+  }
+  const readTags = async (digest: Digest, both: AbortSignal) => {
+    for (const name of tagsOf(digest)) {
+      const tag = await client.resolve(repository, name, both)
+      if (tag) found.tags.push({ name, digest: tag.digest })
+    }
+  }
+  const readReferrers = async (digest: Digest, both: AbortSignal) => {
+    if (has.referrers === false) return
+    const referrers = await client.referrers(repository, digest, both)
+    has.referrers = referrers !== undefined
+    for (const referrer of referrers ?? []) found.referrers.add(referrer.digest)
+  }
+  const readSignatures = async (digest: Digest, both: AbortSignal) => {
+    if (has.signatures === false) return
+    const signatures = await client.signatures(repository, digest, both)
+    has.signatures = signatures !== undefined
+    for (const signature of signatures ?? []) found.signatures.push({ ...signature, digest })
+  }
+  const tried = async (digest: Digest, both: AbortSignal, work: () => Promise<void>) => {
+    try {
+      await work()
+      failures.clear()
+    } catch (error) {
+      both.throwIfAborted()
+      failures.note(error, { digest })
+    }
+  }
+  const askAll = async (digest: Digest, both: AbortSignal) =>
+    tried(digest, both, async () => {
+      await readReferrers(digest, both)
+      await readTags(digest, both)
+      await readSignatures(digest, both)
+    })
+  return {
+    ask: async (digests: readonly Digest[]) => {
+      const [first, ...others] = digests
+      // Alone, so that an upstream that has no such APIs is asked for each of them once.
+      if (first) await askAll(first, signal)
+      await inParallel(others, concurrency, signal, askAll)
+    },
+    askListed: async (digests: readonly Digest[]) => {
+      const shown = digests.filter((digest) => listed?.has(digest))
+      await inParallel(shown, concurrency, signal, (digest, both) => tried(digest, both, () => readTags(digest, both)))
+    },
+  }
+}
