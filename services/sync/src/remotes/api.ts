@@ -1,5 +1,6 @@
 import { type ApiHandler, type Database, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
+import { walkToRemote } from './check/walk.ts'
 import type { RemoteBody } from './fields.ts'
 import { findRemote, showRemote } from './show.ts'
 import { deleteRemote, insertRemote, updateRemote } from './write.ts'
@@ -45,6 +46,10 @@ export function remoteHandlers(
       wake()
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
+    checkRemote: async ({ params }) => ({
+      status: 200,
+      body: await walkToRemote(await findRemote(prisma, params.remote ?? ''), sealer),
+    }),
     deleteRemote: async ({ params, principal }) => {
       await deleteRemote(db, await findRemote(prisma, params.remote ?? ''), principal.name)
       wake()

@@ -4,6 +4,7 @@ import {
   normalizeRegistryUrl,
   type Pause,
   type RegistryClient,
+  type RegistryClientOptions,
   upstreamRepository,
 } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
@@ -36,6 +37,15 @@ export function openRemote(
 /** Makes the client of a remote. Its secrets are opened here and go nowhere else. */
 export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes = {}): RegistryClient {
   return createRegistryClient({
+    ...clientOptionsOf(remote, sealer),
+    longestPauseMs: remote.retries === 0 ? 0 : wishes.longestPauseMs,
+    onPause: wishes.onPause,
+  })
+}
+
+/** What a remote says of its client, with its secrets open. */
+export function clientOptionsOf(remote: Remote, sealer: Sealer): RegistryClientOptions {
+  return {
     url: normalizeRegistryUrl(remote.url).href,
     credentials: credentialsOf(remote, sealer),
     tokenHosts: remote.tokenHosts,
@@ -53,10 +63,8 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
     concurrency: remote.concurrency,
     ratePerSecond: remote.rateLimit ?? undefined,
     retries: remote.retries,
-    longestPauseMs: remote.retries === 0 ? 0 : wishes.longestPauseMs,
-    onPause: wishes.onPause,
     allowPrivateAddresses: remote.allowPrivateAddresses,
-  })
+  }
 }
 
 function open(id: string, field: Parameters<typeof secretContext>[1], sealed: Uint8Array, sealer: Sealer): string {
