@@ -127,6 +127,10 @@ describe('a remote with the policy on_demand', () => {
     expect(await sync(stack, second, second)).toMatchObject({ state: 'completed' })
     upstream.when(new RegExp(`GET /v2/${name}(-second)?/blobs`), cut(1_000_000), 1)
     expect(digestOf(await (await fetch(blob(0))).arrayBuffer())).toBe(layer(0))
+    expect(upstream.seen.filter(({ path }) => path.endsWith(layer(0))).map(({ range }) => range)).toEqual([
+      undefined,
+      expect.stringMatching(/^bytes=\d+-$/),
+    ])
     upstream.mend()
   }, 60_000)
 
@@ -168,6 +172,29 @@ describe('a remote with the policy on_demand', () => {
     expect(fetched(layer(0))).toEqual([])
   }, 60_000)
 })
+
+test('what a remote can give again is reclaimed, and comes back with the next pull; what it cannot stays', async () => {
+  const { name, image, blob, layer } = await mirrored('immediate', 80_000, 70_000)
+  const start = async (more: object = {}) => {
+    const { body } = await stack.api('POST', '/store/reclaim', { repository: name, ...more })
+    return (await stack.waitForTask(body.id)).result
+  }
+  upstream.when(new RegExp(`HEAD .*${layer(1)}`), status(404))
+  expect(await start({ dryRun: true })).toMatchObject({ reclaimed: 1, reclaimedBytes: 80_000, kept: 1 })
+  const before = await remoteBytes()
+  expect(await start()).toMatchObject({ reclaimed: 1, reclaimedBytes: 80_000, digests: [layer(0)], keptBytes: 70_000 })
+  expect((await remoteBytes()).bytes).toBe(before.bytes + 80_000)
+  upstream.mend()
+  expect(fetched(layer(0))).toHaveLength(1)
+  expect(digestOf(await (await fetch(blob(0))).arrayBuffer())).toBe(layer(0))
+  expect(fetched(layer(0))).toHaveLength(2)
+  await untilKept(layer(0))
+  expect(digestOf(await (await fetch(blob(0))).arrayBuffer())).toBe(layer(0))
+  expect(fetched(layer(0))).toHaveLength(2)
+  expect(digestOf(await (await fetch(`${stack.url}/v2/${name}/blobs/${image.config.digest}`)).arrayBuffer())).toBe(
+    image.config.digest,
+  )
+}, 60_000)
 
 test('a remote with the policy streamed serves layers and never keeps them', async () => {
   const before = await remoteBytes()

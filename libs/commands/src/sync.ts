@@ -16,6 +16,8 @@ export type SyncCommands = {
     }
     reply: { remote: string | null }
   }
+  /** Which of these blobs, 500 at most, a remote says just now that it has. */
+  'still-there': { request: { blobs: { digest: Digest; sizeBytes: number }[] }; reply: { digests: Digest[] } }
   /** A remote by id or name, with its `host[:port]`. */
   remote: { request: { remote: string }; reply: { remote: { id: string; name: string; host: string } | null } }
   /**

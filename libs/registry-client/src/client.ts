@@ -60,6 +60,8 @@ export type RegistryClient = {
   manifest(repository: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest>
   /** The bytes of a blob; goes on where it was after a cut. Its digest is for whoever stores it to verify. */
   blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  /** How long a blob is that the upstream says it has; `undefined` when it has none, or does not say. */
+  blobSize(repository: string, digest: Digest, signal?: AbortSignal): Promise<number | undefined>
   /** All tags, a page at a time. */
   tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
   /** What refers to a digest; `undefined` when the upstream has no such API, and the tag of the fallback schema is to be asked. */
@@ -163,6 +165,13 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         limit,
         patience: patience(signal),
       })
+    },
+    blobSize: async (repository, digest, signal) => {
+      const path = `/v2/${repository}/blobs/${digest}`
+      const answer = await tried(signal, () => send({ method: 'HEAD', path, repository, absent: true, signal }))
+      discard(answer)
+      const sizeBytes = Number(answer.headers['content-length'] ?? Number.NaN)
+      return answer.status < 300 && Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined
     },
     tags: (repository, signal) => {
       const what = `the tags of ${repository}`

@@ -29,6 +29,7 @@ import { openPrisma } from './db/client.ts'
 import { createClaims } from './on-demand/claims.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
+import { stillThere } from './on-demand/still-there.ts'
 import { pullThrough } from './pull-through/bring.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { keepClients } from './remotes/kept-clients.ts'
@@ -91,6 +92,7 @@ export function createSync(
       commands: {
         ...commandHandlers<SyncCommands, 'fetch-blob'>({
           'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblingAt }, request, call.signal),
+          'still-there': (request, call) => stillThere({ db, prisma, remotes, log }, request, call.signal),
           remote: ({ remote }) => remoteNamed(prisma, remote),
           'pull-through': (request, call) =>
             pullThrough({ db, prisma, catalog, blobs, remotes, log }, request, call.signal),

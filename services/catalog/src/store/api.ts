@@ -15,7 +15,7 @@ import type { GcPayload } from '../collect/gc-work.ts'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import { findVersion } from '../versions/show.ts'
-import type { RepairPayload, ScrubPayload } from './care-work.ts'
+import type { ReclaimPayload, RepairPayload, ScrubPayload } from './care-work.ts'
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
 import { lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
@@ -68,6 +68,13 @@ export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Recor
       const scope = id === undefined ? null : { repositoryId: id, ...(version === undefined ? {} : { version }) }
       const payload: RepairPayload = { since: new Date().toISOString(), scope }
       return start('repair', payload, request)
+    },
+    reclaimStore: async (request) => {
+      const wanted = (request.body ?? {}) as { repository?: string; unusedSeconds?: number; dryRun?: boolean }
+      const { repository, unusedSeconds = 0, dryRun = false } = wanted
+      const repositoryId = repository === undefined ? null : (await findRepository(prisma, repository)).id
+      const payload: ReclaimPayload = { repositoryId, unusedSeconds, dryRun }
+      return start('reclaim', payload, request)
     },
     listStoreDamage: async ({ query }) => {
       const page = readPage(query)

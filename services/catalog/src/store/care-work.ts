@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
+import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
 import { workOf } from './task-work.ts'
@@ -11,9 +12,10 @@ type Parts = { db: Database; blobs: BlobStore; sync: CommandClient<SyncCommands>
 /** `since`: when the task was asked for, ISO 8601. */
 export type ScrubPayload = { since: string; bytesPerSecond: number }
 export type RepairPayload = { since: string; scope: { repositoryId: string; version?: number } | null }
+export type ReclaimPayload = { repositoryId: string | null; unusedSeconds: number; dryRun: boolean }
 
-/** Does the tasks of kind `scrub` and `repair`. */
-export function createCareWorks(parts: Parts): { scrub: Work; repair: Work } {
+/** Does the tasks of kind `scrub`, `repair` and `reclaim`. */
+export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; reclaim: Work } {
   const { db, blobs, log } = parts
   const follow = (report: (progress: () => { phase: string; done: number; total: null; unit: string }[]) => void) => {
     let seen: ScrubResult | undefined
@@ -27,6 +29,17 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work } {
       const { since, bytesPerSecond } = task.payload as ScrubPayload
       const onProgress = follow(report)
       return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress }).finally(parts.wake)
+    }),
+    reclaim: workOf(log, async (task, { signal, report }) => {
+      let seen: ReclaimResult | undefined
+      report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
+      const onProgress = (result: ReclaimResult) => {
+        seen = result
+      }
+      const { sync } = parts
+      return reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress }).finally(
+        parts.wake,
+      )
     }),
     repair: workOf(log, async (task, { signal, report }) => {
       const { since, scope } = task.payload as RepairPayload

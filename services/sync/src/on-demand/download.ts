@@ -109,13 +109,13 @@ async function readFrom(
   { spool, hash, begin, signal }: { spool: Spool; hash: Hash; begin: () => void; signal: AbortSignal },
 ): Promise<void> {
   await parts.use(source.remoteId, async (client) => {
-    let skipBytes = spool.receivedBytes
-    for await (const chunk of client.blob(source.repository, { digest, sizeBytes }, signal)) {
-      const fresh = chunk.subarray(Math.min(skipBytes, chunk.length))
-      skipBytes -= chunk.length - fresh.length
-      if (fresh.length === 0) continue
-      hash.update(fresh)
-      await spool.append(fresh)
+    for await (const chunk of client.blob(
+      source.repository,
+      { digest, sizeBytes, from: spool.receivedBytes },
+      signal,
+    )) {
+      hash.update(chunk)
+      await spool.append(chunk)
       begin()
     }
   })
