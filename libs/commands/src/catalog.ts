@@ -161,6 +161,8 @@ export type CatalogCommands = {
   'close-stage': { request: { stage: string; fence: number }; reply: { committed: boolean } }
   /** Which of these manifests are recorded already, with their bytes; the others have to be fetched. */
   'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
+  /** Which of these blobs are in the store. */
+  'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
   members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** Blobs of the latest version whose bytes are not here but at a remote, by pages of digests. */

@@ -63,6 +63,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     },
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
+    'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
     'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
     'known-signatures': async (request) => ({ names: await knownSignatures(db, request) }),
@@ -86,6 +87,14 @@ async function findHead(db: Database, idOrName: string) {
     [idOrName],
   )
   return head
+}
+
+async function knownBlobs(db: Database, digests: readonly Digest[]): Promise<Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(
+    `select digest from blob where digest = any($1::text[]) and state = 'present'`,
+    [digests],
+  )
+  return rows.map((row) => row.digest)
 }
 
 async function membersOf(db: Database, request: CatalogCommands['members']['request']): Promise<Digest[]> {

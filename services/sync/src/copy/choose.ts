@@ -11,18 +11,22 @@ export type ChosenIndexes = Map<Digest, { children: Digest[]; offers: string[] }
 /** What a manifest that is taken names: what is to be taken too, and what not. */
 export type Taken = { record: ManifestRecord; kept: Reference[]; omitted: OmittedChild[] }
 
+type Choosing = { blobs: BlobStore; platforms: readonly string[]; indexes: ChosenIndexes }
+
 /**
- * Chooses what is taken of what a manifest names. Which image an attestation belongs to is not among what catalog keeps, so an
- * index is read from the store.
+ * Chooses what is taken of what a recorded manifest names. Which image an attestation belongs to is not among what catalog keeps,
+ * so an index is read from the store.
  */
-export async function chooseBelow(
-  { blobs, platforms, indexes }: { blobs: BlobStore; platforms: readonly string[]; indexes: ChosenIndexes },
-  record: ManifestRecord,
-  signal: AbortSignal,
-): Promise<Taken> {
+export async function chooseBelow(choosing: Choosing, record: ManifestRecord, signal: AbortSignal): Promise<Taken> {
+  if (!record.isIndex || choosing.platforms.length === 0) return { record, kept: record.references, omitted: [] }
+  const { references } = parseManifest(await readStored(choosing.blobs, record, signal), record.mediaType)
+  return chooseOfFetched(choosing, { ...record, references })
+}
+
+/** As `chooseBelow`, of a manifest as it was read from its bytes. */
+export function chooseOfFetched({ platforms, indexes }: Omit<Choosing, 'blobs'>, record: ManifestRecord): Taken {
   if (!record.isIndex || platforms.length === 0) return { record, kept: record.references, omitted: [] }
-  const { references } = parseManifest(await readStored(blobs, record, signal), record.mediaType)
-  const { kept, omitted, offers } = chooseChildren(references, platforms)
+  const { kept, omitted, offers } = chooseChildren(record.references, platforms)
   const children = kept.filter(({ role }) => role === 'manifest').map(({ digest }) => digest)
   indexes.set(record.digest, { children, offers })
   return { record, kept, omitted: omitted.map(({ digest: child }) => ({ manifest: record.digest, child })) }

@@ -4,7 +4,7 @@ import type { CatalogCommands, CommandClient, ManifestRecord, StoredBlob } from 
 import { asDigest, type Digest, isSchema1Type, OciError, parseManifest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { OpenRemote } from '../remotes/open-remote.ts'
-import { type ChosenIndexes, chooseBelow, type Taken } from './choose.ts'
+import { type ChosenIndexes, chooseBelow, chooseOfFetched, type Taken } from './choose.ts'
 import type { Failures } from './failures.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
@@ -22,6 +22,10 @@ export type Copying = {
   platforms: readonly string[]
   indexes: ChosenIndexes
   failures: Failures
+  /** Nothing is leased, stored or staged: it is only found out what would be. */
+  isPlan: boolean
+  /** Manifests that came from upstream. */
+  fetched: { count: number }
   progress: Progress
   signal: AbortSignal
 }
@@ -95,38 +99,48 @@ export function addName({ namedBy }: Graph, digest: Digest, by: Digest): void {
 }
 
 async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> {
-  const { catalog, progress, stage, fence, signal, failures } = copying
+  const { catalog, progress, stage, fence, signal, failures, isPlan } = copying
   // Leased first: what is known after that stays so with all it names, and can be built on.
-  const { blobs: leases } = await catalog.call(
-    'lease-blobs',
-    { holder: copying.holder, digests, ttlSeconds: leaseSeconds },
-    { signal },
-  )
+  const generations = isPlan ? new Map<Digest, number>() : await leaseAll(copying, digests)
   const { manifests: known } = await catalog.call('known-manifests', { digests }, { signal })
   progress.manifests.done += known.length
   const have = new Set(known.map((manifest) => manifest.digest))
-  const generations = new Map(leases.map((lease) => [lease.digest, lease.generation]))
+  const missing = digests.filter((digest) => !have.has(digest))
   const fetched: ManifestRecord[] = []
-  await inParallel(
-    digests.filter((digest) => !have.has(digest)),
-    copying.concurrency,
-    signal,
-    async (digest, both) => {
-      try {
-        fetched.push(await fetchManifest(copying, digest, generations.get(digest) ?? 1, both))
-        failures.clear()
-      } catch (error) {
-        both.throwIfAborted()
-        failures.note(error, { digest })
-      }
-      progress.manifests.done++
-    },
-  )
+  await inParallel(missing, copying.concurrency, signal, async (digest, both) => {
+    try {
+      const generation = generations.get(digest) ?? 1
+      fetched.push(await (isPlan ? inspect(copying, digest, both) : fetchManifest(copying, digest, generation, both)))
+      failures.clear()
+    } catch (error) {
+      both.throwIfAborted()
+      failures.note(error, { digest })
+    }
+    progress.manifests.done++
+  })
+  copying.fetched.count += fetched.length
   const taken: Taken[] = []
-  for (const record of [...known, ...fetched]) taken.push(await chooseBelow(copying, record, signal))
+  for (const record of known) taken.push(await chooseBelow(copying, record, signal))
+  for (const record of fetched) taken.push(chooseOfFetched(copying, record))
   const omitted = taken.flatMap((one) => one.omitted)
-  await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal })
+  if (!isPlan) await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal })
   return taken
+}
+
+async function leaseAll(
+  { catalog, holder, signal }: Copying,
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<Digest, number>> {
+  const request = { holder, digests: [...digests], ttlSeconds: leaseSeconds }
+  const { blobs } = await catalog.call('lease-blobs', request, { signal })
+  return new Map(blobs.map((lease) => [lease.digest, lease.generation]))
+}
+
+/** Reads a manifest and keeps nothing of it. */
+async function inspect({ remote }: Fetching, digest: Digest, signal: AbortSignal): Promise<ManifestRecord> {
+  const { bytes, mediaType } = await remote.client.manifest(remote.repository, digest, signal)
+  const { signed, ...parsed } = readManifest(remote, digest, bytes, mediaType)
+  return { ...parsed, digest, sizeBytes: (signed?.payload ?? bytes).length, generation: 1 }
 }
 
 /** Fetches a manifest and stores its bytes under a generation that is leased. */

@@ -28,7 +28,7 @@ export async function lookInto(
       for (const record of manifests.filter((manifest) => manifest.isIndex))
         taken.push(await chooseBelow(copying, record, signal))
       const omitted = taken.flatMap((one) => one.omitted)
-      if (omitted.length > 0)
+      if (omitted.length > 0 && !copying.isPlan)
         await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], omitted }, { signal })
       const children = taken.flatMap(({ kept }) =>
         kept.filter(({ role, optional }) => role === 'manifest' && !optional),

@@ -110,6 +110,8 @@ async function copyOne(
     concurrency: upstream.remote.concurrency,
     platforms: [],
     indexes: new Map(),
+    isPlan: false,
+    fetched: { count: 0 },
     failures: createFailures('fail'),
     progress: newProgress(),
     signal,

@@ -11,11 +11,12 @@ type SyncBody = {
   mode?: 'additive' | 'mirror'
   force?: boolean
   onError?: 'fail' | 'skip'
+  dryRun?: boolean
 }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function showRun(run: SyncRun): Record<string, unknown> {
-  const { id, taskId, remoteName, repositoryName, mode, force, onError, state, result, error } = run
+  const { id, taskId, remoteName, repositoryName, mode, force, onError, dryRun, state, result, error } = run
   const iso = (time: Date | null) => time?.toISOString() ?? null
   return {
     id,
@@ -25,6 +26,7 @@ function showRun(run: SyncRun): Record<string, unknown> {
     mode,
     force,
     onError,
+    dryRun,
     state,
     result,
     error,
@@ -72,6 +74,7 @@ export function runHandlers(
           mode: wanted.mode ?? 'additive',
           force: wanted.force ?? false,
           onError: wanted.onError ?? 'fail',
+          dryRun: wanted.dryRun ?? false,
           actor: principal.name,
         },
       })
@@ -82,7 +85,8 @@ export function runHandlers(
           id: taskId,
           kind: 'sync',
           payload: { runId: id },
-          exclusive: [`repository:${repository.id}:sync`],
+          // A plan changes nothing, so it need not wait for whoever does.
+          exclusive: wanted.dryRun ? [] : [`repository:${repository.id}:sync`],
           shared: [`remote:${remote.id}`],
           actor: principal.name,
         },

@@ -3,12 +3,13 @@ import type { TaskError } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 import type { SyncFailure } from '../copy/failures.ts'
 import type { SyncRun } from '../db/generated/client.ts'
+import type { SyncPlan } from './plan-run.ts'
 import type { SyncResult } from './run-sync.ts'
 
 /** What events tell of a run. */
 export type RunIds = Pick<
   SyncRun,
-  'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor'
+  'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor' | 'dryRun'
 >
 
 function idsOf(run: RunIds) {
@@ -36,7 +37,7 @@ export async function recordStart(db: Database, run: SyncRun): Promise<void> {
       `update sync_run set state = 'running', started_at = now() where id = $1 and state = 'waiting' returning id`,
       [run.id],
     )
-    if (started.length === 0) return
+    if (started.length === 0 || run.dryRun) return
     await recordEvents(sql, [
       {
         kind: syncEvents.runStarted,
@@ -46,6 +47,14 @@ export async function recordStart(db: Database, run: SyncRun): Promise<void> {
       },
     ])
   })
+}
+
+/** Notes what a plan came to. Nothing is announced, for nothing happened. */
+export async function recordPlan(db: Database, run: SyncRun, plan: SyncPlan): Promise<void> {
+  await db.query(
+    `update sync_run set state = 'completed', result = $2, finished_at = now() where id = $1 and state in ('waiting', 'running')`,
+    [run.id, JSON.stringify(plan)],
+  )
 }
 
 /** Notes that a run ended well, with its event; a repetition changes nothing. */
@@ -88,7 +97,7 @@ export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled
     `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
     [run.id, state, JSON.stringify(error)],
   )
-  if (ended.length === 0) return
+  if (ended.length === 0 || run.dryRun) return
   const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
   await recordEvents(sql, [{ kind: syncEvents.runFailed, data, repositoryId: run.repositoryId, actor: run.actor }])
 }

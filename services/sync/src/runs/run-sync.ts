@@ -14,6 +14,7 @@ import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
+import { countRequests, type SyncPlan, sumUp } from './plan-run.ts'
 import { type RepositoryNow, readRepository } from './read-repository.ts'
 
 /** What a run did. `created` is false when upstream had nothing new; the version is then the one there was. */
@@ -45,29 +46,48 @@ const mostFailuresShown = 1_000
  * stage, commit. Everything before the commit is invisible and can be repeated.
  */
 export async function runSync(running: Running): Promise<SyncResult> {
-  const { run, remote, open, catalog, signal } = running
-  const copying = copyingOf(running)
-  const chosen = await resolveTags(open, remote, copying)
-  const now = await readRepository(catalog, run.repositoryId, signal)
+  const { run, remote, catalog } = running
+  const copying = copyingOf(running, { isPlan: false })
   const origin: Origin = { db: running.db, remoteId: remote.id, policy: remote.policy }
   const late = await bringDeferred(copying, run.repositoryId, origin)
-  const graph = emptyGraph()
-  const wanted = await compare(running, copying, graph, chosen, now)
-  await copyManifests(copying, graph, [...new Set([...wanted.moved.map((tag) => tag.digest), ...wanted.members])])
-  noteUnwanted(copying, chosen)
-  const companions = await followCompanions(copying, graph, { run, chosen, now })
-  const counts = await bringBlobs(copying, graph.blobs, origin)
-  const { change, failures } = settle(run, copying, graph, { chosen, wanted, companions })
+  const found = await findContent(running, copying)
+  const counts = await bringBlobs(copying, found.graph.blobs, origin)
+  const { change, failures } = settle(run, copying, found)
   const isNew = change.tags.length + change.members.length + change.signatures.length > 0 || run.mode === 'mirror'
   const reply = isNew ? await commitRun(running, change) : await nothingNew(catalog, run)
   return {
     ...reply,
     bytesFetched: counts.fetchedBytes + (late?.fetchedBytes ?? 0),
     bytesSaved: counts.savedBytes,
-    tagsChecked: chosen.tags.length,
+    tagsChecked: found.chosen.tags.length,
     failures: failures.slice(0, mostFailuresShown),
     failureCount: failures.length,
   }
+}
+
+/** Finds out what a sync would do. Manifests that are needed for it are read, and nothing is kept. */
+export async function planSync(running: Running): Promise<SyncPlan> {
+  const { open, made } = countRequests(running.open)
+  const copying = copyingOf({ ...running, open }, { isPlan: true })
+  const found = await findContent({ ...running, open }, copying)
+  const settled = settle(running.run, copying, found)
+  const isMirror = running.run.mode === 'mirror'
+  return sumUp(copying, found.graph, { ...settled, now: found.now.tags, isMirror, requests: made() })
+}
+
+/** What a run found upstream, compared with what the repository has. */
+type Found = { chosen: Chosen; now: RepositoryNow; graph: Graph; wanted: Wanted; companions: FollowedCompanions }
+
+async function findContent(running: Running, copying: Copying): Promise<Found> {
+  const { run, remote, open, catalog, signal } = running
+  const chosen = await resolveTags(open, remote, copying)
+  const now = await readRepository(catalog, run.repositoryId, signal)
+  const graph = emptyGraph()
+  const wanted = await compare(running, copying, graph, { chosen, now })
+  await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
+  noteUnwanted(copying, chosen)
+  const companions = await followCompanions(copying, graph, { run, chosen, now })
+  return { chosen, now, graph, wanted, companions }
 }
 
 /** The holder of a run's leases. */
@@ -75,7 +95,10 @@ export function holderOf(run: { id: string }): string {
   return `sync:${run.id}`
 }
 
-function copyingOf({ run, remote, open, fence, catalog, blobs, progress, signal }: Running): Copying {
+function copyingOf(
+  { run, remote, open, fence, catalog, blobs, progress, signal }: Running,
+  { isPlan }: { isPlan: boolean },
+): Copying {
   return {
     remote: open,
     catalog,
@@ -87,6 +110,8 @@ function copyingOf({ run, remote, open, fence, catalog, blobs, progress, signal 
     platforms: remote.platforms,
     indexes: new Map(),
     failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail'),
+    isPlan,
+    fetched: { count: 0 },
     progress,
     signal,
   }
@@ -99,8 +124,7 @@ async function compare(
   { run, remote, open }: Running,
   copying: Copying,
   graph: Graph,
-  chosen: Chosen,
-  now: RepositoryNow,
+  { chosen, now }: { chosen: Chosen; now: RepositoryNow },
 ): Promise<Wanted> {
   const here = await membersOf(copying, run.repositoryId, chosen.digests)
   const absent = chosen.digests.filter((digest) => !here.has(digest))
@@ -133,8 +157,7 @@ function noteUnwanted(copying: Copying, { tags, digests }: Chosen): void {
 function settle(
   run: SyncRun,
   { failures }: Copying,
-  graph: Graph,
-  { chosen, wanted, companions }: { chosen: Chosen; wanted: Wanted; companions: FollowedCompanions },
+  { chosen, wanted, companions, graph }: Found,
 ): { change: Change; failures: SyncFailure[] } {
   const failed = failedRoots(failures.byDigest, graph.namedBy)
   const failureOf = ({ name, digest }: ResolvedTag) => failures.byTag.get(name) ?? failed.get(digest)

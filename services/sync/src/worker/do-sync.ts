@@ -10,8 +10,8 @@ import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { openRemote } from '../remotes/open-remote.ts'
 import { sendCommit } from '../runs/commit-run.ts'
-import { recordFailure, recordStart, recordSuccess } from '../runs/record-run.ts'
-import { holderOf, runSync, type SyncResult } from '../runs/run-sync.ts'
+import { recordFailure, recordPlan, recordStart, recordSuccess } from '../runs/record-run.ts'
+import { holderOf, planSync, type Running, runSync, type SyncResult } from '../runs/run-sync.ts'
 
 export type SyncParts = {
   db: Database
@@ -40,7 +40,8 @@ export function createSyncWork(parts: SyncParts): Work {
     const progress = newProgress()
     report(() => showProgress(progress))
     try {
-      const result = await copyRemote(parts, run, task, { progress, signal })
+      if (run.dryRun) return await plan(parts, run, task, { progress, signal })
+      const result = await withRemote(parts, run, task, { progress, signal }, runSync)
       return await succeed(parts, run, result)
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error
@@ -55,12 +56,21 @@ export function createSyncWork(parts: SyncParts): Work {
   }
 }
 
-async function copyRemote(
+type Hooks = { progress: ReturnType<typeof newProgress>; signal: AbortSignal }
+
+async function plan(parts: SyncParts, run: SyncRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
+  const result = await withRemote(parts, run, task, hooks, planSync)
+  await recordPlan(parts.db, run, result)
+  return { state: 'completed', result }
+}
+
+async function withRemote<T>(
   parts: SyncParts,
   run: SyncRun,
   task: ClaimedTask,
-  hooks: { progress: ReturnType<typeof newProgress>; signal: AbortSignal },
-): Promise<SyncResult> {
+  hooks: Hooks,
+  work: (running: Running) => Promise<T>,
+): Promise<T> {
   const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
   if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
   const open = openRemote(remote, parts.sealer, { longestPauseMs })
@@ -72,7 +82,7 @@ async function copyRemote(
       void (await parts.catalog.call('renew-leases', { holder: holderOf(run), ttlSeconds: leaseSeconds })),
   })
   try {
-    return await runSync({
+    return await work({
       db: parts.db,
       run,
       remote,
@@ -113,19 +123,21 @@ async function succeed(parts: SyncParts, run: SyncRun, result: SyncResult): Prom
 
 /** Ends a run that did not come to its commit; if the commit was faster than the cancel, the run has succeeded after all. */
 async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason: unknown): Promise<Outcome> {
-  const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
-  if (committed) {
-    const reply = await sendCommit(parts.catalog, run, task.fence)
-    return succeed(parts, run, {
-      ...reply,
-      bytesFetched: 0,
-      bytesSaved: 0,
-      tagsChecked: 0,
-      failures: [],
-      failureCount: 0,
-    })
+  if (!run.dryRun) {
+    const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
+    if (committed) {
+      const reply = await sendCommit(parts.catalog, run, task.fence)
+      return succeed(parts, run, {
+        ...reply,
+        bytesFetched: 0,
+        bytesSaved: 0,
+        tagsChecked: 0,
+        failures: [],
+        failureCount: 0,
+      })
+    }
+    await release(parts, run)
   }
-  await release(parts, run)
   const error = explain(reason, parts.log, run)
   const state = reason instanceof TaskCancelled ? 'cancelled' : 'failed'
   parts.log.info('sync run ended without a change', {
