@@ -1,6 +1,16 @@
 export const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
 export type TaskState = (typeof taskStates)[number]
-export type TaskProgress = { phase: string; done: number; total: number | null; unit: string }
+/** A phase of a task. `perSecond` is of its unit; `pausedUntil` and `reason` say that it waits for somebody else. */
+export type TaskProgress = {
+  phase: string
+  done: number
+  total: number | null
+  unit: string
+  perSecond?: number
+  etaSeconds?: number
+  pausedUntil?: string
+  reason?: string
+}
 export type TaskError = { code: string; message: string }
 
 /** A task as the API shows it. Times are ISO 8601. */

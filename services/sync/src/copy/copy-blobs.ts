@@ -111,6 +111,7 @@ async function fetchBlob(
   try {
     const source = counted(remote.client.blob(remote.repository, { digest, sizeBytes }, signal), (bytes) => {
       progress.bytes.done += bytes
+      progress.fetchedBytes += bytes
     })
     const stat = await blobs.write({ digest, generation }, source, { signal, expectedBytes: sizeBytes })
     return { digest, generation, sizeBytes: stat.sizeBytes }

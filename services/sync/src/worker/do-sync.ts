@@ -5,7 +5,7 @@ import { UpstreamError } from '@berth/registry-client'
 import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
 import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
-import { newProgress, showProgress } from '../copy/progress.ts'
+import { createProgressView, newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { openRemote } from '../remotes/open-remote.ts'
@@ -38,7 +38,7 @@ export function createSyncWork(parts: SyncParts): Work {
     await recordStart(db, run)
     parts.wake()
     const progress = newProgress()
-    report(() => showProgress(progress))
+    report(createProgressView(progress))
     try {
       if (run.dryRun) return await plan(parts, run, task, { progress, signal })
       const result = await withRemote(parts, run, task, { progress, signal }, runSync)
@@ -73,7 +73,12 @@ async function withRemote<T>(
 ): Promise<T> {
   const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
   if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
-  const open = openRemote(remote, parts.sealer, { longestPauseMs })
+  const open = openRemote(remote, parts.sealer, {
+    longestPauseMs,
+    onPause: (pause) => {
+      hooks.progress.pause = pause
+    },
+  })
   const renewing = startLoop({
     pollMs: renewEveryMs,
     pauseAfterFailureMs: 10_000,
