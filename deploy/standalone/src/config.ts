@@ -9,6 +9,7 @@ import {
   optionalText,
   optionalUrl,
   readConfig,
+  secretsSettings,
   text,
   tlsSettings,
 } from '@berth/service'
@@ -24,7 +25,7 @@ export const standaloneSettings = {
   natsServer: text('BERTH_NATS_SERVER', { fallback: 'nats-server' }),
   externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
   serviceKey: optionalText('BERTH_SERVICE_KEY', { secret: true }),
-  secretsKey: optionalText('BERTH_SECRETS_KEY', { secret: true }),
+  ...secretsSettings,
   processes: flag('BERTH_PROCESSES', { fallback: false }),
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
   ...collectorSettings,

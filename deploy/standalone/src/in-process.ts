@@ -36,6 +36,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     natsUrl: ground.natsUrl,
     serviceKey: secrets.serviceKey,
     secretsKey: secrets.secretsKey,
+    secretsPreviousKeys: config.secretsPreviousKeys,
     externalUrl: config.externalUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
     internalUrl: undefined,

@@ -63,6 +63,7 @@ function environmentOf(
     BERTH_NATS_URL: natsUrl,
     BERTH_SERVICE_KEY: secrets.serviceKey,
     BERTH_SECRETS_KEY: secrets.secretsKey,
+    BERTH_SECRETS_KEY_FILE: '',
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
     BERTH_BLOBS_DIR: config.blobsDirectory ?? path.join(home, 'blobs'),
     ...Object.fromEntries(peers),

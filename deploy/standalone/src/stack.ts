@@ -11,6 +11,7 @@ import {
   listen,
   type Observed,
   openTls,
+  readSecretsKey,
   StartupError,
 } from '@berth/service'
 import { Client } from 'pg'
@@ -65,9 +66,10 @@ async function startOn(
     { port: config.port, host: config.host, tls },
   )
   await stopLeftovers(home, log)
+  const secretsKey = readSecretsKey(config)
   const secrets = readSecrets(home, {
     ...(config.serviceKey ? { serviceKey: config.serviceKey } : {}),
-    ...(config.secretsKey ? { secretsKey: config.secretsKey } : {}),
+    ...(secretsKey ? { secretsKey } : {}),
   })
   const { databaseUrl, natsUrl } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, natsUrl, home, log, metrics, life }

@@ -36,7 +36,9 @@ export { applyMigrations } from './migrations.ts'
 export { type Page, type PageRequest, readPage, toPage } from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
+export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
 export { createSealer, type Sealer } from './seal.ts'
+export { readSecretsKey, secretsSettings, withSecretsKey } from './secrets-key.ts'
 export {
   answerOperations,
   answerStarting,

@@ -3,8 +3,12 @@ import { StartupError } from './startup-error.ts'
 
 /** Seals secrets for the database. `context` says whose secret it is; it cannot be opened as anybody else's. */
 export type Sealer = {
+  /** Names the key that it seals under, at the beginning of what it sealed. */
+  readonly keyId: Buffer
+  /** Whether it was sealed under that key, and not under a previous one. */
+  isOwn(sealed: Buffer): boolean
   seal(secret: string, context: string): Buffer
-  /** Throws when it was sealed under another key or context, or was changed. */
+  /** Throws when it was sealed under no key of ours or another context, or was changed. */
   open(sealed: Buffer, context: string): string
 }
 
@@ -16,29 +20,30 @@ const tagBytes = 16
 
 /**
  * AES-256-GCM under the installation's key: key id, nonce, tag, cipher text. The id names the key without telling it.
- * Throws `StartupError` when the key is not 32 bytes in base64 or hex.
+ * `previousKeys`, separated by commas, only open. Throws `StartupError` when a key is not 32 bytes in base64 or hex.
  */
-export function createSealer(secretsKey: string): Sealer {
-  const key = Buffer.from(secretsKey, /^[0-9a-f]{64}$/i.test(secretsKey) ? 'hex' : 'base64')
-  if (key.length !== keyBytes)
-    throw new StartupError(
-      'BERTH_SECRETS_KEY is not a key of 32 bytes in base64 or hex',
-      'make one with: openssl rand -base64 32',
-    )
-  const keyId = createHash('sha256').update(key).digest().subarray(0, keyIdBytes)
+export function createSealer(secretsKey: string, previousKeys = ''): Sealer {
+  const own = readKey('BERTH_SECRETS_KEY', secretsKey)
+  const older = previousKeys
+    .split(',')
+    .filter((text) => text.trim() !== '')
+    .map((text) => readKey('BERTH_SECRETS_PREVIOUS_KEYS', text))
+  const keyOf = (sealed: Buffer) => [own, ...older].find(({ id }) => sealed.subarray(0, keyIdBytes).equals(id))
   return {
+    keyId: own.id,
+    isOwn: (sealed) => sealed.subarray(0, keyIdBytes).equals(own.id),
     seal: (secret, context) => {
       const nonce = randomBytes(nonceBytes)
-      const sealing = createCipheriv(cipher, key, nonce).setAAD(Buffer.from(context))
+      const sealing = createCipheriv(cipher, own.key, nonce).setAAD(Buffer.from(context))
       const text = Buffer.concat([sealing.update(secret, 'utf8'), sealing.final()])
-      return Buffer.concat([keyId, nonce, sealing.getAuthTag(), text])
+      return Buffer.concat([own.id, nonce, sealing.getAuthTag(), text])
     },
     open: (sealed, context) => {
-      if (!sealed.subarray(0, keyIdBytes).equals(keyId))
-        throw new Error('this secret was sealed under another BERTH_SECRETS_KEY')
+      const found = keyOf(sealed)
+      if (!found) throw new Error('this secret was sealed under another BERTH_SECRETS_KEY')
       const nonce = sealed.subarray(keyIdBytes, keyIdBytes + nonceBytes)
       const tag = sealed.subarray(keyIdBytes + nonceBytes, keyIdBytes + nonceBytes + tagBytes)
-      const opening = createDecipheriv(cipher, key, nonce, { authTagLength: tagBytes })
+      const opening = createDecipheriv(cipher, found.key, nonce, { authTagLength: tagBytes })
         .setAAD(Buffer.from(context))
         .setAuthTag(tag)
       return Buffer.concat([
@@ -47,4 +52,15 @@ export function createSealer(secretsKey: string): Sealer {
       ]).toString('utf8')
     },
   }
+}
+
+function readKey(variable: string, text: string): { id: Buffer; key: Buffer } {
+  const bare = text.trim()
+  const key = Buffer.from(bare, /^[0-9a-f]{64}$/i.test(bare) ? 'hex' : 'base64')
+  if (key.length !== keyBytes)
+    throw new StartupError(
+      `${variable} is not a key of 32 bytes in base64 or hex`,
+      'make one with: openssl rand -base64 32',
+    )
+  return { key, id: createHash('sha256').update(key).digest().subarray(0, keyIdBytes) }
 }

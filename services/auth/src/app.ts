@@ -19,6 +19,7 @@ import { authCommands } from './commands.ts'
 import type { AuthConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
+import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
 import { createCheckPassword } from './login/check-password.ts'
 import { createAuthenticate, identifyLocally } from './login/identify.ts'
@@ -36,7 +37,7 @@ export type Auth = Service & { firstPassword(): string | undefined }
 export function createAuth(config: AuthConfig, { log: base, metrics }: ServiceParts): Auth {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
-  const sealer = createSealer(config.secretsKey)
+  const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const db = openDatabase({
     url: config.databaseUrl,
     schema: name,
@@ -89,6 +90,8 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
         directory: new URL('./db/migrations/', import.meta.url),
       })
       await ensureKeys(db, sealer)
+      const { resealed } = await resealKeys(db, sealer)
+      if (resealed > 0) log.info('signing keys are sealed under the present BERTH_SECRETS_KEY', { resealed })
       const opened = await openKeyRing(db, sealer, log)
       life.onStop('keys', () => opened.stop())
       firstPassword = await ensureAdmin(db, passwords, config.adminPassword)

@@ -1,4 +1,4 @@
-import { type ConfigOf, choice, integer, logLevels, optionalText, text, url } from '@berth/service'
+import { type ConfigOf, choice, integer, logLevels, optionalText, secretsSettings, text, url } from '@berth/service'
 
 /** What auth reads from the environment. */
 export const authSettings = {
@@ -9,13 +9,12 @@ export const authSettings = {
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9106 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
-  /** 32 bytes in base64 or hex; private signing keys are sealed with it. */
-  secretsKey: text('BERTH_SECRETS_KEY', { secret: true }),
+  ...secretsSettings,
   /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type AuthConfig = Pick<
   ConfigOf<typeof authSettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'secretsKey' | 'adminPassword'
->
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'adminPassword'
+> & { secretsKey: string; secretsPreviousKeys?: string | undefined }

@@ -79,3 +79,13 @@ test('another BERTH_SECRETS_KEY than the keys were sealed with is told at the st
   await expect(start({ secretsKey: randomBytes(32).toString('hex') })).rejects.toThrow(/BERTH_SECRETS_KEY/)
   await expect(start({ secretsKey: 'short' })).rejects.toThrow(/32 bytes/)
 })
+
+test('after a rotation of BERTH_SECRETS_KEY the previous one is needed for one start only', async () => {
+  const [old, key] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')]
+  const first = await start({ secretsKey: old, adminPassword: 'chosen by hand' })
+  const { body } = await request(first.url).get('/token').auth('admin', 'chosen by hand').expect(200)
+  await start({ secretsKey: key, secretsPreviousKeys: old })
+  const third = await start({ secretsKey: key })
+  await request(third.url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`).expect(200)
+  await expect(start({ secretsKey: old })).rejects.toThrow(/BERTH_SECRETS_KEY/)
+})

@@ -1,9 +1,9 @@
-import { createLogger, createMetrics, readConfig, runAlone } from '@berth/service'
+import { createLogger, createMetrics, readConfig, runAlone, withSecretsKey } from '@berth/service'
 import { createAuth } from './app.ts'
 import { authSettings } from './config.ts'
 
 await runAlone(() => {
-  const config = readConfig(authSettings, process.env)
+  const config = withSecretsKey(readConfig(authSettings, process.env))
   const log = createLogger({ service: 'auth', level: config.logLevel })
   const metrics = createMetrics({ defaults: true })
   const auth = createAuth(config, { log, metrics })

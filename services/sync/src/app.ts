@@ -33,6 +33,7 @@ import { stillThere } from './on-demand/still-there.ts'
 import { pullThrough } from './pull-through/bring.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { keepClients } from './remotes/kept-clients.ts'
+import { resealRemotes } from './remotes/reseal-remotes.ts'
 import { remoteNamed } from './remotes/show.ts'
 import { runHandlers } from './runs/api.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
@@ -53,7 +54,7 @@ export function createSync(
     onError: (error) => log.warn('database connection lost', { error }),
   })
   const prisma = openPrisma(db)
-  const sealer = createSealer(config.secretsKey)
+  const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const client = (to: string, baseUrl: string) =>
     createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
   const clients = {
@@ -80,7 +81,7 @@ export function createSync(
     public: createApi({
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
-      handlers: { ...remoteHandlers(db, prisma, sealer, ring), ...runHandlers(prisma, catalog, tasks) },
+      handlers: { ...remoteHandlers({ db, prisma, sealer, log }, ring), ...runHandlers(prisma, catalog, tasks) },
       identify: identifyThrough(clients.auth),
       log,
       metrics,
@@ -114,6 +115,7 @@ export function createSync(
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
+      await resealRemotes(db, sealer, log)
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type ConfigOf, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
+import { type ConfigOf, choice, integer, logLevels, optionalUrl, secretsSettings, text, url } from '@berth/service'
 
 /** What sync reads from the environment. */
 export const syncSettings = {
@@ -11,7 +11,7 @@ export const syncSettings = {
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9103 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
-  secretsKey: text('BERTH_SECRETS_KEY', { secret: true }),
+  ...secretsSettings,
   spoolDirectory: text('BERTH_SPOOL_DIR', { fallback: path.join(tmpdir(), 'berth-spool') }),
   internalUrl: optionalUrl('BERTH_INTERNAL_URL', ['http']),
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
@@ -21,13 +21,5 @@ export const syncSettings = {
 }
 export type SyncConfig = Pick<
   ConfigOf<typeof syncSettings>,
-  | 'databaseUrl'
-  | 'natsUrl'
-  | 'serviceKey'
-  | 'secretsKey'
-  | 'spoolDirectory'
-  | 'internalUrl'
-  | 'catalogUrl'
-  | 'tasksUrl'
-  | 'authUrl'
->
+  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'spoolDirectory' | 'internalUrl' | 'catalogUrl' | 'tasksUrl' | 'authUrl'
+> & { secretsKey: string; secretsPreviousKeys?: string | undefined }

@@ -1,10 +1,10 @@
 import { blobSettings, openBlobStore } from '@berth/blobs'
-import { createLogger, createMetrics, readConfig, runAlone } from '@berth/service'
+import { createLogger, createMetrics, readConfig, runAlone, withSecretsKey } from '@berth/service'
 import { createSync } from './app.ts'
 import { syncSettings } from './config.ts'
 
 await runAlone(async () => {
-  const config = readConfig({ ...syncSettings, ...blobSettings }, process.env)
+  const config = withSecretsKey(readConfig({ ...syncSettings, ...blobSettings }, process.env))
   const log = createLogger({ service: 'sync', level: config.logLevel })
   const metrics = createMetrics({ defaults: true })
   return { service: createSync(config, { log, metrics, blobs: await openBlobStore(config) }), log, metrics, ...config }

@@ -1,15 +1,14 @@
-import { type ApiHandler, type Database, readPage, type Sealer, toPage } from '@berth/service'
+import { type ApiHandler, type Database, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { walkToRemote } from './check/walk.ts'
 import type { RemoteBody } from './fields.ts'
+import { resealRemotes } from './reseal-remotes.ts'
 import { findRemote, showRemote } from './show.ts'
 import { deleteRemote, insertRemote, updateRemote } from './write.ts'
 
 /** The API of remotes: where content comes from. */
 export function remoteHandlers(
-  db: Database,
-  prisma: Prisma,
-  sealer: Sealer,
+  { db, prisma, sealer, log }: { db: Database; prisma: Prisma; sealer: Sealer; log: Logger },
   wake: () => void,
 ): Record<string, ApiHandler> {
   return {
@@ -50,6 +49,7 @@ export function remoteHandlers(
       status: 200,
       body: await walkToRemote(await findRemote(prisma, params.remote ?? ''), sealer),
     }),
+    rotateRemoteKeys: async () => ({ status: 200, body: await resealRemotes(db, sealer, log) }),
     deleteRemote: async ({ params, principal }) => {
       await deleteRemote(db, await findRemote(prisma, params.remote ?? ''), principal.name)
       wake()
