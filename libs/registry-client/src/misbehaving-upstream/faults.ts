@@ -74,3 +74,42 @@ export function oversized(totalBytes: number): Fault {
     write()
   }
 }
+
+/** As an upstream that knows no HEAD: some answer 405, some 404, some like a GET without its headers. */
+export const noHead: Fault = ({ request, response, behave }) => {
+  if (request.method === 'HEAD') response.writeHead(405).end()
+  else behave()
+}
+
+/** Leaves out headers of the good answer. */
+export function without(...names: string[]): Fault {
+  return ({ request, response, answer }) => {
+    const headers = Object.entries(answer.headers).filter(([name]) => !names.includes(name))
+    // Without a length node would send the body in chunks, and so does this.
+    response.writeHead(answer.status, Object.fromEntries(headers))
+    response.end(request.method === 'HEAD' ? undefined : answer.body)
+  }
+}
+
+/** The good answer, so many bytes at a time with a pause before each. */
+export function slowly(bytes: number, everyMs: number): Fault {
+  return ({ response, answer }) => {
+    response.writeHead(answer.status, answer.headers)
+    let sent = 0
+    const send = () => {
+      response.write(answer.body.subarray(sent, sent + bytes))
+      sent += bytes
+      if (sent >= answer.body.length) response.end()
+      else if (!response.destroyed) setTimeout(send, everyMs)
+    }
+    setTimeout(send, everyMs)
+  }
+}
+
+/** Behaves, and does something right after: moves a tag, for one. */
+export function afterwards(change: () => void): Fault {
+  return ({ response, behave }) => {
+    response.once('finish', change)
+    behave()
+  }
+}

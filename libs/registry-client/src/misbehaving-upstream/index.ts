@@ -1,7 +1,23 @@
 // An upstream for tests that does what they ask, wrong or right. Nothing that ships imports it.
 export { blobOf, type Image, imageOf, type Manifest, manifestOf } from './content.ts'
-export { cut, type Fault, gone, hang, hangAfter, oversized, redirectTo, short, status, wrongBytes } from './faults.ts'
+export {
+  afterwards,
+  cut,
+  type Fault,
+  gone,
+  hang,
+  hangAfter,
+  noHead,
+  oversized,
+  redirectTo,
+  short,
+  slowly,
+  status,
+  without,
+  wrongBytes,
+} from './faults.ts'
 export { type LimitOptions, type LimitStyle, type Limits, limitRequests } from './limits.ts'
+export { inPages, type PageQuirk } from './pages.ts'
 export { startTestProxy, type TestProxy } from './proxy.ts'
 export { requireTokens, type TokenQuestion, type TokenRealm, type TokenRealmOptions } from './token-realm.ts'
 export { type MisbehavingUpstream, type Seen, startMisbehavingUpstream } from './upstream.ts'
