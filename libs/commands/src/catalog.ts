@@ -57,6 +57,8 @@ export type CatalogCommands = {
     request: { via: string; name: string; actor: string }
     reply: { repository: RepositoryHead }
   }
+  /** Whether an index of the repository names this manifest. */
+  'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** What a tag of the latest version stands for. */
   tag: { request: { repositoryId: string; name: string }; reply: { digest: Digest | null } }
   /** A repository by id or name. */

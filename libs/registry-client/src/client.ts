@@ -4,7 +4,7 @@ import { readBlob, type WantedBlob } from './blob.ts'
 import { type AddressRule, createAddressRule } from './egress/address-rules.ts'
 import type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
 import { createEgress, discard } from './egress/egress.ts'
-import { askForeign } from './foreign.ts'
+import { askForeign, readForeignFile } from './foreign.ts'
 import { type FetchedManifest, fetchManifest, type Resolved, resolve } from './manifests.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './manners/host-gates.ts'
 import { readLimitNotice, retryAfterSeconds } from './manners/limit-notice.ts'
@@ -72,6 +72,8 @@ export type RegistryClient = {
   catalog(signal?: AbortSignal): AsyncIterable<string[]>
   /** The bytes of a layer that a manifest only points to, from there, without credentials. As `blob` otherwise. */
   foreign(url: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
+  /** A small file from somewhere else, without credentials; `undefined` when it is not there. */
+  foreignFile(url: string, limitBytes: number, signal?: AbortSignal): Promise<Buffer | undefined>
   close(): Promise<void>
 }
 
@@ -100,6 +102,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     identity: [options.tls, options.headers, options.proxy],
   })
   const limit = createLimiter(concurrency)
+  const insecure = origin.protocol === 'http:' || options.tls?.verify === false
 
   const send: Send = async ({ method, path, repository, headers = {}, absent = false, signal, ...more }) => {
     const scope = more.scope ?? (repository === undefined ? '' : `repository:${repository}:pull`)
@@ -196,8 +199,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         ),
       )
     },
+    foreignFile: (url, limitBytes, signal) =>
+      tried(signal, () => readForeignFile(egress, url, { insecure, limitBytes, signal })),
     foreign: (url, blob, signal) => {
-      const insecure = origin.protocol === 'http:' || options.tls?.verify === false
       return readBlob((headers) => askForeign(egress, url, { insecure, signal })(headers), blob, {
         limit,
         patience: patience(signal),

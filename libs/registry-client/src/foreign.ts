@@ -1,6 +1,7 @@
 import type { AskForBytes } from './blob.ts'
 import { discard, type Egress } from './egress/egress.ts'
 import { retryAfterSeconds } from './manners/limit-notice.ts'
+import { readBytes } from './read-text.ts'
 import { statusError, UpstreamError } from './upstream-error.ts'
 
 /**
@@ -23,6 +24,21 @@ export function askForeign(
       answer.status,
       retryAfterSeconds(answer.headers['retry-after']),
     )
+  }
+}
+
+/** Reads a small file from somewhere else, under the same rules; `undefined` when it is not there. */
+export async function readForeignFile(
+  egress: Egress,
+  text: string,
+  { insecure, limitBytes, signal }: { insecure: boolean; limitBytes: number; signal: AbortSignal | undefined },
+): Promise<Buffer | undefined> {
+  try {
+    const answer = await askForeign(egress, text, { insecure, signal })({})
+    return await readBytes(answer, limitBytes, `a file of ${answer.url.host}`)
+  } catch (error) {
+    if (error instanceof UpstreamError && error.code === 'not_found') return undefined
+    throw error
   }
 }
 

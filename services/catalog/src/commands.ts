@@ -27,6 +27,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'ensure-pulled': async (request) => ({ repository: await woken(ensurePulled(db, request)) }),
+    'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
     tag: async (request) => ({ digest: (await latestTag(db, request)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
@@ -149,6 +150,16 @@ async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest
     [repositoryId],
   )
   return rows.map((row) => row.digest)
+}
+
+async function isNamed(db: Database, { repository, digest }: CatalogCommands['is-named']['request']): Promise<boolean> {
+  const found = await db.query(
+    `select from manifest_reference as reference join manifest_interval as member on member.digest = reference.manifest and member.until is null
+       join repository on repository.id = member.repository_id
+     where repository.name = $1 and reference.child = $2 and reference.role = 'manifest' limit 1`,
+    [repository, digest],
+  )
+  return found.length > 0
 }
 
 async function latestTag(

@@ -16,6 +16,7 @@ export type Failures = {
   readonly byTag: ReadonlyMap<string, SyncFailure>
 }
 
+const ofOneThing = new Set(['platform_missing', 'signature_missing', 'signature_untrusted'])
 // An upstream that is away would otherwise be waited for once for each of its tags.
 const mostInARow = 10
 
@@ -42,7 +43,7 @@ export function createFailures(onError: 'fail' | 'skip'): Failures {
 
 /** Why one thing failed; `undefined` when it is no matter of that thing alone: limits, logins, and everything that is ours. */
 function failureOf(error: unknown): { code: string; message: string } | undefined {
-  if (error instanceof Problem && error.code === 'platform_missing') return { code: error.code, message: error.message }
+  if (error instanceof Problem && ofOneThing.has(error.code)) return { code: error.code, message: error.message }
   if (!(error instanceof UpstreamError)) return undefined
   const { code, message } = error
   if (['rate_limited', 'unauthorized', 'address_refused', 'tls'].includes(code)) return undefined

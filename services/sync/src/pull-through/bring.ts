@@ -10,7 +10,9 @@ import { createFailures } from '../copy/failures.ts'
 import { newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
+import type { SignaturePolicy } from '../remotes/fields.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
+import { requireSignature } from '../verify/require-signature.ts'
 import { refuseOthers } from './allowed-names.ts'
 import { asProblem, notUpstream } from './upstream-problem.ts'
 
@@ -60,7 +62,8 @@ async function bring(
   const found = await upstream.client.resolve(upstream.repository, reference, signal)
   if (!found) throw notUpstream(upstream.host, upstream.repository, reference)
   const { digest } = found
-  // Only now: what upstream does not have leaves no trace here.
+  await requireTrust(catalog, upstream, { name, reference, digest }, signal)
+  // Only now: what upstream does not have, or nobody may have, leaves no trace here.
   const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
   const tag = parseDigest(reference) ? undefined : reference
   if (await isHere(catalog, target.id, { tag, digest })) return { digest, changed: false }
@@ -76,6 +79,22 @@ async function bring(
   } finally {
     await end(parts, stage, holder)
   }
+}
+
+// What speaks for others is not signed itself.
+const companion = /^sha\d+-[0-9a-f]{64,128}(\.(sig|att|sbom))?$/
+
+/** Refuses what is not signed as the remote requires. An index that is here was, and vouches for what it names. */
+async function requireTrust(
+  catalog: CommandClient<CatalogCommands>,
+  { remote, client, repository }: Upstream,
+  { name, reference, digest }: { name: string; reference: string; digest: Digest },
+  signal: AbortSignal,
+): Promise<void> {
+  const policy = remote.signatures as SignaturePolicy | null
+  if (!policy?.require || companion.test(reference)) return
+  const { isNamed } = await catalog.call('is-named', { repository: name, digest }, { signal })
+  if (!isNamed) await requireSignature({ client, repository }, policy, digest, signal)
 }
 
 async function isHere(

@@ -16,6 +16,7 @@ import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
 import { countRequests, type SyncPlan, sumUp } from './plan-run.ts'
 import { type RepositoryNow, readRepository } from './read-repository.ts'
+import { verifyWanted, type Wanted } from './verify-wanted.ts'
 
 /** What a run did. `created` is false when upstream had nothing new; the version is then the one there was. */
 export type SyncResult = CatalogCommands['commit-stage']['reply'] & {
@@ -83,7 +84,7 @@ async function findContent(running: Running, copying: Copying): Promise<Found> {
   const chosen = await resolveTags(open, remote, copying)
   const now = await readRepository(catalog, run.repositoryId, signal)
   const graph = emptyGraph()
-  const wanted = await compare(running, copying, graph, { chosen, now })
+  const wanted = await verifyWanted(copying, running.remote, await compare(running, copying, graph, { chosen, now }))
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
   noteUnwanted(copying, chosen)
   const companions = await followCompanions(copying, graph, { run, chosen, now })
@@ -117,15 +118,12 @@ function copyingOf(
   }
 }
 
-/** What has to be copied: tags that are new or moved, and manifests that come without one. */
-type Wanted = { moved: ResolvedTag[]; members: Digest[] }
-
 async function compare(
   { run, remote, open }: Running,
   copying: Copying,
   graph: Graph,
   { chosen, now }: { chosen: Chosen; now: RepositoryNow },
-): Promise<Wanted> {
+): Promise<Wanted & { below: ReadonlySet<Digest> }> {
   const here = await membersOf(copying, run.repositoryId, chosen.digests)
   const absent = chosen.digests.filter((digest) => !here.has(digest))
   await checkDigests(open, absent, { ...copying, concurrency: remote.concurrency })
@@ -138,7 +136,8 @@ async function compare(
   const readsAll = run.mode === 'mirror' && remote.platforms.length > 0
   const indexes = [...new Set(unmoved)].filter((digest) => readsAll || now.sparse.has(digest))
   const missing = await lookInto(copying, graph, run.repositoryId, indexes)
-  return { moved, members: [...absent.filter((digest) => !copying.failures.byDigest.has(digest)), ...missing] }
+  const members = [...absent.filter((digest) => !copying.failures.byDigest.has(digest)), ...missing]
+  return { moved, members, below: missing }
 }
 
 /** Notes the tags and digests that no platform is wanted of. */

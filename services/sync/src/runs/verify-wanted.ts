@@ -1,0 +1,41 @@
+import type { Digest } from '@berth/oci'
+import type { ResolvedTag } from '../copy/chosen.ts'
+import type { Copying } from '../copy/copy-manifests.ts'
+import { inParallel } from '../copy/in-parallel.ts'
+import type { Remote } from '../db/generated/client.ts'
+import type { SignaturePolicy } from '../remotes/fields.ts'
+import { requireSignature } from '../verify/require-signature.ts'
+
+/** What has to be copied: tags that are new or moved, and manifests that come without one. */
+export type Wanted = { moved: ResolvedTag[]; members: Digest[] }
+
+/**
+ * Leaves out what is not signed as the remote requires, before anything of it is fetched; each is a failure that says why.
+ * `below` are manifests of indexes that the repository has, for which the index vouches.
+ */
+export async function verifyWanted(
+  copying: Copying,
+  { signatures, concurrency }: Remote,
+  { below, ...wanted }: Wanted & { below: ReadonlySet<Digest> },
+): Promise<Wanted> {
+  const policy = signatures as SignaturePolicy | null
+  if (!policy?.require) return wanted
+  const { remote, failures, signal } = copying
+  const refused = new Set<Digest>()
+  const tagsOf = Map.groupBy(wanted.moved, (tag) => tag.digest)
+  const roots = new Set([...tagsOf.keys(), ...wanted.members.filter((digest) => !below.has(digest))])
+  await inParallel(roots, concurrency, signal, async (digest, both) => {
+    try {
+      await requireSignature(remote, policy, digest, both)
+    } catch (error) {
+      both.throwIfAborted()
+      refused.add(digest)
+      for (const { name } of tagsOf.get(digest) ?? []) failures.note(error, { tag: name })
+      if (!tagsOf.has(digest)) failures.note(error, { digest })
+    }
+  })
+  return {
+    moved: wanted.moved.filter((tag) => !refused.has(tag.digest)),
+    members: wanted.members.filter((digest) => !refused.has(digest)),
+  }
+}

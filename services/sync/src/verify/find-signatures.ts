@@ -1,0 +1,98 @@
+import { type Digest, isRepositoryName, parseDigest } from '@berth/oci'
+import type { RegistryClient } from '@berth/registry-client'
+import { type CosignSignature, readBundle } from './cosign.ts'
+
+export type Upstream = { client: RegistryClient; repository: string }
+
+const mostSignatures = 50
+const limitBytes = 1 << 20
+const signatureAnnotation = 'dev.cosignproject.cosign/signature'
+const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json'
+const bundleType = /^application\/vnd\.dev\.sigstore\.bundle/
+
+type Descriptor = { mediaType?: unknown; digest?: unknown; size?: unknown; annotations?: Record<string, unknown> }
+
+/** What cosign left beside a manifest: under its companion tag, and among its referrers. */
+export async function* cosignSignatures(
+  upstream: Upstream,
+  digest: Digest,
+  signal: AbortSignal,
+): AsyncIterable<CosignSignature> {
+  const { client, repository } = upstream
+  const tag = `${digest.replace(':', '-')}.sig`
+  if (await client.resolve(repository, tag, signal)) yield* simpleOf(upstream, tag, signal)
+  const referrers = (await client.referrers(repository, digest, signal)) ?? []
+  for (const referrer of referrers
+    .filter(({ artifactType }) => bundleType.test(artifactType ?? ''))
+    .slice(0, mostSignatures))
+    yield* bundlesOf(upstream, referrer.digest, signal)
+}
+
+async function* simpleOf(upstream: Upstream, tag: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
+  for (const layer of await layersOf(upstream, tag, signal)) {
+    const signature = layer.annotations?.[signatureAnnotation]
+    if (layer.mediaType !== payloadType || typeof signature !== 'string') continue
+    const payload = await readLayer(upstream, layer, signal)
+    if (payload) yield { kind: 'simple', payload, signature: Buffer.from(signature, 'base64') }
+  }
+}
+
+async function* bundlesOf(upstream: Upstream, reference: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
+  for (const layer of await layersOf(upstream, reference, signal)) {
+    if (!bundleType.test(String(layer.mediaType))) continue
+    const bytes = await readLayer(upstream, layer, signal)
+    const bundle = bytes && readBundle(bytes)
+    if (bundle) yield bundle
+  }
+}
+
+async function layersOf(
+  { client, repository }: Upstream,
+  reference: string,
+  signal: AbortSignal,
+): Promise<Descriptor[]> {
+  const { bytes } = await client.manifest(repository, reference, signal)
+  const { layers } = JSON.parse(bytes.toString('utf8')) as { layers?: unknown }
+  return Array.isArray(layers) ? (layers as Descriptor[]).slice(0, mostSignatures) : []
+}
+
+async function readLayer(
+  { client, repository }: Upstream,
+  { digest: text, size }: Descriptor,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
+  const digest = parseDigest(String(text))
+  if (!digest || typeof size !== 'number' || size > limitBytes) return undefined
+  const chunks: Uint8Array[] = []
+  for await (const chunk of client.blob(repository, { digest, sizeBytes: size }, signal)) chunks.push(chunk)
+  // What it is signed as is checked by the signature, so its digest adds nothing.
+  return Buffer.concat(chunks)
+}
+
+/** GPG signatures of a manifest: from the registry itself, and from a lookaside server where one is named. */
+export async function* gpgSignatures(
+  upstream: Upstream,
+  sigstore: string | undefined,
+  digest: Digest,
+  signal: AbortSignal,
+): AsyncIterable<Buffer> {
+  const { client, repository } = upstream
+  for (const { content } of (await client.signatures(repository, digest, signal)) ?? [])
+    yield Buffer.from(content, 'base64')
+  if (sigstore !== undefined && isRepositoryName(repository)) yield* lookaside(upstream, sigstore, digest, signal)
+}
+
+/** Signatures are numbered from 1, without a gap (containers/image, signature-protocols.md). */
+async function* lookaside(
+  { client, repository }: Upstream,
+  sigstore: string,
+  digest: Digest,
+  signal: AbortSignal,
+): AsyncIterable<Buffer> {
+  const base = `${sigstore.replace(/\/+$/, '')}/${repository}@${digest.replace(':', '=')}`
+  for (let number = 1; number <= mostSignatures; number++) {
+    const message = await client.foreignFile(`${base}/signature-${number}`, limitBytes, signal)
+    if (!message) return
+    yield message
+  }
+}
