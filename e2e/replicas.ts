@@ -6,10 +6,17 @@ import type { ServiceName } from '@berth/standalone/src/routes.ts'
 import { answers, startServerProcess } from './servers/server-process.ts'
 import type { TestStack } from './stack.ts'
 
-const registryMain = fileURLToPath(new URL('../services/registry/src/main.ts', import.meta.url))
+const mainOf = (service: ServiceName) => fileURLToPath(new URL(`../services/${service}/src/main.ts`, import.meta.url))
 
-/** A further registry on the database, the blob store and the peers of a stack that runs as processes. */
-export type Replica = { port: number; url: string; pid: number; log(): string; stop(): Promise<void> }
+/** A further replica of a service on the database, the blob store and the peers of a stack that runs as processes. */
+export type Replica = {
+  port: number
+  url: string
+  internalUrl: string
+  pid: number
+  log(): string
+  stop(): Promise<void>
+}
 
 /** The pid of a service of a stack that was started with BERTH_PROCESSES. */
 export function pidOf(stack: TestStack, service: ServiceName): number {
@@ -22,7 +29,7 @@ export function pidOf(stack: TestStack, service: ServiceName): number {
 }
 
 /** What a service was started with. Linux only. */
-function environmentOf(pid: number): Record<string, string> {
+export function environmentOf(pid: number): Record<string, string> {
   const pairs = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean)
   return Object.fromEntries(pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]))
 }
@@ -32,21 +39,23 @@ export function registryPort(stack: TestStack): number {
   return Number(environmentOf(pidOf(stack, 'registry')).BERTH_PORT)
 }
 
-/** Starts a second registry beside that of the stack, with the same settings but its own ports. It outlives the stack. */
-export async function startReplica(stack: TestStack): Promise<Replica> {
+/** Starts a second replica of a service beside that of the stack, with the same settings but its own ports. It outlives the stack. */
+export async function startReplica(stack: TestStack, service: ServiceName = 'registry'): Promise<Replica> {
   const [port, internalPort] = [await freePort(), await freePort()]
   const url = `http://localhost:${port}`
+  const internalUrl = `http://127.0.0.1:${internalPort}`
   const server = await startServerProcess({
-    name: 'registry-replica',
+    name: `${service}-replica`,
     program: process.execPath,
-    args: () => [registryMain],
+    args: () => [mainOf(service)],
     env: {
-      ...environmentOf(pidOf(stack, 'registry')),
+      ...environmentOf(pidOf(stack, service)),
       NODE_OPTIONS: '',
       BERTH_PORT: String(port),
       BERTH_INTERNAL_PORT: String(internalPort),
+      BERTH_INTERNAL_URL: internalUrl,
     },
     isReady: () => answers(`${url}/readyz`, 200),
   })
-  return { port, url, pid: server.pid, log: () => server.log(), stop: () => server.stop() }
+  return { port, url, internalUrl, pid: server.pid, log: () => server.log(), stop: () => server.stop() }
 }

@@ -25,7 +25,12 @@ export async function startProcesses(ground: Ground): Promise<Running> {
     serviceNames.map(async (name) => {
       const port = ports.get(name) as Ports
       const main = fileURLToPath(new URL(`../../../services/${name}/src/main.ts`, import.meta.url))
-      const env = { ...environment, BERTH_PORT: String(port.public), BERTH_INTERNAL_PORT: String(port.internal) }
+      const env = {
+        ...environment,
+        BERTH_PORT: String(port.public),
+        BERTH_INTERNAL_PORT: String(port.internal),
+        BERTH_INTERNAL_URL: `http://127.0.0.1:${port.internal}`,
+      }
       const kept = await keepRunning({
         home: ground.home,
         name: `berth-${name}`,
