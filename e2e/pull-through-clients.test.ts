@@ -12,7 +12,7 @@ const missing = missingPrograms(...upstreamPrograms)
 const group = missing.length > 0 ? describe.skip : describe
 
 group(
-  `pulls through a registry that asks for a login${missing.length > 0 ? ` (not installed: ${missing})` : ''}`,
+  `pulls through a registry that asks for a login${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`,
   () => {
     let stack: TestStack
     let upstreams: Upstreams
