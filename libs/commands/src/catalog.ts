@@ -59,6 +59,8 @@ export type CatalogCommands = {
   }
   /** Whether an index of the repository names this manifest. */
   'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
+  /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
+  'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
   /** What a tag of the latest version stands for. */
   tag: { request: { repositoryId: string; name: string }; reply: { digest: Digest | null } }
   /** A repository by id or name. */

@@ -53,6 +53,8 @@ export type TasksCommands = {
     request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[] }
     reply: { cancelled: boolean }
   }
+  /** Cancels what of a task's own tasks has not ended. */
+  'cancel-children': { request: { parent: string }; reply: Record<string, never> }
   /** Ends a task. Reporting the same end twice is harmless. */
   finish: {
     request: {

@@ -9,6 +9,7 @@ import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
 import { closureOf } from './curation/graph.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
+import { ensureNamed } from './repositories/ensure.ts'
 import { ensurePulled } from './repositories/ensure-pulled.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
@@ -28,6 +29,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'ensure-pulled': async (request) => ({ repository: await woken(ensurePulled(db, request)) }),
     'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
+    'ensure-repository': async (request) => ({ repository: await woken(ensureNamed(db, request)) }),
     tag: async (request) => ({ digest: (await latestTag(db, request)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),

@@ -26,6 +26,7 @@ import { startWorker } from '@berth/worker'
 import type { SyncConfig } from './config.ts'
 import { fetchAgain } from './copy/fetch-again.ts'
 import { openPrisma } from './db/client.ts'
+import { createGroupWork } from './groups/do-group.ts'
 import { createClaims } from './on-demand/claims.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
@@ -142,6 +143,15 @@ export function createSync(
         log,
       })
       life.onStop('worker', () => worker.stop())
+      // Of their own, for they wait for tasks that the other ones do.
+      const groups = startWorker({
+        tasks,
+        bus,
+        name,
+        works: { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks }) },
+        log,
+      })
+      life.onStop('worker of groups', () => groups.stop())
     },
     stop: () => life.stop(),
     unready: async () => {

@@ -1,6 +1,7 @@
 import { type OutboxRow, readOutbox } from '@berth/bus'
 import { type CommandHandlers, commandHandlers, type OutboxPage, type TasksCommands } from '@berth/commands'
 import type { Database, InternalHandler } from '@berth/service'
+import { cancelChildren } from './queue/cancel.ts'
 import { claimTask } from './queue/claim.ts'
 import { createTask } from './queue/create.ts'
 import type { Ring } from './queue/doorbell.ts'
@@ -26,6 +27,10 @@ export function tasksCommands(
       return { task }
     },
     heartbeat: (request) => renewLease(db, request),
+    'cancel-children': async ({ parent }) => {
+      changed(await db.transaction((sql) => cancelChildren(sql, parent)))
+      return {}
+    },
     finish: async (request) => {
       changed(await finishTask(db, request))
       return {}

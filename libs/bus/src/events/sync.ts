@@ -8,12 +8,14 @@ export const remoteCreated = defineEvent<RemoteChanged>('sync', 'remote.created'
 export const remoteUpdated = defineEvent<RemoteChanged>('sync', 'remote.updated', 'A remote was changed.', remote)
 export const remoteDeleted = defineEvent<RemoteChanged>('sync', 'remote.deleted', 'A remote was deleted.', remote)
 
-const run = { runId: uuid, remoteId: uuid, remote: text, repositoryId: uuid, repository: text, taskId: uuid }
+// Null where the repository would have been made with the first content, and none came.
+const place = { anyOf: [uuid, { type: 'null' }] }
+const run = { runId: uuid, remoteId: uuid, remote: text, repositoryId: place, repository: text, taskId: uuid }
 type RunIds = {
   runId: string
   remoteId: string
   remote: string
-  repositoryId: string
+  repositoryId: string | null
   repository: string
   taskId: string
 }

@@ -1,5 +1,6 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import type { Sql } from '@berth/service'
+import type { RepositoryHead } from '@berth/commands'
+import type { Database, Sql } from '@berth/service'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
 import { type LockedRepository, lockRepositoryNamed } from '../versions/repository-lock.ts'
@@ -25,6 +26,20 @@ export async function ensureRepository(
   if (!repository) return undefined
   const made = await insertDistribution(sql, { name, repositoryId: repository.id, actor })
   return { ...repository, known: made ? 0 : repository.revision }
+}
+
+/** The repository of this name; made with its distribution when there is none, and left alone when there is. */
+export async function ensureNamed(
+  db: Database,
+  { name, actor }: { name: string; actor: string },
+): Promise<RepositoryHead> {
+  return db.transaction(async (sql) => {
+    const known = await lockRepositoryNamed(sql, name)
+    const found = known ?? (await ensureRepository(sql, { repository: name, mayCreate: true, actor }))
+    if (!found) throw new Error(`repository ${name} was made and is not there`)
+    const { id, latestVersion, revision } = found
+    return { id, name, latestVersion, revision }
+  })
 }
 
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */

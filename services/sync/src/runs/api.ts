@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import type { CatalogCommands, CommandClient, TasksCommands } from '@berth/commands'
+import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import { type ApiHandler, badField, notFound, type Page, type PageRequest, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import type { SyncRun } from '../db/generated/client.ts'
+import type { Remote, SyncRun } from '../db/generated/client.ts'
+import type { GroupPayload } from '../groups/do-group.ts'
 import { findRemote } from '../remotes/show.ts'
+import { type RunOptions, startRun } from './start-run.ts'
 
 type SyncBody = {
-  repository: string
+  repository?: string
   remote: string
   mode?: 'additive' | 'mirror'
   force?: boolean
@@ -15,13 +17,33 @@ type SyncBody = {
 }
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
+function optionsOf({ mode = 'additive', force = false, onError = 'fail', dryRun = false }: SyncBody): RunOptions {
+  return { mode, force, onError, dryRun }
+}
+
 function showRun(run: SyncRun): Record<string, unknown> {
-  const { id, taskId, remoteName, repositoryName, mode, force, onError, dryRun, state, result, error } = run
+  const {
+    id,
+    taskId,
+    parentTask,
+    remoteName,
+    upstreamName,
+    repositoryName,
+    mode,
+    force,
+    onError,
+    dryRun,
+    state,
+    result,
+    error,
+  } = run
   const iso = (time: Date | null) => time?.toISOString() ?? null
   return {
     id,
     task: taskId,
+    parent: parentTask,
     remote: remoteName,
+    upstreamName,
     repository: repositoryName,
     mode,
     force,
@@ -42,6 +64,32 @@ export function runHandlers(
   catalog: CommandClient<CatalogCommands>,
   tasks: CommandClient<TasksCommands>,
 ): Record<string, ApiHandler> {
+  type Caller = { actor: string; requestId: string }
+  const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
+    if (wanted.repository === undefined)
+      throw badField(
+        'repository',
+        'is missing',
+        `"${remote.name}" has one repository upstream; say which one here it goes into.`,
+      )
+    const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
+    if (!repository) throw notFound('repository', wanted.repository)
+    const run = { id: randomUUID(), taskId: randomUUID(), remote, repository, actor, options: optionsOf(wanted) }
+    return startRun({ prisma, tasks }, run, { requestId })
+  }
+  const startGroup = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
+    if (wanted.repository !== undefined)
+      throw badField(
+        'repository',
+        `does not apply: "${remote.name}" covers several repositories`,
+        'Leave it away; each goes where targetPrefix says.',
+      )
+    const payload: GroupPayload = { remoteId: remote.id, options: optionsOf(wanted) }
+    const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${remote.id}`], actor }
+    // One at a time: the second would find everything locked by the first, repository by repository.
+    const exclusive = wanted.dryRun ? [] : [`remote:${remote.id}:group`]
+    return (await tasks.call('create', { ...request, exclusive }, { requestId })).task
+  }
   return {
     startSync: async ({ body, principal, requestId }) => {
       const wanted = body as SyncBody
@@ -54,45 +102,11 @@ export function runHandlers(
           `"${remote.name}" names a host and no repository of it`,
           'Set its upstreamName, or pull through it: POST /api/v1/distributions with pullThrough.',
         )
-      if (remote.upstreamName === null)
-        throw badField(
-          'remote',
-          `"${remote.name}" covers several repositories, which cannot be synced yet`,
-          'Use a remote with upstreamName.',
-        )
-      const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
-      if (!repository) throw notFound('repository', wanted.repository)
-      const [id, taskId] = [randomUUID(), randomUUID()]
-      await prisma.syncRun.create({
-        data: {
-          id,
-          taskId,
-          remoteId: remote.id,
-          remoteName: remote.name,
-          repositoryId: repository.id,
-          repositoryName: repository.name,
-          mode: wanted.mode ?? 'additive',
-          force: wanted.force ?? false,
-          onError: wanted.onError ?? 'fail',
-          dryRun: wanted.dryRun ?? false,
-          actor: principal.name,
-        },
+      const task = await (remote.upstreamName === null ? startGroup : startOne)(remote, wanted, {
+        actor: principal.name,
+        requestId,
       })
-      // The run's row first: a worker that gets the task at once finds it. A row whose task was never made does nothing.
-      const { task } = await tasks.call(
-        'create',
-        {
-          id: taskId,
-          kind: 'sync',
-          payload: { runId: id },
-          // A plan changes nothing, so it need not wait for whoever does.
-          exclusive: wanted.dryRun ? [] : [`repository:${repository.id}:sync`],
-          shared: [`remote:${remote.id}`],
-          actor: principal.name,
-        },
-        { requestId },
-      )
-      return { status: 202, headers: { location: `/api/v1/tasks/${taskId}` }, body: task }
+      return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
     },
     listSyncs: async ({ query }) => {
       const page = readPage(query)

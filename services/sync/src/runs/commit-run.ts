@@ -2,7 +2,7 @@ import type { CatalogCommands, CommandClient, ManifestSignature } from '@berth/c
 import type { Digest } from '@berth/oci'
 import type { ResolvedTag } from '../copy/chosen.ts'
 import { inBatches } from '../copy/in-parallel.ts'
-import type { SyncRun } from '../db/generated/client.ts'
+import type { PlacedRun } from './placed-run.ts'
 
 /** What a run hands to catalog beside what it staged on its way; `kept` are tags that a mirror leaves as they are. */
 export type Change = {
@@ -12,7 +12,7 @@ export type Change = {
   signatures: readonly ManifestSignature[]
 }
 type Committing = {
-  run: SyncRun
+  run: PlacedRun
   fence: number
   catalog: CommandClient<CatalogCommands>
   signal: AbortSignal
@@ -41,7 +41,7 @@ export async function commitRun(
 /** Commits what a run has staged; again gives the same reply. */
 export async function sendCommit(
   catalog: CommandClient<CatalogCommands>,
-  run: SyncRun,
+  run: PlacedRun,
   fence: number,
   signal?: AbortSignal,
 ): Promise<CatalogCommands['commit-stage']['reply']> {
@@ -61,7 +61,7 @@ export async function sendCommit(
 /** The answer of a run that found nothing new. */
 export async function nothingNew(
   catalog: CommandClient<CatalogCommands>,
-  run: SyncRun,
+  run: PlacedRun,
 ): Promise<CatalogCommands['commit-stage']['reply']> {
   const { repository } = await catalog.call('repository', { repository: run.repositoryId })
   return {

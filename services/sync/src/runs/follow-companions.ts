@@ -5,8 +5,8 @@ import { type Companions, copyCompanions } from '../copy/companions.ts'
 import type { Copying, Graph } from '../copy/copy-manifests.ts'
 import { inBatches } from '../copy/in-parallel.ts'
 import { membersOf } from '../copy/look-into.ts'
-import type { SyncRun } from '../db/generated/client.ts'
 import { companionSubject } from '../filters/tag-filter.ts'
+import type { PlacedRun } from './placed-run.ts'
 import type { RepositoryNow } from './read-repository.ts'
 
 /**
@@ -15,7 +15,7 @@ import type { RepositoryNow } from './read-repository.ts'
  */
 export type FollowedCompanions = Companions & { staying: Digest[]; kept: string[] }
 
-type Synced = { run: SyncRun; chosen: Chosen; now: RepositoryNow }
+type Synced = { run: PlacedRun; chosen: Chosen; now: RepositoryNow }
 const rootsAtOnce = 1_000
 const namesAtOnce = 5_000
 
@@ -53,7 +53,7 @@ export async function followCompanions(copying: Copying, graph: Graph, synced: S
 }
 
 /** What the repository has below these manifests, and is to keep: where there are platforms, less what they leave out. */
-async function manifestsBelow(copying: Copying, run: SyncRun, roots: ReadonlySet<Digest>): Promise<Set<Digest>> {
+async function manifestsBelow(copying: Copying, run: PlacedRun, roots: ReadonlySet<Digest>): Promise<Set<Digest>> {
   const all =
     copying.platforms.length > 0
       ? [...copying.indexes.values()].flatMap(({ children }) => children)

@@ -3,6 +3,7 @@ import type { TaskError } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 import type { SyncFailure } from '../copy/failures.ts'
 import type { SyncRun } from '../db/generated/client.ts'
+import { nowhere } from './placed-run.ts'
 import type { SyncPlan } from './plan-run.ts'
 import type { SyncResult } from './run-sync.ts'
 
@@ -12,12 +13,23 @@ export type RunIds = Pick<
   'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor' | 'dryRun'
 >
 
+/** `undefined` while the repository is not made yet. */
+function placeOf({ repositoryId }: RunIds): string | undefined {
+  return repositoryId === nowhere ? undefined : (repositoryId ?? undefined)
+}
+
+/** The repository whose events stay in order with these. */
+function placed(run: RunIds): { repositoryId?: string } {
+  const repositoryId = placeOf(run)
+  return repositoryId === undefined ? {} : { repositoryId }
+}
+
 function idsOf(run: RunIds) {
   return {
     runId: run.id,
     remoteId: run.remoteId,
     remote: run.remoteName,
-    repositoryId: run.repositoryId,
+    repositoryId: placeOf(run) ?? null,
     repository: run.repositoryName,
     taskId: run.taskId,
   }
@@ -42,7 +54,7 @@ export async function recordStart(db: Database, run: SyncRun): Promise<void> {
       {
         kind: syncEvents.runStarted,
         data: { ...idsOf(run), mode: run.mode },
-        repositoryId: run.repositoryId,
+        ...placed(run),
         actor: run.actor,
       },
     ])
@@ -77,7 +89,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
       durationMs: row.durationMs,
       failures: failures.slice(0, announcedFailures).map(announcedFailure),
     }
-    await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, repositoryId: run.repositoryId, actor: run.actor }])
+    await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, ...placed(run), actor: run.actor }])
   })
 }
 
@@ -99,5 +111,5 @@ export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled
   )
   if (ended.length === 0 || run.dryRun) return
   const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
-  await recordEvents(sql, [{ kind: syncEvents.runFailed, data, repositoryId: run.repositoryId, actor: run.actor }])
+  await recordEvents(sql, [{ kind: syncEvents.runFailed, data, ...placed(run), actor: run.actor }])
 }

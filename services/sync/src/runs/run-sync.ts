@@ -10,10 +10,11 @@ import { createFailures, type Failures, failedRoots, type SyncFailure } from '..
 import { lookInto, membersOf } from '../copy/look-into.ts'
 import type { Progress } from '../copy/progress.ts'
 import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
-import type { Remote, SyncRun } from '../db/generated/client.ts'
+import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
+import { nowhere, type PlacedRun, placeRun } from './placed-run.ts'
 import { countRequests, type SyncPlan, sumUp } from './plan-run.ts'
 import { type RepositoryNow, readRepository } from './read-repository.ts'
 import { verifyWanted, type Wanted } from './verify-wanted.ts'
@@ -30,7 +31,7 @@ export type SyncResult = CatalogCommands['commit-stage']['reply'] & {
 
 export type Running = {
   db: Database
-  run: SyncRun
+  run: PlacedRun
   remote: Remote
   open: OpenRemote
   fence: number
@@ -54,7 +55,9 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const found = await findContent(running, copying)
   const counts = await bringBlobs(copying, found.graph.blobs, origin)
   const { change, failures } = settle(run, copying, found)
-  const isNew = change.tags.length + change.members.length + change.signatures.length > 0 || run.mode === 'mirror'
+  const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
+  const isNew = hasContent || (run.mode === 'mirror' && run.repositoryId !== nowhere)
+  if (isNew) await placeRun(running, run, running.signal)
   const reply = isNew ? await commitRun(running, change) : await nothingNew(catalog, run)
   return {
     ...reply,
@@ -154,7 +157,7 @@ function noteUnwanted(copying: Copying, { tags, digests }: Chosen): void {
 
 /** Parts what succeeded from what failed. A tag that failed is left as it is. */
 function settle(
-  run: SyncRun,
+  run: PlacedRun,
   { failures }: Copying,
   { chosen, wanted, companions, graph }: Found,
 ): { change: Change; failures: SyncFailure[] } {

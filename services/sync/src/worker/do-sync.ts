@@ -7,9 +7,9 @@ import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
 import { createProgressView, newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
-import type { SyncRun } from '../db/generated/client.ts'
 import { openRemote } from '../remotes/open-remote.ts'
 import { sendCommit } from '../runs/commit-run.ts'
+import { nowhere, type PlacedRun } from '../runs/placed-run.ts'
 import { recordFailure, recordPlan, recordStart, recordSuccess } from '../runs/record-run.ts'
 import { holderOf, planSync, type Running, runSync, type SyncResult } from '../runs/run-sync.ts'
 
@@ -32,8 +32,9 @@ export function createSyncWork(parts: SyncParts): Work {
   const { db, prisma } = parts
   return async (task, { signal, report }) => {
     const { runId } = task.payload as { runId: string }
-    const run = await prisma.syncRun.findUnique({ where: { id: runId } })
-    if (!run) return failed({ code: 'run_not_found', message: `There is no sync run ${runId}.` })
+    const found = await prisma.syncRun.findUnique({ where: { id: runId } })
+    if (!found) return failed({ code: 'run_not_found', message: `There is no sync run ${runId}.` })
+    const run: PlacedRun = { ...found, repositoryId: found.repositoryId ?? nowhere }
     if (run.state === 'completed') return { state: 'completed', result: run.result }
     await recordStart(db, run)
     parts.wake()
@@ -58,7 +59,7 @@ export function createSyncWork(parts: SyncParts): Work {
 
 type Hooks = { progress: ReturnType<typeof newProgress>; signal: AbortSignal }
 
-async function plan(parts: SyncParts, run: SyncRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
+async function plan(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
   const result = await withRemote(parts, run, task, hooks, planSync)
   await recordPlan(parts.db, run, result)
   return { state: 'completed', result }
@@ -66,7 +67,7 @@ async function plan(parts: SyncParts, run: SyncRun, task: ClaimedTask, hooks: Ho
 
 async function withRemote<T>(
   parts: SyncParts,
-  run: SyncRun,
+  run: PlacedRun,
   task: ClaimedTask,
   hooks: Hooks,
   work: (running: Running) => Promise<T>,
@@ -74,6 +75,7 @@ async function withRemote<T>(
   const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
   if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
   const open = openRemote(remote, parts.sealer, {
+    ...(run.upstreamName === null ? {} : { upstreamName: run.upstreamName }),
     longestPauseMs,
     onPause: (pause) => {
       hooks.progress.pause = pause
@@ -104,7 +106,7 @@ async function withRemote<T>(
 }
 
 /** Gives the leases back. Not heard, they run out by themselves: no reason to call a run anything but what it was. */
-async function release({ catalog, log }: SyncParts, run: SyncRun): Promise<void> {
+async function release({ catalog, log }: SyncParts, run: PlacedRun): Promise<void> {
   try {
     await catalog.call('release-leases', { holder: holderOf(run) })
   } catch (error) {
@@ -112,7 +114,7 @@ async function release({ catalog, log }: SyncParts, run: SyncRun): Promise<void>
   }
 }
 
-async function succeed(parts: SyncParts, run: SyncRun, result: SyncResult): Promise<Outcome> {
+async function succeed(parts: SyncParts, run: PlacedRun, result: SyncResult): Promise<Outcome> {
   await recordSuccess(parts.db, run, result)
   await release(parts, run)
   parts.log.info('repository synced', {
@@ -127,7 +129,7 @@ async function succeed(parts: SyncParts, run: SyncRun, result: SyncResult): Prom
 }
 
 /** Ends a run that did not come to its commit; if the commit was faster than the cancel, the run has succeeded after all. */
-async function giveUp(parts: SyncParts, run: SyncRun, task: ClaimedTask, reason: unknown): Promise<Outcome> {
+async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, reason: unknown): Promise<Outcome> {
   if (!run.dryRun) {
     const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
     if (committed) {
@@ -161,7 +163,7 @@ function failed(error: TaskError): Outcome {
 }
 
 /** What a person is told: what failed, where, and what to do. */
-function explain(reason: unknown, log: Logger, run: SyncRun): TaskError {
+function explain(reason: unknown, log: Logger, run: PlacedRun): TaskError {
   if (reason instanceof TaskCancelled)
     return { code: 'cancelled', message: 'The sync was cancelled; nothing of it is visible.' }
   if (reason instanceof UpstreamError)

@@ -1,11 +1,11 @@
-import { type Database, Problem } from '@berth/service'
+import { type Database, Problem, type Sql } from '@berth/service'
 import type { Ring } from './doorbell.ts'
 import { freeResources } from './resources.ts'
 import { hasEnded, recordChange, type TaskRow, taskColumns } from './row.ts'
 
 /**
  * Cancels a task: at once while it waits; while it runs, its worker hears of it at its next heartbeat, within a second or two.
- * Asking twice is fine. 409 when it has ended.
+ * Its own tasks are cancelled with it. Asking twice is fine. 409 when it has ended.
  */
 export async function cancelTask(db: Database, id: string): Promise<{ row: TaskRow; rings: Ring[] }> {
   return db.transaction(async (sql) => {
@@ -18,7 +18,7 @@ export async function cancelTask(db: Database, id: string): Promise<{ row: TaskR
     }
     if (task.state === 'running') {
       await sql.query('update task set cancel_requested = true where id = $1', [id])
-      return { row: task, rings: [] }
+      return { row: task, rings: await cancelChildren(sql, id) }
     }
     const [row] = await sql.query<TaskRow>(
       `update task set state = 'cancelled', cancel_requested = true, finished_at = now() where id = $1 returning ${taskColumns}`,
@@ -28,4 +28,24 @@ export async function cancelTask(db: Database, id: string): Promise<{ row: TaskR
     await recordChange(sql, [row])
     return { row, rings: await freeResources(sql, id) }
   })
+}
+
+/** Cancels what of a task's own tasks has not ended, as `cancelTask` does. */
+export async function cancelChildren(sql: Sql, parent: string): Promise<Ring[]> {
+  const children = await sql.query<{ id: string; state: string }>(
+    `select id, state from task where parent = $1 and state in ('waiting', 'running') order by id for update`,
+    [parent],
+  )
+  const rings: Ring[] = []
+  for (const { id } of children) {
+    const [row] = await sql.query<TaskRow>(
+      `update task set cancel_requested = true, state = case when state = 'waiting' then 'cancelled' else state end,
+         finished_at = case when state = 'waiting' then now() end where id = $1 returning ${taskColumns}`,
+      [id],
+    )
+    if (row?.state !== 'cancelled') continue
+    await recordChange(sql, [row])
+    rings.push(...(await freeResources(sql, id)))
+  }
+  return rings
 }

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type {
+  CatalogCommands,
+  ClaimedTask,
+  CommandClient,
+  TaskError,
+  TaskProgress,
+  TasksCommands,
+} from '@berth/commands'
+import { UpstreamError } from '@berth/registry-client'
+import { Problem, type Sealer } from '@berth/service'
+import { type Outcome, TaskCancelled, type Work } from '@berth/worker'
+import type { Prisma } from '../db/client.ts'
+import type { Remote } from '../db/generated/client.ts'
+import { openClient } from '../remotes/open-remote.ts'
+import { type RunOptions, startRun } from '../runs/start-run.ts'
+import { listRepositories, type Pair } from './upstream-repositories.ts'
+
+export type GroupParts = {
+  prisma: Prisma
+  sealer: Sealer
+  catalog: CommandClient<CatalogCommands>
+  tasks: CommandClient<TasksCommands>
+}
+/** What a task of kind `sync-group` carries. */
+export type GroupPayload = { remoteId: string; options: RunOptions }
+
+type Failed = { repository: string; task?: string; code: string; message: string }
+
+const lookEveryMs = 500
+// A heartbeat comes each second.
+const cancelHeardWithinMs = 3_000
+const mostFailuresShown = 1_000
+
+/**
+ * Does the tasks of kind `sync-group`: one sync for each repository that a remote covers, each a task of its own. Begun again
+ * it finds those that it has made, for their ids follow from its own.
+ */
+export function createGroupWork(parts: GroupParts): Work {
+  return async (task, { signal, report }) => {
+    const { remoteId, options } = task.payload as GroupPayload
+    const progress: TaskProgress = { phase: 'repositories', done: 0, total: null, unit: 'repositories' }
+    report(() => [progress])
+    try {
+      const remote = await parts.prisma.remote.findUnique({ where: { id: remoteId } })
+      if (!remote) throw new Problem(404, 'remote_not_found', 'The remote was deleted.')
+      const { pairs, refused } = await list(parts, remote, signal)
+      progress.total = pairs.length
+      for (const pair of pairs) {
+        signal.throwIfAborted()
+        await startChild(parts, remote, task, { pair, options })
+      }
+      const failed = await waitForChildren(parts, task, progress, signal)
+      return outcome(pairs.length, [...refused.map(cannotBeTaken), ...failed], options)
+    } catch (error) {
+      if (signal.reason instanceof TaskCancelled) {
+        // Those that were made while the cancel was on its way.
+        await parts.tasks.call('cancel-children', { parent: task.id })
+        return { state: 'cancelled', error: { code: 'cancelled', message: 'The sync was cancelled.' } }
+      }
+      signal.throwIfAborted()
+      return { state: 'failed', error: explain(error) }
+    }
+  }
+}
+
+async function list(parts: GroupParts, remote: Remote, signal: AbortSignal) {
+  const client = openClient(remote, parts.sealer)
+  try {
+    const { upstreamNames, targetPrefix } = remote
+    return await listRepositories(client, { upstreamNames, targetPrefix: targetPrefix ?? '' }, signal)
+  } finally {
+    await client.close()
+  }
+}
+
+async function startChild(
+  parts: GroupParts,
+  remote: Remote,
+  task: ClaimedTask,
+  { pair, options }: { pair: Pair; options: RunOptions },
+): Promise<void> {
+  const { repository } = await parts.catalog.call('repository', { repository: pair.target })
+  await startRun(parts, {
+    id: childId(task.id, pair, 'run'),
+    taskId: childId(task.id, pair, 'task'),
+    parentTask: task.id,
+    remote,
+    upstreamName: pair.upstreamName,
+    repository: repository ?? { id: null, name: pair.target },
+    actor: task.actor,
+    options,
+  })
+}
+
+/** The same for the same group and repository, in the form of a uuid. */
+function childId(parent: string, { upstreamName }: Pair, what: 'run' | 'task'): string {
+  const hex = createHash('sha256').update(`${parent} ${what} ${upstreamName}`).digest('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
+    '-',
+  )
+}
+
+async function waitForChildren(
+  { prisma }: GroupParts,
+  task: ClaimedTask,
+  progress: TaskProgress,
+  signal: AbortSignal,
+): Promise<Failed[]> {
+  for (;;) {
+    const left = await prisma.syncRun.count({
+      where: { parentTask: task.id, state: { in: ['waiting', 'running'] } },
+    })
+    progress.done = (progress.total ?? 0) - left
+    if (left === 0) break
+    await delay(lookEveryMs, undefined, { signal })
+  }
+  const failed = await prisma.syncRun.findMany({
+    where: { parentTask: task.id, state: { not: 'completed' } },
+    orderBy: { repositoryName: 'asc' },
+  })
+  // Those of a cancelled group end when it is cancelled, and its worker hears of that a moment later.
+  if (failed.some((run) => run.state === 'cancelled')) await delay(cancelHeardWithinMs, undefined, { signal })
+  return failed.map((run) => ({ repository: run.repositoryName, task: run.taskId, ...(run.error as TaskError) }))
+}
+
+function outcome(repositories: number, failed: Failed[], { onError }: RunOptions): Outcome {
+  const result = {
+    repositories,
+    completed: repositories - failed.filter((one) => one.task !== undefined).length,
+    failed: failed.slice(0, mostFailuresShown),
+    failureCount: failed.length,
+  }
+  if (failed.length === 0 || onError === 'skip') return { state: 'completed', result }
+  const names = failed.slice(0, 5).map((one) => one.repository)
+  const more = failed.length > names.length ? ', and more' : ''
+  const message = `${failed.length} repositories could not be synced: ${names.join(', ')}${more}. The others were.`
+  return { state: 'failed', result, error: { code: 'repositories_failed', message } }
+}
+
+function cannotBeTaken(upstreamName: string): Failed {
+  return { repository: upstreamName, code: 'name_invalid', message: `${upstreamName} with its prefix is no name here.` }
+}
+
+function explain(error: unknown): TaskError {
+  if (error instanceof UpstreamError) return { code: `upstream_${error.code}`, message: error.message }
+  if (error instanceof Problem) return { code: error.code, message: error.message }
+  throw error
+}
