@@ -1,7 +1,11 @@
 /** Waits for work that others share, and stops to wait when the signal says so; the work goes on. Throws the signal's reason. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
-  signal.throwIfAborted()
+  if (signal.aborted) {
+    // Nobody waits for it any more, so nobody hears how it fails either.
+    work.catch(() => {})
+    throw signal.reason
+  }
   let give = () => {}
   const aborted = new Promise<never>((_, reject) => {
     give = () => reject(signal.reason as Error)

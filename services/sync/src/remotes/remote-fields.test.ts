@@ -274,6 +274,41 @@ describe('what is refused', () => {
   })
 })
 
+describe('a remote that gets another address', () => {
+  const elsewhere = 'https://elsewhere.example.com'
+  test.each<[string, object]>([
+    ['password', { username: 'reader', password: planted }],
+    ['token', { token: planted }],
+    ['clientKey', { clientCert, clientKey }],
+    ['headers', { headers: { 'x-team': planted } }],
+  ])('does not take its %s along: that has to be sent again', async (field, secret) => {
+    const { id } = (await ask('POST', '/remotes', one(secret))).body
+    for (const url of [elsewhere, 'http://registry.example.com', 'https://registry.example.com:8443'])
+      expect((await ask('PATCH', `/remotes/${id}`, { url })).status).toBe(400)
+    expect(await ask('PATCH', `/remotes/${id}`, { url: elsewhere })).toMatchObject({ status: 400, body: { field } })
+    expect((await ask('GET', `/remotes/${id}`)).body.url).toBe('https://registry.example.com')
+    expect(await ask('PATCH', `/remotes/${id}`, { url: elsewhere, ...secret })).toMatchObject({
+      status: 200,
+      body: { url: elsewhere },
+    })
+  })
+
+  test('may leave its secrets behind, and keeps them under another name of the same registry', async () => {
+    const { id } = (await ask('POST', '/remotes', one({ url: 'https://docker.io', token: planted }))).body
+    expect((await ask('PATCH', `/remotes/${id}`, { url: 'https://registry-1.docker.io' })).status).toBe(200)
+    expect((await ask('PATCH', `/remotes/${id}`, { url: elsewhere, token: null })).status).toBe(200)
+  })
+
+  test('of its proxy does not take the login there along', async () => {
+    const login = { proxyUrl: 'http://proxy.example.com', proxyUsername: 'u', proxyPassword: planted }
+    const { id } = (await ask('POST', '/remotes', one(login))).body
+    expect(await ask('PATCH', `/remotes/${id}`, { proxyUrl: 'http://other.example.com' })).toMatchObject({
+      status: 400,
+      body: { field: 'proxyPassword' },
+    })
+  })
+})
+
 test('no secret lies open in any table, event or answer', async () => {
   const { id } = (await ask('POST', '/remotes', one(all))).body
   await ask('PATCH', `/remotes/${id}`, { headers: { 'X-Other': planted } })

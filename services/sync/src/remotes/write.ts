@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { recordEvents, syncEvents } from '@berth/bus'
-import { type Database, notFound, Problem, type Sealer, type Sql, sqlState } from '@berth/service'
+import { normalizeRegistryUrl } from '@berth/registry-client'
+import { badField, type Database, notFound, Problem, type Sealer, type Sql, sqlState } from '@berth/service'
 import { checkRemote } from './check-remote.ts'
 import { columns, type OpenField, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
 
@@ -37,6 +38,7 @@ export async function updateRemote(
       const has = (field: SecretField) =>
         changes[field] === undefined ? sealed[field] !== null : hasText(changes[field])
       checkRemote(merged, { has, clientKey: clientKeyOf(id, changes, sealed.clientKey, sealer) })
+      checkWhereSecretsGo(remote, merged, (field) => sealed[field] !== null && changes[field] === undefined)
       const values = valuesOf(id, changes, sealer)
       const assignments = Object.keys(values).map((column, i) => `${column} = $${i + 2}`)
       await sql.query(`update remote set ${[...assignments, 'updated_at = now()'].join(', ')} where id = $1`, [
@@ -73,6 +75,18 @@ async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; s
       entries.filter(isSealed).map(([key, value]) => [key.slice('sealed.'.length), value]),
     ) as Sealed,
   }
+}
+
+/** Secrets that nobody sends again stay with the host that they were given for: else a new address would be handed them. */
+function checkWhereSecretsGo(before: RemoteBody, after: RemoteBody, stays: (field: SecretField) => boolean): void {
+  const originOf = ({ url }: RemoteBody) => normalizeRegistryUrl(url).origin
+  const refuse = (field: SecretField, because: string) => {
+    if (stays(field))
+      throw badField(field, `has to be sent again, or taken away by null, because ${because} names another host`)
+  }
+  if (originOf(before) !== originOf(after))
+    for (const field of ['password', 'token', 'clientKey', 'headers'] as const) refuse(field, 'url')
+  if (before.proxyUrl !== after.proxyUrl && after.proxyUrl) refuse('proxyPassword', 'proxyUrl')
 }
 
 /** The key that a changed certificate must fit. */
