@@ -78,6 +78,18 @@ test('at a limit like Docker Hub’s a run pauses, says so, goes on and ends rig
     })
 }, 60_000)
 
+test('a remote is given up after its own timeouts, and asked no faster than it says', async () => {
+  upstream.add('library/app', ['a', 'b', 'c', 'd'], imageOf('slow', 1_000))
+  const name = await makeMirror({ retries: 0, timeouts: { headersSeconds: 0.3 }, rateLimit: 10, concurrency: 4 })
+  const startedAt = performance.now()
+  await sync(stack, name, name)
+  const requests = upstream.seen.length
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual((requests - 1) * 100 - 10)
+  upstream.when(/tags/, () => {})
+  const { id } = await startSync(stack, name, name)
+  expect(await stack.waitForTask(id, 10_000)).toMatchObject({ state: 'failed', error: { code: 'upstream_timeout' } })
+}, 60_000)
+
 test('no secret of a remote stands in the log, the database or an answer, whatever upstream does', async () => {
   upstream.add('library/app', 'latest', imageOf('secret', 1_000))
   const more = { ...login, headers: { 'x-team': planted }, retries: 0 }

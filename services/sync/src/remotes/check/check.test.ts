@@ -70,6 +70,25 @@ test('with TLS its certificate is told', async () => {
   expect(steps[2]?.detail).toContain('registry')
 })
 
+test('what the remote says of login, headers and certificate is what the registry gets', async () => {
+  const own = makeSelfSigned('berth')
+  requireTokens(secure, { refreshToken: 'an identity token' })
+  const more = {
+    url: secure.url,
+    caCert: pair.cert.toString(),
+    clientCert: own.cert.toString(),
+    clientKey: own.key.toString(),
+    headers: { 'X-Team': 'tools' },
+    username: '<token>',
+    password: 'an identity token',
+  }
+  expect(await check(more)).toMatchObject({ ok: true })
+  const asked = secure.seen.filter(({ path }) => path.startsWith('/v2/'))
+  expect(asked.length).toBeGreaterThan(0)
+  for (const { clientName, headers } of asked)
+    expect({ clientName, team: headers['x-team'] }).toEqual({ clientName: 'berth', team: 'tools' })
+})
+
 test('of many repositories the first is looked at, or the catalog', async () => {
   const many = { upstreamName: undefined, targetPrefix: 'mirror' }
   expect(await check({ ...many, upstreamNames: ['team/app'] })).toMatchObject({ ok: true })
