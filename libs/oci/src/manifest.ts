@@ -23,6 +23,8 @@ export type Reference = {
   platform?: Platform
   /** In an index: the manifest that this one says something about, as BuildKit marks its attestations. */
   about?: Digest
+  /** Where the bytes of a foreign layer can be had. */
+  urls?: string[]
 }
 export type Platform = { os: string; architecture: string; variant?: string }
 
@@ -159,6 +161,7 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
   for (const text of Object.values(platform ?? {})) checkText(text, `${field}.platform`)
   const about = role === 'manifest' ? readAbout(value.annotations) : undefined
+  const urls = role === 'layer' && optional && Array.isArray(value.urls) ? value.urls.filter(isText) : []
   return {
     role,
     digest,
@@ -167,6 +170,7 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
     optional,
     ...(platform ? { platform } : {}),
     ...(about ? { about } : {}),
+    ...(urls.length > 0 ? { urls } : {}),
   }
 }
 
@@ -174,6 +178,10 @@ function readPlatform(value: unknown): Platform | undefined {
   if (!isObject(value) || typeof value.os !== 'string' || typeof value.architecture !== 'string') return undefined
   const { os, architecture, variant } = value
   return { os, architecture, ...(typeof variant === 'string' ? { variant } : {}) }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
 }
 
 /** https://docs.docker.com/build/metadata/attestations/attestation-storage/, "Attestation manifest descriptor" */

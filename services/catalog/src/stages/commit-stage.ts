@@ -42,6 +42,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   await addManifests(sql, edit, manifests)
   await setTags(sql, edit, tags)
   await addSignatures(sql, edit, request.stage)
+  await addForeign(sql, edit, request.stage)
   if (request.mode === 'mirror') await dropUnmirrored(sql, edit, request.stage)
   const made = await finishVersion(sql, repository, edit, {
     cause: request.cause,
@@ -79,6 +80,23 @@ async function addSignatures(sql: Sql, edit: Edit, stage: string): Promise<void>
        and not exists (select from signature_interval as open where open.repository_id = $1 and open.name = staged.name and open.until is null)
      on conflict (repository_id, name, since) do update
        set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
+    [edit.repositoryId, edit.number, edit.revision, stage],
+  )
+}
+
+/** Puts stored foreign layers in that a manifest of the repository names. Their rows are held against the collector. */
+async function addForeign(sql: Sql, edit: Edit, stage: string): Promise<void> {
+  await sql.query(
+    `with held as materialized (
+       select blob.digest from blob join stage_blob as staged on staged.stage = $4 and staged.digest = blob.digest
+       where blob.state = 'present' order by blob.digest for share of blob)
+     insert into blob_interval (repository_id, digest, since, revision)
+     select $1, held.digest, $2, $3 from held
+     where exists (select from manifest_reference as reference join manifest_interval as member
+         on member.repository_id = $1 and member.digest = reference.manifest and member.until is null
+         where reference.child = held.digest and reference.role = 'layer')
+       and not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = held.digest and open.until is null)
+     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`,
     [edit.repositoryId, edit.number, edit.revision, stage],
   )
 }

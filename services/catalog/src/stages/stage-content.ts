@@ -10,7 +10,7 @@ export type StageRow = {
 }
 
 /** What is staged, by kind. */
-export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission', 'stage_signature'] as const
+export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission', 'stage_signature', 'stage_blob'] as const
 
 /** Locks a stage for a writer with this fence, opening it at its first use. A writer that was replaced is refused. */
 export async function lockStage(sql: Sql, stage: string, fence: number): Promise<StageRow> {
@@ -21,44 +21,50 @@ export async function lockStage(sql: Sql, stage: string, fence: number): Promise
   return row
 }
 
+type Request = CatalogCommands['stage-content']['request']
+
 /** Puts a part of a large change aside. Nothing of it is visible before `commit-stage`; repeating a part is harmless. */
-export async function stageContent(db: Database, request: CatalogCommands['stage-content']['request']): Promise<void> {
-  const {
-    stage,
-    fence,
-    manifests,
-    tags,
-    members = [],
-    deferred = [],
-    omitted = [],
-    kept = [],
-    signatures = [],
-  } = request
+export async function stageContent(db: Database, request: Request): Promise<void> {
   await db.transaction(async (sql) => {
-    const { state } = await lockStage(sql, stage, fence)
+    const { state } = await lockStage(sql, request.stage, request.fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
-    await recordManifests(sql, manifests)
-    await sql.query('insert into stage_manifest (stage, digest) select $1, unnest($2::text[]) on conflict do nothing', [
-      stage,
-      members,
-    ])
-    await sql.query(
-      `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)
-       on conflict (stage, name) do update set digest = excluded.digest`,
-      [stage, [...tags.map((tag) => tag.name), ...kept], [...tags.map((tag) => tag.digest), ...kept.map(() => null)]],
-    )
-    await sql.query(
-      `insert into stage_omission (stage, manifest, child) select $1, manifest, child from unnest($2::text[], $3::text[]) as omitted (manifest, child)
-       on conflict do nothing`,
-      [stage, omitted.map((one) => one.manifest), omitted.map((one) => one.child)],
-    )
-    await sql.query(
-      `insert into stage_signature (stage, name, digest, content)
-       select $1, name, digest, content from unnest($2::text[], $3::text[], $4::text[]) as signature (name, digest, content) on conflict do nothing`,
-      [stage, ...(['name', 'digest', 'content'] as const).map((field) => signatures.map((one) => one[field]))],
-    )
-    await deferBlobs(sql, deferred)
+    await recordManifests(sql, request.manifests)
+    await stageTags(sql, request)
+    await stageRows(sql, request)
+    await deferBlobs(sql, request.deferred ?? [])
   })
+}
+
+async function stageTags(sql: Sql, { stage, tags, kept = [] }: Request): Promise<void> {
+  if (tags.length + kept.length === 0) return
+  await sql.query(
+    `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)
+     on conflict (stage, name) do update set digest = excluded.digest`,
+    [stage, [...tags.map((tag) => tag.name), ...kept], [...tags.map((tag) => tag.digest), ...kept.map(() => null)]],
+  )
+}
+
+async function stageRows(sql: Sql, request: Request): Promise<void> {
+  const { stage, members = [], omitted = [], signatures = [], blobs = [] } = request
+  const rows: [table: string, columns: string[], values: string[][]][] = [
+    ['stage_manifest', ['digest'], [members]],
+    ['stage_blob', ['digest'], [blobs]],
+    ['stage_omission', ['manifest', 'child'], [omitted.map((one) => one.manifest), omitted.map((one) => one.child)]],
+    [
+      'stage_signature',
+      ['name', 'digest', 'content'],
+      [signatures.map((one) => one.name), signatures.map((one) => one.digest), signatures.map((one) => one.content)],
+    ],
+  ]
+  for (const [table, columns, values] of rows) {
+    if (values[0]?.length === 0) continue
+    const lists = values.map((_value, i) => `$${i + 2}::text[]`).join(', ')
+    await sql.query(
+      `insert into ${table} (stage, ${columns.join(', ')}) select $1, ${columns.join(', ')}
+       from unnest(${lists}) as given (${columns.join(', ')}) on conflict do nothing`,
+      [stage, ...values],
+    )
+  }
 }
 
 /** Notes that bytes are at a remote and come when they are asked for. What is here, or comes while we look, is here. */

@@ -22,10 +22,29 @@ export async function bringBlobs(
   needed: ReadonlyMap<Digest, NeededBlob>,
   origin: Origin,
 ): Promise<BlobCounts> {
-  await noteSources(copying, [...needed.keys()], origin)
+  const foreign = [...needed.values()].flatMap(({ digest, urls }) => (urls ? [digest] : []))
+  const own = [...needed.keys()].filter((digest) => !needed.get(digest)?.urls)
+  await noteSources(copying, own, origin)
+  const counts = await bringByPolicy(copying, needed, origin)
+  await stageForeign(copying, foreign)
+  return counts
+}
+
+/** Has the blobs come with the commit, which by itself leaves foreign layers where they are. */
+async function stageForeign({ catalog, stage, fence, signal, failures }: Copying, foreign: Digest[]): Promise<void> {
+  const here = foreign.filter((digest) => !failures.byDigest.has(digest))
+  for (const blobs of inBatches(here, sourcesAtOnce))
+    await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], blobs }, { signal })
+}
+
+async function bringByPolicy(
+  copying: Copying,
+  needed: ReadonlyMap<Digest, NeededBlob>,
+  origin: Origin,
+): Promise<BlobCounts> {
   if (origin.policy === 'immediate') return copyBlobs(copying, needed)
-  const staying = [...needed.values()].flatMap(({ digest, sizeBytes, isLayer }) =>
-    isLayer && sizeBytes !== undefined ? [{ digest, sizeBytes }] : [],
+  const staying = [...needed.values()].flatMap(({ digest, sizeBytes, isLayer, urls }) =>
+    isLayer && !urls && sizeBytes !== undefined ? [{ digest, sizeBytes }] : [],
   )
   const stays = new Set(staying.map((blob) => blob.digest))
   const counts = await copyBlobs(copying, new Map([...needed].filter(([digest]) => !stays.has(digest))))

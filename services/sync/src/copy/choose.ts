@@ -11,20 +11,33 @@ export type ChosenIndexes = Map<Digest, { children: Digest[]; offers: string[] }
 /** What a manifest that is taken names: what is to be taken too, and what not. */
 export type Taken = { record: ManifestRecord; kept: Reference[]; omitted: OmittedChild[] }
 
-type Choosing = { blobs: BlobStore; platforms: readonly string[]; indexes: ChosenIndexes }
+type Choosing = {
+  blobs: BlobStore
+  platforms: readonly string[]
+  indexes: ChosenIndexes
+  includeForeignLayers: boolean
+}
+
+function takesForeign({ includeForeignLayers }: Choosing, { references }: ManifestRecord): boolean {
+  return includeForeignLayers && references.some(({ role, optional }) => role === 'layer' && optional)
+}
 
 /**
- * Chooses what is taken of what a recorded manifest names. Which image an attestation belongs to is not among what catalog keeps,
- * so an index is read from the store.
+ * Chooses what is taken of what a recorded manifest names. Which image an attestation belongs to, and where a foreign layer lies,
+ * is not among what catalog keeps: that is read from the store.
  */
 export async function chooseBelow(choosing: Choosing, record: ManifestRecord, signal: AbortSignal): Promise<Taken> {
-  if (!record.isIndex || choosing.platforms.length === 0) return { record, kept: record.references, omitted: [] }
+  const isWhole = record.isIndex ? choosing.platforms.length === 0 : !takesForeign(choosing, record)
+  if (isWhole) return { record, kept: record.references, omitted: [] }
   const { references } = parseManifest(await readStored(choosing.blobs, record, signal), record.mediaType)
   return chooseOfFetched(choosing, { ...record, references })
 }
 
 /** As `chooseBelow`, of a manifest as it was read from its bytes. */
-export function chooseOfFetched({ platforms, indexes }: Omit<Choosing, 'blobs'>, record: ManifestRecord): Taken {
+export function chooseOfFetched(
+  { platforms, indexes }: Pick<Choosing, 'platforms' | 'indexes'>,
+  record: ManifestRecord,
+): Taken {
   if (!record.isIndex || platforms.length === 0) return { record, kept: record.references, omitted: [] }
   const { kept, omitted, offers } = chooseChildren(record.references, platforms)
   const children = kept.filter(({ role }) => role === 'manifest').map(({ digest }) => digest)

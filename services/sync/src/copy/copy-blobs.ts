@@ -25,7 +25,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, Ne
       { holder, digests: batch.map((blob) => blob.digest), ttlSeconds: leaseSeconds },
       { signal },
     )
-    const sizes = new Map(batch.map((blob) => [blob.digest, blob.sizeBytes]))
+    const wanted = new Map(batch.map((blob) => [blob.digest, blob]))
     const missing = leases.filter((lease) => lease.state === 'write')
     for (const lease of leases) {
       if (lease.state !== 'present') continue
@@ -33,7 +33,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, Ne
       progress.blobs.done++
       progress.bytes.done += lease.sizeBytes ?? 0
     }
-    await fetchAll(copying, missing, sizes, counts)
+    await fetchAll(copying, missing, wanted, counts)
   }
   return counts
 }
@@ -41,7 +41,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, Ne
 async function fetchAll(
   copying: Copying,
   missing: readonly LeasedBlob[],
-  sizes: ReadonlyMap<string, number | undefined>,
+  wanted: ReadonlyMap<string, NeededBlob>,
   counts: BlobCounts,
 ): Promise<void> {
   const { catalog, holder, signal, concurrency, progress } = copying
@@ -55,7 +55,7 @@ async function fetchAll(
   try {
     await inParallel(missing, concurrency, signal, async (lease, both) => {
       const kept = await keptBlob(copying, lease)
-      const stored = kept ?? (await tryBlob(copying, lease, sizes.get(lease.digest), both))
+      const stored = kept ?? (await tryBlob(copying, lease, wanted.get(lease.digest), both))
       if (!stored) return
       durable.push(stored)
       if (kept) counts.savedBytes += kept.sizeBytes
@@ -86,11 +86,13 @@ async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promis
 async function tryBlob(
   copying: Copying,
   lease: LeasedBlob,
-  sizeBytes: number | undefined,
+  wanted: NeededBlob | undefined,
   signal: AbortSignal,
 ): Promise<StoredBlob | undefined> {
   try {
-    const stored = await fetchBlob(copying, lease, sizeBytes, signal)
+    const urls = wanted?.urls
+    const from = (url?: string) => fetchBlob(copying, lease, { sizeBytes: wanted?.sizeBytes, url }, signal)
+    const stored = await (urls ? firstOf(urls, from, signal) : from())
     copying.failures.clear()
     return stored
   } catch (error) {
@@ -100,16 +102,34 @@ async function tryBlob(
   }
 }
 
+/** Tries one place after another; what the last one did is told. */
+async function firstOf<T>(urls: readonly string[], work: (url: string) => Promise<T>, signal: AbortSignal): Promise<T> {
+  let failure: unknown
+  for (const url of urls) {
+    try {
+      return await work(url)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof UpstreamError)) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
 async function fetchBlob(
   { remote, blobs, progress }: Copying,
   lease: LeasedBlob,
-  sizeBytes: number | undefined,
+  { sizeBytes, url }: { sizeBytes: number | undefined; url: string | undefined },
   signal: AbortSignal,
 ): Promise<StoredBlob> {
   const { digest, generation } = lease
-  const { host } = remote
+  const host = url !== undefined && URL.canParse(url) ? new URL(url).host : remote.host
   try {
-    const source = counted(remote.client.blob(remote.repository, { digest, sizeBytes }, signal), (bytes) => {
+    const blob = { digest, sizeBytes }
+    const { client, repository } = remote
+    const bytes = url === undefined ? client.blob(repository, blob, signal) : client.foreign(url, blob, signal)
+    const source = counted(bytes, (bytes) => {
       progress.bytes.done += bytes
       progress.fetchedBytes += bytes
     })

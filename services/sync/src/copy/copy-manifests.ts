@@ -21,6 +21,8 @@ export type Copying = {
   /** Of indexes only these are taken; all, when there are none. */
   platforms: readonly string[]
   indexes: ChosenIndexes
+  /** Whether layers that manifests only point to are fetched from there. */
+  includeForeignLayers: boolean
   failures: Failures
   /** Nothing is leased, stored or staged: it is only found out what would be. */
   isPlan: boolean
@@ -34,7 +36,13 @@ export type Copying = {
 export type Fetching = Pick<Copying, 'remote' | 'catalog' | 'blobs' | 'holder'>
 
 /** A blob, its size if a manifest says one (those of schema 1 do not), and whether it is nothing else than a layer. */
-export type NeededBlob = { digest: Digest; sizeBytes: number | undefined; isLayer: boolean }
+export type NeededBlob = {
+  digest: Digest
+  sizeBytes: number | undefined
+  isLayer: boolean
+  /** Where it lies, if not with upstream. */
+  urls?: readonly string[]
+}
 
 /** What lies below the manifests that were copied. */
 export type Graph = {
@@ -64,7 +72,7 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
   while (level.length > 0) {
     const below: Digest[] = []
     for (const digests of inBatches(level, batch))
-      for (const taken of await copyBatch(copying, digests)) below.push(...addBelow(graph, taken))
+      for (const taken of await copyBatch(copying, digests)) below.push(...addBelow(graph, taken, copying))
     copying.progress.manifests.total = graph.manifests.size
     added.push(...below)
     level = below
@@ -73,16 +81,20 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
 }
 
 /** Adds what a manifest names to the graph. Answers the manifests that were not there. */
-function addBelow(graph: Graph, { record, kept }: Taken): Digest[] {
+function addBelow(
+  graph: Graph,
+  { record, kept }: Taken,
+  { includeForeignLayers }: Pick<Copying, 'includeForeignLayers'>,
+): Digest[] {
   const { manifests, blobs } = graph
   const below: Digest[] = []
-  for (const { role, digest, sizeBytes, optional } of kept) {
-    if (optional) continue
+  for (const { role, digest, sizeBytes, optional, urls } of kept) {
+    if (optional && !(includeForeignLayers && urls)) continue
     addName(graph, digest, record.digest)
     const known = blobs.get(digest)
     const said = isSchema1Type(record.mediaType) ? known?.sizeBytes : sizeBytes
     const isLayer = role === 'layer' && known?.isLayer !== false
-    if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer })
+    if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer, ...(urls ? { urls } : {}) })
     else if (!manifests.has(digest)) {
       manifests.add(digest)
       below.push(digest)

@@ -129,6 +129,7 @@ async function copyOne(
     concurrency: upstream.remote.concurrency,
     platforms: [],
     indexes: new Map(),
+    includeForeignLayers: false,
     isPlan: false,
     fetched: { count: 0 },
     failures: createFailures('fail'),

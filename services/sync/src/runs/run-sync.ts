@@ -113,6 +113,7 @@ function copyingOf(
     concurrency: remote.concurrency,
     platforms: remote.platforms,
     indexes: new Map(),
+    includeForeignLayers: remote.includeForeignLayers,
     failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail'),
     isPlan,
     fetched: { count: 0 },
