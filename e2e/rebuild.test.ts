@@ -78,3 +78,40 @@ test('with its whole model dropped the registry comes up with all of it again', 
   await pushRandomImage(berth, 'rebuild/damaged', 'v2')
   await pull('rebuild/damaged', 'v2')
 })
+
+test('after rollbacks to any version the model is what catalog has, interval by interval', async () => {
+  const repository = 'rebuild/rolled-back'
+  const path = repositoryPath(repository)
+  let state = Number(process.env.BERTH_TEST_SEED ?? 20_261_122)
+  const random = (below: number) => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648
+    return state % below
+  }
+  for (let i = 0; i < 6; i++) await pushRandomImage(berth, repository, `v${i}`)
+  const latest = async () => (await stack.api('GET', path)).body.latestVersion as number
+  for (let i = 0; i < 30; i++) {
+    const kind = random(3)
+    if (kind === 0) await pushRandomImage(berth, repository, `v${random(6)}`)
+    else if (kind === 1) await stack.api('DELETE', `${path}/tags/v${random(6)}`)
+    else await stack.api('POST', `${path}/rollback`, { version: random((await latest()) + 1) })
+    expect(await differences(repository)).toEqual([])
+  }
+}, 60_000)
+
+/** Rows that only one of the two has. */
+async function differences(repository: string): Promise<unknown[]> {
+  const kinds = [
+    ['tag', 'name, digest'],
+    ['manifest', 'digest'],
+    ['blob', 'digest'],
+  ] as const
+  const found: unknown[] = []
+  for (const [kind, columns] of kinds) {
+    const rows = (table: string) =>
+      `select ${columns}, since, until from ${table} where repository_id = (select id from catalog.repository where name = $1) and (until is null or until > since)`
+    const [ours, theirs] = [rows(`registry.served_${kind}`), rows(`catalog.${kind}_interval`)]
+    const text = `((${ours}) except (${theirs})) union all ((${theirs}) except (${ours}))`
+    found.push(...(await query(stack.databaseUrl as string, text, [repository])))
+  }
+  return found
+}

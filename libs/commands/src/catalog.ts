@@ -208,6 +208,8 @@ export type CatalogCommands = {
 export type ServedRow =
   | { kind: 'head'; repositoryId: string; name: string; revision: number; latestVersion: number; from: number }
   | { kind: 'gone'; repositoryId: string }
+  /** All that changed: from version `at` on the content is that of `version`, which whoever has followed so far has. */
+  | { kind: 'restored'; version: number; at: number }
   | { kind: 'tag'; name: string; digest: Digest; since: number; until: number | null }
   | { kind: 'manifest'; digest: Digest; since: number; until: number | null }
   | ({ kind: 'signature'; since: number; until: number | null } & ManifestSignature)

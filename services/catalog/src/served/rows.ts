@@ -88,7 +88,29 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
   if (from === 0) {
     for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
   }
-  yield* readContent(sql, repositoryId, from)
+  const restored = from > 0 ? await restoredBy(sql, repositoryId, from, head) : undefined
+  if (restored) yield { kind: 'restored', ...restored }
+  else yield* readContent(sql, repositoryId, from)
+}
+
+/**
+ * The rollback that is the one change after a revision. Whoever has followed so far can do it as we did; sent row by row, that of
+ * a large repository would be most of its work.
+ */
+async function restoredBy(
+  sql: Sql,
+  repositoryId: string,
+  after: number,
+  { revision, latestVersion }: HeadRow,
+): Promise<{ version: number; at: number } | undefined> {
+  if (revision !== after + 1) return undefined
+  const [made] = await sql.prepared<{ version: number; at: number }>(
+    'restored-by',
+    `select made.base as version, made.number as at from version as made join version as target on target.repository_id = made.repository_id and target.number = made.base
+     where made.repository_id = $1 and made.number = $2 and made.revision = $3 and made.cause = 'rollback'`,
+    [repositoryId, latestVersion, revision],
+  )
+  return made
 }
 
 async function forgottenRevision(sql: Sql, repositoryId: string): Promise<number> {

@@ -1,6 +1,7 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
 import { writePullThrough } from './pull-through.ts'
+import { restoreServed } from './restore.ts'
 import {
   applyChange,
   dropContent,
@@ -193,7 +194,8 @@ async function writeAll(sql: Sql, head: Head, rest: Rows): Promise<void> {
   writing.catch(() => undefined)
   let batch: ServedRow[] = []
   for (let next = await rest.next(); !next.done; next = await rest.next()) {
-    batch.push(next.value)
+    if (next.value.kind === 'restored') await restoreServed(sql, head.repositoryId, next.value)
+    else batch.push(next.value)
     if (batch.length < batchRows) continue
     await writing
     // Written while the next ones are read.
