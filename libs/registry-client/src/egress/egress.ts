@@ -63,6 +63,8 @@ export function createEgress(options: EgressOptions): Egress {
         bodyTimeout: timeouts.idleMs,
         body: body ?? null,
         signal: signal ?? null,
+        // Or each HEAD would end its connection (undici, for servers that send a body with it): a sync of tags asks thousands.
+        reset: false,
       })
       return { status: answer.statusCode, headers: flatten(answer.headers), body: answer.body, url }
     } catch (error) {
