@@ -1,0 +1,101 @@
+import {
+  type Image,
+  imageOf,
+  type MisbehavingUpstream,
+  slowly,
+  startMisbehavingUpstream,
+} from '@berth/registry-client/misbehaving-upstream'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { getManifest, localRemote, make, startSync, versionNumbers } from './requests.ts'
+import { startTestStack, type TestStack } from './stack.ts'
+
+// A task is given up when it has lost five workers.
+const killsOfRun = 4
+const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
+const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
+const tagCount = 12
+const chunkBytes = 16 << 10
+
+let stack: TestStack
+let upstream: MisbehavingUpstream
+beforeAll(async () => {
+  upstream = await startMisbehavingUpstream()
+  stack = await startTestStack()
+}, 90_000)
+afterAll(async () => {
+  await stack?.stop()
+  await upstream?.close()
+}, 60_000)
+
+/** Numbers from 0 to 1 that are the same at each run of the test (mulberry32). */
+function random(from: number): () => number {
+  let state = from
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** When upstream had sent the last byte of each blob, each time that it was read from its beginning. */
+function watchBlobs(name: string): Map<string, number[]> {
+  const ended = new Map<string, number[]>()
+  const slow = slowly(chunkBytes, 20)
+  upstream.when(new RegExp(`GET /v2/${name}/blobs/`), (exchange) => {
+    const { request, response } = exchange
+    const digest = request.url?.split('/').at(-1) ?? ''
+    if (request.headers.range === undefined)
+      response.on('finish', () => ended.set(digest, [...(ended.get(digest) ?? []), Date.now()]))
+    slow(exchange)
+  })
+  return ended
+}
+
+test.each(Array.from({ length: runs }, (_, i) => seed + i))(
+  `a run that is killed ${killsOfRun} times anywhere finishes, and fetches no blob again that had come (seed %i)`,
+  async (own) => {
+    const name = `killed/run-${own}`
+    const images: Image[] = Array.from({ length: tagCount }, (_, i) => imageOf(`${name} ${i}`, 100_000, 200_000 + i))
+    images.forEach((image, i) => upstream.add(name, `v${i}`, image))
+    const ended = watchBlobs(name)
+    await make(stack, '/remotes', localRemote(name, upstream.url, name, { concurrency: 3 }))
+    await make(stack, '/repositories', { name })
+    await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
+    const next = random(own)
+    const { id } = await startSync(stack, name, name)
+    for (let kill = 0; kill < killsOfRun; kill++) {
+      const from = upstream.seen.length
+      const requests = 1 + Math.floor(next() * 10)
+      const isFar = () => upstream.seen.length - from >= requests
+      const isOver = async () => (await stack.api('GET', `/tasks/${id}`)).body.state === 'completed'
+      // Within the lease of the worker before, which is 15 s, nothing is asked.
+      for (const until = Date.now() + 40_000; Date.now() < until && !isFar() && !(await isOver()); )
+        await new Promise((resolve) => void setTimeout(resolve, 5))
+      await new Promise((resolve) => void setTimeout(resolve, next() * 300))
+      if (await isOver()) break
+      await stack.kill('SIGKILL')
+      const killedAt = Date.now()
+      await stack.restart()
+      for (const times of ended.values()) times.push(-killedAt)
+    }
+    expect(await stack.waitForTask(id, 90_000)).toMatchObject({ state: 'completed', result: { version: 1 } })
+    upstream.mend()
+    expect(await versionNumbers(stack, name)).toEqual([1, 0])
+    for (const [i, image] of images.entries())
+      expect((await getManifest(`${stack.url}/v2/${name}/manifests/v${i}`)).digest).toBe(image.manifest.digest)
+    expect([...ended].filter(([, times]) => isFetchedAgain(times)).map(([digest]) => digest)).toEqual([])
+  },
+  300_000,
+)
+
+// What has come is written, flushed and renamed; what ended less than this before a kill may not have been.
+const writtenWithinMs = 500
+
+/** Times at which a blob had been sent, and (negative) those of the kills after it. */
+function isFetchedAgain(times: number[]): boolean {
+  const first = times.findIndex((time) => time > 0)
+  const kill = times.slice(first).find((time) => time < 0)
+  const isSafe = kill === undefined || -kill - (times[first] ?? 0) >= writtenWithinMs
+  return isSafe && times.slice(first + 1).some((time) => time > 0)
+}
