@@ -196,6 +196,26 @@ test('what a remote can give again is reclaimed, and comes back with the next pu
   )
 }, 60_000)
 
+test('a remote that alone can give a layer is not deleted, unless that is forced', async () => {
+  const { name, blob } = await mirrored('on_demand', 60_000)
+  const path = `/remotes/${encodeURIComponent(name)}`
+  expect((await stack.api('DELETE', path)).body).toMatchObject({ status: 409, code: 'remote_needed' })
+  expect((await fetch(blob(0))).status).toBe(200)
+  const other = await mirrored('on_demand', 61_000)
+  const forced = `/remotes/${encodeURIComponent(other.name)}?force=true`
+  expect((await stack.api('DELETE', forced)).status).toBe(204)
+  const answer = await fetch(other.blob(0))
+  expect([answer.status, await answer.text()]).toEqual([503, expect.stringContaining('no remote is known')])
+}, 60_000)
+
+test('a layer that is streamed comes whole to all who ask for it just as a fetch of it ends', async () => {
+  const { blob, layer } = await mirrored('streamed', 150_000)
+  for (let i = 0; i < 40; i++) {
+    const answers = Array.from({ length: 6 }, async () => digestOf(await (await fetch(blob(0))).arrayBuffer()))
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([layer(0)]))
+  }
+}, 60_000)
+
 test('a remote with the policy streamed serves layers and never keeps them', async () => {
   const before = await remoteBytes()
   const { blob, layer } = await mirrored('streamed', 300_000)

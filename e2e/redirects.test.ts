@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { imageOf, startMisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { everything } from './conformance/berth.ts'
 import { Wire } from './conformance/wire.ts'
-import { basic } from './requests.ts'
+import { until } from './processes.ts'
+import { basic, localRemote, make, sha256, sync } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
 const {
@@ -45,6 +47,32 @@ describeIf(`a distribution that redirects${hasS3 ? '' : ' (skipped: no S3 server
   test('answers HEAD itself', async () => {
     expect(await wire.send('HEAD', path)).toMatchObject({ status: 200, headers: { 'content-length': '100000' } })
   })
+
+  test('gives a layer that is still upstream itself, and sends clients to the object store once it is there', async () => {
+    const upstream = await startMisbehavingUpstream()
+    try {
+      const image = imageOf('redirected', 300_000)
+      const digest = image.layers[0]?.digest ?? ''
+      upstream.add('team/lazy', 'latest', image)
+      await make(stack, '/remotes', localRemote('lazy', upstream.url, 'team/lazy', { policy: 'on_demand' }))
+      await make(stack, '/repositories', { name: 'team/lazy' })
+      const served = { name: 'lazy', basePath: 'team/lazy', repository: 'team/lazy', redirect: true }
+      await make(stack, '/distributions', served)
+      await sync(stack, 'team/lazy', 'lazy')
+      const lazy = `/v2/team/lazy/blobs/${digest}`
+      const first = await wire.send('GET', lazy)
+      expect([first.status, sha256(first.body)]).toEqual([200, digest])
+      await until(
+        'it is kept',
+        async () => (await stack.api('GET', `/store/explain/${digest}`)).body.state === 'present',
+      )
+      const { status, headers } = await wire.send('GET', lazy)
+      expect(status).toBe(307)
+      expect(sha256(Buffer.from(await (await fetch(headers.location ?? '')).arrayBuffer()))).toBe(digest)
+    } finally {
+      await upstream.close()
+    }
+  }, 30_000)
 
   test('gives several ranges itself, for the object store has but one at a time', async () => {
     const got = await wire.send('GET', path, { headers: { range: 'bytes=0-9,99990-' } })

@@ -171,6 +171,11 @@ export type CatalogCommands = {
   'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
   members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
+  /** How it stands with blobs, 1,000 at most; those that are not known are left out. */
+  'blob-states': {
+    request: { digests: Digest[] }
+    reply: { blobs: { digest: Digest; state: 'writing' | 'present' | 'remote' | 'removing' }[] }
+  }
   /** Blobs of the latest version whose bytes are not here but at a remote, by pages of digests. */
   'remote-blobs': {
     request: { repositoryId: string; after?: string; limit: number }

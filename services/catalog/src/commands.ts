@@ -68,6 +68,9 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
+    'blob-states': async ({ digests }) => ({
+      blobs: await db.query('select digest, state from blob where digest = any($1::text[])', [digests]),
+    }),
     'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
     'known-signatures': async (request) => ({ names: await knownSignatures(db, request) }),
     closure: async (request) => ({ digests: await repositoryClosure(db, request) }),

@@ -30,6 +30,7 @@ import { createGroupWork } from './groups/do-group.ts'
 import { createClaims } from './on-demand/claims.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
+import { startPruning } from './on-demand/needed.ts'
 import { stillThere } from './on-demand/still-there.ts'
 import { pullThrough } from './pull-through/bring.ts'
 import { remoteHandlers } from './remotes/api.ts'
@@ -82,7 +83,10 @@ export function createSync(
     public: createApi({
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
-      handlers: { ...remoteHandlers({ db, prisma, sealer, log }, ring), ...runHandlers(prisma, catalog, tasks) },
+      handlers: {
+        ...remoteHandlers({ db, prisma, sealer, catalog, log }, ring),
+        ...runHandlers(prisma, catalog, tasks),
+      },
       identify: identifyThrough(clients.auth),
       log,
       metrics,
@@ -98,7 +102,7 @@ export function createSync(
           remote: ({ remote }) => remoteNamed(prisma, remote),
           'pull-through': (request, call) =>
             pullThrough({ db, prisma, catalog, blobs, remotes, log }, request, call.signal),
-          'fetch-again': (request, call) => fetchAgain({ prisma, sealer, blobs, log }, request, call.signal),
+          'fetch-again': (request, call) => fetchAgain({ db, prisma, blobs, remotes, log }, request, call.signal),
         }),
         events: (request: { after: number }) => readOutbox(db, request.after),
       },
@@ -135,6 +139,8 @@ export function createSync(
         },
       })
       life.onStop('following tasks', () => following.stop())
+      const pruning = startPruning({ db, catalog, log })
+      life.onStop('pruning', () => pruning.stop())
       const worker = startWorker({
         tasks,
         bus,

@@ -33,10 +33,16 @@ export type FetchParts = {
   log: Logger
 }
 
+/** A fetch, for as long as others may join it. */
 type Running = {
   fetched: Promise<Fetched>
   waiting: number
+  /** Whether it goes on when nobody waits: all bytes are here and are being kept, or it is over. */
+  isWhole: boolean
+  isClosed: boolean
   abort: () => void
+  /** The last of those who joined has left. */
+  drained: PromiseWithResolvers<void>
   over: Promise<void>
   timer?: NodeJS.Timeout
 }
@@ -50,49 +56,82 @@ export function createFetches(parts: FetchParts): Fetches {
   const begin = (wanted: { digest: Digest; sizeBytes: number }): Running => {
     const aborted = new AbortController()
     const fetched = Promise.withResolvers<Fetched>()
-    const over = fetchOnce(parts, wanted, fetched.resolve, aborted.signal)
+    // Whoever waits hears of a failure; that nobody does is none.
+    fetched.promise.catch(() => {})
+    const one: Running = {
+      fetched: fetched.promise,
+      waiting: 0,
+      isWhole: false,
+      isClosed: false,
+      abort: () => aborted.abort(),
+      drained: Promise.withResolvers(),
+      over: Promise.resolve(),
+    }
+    const whole = () => {
+      one.isWhole = true
+      clearTimeout(one.timer)
+    }
+    const close = () => {
+      whole()
+      one.isClosed = true
+      if (running.get(wanted.digest) === one) running.delete(wanted.digest)
+      if (one.waiting === 0) one.drained.resolve()
+    }
+    running.set(wanted.digest, one)
+    one.over = fetchOnce(parts, wanted, { tell: fetched.resolve, whole, drained: one.drained.promise }, aborted.signal)
       .catch((error: unknown) => {
         if (!(error instanceof Problem) && !aborted.signal.aborted)
           parts.log.error('a blob could not be fetched', { digest: wanted.digest, error })
         fetched.reject(error)
       })
-      .finally(() => running.delete(wanted.digest))
-    // Whoever waits hears of it; that nobody does is no failure.
-    fetched.promise.catch(() => {})
-    return { fetched: fetched.promise, waiting: 0, abort: () => aborted.abort(), over }
+      .finally(close)
+    return one
+  }
+
+  const leave = (one: Running) => {
+    if (--one.waiting > 0) return
+    if (one.isClosed) one.drained.resolve()
+    else if (!one.isWhole) one.timer = setTimeout(one.abort, lingerMs).unref()
   }
 
   return {
     join: (wanted) => {
       const one = running.get(wanted.digest) ?? begin(wanted)
-      running.set(wanted.digest, one)
       clearTimeout(one.timer)
       one.waiting++
       let hasLeft = false
       return {
         fetched: one.fetched,
         leave: () => {
-          if (hasLeft) return
+          if (!hasLeft) leave(one)
           hasLeft = true
-          if (--one.waiting === 0) one.timer = setTimeout(one.abort, lingerMs).unref()
         },
       }
     },
     stop: async () => {
-      for (const { abort, timer } of running.values()) {
+      const all = [...running.values()]
+      for (const { abort, timer } of all) {
         clearTimeout(timer)
         abort()
       }
-      await Promise.all([...running.values()].map((one) => one.over))
+      await Promise.all(all.map((one) => one.over))
     },
   }
 }
 
-/** One fetch from beginning to end: `tell` is called as soon as there is something to give. */
+type Hooks = {
+  /** There is something to give. */
+  tell: (fetched: Fetched) => void
+  /** All bytes are here. */
+  whole: () => void
+  drained: Promise<void>
+}
+
+/** One fetch from beginning to end. */
 async function fetchOnce(
   parts: FetchParts,
   wanted: { digest: Digest; sizeBytes: number },
-  tell: (fetched: Fetched) => void,
+  hooks: Hooks,
   signal: AbortSignal,
 ): Promise<void> {
   const { digest } = wanted
@@ -100,24 +139,25 @@ async function fetchOnce(
   const keeping = sources.some((source) => source.isKept) ? await keepBytes(parts, wanted, signal) : undefined
   try {
     if (keeping?.isPresent) {
-      tell({ kind: 'stored', generation: keeping.generation })
+      hooks.tell({ kind: 'stored', generation: keeping.generation })
       return
     }
     const claim = await parts.claims.claim(digest)
     if (!claim.isOurs) {
-      tell({ kind: 'elsewhere', owner: claim.owner, address: claim.address })
+      hooks.tell({ kind: 'elsewhere', owner: claim.owner, address: claim.address })
       return
     }
     try {
       const download = await startDownload(downloading(parts, sources, keeping), wanted, signal)
-      try {
-        await download.begun
-        tell({ kind: 'coming', read: (range, reader) => readDownload(download, range, { signal: reader }) })
-        await download.done
-        await keeping?.keep()
-      } finally {
-        await download.spool.release()
-      }
+      // Also for those who joined and have not begun to read.
+      void hooks.drained
+        .then(() => download.spool.release())
+        .catch((error: unknown) => parts.log.warn('the file of a fetch was not closed', { digest, error }))
+      await download.begun
+      hooks.tell({ kind: 'coming', read: (range, reader) => readDownload(download, range, { signal: reader }) })
+      await download.done
+      hooks.whole()
+      await keeping?.keep()
     } finally {
       await claim.release()
     }

@@ -10,6 +10,7 @@ import { createFailures } from '../copy/failures.ts'
 import { newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
+import { recordSources } from '../on-demand/sources.ts'
 import type { SignaturePolicy } from '../remotes/fields.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import { requireSignature } from '../verify/require-signature.ts'
@@ -119,6 +120,7 @@ async function copyOne(
   const { blobs: leases } = await catalog.call('lease-blobs', lease, { signal })
   const { manifests: known } = await catalog.call('known-manifests', { digests: [digest] }, { signal })
   const record = known[0] ?? (await fetchManifest(fetching, digest, leases[0]?.generation ?? 1, signal))
+  await recordSources(parts.db, { remoteId: upstream.remote.id, repository: upstream.repository }, [digest])
   const omitted = await membersLeftOut(catalog, to.repositoryId, record)
   const manifests = known.length > 0 ? [] : [record]
   await catalog.call('stage-content', { stage, fence: 1, manifests, tags: [], omitted }, { signal })

@@ -1,5 +1,7 @@
+import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type ApiHandler, type Database, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
+import { refuseWhileNeeded } from '../on-demand/needed.ts'
 import { walkToRemote } from './check/walk.ts'
 import type { RemoteBody } from './fields.ts'
 import { resealRemotes } from './reseal-remotes.ts'
@@ -8,9 +10,16 @@ import { deleteRemote, insertRemote, updateRemote } from './write.ts'
 
 /** The API of remotes: where content comes from. */
 export function remoteHandlers(
-  { db, prisma, sealer, log }: { db: Database; prisma: Prisma; sealer: Sealer; log: Logger },
+  parts: {
+    db: Database
+    prisma: Prisma
+    sealer: Sealer
+    catalog: CommandClient<CatalogCommands>
+    log: Logger
+  },
   wake: () => void,
 ): Record<string, ApiHandler> {
+  const { db, prisma, sealer, catalog, log } = parts
   return {
     listRemotes: async ({ query }) => {
       const page = readPage(query)
@@ -50,8 +59,10 @@ export function remoteHandlers(
       body: await walkToRemote(await findRemote(prisma, params.remote ?? ''), sealer),
     }),
     rotateRemoteKeys: async () => ({ status: 200, body: await resealRemotes(db, sealer, log) }),
-    deleteRemote: async ({ params, principal }) => {
-      await deleteRemote(db, await findRemote(prisma, params.remote ?? ''), principal.name)
+    deleteRemote: async ({ params, query, principal }) => {
+      const remote = await findRemote(prisma, params.remote ?? '')
+      if (query.force !== 'true' && query.force !== true) await refuseWhileNeeded({ db, catalog }, remote)
+      await deleteRemote(db, remote, principal.name)
       wake()
       return { status: 204 }
     },

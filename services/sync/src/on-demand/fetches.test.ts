@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openBlobStore } from '@berth/blobs'
+import { type CatalogCommands, commandsOf } from '@berth/commands'
+import {
+  hangAfter,
+  imageOf,
+  type MisbehavingUpstream,
+  startMisbehavingUpstream,
+} from '@berth/registry-client/misbehaving-upstream'
+import { applyMigrations, createInternalClient, createLogger, createSealer, openDatabase } from '@berth/service'
+import { makeDatabase, until } from '@berth/service/testing'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { openPrisma } from '../db/client.ts'
+import { keepClients } from '../remotes/kept-clients.ts'
+import { createClaims } from './claims.ts'
+import { createFetches, type Fetched, type Fetches } from './fetches.ts'
+import { recordSources } from './sources.ts'
+
+const log = createLogger({ service: 'sync', silent: true })
+const stops: (() => Promise<unknown>)[] = []
+let upstream: MisbehavingUpstream
+let fetches: Fetches
+let db: ReturnType<typeof openDatabase>
+let remoteId = ''
+beforeAll(async () => {
+  upstream = await startMisbehavingUpstream()
+  const database = await makeDatabase()
+  await applyMigrations({
+    url: database.url,
+    schema: 'sync',
+    directory: new URL('../db/migrations/', import.meta.url),
+  })
+  db = openDatabase({ url: database.url, schema: 'sync' })
+  const folder = await mkdtemp(join(tmpdir(), 'berth-fetches-'))
+  const blobs = await openBlobStore({ blobsDirectory: folder })
+  const remotes = keepClients(createSealer(randomBytes(32).toString('base64')))
+  // What is streamed concerns nobody else.
+  const nobody = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'sync', to: 'catalog', serviceKey: 'x' })
+  const prisma = openPrisma(db)
+  fetches = createFetches({
+    db,
+    prisma,
+    catalog: commandsOf<CatalogCommands>(nobody),
+    blobs,
+    remotes,
+    claims: createClaims(db, log, undefined),
+    spoolDirectory: join(folder, 'spool'),
+    log,
+  })
+  const [remote] = await db.query<{ id: string }>(
+    `insert into remote (name, url, upstream_name, policy, include_tags, exclude_tags, created_by, allow_private_addresses, retries)
+     values ('streamed', $1, 'team/app', 'streamed', '{}', '{}', 'ana', true, 0) returning id`,
+    [upstream.url],
+  )
+  remoteId = remote?.id ?? ''
+  stops.push(
+    () => fetches.stop(),
+    () => remotes.close(),
+    () => nobody.close(),
+    () => db.close(),
+    () => blobs.close(),
+    () => database.drop(),
+    () => rm(folder, { recursive: true }),
+    () => upstream.close(),
+  )
+}, 60_000)
+afterAll(async () => {
+  for (const stop of stops) await stop()
+})
+
+let count = 0
+async function layerAt(sizeBytes: number) {
+  const image = imageOf(`layer ${++count}`, sizeBytes)
+  upstream.add('team/app', `v${count}`, image)
+  const digest = image.layers[0]?.digest ?? ('' as never)
+  await recordSources(db, { remoteId, repository: 'team/app' }, [digest])
+  return { digest, sizeBytes }
+}
+async function read(fetched: Fetched, sizeBytes: number): Promise<number> {
+  if (fetched.kind !== 'coming') throw new Error(`it is ${fetched.kind}`)
+  let bytes = 0
+  for await (const chunk of fetched.read({ start: 0, end: sizeBytes - 1 }, new AbortController().signal))
+    bytes += chunk.length
+  return bytes
+}
+const isClaimed = async (digest: string) =>
+  (await db.query('select from fetch_claim where digest = $1', [digest])).length > 0
+
+test('who joined a fetch gets all of it, also when he begins to read after it is over', async () => {
+  const wanted = await layerAt(300_000)
+  const [prompt, late] = [fetches.join(wanted), fetches.join(wanted)]
+  expect(await read(await prompt.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
+  prompt.leave()
+  await until(async () => !(await isClaimed(wanted.digest)))
+  expect(await read(await late.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
+  late.leave()
+})
+
+test('a fetch that nobody waits for any more ends by itself, and the next one begins anew', async () => {
+  const wanted = await layerAt(300_000)
+  upstream.when(new RegExp(wanted.digest), hangAfter(100_000), 1)
+  const givenUp = fetches.join(wanted)
+  expect((await givenUp.fetched).kind).toBe('coming')
+  givenUp.leave()
+  await until(async () => !(await isClaimed(wanted.digest)))
+  const again = fetches.join(wanted)
+  expect(await read(await again.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
+  again.leave()
+}, 30_000)
