@@ -242,5 +242,15 @@ describe('a remote that requires signatures', () => {
     expect((await get(member.manifest.digest)).status).toBe(403)
     expect((await get('list')).digest).toBe(index.digest)
     expect((await get(member.manifest.digest)).digest).toBe(member.manifest.digest)
+    // Companions are let in unsigned; one that is an index must not carry a tag past the policy.
+    const companion = manifestOf({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [describeBlob(oci, loose.manifest)],
+    } as { mediaType: string })
+    const tag = `sha256-${'0'.repeat(64)}`
+    upstream.addManifest(repository, companion, tag)
+    expect((await get(tag)).status).toBe(200)
+    expect((await get('loose')).status).toBe(403)
   }, 60_000)
 })

@@ -85,7 +85,10 @@ async function bring(
 // What speaks for others is not signed itself.
 const companion = /^sha\d+-[0-9a-f]{64,128}(\.(sig|att|sbom))?$/
 
-/** Refuses what is not signed as the remote requires. An index that is here was, and vouches for what it names. */
+/**
+ * Refuses what is not signed as the remote requires. An index that is here vouches for what it names, to those who ask by digest
+ * as clients do that have read it. Not for a tag: companions come unsigned, and one that is an index could name anything.
+ */
 async function requireTrust(
   catalog: CommandClient<CatalogCommands>,
   { remote, client, repository }: Upstream,
@@ -94,8 +97,9 @@ async function requireTrust(
 ): Promise<void> {
   const policy = remote.signatures as SignaturePolicy | null
   if (!policy?.require || companion.test(reference)) return
-  const { isNamed } = await catalog.call('is-named', { repository: name, digest }, { signal })
-  if (!isNamed) await requireSignature({ client, repository }, policy, digest, signal)
+  if (parseDigest(reference) && (await catalog.call('is-named', { repository: name, digest }, { signal })).isNamed)
+    return
+  await requireSignature({ client, repository }, policy, digest, signal)
 }
 
 async function isHere(
