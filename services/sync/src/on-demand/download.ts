@@ -121,9 +121,12 @@ async function readFrom(
   })
 }
 
-/** Where nobody has it any more, trying again does not help; where nobody could be asked, it may. */
+/**
+ * Where nobody has it any more, trying again does not help; where nobody could be asked, it may. Names no remote: whoever pulls
+ * may know nothing of those that others use for the same layer. The log has all of it.
+ */
 function nobodyHasIt(digest: Digest, reasons: readonly UpstreamError[]): Problem {
-  const said = reasons.map((reason) => reason.message).join('; ')
+  const said = reasons.map(({ status, code }) => `one ${status ? `answered ${status}` : `failed (${code})`}`).join(', ')
   if (reasons.length > 0 && reasons.every((reason) => reason.code === 'not_found'))
     return new Problem(404, 'blob_not_found', `no upstream has ${digest} any more: ${said}`)
   return new Problem(
