@@ -110,3 +110,21 @@ test('a fetch that nobody waits for any more ends by itself, and the next one be
   expect(await read(await again.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
   again.leave()
 }, 30_000)
+
+test('who asks while a fetch that was given up is still ending gets all of it from a new one', async () => {
+  const wanted = await layerAt(300_000)
+  upstream.when(new RegExp(wanted.digest), hangAfter(100_000), 1)
+  const givenUp = fetches.join(wanted)
+  let again: ReturnType<Fetches['join']> | undefined
+  const cutOff = read(await givenUp.fetched, wanted.sizeBytes).catch((error: unknown) => error)
+  await db.transaction(async (sql) => {
+    // Its claim cannot be given back while this holds it, so it does not come to its end.
+    await sql.query('select from fetch_claim where digest = $1 for update', [wanted.digest])
+    givenUp.leave()
+    expect(await cutOff).toMatchObject({ name: 'AbortError' })
+    again = fetches.join(wanted)
+  })
+  if (!again) throw new Error('nothing was asked for')
+  expect(await read(await again.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
+  again.leave()
+}, 30_000)

@@ -52,6 +52,8 @@ const lingerMs = 5_000
 
 export function createFetches(parts: FetchParts): Fetches {
   const running = new Map<Digest, Running>()
+  /** Also those that nobody may join any more. */
+  const unfinished = new Set<Running>()
 
   const begin = (wanted: { digest: Digest; sizeBytes: number }): Running => {
     const aborted = new AbortController()
@@ -63,7 +65,7 @@ export function createFetches(parts: FetchParts): Fetches {
       waiting: 0,
       isWhole: false,
       isClosed: false,
-      abort: () => aborted.abort(),
+      abort: () => {},
       drained: Promise.withResolvers(),
       over: Promise.resolve(),
     }
@@ -71,13 +73,23 @@ export function createFetches(parts: FetchParts): Fetches {
       one.isWhole = true
       clearTimeout(one.timer)
     }
+    const retire = () => {
+      if (running.get(wanted.digest) === one) running.delete(wanted.digest)
+    }
+    one.abort = () => {
+      // Its end takes a moment, in which whoever comes would join what fails.
+      retire()
+      aborted.abort()
+    }
     const close = () => {
       whole()
       one.isClosed = true
-      if (running.get(wanted.digest) === one) running.delete(wanted.digest)
+      retire()
+      unfinished.delete(one)
       if (one.waiting === 0) one.drained.resolve()
     }
     running.set(wanted.digest, one)
+    unfinished.add(one)
     one.over = fetchOnce(parts, wanted, { tell: fetched.resolve, whole, drained: one.drained.promise }, aborted.signal)
       .catch((error: unknown) => {
         if (!(error instanceof Problem) && !aborted.signal.aborted)
@@ -109,7 +121,7 @@ export function createFetches(parts: FetchParts): Fetches {
       }
     },
     stop: async () => {
-      const all = [...running.values()]
+      const all = [...unfinished]
       for (const { abort, timer } of all) {
         clearTimeout(timer)
         abort()

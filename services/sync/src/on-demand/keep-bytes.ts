@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { BlobStat, BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
@@ -24,7 +25,8 @@ export async function keepBytes(
   { digest, sizeBytes }: { digest: Digest; sizeBytes: number },
   signal: AbortSignal,
 ): Promise<Keeping> {
-  const holder = `on-demand:${digest}`
+  // Its own: of two replicas that are asked for the same blob, the one that does not fetch it gives its lease back at once.
+  const holder = `on-demand:${randomUUID()}`
   const request = { holder, digests: [digest], ttlSeconds: leaseSeconds }
   const { blobs: leases } = await catalog.call('lease-blobs', request, { signal })
   const { state, generation } = leases[0] ?? { state: 'write', generation: 1 }
