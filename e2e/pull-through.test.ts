@@ -199,6 +199,31 @@ describe('a pull-through distribution', () => {
     expect([refused.status, refused.body.toString()]).toEqual([403, expect.stringContaining('does not cover')])
   }, 60_000)
 
+  test('never gives what another registry has: neither by another remote nor by a remote that moved', async () => {
+    const elsewhere = await startMisbehavingUpstream()
+    try {
+      const { base, repository, image } = await hub({ ttlSeconds: 0 })
+      const name = `${base}/${repository}`
+      expect((await get(`${name}/manifests/v1`)).digest).toBe(image.manifest.digest)
+      elsewhere.add(repository, ['v1', 'v2'], imageOf(`elsewhere ${base}`, 1_000))
+      await make(stack, '/remotes', { ...localRemote(`${base}-other`, elsewhere.url, ''), upstreamName: null })
+      const pullThrough = { remote: `${base}-other` }
+      const repointed = await stack.api('PATCH', `/distributions/${base}`, { pullThrough })
+      expect([repointed.status, repointed.body.field]).toEqual([400, 'pullThrough.remote'])
+      expect((await stack.api('PATCH', `/remotes/${base}`, { url: elsewhere.url })).status).toBe(200)
+      const kept = await get(`${name}/manifests/v1`)
+      expect([kept.digest, kept.headers.get('warning')]).toEqual([
+        image.manifest.digest,
+        expect.stringMatching(/^111 /),
+      ])
+      const refused = await get(`${name}/manifests/v2`)
+      expect([refused.status, refused.body.toString()]).toEqual([409, expect.stringContaining('names')])
+      expect(elsewhere.seen).toEqual([])
+    } finally {
+      await elsewhere.close()
+    }
+  }, 60_000)
+
   test('that is deleted takes its names along and leaves the repositories', async () => {
     const { base, repository } = await hub()
     const name = `${base}/${repository}`

@@ -23,12 +23,14 @@ export type SyncCommands = {
   /**
    * Brings what a tag or a digest of a remote's repository stands for into the repository of ours that is named, with a version
    * of it when that is new, and answers its digest once it is served. An index comes without its members. Throws 404
-   * `manifest_not_found` only when upstream says so; 429 and 503 when it says no or nothing.
+   * `manifest_not_found` only when upstream says so; 429 and 503 when it says no or nothing; 409 `remote_moved` when the remote
+   * names another registry by now than `host`.
    */
   'pull-through': {
     request: {
       via: string
       remoteId: string
+      host: string
       upstreamName: string
       name: string
       reference: string

@@ -12,7 +12,10 @@ export type PullThroughBody = {
 
 const defaults = { ttlSeconds: 60, maxBytes: null, trigger: 'users' as const }
 
-/** Completes what was sent, with the remote that it names. Throws a 400 when there is none. */
+/**
+ * Completes what was sent, with the remote that it names. Throws a 400 when there is none, or when it is of another host than
+ * the distribution has content of.
+ */
 export async function readPullThrough(
   sync: CommandClient<SyncCommands>,
   { remote, ...given }: PullThroughBody,
@@ -25,5 +28,12 @@ export async function readPullThrough(
   }
   const { remote: found } = await sync.call('remote', { remote })
   if (!found) throw badField('pullThrough.remote', `there is no remote "${remote}"`, 'POST /api/v1/remotes makes one.')
+  // What came from one registry would be served as what the other one has.
+  if (current && current.host !== found.host)
+    throw badField(
+      'pullThrough.remote',
+      `${found.name} is for ${found.host}, and this distribution for ${current.host}`,
+      'Make another distribution for it.',
+    )
   return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
 }

@@ -44,6 +44,7 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
     const request = {
       via: via.id,
       remoteId: via.remoteId,
+      host: via.host,
       upstreamName: exchange.basePath.slice(via.basePath.length + 1),
       name: exchange.basePath,
       reference,

@@ -10,3 +10,11 @@ export function refuseOthers({ name, upstreamName, upstreamNames }: Remote, want
     hint: 'An administrator can add it to upstreamNames of that remote.',
   })
 }
+
+/** Refuses a remote that was given another address: what is here under a name is never mixed with what another registry has. Throws 409. */
+export function refuseOtherHost({ name }: Remote, host: string, wanted: string): void {
+  if (host === wanted) return
+  throw new Problem(409, 'remote_moved', `The remote ${name} names ${host} by now, and this is what ${wanted} has.`, {
+    hint: 'Give the remote its address back, or make another pull-through distribution.',
+  })
+}

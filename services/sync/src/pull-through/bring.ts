@@ -14,7 +14,7 @@ import { recordSources } from '../on-demand/sources.ts'
 import type { SignaturePolicy } from '../remotes/fields.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import { requireSignature } from '../verify/require-signature.ts'
-import { refuseOthers } from './allowed-names.ts'
+import { refuseOtherHost, refuseOthers } from './allowed-names.ts'
 import { asProblem, notUpstream } from './upstream-problem.ts'
 
 export type PullThroughParts = {
@@ -40,6 +40,7 @@ export async function pullThrough(
   if (!remote) throw notFound('remote', request.remoteId)
   refuseOthers(remote, request.upstreamName)
   const url = normalizeRegistryUrl(remote.url)
+  refuseOtherHost(remote, url.host, request.host)
   const repository = upstreamRepository(url, request.upstreamName)
   try {
     return await parts.remotes.use(remote, (client) =>
