@@ -146,6 +146,15 @@ describe('a remote that requires signatures', () => {
       'something else',
     ],
     [
+      'has a companion whose layers are none',
+      ({ name, image }) => {
+        const tag = `${image.manifest.digest.replace(':', '-')}.sig`
+        upstream.addManifest(name, { ...blobOf(Buffer.from('{"layers": [null, 1, {}]}')), mediaType: oci }, tag)
+      },
+      'signature_missing',
+      'has no signature',
+    ],
+    [
       'has only an attestation of the key',
       ({ name, image }, key) => bundle(name, image, key, 'https://spdx.dev/Document'),
       'signature_untrusted',

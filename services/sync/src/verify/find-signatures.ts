@@ -52,8 +52,21 @@ async function layersOf(
   signal: AbortSignal,
 ): Promise<Descriptor[]> {
   const { bytes } = await client.manifest(repository, reference, signal)
-  const { layers } = JSON.parse(bytes.toString('utf8')) as { layers?: unknown }
-  return Array.isArray(layers) ? (layers as Descriptor[]).slice(0, mostSignatures) : []
+  const layers = parseLayers(bytes)
+  return Array.isArray(layers) ? layers.slice(0, mostSignatures).filter(isDescriptor) : []
+}
+
+function parseLayers(bytes: Buffer): unknown {
+  try {
+    return (JSON.parse(bytes.toString('utf8')) as { layers?: unknown } | null)?.layers
+  } catch {
+    // What cannot be read is no signature; that there is none is what the caller says.
+    return undefined
+  }
+}
+
+function isDescriptor(layer: unknown): layer is Descriptor {
+  return typeof layer === 'object' && layer !== null
 }
 
 async function readLayer(

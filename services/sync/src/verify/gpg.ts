@@ -3,6 +3,8 @@ import { readKeys, readMessage, verify } from 'openpgp'
 import { payloadNames } from './claims.ts'
 
 const simpleTypes = ['atomic container signature']
+// What is signed is some hundred bytes of JSON; a message of a megabyte could otherwise unpack to a gigabyte.
+const config = { maxDecompressedMessageSize: 1 << 20 }
 
 /**
  * Whether a key made this signed message, and it is about this manifest (containers/image, atomic-signature.md). A key that is
@@ -12,8 +14,9 @@ export async function isSignedByGpg(armoredKey: string, message: Buffer, digest:
   const verificationKeys = await readKeys({ armoredKeys: armoredKey })
   try {
     const { data, signatures } = await verify({
-      message: await readMessage({ binaryMessage: new Uint8Array(message) }),
+      message: await readMessage({ binaryMessage: new Uint8Array(message), config }),
       verificationKeys,
+      config,
       format: 'binary',
     })
     const outcomes = await Promise.allSettled(signatures.map((one) => one.verified))
