@@ -6,6 +6,7 @@ import {
   type Image,
   imageOf,
   type MisbehavingUpstream,
+  manifestOf,
   startMisbehavingUpstream,
   status,
   wrongBytes,
@@ -153,6 +154,24 @@ describe('a remote with the policy on_demand', () => {
     expect([lost.status, JSON.stringify(await lost.json())]).toEqual([404, expect.stringContaining('BLOB_UNKNOWN')])
     upstream.mend()
     expect((await fetch(blob(0))).status).toBe(200)
+  }, 60_000)
+
+  test('of a layer whose size another upstream lied about, brings the bytes, and pulls get them', async () => {
+    const image = imageOf(`disputed ${++count}`, 90_000)
+    const digest = image.layers[0]?.digest ?? ''
+    const lie = JSON.parse(image.manifest.bytes.toString('utf8'))
+    lie.layers[0].size = 95_000
+    const [liar, honest] = [`on-demand/liar-${count}`, `on-demand/honest-${count}`]
+    upstream.add(liar, 'latest', { ...image, manifest: manifestOf(lie) })
+    upstream.add(honest, 'latest', image)
+    for (const name of [liar, honest]) {
+      await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0, policy: 'on_demand' }))
+      await make(stack, '/repositories', { name })
+      await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
+      expect(await sync(stack, name, name)).toMatchObject({ state: 'completed' })
+    }
+    const answer = await fetch(`${stack.url}/v2/${honest}/blobs/${digest}`)
+    expect(digestOf(await answer.arrayBuffer())).toBe(digest)
   }, 60_000)
 
   test('and synced as immediate later, it fetches what is missing without a new version', async () => {

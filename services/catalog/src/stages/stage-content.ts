@@ -67,14 +67,25 @@ async function stageRows(sql: Sql, request: Request): Promise<void> {
   }
 }
 
-/** Notes that bytes are at a remote and come when they are asked for. What is here, or comes while we look, is here. */
+/**
+ * Notes that bytes are at a remote and come when they are asked for. What is here, or comes while we look, is here. One that was
+ * said to have another size is to be written now, under a key of its own, so that registry hears of the size that it has.
+ */
 async function deferBlobs(sql: Sql, deferred: readonly { digest: Digest; sizeBytes: number }[]): Promise<void> {
   if (deferred.length === 0) return
   const sorted = [...deferred].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  const disputed = await sql.query<{ digest: Digest }>(
+    `update blob set state = 'writing', generation = greatest(nextval('blob_generation'), generation + 1), size_bytes = null
+     from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes)
+     where blob.digest = said.digest and blob.state = 'remote' and blob.size_bytes <> said.size_bytes returning blob.digest`,
+    [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.sizeBytes)],
+  )
+  const isDisputed = new Set(disputed.map((blob) => blob.digest))
+  const agreed = sorted.filter((blob) => !isDisputed.has(blob.digest))
   await sql.query(
     `update blob set state = 'remote', size_bytes = said.size_bytes, damage = case damage when 'rotten' then 'healed' end
      from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes) where blob.digest = said.digest and blob.state = 'writing'`,
-    [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.sizeBytes)],
+    [agreed.map((blob) => blob.digest), agreed.map((blob) => blob.sizeBytes)],
   )
 }
 

@@ -48,8 +48,19 @@ async function bringByPolicy(
   )
   const stays = new Set(staying.map((blob) => blob.digest))
   const counts = await copyBlobs(copying, new Map([...needed].filter(([digest]) => !stays.has(digest))))
-  await deferBlobs(copying, staying)
-  return counts
+  const disputed = new Set(await deferBlobs(copying, staying))
+  if (disputed.size === 0) return counts
+  // Of two upstreams one lies about its size, and a fetch with the wrong one fails: the bytes show who is right.
+  const settled = await copyBlobs(copying, new Map([...needed].filter(([digest]) => disputed.has(digest))))
+  return sum(counts, settled)
+}
+
+function sum(one: BlobCounts, other: BlobCounts): BlobCounts {
+  return {
+    fetchedBytes: one.fetchedBytes + other.fetchedBytes,
+    savedBytes: one.savedBytes + other.savedBytes,
+    fetched: one.fetched + other.fetched,
+  }
 }
 
 /** Fetches what an earlier policy left at this remote; content does not change by it, so it makes no version. */
@@ -92,17 +103,22 @@ async function noteSources(
   }
 }
 
+/** Notes that blobs stay at the remote. Answers those that are known to be at one, but of another size. */
 async function deferBlobs(
   { catalog, stage, fence, holder, progress, signal }: Copying,
   staying: readonly { digest: Digest; sizeBytes: number }[],
-): Promise<void> {
+): Promise<Digest[]> {
+  const disputed: Digest[] = []
   for (const batch of inBatches(staying, leasesAtOnce)) {
     const digests = batch.map((blob) => blob.digest)
     const request = { holder, digests, ttlSeconds: leaseSeconds }
     const { blobs: leases } = await catalog.call('lease-blobs', request, { signal })
-    const absent = new Set(leases.flatMap((lease) => (lease.state === 'write' ? [lease.digest] : [])))
+    const absent = new Map(leases.flatMap((lease) => (lease.state === 'write' ? [[lease.digest, lease]] : [])))
     const deferred = batch.filter((blob) => absent.has(blob.digest))
+    for (const { digest, sizeBytes } of deferred)
+      if ((absent.get(digest)?.sizeBytes ?? sizeBytes) !== sizeBytes) disputed.push(digest)
     await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], deferred }, { signal })
     progress.blobs.done += batch.length
   }
+  return disputed
 }
