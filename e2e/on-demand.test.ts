@@ -7,25 +7,21 @@ import {
   imageOf,
   type MisbehavingUpstream,
   manifestOf,
-  startMisbehavingUpstream,
   status,
   wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { localRemote, make, sync } from './requests.ts'
-import { startTestStack, type TestStack } from './stack.ts'
+import type { TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround((berth, far) => {
+  stack = berth
+  upstream = far
+})
 
 type Mirrored = { name: string; image: Image; blob: (i: number) => string; layer: (i: number) => string }
 

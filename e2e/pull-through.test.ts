@@ -6,21 +6,18 @@ import {
   startMisbehavingUpstream,
   status,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { basic, localRemote, make, manifestTypes, sha256 } from './requests.ts'
-import { startTestStack, type TestStack } from './stack.ts'
+import type { TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround((berth, far) => {
+  stack = berth
+  upstream = far
+})
 
 type Hub = { base: string; id: string; image: Image; repository: string }
 

@@ -1,27 +1,17 @@
-import {
-  hang,
-  hangAfter,
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-  status,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { hang, hangAfter, imageOf, type MisbehavingUpstream, status } from '@berth/registry-client/misbehaving-upstream'
+import { expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { until } from './processes.ts'
 import { localRemote, make, startSync, versionNumbers } from './requests.ts'
-import { startTestStack, type TestStack } from './stack.ts'
+import type { TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround((berth, far) => {
+  stack = berth
+  upstream = far
+})
 
 const busy = status(429, { 'retry-after': '600' })
 test.each([

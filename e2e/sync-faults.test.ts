@@ -8,25 +8,21 @@ import {
   type MisbehavingUpstream,
   oversized,
   short,
-  startMisbehavingUpstream,
   status,
   wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { localRemote, make, startSync, sync, versionNumbers } from './requests.ts'
-import { startTestStack, type TestStack } from './stack.ts'
+import type { TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround((berth, far) => {
+  stack = berth
+  upstream = far
+})
 
 /** A repository upstream with an image nobody has yet, a remote of it, and a repository of ours. */
 async function makeMirror(more: object = {}): Promise<string> {

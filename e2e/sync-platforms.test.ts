@@ -4,25 +4,24 @@ import {
   type Manifest,
   type MisbehavingUpstream,
   manifestOf,
-  startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { getManifest, localRemote, make, repositoryPath, startSync, sync } from './requests.ts'
-import { startTestStack, type TaskView, type TestStack } from './stack.ts'
+import type { TaskView, TestStack } from './stack.ts'
 
 const ociIndex = 'application/vnd.oci.image.index.v1+json'
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
 
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream({ referrersApi: false })
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround(
+  (berth, far) => {
+    stack = berth
+    upstream = far
+  },
+  { referrersApi: false },
+)
 
 type Child = { image?: Image; index?: Manifest; platform?: string; about?: Image }
 function indexOf(children: Child[]): Manifest {

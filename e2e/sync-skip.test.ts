@@ -1,26 +1,20 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-  status,
-  wrongBytes,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { imageOf, type MisbehavingUpstream, status, wrongBytes } from '@berth/registry-client/misbehaving-upstream'
+import { expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { localRemote, make, versionNumbers } from './requests.ts'
-import { startTestStack, type TaskView, type TestStack } from './stack.ts'
+import type { TaskView, TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 let count = 0
 
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream({ referrersApi: false })
-  stack = await startTestStack()
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround(
+  (berth, far) => {
+    stack = berth
+    upstream = far
+  },
+  { referrersApi: false },
+)
 
 const shared = imageOf('shared', 3_000)
 /** An upstream repository with the tags `good` and `bad`, whose images share nothing, and `twin`, which is `good` again. */
