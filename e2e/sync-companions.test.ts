@@ -8,6 +8,7 @@ import {
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { query } from './databases.ts'
 import { pushRandomImage } from './push.ts'
 import { basic, getManifest, localRemote, make, sync } from './requests.ts'
 import { startTestStack, type TaskView, type TestStack } from './stack.ts'
@@ -19,7 +20,7 @@ const upstreams: Record<'old' | 'new', MisbehavingUpstream> = {} as never
 beforeAll(async () => {
   upstreams.old = await startMisbehavingUpstream({ referrersApi: false })
   upstreams.new = await startMisbehavingUpstream()
-  stack = await startTestStack()
+  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL as string } })
 }, 90_000)
 afterAll(async () => {
   await stack?.stop()
@@ -57,6 +58,12 @@ const referrersOf = async (name: string, { manifest }: Image) => {
 async function mirror(name: string): Promise<TaskView> {
   const { body } = await stack.api('POST', '/syncs', { repository: name, remote: name, mode: 'mirror', force: true })
   return stack.waitForTask(body.id)
+}
+/** As if a day had gone by since the last syncs. */
+async function passDay(): Promise<void> {
+  const sql = "update sync.sync_run set started_at = started_at - interval '25 hours'"
+  await query(stack.databaseUrl as string, sql)
+  await query(stack.databaseUrl as string, "update sync.remote set updated_at = updated_at - interval '25 hours'")
 }
 /** What upstream was asked for while something was done, by method and last part of the path. */
 async function asked({ upstream }: Scene, work: () => Promise<unknown>): Promise<string[]> {
@@ -145,18 +152,51 @@ describe('through the API for referrers', () => {
     expect(await mirror(name)).toMatchObject({ state: 'completed', result: { created: false } })
   })
 
-  test('one that is new comes with the next sync, for one request a tag', async () => {
+  test('one that is new for a tag that did not move comes once a day is over; until then each tag costs one request', async () => {
+    const scene = await makeScene(upstreams.new)
+    const { name, upstream, image, other } = scene
+    await sync(stack, name, name)
+    const sbom = artifactOf(`${name} sbom`, image)
+    upstream.add(name, [], sbom)
+    const requests = await asked(scene, () => sync(stack, name, name))
+    expect(requests.sort()).toEqual(['GET list?n=1000', 'HEAD app', 'HEAD other'])
+    await passDay()
+    const later = await asked(scene, async () =>
+      expect((await sync(stack, name, name)).result).toMatchObject({ version: 2, created: true }),
+    )
+    for (const { manifest } of [image, other]) expect(later).toContain(`GET ${manifest.digest}`)
+    expect(await referrersOf(name, image)).toEqual([sbom.manifest.digest])
+  })
+
+  test('what refers to a tag that moved comes at once, and after the remote was changed all is asked for again', async () => {
     const scene = await makeScene(upstreams.new)
     const { name, upstream, image } = scene
     await sync(stack, name, name)
-    const before = upstream.seen.length
+    const next = imageOf(`${name} next`, 2_000)
+    upstream.add(name, 'other', next)
+    const [ofImage, ofNext] = [artifactOf(`${name} one`, image), artifactOf(`${name} two`, next)]
+    for (const one of [ofImage, ofNext]) upstream.add(name, [], one)
     await sync(stack, name, name)
-    const paths = upstream.seen.slice(before).map(({ method, path }) => `${method} ${path.replace(`/v2/${name}/`, '')}`)
-    expect(paths.filter((path) => path.startsWith('GET referrers'))).toHaveLength(2)
-    const sbom = artifactOf(`${name} sbom`, image)
-    upstream.add(name, [], sbom)
-    expect((await sync(stack, name, name)).result).toMatchObject({ version: 2, created: true })
-    expect(await referrersOf(name, image)).toEqual([sbom.manifest.digest])
+    expect([await referrersOf(name, image), await referrersOf(name, next)]).toEqual([[], [ofNext.manifest.digest]])
+    await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { retries: 1 })
+    await sync(stack, name, name)
+    expect(await referrersOf(name, image)).toEqual([ofImage.manifest.digest])
+  })
+
+  test('a mirror that does not ask again keeps what refers to a tag, whether tags are listed or named', async () => {
+    for (const includeTags of [[], ['app']]) {
+      const scene = await makeScene(upstreams.new, { includeTags })
+      const { name, upstream, image } = scene
+      const sbom = artifactOf(`${name} sbom`, image)
+      upstream.add(name, [], sbom)
+      await mirror(name)
+      expect(await referrersOf(name, image)).toEqual([sbom.manifest.digest])
+      const requests = await asked(scene, async () =>
+        expect((await mirror(name)).result).toMatchObject({ created: false }),
+      )
+      expect(requests.filter((request) => request.startsWith('GET sha256'))).toEqual([])
+      expect(await referrersOf(name, image)).toEqual([sbom.manifest.digest])
+    }
   })
 
   test('a mirror keeps what refers to a platform of a tag that did not move, and drops what goes with its tag', async () => {
@@ -184,7 +224,7 @@ describe('through the API for referrers', () => {
 })
 
 describe('atomic signatures, from another Berth', () => {
-  test('come in the version of their image, and a new one with the next sync', async () => {
+  test('come in the version of their image, and a new one with the next sync after a day', async () => {
     const source = 'companions/signed'
     const target = { url: stack.url, authorization: basic(stack) }
     const { digest } = await pushRandomImage(target, source, 'latest')
@@ -215,6 +255,8 @@ describe('atomic signatures, from another Berth', () => {
     expect(await copied()).toEqual({ signatures: [first] })
     expect((await sync(stack, name, 'signed')).result).toMatchObject({ version: 1, created: false })
     await sign()
+    expect((await sync(stack, name, 'signed')).result).toMatchObject({ version: 1, created: false })
+    await passDay()
     expect((await sync(stack, name, 'signed')).result).toMatchObject({ version: 2, created: true })
     expect(((await copied()) as { signatures: [] }).signatures).toHaveLength(2)
   })

@@ -183,9 +183,9 @@ export type CatalogCommands = {
   }
   /** Which of these signatures the repository has, by name. */
   'known-signatures': { request: { repositoryId: string; names: string[] }; reply: { names: string[] } }
-  /** These manifests and what of the repository is below them, with `companions` also what refers to any of it. */
+  /** These manifests and what of the repository is below them, with `companions` also what refers to any of it. Of `childless` ones what they name is left out. */
   closure: {
-    request: { repositoryId: string; digests: Digest[]; companions: boolean }
+    request: { repositoryId: string; digests: Digest[]; companions: boolean; childless?: Digest[] }
     reply: { digests: Digest[] }
   }
   /** The indexes of a repository that are not whole: below them it lacks a manifest. */

@@ -132,14 +132,14 @@ async function knownSignatures(
 }
 
 async function repositoryClosure(db: Database, request: CatalogCommands['closure']['request']): Promise<Digest[]> {
-  const { repositoryId, digests, companions } = request
+  const { repositoryId, digests, companions, childless = [] } = request
   const [head] = await db.query<{ name: string; latest: number }>(
     'select name, latest_version as latest from repository where id = $1',
     [repositoryId],
   )
   // What is loose belongs to the version after the latest.
   const source = { repositoryId, name: head?.name ?? '', bound: (head?.latest ?? 0) + 1 }
-  return closureOf(db, source, digests, { companions })
+  return closureOf(db, source, digests, { companions, childless })
 }
 
 async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest[]> {

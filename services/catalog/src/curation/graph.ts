@@ -19,18 +19,25 @@ export function edges(at: string): string {
 
 const closureQuery = `with recursive closure (digest) as (
     select unnest($3::text[])
-    union select edge.digest from closure cross join ${edges('closure')} where edge.is_child or $4::boolean)
+    union select edge.digest from closure cross join ${edges('closure')} 
+      where case when edge.is_child then closure.digest <> all ($5::text[]) else $4::boolean end)
   select digest from closure`
 
-/** Manifests and all that hangs on them in a source, at any depth; without companions only what indexes name. */
+/** Manifests and all that hangs on them in a source, at any depth; without companions only what indexes name, but not `childless` ones. */
 export async function closureOf(
   sql: Sql,
   source: Source,
   roots: readonly Digest[],
-  { companions }: { companions: boolean },
+  { companions, childless = [] }: { companions: boolean; childless?: readonly Digest[] },
 ): Promise<Digest[]> {
   if (roots.length === 0) return []
-  const rows = await sql.query<{ digest: Digest }>(closureQuery, [source.repositoryId, source.bound, roots, companions])
+  const rows = await sql.query<{ digest: Digest }>(closureQuery, [
+    source.repositoryId,
+    source.bound,
+    roots,
+    companions,
+    childless,
+  ])
   return rows.map((row) => row.digest)
 }
 

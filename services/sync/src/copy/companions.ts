@@ -27,6 +27,8 @@ const suffixes = ['.sig', '.att', '.sbom'] as const
 export type Followed = {
   /** Asked after by tag and through the APIs. */
   asked: Iterable<Digest>
+  /** Asked after by tag only. */
+  settled: ReadonlySet<Digest>
   /** Here with all they had: only companion tags of theirs that a list shows are looked at. */
   listedOnly: Iterable<Digest>
   listed: ListedCompanions | undefined
@@ -36,7 +38,7 @@ export type Followed = {
 
 /** Finds and copies the companions of manifests, and theirs in turn. */
 export async function copyCompanions(copying: Copying, graph: Graph, followed: Followed): Promise<Companions> {
-  const { listed, tags, repositoryId } = followed
+  const { tags, repositoryId } = followed
   const found = {
     tags: [],
     moved: [],
@@ -45,15 +47,17 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
     here: new Set(),
     signatures: [],
   } as Companions
-  const finder = createFinder(copying, listed, found)
+  const finder = createFinder(copying, followed, found)
   const seen = new Set<Digest>()
   const firstSeen = (digests: Iterable<Digest>) =>
     [...digests].filter((digest) => !seen.has(digest) && seen.add(digest) !== undefined)
   let asked = firstSeen(followed.asked)
+  firstSeen(followed.settled)
   let shown = firstSeen(followed.listedOnly)
-  for (let level = 0; asked.length + shown.length > 0 && level < mostLevels; level++) {
+  for (let level = 0; (level === 0 || asked.length + shown.length > 0) && level < mostLevels; level++) {
     const [tagsBefore, referrersBefore] = [found.tags.length, new Set(found.referrers)]
     await finder.ask(asked)
+    if (level === 0) await finder.askTags(followed.settled)
     await finder.askListed(shown)
     const newTags = found.tags.slice(tagsBefore)
     const moved = newTags.filter((tag) => tags.get(tag.name) !== tag.digest)
@@ -71,7 +75,7 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
   return found
 }
 
-function createFinder(copying: Copying, listed: ListedCompanions | undefined, found: Companions) {
+function createFinder(copying: Copying, { listed, settled }: Pick<Followed, 'listed' | 'settled'>, found: Companions) {
   const { remote, concurrency, failures, signal } = copying
   const { client, repository } = remote
   // Learned from the first answers, and remembered for the run.
@@ -80,7 +84,11 @@ function createFinder(copying: Copying, listed: ListedCompanions | undefined, fo
   const tagsOf = (digest: Digest): readonly string[] => {
     if (listed) return listed.get(digest) ?? []
     const tag = companionTagOf(digest)
-    return [...suffixes.map((suffix) => tag + suffix), ...(has.referrers ? [] : [tag])]
+    // The plain one stands for the API where there is none, and is asked for when that would be.
+    return [
+      ...suffixes.map((suffix) => tag + suffix),
+      ...(has.referrers === false && !settled.has(digest) ? [tag] : []),
+    ]
   }
   const readTags = async (digest: Digest, both: AbortSignal) => {
     for (const name of tagsOf(digest)) {
@@ -115,7 +123,15 @@ function createFinder(copying: Copying, listed: ListedCompanions | undefined, fo
       await readTags(digest, both)
       await readSignatures(digest, both)
     })
+  const askTags = (digests: Iterable<Digest>) =>
+    inParallel(
+      [...digests].filter((digest) => tagsOf(digest).length > 0),
+      concurrency,
+      signal,
+      (digest, both) => tried(digest, both, () => readTags(digest, both)),
+    )
   return {
+    askTags,
     ask: async (digests: readonly Digest[]) => {
       const [first, ...others] = digests
       // Alone, so that an upstream that has no such APIs is asked for each of them once.
@@ -123,8 +139,7 @@ function createFinder(copying: Copying, listed: ListedCompanions | undefined, fo
       await inParallel(others, concurrency, signal, askAll)
     },
     askListed: async (digests: readonly Digest[]) => {
-      const shown = digests.filter((digest) => listed?.has(digest))
-      await inParallel(shown, concurrency, signal, (digest, both) => tried(digest, both, () => readTags(digest, both)))
+      if (listed) await askTags(digests)
     },
   }
 }

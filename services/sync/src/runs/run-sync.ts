@@ -13,6 +13,7 @@ import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
+import { areCompanionsDue, noteCompanions } from './companions-due.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
 import { nowhere, type PlacedRun, placeRun } from './placed-run.ts'
 import { countRequests, type SyncPlan, sumUp } from './plan-run.ts'
@@ -55,6 +56,8 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const found = await findContent(running, copying)
   const counts = await bringBlobs(copying, found.graph.blobs, origin)
   const { change, failures } = settle(run, copying, found)
+  // Of what failed nobody knows what belongs to it: then the next run asks again.
+  await noteCompanions(running.db, run, found.companionsDue && failures.length === 0)
   const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
   const isNew = hasContent || (run.mode === 'mirror' && run.repositoryId !== nowhere)
   if (isNew) await placeRun(running, run, running.signal)
@@ -80,7 +83,14 @@ export async function planSync(running: Running): Promise<SyncPlan> {
 }
 
 /** What a run found upstream, compared with what the repository has. */
-type Found = { chosen: Chosen; now: RepositoryNow; graph: Graph; wanted: Wanted; companions: FollowedCompanions }
+type Found = {
+  chosen: Chosen
+  now: RepositoryNow
+  graph: Graph
+  wanted: Wanted
+  companions: FollowedCompanions
+  companionsDue: boolean
+}
 
 async function findContent(running: Running, copying: Copying): Promise<Found> {
   const { run, remote, open, catalog, signal } = running
@@ -90,8 +100,9 @@ async function findContent(running: Running, copying: Copying): Promise<Found> {
   const wanted = await verifyWanted(copying, running.remote, await compare(running, copying, graph, { chosen, now }))
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
   noteUnwanted(copying, chosen)
-  const companions = await followCompanions(copying, graph, { run, chosen, now })
-  return { chosen, now, graph, wanted, companions }
+  const companionsDue = await areCompanionsDue(running.db, run, remote)
+  const companions = await followCompanions(copying, graph, { run, chosen, now, isDue: companionsDue })
+  return { chosen, now, graph, wanted, companions, companionsDue }
 }
 
 /** The holder of a run's leases. */
