@@ -1,4 +1,5 @@
 import {
+  hang,
   type Image,
   imageOf,
   type MisbehavingUpstream,
@@ -109,6 +110,10 @@ describe('a pull-through distribution', () => {
         const stale = await get(`${name}/manifests/v1`)
         expect([stale.status, stale.digest]).toEqual([200, image.manifest.digest])
         expect(stale.headers.get('warning')).toMatch(/^111 - "127\.0\.0\.1:\d+ cannot be asked/)
+        // Nor is it asked again for each pull; each is told all the same.
+        const asked = troubled.seen.length
+        expect((await get(`${name}/manifests/v1`)).headers.get('warning')).toMatch(/^111 /)
+        expect(troubled.seen.length).toBe(asked)
         const missing = await get(`${name}/manifests/v2`)
         expect(missing.status).toBe(refusal)
         expect(missing.headers.get('retry-after')).toMatch(/^\d+$/)
@@ -118,6 +123,30 @@ describe('a pull-through distribution', () => {
     },
     60_000,
   )
+
+  test('makes no pull of what is here wait more than two seconds for upstream, and the next ones not at all', async () => {
+    const slow = await startMisbehavingUpstream()
+    try {
+      const { base, repository, image } = await hub({ ttlSeconds: 0 }, { from: slow })
+      const name = `${base}/${repository}`
+      await get(`${name}/manifests/v1`)
+      slow.when(/./, hang)
+      const begun = performance.now()
+      const first = await get(`${name}/manifests/v1`)
+      expect([first.digest, first.headers.get('warning')]).toEqual([
+        image.manifest.digest,
+        expect.stringMatching(/^110 - /),
+      ])
+      const next = await get(`${name}/manifests/v1`)
+      expect([next.digest, next.headers.get('warning')]).toEqual([
+        image.manifest.digest,
+        expect.stringMatching(/^110 - /),
+      ])
+      expect(performance.now() - begun).toBeLessThan(4_000)
+    } finally {
+      await slow.close()
+    }
+  }, 60_000)
 
   test('says 404 only when upstream says so, and leaves no repository behind', async () => {
     const { base } = await hub()

@@ -32,9 +32,12 @@ const stalePatienceMs = 2_000
 const firstPatienceMs = 120_000
 const failurePauseMs = 10_000
 
+/** What is known of a tag until then: that it is as upstream said, or why it may be old. */
+type Judged = { until: number; staleness?: string }
+
 export function createFreshSource({ sync, lookup, readPointer, log }: Parts): FreshSource {
-  /** When a tag was last compared with upstream, by this replica; and when it may be tried again after a failure. */
-  const checked = new LRUCache<string, number>({ max: remembered })
+  /** Of tags that this replica compared with upstream, or could not. */
+  const judged = new LRUCache<string, Judged>({ max: remembered })
   const running = new Map<string, Promise<{ changed: boolean }>>()
 
   const bring = (exchange: NamedExchange, via: PullThrough, reference: string) => {
@@ -54,13 +57,8 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
     const bringing = sync
       .call('pull-through', request, { requestId, timeoutMs: firstPatienceMs })
       .then((reply) => {
-        checked.set(key, performance.now() + via.ttlSeconds * 1_000)
+        judged.set(key, { until: performance.now() + via.ttlSeconds * 1_000 })
         return reply
-      })
-      .catch((error: unknown) => {
-        // Nobody is helped by each pull waiting for an upstream that is down.
-        if (!isAbsence(error)) checked.set(key, performance.now() + failurePauseMs)
-        throw error
       })
       .finally(() => running.delete(key))
     bringing.catch(() => {})
@@ -70,15 +68,21 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
 
   const refresh = async (exchange: NamedExchange, pointer: Pointer, via: PullThrough, tag: string) => {
     const key = `${via.id} ${exchange.basePath} ${tag}`
-    if (performance.now() < (checked.get(key) ?? 0)) return { pointer }
+    const known = judged.get(key)
+    if (known && performance.now() < known.until) return { pointer, ...staleness(known.staleness) }
+    // Nobody is helped by each pull waiting for an upstream that is down.
+    const stale = (why: string) => {
+      judged.set(key, { until: performance.now() + failurePauseMs, staleness: why })
+      return { pointer, staleness: why }
+    }
     try {
       const outcome = await within(stalePatienceMs, bring(exchange, via, tag))
-      if (outcome === 'late') return { pointer, staleness: `110 - "${via.host} has not answered yet"` }
+      if (outcome === 'late') return stale(`110 - "${via.host} has not answered yet"`)
       return { pointer: outcome.changed ? await readPointer(exchange.basePath) : pointer }
     } catch (error) {
       if (isAbsence(error)) throw unknownManifest(exchange, tag, error)
       log.warn('a tag is served as it was', { name: exchange.basePath, tag, host: via.host, error })
-      return { pointer, staleness: `111 - "${via.host} cannot be asked whether this is its latest"` }
+      return stale(`111 - "${via.host} cannot be asked whether this is its latest"`)
     }
   }
 
@@ -99,6 +103,10 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
     }
     return { pointer: await readPointer(exchange.basePath) }
   }
+}
+
+function staleness(why: string | undefined): { staleness?: string } {
+  return why === undefined ? {} : { staleness: why }
 }
 
 function mayTrigger({ subject }: Caller, { trigger }: PullThrough): boolean {
