@@ -210,6 +210,10 @@ describe('a pull-through distribution', () => {
       expect(found.headers.get('oci-namespace')).toBe(other.host)
       const { status } = await stack.api('GET', `/repositories/${encodeURIComponent(`${base}/${repository}`)}`)
       expect(status).toBe(200)
+      // Nobody hears of a distribution that he may not pull from.
+      expect((await stack.api('PATCH', `/distributions/${base}`, { access: 'private' })).status).toBe(200)
+      const hidden = await get(`${repository}/manifests/v1?ns=${other.host}`)
+      expect([hidden.status, hidden.headers.get('oci-namespace')]).toEqual([401, null])
       // A registry that no distribution stands for is not asked.
       expect((await get(`${repository}/manifests/v1?ns=registry.example.com`)).status).toBe(401)
     } finally {

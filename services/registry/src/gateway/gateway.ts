@@ -11,14 +11,13 @@ import { sendSignatures } from '../discovery/signatures.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
-import { type PullThrough, pullThroughFor } from '../model/pull-through.ts'
+import { pullThroughFor } from '../model/pull-through.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
 import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { createFreshSource } from '../pull-through/ensure-fresh.ts'
-import { nameUnder } from '../pull-through/namespace.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
 import { createBeginCheck } from '../push/may-begin.ts'
@@ -32,6 +31,7 @@ import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upl
 import { createSchema1Converter } from '../schema1/convert.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
+import { checkServed, targetOf } from './target.ts'
 
 export type GatewayParts = {
   db: Database
@@ -184,7 +184,9 @@ export function createGateway(parts: GatewayParts): RequestListener {
     if (route.kind === 'ping' || route.kind === 'catalog') return answerUnnamed(route.kind, base)
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
     const actions = verb?.actions ?? pull
-    const basePath = await nameOf(route, base)
+    const isWrite = writes.has(request.method ?? '')
+    const target = await targetOf(parts.db, route.repository, { namespace: base.query.get('ns'), isWrite })
+    const { basePath } = target
     const pointer = once(() => readPointer(basePath))
     const host = once(() => pullThroughFor(parts.db, basePath))
     const caller = await gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query))
@@ -198,48 +200,11 @@ export function createGateway(parts: GatewayParts): RequestListener {
       mayAnyway ? undefined : ((await pointer()) ?? (await host())),
     )
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    const served = once(() => checkServed(basePath, { pointer, host }, writes.has(request.method ?? '')))
+    // Only now: that there is such a distribution is said to nobody who may not pull from it.
+    if (target.namespace !== undefined) base.response.setHeader('oci-namespace', target.namespace)
+    const served = once(() => checkServed(parts.follower, basePath, { pointer, host }, isWrite))
     continueBody(request, base.response)
     await verb.run({ ...base, caller, basePath, served, host }, route)
-  }
-
-  /** The name that a request is about; one that names another registry means what comes from there (protocol.md §2). */
-  async function nameOf(route: NamedRoute, { request, response, query }: Omit<Exchange, 'caller'>): Promise<string> {
-    const namespace = query.get('ns')
-    if (!namespace || writes.has(request.method ?? '')) return route.repository
-    const name = await nameUnder(parts.db, namespace, route.repository)
-    if (name !== undefined) response.setHeader('oci-namespace', namespace)
-    return name ?? route.repository
-  }
-
-  /**
-   * What is served, unless the name cannot be used now: while the model is built, or to write through a pinned version or
-   * among what comes from a host.
-   */
-  async function checkServed(
-    basePath: string,
-    read: { pointer: () => Promise<Pointer | undefined>; host: () => Promise<PullThrough | undefined> },
-    isWrite: boolean,
-  ): Promise<Pointer | undefined> {
-    const pointer = await read.pointer()
-    if (!pointer && !parts.follower.isComplete()) {
-      throw new OciError('UNAVAILABLE', 'the registry is still learning what is served; try again', {
-        headers: { 'retry-after': '2' },
-      })
-    }
-    if (isWrite && typeof pointer?.pinned === 'number') {
-      throw new OciError(
-        'UNSUPPORTED',
-        `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,
-      )
-    }
-    const via = isWrite ? (pointer ? pointer.pullThrough : await read.host()) : undefined
-    if (via)
-      throw new OciError(
-        'UNSUPPORTED',
-        `${basePath} is what ${via.host} has, and takes no changes; push to a name that is not below ${via.basePath}`,
-      )
-    return pointer
   }
 
   async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {
