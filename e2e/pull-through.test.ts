@@ -173,7 +173,8 @@ describe('a pull-through distribution', () => {
   test('fetches nothing new for who may not trigger it, and serves him what is there', async () => {
     const { base, repository, image } = await hub({ trigger: 'users' })
     const name = `${base}/${repository}`
-    expect((await get(`${name}/manifests/v1`)).status).toBe(404)
+    const stranger = await get(`${name}/manifests/v1`)
+    expect([stranger.status, stranger.body.toString()]).toEqual([404, expect.stringContaining('log in')])
     expect(asked(repository)).toEqual([])
     expect((await get(`${name}/manifests/v1`, { authorization: basic(stack) })).digest).toBe(image.manifest.digest)
     expect((await get(`${name}/manifests/v1`)).digest).toBe(image.manifest.digest)

@@ -94,7 +94,10 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
     const stored = pointer && (digest ? await lookup.manifest(pointer, digest) : await lookup.tag(pointer, tag ?? ''))
     // What is under a digest never changes (reliability.md S6).
     if (stored && digest) return { pointer }
-    if (!mayTrigger(exchange.caller, via)) return { pointer }
+    if (!mayTrigger(exchange.caller, via)) {
+      if (stored) return { pointer }
+      throw notHere(exchange, digest ?? tag ?? '', via)
+    }
     if (pointer && stored) return refresh(exchange, pointer, via, tag ?? '')
     try {
       await bring(exchange, via, digest ?? tag ?? '')
@@ -112,6 +115,15 @@ function staleness(why: string | undefined): { staleness?: string } {
 function mayTrigger({ subject }: Caller, { trigger }: PullThrough): boolean {
   if (trigger === 'anonymous') return true
   return trigger === 'users' ? subject !== '' : trigger.includes(subject)
+}
+
+/** Nobody asked the host, so this is no word on what it has. */
+function notHere({ basePath, caller }: NamedExchange, reference: string, { host }: PullThrough): OciError {
+  const remedy = caller.subject === '' ? 'log in' : 'ask an administrator'
+  return new OciError(
+    'MANIFEST_UNKNOWN',
+    `${basePath} has no ${reference} yet, and you may not have it fetched from ${host}; ${remedy}`,
+  )
 }
 
 function isAbsence(error: unknown): boolean {
