@@ -18,7 +18,7 @@ const blobPathGrammar = /^blobs\/(sha\d+)\/([0-9a-f]{2})\/([0-9a-f]+)\.(\d{1,15}
 const partNameGrammar = /^part\.([A-Za-z0-9_-]{1,128})$/
 
 /** The folder, from the root, that holds a blob. */
-export function blobFolder(digest: Digest): string {
+function blobFolder(digest: Digest): string {
   const checked = checkedDigest(digest)
   return `${blobsFolder}/${algorithmOf(checked)}/${hexOf(checked).slice(0, 2)}`
 }

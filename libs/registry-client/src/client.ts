@@ -80,6 +80,7 @@ export type RegistryClient = {
 const defaultTimeouts: Timeouts = { connectMs: 10_000, headersMs: 30_000, idleMs: 30_000 }
 const defaultLongestPauseMs = 120_000
 
+/** Makes a client; it connects when it is first asked for something, and `close` ends all it does. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const origin = new URL(options.url)
   const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options

@@ -1,4 +1,4 @@
-export const upstreamErrorCodes = [
+const upstreamErrorCodes = [
   'address_refused',
   'bad_digest',
   'denied',

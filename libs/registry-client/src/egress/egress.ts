@@ -42,6 +42,7 @@ export type Egress = {
 const mostRedirects = 5
 const redirects = new Set([301, 302, 303, 307, 308])
 
+/** Makes a way out for one registry. Throws `UpstreamError` for addresses that are refused and connections that fail. */
 export function createEgress(options: EgressOptions): Egress {
   const { origin, addressRule, proxy, timeouts } = options
   const agents = createAgents(options)

@@ -36,6 +36,7 @@ const probeEveryMs = 60_000
 // They waited together; they need not go on in the same millisecond.
 const spreadMs = 250
 
+/** Makes gates that know of no limit yet. */
 export function createHostGates(): HostGates {
   const pauses = new Map<string, Paused>()
   const nextAt = new Map<string, number>()

@@ -5,6 +5,7 @@ export type Blob = { digest: Digest; bytes: Buffer }
 export type Manifest = Blob & { mediaType: string }
 export type Image = { manifest: Manifest; config: Blob; layers: Blob[] }
 
+/** Bytes under their SHA-256. */
 export function blobOf(bytes: Buffer): Blob {
   return { bytes, digest: asDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) }
 }

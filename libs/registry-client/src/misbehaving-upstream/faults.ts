@@ -50,6 +50,7 @@ export function hangAfter(bytes: number): Fault {
 /** Ends the connection without an answer. */
 export const gone: Fault = ({ request }) => void request.socket.destroy()
 
+/** Sends the request elsewhere. */
 export function redirectTo(url: (path: string) => string, code = 307): Fault {
   return ({ request, response }) =>
     void response.writeHead(code, { location: url(request.url ?? '/'), 'content-length': '0' }).end()

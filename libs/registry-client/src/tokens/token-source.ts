@@ -35,6 +35,7 @@ export type TokenSourceOptions = {
 /** Renewed a quarter of its life before its end. */
 const renewedAfter = 0.75
 
+/** Makes the logins of one client; tokens lie in the cache that is given. */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const { cache, egress, origin, credentials, tokenHosts } = options
   const keyOf = (scope: string) =>

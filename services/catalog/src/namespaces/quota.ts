@@ -26,7 +26,7 @@ export async function chargeQuota(
 }
 
 /** The first segment of a repository's name. */
-export function namespaceOf(repository: string): string {
+function namespaceOf(repository: string): string {
   return repository.split('/', 1)[0] ?? ''
 }
 

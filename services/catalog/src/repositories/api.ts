@@ -21,7 +21,7 @@ type RepositoryBody = { name: string } & Partial<RepositorySettings>
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a repository. */
-export function showRepository(row: Repository): Record<string, unknown> {
+function showRepository(row: Repository): Record<string, unknown> {
   const { revision: _revision, looseSince: _looseSince, createdAt, ...shown } = row
   return { ...shown, createdAt: createdAt.toISOString() }
 }

@@ -66,7 +66,7 @@ export async function planRetention(sql: Sql, repositoryId: string): Promise<Ret
 }
 
 /** Whether rules can take anything away at all. */
-export function canTakeAnything({ rules = [], untaggedDays }: Retention): boolean {
+function canTakeAnything({ rules = [], untaggedDays }: Retention): boolean {
   return rules.length > 0 || untaggedDays !== undefined
 }
 

@@ -35,6 +35,7 @@ const failurePauseMs = 10_000
 /** What is known of a tag until then: that it is as upstream said, or why it may be old. */
 type Judged = { until: number; staleness?: string }
 
+/** Makes the one of this replica: it remembers by itself when each tag was last compared with upstream. */
 export function createFreshSource({ sync, lookup, readPointer, log }: Parts): FreshSource {
   /** Of tags that this replica compared with upstream, or could not. */
   const judged = new LRUCache<string, Judged>({ max: remembered })

@@ -4,7 +4,7 @@ import { pullThroughFrom } from '../model/pull-through.ts'
 const dockerHub = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io'])
 
 /** The name of a registry as remotes have it: Docker Hub has three, and 443 needs no saying. */
-export function hostOfNamespace(namespace: string): string {
+function hostOfNamespace(namespace: string): string {
   const host = namespace.toLowerCase().replace(/:443$/, '')
   return dockerHub.has(host) ? 'registry-1.docker.io' : host
 }

@@ -63,6 +63,7 @@ function writeHead({ response }: NamedExchange, { digest, sizeBytes }: ServedBlo
   else response.writeHead(200, { ...blobHeaders(digest), 'content-length': sizeBytes })
 }
 
+/** The entity tag of what a digest names, which never changes. */
 export function etagOf(digest: Digest): string {
   return `"${digest}"`
 }

@@ -23,7 +23,7 @@ type Row = Omit<UploadSession, 'stored' | 'state'> & { state: UploadSession['sta
 const partsOf = `(select coalesce(jsonb_agg(part order by start_offset), '[]') from upload_part where session = upload_session.id and (part ->> 'sizeBytes')::bigint > 0)`
 const owned = 'id = $1 and repository = $2 and subject = $3'
 
-export function unknownUpload(): OciError {
+function unknownUpload(): OciError {
   return new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload session here; begin a new one')
 }
 

@@ -55,6 +55,7 @@ export type Graph = {
 export const leaseSeconds = 3_600
 const batch = 200
 
+/** A graph to which nothing was copied yet. */
 export function emptyGraph(): Graph {
   return { manifests: new Set(), blobs: new Map(), namedBy: new Map() }
 }

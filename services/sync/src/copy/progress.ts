@@ -11,6 +11,7 @@ export type Progress = Record<(typeof phases)[number], Counter> & {
   pause: { until: Date; reason: string } | undefined
 }
 
+/** The progress of a run that has done nothing yet. */
 export function newProgress(): Progress {
   const counter = () => ({ done: 0, total: null })
   return {

@@ -6,7 +6,7 @@ import type { Source } from './sources.ts'
 import { openSpool, type Spool } from './spool.ts'
 
 /** The bytes so far were wrong; they come again from elsewhere. */
-export class BegunAnew extends Error {
+class BegunAnew extends Error {
   override name = 'BegunAnew'
 }
 

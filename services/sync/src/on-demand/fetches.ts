@@ -50,6 +50,7 @@ type Running = {
 // A client that was cut off comes back soon, and goes on with what has come meanwhile.
 const lingerMs = 5_000
 
+/** Makes the fetches of one replica; among replicas the claims say who fetches. */
 export function createFetches(parts: FetchParts): Fetches {
   const running = new Map<Digest, Running>()
   /** Also those that nobody may join any more. */

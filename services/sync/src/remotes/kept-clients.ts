@@ -15,6 +15,7 @@ export type KeptClients = {
 
 type Held = { key: string; client: RegistryClient; users: number; timer: NodeJS.Timeout | undefined }
 
+/** Keeps clients of remotes, made with their secrets opened by this sealer; `close` ends them all. */
 export function keepClients(sealer: Sealer): KeptClients {
   const held = new Map<string, Held>()
   const letGo = async (one: Held) => {

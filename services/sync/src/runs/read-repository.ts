@@ -6,6 +6,7 @@ export type RepositoryNow = { tags: ReadonlyMap<string, Digest>; sparse: Readonl
 
 const tagsPerPage = 10_000
 
+/** Reads what a repository has now, to compare what upstream has with it. */
 export async function readRepository(
   catalog: CommandClient<CatalogCommands>,
   repositoryId: string,

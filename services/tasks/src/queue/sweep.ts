@@ -4,7 +4,7 @@ import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
 /** How often a task is tried before its loss counts as its own fault (features.md §11). */
-export const mostAttempts = 5
+const mostAttempts = 5
 const sweptAtOnce = 100
 
 /**
