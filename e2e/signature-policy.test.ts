@@ -220,8 +220,13 @@ describe('a remote that requires signatures', () => {
     const at = `/sig/${name}@${image.manifest.digest.replace(':', '=')}/signature-`
     kept.set(`${at}1`, await signedBy(bad.privateKey))
     expect(await sync()).toMatchObject({ state: 'failed', error: { code: 'signature_untrusted' } })
-    kept.set(`${at}2`, await signedBy(good.privateKey))
+    const signed = await signedBy(good.privateKey)
+    kept.set(`${at}2`, signed)
     expect(await sync()).toMatchObject({ state: 'completed' })
+    // They are content like all else, and served to whoever asks in the way of registries.
+    const served = await fetch(`${stack.url}/extensions/v2/${name}/signatures/${image.manifest.digest}`)
+    const { signatures } = (await served.json()) as { signatures: { content: string }[] }
+    expect(signatures.map(({ content }) => content)).toContain(Buffer.from(signed).toString('base64'))
   }, 60_000)
 
   test('that is pulled through refuses what is not signed, and trusts what a signed index names', async () => {

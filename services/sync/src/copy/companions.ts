@@ -1,6 +1,7 @@
 import type { ManifestSignature } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { companionTagOf } from '../filters/tag-filter.ts'
+import { atomicSignature, lookasideSignatures } from '../verify/lookaside.ts'
 import type { ListedCompanions, ResolvedTag } from './chosen.ts'
 import { type Copying, copyManifests, type Graph } from './copy-manifests.ts'
 import { inParallel } from './in-parallel.ts'
@@ -103,6 +104,8 @@ function createFinder(copying: Copying, { listed, settled }: Pick<Followed, 'lis
     for (const referrer of referrers ?? []) found.referrers.add(referrer.digest)
   }
   const readSignatures = async (digest: Digest, both: AbortSignal) => {
+    for await (const message of lookasideSignatures(remote, digest, both))
+      found.signatures.push(atomicSignature(digest, message))
     if (has.signatures === false) return
     const signatures = await client.signatures(repository, digest, both)
     has.signatures = signatures !== undefined

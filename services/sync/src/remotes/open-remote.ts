@@ -9,7 +9,7 @@ import {
 } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
 import type { Remote } from '../db/generated/client.ts'
-import { type RemoteTimeouts, secretContext } from './fields.ts'
+import { type RemoteTimeouts, type SignaturePolicy, secretContext } from './fields.ts'
 
 /**
  * What its user wants of a client: how long it waits at most for an upstream that names its own pause (2 minutes if nothing is
@@ -17,7 +17,8 @@ import { type RemoteTimeouts, secretContext } from './fields.ts'
  */
 export type ClientWishes = { longestPauseMs?: number; onPause?: (pause: Pause) => void }
 
-export type OpenRemote = { client: RegistryClient; repository: string; host: string }
+/** `sigstore`: the server beside the registry that has signatures of its manifests. */
+export type OpenRemote = { client: RegistryClient; repository: string; host: string; sigstore?: string | undefined }
 
 /**
  * Makes the client of a remote, for its repository or another one that it covers. Throws when it covers several and none is
@@ -31,7 +32,9 @@ export function openRemote(
   const url = normalizeRegistryUrl(remote.url)
   const upstreamName = more.upstreamName ?? remote.upstreamName
   if (upstreamName === null) throw new Error(`remote ${remote.name} covers several repositories and none was named`)
-  return { client: openClient(remote, sealer, more), repository: upstreamRepository(url, upstreamName), host: url.host }
+  const { sigstore } = (remote.signatures ?? {}) as Partial<SignaturePolicy>
+  const repository = upstreamRepository(url, upstreamName)
+  return { client: openClient(remote, sealer, more), repository, host: url.host, sigstore }
 }
 
 /** Makes the client of a remote. Its secrets are opened here and go nowhere else. */

@@ -1,8 +1,6 @@
-import { type Digest, isRepositoryName, parseDigest } from '@berth/oci'
-import type { RegistryClient } from '@berth/registry-client'
+import { type Digest, parseDigest } from '@berth/oci'
 import { type CosignSignature, readBundle } from './cosign.ts'
-
-export type Upstream = { client: RegistryClient; repository: string }
+import { lookasideSignatures, type Signed } from './lookaside.ts'
 
 const mostSignatures = 50
 const limitBytes = 1 << 20
@@ -14,7 +12,7 @@ type Descriptor = { mediaType?: unknown; digest?: unknown; size?: unknown; annot
 
 /** What cosign left beside a manifest: under its companion tag, and among its referrers. */
 export async function* cosignSignatures(
-  upstream: Upstream,
+  upstream: Signed,
   digest: Digest,
   signal: AbortSignal,
 ): AsyncIterable<CosignSignature> {
@@ -28,7 +26,7 @@ export async function* cosignSignatures(
     yield* bundlesOf(upstream, referrer.digest, signal)
 }
 
-async function* simpleOf(upstream: Upstream, tag: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
+async function* simpleOf(upstream: Signed, tag: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
   for (const layer of await layersOf(upstream, tag, signal)) {
     const signature = layer.annotations?.[signatureAnnotation]
     if (layer.mediaType !== payloadType || typeof signature !== 'string') continue
@@ -37,7 +35,7 @@ async function* simpleOf(upstream: Upstream, tag: string, signal: AbortSignal): 
   }
 }
 
-async function* bundlesOf(upstream: Upstream, reference: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
+async function* bundlesOf(upstream: Signed, reference: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
   for (const layer of await layersOf(upstream, reference, signal)) {
     if (!bundleType.test(String(layer.mediaType))) continue
     const bytes = await readLayer(upstream, layer, signal)
@@ -46,11 +44,7 @@ async function* bundlesOf(upstream: Upstream, reference: string, signal: AbortSi
   }
 }
 
-async function layersOf(
-  { client, repository }: Upstream,
-  reference: string,
-  signal: AbortSignal,
-): Promise<Descriptor[]> {
+async function layersOf({ client, repository }: Signed, reference: string, signal: AbortSignal): Promise<Descriptor[]> {
   const { bytes } = await client.manifest(repository, reference, signal)
   const layers = parseLayers(bytes)
   return Array.isArray(layers) ? layers.slice(0, mostSignatures).filter(isDescriptor) : []
@@ -70,7 +64,7 @@ function isDescriptor(layer: unknown): layer is Descriptor {
 }
 
 async function readLayer(
-  { client, repository }: Upstream,
+  { client, repository }: Signed,
   { digest: text, size }: Descriptor,
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
@@ -83,29 +77,9 @@ async function readLayer(
 }
 
 /** GPG signatures of a manifest: from the registry itself, and from a lookaside server where one is named. */
-export async function* gpgSignatures(
-  upstream: Upstream,
-  sigstore: string | undefined,
-  digest: Digest,
-  signal: AbortSignal,
-): AsyncIterable<Buffer> {
+export async function* gpgSignatures(upstream: Signed, digest: Digest, signal: AbortSignal): AsyncIterable<Buffer> {
   const { client, repository } = upstream
   for (const { content } of (await client.signatures(repository, digest, signal)) ?? [])
     yield Buffer.from(content, 'base64')
-  if (sigstore !== undefined && isRepositoryName(repository)) yield* lookaside(upstream, sigstore, digest, signal)
-}
-
-/** Signatures are numbered from 1, without a gap (containers/image, signature-protocols.md). */
-async function* lookaside(
-  { client, repository }: Upstream,
-  sigstore: string,
-  digest: Digest,
-  signal: AbortSignal,
-): AsyncIterable<Buffer> {
-  const base = `${sigstore.replace(/\/+$/, '')}/${repository}@${digest.replace(':', '=')}`
-  for (let number = 1; number <= mostSignatures; number++) {
-    const message = await client.foreignFile(`${base}/signature-${number}`, limitBytes, signal)
-    if (!message) return
-    yield message
-  }
+  yield* lookasideSignatures(upstream, digest, signal)
 }

@@ -2,15 +2,16 @@ import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import type { SignatureKey, SignaturePolicy } from '../remotes/fields.ts'
 import { isSignedBy } from './cosign.ts'
-import { cosignSignatures, gpgSignatures, type Upstream } from './find-signatures.ts'
+import { cosignSignatures, gpgSignatures } from './find-signatures.ts'
 import { isSignedByGpg } from './gpg.ts'
+import type { Signed } from './lookaside.ts'
 
 /**
  * Makes sure that one of the policy's keys has signed a manifest. Throws 403 `signature_missing` or `signature_untrusted`, with
  * what was looked for. A signature of an index stands for all that it names.
  */
 export async function requireSignature(
-  upstream: Upstream,
+  upstream: Signed,
   { keys, sigstore }: SignaturePolicy,
   digest: Digest,
   signal: AbortSignal,
@@ -24,7 +25,7 @@ export async function requireSignature(
       if (cosign.some((key) => isSignedBy(key.publicKey, signed, digest))) return
     }
   if (gpg.length > 0)
-    for await (const message of gpgSignatures(upstream, sigstore, digest, signal)) {
+    for await (const message of gpgSignatures({ ...upstream, sigstore }, digest, signal)) {
       seen++
       for (const key of gpg) if (await isSignedByGpg(key.publicKey, message, digest)) return
     }
