@@ -5,9 +5,14 @@ import { freePort } from '@berth/standalone/src/children/free-port.ts'
 import { findProgram } from './programs.ts'
 import { answers, startServerProcess } from './server-process.ts'
 
+/** Whose tokens a registry takes. */
+export type TokenServer = { realm: string; service: string; issuer: string; jwks: object }
+
 export type UpstreamOptions = {
   /** With these, every request needs Basic credentials; needs `htpasswd`. */
   htpasswd?: { user: string; password: string }
+  /** With these, every request needs a token of this issuer; distribution 3 only. */
+  token?: TokenServer
   /** A free one unless set. */
   port?: number
 }
@@ -18,6 +23,8 @@ export type Upstream = {
   /** `127.0.0.1:PORT`, as in image names. */
   host: string
   pid: number
+  /** The folder of its file-system storage. */
+  store: string
   log(): string
   stop(): Promise<void>
 }
@@ -39,16 +46,21 @@ async function startRegistry(name: string, program: string | undefined, options:
   const server = await startServerProcess({
     name,
     program,
-    args: (folder) => ['serve', writeConfiguration(folder, host, options.htpasswd)],
+    args: (folder) => ['serve', writeConfiguration(folder, host, options)],
     // Without a collector to send to, distribution 3 would log an error for each batch of traces.
     env: { OTEL_TRACES_EXPORTER: 'none' },
     isReady: () => answers(`${url}/v2/`, 200, 401),
   })
-  return { url, host, pid: server.pid, log: () => server.log(), stop: () => server.stop() }
+  const { pid, folder } = server
+  return { url, host, pid, store: storeIn(folder), log: () => server.log(), stop: () => server.stop() }
 }
 
-function writeConfiguration(folder: string, host: string, htpasswd: UpstreamOptions['htpasswd']): string {
-  const store = path.join(folder, 'store')
+function storeIn(folder: string): string {
+  return path.join(folder, 'store')
+}
+
+function writeConfiguration(folder: string, host: string, { htpasswd, token }: UpstreamOptions): string {
+  const store = storeIn(folder)
   mkdirSync(store)
   // JSON is YAML.
   const configuration = {
@@ -56,11 +68,18 @@ function writeConfiguration(folder: string, host: string, htpasswd: UpstreamOpti
     log: { level: 'info', accesslog: { disabled: false } },
     storage: { filesystem: { rootdirectory: store }, delete: { enabled: true } },
     http: { addr: host, secret: 'for tests only' },
+    ...(token ? { auth: { token: tokenSettings(folder, token) } } : {}),
     ...(htpasswd ? { auth: { htpasswd: { realm: 'upstream', path: writeHtpasswd(folder, htpasswd) } } } : {}),
   }
   const file = path.join(folder, 'config.yml')
   writeFileSync(file, JSON.stringify(configuration))
   return file
+}
+
+function tokenSettings(folder: string, { jwks, ...settings }: TokenServer): object {
+  const file = path.join(folder, 'jwks.json')
+  writeFileSync(file, JSON.stringify(jwks))
+  return { ...settings, jwks: file, signingalgorithms: ['ES256'] }
 }
 
 function writeHtpasswd(folder: string, { user, password }: { user: string; password: string }): string {

@@ -18,7 +18,7 @@ import { createPasswords } from './accounts/passwords.ts'
 import { authCommands } from './commands.ts'
 import type { AuthConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
-import { type KeyRing, openKeyRing } from './keys/key-ring.ts'
+import { type KeyRing, openKeyRing, publicKeys } from './keys/key-ring.ts'
 import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
 import { createCheckPassword } from './login/check-password.ts'
@@ -60,6 +60,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
     document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
     handlers: {
       ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword, wake: () => wake() }),
+      listKeys: async () => ({ status: 200, body: { keys: await publicKeys(db) } }),
       rotateKeys: async ({ principal }) => {
         const rotated = await rotateKeys(db, sealer, principal.name)
         await keys().refresh()

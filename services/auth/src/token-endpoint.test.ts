@@ -217,6 +217,7 @@ test('a token of our own key that has expired, never does, or lives too long is 
 test('after a rotation tokens of both keys are good, and the new key was published before', async () => {
   const before = (await request(auth.url).get('/token').auth('admin', password)).body.token as string
   const published = (await auth.auth.call('jwks', {})).keys
+  expect((await request(auth.url).get('/api/v1/keys').expect(200)).body).toEqual({ keys: published })
   const rotated = await request(auth.url).post('/api/v1/keys/rotate').auth('admin', password).expect(200)
   expect(published.map((key) => key.kid)).toContain(rotated.body.kid)
   const after = (await request(auth.url).get('/token').auth('admin', password)).body.token as string
