@@ -255,6 +255,25 @@ describe('a pull-through distribution', () => {
     }
   }, 60_000)
 
+  test('gives nothing that its upstream only names and somebody keeps here in private', async () => {
+    const { base, image } = await hub()
+    const secret = imageOf(`secret of ${base}`, 5_000).layers[0]
+    const path = `/v2/private/app-${base}/blobs/uploads/?digest=${secret?.digest}`
+    const pushed = await fetch(`${stack.url}${path}`, {
+      method: 'POST',
+      headers: { authorization: basic(stack) },
+      body: new Uint8Array(secret?.bytes ?? []),
+    })
+    expect(pushed.status).toBe(201)
+    const { config } = image
+    const descriptor = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: secret?.digest, size: 5_000 }
+    const body = { ...JSON.parse(image.manifest.bytes.toString('utf8')), layers: [descriptor] }
+    upstream.add('team/thief', 'v1', { manifest: manifestOf(body), config, layers: [] })
+    const answer = await get(`${base}/team/thief/manifests/v1`)
+    expect([answer.status, answer.body.toString()]).toEqual([503, expect.stringContaining('which is not there')])
+    expect((await get(`${base}/team/thief/blobs/${secret?.digest}`)).status).toBe(404)
+  }, 60_000)
+
   test('that is deleted takes its names along and leaves the repositories', async () => {
     const { base, repository } = await hub()
     const name = `${base}/${repository}`

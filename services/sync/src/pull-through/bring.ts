@@ -15,6 +15,7 @@ import type { SignaturePolicy } from '../remotes/fields.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import { requireSignature } from '../verify/require-signature.ts'
 import { refuseOtherHost, refuseOthers } from './allowed-names.ts'
+import { refuseBorrowed } from './refuse-borrowed.ts'
 import { asProblem, notUpstream } from './upstream-problem.ts'
 
 export type PullThroughParts = {
@@ -126,6 +127,8 @@ async function copyOne(
   const { manifests: known } = await catalog.call('known-manifests', { digests: [digest] }, { signal })
   const record = known[0] ?? (await fetchManifest(fetching, digest, leases[0]?.generation ?? 1, signal))
   await recordSources(parts.db, { remoteId: upstream.remote.id, repository: upstream.repository }, [digest])
+  const needed = neededBy(record)
+  await refuseBorrowed(catalog, upstream, needed, signal)
   const omitted = await membersLeftOut(catalog, to.repositoryId, record)
   const manifests = known.length > 0 ? [] : [record]
   await catalog.call('stage-content', { stage, fence: 1, manifests, tags: [], omitted }, { signal })
@@ -145,7 +148,7 @@ async function copyOne(
   }
   // Served while it is stored: of a remote that copies everything when it syncs, layers come when they are pulled too.
   const policy = upstream.remote.policy === 'streamed' ? 'streamed' : 'on_demand'
-  await bringBlobs(copying, neededBy(record), { db: parts.db, remoteId: upstream.remote.id, policy })
+  await bringBlobs(copying, needed, { db: parts.db, remoteId: upstream.remote.id, policy })
 }
 
 function neededBy({ references }: ManifestRecord): Map<Digest, NeededBlob> {
