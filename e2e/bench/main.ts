@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
 import { measureMemory } from './memory.ts'
+import { measureResync } from './resync.ts'
 import { rows } from './rows.ts'
 import { measureScale } from './scale.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
     const upstream = subjects.at(-1)
     if (berth && upstream && (!only || 'sync'.includes(only)))
       tables.push(syncTable(await measureSync(berth, upstream)))
+    if (berth && (!only || 'resync'.includes(only))) tables.push(await measureResync(berth))
     if (berth && (!only || 'scale'.includes(only)))
       tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     tables.push(...memory)

@@ -1,12 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { blobOf, Pusher } from './content.ts'
 import type { Subject } from './subjects.ts'
 
 const clients = 50
 const blobBytes = 100 << 20
 
-function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
+/** The most from now on. */
+export function forgetPeak(pid: number): void {
+  // proc(5): 5 resets VmHWM to what is resident now.
+  writeFileSync(`/proc/${pid}/clear_refs`, '5')
+}
+
+/** Resident memory of a process in MiB, now or at most. */
+export function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
 }

@@ -65,13 +65,13 @@ async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: numb
   return { first: await sync(), again: await sync() }
 }
 
-type Task = { state: string; error: { message: string } | null }
+type Task = { state: string; result: { created: boolean; tagsChecked: number }; error: { message: string } | null }
 
-/** Asks often enough that the pause does not count in the figure. */
-async function waitForEnd(berth: Subject, id: string): Promise<void> {
+/** Has a task run to its end. Asks often enough that the pause does not count in the figure. */
+export async function waitForEnd(berth: Subject, id: string): Promise<Task['result']> {
   for (;;) {
     const task = await callApi<Task>(berth, 'GET', `/tasks/${id}`)
-    if (task.state === 'completed') return
+    if (task.state === 'completed') return task.result
     if (task.state === 'failed' || task.state === 'cancelled')
       throw new Error(`the sync ${task.state}: ${task.error?.message}`)
     await new Promise((resolve) => void setTimeout(resolve, 20))
