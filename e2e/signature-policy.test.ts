@@ -132,7 +132,7 @@ describe('a remote that requires signatures', () => {
   )
 
   test.each<[string, (mirrored: Mirror, key: KeyObject) => void, string, string]>([
-    ['has none', () => {}, 'signature_missing', 'has no signature'],
+    ['has none', () => {}, 'signature_missing', 'Tag "v1": sha256:'],
     [
       'is signed by another key',
       ({ name, image }) => cosign(name, image, newKey().privateKey),

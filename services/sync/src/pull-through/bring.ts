@@ -41,7 +41,7 @@ export async function pullThrough(
   if (!remote) throw notFound('remote', request.remoteId)
   refuseOthers(remote, request.upstreamName)
   const url = normalizeRegistryUrl(remote.url)
-  refuseOtherHost(remote, url.host, request.host)
+  refuseOtherHost(url.host, request.host)
   const repository = upstreamRepository(url, request.upstreamName)
   try {
     return await parts.remotes.use(remote, (client) =>

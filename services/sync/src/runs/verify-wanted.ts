@@ -1,4 +1,5 @@
 import type { Digest } from '@berth/oci'
+import { Problem } from '@berth/service'
 import type { ResolvedTag } from '../copy/chosen.ts'
 import type { Copying } from '../copy/copy-manifests.ts'
 import { inParallel } from '../copy/in-parallel.ts'
@@ -30,7 +31,7 @@ export async function verifyWanted(
     } catch (error) {
       both.throwIfAborted()
       refused.add(digest)
-      for (const { name } of tagsOf.get(digest) ?? []) failures.note(error, { tag: name })
+      for (const { name } of tagsOf.get(digest) ?? []) failures.note(ofTag(name, error), { tag: name })
       if (!tagsOf.has(digest)) failures.note(error, { digest })
     }
   })
@@ -38,4 +39,11 @@ export async function verifyWanted(
     moved: wanted.moved.filter((tag) => !refused.has(tag.digest)),
     members: wanted.members.filter((digest) => !refused.has(digest)),
   }
+}
+
+/** A refusal that says which tag it is about; other errors are of everything. */
+function ofTag(tag: string, error: unknown): unknown {
+  return error instanceof Problem && error.status === 403
+    ? new Problem(403, error.code, `Tag "${tag}": ${error.message}.`, { cause: error })
+    : error
 }
