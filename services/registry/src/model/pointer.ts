@@ -1,5 +1,5 @@
 import type { Database } from '@berth/service'
-import { type PullThrough, pullThroughOf } from './pull-through.ts'
+import { type PullThrough, pullThroughsById } from './pull-through.ts'
 
 /** What is served under a base path at this moment. The epoch names this state: whatever is found under it never changes. */
 export type Pointer = {
@@ -21,7 +21,8 @@ export type Pointer = {
   pullThrough: PullThrough | null
 }
 
-type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
+type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic' | 'pullThrough'> & {
+  via: string | null
   latestVersion: number
   repositoryRevision: number
   distributionRevision: number
@@ -29,10 +30,10 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
 }
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
-const query = `select pointer.base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
-  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", coalesce(host.access, pointer.access) as access, redirect, warning,
-  convert_to_schema1 as "convertToSchema1", ${pullThroughOf('host')} as "pullThrough"
-  from pointer left join pull_through as host on host.id = pointer.via where pointer.base_path = any($1)`
+const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
+  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
+  convert_to_schema1 as "convertToSchema1", via
+  from pointer where base_path = any($1)`
 const mostRunning = 2
 
 /**
@@ -51,7 +52,8 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     running++
     try {
       const rows = await db.prepared<Row>('pointers', query, [[...batch.keys()]])
-      const found = new Map(rows.map((row) => [row.basePath, toPointer(row)]))
+      const hosts = await hostsOf(db, rows)
+      const found = new Map(rows.map((row) => [row.basePath, toPointer(row, hosts)]))
       for (const [basePath, waiters] of batch) for (const { resolve } of waiters) resolve(found.get(basePath))
     } catch (error) {
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error)
@@ -70,11 +72,23 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     })
 }
 
-function toPointer({ latestVersion, repositoryRevision, distributionRevision, access, ...row }: Row): Pointer {
+/** The hosts that some of these came from, by id. Most came from none, and cost nothing here. */
+async function hostsOf(db: Database, rows: readonly Row[]): Promise<ReadonlyMap<string, PullThrough>> {
+  const ids = rows.flatMap(({ via }) => (via === null ? [] : [via]))
+  return ids.length > 0 ? pullThroughsById(db, ids) : new Map()
+}
+
+function toPointer(
+  { latestVersion, repositoryRevision, distributionRevision, access, via, ...row }: Row,
+  hosts: ReadonlyMap<string, PullThrough>,
+): Pointer {
+  const host = via === null ? undefined : hosts.get(via)
   return {
     ...row,
     bound: row.pinned ?? latestVersion + 1,
     epoch: `${repositoryRevision}.${distributionRevision}`,
-    isPublic: access === 'public',
+    // Who may pull what came from a host is said there, for all of it.
+    isPublic: host ? host.isPublic : access === 'public',
+    pullThrough: host ?? null,
   }
 }

@@ -34,5 +34,7 @@ export function streamTask({ response, signal }: ApiRequest, task: Task, changes
   }
   const stopWatching = changes.watch(task.id, { seen: send, end })
   signal.addEventListener('abort', end, { once: true })
-  send(task)
+  // Whoever left before this was begun is not heard of again.
+  if (signal.aborted) end()
+  else send(task)
 }
