@@ -62,6 +62,7 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
         return reply
       })
       .finally(() => running.delete(key))
+    // Whoever waits hears of it; that nobody does any more is no failure.
     bringing.catch(() => {})
     running.set(key, bringing)
     return bringing

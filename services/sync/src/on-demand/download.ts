@@ -42,6 +42,7 @@ export async function startDownload(parts: Parts, wanted: Wanted, signal: AbortS
     download.spool.fail(error)
     throw error
   })
+  // Whoever waits for either hears of it.
   begun.promise.catch(() => {})
   download.done.catch(() => {})
   return download
