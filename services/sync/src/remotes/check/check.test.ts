@@ -89,6 +89,12 @@ test('what the remote says of login, headers and certificate is what the registr
     expect({ clientName, team: headers['x-team'] }).toEqual({ clientName: 'berth', team: 'tools' })
 })
 
+test('a remote of a host alone is good when its login is: it names no repository to look at', async () => {
+  requireTokens(upstream, { login })
+  const { ok, taken } = await check({ ...login, upstreamName: null })
+  expect({ ok, taken }).toEqual({ ok: true, taken: ['dns ok', 'tcp ok', 'auth ok'] })
+})
+
 test('of many repositories the first is looked at, or the catalog', async () => {
   const many = { upstreamName: undefined, targetPrefix: 'mirror' }
   expect(await check({ ...many, upstreamNames: ['team/app'] })).toMatchObject({ ok: true })

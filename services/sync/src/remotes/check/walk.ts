@@ -88,17 +88,19 @@ function wayTo({ url: text, proxy, tls = {}, allowPrivateAddresses = false }: Re
   return [...connecting, ['tls', async (signal) => shakeHands(url, await dial(url, addresses, signal), tls, signal)]]
 }
 
-/** What the registry says to this login: of itself, and of the repository. */
+/** What the registry says to this login: of itself, and of the repository, where the remote names any. */
 function asking(remote: Remote, client: RegistryClient, options: RegistryClientOptions): Step[] {
   const url = new URL(options.url)
+  const login: Step = [
+    'auth',
+    async (signal) => {
+      await client.ping(signal)
+      return options.credentials ? 'the registry takes the login' : 'the registry answers without a login'
+    },
+  ]
+  if (remote.upstreamName === null && remote.upstreamNames.length === 0) return [login]
   return [
-    [
-      'auth',
-      async (signal) => {
-        await client.ping(signal)
-        return options.credentials ? 'the registry takes the login' : 'the registry answers without a login'
-      },
-    ],
+    login,
     [
       'repository',
       async (signal) => {
