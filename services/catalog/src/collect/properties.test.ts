@@ -131,7 +131,7 @@ class Harbour {
 
 /** Everything away, whatever a run that failed has left. */
 async function clear(): Promise<void> {
-  await yard.db.query('truncate repository, blob, distribution, forgotten_trace cascade')
+  await yard.db.query('truncate repository, blob, tag_interval, distribution, forgotten_trace cascade')
   for await (const key of yard.blobs.walk()) await yard.blobs.remove(key)
 }
 

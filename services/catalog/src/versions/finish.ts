@@ -1,4 +1,4 @@
-import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
+import { catalogEvents, fitLists, nameLimit, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
 import type { Sql, Transaction } from '@berth/service'
 import { chargeQuota, type QuotaUse } from '../namespaces/quota.ts'
@@ -16,11 +16,19 @@ export type MadeVersion = {
   created: boolean
   added: ContentCounts
   removed: ContentCounts
+  /** All of them; of a rollback to an old version, as many as its event names. */
   tags: TagChange[]
   /** How far the quota of the namespace is used up then, if it has one. */
   quota?: QuotaUse | undefined
 }
-export type Making = { cause: VersionCause; actor: string; taskId: string | null; base?: number }
+export type Making = {
+  cause: VersionCause
+  actor: string
+  taskId: string | null
+  base?: number
+  /** The hash of the content, where it is known to be that of a version: then nobody has to go through all that changed. */
+  contentHash?: string
+}
 
 type Latest = { revision: number; present: ContentCounts; contentHash: string }
 
@@ -35,9 +43,12 @@ export async function finishVersion(
   edit: Edit,
   making: Making,
 ): Promise<MadeVersion> {
-  const { latest, tags, manifests, blobs, signatures } = await readChanges(sql, repository, edit)
+  // Of very many tags most are needed for their hash only; it takes as long as the change itself to hand them over.
+  const listsAll = making.contentHash === undefined || repository.immutableTags.length > 0
+  const changes = await readChanges(sql, repository, edit, listsAll)
+  const { latest, tags, tagCounts, manifests, blobs, signatures } = changes
   const countsOf = (side: keyof Members): ContentCounts => ({
-    tags: count(tags, side === 'added' ? 'to' : 'from'),
+    tags: tagCounts[side],
     manifests: manifests[side].length,
     blobs: blobs[side].length,
     signatures: signatures[side].length,
@@ -48,11 +59,7 @@ export async function finishVersion(
     return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
   keepImmutable(repository, tags)
   const quota = await chargeQuota(sql, repository, [...manifests.added, ...blobs.added])
-  const contentHash = changeContentHash(
-    latest.contentHash,
-    [...manifests.added, ...signatures.added, ...tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))],
-    [...manifests.removed, ...signatures.removed, ...tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))],
-  )
+  const contentHash = making.contentHash ?? hashAfter(changes)
   const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags, quota }
   const recorded = [
     sql.prepared(
@@ -78,7 +85,7 @@ export async function finishVersion(
       'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
       [edit.repositoryId, edit.number, edit.revision],
     ),
-    announce(sql, repository, made, making, contentHash),
+    announce(sql, repository, made, making, { contentHash, movedTags: tagCounts.total }),
   ]
   for (const statement of recorded) sql.later(statement)
   if (repository.retainVersions === null) return made
@@ -89,16 +96,26 @@ export async function finishVersion(
   }
 }
 
-function count(tags: readonly TagChange[], side: 'from' | 'to'): number {
-  return tags.filter((tag) => tag[side] !== undefined).length
+function hashAfter({ latest, tags, manifests, signatures }: Changes): string {
+  const came = tags.flatMap(({ tag, to }) => (to ? [`${tag}=${to}`] : []))
+  const went = tags.flatMap(({ tag, from }) => (from ? [`${tag}=${from}`] : []))
+  return changeContentHash(
+    latest.contentHash,
+    [...manifests.added, ...signatures.added, ...came],
+    [...manifests.removed, ...signatures.removed, ...went],
+  )
 }
 
 type Members = { added: string[]; removed: string[] }
-type ChangeRow = { latest: Latest; tags: { tag: string; from: string | null; to: string | null }[] } & {
+type ChangeRow = {
+  latest: Latest
+  tags: { tag: string; from: string | null; to: string | null }[]
+  tagCounts: { total: number; added: number; removed: number }
   manifests: Members
   blobs: Members
   signatures: Members
 }
+type Changes = Omit<ChangeRow, 'tags'> & { tags: TagChange[] }
 
 // The version before has this revision; what came since, loose changes too, carries higher ones.
 const latestRevision = '(select revision from latest)'
@@ -112,23 +129,26 @@ const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_inter
 // The content counts too: a name may be given again once it is free.
 const signatureMember = `name || '=' || encode(sha256(convert_to(content, 'UTF8')), 'hex')`
 
-const changesQuery = `with latest as (
+/** `limit`: of the list of tags; the counts tell of all. */
+const changesQuery = (limit = '') => `with latest as (
     select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
-  tags as (
+  named as (
     select name as tag, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
-    from tag_interval where repository_id = $1 and revision > ${latestRevision} and revision <= $4 and (until = $2 or since = $2) group by name)
+    from tag_interval where repository_id = $1 and revision > ${latestRevision} and revision <= $4 and (until = $2 or since = $2) group by name),
+  tags as (select * from named where "from" is distinct from "to")
   select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
     ${members('signature_interval', signatureMember)} as signatures,
-    coalesce((select jsonb_agg(tags order by tag) from tags where "from" is distinct from "to"), '[]') as tags
+    (select jsonb_build_object('total', count(*), 'added', count("to"), 'removed', count("from")) from tags) as "tagCounts",
+    coalesce((select jsonb_agg(listed order by tag) from (select * from tags order by tag ${limit}) as listed), '[]') as tags
   from latest`
 
+const allChanges = { name: 'version-changes', text: changesQuery() }
+const firstChanges = { name: 'first-version-changes', text: changesQuery(`limit ${nameLimit}`) }
+
 /** The latest version's facts, and what the edits opened and closed since. */
-async function readChanges(
-  sql: Sql,
-  repository: LockedRepository,
-  edit: Edit,
-): Promise<Omit<ChangeRow, 'tags'> & { tags: TagChange[] }> {
-  const [row] = await sql.prepared<ChangeRow>('version-changes', changesQuery, [
+async function readChanges(sql: Sql, repository: LockedRepository, edit: Edit, listsAll: boolean): Promise<Changes> {
+  const { name, text } = listsAll ? allChanges : firstChanges
+  const [row] = await sql.prepared<ChangeRow>(name, text, [
     edit.repositoryId,
     edit.number,
     repository.latestVersion,
@@ -136,8 +156,15 @@ async function readChanges(
   ])
   if (!row) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
   const tags = row.tags.map(({ tag, from, to }) => ({ tag, ...(from ? { from } : {}), ...(to ? { to } : {}) }))
-  const { latest, manifests, blobs, signatures } = row
-  return { latest, tags, manifests: settled(manifests), blobs: settled(blobs), signatures: settled(signatures) }
+  const { latest, tagCounts, manifests, blobs, signatures } = row
+  return {
+    latest,
+    tags,
+    tagCounts,
+    manifests: settled(manifests),
+    blobs: settled(blobs),
+    signatures: settled(signatures),
+  }
 }
 
 /** What was taken out and put in again by one change has not changed. */
@@ -151,7 +178,7 @@ async function announce(
   repository: LockedRepository,
   made: MadeVersion,
   making: Making,
-  contentHash: string,
+  { contentHash, movedTags }: { contentHash: string; movedTags: number },
 ): Promise<void> {
   const about = { repositoryId: repository.id, actor: making.actor }
   const named = { repositoryId: repository.id, name: repository.name }
@@ -181,7 +208,7 @@ async function announce(
           {
             ...about,
             kind: catalogEvents.tagsMoved,
-            data: { ...named, version: number, ...fitLists({ tags }), total: tags.length },
+            data: { ...named, version: number, ...fitLists({ tags }), total: movedTags },
           },
         ]
       : []),

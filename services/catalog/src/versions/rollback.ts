@@ -13,10 +13,10 @@ export async function rollBack(
   return withinQuota(db, () =>
     db.transaction(async (sql) => {
       const locked = await lockRepository(sql, request.repositoryId)
-      const [target] = await sql.query('select number from version where repository_id = $1 and number = $2', [
-        locked.id,
-        request.version,
-      ])
+      const [target] = await sql.query<{ contentHash: string }>(
+        'select content_hash as "contentHash" from version where repository_id = $1 and number = $2',
+        [locked.id, request.version],
+      )
       if (!target) {
         throw new Problem(404, 'version_not_found', `${locked.name} has no version ${request.version}.`, {
           field: 'version',
@@ -32,6 +32,7 @@ export async function rollBack(
         actor: request.actor,
         taskId: null,
         base: request.version,
+        contentHash: target.contentHash,
       })
     }),
   )

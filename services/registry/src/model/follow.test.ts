@@ -31,6 +31,8 @@ let client: InternalClient
 let stopCatalog: () => Promise<void>
 let follower: Follower
 let heads: ServedHead[] = []
+/** What is told of a repository, beyond its head, in place of what follows from `heads`. */
+const told = new Map<string, ServedRow[]>()
 
 // The owner of the truth, as it answers over HTTP: repositories that stand among the heads are empty, all others are gone.
 const commands = {
@@ -43,6 +45,8 @@ async function* inTurn<T>(items: readonly T[]): AsyncIterable<T> {
 }
 
 function rowsOf(repositoryId: string): object[] {
+  const rows = told.get(repositoryId)
+  if (rows) return rows
   const head = heads.find((one) => one.kind === 'repository' && one.repositoryId === repositoryId)
   if (!head) return [{ kind: 'gone', repositoryId }]
   return [{ kind: 'head', repositoryId, name: 'team/app', revision: head.revision, latestVersion: 0, from: 0 }]
@@ -174,5 +178,32 @@ test('what is over is deleted from the model, with the facts of what nothing ser
   expect(await db.query('select digest from served_blob where repository_id = $1', [id])).toEqual([{ digest: other }])
   expect(await db.query('select digest from blob_facts where digest in ($1, $2)', [digest, other])).toEqual([
     { digest: other },
+  ])
+})
+
+test('a rollback is done in the model too, with what was over at once and is to be there again', async () => {
+  const id = randomUUID()
+  const tag = (name: string, since: number, until: number | null): ServedRow => ({
+    kind: 'tag',
+    name,
+    digest,
+    since,
+    until,
+  })
+  const before = [tag('a', 1, 2), tag('b', 1, null), tag('c', 2, null), tag('a', 3, 3), tag('d', 3, 3)]
+  await follower.apply(id, [{ ...contentOf(id, 5, 0), latestVersion: 2 } as ServedRow, ...before])
+  told.set(id, [
+    { ...contentOf(id, 6, 5), latestVersion: 3 } as ServedRow,
+    { kind: 'restored', repositoryId: id, version: 1, at: 3 } as ServedRow,
+  ])
+  await follower.follow(id, 6)
+  expect(
+    await db.query('select name, since, until from served_tag where repository_id = $1 order by name, since', [id]),
+  ).toEqual([
+    { name: 'a', since: 1, until: 2 },
+    { name: 'a', since: 3, until: null },
+    { name: 'b', since: 1, until: null },
+    { name: 'c', since: 2, until: 3 },
+    { name: 'd', since: 3, until: 3 },
   ])
 })
