@@ -1,5 +1,5 @@
 import { blobSettings } from '@berth/blobs'
-import { collectorSettings, retentionSettings } from '@berth/catalog-service'
+import { collectorSettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
 import { pushSettings } from '@berth/registry-service'
 import {
   choice,
@@ -30,6 +30,7 @@ export const standaloneSettings = {
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
   ...collectorSettings,
   ...retentionSettings,
+  ...scrubSettings,
   ...pushSettings,
   ...blobSettings,
   ...tlsSettings,

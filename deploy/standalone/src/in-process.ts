@@ -49,6 +49,8 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     gcIntervalSeconds: config.gcIntervalSeconds,
     gcGraceSeconds: config.gcGraceSeconds,
     retentionIntervalSeconds: config.retentionIntervalSeconds,
+    scrubIntervalSeconds: config.scrubIntervalSeconds,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
     pushLeaseSeconds: config.pushLeaseSeconds,
   }
   const localPeers = (name: string) => {

@@ -34,6 +34,7 @@ import { createServedGate } from './served/wait-until-served.ts'
 import { storeHandlers } from './store/api.ts'
 import { createCareWorks } from './store/care-work.ts'
 import { announceHealed } from './store/damage.ts'
+import { startScrub } from './store/scrub-loop.ts'
 import { versionHandlers } from './versions/api.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 
@@ -135,6 +136,8 @@ export function createCatalog(
         const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
+      const scrubbing = startScrub({ db, blobs, log, wake: () => folding.wake() }, config)
+      life.onStop('scrub', () => scrubbing.stop())
       const eviction = startEviction({ db, registry, log, wake: ring })
       life.onStop('eviction', () => eviction.stop())
       const worker = startWorker({

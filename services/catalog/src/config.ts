@@ -15,6 +15,12 @@ export const retentionSettings = {
   ),
 }
 
+/** How stored bytes are looked at by themselves (docs/how-to/store.md); the standalone stack reads these too. */
+export const scrubSettings = {
+  scrubIntervalSeconds: integer('BERTH_SCRUB_INTERVAL_SECONDS', { min: 0, max: 31_536_000 }, { fallback: 2_592_000 }),
+  scrubBytesPerSecond: integer('BERTH_SCRUB_BYTES_PER_SECOND', { min: 64 << 10, max: 2 ** 40 }, { fallback: 4 << 20 }),
+}
+
 /** What catalog reads from the environment. */
 export const catalogSettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
@@ -30,6 +36,7 @@ export const catalogSettings = {
   syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
   ...collectorSettings,
   ...retentionSettings,
+  ...scrubSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
@@ -43,4 +50,5 @@ export type CatalogConfig = Pick<
   | 'syncUrl'
   | keyof typeof collectorSettings
   | keyof typeof retentionSettings
+  | keyof typeof scrubSettings
 >

@@ -19,6 +19,7 @@ import type { ReclaimPayload, RepairPayload, ScrubPayload } from './care-work.ts
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
 import { lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
+import { lastRound } from './scrub-rounds.ts'
 
 type Parts = { db: Database; prisma: Prisma; tasks: CommandClient<TasksCommands>; graceSeconds: number }
 
@@ -34,7 +35,10 @@ export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Recor
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }
   return {
-    showStore: async () => ({ status: 200, body: { ...(await readStoreFacts(db)), lastRun: await lastRun(db) } }),
+    showStore: async () => ({
+      status: 200,
+      body: { ...(await readStoreFacts(db)), lastRun: await lastRun(db), lastScrub: await lastRound(db) },
+    }),
     listStoreRepositories: async ({ query }) => {
       const page = readPage(query)
       const q = typeof query.q === 'string' ? query.q : undefined

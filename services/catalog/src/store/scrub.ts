@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { BlobStore } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
 import { checkBytes } from './check-bytes.ts'
 import { noteDamage, noteFound } from './damage.ts'
+import { createPace, type Pace } from './pace.ts'
 
 /** What a look at the stored bytes found. `unreadable`: the store failed, which says nothing about the bytes. */
 export type ScrubResult = {
@@ -22,11 +22,15 @@ export type Scrubbing = {
   db: Database
   blobs: BlobStore
   log: Logger
-  /** What was looked at since is not looked at again: a task that begins anew goes on where it was. */
+  /** What was looked at or came since is not looked at again: who begins anew goes on where it was. */
   since: Date
   /** Only what a repository has, in all its versions or in one. */
   scope?: { repositoryId: string; version?: number } | undefined
+  /** Only what was missing at the last look: it may be there again. */
+  isMissingOnly?: boolean
   bytesPerSecond?: number | undefined
+  /** As how many bytes each one counts at least, for looking at it costs something too. */
+  leastBytes?: number
   signal: AbortSignal
   onProgress?: (result: ScrubResult) => void
 }
@@ -57,13 +61,16 @@ export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
     found: 0,
     damaged: [],
   }
+  const { bytesPerSecond, signal, leastBytes = 0 } = scrubbing
+  const pace = bytesPerSecond === undefined ? undefined : createPace(bytesPerSecond, signal)
   for (let rows = await nextRows(scrubbing, ''); rows.length > 0; ) {
     for (const row of rows) {
-      scrubbing.signal.throwIfAborted()
-      const startedAt = performance.now()
-      await checkOne(scrubbing, row, result)
+      signal.throwIfAborted()
+      const checkedBytes = result.checkedBytes
+      await checkOne(scrubbing, row, result, pace)
       scrubbing.onProgress?.(result)
-      await keepPace(scrubbing, row.sizeBytes, performance.now() - startedAt)
+      // What is missing takes its time as well: a disk that is not mounted shall not have lost everything within a minute.
+      await pace?.(Math.max(0, Math.max(row.sizeBytes, leastBytes) - (result.checkedBytes - checkedBytes)))
     }
     const last = rows.at(-1)?.digest ?? ''
     rows = rows.length < pageRows ? [] : await nextRows(scrubbing, last)
@@ -71,19 +78,20 @@ export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
   return result
 }
 
-async function nextRows({ db, since, scope }: Scrubbing, after: string): Promise<Row[]> {
+async function nextRows({ db, since, scope, isMissingOnly = false }: Scrubbing, after: string): Promise<Row[]> {
   return db.query<Row>(
     `select digest, generation, size_bytes as "sizeBytes", damage from blob
-     where digest > $1 and (state = 'present' or (state = 'writing' and damage = 'missing')) and (checked_at is null or checked_at < $2)
-       and ${isInScope('$3', '$4')} order by digest limit ${pageRows}`,
+     where digest > $1 and (state = 'present' or (state = 'writing' and damage = 'missing')) and coalesce(checked_at, created_at) < $2
+       ${isMissingOnly ? "and damage = 'missing'" : ''} and ${isInScope('$3', '$4')} order by digest limit ${pageRows}`,
     [after, since, scope?.repositoryId ?? null, scope?.version ?? null],
   )
 }
 
-async function checkOne({ db, blobs, log, signal }: Scrubbing, row: Row, result: ScrubResult): Promise<void> {
+async function checkOne(scrubbing: Scrubbing, row: Row, result: ScrubResult, pace: Pace | undefined): Promise<void> {
+  const { db, blobs, log, signal } = scrubbing
   const { digest, generation, sizeBytes } = row
   try {
-    const verdict = await checkBytes(blobs, { digest, generation }, sizeBytes, signal)
+    const verdict = await checkBytes(blobs, { digest, generation }, sizeBytes, signal, pace)
     result.checked++
     result.checkedBytes += verdict.stat?.sizeBytes ?? 0
     await db.query('update blob set checked_at = now() where digest = $1 and generation = $2', [digest, generation])
@@ -102,10 +110,4 @@ async function checkOne({ db, blobs, log, signal }: Scrubbing, row: Row, result:
     result.unreadable++
     log.warn('stored bytes cannot be read', { digest, error })
   }
-}
-
-async function keepPace({ bytesPerSecond, signal }: Scrubbing, bytes: number, tookMs: number): Promise<void> {
-  if (bytesPerSecond === undefined) return
-  const pauseMs = (bytes / bytesPerSecond) * 1_000 - tookMs
-  if (pauseMs > 0) await delay(pauseMs, undefined, { signal })
 }

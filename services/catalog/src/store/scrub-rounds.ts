@@ -1,0 +1,72 @@
+import type { Database, Sql } from '@berth/service'
+
+/** A round that this replica carries out. `startedAt`: what was looked at since is done. */
+export type Round = { id: string; startedAt: Date }
+export type Checked = { checked: number; checkedBytes: number; damaged: number }
+
+const keptRounds = 100
+
+/**
+ * Takes over the round that nobody carries out, or begins the next one when the last began an interval ago. `undefined`: there is
+ * nothing to do, or another replica does it. By the database's clock.
+ */
+export async function takeRound(
+  db: Database,
+  { holder, intervalSeconds, leaseSeconds }: { holder: string; intervalSeconds: number; leaseSeconds: number },
+): Promise<Round | undefined> {
+  return db.transaction(async (sql) => {
+    await sql.query("select pg_advisory_xact_lock(hashtextextended('berth scrub', 0))")
+    const [taken] = await sql.query<Round>(
+      `update scrub_round set holder = $1, lease_until = now() + make_interval(secs => $2)
+       where finished_at is null and (holder = $1 or lease_until < now()) returning id, started_at as "startedAt"`,
+      [holder, leaseSeconds],
+    )
+    if (taken) return taken
+    const [begun] = await sql.query<Round>(
+      `insert into scrub_round (holder, lease_until) select $1, now() + make_interval(secs => $2)
+       where not exists (select from scrub_round where finished_at is null or started_at > now() - make_interval(secs => $3))
+       returning id, started_at as "startedAt"`,
+      [holder, leaseSeconds, intervalSeconds],
+    )
+    return begun
+  })
+}
+
+/** Keeps a round, adding what was looked at since the last time. False: somebody else has it. */
+export async function keepRound(
+  sql: Sql,
+  { id, holder, leaseSeconds }: { id: string; holder: string; leaseSeconds: number },
+  { checked, checkedBytes, damaged }: Checked,
+): Promise<boolean> {
+  const kept = await sql.query(
+    `update scrub_round set lease_until = now() + make_interval(secs => $3), checked = checked + $4, checked_bytes = checked_bytes + $5,
+       damaged = damaged + $6 where id = $1 and holder = $2 and finished_at is null returning id`,
+    [id, holder, leaseSeconds, checked, checkedBytes, damaged],
+  )
+  return kept.length > 0
+}
+
+/** Notes that all of a round is done. */
+export async function endRound(sql: Sql, id: string, holder: string): Promise<void> {
+  await sql.query('update scrub_round set finished_at = now() where id = $1 and holder = $2 and finished_at is null', [
+    id,
+    holder,
+  ])
+  await sql.query(
+    'delete from scrub_round where id in (select id from scrub_round order by started_at desc offset $1)',
+    [keptRounds],
+  )
+}
+
+/** The round under way, or the last one; null before the first. */
+export async function lastRound(
+  sql: Sql,
+): Promise<({ startedAt: string; finishedAt: string | null } & Checked) | null> {
+  const [round] = await sql.query<{ startedAt: Date; finishedAt: Date | null } & Checked>(
+    `select started_at as "startedAt", finished_at as "finishedAt", checked, checked_bytes as "checkedBytes", damaged
+     from scrub_round order by started_at desc limit 1`,
+  )
+  if (!round) return null
+  const { startedAt, finishedAt, ...checked } = round
+  return { startedAt: startedAt.toISOString(), finishedAt: finishedAt?.toISOString() ?? null, ...checked }
+}
