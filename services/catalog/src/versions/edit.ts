@@ -56,19 +56,24 @@ export async function addManifests(sql: Sql, edit: Edit, digests: readonly Diges
   await sql.prepared('add-manifests', addQuery, [edit.repositoryId, edit.number, edit.revision, digests])
 }
 
+// Whether a blob is here is looked up for each by itself. As a join it may be planned, before there are statistics of what a
+// sync has just brought, as every manifest beside every blob: a second for a thousand tags, and the square of that for more.
 const addQuery = `with present as (select manifest.digest from unnest($4::text[]) as wanted (digest) join manifest using (digest)),
      added as (
        insert into manifest_interval (repository_id, digest, since, revision)
        select $1, digest, $2, $3 from present
        where not exists (select from manifest_interval as open where open.repository_id = $1 and open.digest = present.digest and open.until is null)
        on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision
+     ),
+     named as materialized (
+       select child as digest, bool_and(optional) as optional from manifest_reference
+       where manifest = any($4::text[]) and role in ('config', 'layer') group by child
      )
      insert into blob_interval (repository_id, digest, since, revision)
-     select distinct $1::uuid, reference.child, $2::integer, $3::bigint
-     from present join manifest_reference as reference on reference.manifest = present.digest and reference.role in ('config', 'layer')
-     join blob on blob.digest = reference.child and blob.state in ('present', 'remote')
-     where not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = reference.child and open.until is null)
-       and (not reference.optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = reference.child and link.linked))
+     select $1::uuid, digest, $2::integer, $3::bigint from named
+     where (select state from blob where blob.digest = named.digest) in ('present', 'remote')
+       and not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = named.digest and open.until is null)
+       and (not optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = named.digest and link.linked))
      on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
 
 /** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */
