@@ -15,7 +15,8 @@ const goal = 1 / 20
 
 /** Syncs 10,000 tags, each with a configuration and a layer of its own, and syncs them again with nothing changed. */
 export async function measureResync(berth: Subject): Promise<string> {
-  const upstream = process.env.BERTH_TEST_DISTRIBUTION ? await startDistribution() : await startDockerRegistry()
+  const start = process.env.BERTH_TEST_DISTRIBUTION ? startDistribution : startDockerRegistry
+  const upstream = await start({ remembersBlobs: true })
   try {
     fill(upstream.store)
     process.stderr.write(`filled: ${tagCount} tags\n`)

@@ -76,17 +76,22 @@ function basic(): Record<string, string> {
 
 /** Calls the API of Berth as its administrator. Throws for what is no success. */
 export async function callApi<T>(berth: Subject, method: string, apiPath: string, body?: unknown): Promise<T> {
+  return (await (await openApi(berth, method, apiPath, body)).json()) as T
+}
+
+/** As `callApi`, for an answer that is read otherwise. */
+export async function openApi(berth: Subject, method: string, apiPath: string, body?: unknown): Promise<Response> {
   const answer = await fetch(`${berth.url}/api/v1${apiPath}`, {
     method,
     headers: { ...basic(), 'content-type': 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   if (!answer.ok) throw new Error(`${method} ${apiPath}: ${answer.status} ${await answer.text()}`)
-  return (await answer.json()) as T
+  return answer
 }
 
 /** Starts a peer: Debian's docker-registry 2.8, or distribution 3 where it could be built. */
 export async function startPeer(name: '2.8' | 'dist. 3'): Promise<Subject> {
-  const upstream = name === '2.8' ? await startDockerRegistry() : await startDistribution()
+  const upstream = await (name === '2.8' ? startDockerRegistry : startDistribution)({ remembersBlobs: true })
   return { ...upstream, name, credentials: undefined, authorization: async () => ({}) }
 }

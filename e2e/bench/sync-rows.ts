@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { findProgram } from '../servers/programs.ts'
 import { blobOf, newImage, Pusher } from './content.ts'
 import { runCommand } from './run-command.ts'
-import { callApi, type Subject, startPeer } from './subjects.ts'
+import { callApi, openApi, type Subject, startPeer } from './subjects.ts'
 
 /** Seconds that each copier took: the first time, and again with nothing new. */
 export type SyncTimes = Record<string, { first: number; again: number }>
@@ -67,15 +67,13 @@ async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: numb
 
 type Task = { state: string; result: { created: boolean; tagsChecked: number }; error: { message: string } | null }
 
-/** Has a task run to its end. Asks often enough that the pause does not count in the figure. */
+/** Has a task run to its end; hears of it as clients do, by the events of the task. Throws when it fails. */
 export async function waitForEnd(berth: Subject, id: string): Promise<Task['result']> {
-  for (;;) {
-    const task = await callApi<Task>(berth, 'GET', `/tasks/${id}`)
-    if (task.state === 'completed') return task.result
-    if (task.state === 'failed' || task.state === 'cancelled')
-      throw new Error(`the sync ${task.state}: ${task.error?.message}`)
-    await new Promise((resolve) => void setTimeout(resolve, 20))
-  }
+  const events = await openApi(berth, 'GET', `/tasks/${id}/events`)
+  const last = (await events.text()).trimEnd().split('\ndata: ').at(-1) ?? ''
+  const task = JSON.parse(last) as Task
+  if (task.state === 'completed') return task.result
+  throw new Error(`the sync ${task.state}: ${task.error?.message}`)
 }
 
 async function intoPeer(

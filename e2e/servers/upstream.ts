@@ -15,6 +15,8 @@ export type UpstreamOptions = {
   token?: TokenServer
   /** A free one unless set. */
   port?: number
+  /** Whether it remembers the blobs it has seen, as the packages have it do; not for tests that change its files. */
+  remembersBlobs?: boolean
 }
 
 /** A registry of another make, with an empty store that goes when it stops. */
@@ -59,14 +61,19 @@ function storeIn(folder: string): string {
   return path.join(folder, 'store')
 }
 
-function writeConfiguration(folder: string, host: string, { htpasswd, token }: UpstreamOptions): string {
+function writeConfiguration(folder: string, host: string, options: UpstreamOptions): string {
+  const { htpasswd, token, remembersBlobs } = options
   const store = storeIn(folder)
   mkdirSync(store)
   // JSON is YAML.
   const configuration = {
     version: 0.1,
     log: { level: 'info', accesslog: { disabled: false } },
-    storage: { filesystem: { rootdirectory: store }, delete: { enabled: true } },
+    storage: {
+      filesystem: { rootdirectory: store },
+      delete: { enabled: true },
+      ...(remembersBlobs ? { cache: { blobdescriptor: 'inmemory' } } : {}),
+    },
     http: { addr: host, secret: 'for tests only' },
     ...(token ? { auth: { token: tokenSettings(folder, token) } } : {}),
     ...(htpasswd ? { auth: { htpasswd: { realm: 'upstream', path: writeHtpasswd(folder, htpasswd) } } } : {}),
