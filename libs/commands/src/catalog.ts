@@ -18,9 +18,16 @@ export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number
 
 /**
  * A lease keeps bytes from the collector. `present`: the bytes are there and need not be written. `write`: write them under
- * this generation, then say so by `record-blobs` or the command that links them.
+ * this generation, then say so by `record-blobs` or the command that links them. With `isNew` the generation begins with this
+ * lease: nobody can have left bytes under it.
  */
-export type LeasedBlob = { digest: Digest; generation: number; state: 'present' | 'write'; sizeBytes: number | null }
+export type LeasedBlob = {
+  digest: Digest
+  generation: number
+  state: 'present' | 'write'
+  sizeBytes: number | null
+  isNew?: boolean
+}
 
 /** An atomic signature: `name` is the digest of its manifest, `@` and 32 hex digits; `content` is base64. */
 export type ManifestSignature = { name: string; digest: Digest; content: string }
