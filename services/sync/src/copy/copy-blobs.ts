@@ -1,11 +1,12 @@
 import { DigestMismatch, SizeMismatch } from '@berth/blobs'
 import type { LeasedBlob, StoredBlob } from '@berth/commands'
+import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
-import { inBatches, inParallel } from './in-parallel.ts'
+import { inBatches, inParallel, oneAhead } from './in-parallel.ts'
 
 const leaseBatch = 500
-const recordBatch = 50
+const recordBatch = 200
 
 /** How many bytes came from upstream, and how many were here already. */
 export type BlobCounts = { fetchedBytes: number; savedBytes: number; fetched: number }
@@ -14,37 +15,11 @@ export type BlobCounts = { fetchedBytes: number; savedBytes: number; fetched: nu
  * Brings blobs into the store: leases them all, fetches those whose bytes are not there, and tells catalog of each batch
  * that is durable. A run that is killed and begun again so fetches none of those a second time.
  */
-export async function copyBlobs(copying: Copying, needed: ReadonlyMap<string, NeededBlob>): Promise<BlobCounts> {
-  const { catalog, progress, signal, holder } = copying
+export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, NeededBlob>): Promise<BlobCounts> {
+  const { catalog, progress, signal, holder, concurrency } = copying
   const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
   progress.blobs.total = needed.size
   progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + (blob.sizeBytes ?? 0), 0)
-  for (const batch of inBatches([...needed.values()], leaseBatch)) {
-    const { blobs: leases } = await catalog.call(
-      'lease-blobs',
-      { holder, digests: batch.map((blob) => blob.digest), ttlSeconds: leaseSeconds },
-      { signal },
-    )
-    const wanted = new Map(batch.map((blob) => [blob.digest, blob]))
-    const missing = leases.filter((lease) => lease.state === 'write')
-    for (const lease of leases) {
-      if (lease.state !== 'present') continue
-      counts.savedBytes += lease.sizeBytes ?? 0
-      progress.blobs.done++
-      progress.bytes.done += lease.sizeBytes ?? 0
-    }
-    await fetchAll(copying, missing, wanted, counts)
-  }
-  return counts
-}
-
-async function fetchAll(
-  copying: Copying,
-  missing: readonly LeasedBlob[],
-  wanted: ReadonlyMap<string, NeededBlob>,
-  counts: BlobCounts,
-): Promise<void> {
-  const { catalog, holder, signal, concurrency, progress } = copying
   let durable: StoredBlob[] = []
   const record = async (atLeast: number) => {
     if (durable.length < atLeast) return
@@ -53,9 +28,9 @@ async function fetchAll(
     await catalog.call('record-blobs', { holder, blobs }, { signal })
   }
   try {
-    await inParallel(missing, concurrency, signal, async (lease, both) => {
+    await inParallel(leaseMissing(copying, [...needed.keys()], counts), concurrency, signal, async (lease, both) => {
       const kept = await keptBlob(copying, lease)
-      const stored = kept ?? (await tryBlob(copying, lease, wanted.get(lease.digest), both))
+      const stored = kept ?? (await tryBlob(copying, lease, needed.get(lease.digest), both))
       if (!stored) return
       durable.push(stored)
       if (kept) counts.savedBytes += kept.sizeBytes
@@ -70,13 +45,39 @@ async function fetchAll(
     // Also when the run fails: what came is worth keeping for the next one.
     if (!signal.aborted) await record(1)
   }
+  return counts
+}
+
+/** Leases blobs, a batch ahead of those that are fetched, and gives those whose bytes are not here. */
+async function* leaseMissing(
+  copying: Copying,
+  digests: readonly Digest[],
+  counts: BlobCounts,
+): AsyncGenerator<LeasedBlob> {
+  const { progress } = copying
+  for await (const leases of oneAhead(inBatches(digests, leaseBatch), (batch) => leaseBlobs(copying, batch))) {
+    for (const lease of leases) {
+      if (lease.state === 'write') {
+        yield lease
+        continue
+      }
+      counts.savedBytes += lease.sizeBytes ?? 0
+      progress.blobs.done++
+      progress.bytes.done += lease.sizeBytes ?? 0
+    }
+  }
+}
+
+async function leaseBlobs({ catalog, holder, signal }: Copying, digests: Digest[]): Promise<LeasedBlob[]> {
+  const { blobs } = await catalog.call('lease-blobs', { holder, digests, ttlSeconds: leaseSeconds }, { signal })
+  return blobs
 }
 
 // A run that was killed leaves bytes in the store that catalog was not told of yet. Under this key they are verified, and
 // our lease keeps them.
 async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promise<StoredBlob | undefined> {
   const { digest, generation } = lease
-  const stat = await blobs.stat({ digest, generation })
+  const stat = lease.isNew ? undefined : await blobs.stat({ digest, generation })
   if (!stat) return undefined
   progress.bytes.done += stat.sizeBytes
   return { digest, generation, sizeBytes: stat.sizeBytes }

@@ -54,6 +54,7 @@ export type Graph = {
 
 export const leaseSeconds = 3_600
 const batch = 200
+const batchesAtOnce = 2
 
 /** A graph to which nothing was copied yet. */
 export function emptyGraph(): Graph {
@@ -72,8 +73,7 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
   copying.progress.manifests.total = graph.manifests.size
   while (level.length > 0) {
     const below: Digest[] = []
-    for (const digests of inBatches(level, batch))
-      for (const taken of await copyBatch(copying, digests)) below.push(...addBelow(graph, taken, copying))
+    for (const taken of await copyLevel(copying, level)) below.push(...addBelow(graph, taken, copying))
     copying.progress.manifests.total = graph.manifests.size
     added.push(...below)
     level = below
@@ -109,6 +109,20 @@ export function addName({ namedBy }: Graph, digest: Digest, by: Digest): void {
   const names = namedBy.get(digest)
   if (names) names.push(by)
   else namedBy.set(digest, [by])
+}
+
+/** While one batch is told to catalog, the next one is fetched: the client itself keeps to its number of requests. */
+async function copyLevel(copying: Copying, level: readonly Digest[]): Promise<Taken[]> {
+  const taken: Taken[][] = []
+  await inParallel(
+    inBatches(level, batch).entries(),
+    batchesAtOnce,
+    copying.signal,
+    async ([place, digests], signal) => {
+      taken[place] = await copyBatch({ ...copying, signal }, digests)
+    },
+  )
+  return taken.flat()
 }
 
 async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> {

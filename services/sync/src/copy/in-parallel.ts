@@ -29,6 +29,25 @@ export async function inParallel<T>(
   if (failure) throw failure.error
 }
 
+/** Does work on one item after the other, and already on the next one while the result of one is used. */
+export async function* oneAhead<T, R>(items: readonly T[], work: (item: T) => Promise<R>): AsyncGenerator<R> {
+  const begin = (item: T) => {
+    const result = work(item)
+    // A failure is told to whoever asks for this result, and to nobody when the results before it are not used up.
+    result.catch(() => undefined)
+    return result
+  }
+  let next: Promise<R> | undefined
+  for (const [place, item] of items.entries()) {
+    const current = next ?? begin(item)
+    const following = items[place + 1]
+    // Only now: two at work at once would be no longer one ahead.
+    const result = await current
+    next = following === undefined ? undefined : begin(following)
+    yield result
+  }
+}
+
 /** Cuts items into lists of at most `size`. */
 export function inBatches<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
