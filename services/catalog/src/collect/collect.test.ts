@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Digest } from '@berth/oci'
 import { until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
@@ -379,4 +380,20 @@ test('traces are deleted, and a follower that has not heard of them hears everyt
   expect(head).toMatchObject({ from: 0 })
   const revision = head?.kind === 'head' ? head.revision : 0
   expect(await headAfter(revision)).toMatchObject({ from: revision })
+})
+
+test('deletions are told of for a week', async () => {
+  const trace = async (days: number) => {
+    const id = randomUUID()
+    await yard.db.query(
+      `with repository as (insert into deleted_repository (id, name, deleted_at) values ($1, 'gone', now() - make_interval(days => $2)))
+       insert into deleted_distribution (id, base_path, revision, deleted_at) values ($1, 'gone', 1, now() - make_interval(days => $2))`,
+      [id, days],
+    )
+    return id
+  }
+  const [, late] = [await trace(8), await trace(6)]
+  await runCollector(yard, { thorough: true })
+  for (const table of ['deleted_distribution', 'deleted_repository'])
+    expect(await yard.db.query(`select id from ${table}`)).toEqual([{ id: late }])
 })

@@ -5,6 +5,7 @@ import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
 const batchRows = 1_000
 const abandonedStageDays = 7
 const pulledBeforeDays = 1
+const toldOfDeletionsDays = 7
 
 /** Deletes rows that say only that something is over, a batch at a time. Answers how many. */
 export async function sweepTraces(db: Database, signal: AbortSignal): Promise<number> {
@@ -30,7 +31,8 @@ export async function sweepTraces(db: Database, signal: AbortSignal): Promise<nu
 
 /**
  * Deletes stages that ended long ago, and those that nobody has touched for a week: a run that comes back to one of these
- * finds it closed and is refused. Also forgets when tags and manifests were pulled that their repository has no more.
+ * finds it closed and is refused. Also forgets when tags and manifests were pulled that their repository has no more, and what was
+ * deleted a week ago: a follower that was away longer finds out by what it is not told of (docs/decisions/0021).
  */
 export async function sweepRecords(db: Database): Promise<void> {
   await db.query(
@@ -42,6 +44,8 @@ export async function sweepRecords(db: Database): Promise<void> {
   await db.query(`delete from stage where state <> 'open' and touched_at < now() - make_interval(days => $1)`, [
     abandonedStageDays,
   ])
+  for (const table of ['deleted_distribution', 'deleted_repository'])
+    await db.query(`delete from ${table} where deleted_at < now() - make_interval(days => $1)`, [toldOfDeletionsDays])
   await db.query('delete from forgotten_trace where not exists (select from repository where id = repository_id)')
   for (const { table, key, members } of [
     { table: 'tag_pull', key: 'name', members: 'tag_interval' },

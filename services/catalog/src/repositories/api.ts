@@ -121,7 +121,6 @@ async function deleteRepository(db: Database, repository: { id: string; name: st
     await db.transaction(async (sql) => {
       const gone = await sql.query('delete from repository where id = $1 returning id', [id])
       if (gone.length === 0) throw notFound('repository', name)
-      await sql.query('insert into deleted_repository (id, name) values ($1, $2)', [id, name])
       await recordEvents(sql, [
         { kind: catalogEvents.repositoryDeleted, data: { repositoryId: id, name }, repositoryId: id, actor },
       ])

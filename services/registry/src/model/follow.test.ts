@@ -31,12 +31,18 @@ let client: InternalClient
 let stopCatalog: () => Promise<void>
 let follower: Follower
 let heads: ServedHead[] = []
+/** What happens between the moment that the heads are of, and their arrival. */
+let whileListing = async () => {}
 /** What is told of a repository, beyond its head, in place of what follows from `heads`. */
 const told = new Map<string, ServedRow[]>()
 
 // The owner of the truth, as it answers over HTTP: repositories that stand among the heads are empty, all others are gone.
 const commands = {
-  'served-heads': async () => rows(inTurn(heads)),
+  'served-heads': async () => {
+    const listed = heads
+    await whileListing()
+    return rows(inTurn(listed))
+  },
   'served-rows': async ({ repositoryId }: { repositoryId: string }) => rows(inTurn(rowsOf(repositoryId))),
 }
 
@@ -92,6 +98,7 @@ afterAll(async () => {
   await database?.drop()
 })
 beforeEach(async () => {
+  whileListing = async () => {}
   await db.query('truncate served_repository, pointer, gone_distribution cascade')
   follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), log })
 })
@@ -130,6 +137,63 @@ test('a changed distribution is taken over by the next comparison, and a deleted
   expect(await db.query('select base_path, access from pointer')).toEqual([
     { base_path: moved.basePath, access: 'public' },
   ])
+})
+
+test('what catalog tells of no more is served no more, for however long we were away', async () => {
+  const living = randomUUID()
+  const [stays, goes] = [distributionOf(living), distributionOf(living)]
+  const repository: ServedHead = { kind: 'repository', repositoryId: living, revision: 3 }
+  const host: ServedHead = {
+    kind: 'pull-through',
+    id: randomUUID(),
+    basePath: `hosts-${randomUUID()}`,
+    remoteId: randomUUID(),
+    host: 'registry.example',
+    ttlSeconds: 60,
+    trigger: 'users',
+    access: 'private',
+    revision: 8,
+    deleted: false,
+  }
+  const arrived = distributionOf(living, { via: host.id })
+  heads = [repository, host, ...[stays, goes, arrived].map((one) => ({ kind: 'distribution' as const, ...one }))]
+  await follower.followAll()
+  expect((await basePaths()).sort()).toEqual([stays, goes, arrived].map((one) => one.basePath).sort())
+
+  heads = [repository, { kind: 'distribution', ...stays }]
+  await follower.followAll()
+  expect(await basePaths()).toEqual([stays.basePath])
+  expect(await db.query('select from pull_through where id = $1', [host.id])).toEqual([])
+  // A message that comes late brings nothing back.
+  await follower.followDistribution({ ...goes, revision: 6 })
+  expect(await basePaths()).toEqual([stays.basePath])
+})
+
+test('what was made while catalog told what there is, is not taken for gone', async () => {
+  const living = randomUUID()
+  const [before, made] = [distributionOf(living), distributionOf(living)]
+  heads = [
+    { kind: 'repository', repositoryId: living, revision: 3 },
+    { kind: 'distribution', ...before },
+  ]
+  await follower.followAll()
+  whileListing = () => follower.followDistribution(made)
+  await follower.followAll()
+  expect((await basePaths()).sort()).toEqual([before.basePath, made.basePath].sort())
+})
+
+test('the names of what is gone are forgotten after two weeks', async () => {
+  const [long, late] = [randomUUID(), randomUUID()]
+  for (const [id, days] of [
+    [long, 15],
+    [late, 13],
+  ])
+    await db.query(
+      'insert into gone_distribution (id, revision, gone_at) values ($1, 1, now() - make_interval(days => $2))',
+      [id, days],
+    )
+  await pruneModel(db)
+  expect(await db.query('select id from gone_distribution')).toEqual([{ id: late }])
 })
 
 test('a distribution that is told of only after its repository is gone is not served', async () => {

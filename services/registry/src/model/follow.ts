@@ -1,10 +1,11 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
-import { writePullThrough } from './pull-through.ts'
+import { forgetPullThrough, writePullThrough } from './pull-through.ts'
 import { restoreServed } from './restore.ts'
 import {
   applyChange,
   dropContent,
+  forgetDistribution,
   forgetRepository,
   lockServed,
   moveHead,
@@ -94,19 +95,26 @@ export function createFollower(options: {
     followAll: async () => {
       const behind: string[] = []
       const seen = new Set<string>()
+      const seenDistributions = new Set<string>()
       const changed: ServedDistribution[] = []
+      // Read first: what we knew before catalog began to tell, and what it does not tell of, is gone.
       const known = await readKnown(db)
       for await (const head of catalog.rows('served-heads', {})) {
         if (head.kind === 'repository') {
           seen.add(head.repositoryId)
           if ((known.repositories.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
-        } else if ((known.distributions.get(head.id) ?? 0) < head.revision) {
-          if (head.kind === 'distribution') changed.push(head)
-          else await follower.followPullThrough(head)
+          continue
         }
+        seenDistributions.add(head.id)
+        if ((known.distributions.get(head.id)?.revision ?? 0) >= head.revision) continue
+        if (head.kind === 'distribution') changed.push(head)
+        else await follower.followPullThrough(head)
       }
       // What was deleted goes first: its base path may have a new owner.
       for (const one of changed) if (one.deleted) await follower.followDistribution(one)
+      // Catalog tells of deletions for some days only (docs/decisions/0021).
+      for (const one of known.distributions.values())
+        if (!one.isGone && !seenDistributions.has(one.id)) await forgetUntold(db, one)
       await inParallel(behind, catchUps, fetchOnce)
       for (const one of changed) if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
       for (const id of known.repositories.keys()) if (!seen.has(id)) await fetchOnce(id)
@@ -118,20 +126,34 @@ export function createFollower(options: {
   return follower
 }
 
+type Known = { id: string; revision: number }
+/** `repositoryId`: null for a host, and for what is gone. */
+type KnownDistribution = Known & { repositoryId: string | null; isGone: boolean }
+
 /** How far the model has followed each repository and each distribution, those that are gone too. */
 async function readKnown(
   db: Database,
-): Promise<{ repositories: Map<string, number>; distributions: Map<string, number> }> {
-  type Known = { id: string; revision: number }
-  const toMap = (rows: Known[]) => new Map(rows.map(({ id, revision }) => [id, revision]))
+): Promise<{ repositories: Map<string, number>; distributions: Map<string, KnownDistribution> }> {
   const [repositories, distributions] = await Promise.all([
     db.query<Known>('select id, revision from served_repository'),
-    db.query<Known>(
-      `select distribution_id as id, distribution_revision as revision from pointer union all select id, revision from gone_distribution
-       union all select id, revision from pull_through`,
+    db.query<KnownDistribution>(
+      `select distribution_id as id, distribution_revision as revision, repository_id as "repositoryId", false as "isGone" from pointer
+       union all select id, revision, null, false from pull_through union all select id, revision, null, true from gone_distribution`,
     ),
   ])
-  return { repositories: toMap(repositories), distributions: toMap(distributions) }
+  return {
+    repositories: new Map(repositories.map(({ id, revision }) => [id, revision])),
+    distributions: new Map(distributions.map((one) => [one.id, one])),
+  }
+}
+
+/** Forgets a distribution that catalog has no more. An id does not come back, so nothing newer can be lost. */
+async function forgetUntold(db: Database, { repositoryId, ...one }: KnownDistribution): Promise<void> {
+  await db.transaction(async (sql) => {
+    if (repositoryId === null) return forgetPullThrough(sql, one)
+    await lockServed(sql, repositoryId)
+    await forgetDistribution(sql, one)
+  })
 }
 
 async function servedRevision(db: Database, repositoryId: string): Promise<number> {

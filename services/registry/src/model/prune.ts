@@ -1,15 +1,18 @@
 import type { Database } from '@berth/service'
 
 const pageRows = 1_000
+// Longer than catalog tells of a deletion, or it would be heard of again and again; and than any message is late.
+const goneDays = 14
 const intervalTables = ['served_tag', 'served_manifest', 'served_blob', 'served_signature']
 const factTables = [
   { facts: 'blob_facts', holders: ['served_blob', 'served_link'] },
   { facts: 'manifest_facts', holders: ['served_manifest'] },
 ]
 
-/** Deletes what the model keeps of content that is served nowhere any more: intervals without a version, and their facts. */
+/** Deletes what the model keeps of content that is served nowhere any more: intervals without a version, and their facts; and the names of what is gone, after a while. */
 export async function pruneModel(db: Database): Promise<void> {
   for (const table of intervalTables) await db.query(`delete from ${table} where until <= since`)
+  await db.query('delete from gone_distribution where gone_at < now() - make_interval(days => $1)', [goneDays])
   for (const { facts, holders } of factTables) {
     const isHeld = holders
       .map((table) => `exists (select from ${table} where ${table}.digest = fact.digest)`)

@@ -52,16 +52,7 @@ export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrou
 
 /** Takes over what catalog says of a pull-through distribution, unless something newer was heard. */
 export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promise<void> {
-  if (row.deleted) {
-    await sql.query('insert into gone_distribution (id, revision) values ($1, $2) on conflict (id) do nothing', [
-      row.id,
-      row.revision,
-    ])
-    await sql.query('delete from pull_through where id = $1', [row.id])
-    // Catalog deleted these with it, and will say so of each.
-    await sql.query('delete from pointer where via = $1', [row.id])
-    return
-  }
+  if (row.deleted) return forgetPullThrough(sql, row)
   await sql.query(
     `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, access, revision)
      select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from gone_distribution where id = $1)
@@ -79,4 +70,15 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
       row.revision,
     ],
   )
+}
+
+/** Gives nothing of a host any more, whatever is still heard of it. */
+export async function forgetPullThrough(sql: Sql, { id, revision }: { id: string; revision: number }): Promise<void> {
+  await sql.query('insert into gone_distribution (id, revision) values ($1, $2) on conflict (id) do nothing', [
+    id,
+    revision,
+  ])
+  await sql.query('delete from pull_through where id = $1', [id])
+  // Catalog deleted these with it, and will say so of each.
+  await sql.query('delete from pointer where via = $1', [id])
 }

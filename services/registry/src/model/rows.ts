@@ -47,14 +47,7 @@ export async function lockServed(
 
 /** Takes over what catalog says of a distribution, unless something newer was heard. The caller holds its repository. */
 export async function writeDistribution(sql: Sql, row: ServedDistribution): Promise<void> {
-  if (row.deleted) {
-    await sql.query('insert into gone_distribution (id, revision) values ($1, $2) on conflict (id) do nothing', [
-      row.id,
-      row.revision,
-    ])
-    await sql.query('delete from pointer where distribution_id = $1', [row.id])
-    return
-  }
+  if (row.deleted) return forgetDistribution(sql, row)
   await sql.prepared(
     'write-distribution',
     `insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision, distribution_revision, access, redirect, warning, convert_to_schema1, via)
@@ -78,6 +71,15 @@ export async function writeDistribution(sql: Sql, row: ServedDistribution): Prom
       row.via,
     ],
   )
+}
+
+/** Serves a distribution no more, whatever is still heard of it. The caller holds its repository. */
+export async function forgetDistribution(sql: Sql, { id, revision }: { id: string; revision: number }): Promise<void> {
+  await sql.query('insert into gone_distribution (id, revision) values ($1, $2) on conflict (id) do nothing', [
+    id,
+    revision,
+  ])
+  await sql.query('delete from pointer where distribution_id = $1', [id])
 }
 
 /** Moves the model's head, and with it every pointer of the repository, in the transaction that wrote the rows. */
