@@ -19,7 +19,8 @@ export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number
 /**
  * A lease keeps bytes from the collector. `present`: the bytes are there and need not be written. `write`: write them under
  * this generation, then say so by `record-blobs` or the command that links them. With `isNew` the generation begins with this
- * lease: nobody can have left bytes under it.
+ * lease: nobody can have left bytes under it. `isAlone`: nobody but this holder has ever leased the generation, so bytes that lie
+ * under it already are its own.
  */
 export type LeasedBlob = {
   digest: Digest
@@ -27,6 +28,7 @@ export type LeasedBlob = {
   state: 'present' | 'write'
   sizeBytes: number | null
   isNew?: boolean
+  isAlone: boolean
 }
 
 /** An atomic signature: `name` is the digest of its manifest, `@` and 32 hex digits; `content` is base64. */
@@ -176,6 +178,11 @@ export type CatalogCommands = {
   'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
   /** Which of these blobs are in the store. */
   'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
+  /**
+   * Which of these manifests and blobs, 1,000 at most, give nobody anything new when the repository gets them: it has them, or
+   * anybody may pull them from a public distribution.
+   */
+  'freely-given': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
   members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** How it stands with blobs, 1,000 at most; those that are not known are left out. */

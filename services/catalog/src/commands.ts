@@ -3,6 +3,7 @@ import { type CatalogCommands, type CommandHandlers, commandHandlers, type Manif
 import type { Digest } from '@berth/oci'
 import { type Database, type InternalHandler, rows } from '@berth/service'
 import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
+import { freelyGiven } from './content/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
@@ -67,6 +68,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
+    'freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
     'blob-states': async ({ digests }) => ({
       blobs: await db.query('select digest, state from blob where digest = any($1::text[])', [digests]),

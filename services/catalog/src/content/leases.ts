@@ -18,7 +18,7 @@ export async function leaseBlobs(
   const lease = (sql: Pick<Database, 'prepared'>) =>
     sql.prepared<LeasedBlob>(
       'lease-blobs',
-      'select digest, generation, state, size_bytes as "sizeBytes", is_new as "isNew" from lease_blobs($1, $2, $3)',
+      'select digest, generation, state, size_bytes as "sizeBytes", is_new as "isNew", is_alone as "isAlone" from lease_blobs($1, $2, $3)',
       [digests, request.holder, request.ttlSeconds],
     )
   // Several rows can be locked in a circle with somebody who does not sort; a transaction is tried again then.

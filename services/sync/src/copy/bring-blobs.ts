@@ -1,9 +1,12 @@
+import type { LeasedBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { knownAt, recordSources } from '../on-demand/sources.ts'
 import { type BlobCounts, copyBlobs } from './copy-blobs.ts'
 import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
 import { inBatches } from './in-parallel.ts'
+import type { Proof } from './proofs.ts'
+import { askWord } from './unproven.ts'
 
 /** The remote that a run copies from, and where it is noted what it has. */
 export type Origin = { db: Database; remoteId: string; policy: string }
@@ -23,9 +26,11 @@ export async function bringBlobs(
   origin: Origin,
 ): Promise<BlobCounts> {
   const foreign = [...needed.values()].flatMap(({ digest, urls }) => (urls ? [digest] : []))
-  const own = [...needed.keys()].filter((digest) => !needed.get(digest)?.urls)
-  await noteSources(copying, own, origin)
   const counts = await bringByPolicy(copying, needed, origin)
+  // Afterwards: what upstream only named, and did not show, is not to be looked for there.
+  const failed = copying.failures.byDigest
+  const own = [...needed.keys()].filter((digest) => !needed.get(digest)?.urls && !failed.has(digest))
+  await noteSources(copying, own, origin)
   await stageForeign(copying, foreign)
   return counts
 }
@@ -48,10 +53,9 @@ async function bringByPolicy(
   )
   const stays = new Set(staying.map((blob) => blob.digest))
   const counts = await copyBlobs(copying, new Map([...needed].filter(([digest]) => !stays.has(digest))))
-  const disputed = new Set(await deferBlobs(copying, staying))
-  if (disputed.size === 0) return counts
-  // Of two upstreams one lies about its size, and a fetch with the wrong one fails: the bytes show who is right.
-  const settled = await copyBlobs(copying, new Map([...needed].filter(([digest]) => disputed.has(digest))))
+  const unsettled = new Set(await deferBlobs(copying, staying))
+  if (unsettled.size === 0) return counts
+  const settled = await copyBlobs(copying, new Map([...needed].filter(([digest]) => unsettled.has(digest))))
   return sum(counts, settled)
 }
 
@@ -103,22 +107,48 @@ async function noteSources(
   }
 }
 
-/** Notes that blobs stay at the remote. Answers those that are known to be at one, but of another size. */
+/**
+ * Notes that blobs stay at the remote. Answers those that have to come all the same: known to be at a remote, but of another size (one
+ * of two upstreams lies, and a fetch with the wrong size fails: the bytes show who is right), or to be proven by their bytes.
+ */
 async function deferBlobs(
-  { catalog, stage, fence, holder, progress, signal }: Copying,
+  copying: Copying,
   staying: readonly { digest: Digest; sizeBytes: number }[],
 ): Promise<Digest[]> {
-  const disputed: Digest[] = []
+  const { catalog, stage, fence, holder, progress, signal } = copying
+  const coming: Digest[] = []
   for (const batch of inBatches(staying, leasesAtOnce)) {
     const digests = batch.map((blob) => blob.digest)
     const request = { holder, digests, ttlSeconds: leaseSeconds }
     const { blobs: leases } = await catalog.call('lease-blobs', request, { signal })
     const absent = new Map(leases.flatMap((lease) => (lease.state === 'write' ? [[lease.digest, lease]] : [])))
-    const deferred = batch.filter((blob) => absent.has(blob.digest))
-    for (const { digest, sizeBytes } of deferred)
-      if ((absent.get(digest)?.sizeBytes ?? sizeBytes) !== sizeBytes) disputed.push(digest)
+    const unproven = await notShown(copying, batch, absent)
+    const deferred = batch.filter(({ digest }) => absent.has(digest) && !unproven.has(digest))
+    const isDisputed = ({ digest, sizeBytes }: { digest: Digest; sizeBytes: number }) =>
+      absent.has(digest) && (absent.get(digest)?.sizeBytes ?? sizeBytes) !== sizeBytes
+    for (const blob of batch) if (isDisputed(blob) || unproven.has(blob.digest)) coming.push(blob.digest)
     await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], deferred }, { signal })
     progress.blobs.done += batch.length
   }
-  return disputed
+  return coming
+}
+
+/** Those of a batch that Berth has, or knows of at another remote, and that this upstream has not shown to have. */
+async function notShown(
+  copying: Copying,
+  batch: readonly { digest: Digest; sizeBytes: number }[],
+  absent: ReadonlyMap<Digest, LeasedBlob>,
+): Promise<ReadonlySet<Digest>> {
+  const { catalog, proofs, signal } = copying
+  const missing = [...absent.keys()]
+  const states = missing.length > 0 ? (await catalog.call('blob-states', { digests: missing }, { signal })).blobs : []
+  const away = states.flatMap(({ digest, state }) => (state === 'remote' ? [digest] : []))
+  const proofOf = away.length > 0 ? await proofs.ofRemote(away, signal) : new Map<Digest, Proof>()
+  const said = await askWord(
+    copying,
+    batch.filter(({ digest }) => proofOf.get(digest) === 'word'),
+  )
+  const here = batch.flatMap(({ digest }) => (absent.has(digest) ? [] : [digest]))
+  const stored = here.length > 0 ? await proofs.ofStored(here, signal) : new Map<Digest, Proof>()
+  return new Set([...stored.keys(), ...[...proofOf.keys()].filter((digest) => !said.has(digest))])
 }

@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto'
 import { DigestMismatch, SizeMismatch } from '@berth/blobs'
 import type { LeasedBlob, StoredBlob } from '@berth/commands'
-import type { Digest } from '@berth/oci'
+import { algorithmOf, type Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
 import { inBatches, inParallel, oneAhead } from './in-parallel.ts'
+import { unprovenOf } from './unproven.ts'
 
 const leaseBatch = 500
 const recordBatch = 200
@@ -16,23 +18,29 @@ export type BlobCounts = { fetchedBytes: number; savedBytes: number; fetched: nu
  * that is durable. A run that is killed and begun again so fetches none of those a second time.
  */
 export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, NeededBlob>): Promise<BlobCounts> {
-  const { catalog, progress, signal, holder, concurrency } = copying
+  const { catalog, progress, signal, holder, concurrency, proofs } = copying
   const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
   progress.blobs.total = needed.size
   progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + (blob.sizeBytes ?? 0), 0)
   let durable: StoredBlob[] = []
+  let given: Digest[] = []
   const record = async (atLeast: number) => {
-    if (durable.length < atLeast) return
-    const blobs = durable
+    if (Math.max(durable.length, given.length) < atLeast) return
+    const [blobs, shown] = [durable, given]
     durable = []
-    await catalog.call('record-blobs', { holder, blobs }, { signal })
+    given = []
+    // First, so that a run that is begun again need not have shown what catalog says is here.
+    await proofs.given(shown)
+    if (blobs.length > 0) await catalog.call('record-blobs', { holder, blobs }, { signal })
   }
   try {
-    await inParallel(leaseMissing(copying, [...needed.keys()], counts), concurrency, signal, async (lease, both) => {
+    await inParallel(leaseMissing(copying, needed, counts), concurrency, signal, async (lease, both) => {
+      const blob = needed.get(lease.digest)
       const kept = await keptBlob(copying, lease)
-      const stored = kept ?? (await tryBlob(copying, lease, needed.get(lease.digest), both))
+      const stored = kept ?? (await tryBlob(copying, lease, blob, both))
       if (!stored) return
-      durable.push(stored)
+      if (lease.state === 'write') durable.push(stored)
+      if (!blob?.urls) given.push(stored.digest)
       if (kept) counts.savedBytes += kept.sizeBytes
       else {
         counts.fetched++
@@ -48,16 +56,23 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, Ne
   return counts
 }
 
-/** Leases blobs, a batch ahead of those that are fetched, and gives those whose bytes are not here. */
+/**
+ * Leases blobs, a batch ahead of those that are fetched, and gives those whose bytes are not here, or are for upstream to show. Of
+ * the latter nothing is stored again.
+ */
 async function* leaseMissing(
   copying: Copying,
-  digests: readonly Digest[],
+  needed: ReadonlyMap<Digest, NeededBlob>,
   counts: BlobCounts,
 ): AsyncGenerator<LeasedBlob> {
   const { progress } = copying
-  for await (const leases of oneAhead(inBatches(digests, leaseBatch), (batch) => leaseBlobs(copying, batch))) {
+  const leased = oneAhead(inBatches([...needed.keys()], leaseBatch), async (batch) => {
+    const leases = await leaseBlobs(copying, batch)
+    return { leases, unproven: await unprovenOf(copying, leases, needed) }
+  })
+  for await (const { leases, unproven } of leased) {
     for (const lease of leases) {
-      if (lease.state === 'write') {
+      if (lease.state === 'write' || unproven.has(lease.digest)) {
         yield lease
         continue
       }
@@ -74,10 +89,11 @@ async function leaseBlobs({ catalog, holder, signal }: Copying, digests: Digest[
 }
 
 // A run that was killed leaves bytes in the store that catalog was not told of yet. Under this key they are verified, and
-// our lease keeps them.
+// our lease keeps them. Of a key that somebody else leased too they may be his, and upstream has them not.
 async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promise<StoredBlob | undefined> {
   const { digest, generation } = lease
-  const stat = lease.isNew ? undefined : await blobs.stat({ digest, generation })
+  if (lease.state === 'present' || lease.isNew || !lease.isAlone) return undefined
+  const stat = await blobs.stat({ digest, generation })
   if (!stat) return undefined
   progress.bytes.done += stat.sizeBytes
   return { digest, generation, sizeBytes: stat.sizeBytes }
@@ -134,7 +150,10 @@ async function fetchBlob(
       progress.bytes.done += bytes
       progress.fetchedBytes += bytes
     })
-    const stat = await blobs.write({ digest, generation }, source, { signal, expectedBytes: sizeBytes })
+    const stat =
+      lease.state === 'present'
+        ? await readWhole(digest, source, sizeBytes)
+        : await blobs.write({ digest, generation }, source, { signal, expectedBytes: sizeBytes })
     return { digest, generation, sizeBytes: stat.sizeBytes }
   } catch (cause) {
     if (cause instanceof DigestMismatch)
@@ -151,6 +170,24 @@ async function fetchBlob(
       )
     throw cause
   }
+}
+
+/** Reads what is stored already to its end. Throws as a write of it would. */
+async function readWhole(
+  digest: Digest,
+  source: AsyncIterable<Uint8Array>,
+  expectedBytes: number | undefined,
+): Promise<{ sizeBytes: number }> {
+  const hash = createHash(algorithmOf(digest))
+  let sizeBytes = 0
+  for await (const chunk of source) {
+    hash.update(chunk)
+    sizeBytes += chunk.length
+  }
+  if (expectedBytes !== undefined && sizeBytes !== expectedBytes) throw new SizeMismatch(expectedBytes, sizeBytes)
+  const actual = `${algorithmOf(digest)}:${hash.digest('hex')}`
+  if (actual !== digest) throw new DigestMismatch(digest, actual)
+  return { sizeBytes }
 }
 
 async function* counted(source: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncIterable<Uint8Array> {

@@ -8,6 +8,7 @@ import { type ChosenIndexes, chooseBelow, chooseOfFetched, type Taken } from './
 import type { Failures } from './failures.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
+import type { Proofs } from './proofs.ts'
 
 /** What a run works with. `stage` and `fence` name it to catalog; `holder` holds its leases. */
 export type Copying = {
@@ -21,6 +22,7 @@ export type Copying = {
   /** Of indexes only these are taken; all, when there are none. */
   platforms: readonly string[]
   indexes: ChosenIndexes
+  proofs: Proofs
   /** Whether layers that manifests only point to are fetched from there. */
   includeForeignLayers: boolean
   failures: Failures
@@ -130,9 +132,10 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
   // Leased first: what is known after that stays so with all it names, and can be built on.
   const generations = isPlan ? new Map<Digest, number>() : await leaseAll(copying, digests)
   const { manifests: known } = await catalog.call('known-manifests', { digests }, { signal })
+  const have = await proveManifests(copying, known)
   progress.manifests.done += known.length
-  const have = new Set(known.map((manifest) => manifest.digest))
-  const missing = digests.filter((digest) => !have.has(digest))
+  const isKnown = new Set(known.map(({ digest }) => digest))
+  const missing = digests.filter((digest) => !isKnown.has(digest))
   const fetched: ManifestRecord[] = []
   await inParallel(missing, copying.concurrency, signal, async (digest, both) => {
     try {
@@ -147,11 +150,46 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
   })
   copying.fetched.count += fetched.length
   const taken: Taken[] = []
-  for (const record of known) taken.push(await chooseBelow(copying, record, signal))
+  for (const record of have) taken.push(await chooseBelow(copying, record, signal))
   for (const record of fetched) taken.push(chooseOfFetched(copying, record))
   const omitted = taken.flatMap((one) => one.omitted)
-  if (!isPlan) await catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal })
+  if (!isPlan)
+    await Promise.all([
+      copying.proofs.given(fetched.map(({ digest }) => digest)),
+      catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal }),
+    ])
   return taken
+}
+
+/**
+ * Those of these manifests that upstream has too. Elsewhere in Berth they may be private: where that could be, upstream gives them
+ * again, which costs as little as a question.
+ */
+export async function proveManifests(
+  copying: Pick<Copying, 'remote' | 'proofs' | 'concurrency' | 'failures' | 'fetched' | 'isPlan' | 'signal'>,
+  known: readonly ManifestRecord[],
+): Promise<ManifestRecord[]> {
+  const { remote, proofs, concurrency, failures, fetched, signal } = copying
+  if (known.length === 0) return []
+  const wanted = await proofs.ofStored(
+    known.map(({ digest }) => digest),
+    signal,
+  )
+  const given: Digest[] = []
+  await inParallel(wanted.keys(), concurrency, signal, async (digest, both) => {
+    try {
+      await remote.client.manifest(remote.repository, digest, both)
+      given.push(digest)
+      failures.clear()
+    } catch (error) {
+      both.throwIfAborted()
+      failures.note(error, { digest })
+    }
+  })
+  fetched.count += given.length
+  if (!copying.isPlan) await proofs.given(given)
+  const shown = new Set(given)
+  return known.filter(({ digest }) => !wanted.has(digest) || shown.has(digest))
 }
 
 async function leaseAll(

@@ -21,6 +21,41 @@ export async function recordSources(
   )
 }
 
+/** Notes that a repository of a remote showed that it has these (docs/decisions/0022), and so that they were seen there. */
+export async function recordGiven(
+  db: Database,
+  { remoteId, repository }: { remoteId: string; repository: string },
+  digests: readonly Digest[],
+): Promise<void> {
+  if (digests.length === 0) return
+  await db.query(
+    `insert into content_source (digest, remote_id, upstream_repository, given_at) select unnest($1::text[]), $2, $3, now()
+     on conflict (digest, remote_id, upstream_repository) do update set seen_at = now(), given_at = now()
+       where content_source.given_at is null or content_source.seen_at < now() - interval '1 hour'`,
+    [digests, remoteId, repository],
+  )
+}
+
+/** Of a digest: which repositories gave it that are reached in the same way as this remote, and whether others were seen to have it. */
+export type Known = { digest: Digest; givers: string[]; isElsewhere: boolean }
+
+// Whoever makes a remote says how its host is reached, and so who answers as that host: only what all of this agrees on is the
+// same party. Sealed headers cannot be compared.
+const isSameWay = `(other.id = own.id or (other.url = own.url and other.tls_validation = own.tls_validation
+  and other.ca_cert is not distinct from own.ca_cert and other.proxy_url is not distinct from own.proxy_url
+  and cardinality(other.header_names) = 0 and cardinality(own.header_names) = 0))`
+
+/** What is known of these digests, seen from a remote; those that were seen nowhere are left out. */
+export async function knownOf(db: Database, remoteId: string, digests: readonly Digest[]): Promise<Known[]> {
+  return db.query<Known>(
+    `select source.digest, coalesce(array_agg(source.upstream_repository) filter (where source.given_at is not null and ${isSameWay}), '{}') as givers,
+       bool_or(not ${isSameWay}) as "isElsewhere"
+     from content_source as source join remote as other on other.id = source.remote_id join remote as own on own.id = $1
+     where source.digest = any($2::text[]) group by source.digest`,
+    [remoteId, digests],
+  )
+}
+
 /** Where a blob was seen, lately seen first; remotes that gave wrong bytes lately come last. */
 export async function sourcesOf(db: Database, digest: Digest): Promise<Source[]> {
   return db.query<Source>(

@@ -5,18 +5,17 @@ import { type Digest, parseDigest } from '@berth/oci'
 import { normalizeRegistryUrl, type RegistryClient, upstreamRepository } from '@berth/registry-client'
 import { type Database, type Logger, notFound } from '@berth/service'
 import { bringBlobs } from '../copy/bring-blobs.ts'
-import { fetchManifest, leaseSeconds, type NeededBlob } from '../copy/copy-manifests.ts'
+import { fetchManifest, leaseSeconds, type NeededBlob, proveManifests } from '../copy/copy-manifests.ts'
 import { createFailures } from '../copy/failures.ts'
 import { newProgress } from '../copy/progress.ts'
+import { createProofs } from '../copy/proofs.ts'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
-import { recordSources } from '../on-demand/sources.ts'
 import type { SignaturePolicy } from '../remotes/fields.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import { requireSignature } from '../verify/require-signature.ts'
 import { refuseOtherHost, refuseOthers } from './allowed-names.ts'
-import { refuseBorrowed } from './refuse-borrowed.ts'
-import { asProblem, notUpstream } from './upstream-problem.ts'
+import { asProblem, blobMissing, notUpstream } from './upstream-problem.ts'
 
 export type PullThroughParts = {
   db: Database
@@ -125,13 +124,7 @@ async function copyOne(
   const lease = { holder, digests: [digest], ttlSeconds: leaseSeconds }
   const { blobs: leases } = await catalog.call('lease-blobs', lease, { signal })
   const { manifests: known } = await catalog.call('known-manifests', { digests: [digest] }, { signal })
-  const record = known[0] ?? (await fetchManifest(fetching, digest, leases[0]?.generation ?? 1, signal))
-  await recordSources(parts.db, { remoteId: upstream.remote.id, repository: upstream.repository }, [digest])
-  const needed = neededBy(record)
-  await refuseBorrowed(catalog, upstream, needed, signal)
-  const omitted = await membersLeftOut(catalog, to.repositoryId, record)
-  const manifests = known.length > 0 ? [] : [record]
-  await catalog.call('stage-content', { stage, fence: 1, manifests, tags: [], omitted }, { signal })
+  const place = { remoteId: upstream.remote.id, repository: upstream.repository }
   const copying = {
     ...fetching,
     stage,
@@ -139,6 +132,7 @@ async function copyOne(
     concurrency: upstream.remote.concurrency,
     platforms: [],
     indexes: new Map(),
+    proofs: createProofs(parts, { ...place, target: to }),
     includeForeignLayers: false,
     isPlan: false,
     fetched: { count: 0 },
@@ -146,9 +140,20 @@ async function copyOne(
     progress: newProgress(),
     signal,
   }
+  const [proven] = await proveManifests(copying, known)
+  const record = proven ?? (await fetchManifest(fetching, digest, leases[0]?.generation ?? 1, signal))
+  if (!proven) await copying.proofs.given([digest])
+  const needed = neededBy(record)
+  const omitted = await membersLeftOut(catalog, to.repositoryId, record)
+  const manifests = proven ? [] : [record]
+  await catalog.call('stage-content', { stage, fence: 1, manifests, tags: [], omitted }, { signal })
   // Served while it is stored: of a remote that copies everything when it syncs, layers come when they are pulled too.
   const policy = upstream.remote.policy === 'streamed' ? 'streamed' : 'on_demand'
-  await bringBlobs(copying, needed, { db: parts.db, remoteId: upstream.remote.id, policy })
+  try {
+    await bringBlobs(copying, needed, { db: parts.db, remoteId: upstream.remote.id, policy })
+  } catch (error) {
+    throw blobMissing(error, upstream.host, upstream.repository)
+  }
 }
 
 function neededBy({ references }: ManifestRecord): Map<Digest, NeededBlob> {

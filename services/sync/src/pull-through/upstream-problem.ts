@@ -18,6 +18,13 @@ export function asProblem(error: unknown, host: string): unknown {
   return new Problem(503, `upstream_${code}`, message, { headers: retryAfter, cause })
 }
 
+/** A blob that upstream does not have, though a manifest there names it: the fault of upstream, and no word about the manifest. */
+export function blobMissing(error: unknown, host: string, repository: string): unknown {
+  if (!(error instanceof UpstreamError) || error.code !== 'not_found') return error
+  const message = `${host} has a manifest in ${repository} that names a blob which is not there: ${error.message}`
+  return new UpstreamError('protocol', message, { host, cause: error })
+}
+
 /** Upstream says that it has no such thing. */
 export function notUpstream(host: string, repository: string, reference: string): Problem {
   return new Problem(404, 'manifest_not_found', `${host} has no ${reference} in ${repository}`)

@@ -45,6 +45,9 @@ export async function updateRemote(
         id,
         ...Object.values(values),
       ])
+      // Somebody else may answer from now on: what the one before showed says nothing of him.
+      if (wayFields.some((field) => changes[field] !== undefined && changes[field] !== remote[field]))
+        await sql.query('update content_source set given_at = null where remote_id = $1', [id])
       await recordEvents(sql, [{ kind: syncEvents.remoteUpdated, data: announced(id, merged), actor }])
     }),
   )
@@ -58,6 +61,9 @@ export async function deleteRemote(db: Database, remote: { id: string; name: str
     await recordEvents(sql, [{ kind: syncEvents.remoteDeleted, data: announced(remote.id, remote), actor }])
   })
 }
+
+// With the headers, which are sealed: whatever is sent for them counts as another way.
+const wayFields = ['url', 'tlsValidation', 'caCert', 'proxyUrl', 'headers'] as const
 
 type Sealed = Record<SecretField, Buffer | null>
 

@@ -1,5 +1,4 @@
 import { fitLists } from '@berth/bus'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { RegistryClient } from '@berth/registry-client'
 import type { ResolvedTag } from '../copy/chosen.ts'
 import type { Copying, Graph } from '../copy/copy-manifests.ts'
@@ -24,7 +23,7 @@ export type SyncPlan = {
 
 const blobsAtOnce = 5_000
 
-/** Counts the requests that go through a remote's client; blobs are not asked for by plans. */
+/** Counts the requests that go through a remote's client; after blobs plans do not ask. */
 export function countRequests(open: OpenRemote): { open: OpenRemote; made: () => number } {
   let requests = 0
   const { client } = open
@@ -47,7 +46,7 @@ export function countRequests(open: OpenRemote): { open: OpenRemote; made: () =>
 
 /** Sums up what a run would do, from what it found and would hand to catalog. */
 export async function sumUp(
-  { catalog, fetched, signal }: Pick<Copying, 'catalog' | 'fetched' | 'signal'>,
+  copying: Pick<Copying, 'catalog' | 'fetched' | 'proofs' | 'signal'>,
   graph: Graph,
   found: {
     change: Change
@@ -58,7 +57,7 @@ export async function sumUp(
   },
 ): Promise<SyncPlan> {
   const { change, failures, now, isMirror } = found
-  const blobs = await blobsOf(catalog, graph, signal)
+  const { asked, ...blobs } = await blobsOf(copying, graph)
   const tags = tagsOf(change.tags, new Set(change.kept), now, isMirror)
   return {
     dryRun: true,
@@ -69,9 +68,9 @@ export async function sumUp(
       removed: tags.removed.length,
       kept: tags.kept.length,
     },
-    manifests: fetched.count,
+    manifests: copying.fetched.count,
     ...blobs,
-    requests: found.requests + blobs.blobs,
+    requests: found.requests + blobs.blobs + asked,
     failures: failures.slice(0, 1_000),
     failureCount: failures.length,
   }
@@ -99,17 +98,19 @@ function tagsOf(
   return tags
 }
 
+/** `asked`: blobs that upstream would only have to say it has. */
 async function blobsOf(
-  catalog: CommandClient<CatalogCommands>,
+  { catalog, proofs, signal }: Pick<Copying, 'catalog' | 'proofs' | 'signal'>,
   graph: Graph,
-  signal: AbortSignal,
-): Promise<Pick<SyncPlan, 'blobs' | 'bytesToFetch' | 'bytesSaved'>> {
-  const sums = { blobs: 0, bytesToFetch: 0, bytesSaved: 0 }
+): Promise<Pick<SyncPlan, 'blobs' | 'bytesToFetch' | 'bytesSaved'> & { asked: number }> {
+  const sums = { blobs: 0, bytesToFetch: 0, bytesSaved: 0, asked: 0 }
   for (const batch of inBatches([...graph.blobs.values()], blobsAtOnce)) {
     const { digests } = await catalog.call('known-blobs', { digests: batch.map(({ digest }) => digest) }, { signal })
     const known = new Set(digests)
+    const proofOf = await proofs.ofStored(digests, signal)
     for (const { digest, sizeBytes = 0 } of batch) {
-      if (known.has(digest)) sums.bytesSaved += sizeBytes
+      if (proofOf.get(digest) === 'word') sums.asked++
+      if (known.has(digest) && proofOf.get(digest) !== 'bytes') sums.bytesSaved += sizeBytes
       else {
         sums.blobs++
         sums.bytesToFetch += sizeBytes

@@ -9,6 +9,7 @@ import { type Copying, copyManifests, emptyGraph, type Graph } from '../copy/cop
 import { createFailures, type Failures, failedRoots, type SyncFailure } from '../copy/failures.ts'
 import { lookInto, membersOf } from '../copy/look-into.ts'
 import type { Progress } from '../copy/progress.ts'
+import { createProofs } from '../copy/proofs.ts'
 import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
@@ -111,7 +112,7 @@ export function holderOf(run: { id: string }): string {
 }
 
 function copyingOf(
-  { run, remote, open, fence, catalog, blobs, progress, signal }: Running,
+  { db, run, remote, open, fence, catalog, blobs, progress, signal }: Running,
   { isPlan }: { isPlan: boolean },
 ): Copying {
   return {
@@ -124,6 +125,7 @@ function copyingOf(
     concurrency: remote.concurrency,
     platforms: remote.platforms,
     indexes: new Map(),
+    proofs: createProofs({ db, catalog }, { remoteId: remote.id, repository: open.repository, target: run }),
     includeForeignLayers: remote.includeForeignLayers,
     failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail'),
     isPlan,
