@@ -3,7 +3,7 @@ import type { Digest } from '@berth/oci'
 import { readBlob, type WantedBlob } from './blob.ts'
 import { type AddressRule, createAddressRule } from './egress/address-rules.ts'
 import type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
-import { createEgress, discard } from './egress/egress.ts'
+import { createEgress, discard, type UpstreamAnswer } from './egress/egress.ts'
 import { askForeign, readForeignFile } from './foreign.ts'
 import { type FetchedManifest, fetchManifest, type Resolved, resolve } from './manifests.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './manners/host-gates.ts'
@@ -37,6 +37,8 @@ export type RegistryClientOptions = {
   longestPauseMs?: number | undefined
   /** Hears that requests to a host wait, when that begins and from each request that waits. */
   onPause?: ((pause: Pause) => void) | undefined
+  /** Hears what every request was answered with, those to where the registry points to among them. */
+  onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
   allowPrivateAddresses?: boolean | undefined
   /** What may be connected to where private addresses may not: all others if nothing is said. */
   addressRule?: AddressRule | undefined
@@ -90,6 +92,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     tls: options.tls ?? {},
     proxy: options.proxy,
     headers: options.headers ?? {},
+    onAnswer: options.onAnswer,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     connections: concurrency,
   })

@@ -6,6 +6,7 @@ export {
 } from './client.ts'
 export { isPrivateAddress } from './egress/address-rules.ts'
 export type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
+export type { UpstreamAnswer } from './egress/egress.ts'
 export { dial, lookUp, shakeHands } from './egress/reach.ts'
 export type { FetchedManifest, Resolved } from './manifests.ts'
 export type { Pause } from './manners/host-gates.ts'

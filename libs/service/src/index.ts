@@ -31,7 +31,7 @@ export {
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
-export { createMetrics, type Metrics } from './metrics.ts'
+export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
 export { type Page, type PageRequest, readPage, toPage } from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType } from './problem.ts'

@@ -1,5 +1,7 @@
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
+export { Counter, Gauge, Histogram } from 'prom-client'
+
 export type RequestObservation = { service: string; route: string; method: string; code: number; seconds: number }
 
 /** The metrics of one process, in Prometheus' text form. */

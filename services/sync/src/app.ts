@@ -27,6 +27,8 @@ import type { SyncConfig } from './config.ts'
 import { fetchAgain } from './copy/fetch-again.ts'
 import { openPrisma } from './db/client.ts'
 import { createGroupWork } from './groups/do-group.ts'
+import { createRunMetrics } from './observe/runs.ts'
+import { createUpstreamMetrics } from './observe/upstreams.ts'
 import { createClaims } from './on-demand/claims.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
@@ -66,7 +68,9 @@ export function createSync(
   }
   const catalog = commandsOf<CatalogCommands>(clients.catalog)
   const tasks = commandsOf<TasksCommands>(clients.tasks)
-  const remotes = keepClients(sealer)
+  const hear = createUpstreamMetrics(metrics)
+  const runMetrics = createRunMetrics(metrics, db, log)
+  const remotes = keepClients(sealer, hear)
   const claims = createClaims(db, log, config.internalUrl)
   const fetches = createFetches({ ...config, db, prisma, catalog, blobs, remotes, claims, log })
   const siblings = new Map<string, InternalClient>()
@@ -134,7 +138,8 @@ export function createSync(
         source: 'tasks',
         owner: { eventsAfter: (after, signal) => clients.tasks.call<OutboxPage>('events', { after }, { signal }) },
         handle: async (sql, event) => {
-          await onTaskEnded(sql, event)
+          const ended = await onTaskEnded(sql, event)
+          if (ended) runMetrics.ended(ended)
           ring()
         },
       })
@@ -145,7 +150,9 @@ export function createSync(
         tasks,
         bus,
         name,
-        works: { sync: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring }) },
+        works: {
+          sync: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring, hear, runMetrics }),
+        },
         log,
       })
       life.onStop('worker', () => worker.stop())
@@ -154,7 +161,7 @@ export function createSync(
         tasks,
         bus,
         name,
-        works: { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks }) },
+        works: { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks, hear }) },
         log,
       })
       life.onStop('worker of groups', () => groups.stop())

@@ -1,9 +1,15 @@
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import { readRemaining } from '../manners/limit-notice.ts'
 import { connectionError, UpstreamError } from '../upstream-error.ts'
 import { type AgentOptions, createAgents } from './agents.ts'
 
+/** What an upstream, or a host that it points to, answered to one request: without `status`, nothing. `remaining` is what it still grants. */
+export type UpstreamAnswer = { host: string; status?: number; remaining?: number | undefined }
+
 export type EgressOptions = AgentOptions & {
+  /** Hears of every request, each of a chain of redirects too. */
+  onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
   /** The registry that all this is for: only it gets the client certificate and the extra headers. */
   origin: URL
   /** Headers for the origin, in lower case or not. */
@@ -67,9 +73,12 @@ export function createEgress(options: EgressOptions): Egress {
         // Or each HEAD would end its connection (undici, for servers that send a body with it): a sync of tags asks thousands.
         reset: false,
       })
-      return { status: answer.statusCode, headers: flatten(answer.headers), body: answer.body, url }
+      const head = { status: answer.statusCode, headers: flatten(answer.headers) }
+      options.onAnswer?.({ host: url.host, status: head.status, remaining: readRemaining(head.headers) })
+      return { ...head, body: answer.body, url }
     } catch (error) {
       signal?.throwIfAborted()
+      options.onAnswer?.({ host: url.host })
       throw connectionError(url.host, `${method} ${url.pathname}`, error)
     }
   }

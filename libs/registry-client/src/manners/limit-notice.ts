@@ -24,6 +24,11 @@ export function readLimitNotice(status: number, headers: Headers): LimitNotice |
   return waitSeconds === undefined ? undefined : { waitSeconds, reason: `it answered ${status}` }
 }
 
+/** How many requests the host still grants, if it says so. */
+export function readRemaining(headers: Headers): number | undefined {
+  return readQuota(headers).remaining
+}
+
 type Quota = { remaining?: number; resetSeconds?: number; windowSeconds?: number }
 
 function readQuota(headers: Headers): Quota {

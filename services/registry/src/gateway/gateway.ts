@@ -17,6 +17,7 @@ import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
 import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
+import { countProxied } from '../pull-through/count-proxied.ts'
 import { createFreshSource } from '../pull-through/ensure-fresh.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
@@ -67,7 +68,8 @@ const remove: Action[] = ['delete']
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
-  const ensureFresh = createFreshSource(parts)
+  const count = countProxied(parts.metrics)
+  const ensureFresh = createFreshSource({ ...parts, count })
   const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
   const uploads: UploadParts = {
     ...parts,
@@ -103,9 +105,13 @@ function verbTable(parts: GatewayParts): Verbs {
       DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, parts) },
     },
     blob: {
-      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, parts) },
+      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, { ...parts, count }) },
       // Whether the caller may also push decides whether our yes keeps the blob for its manifest.
-      HEAD: { actions: pull, wanted: push, run: (exchange, { digest }) => headBlob(exchange, digest, parts) },
+      HEAD: {
+        actions: pull,
+        wanted: push,
+        run: (exchange, { digest }) => headBlob(exchange, digest, { ...parts, count }),
+      },
       DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, parts) },
     },
     uploads: { POST: { actions: push, run: (exchange) => startUpload(exchange, uploads) } },

@@ -7,6 +7,7 @@ import type { NamedExchange } from '../gateway/exchange.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { PullThrough } from '../model/pull-through.ts'
+import type { ProxyResult } from './count-proxied.ts'
 
 export type Reference = { tag?: string | undefined; digest?: Digest | undefined }
 
@@ -24,6 +25,7 @@ type Parts = {
   lookup: Lookup
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   log: Logger
+  count: (result: ProxyResult) => void
 }
 
 const remembered = 100_000
@@ -36,7 +38,7 @@ const failurePauseMs = 10_000
 type Judged = { until: number; staleness?: string }
 
 /** Makes the one of this replica: it remembers by itself when each tag was last compared with upstream. */
-export function createFreshSource({ sync, lookup, readPointer, log }: Parts): FreshSource {
+export function createFreshSource({ sync, lookup, readPointer, log, count }: Parts): FreshSource {
   /** Of tags that this replica compared with upstream, or could not. */
   const judged = new LRUCache<string, Judged>({ max: remembered })
   const running = new Map<string, Promise<{ changed: boolean }>>()
@@ -71,18 +73,26 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
   const refresh = async (exchange: NamedExchange, pointer: Pointer, via: PullThrough, tag: string) => {
     const key = `${via.id} ${exchange.basePath} ${tag}`
     const known = judged.get(key)
-    if (known && performance.now() < known.until) return { pointer, ...staleness(known.staleness) }
+    if (known && performance.now() < known.until) {
+      count(known.staleness === undefined ? 'hit' : 'stale')
+      return { pointer, ...staleness(known.staleness) }
+    }
     // Nobody is helped by each pull waiting for an upstream that is down.
     const stale = (why: string) => {
       judged.set(key, { until: performance.now() + failurePauseMs, staleness: why })
+      count('stale')
       return { pointer, staleness: why }
     }
     try {
       const outcome = await within(stalePatienceMs, bring(exchange, via, tag))
       if (outcome === 'late') return stale(`110 - "${via.host} has not answered yet"`)
+      count(outcome.changed ? 'miss' : 'hit')
       return { pointer: outcome.changed ? await readPointer(exchange.basePath) : pointer }
     } catch (error) {
-      if (isAbsence(error)) throw unknownManifest(exchange, tag, error)
+      if (isAbsence(error)) {
+        count('miss')
+        throw unknownManifest(exchange, tag, error)
+      }
       log.warn('a tag is served as it was', { name: exchange.basePath, tag, host: via.host, error })
       return stale(`111 - "${via.host} cannot be asked whether this is its latest"`)
     }
@@ -95,15 +105,17 @@ export function createFreshSource({ sync, lookup, readPointer, log }: Parts): Fr
     const { tag, digest } = reference
     const stored = pointer && (digest ? await lookup.manifest(pointer, digest) : await lookup.tag(pointer, tag ?? ''))
     // What is under a digest never changes (reliability.md S6).
-    if (stored && digest) return { pointer }
-    if (!mayTrigger(exchange.caller, via)) {
-      if (stored) return { pointer }
-      throw notHere(exchange, digest ?? tag ?? '', via)
+    if (stored && (digest || !mayTrigger(exchange.caller, via))) {
+      count('hit')
+      return { pointer }
     }
+    if (!mayTrigger(exchange.caller, via)) throw notHere(exchange, digest ?? tag ?? '', via)
     if (pointer && stored) return refresh(exchange, pointer, via, tag ?? '')
     try {
       await bring(exchange, via, digest ?? tag ?? '')
+      count('miss')
     } catch (error) {
+      count(isAbsence(error) ? 'miss' : 'error')
       throw isAbsence(error) ? unknownManifest(exchange, digest ?? tag ?? '', error) : error
     }
     return { pointer: await readPointer(exchange.basePath) }

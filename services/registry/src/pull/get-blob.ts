@@ -3,7 +3,8 @@ import type { CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
 import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
 import type { Follower } from '../model/follow.ts'
-import type { Lookup } from '../model/lookup.ts'
+import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import type { ProxyResult } from '../pull-through/count-proxied.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { emptyLayer } from '../schema1/empty-layer.ts'
 import { asksForSeveral } from './ranges.ts'
@@ -17,6 +18,7 @@ export type BlobDelivery = {
   sync: CommandClient<SyncCommands>
   follower: Follower
   leases: Leases
+  count: (result: ProxyResult) => void
 }
 
 /** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
@@ -62,7 +64,22 @@ export async function getBlob(exchange: NamedExchange, digest: Digest, delivery:
     sendEmpty(exchange, 307, { location: await delivery.blobs.presignedUrl(blob, presignedSeconds) })
     return
   }
-  await streamBlob(exchange, blob, delivery)
+  if (pointer.pullThrough) await streamProxied(exchange, blob, delivery)
+  else await streamBlob(exchange, blob, delivery)
+}
+
+async function streamProxied(exchange: NamedExchange, blob: ServedBlob, delivery: BlobDelivery): Promise<void> {
+  let isFound = false
+  try {
+    await streamBlob(exchange, blob, delivery, (place) => {
+      isFound = true
+      delivery.count(place === 'store' ? 'hit' : 'miss')
+    })
+  } catch (error) {
+    // A client that leaves is no failure of the proxy.
+    if (!isFound && !exchange.signal.aborted) delivery.count('error')
+    throw error
+  }
 }
 
 /** A layer that manifests name which are made for old clients; where they are made it can be pulled. */

@@ -7,19 +7,24 @@ import type { ServedBlob } from '../model/lookup.ts'
 import { awaitRemote } from './await-remote.ts'
 import { sendParts, wantedRanges } from './ranges.ts'
 
-/** Answers with a blob or the ranges of it that were asked for: from the store, or else from the remote that has it. */
+/** Answers with a blob or the ranges of it that were asked for: from the store, or else from the remote that has it. `onFound` hears from which. */
 export async function streamBlob(
   exchange: NamedExchange,
   blob: ServedBlob,
   { blobs, sync }: { blobs: BlobStore; sync: CommandClient<SyncCommands> },
+  onFound?: (place: 'store' | 'remote') => void,
 ): Promise<void> {
   const { digest, generation, sizeBytes } = blob
   const ranges = wantedRanges(exchange.request, { etag: etagOf(digest), sizeBytes })
   const open = await blobs.open({ digest, generation })
-  if (open) return sendStored(exchange, blob, open, ranges)
+  if (open) {
+    onFound?.('store')
+    return sendStored(exchange, blob, open, ranges)
+  }
   // RFC 9110 §14.2 lets a server ignore ranges; several of something that is still coming are not worth their trouble.
   const range = ranges?.length === 1 ? ranges[0] : undefined
   const arrival = await awaitRemote(sync, { digest, sizeBytes, range }, exchange)
+  onFound?.('remote')
   if (arrival.kind === 'coming') {
     writeHead(exchange, blob, range)
     await pipeline(arrival.body, exchange.response)

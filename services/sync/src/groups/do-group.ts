@@ -13,6 +13,7 @@ import { Problem, type Sealer } from '@berth/service'
 import { type Outcome, TaskCancelled, type Work } from '@berth/worker'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
+import type { HearAnswers } from '../observe/upstreams.ts'
 import { openClient } from '../remotes/open-remote.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { listRepositories, type Pair } from './upstream-repositories.ts'
@@ -22,6 +23,7 @@ export type GroupParts = {
   sealer: Sealer
   catalog: CommandClient<CatalogCommands>
   tasks: CommandClient<TasksCommands>
+  hear?: HearAnswers
 }
 /** What a task of kind `sync-group` carries. */
 export type GroupPayload = { remoteId: string; options: RunOptions }
@@ -66,7 +68,7 @@ export function createGroupWork(parts: GroupParts): Work {
 }
 
 async function list(parts: GroupParts, remote: Remote, signal: AbortSignal) {
-  const client = openClient(remote, parts.sealer)
+  const client = openClient(remote, parts.sealer, { onAnswer: parts.hear?.(remote) })
   try {
     const { upstreamNames, targetPrefix } = remote
     return await listRepositories(client, { upstreamNames, targetPrefix: targetPrefix ?? '' }, signal)

@@ -1,6 +1,7 @@
 import type { RegistryClient } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
 import type { Remote } from '../db/generated/client.ts'
+import type { HearAnswers } from '../observe/upstreams.ts'
 import { openClient } from './open-remote.ts'
 
 const idleMs = 30_000
@@ -15,8 +16,8 @@ export type KeptClients = {
 
 type Held = { key: string; client: RegistryClient; users: number; timer: NodeJS.Timeout | undefined }
 
-/** Keeps clients of remotes, made with their secrets opened by this sealer; `close` ends them all. */
-export function keepClients(sealer: Sealer): KeptClients {
+/** Keeps clients of remotes, made with their secrets opened by this sealer; `close` ends them all. `hear` hears what they are answered. */
+export function keepClients(sealer: Sealer, hear?: HearAnswers): KeptClients {
   const held = new Map<string, Held>()
   const letGo = async (one: Held) => {
     if (held.get(one.key) === one) held.delete(one.key)
@@ -28,7 +29,7 @@ export function keepClients(sealer: Sealer): KeptClients {
       const key = `${remote.id} ${remote.updatedAt.getTime()}`
       const one = held.get(key) ?? {
         key,
-        client: openClient(remote, sealer, { longestPauseMs }),
+        client: openClient(remote, sealer, { longestPauseMs, onAnswer: hear?.(remote) }),
         users: 0,
         timer: undefined,
       }

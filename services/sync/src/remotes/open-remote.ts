@@ -5,6 +5,7 @@ import {
   type Pause,
   type RegistryClient,
   type RegistryClientOptions,
+  type UpstreamAnswer,
   upstreamRepository,
 } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
@@ -13,9 +14,13 @@ import { type RemoteTimeouts, type SignaturePolicy, secretContext } from './fiel
 
 /**
  * What its user wants of a client: how long it waits at most for an upstream that names its own pause (2 minutes if nothing is
- * said, none for a remote without retries), and to hear of each pause.
+ * said, none for a remote without retries), and to hear of each pause, and of each answer.
  */
-export type ClientWishes = { longestPauseMs?: number; onPause?: (pause: Pause) => void }
+export type ClientWishes = {
+  longestPauseMs?: number
+  onPause?: (pause: Pause) => void
+  onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
+}
 
 /** `sigstore`: the server beside the registry that has signatures of its manifests. */
 export type OpenRemote = { client: RegistryClient; repository: string; host: string; sigstore?: string | undefined }
@@ -43,6 +48,7 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
     ...clientOptionsOf(remote, sealer),
     longestPauseMs: remote.retries === 0 ? 0 : wishes.longestPauseMs,
     onPause: wishes.onPause,
+    onAnswer: wishes.onAnswer,
   })
 }
 

@@ -100,16 +100,17 @@ export async function recordFailure(
   state: 'failed' | 'cancelled',
   error: TaskError,
 ): Promise<void> {
-  await db.transaction((sql) => endRun(sql, run, state, error))
+  await db.transaction(async (sql) => void (await endRun(sql, run, state, error)))
 }
 
-/** As `recordFailure`, in a transaction that does more. */
-export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled', error: TaskError): Promise<void> {
+/** As `recordFailure`, in a transaction that does more. Answers whether a run that is no plan ended by it. */
+export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled', error: TaskError): Promise<boolean> {
   const ended = await sql.query(
     `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
     [run.id, state, JSON.stringify(error)],
   )
-  if (ended.length === 0 || run.dryRun) return
+  if (ended.length === 0 || run.dryRun) return false
   const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
   await recordEvents(sql, [{ kind: syncEvents.runFailed, data, ...placed(run), actor: run.actor }])
+  return true
 }

@@ -7,6 +7,8 @@ import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
 import { createProgressView, newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
+import type { RunMetrics, RunResult } from '../observe/runs.ts'
+import type { HearAnswers } from '../observe/upstreams.ts'
 import { openRemote } from '../remotes/open-remote.ts'
 import { sendCommit } from '../runs/commit-run.ts'
 import { nowhere, type PlacedRun } from '../runs/placed-run.ts'
@@ -21,6 +23,8 @@ export type SyncParts = {
   blobs: BlobStore
   log: Logger
   wake: () => void
+  hear?: HearAnswers
+  runMetrics?: RunMetrics
 }
 
 const renewEveryMs = 600_000
@@ -40,20 +44,33 @@ export function createSyncWork(parts: SyncParts): Work {
     parts.wake()
     const progress = newProgress()
     report(createProgressView(progress))
-    try {
-      if (run.dryRun) return await plan(parts, run, task, { progress, signal })
-      const result = await withRemote(parts, run, task, { progress, signal }, runSync)
-      return await succeed(parts, run, result)
-    } catch (error) {
-      const reason: unknown = signal.aborted ? signal.reason : error
-      if (reason instanceof TaskLost) throw reason
-      return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
-        // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
-        throw new TaskLost('the end of a sync run could not be recorded', { cause })
-      })
-    } finally {
-      parts.wake()
-    }
+    const startedAt = performance.now()
+    const outcome = await end(parts, run, task, { progress, signal })
+    if (!run.dryRun) parts.runMetrics?.ended(resultOf(outcome), (performance.now() - startedAt) / 1_000)
+    return outcome
+  }
+}
+
+function resultOf({ state, result }: Outcome): RunResult {
+  const failures = (result as Partial<SyncResult> | undefined)?.failureCount ?? 0
+  return state === 'completed' && failures > 0 ? 'partial' : state
+}
+
+/** Does a run, or the plan of one, and notes how it ended. */
+async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
+  const { signal } = hooks
+  try {
+    if (run.dryRun) return await plan(parts, run, task, hooks)
+    return await succeed(parts, run, await withRemote(parts, run, task, hooks, runSync))
+  } catch (error) {
+    const reason: unknown = signal.aborted ? signal.reason : error
+    if (reason instanceof TaskLost) throw reason
+    return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
+      // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
+      throw new TaskLost('the end of a sync run could not be recorded', { cause })
+    })
+  } finally {
+    parts.wake()
   }
 }
 
@@ -77,6 +94,7 @@ async function withRemote<T>(
   const open = openRemote(remote, parts.sealer, {
     ...(run.upstreamName === null ? {} : { upstreamName: run.upstreamName }),
     longestPauseMs,
+    onAnswer: parts.hear?.(remote),
     onPause: (pause) => {
       hooks.progress.pause = pause
     },
