@@ -26,18 +26,23 @@ export function retentionHandlers(
         const version = changes?.from ?? latestVersion
         return {
           status: 200,
-          body: { version, created: false, ...showPlan(plan, () => true), changes: changes ?? null },
+          body: { version, created: false, versions: 0, ...showPlan(plan, () => true), changes: changes ?? null },
         }
       }
-      const { plan, made } = await applyRetention(db, subject)
-      wake()
+      const { plan, made } = await applyRetention(db, subject, {
+        onVersion: async ({ revision, number }) => {
+          wake()
+          await gate.repository(id, revision, number)
+        },
+      })
       // Also when nothing was left to do: whoever did it may not be served yet.
       const head = await findRepository(prisma, id)
       const { number, revision } = made ?? { number: head.latestVersion, revision: Number(head.revision) }
       await gate.repository(id, revision, number)
       const shown = showPlan(plan, (tag) => tag.goes || tag.reason === 'immutable' || tag.reason === 'pinned')
       const removed = made?.removed ?? null
-      return { status: 200, body: { version: number, created: made !== undefined, ...shown, removed } }
+      const versions = made?.versions ?? 0
+      return { status: 200, body: { version: number, created: versions > 0, versions, ...shown, removed } }
     },
   }
 }

@@ -29,16 +29,17 @@ async function retainAll(
   for await (const { id, name } of repositoriesWithRules(db)) {
     if (signal.aborted) return
     try {
-      const { plan, made } = await applyRetention(db, { repositoryId: id, actor: 'berth' })
-      if (!made) continue
-      wake()
-      log.info('retention took content away', {
-        repository: name,
-        version: made.number,
-        source: plan.source,
-        ...made.removed,
+      const subject = { repositoryId: id, actor: 'berth' }
+      // What was taken is served before more is: else registry falls behind, and with it who pushes.
+      const { plan, made } = await applyRetention(db, subject, {
+        onVersion: async ({ revision }) => {
+          wake()
+          await registry.call('follow-repository', { repositoryId: id, revision })
+        },
       })
-      await registry.call('follow-repository', { repositoryId: id, revision: made.revision })
+      if (!made) continue
+      const { number: version, versions, removed } = made
+      log.info('retention took content away', { repository: name, version, versions, source: plan.source, ...removed })
     } catch (error) {
       log.warn('retention of a repository failed', { repository: name, error })
     }

@@ -7,15 +7,19 @@ import { findUntagged, type UntaggedVerdict } from './untagged.ts'
 
 /** What retention would do with a repository as it is. `source`: whose rules these are. */
 export type RetentionPlan = {
-  /** What it was made of; when that changes, it no longer holds. */
-  basis: string
+  repositoryId: string
+  /** What it was made of. */
+  basis: Basis
   source: 'repository' | 'namespace' | null
   retention: Retention
   tags: TagVerdict[]
   untagged: UntaggedVerdict[]
+  /** Manifests that an immutable companion tag keeps. */
+  guarded: ReadonlySet<Digest>
 }
 
-type Basis = {
+/** Read of a repository and its namespace: a plan of other settings than these is another plan. */
+export type Basis = {
   revision: number
   own: Retention | null
   inherited: Retention | null
@@ -25,7 +29,7 @@ type Basis = {
 }
 
 /** What the judgement depends on, but for pulls, which are known to the hour only. Throws 404. */
-async function readBasis(sql: Sql, repositoryId: string): Promise<Basis> {
+export async function readBasis(sql: Sql, repositoryId: string): Promise<Basis> {
   const [basis] = await sql.query<Basis>(
     `select repository.revision, repository.retention as own, namespace.retention as inherited, immutable_tags as "immutableTags",
        array(select distinct version from distribution where repository_id = $1 and version is not null order by version) as pins
@@ -36,20 +40,15 @@ async function readBasis(sql: Sql, repositoryId: string): Promise<Basis> {
   return basis
 }
 
-/** Whether a plan still holds for a repository that is locked. */
-export async function isCurrent(sql: Sql, repositoryId: string, plan: RetentionPlan): Promise<boolean> {
-  return JSON.stringify(await readBasis(sql, repositoryId)) === plan.basis
-}
-
 /** Judges what is latest in a repository, by the database's clock. Throws 404. */
 export async function planRetention(sql: Sql, repositoryId: string): Promise<RetentionPlan> {
   // Read first: whatever changes from here on makes the plan one that no longer holds.
-  const found = await readBasis(sql, repositoryId)
-  const { own, inherited, immutableTags } = found
-  const basis = JSON.stringify(found)
+  const basis = await readBasis(sql, repositoryId)
+  const { own, inherited, immutableTags } = basis
   const retention = own ?? inherited ?? {}
   const source = own ? 'repository' : inherited ? 'namespace' : null
-  if (!canTakeAnything(retention)) return { basis, source, retention, tags: [], untagged: [] }
+  const about = { repositoryId, basis, source, retention } as const
+  if (!canTakeAnything(retention)) return { ...about, tags: [], untagged: [], guarded: new Set() }
   const facts = await readTags(sql, repositoryId, immutableTags)
   const [clock] = await sql.query<{ nowMs: number }>(
     'select (extract(epoch from now()) * 1000)::double precision as "nowMs"',
@@ -61,8 +60,10 @@ export async function planRetention(sql: Sql, repositoryId: string): Promise<Ret
     clock?.nowMs ?? 0,
   )
   const untagged =
-    retention.untaggedDays === undefined ? [] : await findUntagged(sql, repositoryId, retention.untaggedDays, guarded)
-  return { basis, source, retention, tags, untagged }
+    retention.untaggedDays === undefined
+      ? []
+      : await findUntagged(sql, repositoryId, { days: retention.untaggedDays, guarded })
+  return { ...about, tags, untagged, guarded }
 }
 
 /** Whether rules can take anything away at all. */

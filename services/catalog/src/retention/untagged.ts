@@ -26,7 +26,7 @@ const inIndex = (digest: string) => `exists (select from manifest_reference as r
  */
 const query = `with recursive loose as materialized (
     select member.digest, member.opened_at from manifest_interval as member join manifest using (digest)
-    where member.repository_id = $1 and member.until is null
+    where member.repository_id = $1 and member.until is null and ($3::text[] is null or member.digest = any($3))
       and not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.digest = member.digest and tag.until is null)
       and not ${inIndex('member.digest')}
       and not exists (select from manifest_interval as subject where subject.repository_id = $1 and subject.digest = manifest.subject and subject.until is null)),
@@ -49,14 +49,17 @@ const query = `with recursive loose as materialized (
   select digest, (extract(epoch from since) * 1000)::double precision as "untaggedAt", digest in (select digest from pinned) as pinned
   from aged where since < now() - make_interval(days => $2) order by digest`
 
-/** What has been untagged for so many days. `guarded` may not go because of an immutable companion tag. */
+/** What has been untagged for so many days, of these if some are named. `guarded` may not go because of an immutable companion tag. */
 export async function findUntagged(
   sql: Sql,
   repositoryId: string,
-  days: number,
-  guarded: ReadonlySet<Digest>,
+  { days, guarded, among }: { days: number; guarded: ReadonlySet<Digest>; among?: readonly Digest[] },
 ): Promise<UntaggedVerdict[]> {
-  const rows = await sql.query<{ digest: Digest; untaggedAt: number; pinned: boolean }>(query, [repositoryId, days])
+  const rows = await sql.query<{ digest: Digest; untaggedAt: number; pinned: boolean }>(query, [
+    repositoryId,
+    days,
+    among ?? null,
+  ])
   return rows.map(({ digest, untaggedAt, pinned }) => {
     const reason = guarded.has(digest) ? 'immutable' : pinned ? 'pinned' : 'untagged'
     return { digest, untaggedAt, goes: reason === 'untagged', reason }
