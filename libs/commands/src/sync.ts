@@ -39,6 +39,22 @@ export type SyncCommands = {
     reply: { digest: Digest; changed: boolean }
   }
   /**
+   * Brings what refers to a manifest upstream, as far as it is not here yet, into the repository of ours that is named, and answers
+   * once it is served. Throws as `pull-through`, save that nothing is absent: what nobody refers to changes nothing.
+   */
+  'pull-through-referrers': {
+    request: {
+      via: string
+      remoteId: string
+      host: string
+      upstreamName: string
+      name: string
+      digest: Digest
+      actor: string
+    }
+    reply: { changed: boolean }
+  }
+  /**
    * Gives the bytes of a blob, or a range of them, from a remote that has it, and keeps them where its policy says so. Answers
    * bytes; or none, with the generation under `storedGeneration`, when the store has the blob by now. The last bytes come only
    * when all of them are verified; before that the connection breaks off if they are wrong.

@@ -35,6 +35,7 @@ import { createFetches } from './on-demand/fetches.ts'
 import { startPruning } from './on-demand/needed.ts'
 import { stillThere } from './on-demand/still-there.ts'
 import { pullThrough } from './pull-through/bring.ts'
+import { bringReferrers } from './pull-through/bring-referrers.ts'
 import { remoteHandlers } from './remotes/api.ts'
 import { keepClients } from './remotes/kept-clients.ts'
 import { resealRemotes } from './remotes/reseal-remotes.ts'
@@ -106,6 +107,8 @@ export function createSync(
           remote: ({ remote }) => remoteNamed(prisma, remote),
           'pull-through': (request, call) =>
             pullThrough({ db, prisma, catalog, blobs, remotes, log }, request, call.signal),
+          'pull-through-referrers': (request, call) =>
+            bringReferrers({ db, prisma, catalog, blobs, remotes, log }, request, call.signal),
           'fetch-again': (request, call) => fetchAgain({ db, prisma, blobs, remotes, log }, request, call.signal),
         }),
         events: (request: { after: number }) => readOutbox(db, request.after),

@@ -11,6 +11,7 @@ import {
 import { warningOf } from '../gateway/warning.ts'
 import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
 import type { Pointer } from '../model/pointer.ts'
+import type { FreshSource } from '../pull-through/ensure-fresh.ts'
 
 const mostNames = 1_000
 const defaultCatalogNames = 100
@@ -81,12 +82,20 @@ export async function sendCatalog(exchange: Exchange, db: Database): Promise<voi
   )
 }
 
-/** `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing Referrers"). */
-export async function sendReferrers(exchange: NamedExchange, subject: Digest, db: Database): Promise<void> {
+/**
+ * `GET /v2/<name>/referrers/<digest>`: an index, empty for what nobody refers to or nobody knows (distribution-spec, "Listing
+ * Referrers"). Of what is pulled through upstream is asked too.
+ */
+export async function sendReferrers(
+  exchange: NamedExchange,
+  subject: Digest,
+  { db, fresh }: { db: Database; fresh: FreshSource },
+): Promise<void> {
   const { basePath, query } = exchange
-  const pointer = await exchange.served()
+  const { pointer, staleness } = await fresh.referrers(exchange, subject)
   const etag = pointer && etagOf(pointer)
-  if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag })
+  const warning: Record<string, string> = staleness === undefined ? {} : { warning: staleness }
+  if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag, ...warning })
   const artifactType = query.get('artifactType')
   const found = pointer
     ? await listReferrers(db, pointer, subject, {
@@ -110,6 +119,7 @@ export async function sendReferrers(exchange: NamedExchange, subject: Digest, db
     ...(artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' }),
     ...next,
     ...(etag === undefined ? {} : { etag }),
+    ...warning,
   }
   sendBytes(exchange, 200, headers, Buffer.from(JSON.stringify(index)))
 }

@@ -2,13 +2,14 @@ import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
-import { OciError, parseRoute, type Route } from '@berth/oci'
+import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/service'
 import type { Access } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
 import type { Follower } from '../model/follow.ts'
+import { listReferrers } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import { pullThroughFor } from '../model/pull-through.ts'
@@ -69,7 +70,9 @@ function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
   const count = countProxied(parts.metrics)
-  const ensureFresh = createFreshSource({ ...parts, count })
+  const hasReferrers = async (pointer: Pointer, subject: Digest) =>
+    (await listReferrers(parts.db, pointer, subject, { artifactType: null, after: '', limit: 1 })).length > 0
+  const fresh = createFreshSource({ ...parts, hasReferrers, count })
   const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
   const uploads: UploadParts = {
     ...parts,
@@ -79,7 +82,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1, ensureFresh }),
+    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1, fresh }),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,
@@ -91,7 +94,7 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const referrers: Verb<Extract<Route, { kind: 'referrers' }>> = {
     actions: pull,
-    run: (exchange, { digest }) => sendReferrers(exchange, digest, parts.db),
+    run: (exchange, { digest }) => sendReferrers(exchange, digest, { db: parts.db, fresh }),
   }
   const signatures: Verb<Extract<Route, { kind: 'signatures' }>> = {
     actions: pull,

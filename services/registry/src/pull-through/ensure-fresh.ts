@@ -15,15 +15,18 @@ export type Reference = { tag?: string | undefined; digest?: Digest | undefined 
  * Makes sure that what is about to be served of a host is there and, of a tag, as upstream last said within the time that the
  * distribution allows. Answers the pointer to serve from, and why what is there may be old, if so.
  */
-export type FreshSource = (
-  exchange: NamedExchange,
-  reference: Reference,
-) => Promise<{ pointer: Pointer | undefined; staleness?: string }>
+export type FreshSource = {
+  reference(exchange: NamedExchange, reference: Reference): Promise<Fresh>
+  /** As `reference`, of the list of what refers to a manifest. Where it was never seen, throws what upstream says. */
+  referrers(exchange: NamedExchange, subject: Digest): Promise<Fresh>
+}
+export type Fresh = { pointer: Pointer | undefined; staleness?: string }
 
 type Parts = {
   sync: CommandClient<SyncCommands>
   lookup: Lookup
   readPointer: (basePath: string) => Promise<Pointer | undefined>
+  hasReferrers: (pointer: Pointer, subject: Digest) => Promise<boolean>
   log: Logger
   count: (result: ProxyResult) => void
 }
@@ -34,17 +37,22 @@ const stalePatienceMs = 2_000
 const firstPatienceMs = 120_000
 const failurePauseMs = 10_000
 
-/** What is known of a tag until then: that it is as upstream said, or why it may be old. */
-type Judged = { until: number; staleness?: string }
+/** What is known of a tag or a list until then: that it is as upstream said, or why it may be old. `wasSeen`: upstream said it once. */
+type Judged = { until: number; staleness?: string; wasSeen?: boolean }
+/** What upstream is asked for. */
+type Wanted = { reference: string } | { referrersOf: Digest }
 
-/** Makes the one of this replica: it remembers by itself when each tag was last compared with upstream. */
-export function createFreshSource({ sync, lookup, readPointer, log, count }: Parts): FreshSource {
-  /** Of tags that this replica compared with upstream, or could not. */
+/** Makes the one of this replica: it remembers by itself when each tag and list was last compared with upstream. */
+export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log, count }: Parts): FreshSource {
+  /** Of tags and lists that this replica compared with upstream, or could not. */
   const judged = new LRUCache<string, Judged>({ max: remembered })
   const running = new Map<string, Promise<{ changed: boolean }>>()
 
-  const bring = (exchange: NamedExchange, via: PullThrough, reference: string) => {
-    const key = `${via.id} ${exchange.basePath} ${reference}`
+  const keyOf = ({ basePath }: NamedExchange, via: PullThrough, wanted: Wanted) =>
+    `${via.id} ${basePath} ${'reference' in wanted ? wanted.reference : `referrers ${wanted.referrersOf}`}`
+
+  const bring = (exchange: NamedExchange, via: PullThrough, wanted: Wanted) => {
+    const key = keyOf(exchange, via, wanted)
     const known = running.get(key)
     if (known) return known
     const request = {
@@ -53,15 +61,17 @@ export function createFreshSource({ sync, lookup, readPointer, log, count }: Par
       host: via.host,
       upstreamName: exchange.basePath.slice(via.basePath.length + 1),
       name: exchange.basePath,
-      reference,
       actor: exchange.caller.subject || 'anonymous',
     }
-    const { requestId } = exchange
-    const bringing = sync
-      .call('pull-through', request, { requestId, timeoutMs: firstPatienceMs })
-      .then((reply) => {
-        judged.set(key, { until: performance.now() + via.ttlSeconds * 1_000 })
-        return reply
+    const options = { requestId: exchange.requestId, timeoutMs: firstPatienceMs }
+    const asked =
+      'reference' in wanted
+        ? sync.call('pull-through', { ...request, reference: wanted.reference }, options)
+        : sync.call('pull-through-referrers', { ...request, digest: wanted.referrersOf }, options)
+    const bringing = asked
+      .then(({ changed }) => {
+        judged.set(key, { until: performance.now() + via.ttlSeconds * 1_000, wasSeen: true })
+        return { changed }
       })
       .finally(() => running.delete(key))
     // Whoever waits hears of it; that nobody does any more is no failure.
@@ -70,8 +80,13 @@ export function createFreshSource({ sync, lookup, readPointer, log, count }: Par
     return bringing
   }
 
-  const refresh = async (exchange: NamedExchange, pointer: Pointer, via: PullThrough, tag: string) => {
-    const key = `${via.id} ${exchange.basePath} ${tag}`
+  const refresh = async (
+    exchange: NamedExchange,
+    pointer: Pointer | undefined,
+    via: PullThrough,
+    wanted: Wanted,
+  ): Promise<Fresh> => {
+    const key = keyOf(exchange, via, wanted)
     const known = judged.get(key)
     if (known && performance.now() < known.until) {
       count(known.staleness === undefined ? 'hit' : 'stale')
@@ -79,26 +94,31 @@ export function createFreshSource({ sync, lookup, readPointer, log, count }: Par
     }
     // Nobody is helped by each pull waiting for an upstream that is down.
     const stale = (why: string) => {
-      judged.set(key, { until: performance.now() + failurePauseMs, staleness: why })
+      judged.set(key, { until: performance.now() + failurePauseMs, staleness: why, wasSeen: known?.wasSeen ?? false })
       count('stale')
       return { pointer, staleness: why }
     }
     try {
-      const outcome = await within(stalePatienceMs, bring(exchange, via, tag))
+      const outcome = await within(stalePatienceMs, bring(exchange, via, wanted))
       if (outcome === 'late') return stale(`110 - "${via.host} has not answered yet"`)
       count(outcome.changed ? 'miss' : 'hit')
       return { pointer: outcome.changed ? await readPointer(exchange.basePath) : pointer }
     } catch (error) {
       if (isAbsence(error)) {
         count('miss')
-        throw unknownManifest(exchange, tag, error)
+        throw error
       }
-      log.warn('a tag is served as it was', { name: exchange.basePath, tag, host: via.host, error })
+      log.warn('what is pulled through is served as it was', {
+        name: exchange.basePath,
+        ...wanted,
+        host: via.host,
+        error,
+      })
       return stale(`111 - "${via.host} cannot be asked whether this is its latest"`)
     }
   }
 
-  return async (exchange, reference) => {
+  const reference: FreshSource['reference'] = async (exchange, reference) => {
     const pointer = await exchange.served()
     const via = pointer ? pointer.pullThrough : await exchange.host()
     if (!via) return { pointer }
@@ -110,16 +130,41 @@ export function createFreshSource({ sync, lookup, readPointer, log, count }: Par
       return { pointer }
     }
     if (!mayTrigger(exchange.caller, via)) throw notHere(exchange, digest ?? tag ?? '', via)
-    if (pointer && stored) return refresh(exchange, pointer, via, tag ?? '')
+    const wanted = { reference: digest ?? tag ?? '' }
     try {
-      await bring(exchange, via, digest ?? tag ?? '')
+      return await (stored ? refresh(exchange, pointer, via, wanted) : first(exchange, via, wanted))
+    } catch (error) {
+      throw isAbsence(error) ? unknownManifest(exchange, wanted.reference, error) : error
+    }
+  }
+
+  const first = async (exchange: NamedExchange, via: PullThrough, wanted: Wanted): Promise<Fresh> => {
+    try {
+      await bring(exchange, via, wanted)
       count('miss')
     } catch (error) {
       count(isAbsence(error) ? 'miss' : 'error')
-      throw isAbsence(error) ? unknownManifest(exchange, digest ?? tag ?? '', error) : error
+      throw error
     }
     return { pointer: await readPointer(exchange.basePath) }
   }
+
+  const referrers: FreshSource['referrers'] = async (exchange, subject) => {
+    const pointer = await exchange.served()
+    const via = pointer ? pointer.pullThrough : await exchange.host()
+    if (!via) return { pointer }
+    if (!mayTrigger(exchange.caller, via)) {
+      count('hit')
+      return { pointer }
+    }
+    const wanted = { referrersOf: subject }
+    // An empty list is no word on what upstream has, unless upstream once said so.
+    const wasSeen = judged.get(keyOf(exchange, via, wanted))?.wasSeen ?? false
+    const isHere = wasSeen || (pointer !== undefined && (await hasReferrers(pointer, subject)))
+    return isHere ? refresh(exchange, pointer, via, wanted) : first(exchange, via, wanted)
+  }
+
+  return { reference, referrers }
 }
 
 function staleness(why: string | undefined): { staleness?: string } {

@@ -22,7 +22,7 @@ export type ManifestDelivery = {
   findSingle: SingleFinder
   toSchema1: Schema1Converter
   pulls: LastPulls
-  ensureFresh: FreshSource
+  fresh: FreshSource
 }
 
 /** `GET` and `HEAD /v2/<name>/manifests/<reference>` (distribution-spec, "Pulling manifests"). */
@@ -33,7 +33,7 @@ export async function getManifest(
 ): Promise<void> {
   const { request, basePath } = exchange
   const { lookup, readBytes, pulls } = delivery
-  const { pointer, staleness } = await delivery.ensureFresh(exchange, reference)
+  const { pointer, staleness } = await delivery.fresh.reference(exchange, reference)
   if (!pointer) throw unknownName(exchange)
   const stored = reference.digest
     ? await lookup.manifest(pointer, reference.digest)

@@ -1,30 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import type { BlobStore } from '@berth/blobs'
-import type { CatalogCommands, CommandClient, ManifestRecord, SyncCommands } from '@berth/commands'
+import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, parseDigest } from '@berth/oci'
-import { normalizeRegistryUrl, type RegistryClient, upstreamRepository } from '@berth/registry-client'
-import { type Database, type Logger, notFound } from '@berth/service'
-import { bringBlobs } from '../copy/bring-blobs.ts'
-import { fetchManifest, leaseSeconds, type NeededBlob, proveManifests } from '../copy/copy-manifests.ts'
-import { createFailures } from '../copy/failures.ts'
-import { newProgress } from '../copy/progress.ts'
-import { createProofs } from '../copy/proofs.ts'
-import type { Prisma } from '../db/client.ts'
-import type { Remote } from '../db/generated/client.ts'
 import type { SignaturePolicy } from '../remotes/fields.ts'
-import type { KeptClients } from '../remotes/kept-clients.ts'
 import { requireSignature } from '../verify/require-signature.ts'
-import { refuseOtherHost, refuseOthers } from './allowed-names.ts'
-import { asProblem, blobMissing, notUpstream } from './upstream-problem.ts'
+import { copyOne, endStage } from './copy-one.ts'
+import { type PullThroughParts, type Upstream, withUpstream } from './upstream.ts'
+import { notUpstream } from './upstream-problem.ts'
 
-export type PullThroughParts = {
-  db: Database
-  prisma: Prisma
-  catalog: CommandClient<CatalogCommands>
-  blobs: BlobStore
-  remotes: KeptClients
-  log: Logger
-}
 type Pull = SyncCommands['pull-through']
 
 /**
@@ -36,23 +18,8 @@ export async function pullThrough(
   request: Pull['request'],
   signal: AbortSignal,
 ): Promise<Pull['reply']> {
-  const remote = await parts.prisma.remote.findUnique({ where: { id: request.remoteId } })
-  if (!remote) throw notFound('remote', request.remoteId)
-  refuseOthers(remote, request.upstreamName)
-  const url = normalizeRegistryUrl(remote.url)
-  refuseOtherHost(url.host, request.host)
-  const repository = upstreamRepository(url, request.upstreamName)
-  try {
-    return await parts.remotes.use(remote, (client) =>
-      bring(parts, { remote, client, repository, host: url.host }, request, signal),
-    )
-  } catch (error) {
-    signal.throwIfAborted()
-    throw asProblem(error, url.host)
-  }
+  return withUpstream(parts, request, signal, (upstream) => bring(parts, upstream, request, signal))
 }
-
-type Upstream = { remote: Remote; client: RegistryClient; repository: string; host: string }
 
 async function bring(
   parts: PullThroughParts,
@@ -79,7 +46,7 @@ async function bring(
     await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal })
     return { digest, changed: true }
   } finally {
-    await end(parts, stage, holder)
+    await endStage(parts, stage, holder)
   }
 }
 
@@ -110,79 +77,4 @@ async function isHere(
 ): Promise<boolean> {
   if (tag === undefined) return (await catalog.call('members', { repositoryId, digests: [digest] })).digests.length > 0
   return (await catalog.call('tag', { repositoryId, name: tag })).digest === digest
-}
-
-async function copyOne(
-  parts: PullThroughParts,
-  upstream: Upstream,
-  to: { digest: Digest; stage: string; holder: string; repositoryId: string },
-  signal: AbortSignal,
-): Promise<void> {
-  const { catalog, blobs } = parts
-  const { digest, stage, holder } = to
-  const fetching = { remote: upstream, catalog, blobs, holder }
-  const lease = { holder, digests: [digest], ttlSeconds: leaseSeconds }
-  const { blobs: leases } = await catalog.call('lease-blobs', lease, { signal })
-  const { manifests: known } = await catalog.call('known-manifests', { digests: [digest] }, { signal })
-  const place = { remoteId: upstream.remote.id, repository: upstream.repository }
-  const copying = {
-    ...fetching,
-    stage,
-    fence: 1,
-    concurrency: upstream.remote.concurrency,
-    platforms: [],
-    indexes: new Map(),
-    proofs: createProofs(parts, { ...place, target: to }),
-    includeForeignLayers: false,
-    isPlan: false,
-    fetched: { count: 0 },
-    failures: createFailures('fail'),
-    progress: newProgress(),
-    signal,
-  }
-  const [proven] = await proveManifests(copying, known)
-  const record = proven ?? (await fetchManifest(fetching, digest, leases[0]?.generation ?? 1, signal))
-  if (!proven) await copying.proofs.given([digest])
-  const needed = neededBy(record)
-  const omitted = await membersLeftOut(catalog, to.repositoryId, record)
-  const manifests = proven ? [] : [record]
-  await catalog.call('stage-content', { stage, fence: 1, manifests, tags: [], omitted }, { signal })
-  // Served while it is stored: of a remote that copies everything when it syncs, layers come when they are pulled too.
-  const policy = upstream.remote.policy === 'streamed' ? 'streamed' : 'on_demand'
-  try {
-    await bringBlobs(copying, needed, { db: parts.db, remoteId: upstream.remote.id, policy })
-  } catch (error) {
-    throw blobMissing(error, upstream.host, upstream.repository)
-  }
-}
-
-function neededBy({ references }: ManifestRecord): Map<Digest, NeededBlob> {
-  const needed = new Map<Digest, NeededBlob>()
-  for (const { role, digest, sizeBytes, optional } of references) {
-    if (optional || (role !== 'config' && role !== 'layer')) continue
-    needed.set(digest, { digest, sizeBytes, isLayer: role === 'layer' && needed.get(digest)?.isLayer !== false })
-  }
-  return needed
-}
-
-/** What of an index is not in the repository: each comes when somebody pulls it. */
-async function membersLeftOut(
-  catalog: CommandClient<CatalogCommands>,
-  repositoryId: string,
-  { digest, references }: ManifestRecord,
-): Promise<{ manifest: Digest; child: Digest }[]> {
-  const children = references.filter((one) => one.role === 'manifest' && !one.optional).map((one) => one.digest)
-  if (children.length === 0) return []
-  const here = new Set((await catalog.call('members', { repositoryId, digests: children })).digests)
-  return children.filter((child) => !here.has(child)).map((child) => ({ manifest: digest, child }))
-}
-
-/** Lets go of what a pull held. Not heard, it runs out by itself. */
-async function end({ catalog, log }: PullThroughParts, stage: string, holder: string): Promise<void> {
-  try {
-    await catalog.call('close-stage', { stage, fence: 1 })
-    await catalog.call('release-leases', { holder })
-  } catch (error) {
-    log.warn('the stage of a pull is left to run out', { stage, error })
-  }
 }
