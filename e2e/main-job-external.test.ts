@@ -3,10 +3,11 @@ import path from 'node:path'
 import { startNats } from '@berth/standalone/src/embedded/nats-server.ts'
 import { expect } from '@jest/globals'
 import { describeMainJob } from './main-job.ts'
+import { type S3Place, testS3Place } from './servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
-import { type S3Place, startTestStack } from './stack.ts'
+import { startTestStack } from './stack.ts'
 
-const s3 = s3Place()
+const s3 = testS3Place()
 
 describeMainJob(
   'the main job, on a PostgreSQL, a NATS and an S3 that run already',
@@ -26,14 +27,3 @@ describeMainJob(
   },
   s3 ? undefined : `no S3: ${process.env.BERTH_TEST_NO_S3}`,
 )
-
-function s3Place(): S3Place | undefined {
-  const endpoint = process.env.BERTH_TEST_S3_ENDPOINT
-  if (!endpoint) return undefined
-  return {
-    endpoint,
-    bucket: process.env.BERTH_TEST_S3_BUCKET as string,
-    accessKey: process.env.BERTH_TEST_S3_ACCESS_KEY as string,
-    secretKey: process.env.BERTH_TEST_S3_SECRET_KEY as string,
-  }
-}

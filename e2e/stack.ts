@@ -5,13 +5,12 @@ import { fileURLToPath } from 'node:url'
 import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children/keep-running.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { processesOn, until } from './processes.ts'
+import type { S3Place } from './servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
 
 const main = fileURLToPath(new URL('../deploy/standalone/src/main.ts', import.meta.url))
 const readyWithinMs = 60_000
 const stoppedWithinMs = 15_000
-
-export type S3Place = { endpoint: string; bucket: string; accessKey: string; secretKey: string }
 
 export type StackOptions = {
   /** Added to the environment of the program; undefined takes a variable away. */

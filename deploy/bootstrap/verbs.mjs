@@ -32,7 +32,10 @@ async function bench(node, args) {
 }
 
 async function soak(node, args) {
-  const env = environmentFor(node, await testEnvironment({ buildMinio: false, buildPeers: false }))
+  const env = environmentFor(
+    node,
+    await testEnvironment({ buildMinio: args.includes('--store=s3'), buildPeers: false }),
+  )
   return runInForeground(node, [path.join(root, 'e2e/soak/main.ts'), ...args], { env, ownGroup: true })
 }
 

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { createFileSystemStore } from '@berth/blobs'
+import { type BlobStore, createFileSystemStore, createS3Store } from '@berth/blobs'
 import { until } from '../processes.ts'
 import { pidOf } from '../replicas.ts'
+import { type S3Place, testS3Place } from '../servers/s3-place.ts'
 import { startTestStack, type TestStack } from '../stack.ts'
 import { findMissing, type Kept, type Pushed, type Pushing, randomOf, runPushers, soakRepositories } from './pushers.ts'
 
@@ -11,6 +13,8 @@ export type SoakOptions = {
   pushes: number
   /** Kills catalog without warning every few seconds. */
   kills: boolean
+  /** Where the bytes are: in a directory, or in a bucket of its own of the S3 server that the tests share. */
+  store?: 'files' | 's3'
 }
 export type SoakReport = Omit<Pushed, 'kept'> & {
   kept: number
@@ -28,7 +32,9 @@ const killLeaseSeconds = 30
 const goneWithinMs = 60_000
 
 /** Pushes to a real Berth while its collector runs every second with no grace at all, and looks what is there in the end. */
-export async function soak({ seed, pushes, kills }: SoakOptions): Promise<SoakReport> {
+export async function soak({ seed, pushes, kills, store = 'files' }: SoakOptions): Promise<SoakReport> {
+  const s3 = store === 's3' ? testS3Place(`soak-${randomUUID()}`) : undefined
+  if (store === 's3' && !s3) throw new Error(`there is no S3 server: ${process.env.BERTH_TEST_NO_S3}`)
   const databaseUrl = process.env.BERTH_TEST_DATABASE_URL
   const leaseSeconds = kills ? killLeaseSeconds : calmLeaseSeconds
   const stack = await startTestStack({
@@ -38,16 +44,19 @@ export async function soak({ seed, pushes, kills }: SoakOptions): Promise<SoakRe
       BERTH_PUSH_LEASE_SECONDS: String(leaseSeconds),
       BERTH_PROCESSES: String(kills),
     },
-    ...(databaseUrl ? { external: { databaseUrl } } : {}),
+    external: { ...(databaseUrl ? { databaseUrl } : {}), ...(s3 ? { s3 } : {}) },
   })
   try {
-    return await soakStack(stack, { seed, pushes, kills })
+    return await soakStack(stack, { seed, pushes, kills, s3 })
   } finally {
     await stack.stop()
   }
 }
 
-async function soakStack(stack: TestStack, { seed, pushes, kills }: SoakOptions): Promise<SoakReport> {
+async function soakStack(
+  stack: TestStack,
+  { seed, pushes, kills, s3 }: SoakOptions & { s3: S3Place | undefined },
+): Promise<SoakReport> {
   for (const name of soakRepositories) {
     await make(stack, '/repositories', { name, retainVersions: 1 })
     await make(stack, '/distributions', { name, basePath: name, repository: name })
@@ -64,7 +73,10 @@ async function soakStack(stack: TestStack, { seed, pushes, kills }: SoakOptions)
   await until('catalog is back', () => isBack(stack), goneWithinMs)
   const missing = await findMissing(pushing, kept)
   const wanted = wantedOf(kept)
-  const objects = await countWhenCollected(stack, wanted.size)
+  const objects = await countWhenCollected(
+    s3 ? createS3Store(s3) : createFileSystemStore({ root: path.join(stack.home, 'blobs') }),
+    wanted.size,
+  )
   // Once more, when everything that could go is gone.
   missing.push(...(await findMissing(pushing, kept)))
   return { ...counts, kept: kept.length, missing, objects, wanted: wanted.size, kills: killed, seconds }
@@ -80,8 +92,7 @@ function wantedOf(kept: readonly Kept[]): Set<string> {
 }
 
 /** How many objects the store has once the collector has come to its end: as many as are wanted, or whatever there is after a while. */
-async function countWhenCollected(stack: TestStack, wanted: number): Promise<number> {
-  const store = createFileSystemStore({ root: path.join(stack.home, 'blobs') })
+async function countWhenCollected(store: BlobStore, wanted: number): Promise<number> {
   try {
     const deadline = Date.now() + goneWithinMs
     for (;;) {
