@@ -60,18 +60,18 @@ export type ServedChange = { repositoryId: string; revision: number }
 export type CatalogCommands = {
   /**
    * The repository of what was pulled below the base path of a pull-through distribution, made with its distribution when there
-   * is none yet. Throws 409 when something else has its name.
+   * is none yet, and whether `tag` stands there for what upstream says. Throws 409 when something else has its name.
    */
   'ensure-pulled': {
-    request: { via: string; name: string; actor: string }
-    reply: { repository: RepositoryHead }
+    request: { via: string; name: string; actor: string; tag?: { name: string; digest: Digest } }
+    reply: { repository: RepositoryHead; isHere: boolean }
   }
+  /** A moment, for `asked` of `commit-stage`: to be taken before upstream is asked. */
+  'pull-order': { request: Record<string, never>; reply: { asked: number } }
   /** Whether an index of the repository names this manifest. */
   'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
-  /** What a tag of the latest version stands for. */
-  tag: { request: { repositoryId: string; name: string }; reply: { digest: Digest | null } }
   /** A repository by id or name. */
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
@@ -153,7 +153,10 @@ export type CatalogCommands = {
     }
     reply: Record<string, never>
   }
-  /** Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it answers. */
+  /**
+   * Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it answers.
+   * With `asked`, tags are refused (409 `overtaken`) of which a later answer may have been taken over.
+   */
   'commit-stage': {
     request: {
       repositoryId: string
@@ -164,6 +167,7 @@ export type CatalogCommands = {
       taskId: string | null
       mode: 'additive' | 'mirror'
       force: boolean
+      asked?: number
     }
     reply: {
       version: number

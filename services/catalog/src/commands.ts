@@ -9,6 +9,7 @@ import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
 import { closureOf } from './curation/graph.ts'
+import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { ensureNamed } from './repositories/ensure.ts'
 import { ensurePulled } from './repositories/ensure-pulled.ts'
@@ -28,10 +29,10 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
-    'ensure-pulled': async (request) => ({ repository: await woken(ensurePulled(db, request)) }),
+    'ensure-pulled': (request) => woken(ensurePulled(db, request)),
+    'pull-order': async () => ({ asked: await nextOrder(db) }),
     'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
     'ensure-repository': async (request) => ({ repository: await woken(ensureNamed(db, request)) }),
-    tag: async (request) => ({ digest: (await latestTag(db, request)) ?? null }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
     'renew-leases': async ({ holder, ttlSeconds }) => {
@@ -167,17 +168,6 @@ async function isNamed(db: Database, { repository, digest }: CatalogCommands['is
     [repository, digest],
   )
   return found.length > 0
-}
-
-async function latestTag(
-  db: Database,
-  { repositoryId, name }: CatalogCommands['tag']['request'],
-): Promise<Digest | undefined> {
-  const [tag] = await db.query<{ digest: Digest }>(
-    'select digest from tag_interval where repository_id = $1 and name = $2 and until is null',
-    [repositoryId, name],
-  )
-  return tag?.digest
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {

@@ -1,6 +1,8 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import type { CatalogCommands, RepositoryHead } from '@berth/commands'
+import type { CatalogCommands } from '@berth/commands'
+import type { Digest } from '@berth/oci'
 import { badField, type Database, Problem, type Sql } from '@berth/service'
+import { noteAnswer } from '../pull-through/order.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 import { insertRepository } from './ensure.ts'
 import { defaultSettings } from './settings.ts'
@@ -10,12 +12,13 @@ const settings = { ...defaultSettings, retainVersions: 1, sparseIndexes: true }
 
 /**
  * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull. A name
- * that something else has is refused, so that nothing is ever mixed with what comes from the host.
+ * that something else has is refused, so that nothing is ever mixed with what comes from the host. Notes that a tag was found to be as
+ * upstream says.
  */
 export async function ensurePulled(
   db: Database,
-  { via, name, actor }: CatalogCommands['ensure-pulled']['request'],
-): Promise<RepositoryHead> {
+  { via, name, actor, tag }: CatalogCommands['ensure-pulled']['request'],
+): Promise<CatalogCommands['ensure-pulled']['reply']> {
   return db.transaction(async (sql) => {
     const [host] = await sql.query<{ basePath: string; access: string }>(
       'select base_path as "basePath", access from distribution where id = $1 and pull_through is not null for share',
@@ -34,7 +37,9 @@ export async function ensurePulled(
         hint: 'Rename it, or give the pull-through distribution another base path.',
       })
     const { id, latestVersion, revision } = repository
-    return { id, name, latestVersion, revision }
+    const isHere = tag !== undefined && (await standsFor(sql, id, tag))
+    if (isHere) await noteAnswer(sql, id, tag.name)
+    return { repository: { id, name, latestVersion, revision }, isHere }
   })
 }
 
@@ -63,4 +68,12 @@ async function arrivedBy(
     repositoryId,
   ])
   return rows.length > 0
+}
+
+async function standsFor(sql: Sql, repositoryId: string, tag: { name: string; digest: Digest }): Promise<boolean> {
+  const found = await sql.query(
+    'select 1 from tag_interval where repository_id = $1 and name = $2 and digest = $3 and until is null',
+    [repositoryId, tag.name, tag.digest],
+  )
+  return found.length > 0
 }

@@ -3,6 +3,7 @@ import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { withinQuota } from '../namespaces/quota.ts'
+import { refuseOvertaken } from '../pull-through/order.ts'
 import { addManifests, beginEdit, type Edit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
@@ -34,6 +35,8 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
     'select name, digest from stage_tag where stage = $1 and digest is not null order by name',
     [request.stage],
   )
+  const { repositoryId, asked } = request
+  if (asked !== undefined) for (const tag of tags) await refuseOvertaken(sql, { repositoryId, tag, asked })
   await checkComplete(sql, request.stage)
   // What is loose was accepted; a mirror takes it away only after a version that has it.
   const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, parseDigest } from '@berth/oci'
+import { Problem } from '@berth/service'
 import type { SignaturePolicy } from '../remotes/fields.ts'
 import { requireSignature } from '../verify/require-signature.ts'
 import { copyOne, endStage } from './copy-one.ts'
@@ -8,6 +9,8 @@ import { type PullThroughParts, type Upstream, withUpstream } from './upstream.t
 import { notUpstream } from './upstream-problem.ts'
 
 type Pull = SyncCommands['pull-through']
+
+const mostAttempts = 5
 
 /**
  * Brings one manifest as upstream has it now: with its configuration at once, layers when they are pulled, and of an index
@@ -18,7 +21,16 @@ export async function pullThrough(
   request: Pull['request'],
   signal: AbortSignal,
 ): Promise<Pull['reply']> {
-  return withUpstream(parts, request, signal, (upstream) => bring(parts, upstream, request, signal))
+  return withUpstream(parts, request, signal, async (upstream) => {
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await bring(parts, upstream, request, signal)
+      } catch (error) {
+        // Another replica asked later, and what it heard is here: this answer may be the older one.
+        if (!(error instanceof Problem) || error.code !== 'overtaken' || attempts === mostAttempts) throw error
+      }
+    }
+  })
 }
 
 async function bring(
@@ -28,21 +40,23 @@ async function bring(
   signal: AbortSignal,
 ): Promise<Pull['reply']> {
   const { catalog } = parts
+  const { asked } = await catalog.call('pull-order', {}, { signal })
   const found = await upstream.client.resolve(upstream.repository, reference, signal)
   if (!found) throw notUpstream(upstream.host, upstream.repository, reference)
   const { digest } = found
   await requireTrust(catalog, upstream, { name, reference, digest }, signal)
   // Only now: what upstream does not have, or nobody may have, leaves no trace here.
-  const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
-  const tag = parseDigest(reference) ? undefined : reference
-  if (await isHere(catalog, target.id, { tag, digest })) return { digest, changed: false }
+  const tag = parseDigest(reference) ? undefined : { name: reference, digest }
+  const ensure = { via, name, actor, ...(tag ? { tag } : {}) }
+  const { repository: target, isHere } = await catalog.call('ensure-pulled', ensure, { signal })
+  if (isHere || (!tag && (await isMember(catalog, target.id, digest)))) return { digest, changed: false }
   const stage = randomUUID()
   const holder = `pull-through:${stage}`
   try {
     await copyOne(parts, upstream, { digest, stage, holder, repositoryId: target.id }, signal)
-    const content = tag === undefined ? { tags: [], members: [digest] } : { tags: [{ name: tag, digest }] }
+    const content = tag ? { tags: [tag] } : { tags: [], members: [digest] }
     await catalog.call('stage-content', { stage, fence: 1, manifests: [], ...content }, { signal })
-    const commit = { repositoryId: target.id, stage, fence: 1, actor, taskId: null, force: false }
+    const commit = { repositoryId: target.id, stage, fence: 1, actor, taskId: null, force: false, asked }
     await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal })
     return { digest, changed: true }
   } finally {
@@ -70,11 +84,10 @@ async function requireTrust(
   await requireSignature({ client, repository }, policy, digest, signal)
 }
 
-async function isHere(
+async function isMember(
   catalog: CommandClient<CatalogCommands>,
   repositoryId: string,
-  { tag, digest }: { tag: string | undefined; digest: Digest },
+  digest: Digest,
 ): Promise<boolean> {
-  if (tag === undefined) return (await catalog.call('members', { repositoryId, digests: [digest] })).digests.length > 0
-  return (await catalog.call('tag', { repositoryId, name: tag })).digest === digest
+  return (await catalog.call('members', { repositoryId, digests: [digest] })).digests.length > 0
 }
