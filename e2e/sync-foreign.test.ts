@@ -76,6 +76,20 @@ test('where it is included it is fetched without credentials from the first plac
   expect((await fetch(blob)).status).toBe(200)
 })
 
+test('included later it comes with the next sync, though no tag has moved', async () => {
+  const { name, layer, blob } = await makeScene({})
+  await sync(stack, name, name)
+  expect((await fetch(blob)).status).toBe(404)
+  await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { includeForeignLayers: true })
+  const { result } = await sync(stack, name, name)
+  expect(result).toMatchObject({ created: true, version: 2, bytesFetched: layer.bytes.length })
+  expect(Buffer.from(await (await fetch(blob)).arrayBuffer()).equals(layer.bytes)).toBe(true)
+  const before = upstream.seen.length
+  expect((await sync(stack, name, name)).result).toMatchObject({ created: false, bytesFetched: 0 })
+  // A list and a HEAD of the tag: nothing is looked for again.
+  expect(upstream.seen.slice(before).filter(({ path }) => path.includes('/blobs/'))).toEqual([])
+})
+
 test('one that has other bytes, or is nowhere, fails the sync with the place that was asked', async () => {
   const wrong = await makeScene({ includeForeignLayers: true })
   bytes = Buffer.alloc(5_000, 'x')

@@ -206,6 +206,8 @@ export type CatalogCommands = {
     request: { repositoryId: string; digests: Digest[]; companions: boolean; childless?: Digest[] }
     reply: { digests: Digest[] }
   }
+  /** The manifests of a repository that name foreign layers which it does not have. */
+  'lacks-foreign': { request: { repositoryId: string }; reply: { digests: Digest[] } }
   /** The indexes of a repository that are not whole: below them it lacks a manifest. */
   'sparse-indexes': { request: { repositoryId: string }; reply: { digests: Digest[] } }
   /** Tags of the latest version, by pages of names. */

@@ -77,6 +77,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
     'known-signatures': async (request) => ({ names: await knownSignatures(db, request) }),
     closure: async (request) => ({ digests: await repositoryClosure(db, request) }),
+    'lacks-foreign': async ({ repositoryId }) => ({ digests: await lacksForeign(db, repositoryId) }),
     'sparse-indexes': async ({ repositoryId }) => ({ digests: await sparseIndexes(db, repositoryId) }),
     tags: async (request) => ({ tags: await latestTags(db, request) }),
     'record-pulls': async (request) => {
@@ -155,6 +156,17 @@ async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest
        union select reference.manifest from sparse join manifest_reference as reference on reference.child = sparse.digest and reference.role = 'manifest'
          join members on members.digest = reference.manifest)
      select digest from sparse`,
+    [repositoryId],
+  )
+  return rows.map((row) => row.digest)
+}
+
+async function lacksForeign(db: Database, repositoryId: string): Promise<Digest[]> {
+  const rows = await db.query<{ digest: Digest }>(
+    `select distinct member.digest from manifest_interval as member
+       join manifest_reference as layer on layer.manifest = member.digest and layer.role = 'layer' and layer.optional
+     where member.repository_id = $1 and member.until is null
+       and not exists (select from blob_interval as held where held.repository_id = $1 and held.digest = layer.child and held.until is null)`,
     [repositoryId],
   )
   return rows.map((row) => row.digest)

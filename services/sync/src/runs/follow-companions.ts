@@ -88,8 +88,9 @@ async function listedHere(copying: Copying, { run, chosen }: Synced): Promise<Re
   return membersOf(copying, run.repositoryId, [...(chosen.companions?.keys() ?? [])])
 }
 
-async function closure(
-  { catalog, signal }: Copying,
+/** What the repository has of these and below them. */
+export async function closure(
+  { catalog, signal }: Pick<Copying, 'catalog' | 'signal'>,
   repositoryId: string,
   roots: ReadonlySet<Digest>,
   { companions, childless }: { companions: boolean; childless?: ReadonlySet<Digest> },

@@ -16,6 +16,7 @@ import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { areCompanionsDue, noteCompanions } from './companions-due.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
+import { foreignDue } from './foreign-due.ts'
 import { nowhere, type PlacedRun, placeRun } from './placed-run.ts'
 import { countRequests, type SyncPlan, sumUp } from './plan-run.ts'
 import { type RepositoryNow, readRepository } from './read-repository.ts'
@@ -145,14 +146,15 @@ async function compare(
   const absent = chosen.digests.filter((digest) => !here.has(digest))
   await checkDigests(open, absent, { ...copying, concurrency: remote.concurrency })
   const moved = chosen.tags.filter((tag) => now.tags.get(tag.name) !== tag.digest)
-  const unmoved = [
+  const unmoved = new Set([
     ...chosen.tags.filter((tag) => now.tags.get(tag.name) === tag.digest).map((tag) => tag.digest),
     ...here,
-  ]
+  ])
   // A mirror has to be told what is left out of every index; elsewhere those that are whole lack nothing.
   const readsAll = run.mode === 'mirror' && remote.platforms.length > 0
-  const indexes = [...new Set(unmoved)].filter((digest) => readsAll || now.sparse.has(digest))
-  const missing = await lookInto(copying, graph, run.repositoryId, indexes)
+  const indexes = [...unmoved].filter((digest) => readsAll || now.sparse.has(digest))
+  const absentBelow = await lookInto(copying, graph, run.repositoryId, indexes)
+  const missing = new Set([...absentBelow, ...(await foreignDue(copying, run.repositoryId, unmoved))])
   const members = [...absent.filter((digest) => !copying.failures.byDigest.has(digest)), ...missing]
   return { moved, members, below: missing }
 }
