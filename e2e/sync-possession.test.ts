@@ -204,14 +204,13 @@ describe('a sync gives nothing that its upstream only names', () => {
     const keeper = await keepPrivately(secret)
     await withThief(
       async (thief) => {
-        thief.add(keeper, 'v1', naming(secret, 'loot moved'))
+        const { body: remote } = await stack.api('GET', `/remotes/${encodeURIComponent(keeper)}`)
+        thief.add(remote.upstreamName, 'v1', naming(secret, 'loot moved'))
         expect((await stack.api('PATCH', `/remotes/${encodeURIComponent(keeper)}`, { url: thief.url })).status).toBe(
           200,
         )
         const open = `possession/t${++count}`
         await make(stack, '/repositories', { name: open })
-        const upstreamName = keeper
-        await stack.api('PATCH', `/remotes/${encodeURIComponent(keeper)}`, { upstreamName })
         const { body } = await stack.api('POST', '/syncs', { repository: open, remote: keeper })
         expect(await stack.waitForTask(body.id)).toMatchObject({
           state: 'failed',
@@ -239,6 +238,8 @@ describe('layers that are here already', () => {
     const one = await target(upstream, names[0], { access: 'private' })
     const other = await target(upstream, names[1], { access: 'private' })
     await sync(stack, one, one)
+    // What nobody had was not asked about.
+    expect(askedOf(upstream, names[0], /HEAD .*\/blobs\//)).toEqual([])
     const plan = await run(other, { dryRun: true })
     const before = upstream.seen.length
     const { result } = await sync(stack, other, other)
