@@ -14,11 +14,12 @@ const option = (name: string) =>
   process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
 const runs = Number(option('runs') ?? 3)
 const only = option('only')
+const isWanted = (part: string) => !only || part.startsWith(only)
 const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
 /**
- * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`, `--only=part of a
- * row's name`; `--write` puts the tables into docs/benchmarks.md.
+ * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`; `--only=` part of a
+ * row's name, or memory, sync, resync, scale; `--write` puts the tables into docs/benchmarks.md.
  */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
@@ -28,14 +29,12 @@ async function main(): Promise<void> {
   if (process.env.BERTH_TEST_DISTRIBUTION) subjects.push(await startPeer('dist. 3'))
   try {
     const [berth] = subjects
-    const memory = berth && (!only || 'memory'.includes(only)) ? [await measureMemory(berth)] : []
+    const memory = berth && isWanted('memory') ? [await measureMemory(berth)] : []
     const tables = [await measureRows(subjects)]
     const upstream = subjects.at(-1)
-    if (berth && upstream && (!only || 'sync'.includes(only)))
-      tables.push(syncTable(await measureSync(berth, upstream)))
-    if (berth && (!only || 'resync'.includes(only))) tables.push(await measureResync(berth))
-    if (berth && (!only || 'scale'.includes(only)))
-      tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
+    if (berth && upstream && isWanted('sync')) tables.push(syncTable(await measureSync(berth, upstream)))
+    if (berth && isWanted('resync')) tables.push(await measureResync(berth))
+    if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))
