@@ -6,7 +6,7 @@ import { type Blob, blobOf, newImage } from './content.ts'
 import { forgetPeak, memoryOf } from './memory.ts'
 import type { Subject } from './subjects.ts'
 import { callApi } from './subjects.ts'
-import { waitForEnd } from './sync-rows.ts'
+import { makeServed, waitForEnd } from './sync-rows.ts'
 
 const tagCount = Number(process.env.BERTH_BENCH_TAGS ?? 10_000)
 const repository = 'bench/many-tags'
@@ -20,7 +20,7 @@ export async function measureResync(berth: Subject): Promise<string> {
   try {
     fill(upstream.store)
     process.stderr.write(`filled: ${tagCount} tags\n`)
-    await callApi(berth, 'POST', '/repositories', { name: repository })
+    await makeServed(berth, repository)
     const remote = { name: 'many-tags', url: upstream.url, upstreamName: repository, concurrency: 16 }
     await callApi(berth, 'POST', '/remotes', { ...remote, allowPrivateAddresses: true })
     const before = memoryOf(berth.pid, 'VmRSS')

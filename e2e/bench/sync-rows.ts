@@ -48,7 +48,7 @@ async function fill(upstream: Subject): Promise<void> {
 }
 
 async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: number; again: number }> {
-  await callApi(berth, 'POST', '/repositories', { name: 'bench/mirror' })
+  await makeServed(berth, 'bench/mirror')
   await callApi(berth, 'POST', '/remotes', {
     name: 'bench',
     url: upstream.url,
@@ -63,6 +63,12 @@ async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: numb
     return (performance.now() - startedAt) / 1000
   }
   return { first: await sync(), again: await sync() }
+}
+
+/** Makes a repository that is served under its own name: a task that fills it ends when the registry serves what came. */
+export async function makeServed(berth: Subject, name: string): Promise<void> {
+  await callApi(berth, 'POST', '/repositories', { name })
+  await callApi(berth, 'POST', '/distributions', { name: name.replace('/', '-'), basePath: name, repository: name })
 }
 
 type Task = { state: string; result: { created: boolean; tagsChecked: number }; error: { message: string } | null }
