@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import type { LockedRepository } from './repository-lock.ts'
+import { endOfRevisions, type LockedRepository } from './repository-lock.ts'
 
 /** The version being made of a locked repository: its number, and the revision that its rows carry. */
 export type Edit = { repositoryId: string; number: number; revision: number }
@@ -124,14 +124,20 @@ const intervalTables = [
  * Makes the content what it was in version `target`: closes what is not in it, opens again what is. Nothing may be loose, so
  * that a row which begins here already is one that was over at once.
  */
-export async function restoreVersion(sql: Sql, edit: Edit, target: number): Promise<void> {
-  const values = [edit.repositoryId, edit.number, edit.revision, target]
+export async function restoreVersion(
+  sql: Sql,
+  edit: Edit,
+  target: { number: number; revision: number },
+): Promise<void> {
+  const values = [edit.repositoryId, edit.number, edit.revision, target.number, target.revision, endOfRevisions]
+  // What was opened or closed since carries a higher revision; of all the rest nothing has to be compared.
+  const isLater = (row: string) => `${row}.revision > $5 and ${row}.revision <= $6`
   const inTarget = `old.repository_id = $1 and old.since <= $4 and (old.until is null or old.until > $4)`
   for (const { table, columns } of intervalTables) {
     const [key, ...others] = columns
     const same = columns.map((column) => `open.${column} = old.${column}`).join(' and ')
     await sql.query(
-      `update ${table} as open set until = $2, revision = $3 where open.repository_id = $1 and open.until is null
+      `update ${table} as open set until = $2, revision = $3 where open.repository_id = $1 and open.until is null and ${isLater('open')}
          and not exists (select from ${table} as old where ${inTarget} and ${same})`,
       values,
     )
@@ -144,7 +150,7 @@ export async function restoreVersion(sql: Sql, edit: Edit, target: number): Prom
          set until = null, revision = excluded.revision${others.map((column) => `, ${column} = excluded.${column}`).join('')}`
     await sql.query(
       `insert into ${table} (repository_id, since, revision, ${columns.join(', ')})
-       select $1, $2, $3, ${columns.map((column) => `old.${column}`).join(', ')} from ${table} as old where ${inTarget}
+       select $1, $2, $3, ${columns.map((column) => `old.${column}`).join(', ')} from ${table} as old where ${inTarget} and ${isLater('old')}
          and not exists (select from ${table} as open where open.repository_id = $1 and open.until is null and ${same})
        ${inTheWay ? orOpenAgain : ''}`,
       values,

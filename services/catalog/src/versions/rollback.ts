@@ -13,8 +13,8 @@ export async function rollBack(
   return withinQuota(db, () =>
     db.transaction(async (sql) => {
       const locked = await lockRepository(sql, request.repositoryId)
-      const [target] = await sql.query<{ contentHash: string }>(
-        'select content_hash as "contentHash" from version where repository_id = $1 and number = $2',
+      const [target] = await sql.query<{ number: number; revision: number; contentHash: string }>(
+        'select number, revision, content_hash as "contentHash" from version where repository_id = $1 and number = $2',
         [locked.id, request.version],
       )
       if (!target) {
@@ -26,7 +26,7 @@ export async function rollBack(
       // What is loose was accepted; it must not vanish without a version that has it.
       const repository = await foldLoose(sql, locked, request.actor)
       const edit = beginEdit(repository)
-      await restoreVersion(sql, edit, request.version)
+      await restoreVersion(sql, edit, target)
       return finishVersion(sql, repository, edit, {
         cause: 'rollback',
         actor: request.actor,
