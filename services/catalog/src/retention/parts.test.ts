@@ -1,0 +1,89 @@
+import type { Digest } from '@berth/oci'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { contentOf, idOf, pushManifest } from '../catalog.fixture.ts'
+import { curate } from '../curation/curate.ts'
+import { removeTags } from '../versions/edit.ts'
+import { applyRetention } from './apply.ts'
+import { age, apply, catalog, image, setRules, startRetention } from './retention.fixture.ts'
+
+beforeAll(startRetention)
+afterAll(() => catalog.stop())
+
+describe('in parts', () => {
+  const going = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'a7']
+
+  test('very much goes as several versions, and whoever pushes meanwhile comes to its turn between them', async () => {
+    const name = 'parts/turns'
+    for (const tag of [...going, 'b1', 'b2']) await image(name, [tag])
+    await age(name)
+    await setRules(name, { rules: [{ tags: ['a*'] }, { tags: ['b*', 'new*'], keepNewest: 2 }] })
+    let pushed = 0
+    let pushing: Promise<unknown> = Promise.resolve()
+    const { plan, made } = await apply(name, {
+      atOnce: 3,
+      onVersion: async () => {
+        pushing = image(name, [`new${++pushed}`])
+        await pushing
+      },
+    })
+    expect(made).toMatchObject({ versions: 3, removed: { tags: 7, manifests: 7, blobs: 7 } })
+    expect(plan.tags.filter(({ goes }) => goes).map(({ tag }) => tag)).toEqual(going)
+    const causes = await catalog.db.query<{ cause: string }>(
+      'select cause from version where repository_id = $1 and number > 9 order by number',
+      [await idOf(catalog.db, name)],
+    )
+    expect(causes.map(({ cause }) => cause)).toEqual(['remove', 'push', 'remove', 'push', 'remove', 'push'])
+    // What was pushed takes the place of what was newest only with the next run.
+    expect(Object.keys((await contentOf(catalog.db, name)).tags).sort()).toEqual(['b1', 'b2', 'new1', 'new2', 'new3'])
+    await apply(name)
+    expect(Object.keys((await contentOf(catalog.db, name)).tags).sort()).toEqual(['new2', 'new3'])
+  })
+
+  test('what is pushed, tagged, deleted or made immutable between the parts is heeded', async () => {
+    const name = 'parts/overtaken'
+    for (const tag of going) await image(name, [tag])
+    for (const tag of ['b1', 'b2', 'b3']) await image(name, [tag])
+    const untagged = [await image(name, ['u1']), await image(name, ['u2'])]
+    const repositoryId = await idOf(catalog.db, name)
+    const remove = (tag: string) =>
+      curate(catalog.db, { repositoryId, actor: 'ana', cause: 'untag' }, (sql, edit) => removeTags(sql, edit, [tag]))
+    for (const tag of ['u1', 'u2']) await remove(tag)
+    await image(name, ['later'])
+    await age(name)
+    const rules = [
+      { tags: ['a*'], pushedWithinDays: 1 },
+      { tags: ['b*'], keepNewest: 1 },
+    ]
+    await setRules(name, { rules, untaggedDays: 1 })
+    const between = [
+      () => image(name, ['a5']),
+      () => setRules(name, { rules, untaggedDays: 1 }, ['a7']),
+      // The newest one gone, another one is.
+      () => remove('b3'),
+      () => pushManifest(catalog.db, name, { children: [untagged[0] as Digest] }, ['index']),
+    ]
+    const { plan, made } = await apply(name, { atOnce: 1, onVersion: async () => void (await between.shift()?.()) })
+    expect(between).toEqual([])
+    const content = await contentOf(catalog.db, name)
+    expect(Object.keys(content.tags).sort()).toEqual(['a5', 'a7', 'b2', 'index', 'later'])
+    expect(content.manifests).toContain(untagged[0])
+    expect(content.manifests).not.toContain(untagged[1])
+    expect(made?.removed.tags).toBe(6)
+    expect(plan.tags.filter(({ goes }) => goes).map(({ tag }) => tag)).toEqual(['a1', 'a2', 'a3', 'a4', 'a6', 'b1'])
+  })
+
+  test('a run that is overtaken again and again comes to an end', async () => {
+    const name = 'parts/patience'
+    for (const tag of going) await image(name, [tag])
+    await setRules(name, { rules: [{ tags: ['a*'] }] })
+    const repositoryId = await idOf(catalog.db, name)
+    const over = new AbortController()
+    const moving = (async () => {
+      while (!over.signal.aborted) await image(name, ['a7'])
+    })()
+    const { made } = await applyRetention(catalog.db, { repositoryId, actor: 'ana' }, { atOnce: 2 })
+    over.abort()
+    await moving
+    expect(made?.removed.tags).toBeGreaterThanOrEqual(going.length)
+  })
+})
