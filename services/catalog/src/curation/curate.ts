@@ -15,6 +15,8 @@ export type Curation = {
   baseVersion?: number | undefined
   /** Makes a version of what is loose first, so that it can be had again. */
   foldsFirst?: boolean
+  /** The first version of the run that this one is a part of. */
+  partOf?: number | undefined
 }
 
 const listed = 10_000
@@ -78,9 +80,9 @@ async function carryOut(
   const repository = curation.foldsFirst ? await foldLoose(sql, locked, curation.actor) : locked
   const edit = beginEdit(repository)
   await work(sql, edit)
-  const { cause, actor } = curation
+  const { cause, actor, partOf } = curation
   return {
-    made: await finishVersion(sql, repository, edit, { cause, actor, taskId: null }),
+    made: await finishVersion(sql, repository, edit, { cause, actor, partOf, taskId: null }),
     base: repository.latestVersion,
   }
 }

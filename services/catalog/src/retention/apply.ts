@@ -10,7 +10,7 @@ import { planRetention, type RetentionPlan } from './plan.ts'
 import { beginRun, isDone, type Run, stillHolds, withWent } from './run.ts'
 import { findUntagged } from './untagged.ts'
 
-type Subject = { repositoryId: string; actor: string }
+type Subject = { repositoryId: string; actor: string; partOf?: number | undefined }
 /** What was taken away; without `made` nothing was. `number` and `revision` are of the last of its `versions`. */
 export type Retained = {
   plan: RetentionPlan
@@ -37,14 +37,16 @@ export async function applyRetention(
 ): Promise<Retained> {
   let run = beginRun(await planRetention(db, subject.repositoryId))
   let made: Retained['made']
+  let first: number | undefined
   let size = atOnce
   for (let overtaken = 0; !isDone(run); ) {
-    const turn = await takeTurn(db, subject, run, { atOnce: size, waits: overtaken < patience })
+    const turn = await takeTurn(db, { ...subject, partOf: first }, run, { atOnce: size, waits: overtaken < patience })
     size = Math.min(atOnce, Math.max(leastAtOnce, Math.round((size * aimMs) / turn.heldMs)))
     overtaken = turn.next ? 0 : overtaken + 1
     run = turn.next ?? beginRun(await planRetention(db, subject.repositoryId), run)
     if (!turn.made.created) continue
     const { number, revision, removed } = turn.made
+    first ??= number
     const before = made ?? { removed: noContent, versions: 0 }
     made = { number, revision, removed: addCounts(before.removed, removed, noContent), versions: before.versions + 1 }
     await onVersion?.(turn.made)
@@ -68,9 +70,9 @@ export async function foreseeRetention(
   return { plan, changes }
 }
 
-function curationOf({ repositoryId, actor }: Subject): Curation {
+function curationOf({ repositoryId, actor, partOf }: Subject): Curation {
   // What is loose was accepted; it must not go without a version that has it.
-  return { repositoryId, actor, cause: 'remove', foldsFirst: true }
+  return { repositoryId, actor, partOf, cause: 'remove', foldsFirst: true }
 }
 
 /** Takes the next part away, in a transaction. Without `next` the plan no longer holds, and nothing was taken. */

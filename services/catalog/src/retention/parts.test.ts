@@ -86,4 +86,25 @@ describe('in parts', () => {
     await moving
     expect(made?.removed.tags).toBeGreaterThanOrEqual(going.length)
   })
+
+  test('the versions of one run count as one where only so many are kept, and the next run begins anew', async () => {
+    const name = 'parts/history'
+    for (const tag of [...going, 'b1']) await image(name, [tag])
+    await setRules(name, { rules: [{ tags: ['a*'] }] })
+    const kept = async () => {
+      const numbers = await catalog.db.query<{ number: number }>(
+        'select number from version where repository_id = $1 order by number',
+        [await idOf(catalog.db, name)],
+      )
+      return numbers.map(({ number }) => number)
+    }
+    await catalog.db.query('update repository set retain_versions = 2 where name = $1', [name])
+    expect((await apply(name, { atOnce: 3 })).made).toMatchObject({ number: 11, versions: 3 })
+    expect(await kept()).toEqual([8, 9, 10, 11])
+    expect(Object.keys((await contentOf(catalog.db, name, 8)).tags)).toHaveLength(8)
+    await image(name, ['b2'])
+    expect(await kept()).toEqual([9, 10, 11, 12])
+    await image(name, ['b3'])
+    expect(await kept()).toEqual([12, 13])
+  })
 })

@@ -34,7 +34,10 @@ export async function deleteVersion(
   })
 }
 
-/** Deletes what `retainVersions` no longer keeps: all but the newest, and those that a distribution pins. */
+/**
+ * Deletes what `retainVersions` no longer keeps: all but the newest, and those that a distribution pins. The versions of one run
+ * count as one, or a large run would push out everything that was before it.
+ */
 export async function retainNewest(
   sql: Transaction,
   repository: LockedRepository,
@@ -42,10 +45,11 @@ export async function retainNewest(
   actor: string,
 ): Promise<number | undefined> {
   const old = await sql.query<{ number: number }>(
-    `select number from version where repository_id = $1 and number <> $2
-       and not exists (select from distribution where distribution.repository_id = $1 and distribution.version = version.number)
-     order by number desc offset $3`,
-    [repository.id, repository.latestVersion, Math.max(0, keep - 1)],
+    `select number from (
+       select number, dense_rank() over (order by coalesce(part_of, number) desc) as place from version where repository_id = $1
+         and (number = $2 or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))
+     ) as ranked where place > $3 and number <> $2`,
+    [repository.id, repository.latestVersion, keep],
   )
   const numbers = old.map((row) => row.number)
   return numbers.length === 0 ? undefined : dropVersions(sql, repository, numbers, actor)

@@ -28,6 +28,8 @@ export type Making = {
   base?: number
   /** The hash of the content, where it is known to be that of a version: then nobody has to go through all that changed. */
   contentHash?: string
+  /** The first version of the run that this one is a part of. */
+  partOf?: number | undefined
 }
 
 type Latest = { revision: number; present: ContentCounts; contentHash: string }
@@ -64,8 +66,8 @@ export async function finishVersion(
   const recorded = [
     sql.prepared(
       'insert-version',
-      `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+      `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash, part_of)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
       [
         edit.repositoryId,
         edit.number,
@@ -78,6 +80,7 @@ export async function finishVersion(
         JSON.stringify(added),
         JSON.stringify(removed),
         contentHash,
+        making.partOf ?? null,
       ],
     ),
     sql.prepared(
