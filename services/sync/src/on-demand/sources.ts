@@ -17,7 +17,7 @@ export async function recordSources(
   await db.query(
     `insert into content_source (digest, remote_id, upstream_repository) select unnest($1::text[]), $2, $3
      on conflict (digest, remote_id, upstream_repository) do update set seen_at = now() where content_source.seen_at < now() - interval '1 hour'`,
-    [digests, remoteId, repository],
+    [inOneOrder(digests), remoteId, repository],
   )
 }
 
@@ -32,8 +32,13 @@ export async function recordGiven(
     `insert into content_source (digest, remote_id, upstream_repository, given_at) select unnest($1::text[]), $2, $3, now()
      on conflict (digest, remote_id, upstream_repository) do update set seen_at = now(), given_at = now()
        where content_source.given_at is null or content_source.seen_at < now() - interval '1 hour'`,
-    [digests, remoteId, repository],
+    [inOneOrder(digests), remoteId, repository],
   )
+}
+
+/** Copies from one repository upstream note the same digests at once; each locks their rows as it comes to them, so all in this order. */
+function inOneOrder(digests: readonly Digest[]): Digest[] {
+  return [...digests].sort()
 }
 
 /** Of a digest: which repositories gave it that are reached in the same way as this remote, and whether others were seen to have it. */
