@@ -23,10 +23,10 @@ beforeEach(async () => {
   await yard.db.query('truncate scrub_round')
 })
 
-const start = (bytesPerSecond: number, blobs: BlobStore = yard.blobs) =>
+const start = (bytesPerSecond: number, blobs: BlobStore = yard.blobs, scrubIntervalSeconds = intervalSeconds) =>
   startScrub(
     { db: yard.db, blobs, log, wake: () => undefined },
-    { scrubIntervalSeconds: intervalSeconds, scrubBytesPerSecond: bytesPerSecond },
+    { scrubIntervalSeconds, scrubBytesPerSecond: bytesPerSecond },
   )
 const isFinished = async () => typeof (await lastRound(yard.db))?.finishedAt === 'string'
 const fileOf = (digest: Digest) => {
@@ -103,6 +103,30 @@ test('a round finds damage, and what was missing is found again without waiting 
   await until(async () => (await stateOf(yard, lost))?.state === 'present')
   await later.stop()
   expect(await stateOf(yard, gone)).toMatchObject({ state: 'writing' })
+})
+
+test('what was missing is found again while a round goes on that has passed it', async () => {
+  const digests = await Promise.all(Array.from({ length: 8 }, (_, i) => push(yard, 'team/passed', `passed ${i}`)))
+  const [lost] = digests.sort()
+  const lookedAt = (when: string) =>
+    yard.db.query(`update blob set checked_at = now() + $2::interval where digest = $1`, [lost, when])
+  await yard.db.query("update blob set state = 'writing', damage = 'missing' where digest = $1", [lost])
+  await lookedAt('1 hour')
+  const opened: Digest[] = []
+  const blobs: BlobStore = {
+    ...yard.blobs,
+    open: (key) => {
+      opened.push(key.digest)
+      return yard.blobs.open(key)
+    },
+  }
+  const scrubbing = start(slow, blobs, 1)
+  await until(async () => opened.some((digest) => digest > (lost ?? '')))
+  const round = await lastRound(yard.db)
+  await lookedAt('-61 minutes')
+  await until(async () => (await stateOf(yard, lost as Digest))?.state === 'present')
+  expect(await lastRound(yard.db)).toMatchObject({ startedAt: round?.startedAt, finishedAt: null })
+  await scrubbing.stop()
 })
 
 test('an interval of 0 looks at nothing by itself', async () => {

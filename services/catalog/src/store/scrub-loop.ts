@@ -18,23 +18,24 @@ const missingAgainAfterMs = 3_600_000
 
 /**
  * Looks at all stored bytes by itself, a round every interval; 0 turns it off. A round that was left in the middle is gone on
- * with, after a restart too, and of several replicas one carries it out.
+ * with, after a restart too, and of several replicas one carries it out. A round may take weeks: what is missing is looked for beside it.
  */
 export function startScrub(parts: ScrubParts, settings: ScrubSettings): Pick<Loop, 'stop'> {
   const { scrubIntervalSeconds: intervalSeconds, scrubBytesPerSecond: bytesPerSecond } = settings
   if (intervalSeconds === 0) return { stop: async () => undefined }
   const holder = randomUUID()
   const pollMs = Math.min(intervalSeconds * 1_000, longestPollMs)
-  return startLoop({
-    pollMs,
-    pauseAfterFailureMs: pollMs,
-    onError: (error) => parts.log.warn('the scrub will go on later', { error }),
+  const onError = (error: unknown) => parts.log.warn('the scrub will go on later', { error })
+  const often = { pollMs, pauseAfterFailureMs: pollMs, onError }
+  const looking = startLoop({ ...often, run: (signal) => lookForMissing(parts, signal) })
+  const rounds = startLoop({
+    ...often,
     run: async (signal) => {
-      await lookForMissing(parts, signal)
       const round = await takeRound(parts.db, { holder, intervalSeconds, leaseSeconds })
       if (round) await carryOut(parts, round, { holder, bytesPerSecond, signal })
     },
   })
+  return { stop: async () => void (await Promise.all([looking.stop(), rounds.stop()])) }
 }
 
 /** What was missing because the store was away for a while is not to be missing until the next round. */
