@@ -73,6 +73,19 @@ function distributionOf(repositoryId: string, more: Partial<ServedDistribution> 
   }
 }
 
+function hostOf(basePath: string): Extract<ServedHead, { kind: 'pull-through' }> {
+  const fixed = { id: randomUUID(), basePath, remoteId: randomUUID(), host: 'registry.example' }
+  return {
+    kind: 'pull-through',
+    ...fixed,
+    ttlSeconds: 60,
+    trigger: 'users',
+    access: 'private',
+    revision: 8,
+    deleted: false,
+  }
+}
+
 const repositories = async () =>
   (await db.query<{ id: string }>('select id from served_repository')).map(({ id }) => id)
 const basePaths = async () =>
@@ -99,7 +112,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   whileListing = async () => {}
-  await db.query('truncate served_repository, pointer, gone_distribution cascade')
+  await db.query('truncate served_repository, pointer, pull_through, gone_distribution cascade')
   follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), log })
 })
 
@@ -143,18 +156,7 @@ test('what catalog tells of no more is served no more, for however long we were 
   const living = randomUUID()
   const [stays, goes] = [distributionOf(living), distributionOf(living)]
   const repository: ServedHead = { kind: 'repository', repositoryId: living, revision: 3 }
-  const host: ServedHead = {
-    kind: 'pull-through',
-    id: randomUUID(),
-    basePath: `hosts-${randomUUID()}`,
-    remoteId: randomUUID(),
-    host: 'registry.example',
-    ttlSeconds: 60,
-    trigger: 'users',
-    access: 'private',
-    revision: 8,
-    deleted: false,
-  }
+  const host = hostOf(`hosts-${randomUUID()}`)
   const arrived = distributionOf(living, { via: host.id })
   heads = [repository, host, ...[stays, goes, arrived].map((one) => ({ kind: 'distribution' as const, ...one }))]
   await follower.followAll()
@@ -167,6 +169,36 @@ test('what catalog tells of no more is served no more, for however long we were 
   // A message that comes late brings nothing back.
   await follower.followDistribution({ ...goes, revision: 6 })
   expect(await basePaths()).toEqual([stays.basePath])
+})
+
+test('of what a list left out by mistake everything is served again with the next list', async () => {
+  const living = randomUUID()
+  const [one, host] = [distributionOf(living), hostOf(`hosts-${randomUUID()}`)]
+  const repository: ServedHead = { kind: 'repository', repositoryId: living, revision: 3 }
+  const all = [repository, { kind: 'distribution' as const, ...one }, host]
+  heads = all
+  await follower.followAll()
+  heads = [repository]
+  await follower.followAll()
+  expect(await basePaths()).toEqual([])
+  heads = all
+  await follower.followAll()
+  expect(await basePaths()).toEqual([one.basePath])
+  expect(await db.query('select id from pull_through')).toEqual([{ id: host.id }])
+})
+
+test.each([
+  ['told of as deleted', true],
+  ['told of no more', false],
+])('a host whose base path has a new owner, and that is %s, is no obstacle', async (_how, isTold) => {
+  const old = hostOf(`hosts-${randomUUID()}`)
+  const owner = hostOf(old.basePath)
+  heads = [old]
+  await follower.followAll()
+  // Catalog tells of what lives first.
+  heads = [owner, ...(isTold ? [{ ...old, revision: 9, deleted: true }] : [])]
+  await follower.followAll()
+  expect(await db.query('select id from pull_through')).toEqual([{ id: owner.id }])
 })
 
 test('what was made while catalog told what there is, is not taken for gone', async () => {

@@ -97,6 +97,7 @@ export function createFollower(options: {
       const seen = new Set<string>()
       const seenDistributions = new Set<string>()
       const changed: ServedDistribution[] = []
+      const hosts: ServedPullThrough[] = []
       // Read first: what we knew before catalog began to tell, and what it does not tell of, is gone.
       const known = await readKnown(db)
       for await (const head of catalog.rows('served-heads', {})) {
@@ -106,15 +107,20 @@ export function createFollower(options: {
           continue
         }
         seenDistributions.add(head.id)
-        if ((known.distributions.get(head.id)?.revision ?? 0) >= head.revision) continue
+        const before = known.distributions.get(head.id)
+        // A list that left it out by mistake had it taken for gone.
+        if (before?.isGone && !head.deleted) await db.query('delete from gone_distribution where id = $1', [head.id])
+        else if ((before?.revision ?? 0) >= head.revision) continue
         if (head.kind === 'distribution') changed.push(head)
-        else await follower.followPullThrough(head)
+        else hosts.push(head)
       }
       // What was deleted goes first: its base path may have a new owner.
       for (const one of changed) if (one.deleted) await follower.followDistribution(one)
+      for (const one of hosts) if (one.deleted) await follower.followPullThrough(one)
       // Catalog tells of deletions for some days only (docs/decisions/0021).
       for (const one of known.distributions.values())
         if (!one.isGone && !seenDistributions.has(one.id)) await forgetUntold(db, one)
+      for (const one of hosts) if (!one.deleted) await follower.followPullThrough(one)
       await inParallel(behind, catchUps, fetchOnce)
       for (const one of changed) if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
       for (const id of known.repositories.keys()) if (!seen.has(id)) await fetchOnce(id)
