@@ -41,7 +41,8 @@ export async function applyRetention(
   let size = atOnce
   for (let overtaken = 0; !isDone(run); ) {
     const turn = await takeTurn(db, { ...subject, partOf: first }, run, { atOnce: size, waits: overtaken < patience })
-    size = Math.min(atOnce, Math.max(leastAtOnce, Math.round((size * aimMs) / turn.heldMs)))
+    // A part that took nothing, for its plan was overtaken, tells nothing of how long the next one takes.
+    if (turn.next) size = Math.min(atOnce, Math.max(leastAtOnce, Math.round((size * aimMs) / turn.heldMs)))
     overtaken = turn.next ? 0 : overtaken + 1
     run = turn.next ?? beginRun(await planRetention(db, subject.repositoryId), run)
     if (!turn.made.created) continue

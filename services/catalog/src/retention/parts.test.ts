@@ -72,6 +72,24 @@ describe('in parts', () => {
     expect(plan.tags.filter(({ goes }) => goes).map(({ tag }) => tag)).toEqual(['a1', 'a2', 'a3', 'a4', 'a6', 'b1'])
   })
 
+  test('where a part took long the next ones are smaller, also after a plan that was overtaken', async () => {
+    const name = 'parts/slow'
+    const tags = Array.from({ length: 400 }, (_, i) => `a${String(i).padStart(3, '0')}`)
+    await image(name, tags)
+    await setRules(name, { rules: [{ tags: ['a*'] }] })
+    const repositoryId = await idOf(catalog.db, name)
+    // A machine on which each version takes half a second.
+    await catalog.db.query(
+      `create function take_long() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$;
+       create trigger slow after insert on version for each row when (new.repository_id = '${repositoryId}' and new.cause = 'remove') execute function take_long()`,
+    )
+    const overtake = [() => pushManifest(catalog.db, name, { name: 'another' }, ['a399'])]
+    const { made } = await apply(name, { onVersion: async () => void (await overtake.shift()?.()) })
+    await catalog.db.query('drop trigger slow on version; drop function take_long()')
+    // 250, then what of these half a second has room for, then no fewer than 50.
+    expect(made).toMatchObject({ versions: 4, removed: { tags: 400 } })
+  })
+
   test('a run that is overtaken again and again comes to an end', async () => {
     const name = 'parts/patience'
     for (const tag of going) await image(name, [tag])
