@@ -75,7 +75,12 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
   copying.progress.manifests.total = graph.manifests.size
   while (level.length > 0) {
     const below: Digest[] = []
-    for (const taken of await copyLevel(copying, level)) below.push(...addBelow(graph, taken, copying))
+    // While one batch is told to catalog, the next one is fetched: the client itself keeps to its number of requests. Of each
+    // only what the graph takes is kept: a manifest may be 4 MiB, and there may be very many.
+    await inParallel(inBatches(level, batch), batchesAtOnce, copying.signal, async (digests, signal) => {
+      for (const taken of await copyBatch({ ...copying, signal }, digests))
+        below.push(...addBelow(graph, taken, copying))
+    })
     copying.progress.manifests.total = graph.manifests.size
     added.push(...below)
     level = below
@@ -111,20 +116,6 @@ export function addName({ namedBy }: Graph, digest: Digest, by: Digest): void {
   const names = namedBy.get(digest)
   if (names) names.push(by)
   else namedBy.set(digest, [by])
-}
-
-/** While one batch is told to catalog, the next one is fetched: the client itself keeps to its number of requests. */
-async function copyLevel(copying: Copying, level: readonly Digest[]): Promise<Taken[]> {
-  const taken: Taken[][] = []
-  await inParallel(
-    inBatches(level, batch).entries(),
-    batchesAtOnce,
-    copying.signal,
-    async ([place, digests], signal) => {
-      taken[place] = await copyBatch({ ...copying, signal }, digests)
-    },
-  )
-  return taken.flat()
 }
 
 async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> {
