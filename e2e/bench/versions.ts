@@ -2,6 +2,7 @@ import { newImage, Pusher } from './content.ts'
 import { tagName, tagsPerRequest } from './fill.ts'
 import { callApi, type Subject } from './subjects.ts'
 
+const allTags = 100_000
 const movedTags = 1_000
 const pagesRead = 50
 
@@ -20,7 +21,7 @@ export async function measureVersions(berth: Subject, repository: string): Promi
     steps.push({ work, milliseconds: performance.now() - startedAt, goalMs })
   }
   const full = await latest()
-  await moveTags(berth, repository)
+  await moveTags(berth, repository, movedTags)
   const moved = await latest()
   await step('promote a version', 50, () =>
     callApi(berth, 'PATCH', `/distributions/${encodeURIComponent(repository)}`, { version: full }),
@@ -34,7 +35,9 @@ export async function measureVersions(berth: Subject, repository: string): Promi
   })
   await step(`roll back ${movedTags.toLocaleString('en-US')} tags`, 1_000, () => rollBack(full))
   await callApi(berth, 'POST', `${path}/modify`, { remove: ['*'] })
-  await step('roll back all tags', 3_000, () => rollBack(full))
+  await step('roll back all tags, which were removed', 3_000, () => rollBack(full))
+  await moveTags(berth, repository, allTags)
+  await step('roll back all tags, which were moved', 3_000, () => rollBack(full))
   const slowest = await pulls.stop()
   return [
     '| a repository of 100,000 tags | ms | goal |',
@@ -58,14 +61,14 @@ async function medianPage(berth: Subject, path: string): Promise<number> {
   return times.sort((a, b) => a - b)[pagesRead >> 1] ?? 0
 }
 
-async function moveTags(berth: Subject, repository: string): Promise<void> {
+async function moveTags(berth: Subject, repository: string, count: number): Promise<void> {
   const pusher = new Pusher(berth, repository)
   try {
     await pusher.login()
     const image = newImage(1, 1_024)
     await pusher.pushImage(image, 'other')
-    for (let first = 0; first < movedTags; first += tagsPerRequest) {
-      const wanted = Math.min(tagsPerRequest, movedTags - first)
+    for (let first = 0; first < count; first += tagsPerRequest) {
+      const wanted = Math.min(tagsPerRequest, count - first)
       const tags = Array.from({ length: wanted }, (_, i) => `tag=${tagName(first + i)}`)
       await pusher.pushManifest(image, `${image.manifest.digest}?${tags.join('&')}`)
     }
