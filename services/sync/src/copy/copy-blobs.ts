@@ -90,11 +90,15 @@ async function leaseBlobs({ catalog, holder, signal }: Copying, digests: Digest[
 
 // A run that was killed leaves bytes in the store that catalog was not told of yet. Under this key they are verified, and
 // our lease keeps them. Of a key that somebody else leased too they may be his, and upstream has them not.
-async function keptBlob({ blobs, progress }: Copying, lease: LeasedBlob): Promise<StoredBlob | undefined> {
+async function keptBlob(copying: Copying, lease: LeasedBlob): Promise<StoredBlob | undefined> {
+  const { blobs, progress } = copying
   const { digest, generation } = lease
   if (lease.state === 'present' || lease.isNew || !lease.isAlone) return undefined
   const stat = await blobs.stat({ digest, generation })
   if (!stat) return undefined
+  // It may be long since that lease was taken. Who came meanwhile has leased before he wrote, so now it shows.
+  const [now] = await leaseBlobs(copying, [digest])
+  if (!now?.isAlone || now.generation !== generation) return undefined
   progress.bytes.done += stat.sizeBytes
   return { digest, generation, sizeBytes: stat.sizeBytes }
 }
