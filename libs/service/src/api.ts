@@ -255,11 +255,11 @@ function toProblem(error: unknown): Problem {
   const { status, errors, message } = error as { status?: number; errors?: ValidationFault[]; message?: string }
   if (status === 404 || status === 405 || status === 415) return pathProblem(status, message ?? '')
   if (Array.isArray(errors) && status !== undefined && status < 500) {
-    const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: fault }))
+    const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: faultText(fault) }))
     const [first] = faults
     const detail = faults.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
     return new Problem(status, 'invalid_request', detail || (message ?? ''), {
-      ...(first ? { field: first.field } : {}),
+      ...(first ? { field: first.field, hint: 'GET /api/v1/openapi.json says what each field takes.' } : {}),
       more: { faults },
     })
   }
@@ -282,6 +282,12 @@ function pathProblem(status: 404 | 405 | 415, message: string): Problem {
   const hint =
     'A slash in a name is written as %2F, as in /repositories/library%2Falpine. GET /api/v1/openapi.json lists what there is.'
   return new Problem(status, code, detail, { hint })
+}
+
+/** What the validator says of a field that is not known or not there, said of the field. */
+function faultText(message: string): string {
+  if (message === 'must NOT have additional properties') return 'is no field of this request'
+  return message.startsWith('must have required property') ? 'is missing' : message
 }
 
 function fieldName(path: string): string {

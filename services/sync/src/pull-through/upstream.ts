@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { normalizeRegistryUrl, type RegistryClient, upstreamRepository } from '@berth/registry-client'
-import { type Database, type Logger, notFound } from '@berth/service'
+import { type Database, type Logger, Problem } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
@@ -26,7 +26,10 @@ export async function withUpstream<T>(
   work: (upstream: Upstream) => Promise<T>,
 ): Promise<T> {
   const remote = await prisma.remote.findUnique({ where: { id: wanted.remoteId } })
-  if (!remote) throw notFound('remote', wanted.remoteId)
+  if (!remote)
+    throw new Problem(404, 'remote_not_found', `The remote for ${wanted.host} was deleted.`, {
+      hint: 'What is here is still served; to have more, name another remote of that host in the distribution.',
+    })
   refuseOthers(remote, wanted.upstreamName)
   const url = normalizeRegistryUrl(remote.url)
   refuseOtherHost(url.host, wanted.host)

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
-import { type ApiHandler, badField, notFound, type Page, type PageRequest, readPage, toPage } from '@berth/service'
+import {
+  type ApiHandler,
+  badField,
+  notFound,
+  type Page,
+  type PageRequest,
+  Problem,
+  readPage,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
@@ -73,7 +82,16 @@ export function runHandlers(
         `"${remote.name}" has one repository upstream; say which one here it goes into.`,
       )
     const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
-    if (!repository) throw notFound('repository', wanted.repository)
+    if (!repository)
+      throw new Problem(
+        404,
+        'repository_not_found',
+        `There is no repository "${wanted.repository}", or you may not see it.`,
+        {
+          field: 'repository',
+          hint: 'Make it first: POST /api/v1/repositories.',
+        },
+      )
     const run = { id: randomUUID(), taskId: randomUUID(), remote, repository, actor, options: optionsOf(wanted) }
     return startRun({ prisma, tasks }, run, { requestId })
   }

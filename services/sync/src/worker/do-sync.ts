@@ -186,7 +186,8 @@ function explain(reason: unknown, log: Logger, run: PlacedRun): TaskError {
     return { code: 'cancelled', message: 'The sync was cancelled; nothing of it is visible.' }
   if (reason instanceof UpstreamError)
     return { code: `upstream_${reason.code}`, message: `${reason.message}. Nothing of this sync is visible.` }
-  if (reason instanceof Problem) return { code: reason.code, message: reason.message }
+  if (reason instanceof Problem)
+    return { code: reason.code, message: [reason.message, reason.options.hint].filter(Boolean).join(' ') }
   if (reason instanceof BlobStoreError) return { code: `store_${reason.code}`, message: reason.message }
   log.error('sync run failed in an unforeseen way', { runId: run.id, error: reason })
   return { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' }
