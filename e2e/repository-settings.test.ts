@@ -49,6 +49,29 @@ describe('an immutable tag', () => {
     expect(await digestOf(repository, 'v1')).toBe(released)
   })
 
+  test('is neither moved nor taken away by any call of the API', async () => {
+    const other = 'settings/other'
+    const { digest } = await pushRandomImage(berth, other, 'v1')
+    await stack.api('POST', `${repositoryPath(repository)}/modify`, { add: [{ digest, from: { repository: other } }] })
+    const from = { repository: other }
+    const { body: before } = await stack.api('GET', repositoryPath(repository))
+    for (const [method, path, sent] of [
+      ['PUT', '/tags/v1', { digest }],
+      ['DELETE', '/tags/v1', undefined],
+      ['POST', '/modify', { add: [{ tag: 'v1', from }] }],
+      ['POST', '/modify', { remove: [{ tag: 'v1' }] }],
+      ['POST', '/modify', { remove: [{ digest: released }], force: true }],
+      ['POST', '/modify', { remove: ['*'] }],
+      ['POST', '/copy', { from, tags: ['v1'] }],
+    ] as const) {
+      const { status, body } = await stack.api(method, repositoryPath(repository) + path, sent)
+      expect({ path, sent, status, body }).toMatchObject({ status: 403, body: { code: 'tag_immutable', tags: ['v1'] } })
+    }
+    const { body: after } = await stack.api('GET', repositoryPath(repository))
+    expect(after.latestVersion).toBe(before.latestVersion)
+    expect(await digestOf(repository, 'v1')).toBe(released)
+  })
+
   test('is not moved by a sync, which fails and says why', async () => {
     const upstream = 'settings/upstream'
     await pushRandomImage(berth, upstream, 'v1')
