@@ -43,16 +43,35 @@ const fileOf = ({ digest, generation }: BlobKey) => {
   return join(yard.folder, 'blobs/sha256', hex.slice(0, 2), `${hex}.${generation}`)
 }
 
-/** An image of one layer, one byte of which turns on the disk. */
-async function rot(text: string): Promise<{ layer: Digest; image: Digest; key: BlobKey }> {
-  const layer = await push(yard, here, text)
-  const image = await pushImage(yard, here, { name: text, blobs: [layer] }, ['t'])
+/** Turns the first bit of stored bytes, as a bad disk does. */
+async function turnByte(layer: Digest): Promise<BlobKey> {
   const key = await keyOf(layer)
   const bytes = await readFile(fileOf(key))
   bytes.writeUInt8(bytes.readUInt8(0) ^ 1, 0)
   await writeFile(fileOf(key), bytes)
+  return key
+}
+
+/** An image of one layer, one byte of which turns on the disk. */
+async function rot(text: string): Promise<{ layer: Digest; image: Digest; key: BlobKey }> {
+  const layer = await push(yard, here, text)
+  const image = await pushImage(yard, here, { name: text, blobs: [layer] }, ['t'])
+  const key = await turnByte(layer)
   return { layer, image, key }
 }
+
+test('what was healed and rots again is found again, also before anybody heard that it was healed', async () => {
+  const { layer } = await rot('rots twice')
+  expect(await scrub(scrubbing())).toMatchObject({ rotten: 1 })
+  await push(yard, here, 'rots twice')
+  expect(await scrub(scrubbing())).toMatchObject({ rotten: 0, found: 0 })
+  const key = await turnByte(layer)
+  expect(await scrub(scrubbing())).toMatchObject({ rotten: 1, damaged: [{ digest: layer, damage: 'rotten' }] })
+  expect(await yard.blobs.stat(key)).toBeUndefined()
+  expect(await stateOf(yard, layer)).toMatchObject({ state: 'writing' })
+  await push(yard, here, 'rots twice')
+  expect(await announceHealed(yard.db)).toHaveLength(1)
+})
 
 test('F23: a byte that turned on the disk is found; the blob is served no more and comes back with the next push', async () => {
   const { layer, key } = await rot('rots')

@@ -1,4 +1,4 @@
-import type { BlobStore } from '@berth/blobs'
+import type { BlobStat, BlobStore } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
 import { checkBytes } from './check-bytes.ts'
@@ -35,7 +35,7 @@ export type Scrubbing = {
   onProgress?: (result: ScrubResult) => void
 }
 
-type Row = { digest: Digest; generation: number; sizeBytes: number; damage: 'missing' | null }
+type Row = { digest: Digest; generation: number; sizeBytes: number; damage: 'missing' | 'healed' | null }
 
 const pageRows = 100
 const listed = 1_000
@@ -94,20 +94,31 @@ async function checkOne(scrubbing: Scrubbing, row: Row, result: ScrubResult, pac
     const verdict = await checkBytes(blobs, { digest, generation }, sizeBytes, signal, pace)
     result.checked++
     result.checkedBytes += verdict.stat?.sizeBytes ?? 0
-    await db.query('update blob set checked_at = now() where digest = $1 and generation = $2', [digest, generation])
-    if (verdict.found === 'sound') {
-      if (row.damage) result.found++
-      if (row.damage) await noteFound(db, row)
-      return
+    // What was healed, and registry has yet to hear of it, is like anything else that is here.
+    if (verdict.found !== 'sound') await tellDamage(scrubbing, row, { ...verdict, found: verdict.found }, result)
+    else if (row.damage === 'missing') {
+      result.found++
+      await noteFound(db, row)
     }
-    const isNew = row.damage === null
-    if (isNew && !(await noteDamage(db, blobs, row, { ...verdict, found: verdict.found }))) return
-    result[verdict.found]++
-    if (result.damaged.length < listed) result.damaged.push({ digest, damage: verdict.found })
-    if (isNew) log.error('stored bytes are damaged', { digest, damage: verdict.found })
+    // Last: killed before this, it is looked at again.
+    await db.query('update blob set checked_at = now() where digest = $1 and generation = $2', [digest, generation])
   } catch (error) {
     signal.throwIfAborted()
     result.unreadable++
     log.warn('stored bytes cannot be read', { digest, error })
   }
+}
+
+async function tellDamage(
+  { db, blobs, log }: Scrubbing,
+  row: Row,
+  verdict: { found: 'missing' | 'rotten'; stat: BlobStat | undefined },
+  result: ScrubResult,
+): Promise<void> {
+  const { digest } = row
+  const isNew = row.damage !== 'missing'
+  if (isNew && !(await noteDamage(db, blobs, row, verdict))) return
+  result[verdict.found]++
+  if (result.damaged.length < listed) result.damaged.push({ digest, damage: verdict.found })
+  if (isNew) log.error('stored bytes are damaged', { digest, damage: verdict.found })
 }
