@@ -7,6 +7,7 @@ import { rowsAfter } from '../served/rows.ts'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { nextRevision } from '../versions/repository-lock.ts'
+import { checkNesting } from './check-nesting.ts'
 import { checkReferences } from './check-references.ts'
 import { recordManifests } from './record-manifests.ts'
 
@@ -38,6 +39,7 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
   await Promise.all([
     checkReferences(sql, repository, request.manifest),
+    checkNesting(sql, request.manifest),
     recordManifests(sql, [request.manifest]),
     addManifests(sql, edit, [digest]),
     setTags(
@@ -56,7 +58,11 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
 }
 
 async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
-  await Promise.all([checkReferences(sql, repository, request.manifest), recordManifests(sql, [request.manifest])])
+  await Promise.all([
+    checkReferences(sql, repository, request.manifest),
+    checkNesting(sql, request.manifest),
+    recordManifests(sql, [request.manifest]),
+  ])
   const [member] = await sql.query(
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],

@@ -7,6 +7,7 @@ import { commonHeaders, type Exchange, sendBytes } from './exchange.ts'
 /** How refusals of catalog are said on `/v2`. */
 const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   manifest_blob_unknown: { code: 'MANIFEST_BLOB_UNKNOWN' },
+  index_too_deep: { code: 'MANIFEST_INVALID' },
   manifest_held: { code: 'UNSUPPORTED' },
   blob_held: { code: 'UNSUPPORTED' },
   tag_not_found: { code: 'MANIFEST_UNKNOWN' },
