@@ -6,6 +6,7 @@ import {
   hangAfter,
   imageOf,
   type MisbehavingUpstream,
+  manifestOf,
   oversized,
   short,
   status,
@@ -72,6 +73,29 @@ describe('an upstream that does wrong', () => {
     expect(task.error?.message).toContain('"absent"')
     expect(await versionNumbers(stack, name)).toEqual([0])
   })
+
+  test('and has indexes that lie in each other without end: those down to the sixteenth come, and no others', async () => {
+    const mediaType = 'application/vnd.oci.image.index.v1+json'
+    for (const [levels, state] of [
+      [16, 'completed'],
+      [17, 'failed'],
+    ] as const) {
+      const name = `faults/nested-${levels}`
+      const image = imageOf(name, 1_000)
+      upstream.add(name, [], image)
+      let below = image.manifest
+      for (let level = 1; level <= levels; level++) {
+        const child = { mediaType: below.mediaType, digest: below.digest, size: below.bytes.length }
+        below = manifestOf({ schemaVersion: 2, mediaType, manifests: [child] } as { mediaType: string })
+        upstream.addManifest(name, below, level === levels ? 'latest' : undefined)
+      }
+      await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0 }))
+      await make(stack, '/repositories', { name })
+      const task = await stack.waitForTask((await startSync(stack, name, name)).id)
+      expect([task.state, task.error?.code]).toEqual([state, state === 'failed' ? 'upstream_protocol' : undefined])
+      if (task.error) expect(task.error.message).toContain('more than 16 deep')
+    }
+  }, 60_000)
 
   test('and hangs, before it answers or in the middle: the task fails when its patience ends', async () => {
     const [silent, stuck] = [await makeMirror(), await makeMirror()]

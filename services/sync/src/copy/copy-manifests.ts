@@ -57,6 +57,8 @@ export type Graph = {
 export const leaseSeconds = 3_600
 const batch = 200
 const batchesAtOnce = 2
+// Sixteen indexes that lie in each other, as catalog takes them, and what the last one names.
+const mostLevels = 17
 
 /** A graph to which nothing was copied yet. */
 export function emptyGraph(): Graph {
@@ -73,7 +75,11 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
   for (const root of level) graph.manifests.add(root)
   const added = [...level]
   copying.progress.manifests.total = graph.manifests.size
-  while (level.length > 0) {
+  for (let levels = 1; level.length > 0; levels++) {
+    if (levels > mostLevels) {
+      for (const digest of level) copying.failures.note(tooDeep(copying, digest), { digest })
+      break
+    }
     const below: Digest[] = []
     // While one batch is told to catalog, the next one is fetched: the client itself keeps to its number of requests. Of each
     // only what the graph takes is kept: a manifest may be 4 MiB, and there may be very many.
@@ -86,6 +92,11 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
     level = below
   }
   return added
+}
+
+function tooDeep({ remote: { host, repository } }: Copying, digest: Digest): UpstreamError {
+  const message = `${host} has indexes in ${repository} that lie in each other more than ${mostLevels - 1} deep, above ${digest}`
+  return new UpstreamError('protocol', message, { host })
 }
 
 /** Adds what a manifest names to the graph. Answers the manifests that were not there. */
