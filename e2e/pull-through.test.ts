@@ -277,11 +277,15 @@ describe('a pull-through distribution', () => {
     expect((await get(`${base}/team/thief/blobs/${secret?.digest}`)).status).toBe(404)
   }, 60_000)
 
-  test('that is deleted takes its names along and leaves the repositories', async () => {
+  test('keeps its remote; deleted, it takes its names along and leaves the repositories', async () => {
     const { base, repository } = await hub()
     const name = `${base}/${repository}`
     await get(`${name}/manifests/v1`)
+    const kept = await stack.api('DELETE', `/remotes/${base}`)
+    expect(kept.body).toMatchObject({ status: 409, code: 'remote_in_use', distributions: [base] })
     expect((await stack.api('DELETE', `/distributions/${base}`)).status).toBe(204)
+    expect((await stack.api('DELETE', `/remotes/${base}`)).body).toMatchObject({ code: 'remote_needed' })
+    expect((await stack.api('DELETE', `/remotes/${base}?force=true`)).status).toBe(204)
     expect((await get(`${name}/manifests/v1`, { authorization: basic(stack) })).status).toBe(404)
     expect((await stack.api('GET', `/repositories/${encodeURIComponent(name)}`)).status).toBe(200)
   }, 60_000)

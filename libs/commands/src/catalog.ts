@@ -187,6 +187,8 @@ export type CatalogCommands = {
    * anybody may pull them from a public distribution.
    */
   'freely-given': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
+  /** The names of pull-through distributions that bring what they serve from a remote, ten at most. */
+  'pulled-through': { request: { remoteId: string }; reply: { distributions: string[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
   members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** How it stands with blobs, 1,000 at most; those that are not known are left out. */

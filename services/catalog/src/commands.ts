@@ -9,6 +9,7 @@ import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
 import { putSignature } from './content/put-signature.ts'
 import { closureOf } from './curation/graph.ts'
+import { pulledThrough } from './distributions/pull-through.ts'
 import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { ensureNamed } from './repositories/ensure.ts'
@@ -70,6 +71,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
     'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
     'freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
+    'pulled-through': async ({ remoteId }) => ({ distributions: await pulledThrough(db, remoteId) }),
     members: async (request) => ({ digests: await membersOf(db, request) }),
     'blob-states': async ({ digests }) => ({
       blobs: await db.query('select digest, state from blob where digest = any($1::text[])', [digests]),

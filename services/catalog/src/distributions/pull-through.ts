@@ -1,5 +1,5 @@
 import type { CommandClient, PullTrigger, SyncCommands } from '@berth/commands'
-import { badField } from '@berth/service'
+import { badField, type Database } from '@berth/service'
 import type { PullThrough } from './show.ts'
 
 /** What a client sends about a pull-through distribution. */
@@ -36,4 +36,15 @@ export async function readPullThrough(
       'Make another distribution for it.',
     )
   return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
+}
+
+const mostNamed = 10
+
+/** The names of the distributions that bring what they serve from a remote, ten at most. */
+export async function pulledThrough(db: Database, remoteId: string): Promise<string[]> {
+  const rows = await db.query<{ name: string }>(
+    `select name from distribution where pull_through ->> 'remoteId' = $1 order by name limit ${mostNamed}`,
+    [remoteId],
+  )
+  return rows.map(({ name }) => name)
 }

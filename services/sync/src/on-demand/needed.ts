@@ -9,8 +9,17 @@ const keptDays = 7
 
 type Parts = { db: Database; catalog: CommandClient<CatalogCommands> }
 
-/** Refuses to lose a remote that alone can give layers that are not here. Throws 409 `remote_needed` with some of them. */
+/**
+ * Refuses to lose a remote that a pull-through distribution brings its content from, or that alone can give layers that are not
+ * here. Throws 409 `remote_in_use` with the distributions, or `remote_needed` with some of the layers.
+ */
 export async function refuseWhileNeeded({ db, catalog }: Parts, remote: { id: string; name: string }): Promise<void> {
+  const { distributions } = await catalog.call('pulled-through', { remoteId: remote.id })
+  if (distributions.length > 0)
+    throw new Problem(409, 'remote_in_use', `"${remote.name}" is pulled through by ${distributions.join(', ')}.`, {
+      hint: 'Delete these distributions or give them another remote; or delete it with ?force=true, and they serve only what is here.',
+      more: { distributions },
+    })
   for await (const digests of pages(
     db,
     `remote_id = $2 and not exists (select from content_source as other where other.digest = source.digest and other.remote_id <> $2)`,
