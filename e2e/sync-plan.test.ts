@@ -66,6 +66,7 @@ test('a plan of a mirror names what would come, move, go and stay, and what is s
     result: {
       tags: { added: ['comes'], moved: ['moves'], removed: ['goes'], kept: ['kept'] },
       tagCounts: { added: 1, moved: 1, removed: 1, kept: 1 },
+      needsForce: false,
       manifests: 1,
       blobs: 2,
     },
@@ -75,6 +76,15 @@ test('a plan of a mirror names what would come, move, go and stay, and what is s
   expect(await run({ mode: 'mirror' })).toMatchObject({
     result: { tags: { added: ['comes'], moved: ['moves'], removed: ['goes'] }, bytesFetched: task.result.bytesToFetch },
   })
+})
+
+test('a plan of a mirror that would take away more than half of the tags says that it has to be forced', async () => {
+  await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { includeTags: ['comes'] })
+  expect(await run({ mode: 'mirror', dryRun: true })).toMatchObject({
+    state: 'completed',
+    result: { needsForce: true },
+  })
+  expect(await run({ mode: 'mirror' })).toMatchObject({ state: 'failed', error: { code: 'mirror_guard' } })
 })
 
 test('a plan of what fails fails as the sync would', async () => {

@@ -7,11 +7,15 @@ import { inBatches } from '../copy/in-parallel.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import type { Change } from './commit-run.ts'
 
-/** What a sync would do. `manifests`, `blobs` and `requests` are what it would ask upstream for. */
+/**
+ * What a sync would do. `manifests`, `blobs` and `requests` are what it would ask upstream for; `needsForce`: more than half of the tags
+ * would go, and only a forced mirror does that.
+ */
 export type SyncPlan = {
   dryRun: true
   tags: { added: string[]; moved: string[]; removed: string[]; kept: string[] }
   tagCounts: { added: number; moved: number; removed: number; kept: number }
+  needsForce: boolean
   manifests: number
   blobs: number
   bytesToFetch: number
@@ -68,6 +72,8 @@ export async function sumUp(
       removed: tags.removed.length,
       kept: tags.kept.length,
     },
+    // As catalog's guard of mirrors counts.
+    needsForce: tags.removed.length * 2 > now.size,
     manifests: copying.fetched.count,
     ...blobs,
     requests: found.requests + blobs.blobs + asked,
