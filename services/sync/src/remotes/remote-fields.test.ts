@@ -312,7 +312,7 @@ describe('a remote that gets another address', () => {
 test('no secret lies open in any table, event or answer', async () => {
   const { id } = (await ask('POST', '/remotes', one(all))).body
   await ask('PATCH', `/remotes/${id}`, { headers: { 'X-Other': planted } })
-  await ask('DELETE', `/remotes/${id}`)
+  await ask('DELETE', `/remotes/${id}?force=true`)
   await ask('POST', '/remotes', one(all))
   const { rows: tables } = await sql.query(
     `select table_name as name from information_schema.tables where table_schema = 'sync'`,
