@@ -27,7 +27,7 @@ export type LeasedBlob = {
   generation: number
   state: 'present' | 'write'
   sizeBytes: number | null
-  isNew?: boolean
+  isNew: boolean
   isAlone: boolean
 }
 
