@@ -24,18 +24,24 @@ afterAll(async () => {
 }, 60_000)
 
 test.each(['with', 'without'])(
-  'a sync with nothing new, from an upstream %s the API for referrers, makes one list, asks once for each tag, fetches nothing and makes no version',
+  'a sync with nothing new, from an upstream %s the API for referrers, makes one list, asks once for each tag whether it moved, fetches nothing and makes no version',
   async (name) => {
     const upstream = upstreams.get(name) as MisbehavingUpstream
     await make(stack, '/remotes', localRemote(name, upstream.url, name))
     await make(stack, '/repositories', { name })
     expect((await syncAll(name)).result).toMatchObject({ tagCounts: { added: tagCount } })
     const before = upstream.seen.length
+    let notModified = 0
+    upstream.when(/^HEAD .*manifests/, ({ answer, behave }) => {
+      if (answer.status === 304) notModified++
+      behave()
+    })
     expect((await syncAll(name)).result).toMatchObject({ version: 1, created: false, tagsChecked: tagCount })
     const again = upstream.seen.slice(before)
     const asked = (fits: RegExp) => again.filter(({ method, path }) => fits.test(`${method} ${path}`)).length
     expect([asked(/^GET .*tags\/list/), asked(/^HEAD .*manifests/)]).toEqual([1, tagCount])
     expect(again).toHaveLength(tagCount + 1)
+    expect(notModified).toBe(tagCount)
   },
   600_000,
 )

@@ -5,7 +5,7 @@ import { type AddressRule, createAddressRule } from './egress/address-rules.ts'
 import type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
 import { createEgress, discard, type UpstreamAnswer } from './egress/egress.ts'
 import { askForeign, readForeignFile } from './foreign.ts'
-import { type FetchedManifest, fetchManifest, type Resolved, resolve } from './manifests.ts'
+import { type FetchedManifest, fetchManifest, resolve } from './manifests.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './manners/host-gates.ts'
 import { readLimitNotice, retryAfterSeconds } from './manners/limit-notice.ts'
 import { createLimiter } from './manners/limiter.ts'
@@ -57,8 +57,8 @@ export type RegistryClientOptions = {
 /** A client of one upstream registry. Everything it gives has been verified. Errors are `UpstreamError`. */
 export type RegistryClient = {
   ping(signal?: AbortSignal): Promise<void>
-  /** What a tag or digest stands for now; `undefined` when there is none. */
-  resolve(repository: string, reference: string, signal?: AbortSignal): Promise<Resolved | undefined>
+  /** What a tag or digest stands for now; `undefined` when there is none. To say that it is still `known` costs an upstream least. */
+  resolve(repository: string, reference: string, signal?: AbortSignal, known?: Digest): Promise<Digest | undefined>
   manifest(repository: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest>
   /** The bytes of a blob; goes on where it was after a cut. Its digest is for whoever stores it to verify. */
   blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
@@ -163,7 +163,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', signal }))
       discard(answer)
     },
-    resolve: (repository, reference, signal) => tried(signal, () => resolve(send, { repository, reference, signal })),
+    resolve: (repository, reference, signal, known) =>
+      tried(signal, () => resolve(send, { repository, reference, signal }, known)),
     manifest: (repository, reference, signal) =>
       tried(signal, () => fetchManifest(send, { repository, reference, signal })),
     blob: (repository, blob, signal) => {

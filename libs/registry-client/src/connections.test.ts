@@ -31,7 +31,7 @@ async function askForTags(url: string, count: number): Promise<(string | undefin
   const client = createRegistryClient({ url, allowPrivateAddresses: true, concurrency: 2 })
   try {
     const found = []
-    for (let i = 0; i < count; i++) found.push((await client.resolve('app', `v${i}`))?.digest)
+    for (let i = 0; i < count; i++) found.push(await client.resolve('app', `v${i}`))
     return found
   } finally {
     await client.close()

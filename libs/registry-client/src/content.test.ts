@@ -1,7 +1,16 @@
-import { mediaTypes } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { failure, readAll, repository, type Scene, startScene } from './client.fixture.ts'
-import { cut, type Fault, hang, hangAfter, oversized, short, status, wrongBytes } from './misbehaving-upstream/index.ts'
+import {
+  cut,
+  type Fault,
+  hang,
+  hangAfter,
+  imageOf,
+  oversized,
+  short,
+  status,
+  wrongBytes,
+} from './misbehaving-upstream/index.ts'
 
 let scene: Scene
 beforeEach(async () => {
@@ -17,14 +26,34 @@ const fetchLayer = async (more = {}) => readAll(scene.client(more).blob(reposito
 const requests = (fits: RegExp) => scene.upstream.seen.filter(({ method, path }) => fits.test(`${method} ${path}`))
 
 describe('tags and digests', () => {
-  test('a tag stands for digest, type and size, asked by HEAD alone', async () => {
-    const { manifest } = scene.image
-    expect(await scene.client().resolve(repository, 'latest')).toEqual({
-      digest: manifest.digest,
-      mediaType: mediaTypes.ociManifest,
-      sizeBytes: manifest.bytes.length,
+  const methods = () => scene.upstream.seen.map(({ method }) => method)
+
+  test('a tag stands for a digest, asked by HEAD alone', async () => {
+    expect(await scene.client().resolve(repository, 'latest')).toBe(scene.image.manifest.digest)
+    expect(methods()).toEqual(['HEAD'])
+  })
+
+  test('whether a tag stands for what is known is asked as a condition, and answered with no more than yes', async () => {
+    const { digest } = scene.image.manifest
+    const statuses: number[] = []
+    scene.upstream.when(/^HEAD/, ({ answer, behave }) => {
+      statuses.push(answer.status)
+      behave()
     })
-    expect(scene.upstream.seen.map(({ method }) => method)).toEqual(['HEAD'])
+    expect(await scene.client().resolve(repository, 'latest', undefined, digest)).toBe(digest)
+    expect(statuses).toEqual([304])
+    expect(methods()).toEqual(['HEAD'])
+  })
+
+  test('a tag that moved is told by its new digest, whatever is known', async () => {
+    const older = imageOf('older', 10).manifest.digest
+    expect(await scene.client().resolve(repository, 'latest', undefined, older)).toBe(scene.image.manifest.digest)
+    expect(await scene.client().resolve(repository, 'absent', undefined, older)).toBeUndefined()
+  })
+
+  test('"not modified" where no condition was sent is a fault', async () => {
+    scene.upstream.when(/^HEAD/, status(304))
+    expect(await failure(scene.client().resolve(repository, 'latest'))).toMatchObject({ status: 304 })
   })
 
   test('one that is not there is no error', async () => {
@@ -45,7 +74,7 @@ describe('tags and digests', () => {
   ])('an upstream that %s is asked by GET', async (_title, fault) => {
     scene.upstream.when(/^HEAD/, fault)
     scene.upstream.when(/^GET .*manifests/, bare)
-    expect(await scene.client().resolve(repository, 'latest')).toMatchObject({ digest: scene.image.manifest.digest })
+    expect(await scene.client().resolve(repository, 'latest')).toBe(scene.image.manifest.digest)
   })
 })
 

@@ -15,7 +15,6 @@ import { readBytes } from './read-text.ts'
 import type { Send } from './send.ts'
 import { UpstreamError } from './upstream-error.ts'
 
-export type Resolved = { digest: Digest; mediaType: string; sizeBytes: number }
 export type FetchedManifest = { bytes: Buffer; mediaType: string; digest: Digest }
 
 const accept = manifestMediaTypes.join(', ')
@@ -26,8 +25,11 @@ function manifestPath({ repository, reference }: Wanted): string {
   return `/v2/${repository}/manifests/${reference}`
 }
 
-/** Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD does not say enough. */
-export async function resolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
+/**
+ * Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD names no digest. What is `known` goes
+ * along as a condition (RFC 9110 §13.1.2): registries whose entity tags are digests need not read a manifest to say that it stayed.
+ */
+export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promise<Digest | undefined> {
   const { repository, signal } = wanted
   let answer: Answer
   try {
@@ -35,8 +37,8 @@ export async function resolve(send: Send, wanted: Wanted): Promise<Resolved | un
       method: 'HEAD',
       path: manifestPath(wanted),
       repository,
-      headers: { accept },
-      absent: true,
+      headers: { accept, ...(known ? { 'if-none-match': `"${known}"` } : {}) },
+      absent: known ? [404, 304] : true,
       signal,
     })
   } catch (error) {
@@ -44,18 +46,13 @@ export async function resolve(send: Send, wanted: Wanted): Promise<Resolved | un
     return fullResolve(send, wanted)
   }
   discard(answer)
+  if (answer.status === 304) return known
   if (answer.status === 404) return undefined
-  const digest = parseDigest(answer.headers['docker-content-digest'] ?? '')
-  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim()
-  const sizeBytes = Number(answer.headers['content-length'])
-  return digest && mediaType && Number.isSafeInteger(sizeBytes)
-    ? { digest, mediaType, sizeBytes }
-    : fullResolve(send, wanted)
+  return parseDigest(answer.headers['docker-content-digest'] ?? '') ?? fullResolve(send, wanted)
 }
 
-async function fullResolve(send: Send, wanted: Wanted): Promise<Resolved | undefined> {
-  const found = await fetchManifest(send, wanted, true)
-  return found && { digest: found.digest, mediaType: found.mediaType, sizeBytes: found.bytes.length }
+async function fullResolve(send: Send, wanted: Wanted): Promise<Digest | undefined> {
+  return (await fetchManifest(send, wanted, true))?.digest
 }
 
 /** Fetches a manifest and verifies it. Throws `UpstreamError`, also when it is not there and that was not said to be fine. */

@@ -77,10 +77,7 @@ describe('manifests', () => {
   ])('of an upstream with %s are found and right', async (_title, fault) => {
     scene.upstream.when(/manifests/, fault)
     const { manifest } = scene.image
-    expect(await scene.client().resolve(repository, 'latest')).toMatchObject({
-      digest: manifest.digest,
-      sizeBytes: manifest.bytes.length,
-    })
+    expect(await scene.client().resolve(repository, 'latest')).toBe(manifest.digest)
     expect((await scene.client().manifest(repository, 'latest')).bytes).toEqual(manifest.bytes)
   })
 
@@ -94,8 +91,8 @@ describe('manifests', () => {
     const client = scene.client()
     const found = await client.resolve(repository, 'latest')
     if (!found) throw new Error('nothing was found')
-    expect((await client.manifest(repository, found.digest)).digest).toBe(scene.image.manifest.digest)
-    expect((await client.resolve(repository, 'latest'))?.digest).toBe(newer.manifest.digest)
+    expect((await client.manifest(repository, found)).digest).toBe(scene.image.manifest.digest)
+    expect(await client.resolve(repository, 'latest')).toBe(newer.manifest.digest)
   })
 
   test('whose digest header lies are refused', async () => {

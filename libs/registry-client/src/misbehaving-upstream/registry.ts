@@ -48,7 +48,8 @@ export function createContent({ referrersApi }: { referrersApi: boolean }): Cont
   function answerContent(route: Route, request: IncomingMessage): Answer | undefined {
     if (route.kind === 'manifest') {
       const manifest = manifests.get(`${route.repository}@${route.tag ?? route.digest}`)
-      return manifest && bytes(manifest, { 'content-type': manifest.mediaType })
+      if (manifest && request.headers['if-none-match'] === `"${manifest.digest}"`) return notModified
+      return manifest && bytes(manifest, { 'content-type': manifest.mediaType, etag: `"${manifest.digest}"` })
     }
     if (route.kind !== 'blob') return undefined
     const blob = blobs.get(`${route.repository}@${route.digest}`)
@@ -61,6 +62,9 @@ export function createContent({ referrersApi }: { referrersApi: boolean }): Cont
     return { status: 206, headers: { ...about, 'content-length': String(part.length) }, body: part }
   }
 }
+
+/** As distribution says it: neither digest nor entity tag. */
+const notModified: Answer = { status: 304, headers: {}, body: Buffer.alloc(0) }
 
 function bytes({ bytes: body, digest }: Blob, headers: Record<string, string>): Answer {
   const length = { 'content-length': String(body.length), 'docker-content-digest': digest }

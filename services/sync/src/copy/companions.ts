@@ -76,7 +76,9 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
   return found
 }
 
-function createFinder(copying: Copying, { listed, settled }: Pick<Followed, 'listed' | 'settled'>, found: Companions) {
+type Finding = Pick<Followed, 'listed' | 'settled' | 'tags'>
+
+function createFinder(copying: Copying, { listed, settled, tags }: Finding, found: Companions) {
   const { remote, concurrency, failures, signal } = copying
   const { client, repository } = remote
   // Learned from the first answers, and remembered for the run.
@@ -93,8 +95,8 @@ function createFinder(copying: Copying, { listed, settled }: Pick<Followed, 'lis
   }
   const readTags = async (digest: Digest, both: AbortSignal) => {
     for (const name of tagsOf(digest)) {
-      const tag = await client.resolve(repository, name, both)
-      if (tag) found.tags.push({ name, digest: tag.digest })
+      const tagged = await client.resolve(repository, name, both, tags.get(name))
+      if (tagged) found.tags.push({ name, digest: tagged })
     }
   }
   const readReferrers = async (digest: Digest, both: AbortSignal) => {

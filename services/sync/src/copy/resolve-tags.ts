@@ -8,11 +8,13 @@ import { inParallel } from './in-parallel.ts'
 import type { Progress } from './progress.ts'
 
 /**
- * What the wanted tags stand for upstream now. Tags named one by one are asked for one by one, without a list; one of those
- * that is not there is an error, while a tag that vanishes between the list and the question is simply not wanted any more.
+ * What the wanted tags stand for upstream now; `here` is what they stand for here. Tags named one by one are asked for one by one,
+ * without a list; one of those that is not there is an error, while a tag that vanishes between the list and the question is simply
+ * not wanted any more.
  */
 export async function resolveTags(
   remote: OpenRemote,
+  here: ReadonlyMap<string, Digest>,
   filters: { includeTags: string[]; excludeTags: string[]; concurrency: number },
   { progress, failures, signal }: { progress: Progress; failures: Failures; signal: AbortSignal },
 ): Promise<Chosen> {
@@ -23,9 +25,9 @@ export async function resolveTags(
   const tags: ResolvedTag[] = []
   await inParallel(names, filters.concurrency, signal, async (name, both) => {
     try {
-      const found = await remote.client.resolve(remote.repository, name, both)
-      if (!found && !filter.needsList) throw absent(remote, `tag "${name}"`)
-      if (found && !filter.excludes(found.digest)) tags.push({ name, digest: found.digest })
+      const digest = await remote.client.resolve(remote.repository, name, both, here.get(name))
+      if (!digest && !filter.needsList) throw absent(remote, `tag "${name}"`)
+      if (digest && !filter.excludes(digest)) tags.push({ name, digest })
       failures.clear()
     } catch (error) {
       both.throwIfAborted()

@@ -37,9 +37,9 @@ async function listUpstream(
   if (referrers) return referrers.slice(0, mostBrought).map(({ digest }) => digest)
   try {
     // By HEAD first, which costs less where there is none, as is the rule.
-    const tag = await client.resolve(repository, companionTagOf(subject), signal)
-    if (!tag) return []
-    const { bytes, mediaType } = await client.manifest(repository, tag.digest, signal)
+    const index = await client.resolve(repository, companionTagOf(subject), signal)
+    if (!index) return []
+    const { bytes, mediaType } = await client.manifest(repository, index, signal)
     const { references } = parseManifest(bytes, mediaType)
     const named = references.flatMap(({ role, digest }) => (role === 'manifest' ? [digest] : []))
     return [...new Set(named)].slice(0, mostBrought)

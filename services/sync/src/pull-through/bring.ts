@@ -41,9 +41,8 @@ async function bring(
 ): Promise<Pull['reply']> {
   const { catalog } = parts
   const { asked } = await catalog.call('pull-order', {}, { signal })
-  const found = await upstream.client.resolve(upstream.repository, reference, signal)
-  if (!found) throw notUpstream(upstream.host, upstream.repository, reference)
-  const { digest } = found
+  const digest = await upstream.client.resolve(upstream.repository, reference, signal)
+  if (!digest) throw notUpstream(upstream.host, upstream.repository, reference)
   await requireTrust(catalog, upstream, { name, reference, digest }, signal)
   // Only now: what upstream does not have, or nobody may have, leaves no trace here.
   const tag = parseDigest(reference) ? undefined : { name: reference, digest }

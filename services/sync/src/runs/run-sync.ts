@@ -96,8 +96,8 @@ type Found = {
 
 async function findContent(running: Running, copying: Copying): Promise<Found> {
   const { run, remote, open, catalog, signal } = running
-  const chosen = await resolveTags(open, remote, copying)
   const now = await readRepository(catalog, run.repositoryId, signal)
+  const chosen = await resolveTags(open, now.tags, remote, copying)
   const graph = emptyGraph()
   const wanted = await verifyWanted(copying, running.remote, await compare(running, copying, graph, { chosen, now }))
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
