@@ -1,6 +1,6 @@
 import type { ManifestRecord } from '@berth/commands'
 import { Problem, type Sql } from '@berth/service'
-import type { LockedRepository } from '../versions/repository-lock.ts'
+import type { LockedRepository } from '../versions/locked-repository.ts'
 
 /**
  * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes since they were, manifests a part of

@@ -6,7 +6,8 @@ import { rowsAfter } from '../served/rows.ts'
 import { beginEdit, type Edit, removeManifests, removeTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
-import { lockRepositoryNamed, nextRevision } from '../versions/repository-lock.ts'
+import { nextRevision } from '../versions/locked-repository.ts'
+import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 
 type DeleteReference = CatalogCommands['delete-reference']
 type DeleteLink = CatalogCommands['delete-blob-link']

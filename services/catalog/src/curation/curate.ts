@@ -3,8 +3,9 @@ import { type Database, Problem, type Transaction } from '@berth/service'
 import { withinQuota } from '../namespaces/quota.ts'
 import { diffVersions, type VersionDiff } from '../versions/diff.ts'
 import { beginEdit, type Edit } from '../versions/edit.ts'
-import { finishVersion, type MadeVersion } from '../versions/finish.ts'
+import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
+import type { MadeVersion } from '../versions/record-version.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
 
 export type Curation = {

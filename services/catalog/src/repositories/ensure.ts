@@ -3,7 +3,8 @@ import type { RepositoryHead } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
-import { type LockedRepository, lockRepositoryNamed } from '../versions/repository-lock.ts'
+import type { LockedRepository } from '../versions/locked-repository.ts'
+import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 import { defaultSettings, type RepositorySettings } from './settings.ts'
 
 /** `known`: the revision from which a follower needs the rows; 0 when something was made just now. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
-import { endOfRevisions } from '../versions/repository-lock.ts'
+import { endOfRevisions } from '../versions/locked-repository.ts'
 
 const pageRows = 1_000
 

@@ -2,7 +2,8 @@ import type { BlobStat, BlobStore } from '@berth/blobs'
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { Digest } from '@berth/oci'
 import type { Database, Sql } from '@berth/service'
-import { lockRepository, nextRevision } from '../versions/repository-lock.ts'
+import { nextRevision } from '../versions/locked-repository.ts'
+import { lockRepository } from '../versions/repository-lock.ts'
 
 type Stored = { digest: Digest; generation: number; sizeBytes: number }
 

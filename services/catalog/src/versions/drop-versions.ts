@@ -1,6 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
-import { type LockedRepository, lockRepository, nextRevision } from './repository-lock.ts'
+import { type LockedRepository, nextRevision } from './locked-repository.ts'
+import { lockRepository } from './repository-lock.ts'
 
 /**
  * Deletes a version. Every other version keeps its content; the number is not used again. Refused for the latest one and for

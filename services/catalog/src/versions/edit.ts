@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { endOfRevisions, type LockedRepository } from './repository-lock.ts'
+import { endOfRevisions, type LockedRepository } from './locked-repository.ts'
 
 /** The version being made of a locked repository: its number, and the revision that its rows carry. */
 export type Edit = { repositoryId: string; number: number; revision: number }

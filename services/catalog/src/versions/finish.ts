@@ -1,36 +1,12 @@
-import { catalogEvents, fitLists, nameLimit, recordEvents } from '@berth/bus'
-import type { VersionCause } from '@berth/commands'
+import { nameLimit } from '@berth/bus'
 import type { Sql, Transaction } from '@berth/service'
-import { chargeQuota, type QuotaUse } from '../namespaces/quota.ts'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import { retainNewest } from './drop-versions.ts'
 import type { Edit } from './edit.ts'
-import { keepImmutable } from './immutable-tags.ts'
-import { endOfRevisions, type LockedRepository } from './repository-lock.ts'
+import { endOfRevisions, type LockedRepository } from './locked-repository.ts'
+import { type MadeVersion, type Making, recordVersion } from './record-version.ts'
 import type { TagChange } from './tag-change.ts'
-
-export type MadeVersion = {
-  number: number
-  revision: number
-  created: boolean
-  added: ContentCounts
-  removed: ContentCounts
-  /** All of them; of a rollback to an old version, as many as its event names. */
-  tags: TagChange[]
-  /** How far the quota of the namespace is used up then, if it has one. */
-  quota?: QuotaUse | undefined
-}
-export type Making = {
-  cause: VersionCause
-  actor: string
-  taskId: string | null
-  base?: number
-  /** The hash of the content, where it is known to be that of a version: then nobody has to go through all that changed. */
-  contentHash?: string
-  /** The first version of the run that this one is a part of. */
-  partOf?: number | undefined
-}
 
 type Latest = { revision: number; present: ContentCounts; contentHash: string }
 
@@ -59,38 +35,15 @@ export async function finishVersion(
   const removed = countsOf('removed')
   if ([...Object.values(added), ...Object.values(removed)].every((changed) => changed === 0))
     return { number: repository.latestVersion, revision: repository.revision, created: false, added, removed, tags: [] }
-  keepImmutable(repository, tags)
-  const quota = await chargeQuota(sql, repository, [...manifests.added, ...blobs.added])
-  const contentHash = making.contentHash ?? hashAfter(changes)
-  const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags, quota }
-  const recorded = [
-    sql.prepared(
-      'insert-version',
-      `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash, part_of)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-      [
-        edit.repositoryId,
-        edit.number,
-        making.base ?? repository.latestVersion,
-        making.cause,
-        making.actor,
-        making.taskId,
-        edit.revision,
-        JSON.stringify(addCounts(latest.present, added, removed)),
-        JSON.stringify(added),
-        JSON.stringify(removed),
-        contentHash,
-        making.partOf ?? null,
-      ],
-    ),
-    sql.prepared(
-      'move-head',
-      'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
-      [edit.repositoryId, edit.number, edit.revision],
-    ),
-    announce(sql, repository, made, making, { contentHash, movedTags: tagCounts.total }),
-  ]
-  for (const statement of recorded) sql.later(statement)
+  const made = await recordVersion(sql, repository, edit, making, {
+    added,
+    removed,
+    tags,
+    movedTags: tagCounts.total,
+    present: addCounts(latest.present, added, removed),
+    incoming: [...manifests.added, ...blobs.added],
+    contentHash: making.contentHash ?? hashAfter(changes),
+  })
   if (repository.retainVersions === null) return made
   const after = { ...repository, latestVersion: made.number, revision: made.revision }
   return {
@@ -174,46 +127,4 @@ async function readChanges(sql: Sql, repository: LockedRepository, edit: Edit, l
 function settled({ added, removed }: Members): Members {
   const [came, went] = [new Set(added), new Set(removed)]
   return { added: added.filter((one) => !went.has(one)), removed: removed.filter((one) => !came.has(one)) }
-}
-
-async function announce(
-  sql: Sql,
-  repository: LockedRepository,
-  made: MadeVersion,
-  making: Making,
-  { contentHash, movedTags }: { contentHash: string; movedTags: number },
-): Promise<void> {
-  const about = { repositoryId: repository.id, actor: making.actor }
-  const named = { repositoryId: repository.id, name: repository.name }
-  const { added, removed, number, tags } = made
-  const rolledBack = making.cause === 'rollback' && making.base !== undefined
-  await recordEvents(sql, [
-    {
-      ...about,
-      kind: catalogEvents.versionCreated,
-      data: {
-        ...named,
-        number,
-        revision: made.revision,
-        base: making.base ?? repository.latestVersion,
-        cause: making.cause,
-        taskId: making.taskId,
-        added,
-        removed,
-        contentHash,
-      },
-    },
-    ...(rolledBack
-      ? [{ ...about, kind: catalogEvents.versionRolledBack, data: { ...named, number, to: making.base } }]
-      : []),
-    ...(tags.length > 0
-      ? [
-          {
-            ...about,
-            kind: catalogEvents.tagsMoved,
-            data: { ...named, version: number, ...fitLists({ tags }), total: movedTags },
-          },
-        ]
-      : []),
-  ])
 }

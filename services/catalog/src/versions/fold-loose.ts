@@ -1,7 +1,8 @@
 import type { Database, Transaction } from '@berth/service'
 import { beginEdit } from './edit.ts'
 import { finishVersion } from './finish.ts'
-import { type LockedRepository, lockRepository } from './repository-lock.ts'
+import type { LockedRepository } from './locked-repository.ts'
+import { lockRepository } from './repository-lock.ts'
 
 const quietSeconds = 60
 

@@ -1,6 +1,6 @@
 import { parseTagPattern } from '@berth/oci'
 import { Problem } from '@berth/service'
-import type { LockedRepository } from './repository-lock.ts'
+import type { LockedRepository } from './locked-repository.ts'
 import type { TagChange } from './tag-change.ts'
 
 const mostNamed = 10

@@ -1,31 +1,9 @@
 import { notFound, type Sql } from '@berth/service'
-
-/** A repository whose row we hold: nobody else makes a version or a served change of it until our transaction ends. */
-export type LockedRepository = {
-  id: string
-  name: string
-  latestVersion: number
-  revision: number
-  looseSince: Date | null
-  /** Patterns of tags that must neither move nor go. */
-  immutableTags: string[]
-  /** Whether an index may lack some of its manifests. */
-  sparseIndexes: boolean
-  /** How many of the newest versions are kept; null keeps all. */
-  retainVersions: number | null
-  /** How many bytes its namespace may hold; null: any number. */
-  quotaBytes: number | null
-}
+import type { LockedRepository } from './locked-repository.ts'
 
 const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
   sparse_indexes as "sparseIndexes",
   retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
-
-/**
- * Above every revision there will ever be. A query for rows "above a revision" has this as its other end, as a parameter: of
- * an open range PostgreSQL expects a third of the table and reads all of it; of a closed one, few rows, and uses the index.
- */
-export const endOfRevisions = Number.MAX_SAFE_INTEGER
 
 /** Locks a repository by name; `undefined` when there is none. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {
@@ -46,11 +24,4 @@ export async function lockRepository(sql: Sql, id: string): Promise<LockedReposi
   )
   if (!row) throw notFound('repository', id)
   return row
-}
-
-/** Takes the next revision of a locked repository for a served change that makes no version. */
-export async function nextRevision(sql: Sql, repository: LockedRepository): Promise<number> {
-  const revision = repository.revision + 1
-  await sql.prepared('next-revision', 'update repository set revision = $2 where id = $1', [repository.id, revision])
-  return revision
 }

@@ -1,8 +1,9 @@
 import { type Database, Problem } from '@berth/service'
 import { withinQuota } from '../namespaces/quota.ts'
 import { beginEdit, restoreVersion } from './edit.ts'
-import { finishVersion, type MadeVersion } from './finish.ts'
+import { finishVersion } from './finish.ts'
 import { foldLoose } from './fold-loose.ts'
+import type { MadeVersion } from './record-version.ts'
 import { lockRepository } from './repository-lock.ts'
 
 /** Makes a new version with the content of an old one; none when the content is that already. Throws 404 for an unknown version. */
