@@ -231,7 +231,10 @@ export type CatalogCommands = {
   events: { request: { after: number }; reply: OutboxPage }
 }
 
-/** A row of what is served. Intervals hold for the versions from `since` up to, not including, `until`. */
+/**
+ * A row of what is served. Intervals hold for the versions from `since` up to, not including, `until`. What is latest, with what is
+ * loose, is what holds in version `latestVersion + 1`; of a rollback that is not settled, one that is older (docs/decisions/0024).
+ */
 export type ServedRow =
   | { kind: 'head'; repositoryId: string; name: string; revision: number; latestVersion: number; from: number }
   | { kind: 'gone'; repositoryId: string }

@@ -1,5 +1,5 @@
 import type { BlobStore } from '@berth/blobs'
-import { connectBus, startLoop, startRelay } from '@berth/bus'
+import { connectBus, type Loop, startLoop, startRelay } from '@berth/bus'
 import { commandsOf, type RegistryCommands, type SyncCommands, type TasksCommands } from '@berth/commands'
 import {
   applyMigrations,
@@ -37,6 +37,7 @@ import { announceHealed } from './store/damage.ts'
 import { startScrub } from './store/scrub-loop.ts'
 import { versionHandlers } from './versions/api.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
+import { startSettling } from './versions/settling.ts'
 
 const name = 'catalog'
 const foldEveryMs = 10_000
@@ -66,6 +67,7 @@ export function createCatalog(
   const registry = commandsOf<RegistryCommands>(registryClient)
   const gate = createServedGate(registry)
   let wake = () => {}
+  let settling: Loop | undefined
   // A list is worth having without what the store does not give now.
   const settleFacts = (repositoryId: string) =>
     readConfigsOf(db, blobs, repositoryId).catch((error: unknown) =>
@@ -81,7 +83,7 @@ export function createCatalog(
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: {
         ...repositoryHandlers(db, prisma, gate, ring),
-        ...versionHandlers(db, prisma, gate, ring, settleFacts),
+        ...versionHandlers(db, prisma, gate, ring, settleFacts, () => settling?.wake()),
         ...curationHandlers(db, prisma, gate, ring),
         ...storeHandlers({ db, prisma, tasks, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, sync, gate, ring),
@@ -128,6 +130,9 @@ export function createCatalog(
         },
       })
       life.onStop('folding', () => folding.stop())
+      const settler = startSettling({ db, registry, log, wake: ring })
+      settling = settler
+      life.onStop('settling', () => settler.stop())
       const collector = startCollector(collecting, config)
       life.onStop('collector', () => collector.stop())
       const reader = startConfigReader({ db, blobs, log })

@@ -18,6 +18,7 @@ import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
 import { closeStage, stageContent } from './stages/stage-content.ts'
+import { settled } from './versions/settled.ts'
 
 type Streamed = 'served-rows' | 'served-heads'
 
@@ -27,6 +28,11 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     const result = await work
     wake()
     return result
+  }
+  /** The database, once what is open in a repository is what its latest version has. */
+  const latestOf = async (repositoryId: string): Promise<Database> => {
+    await settled(db, repositoryId)
+    return db
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
@@ -72,16 +78,22 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
     'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
     'freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
     'pulled-through': async ({ remoteId }) => ({ distributions: await pulledThrough(db, remoteId) }),
-    members: async (request) => ({ digests: await membersOf(db, request) }),
+    members: async (request) => ({ digests: await membersOf(await latestOf(request.repositoryId), request) }),
     'blob-states': async ({ digests }) => ({
       blobs: await db.query('select digest, state from blob where digest = any($1::text[])', [digests]),
     }),
-    'remote-blobs': async (request) => ({ blobs: await remoteBlobs(db, request) }),
-    'known-signatures': async (request) => ({ names: await knownSignatures(db, request) }),
-    closure: async (request) => ({ digests: await repositoryClosure(db, request) }),
-    'lacks-foreign': async ({ repositoryId }) => ({ digests: await lacksForeign(db, repositoryId) }),
-    'sparse-indexes': async ({ repositoryId }) => ({ digests: await sparseIndexes(db, repositoryId) }),
-    tags: async (request) => ({ tags: await latestTags(db, request) }),
+    'remote-blobs': async (request) => ({ blobs: await remoteBlobs(await latestOf(request.repositoryId), request) }),
+    'known-signatures': async (request) => ({
+      names: await knownSignatures(await latestOf(request.repositoryId), request),
+    }),
+    closure: async (request) => ({ digests: await repositoryClosure(await latestOf(request.repositoryId), request) }),
+    'lacks-foreign': async ({ repositoryId }) => ({
+      digests: await lacksForeign(await latestOf(repositoryId), repositoryId),
+    }),
+    'sparse-indexes': async ({ repositoryId }) => ({
+      digests: await sparseIndexes(await latestOf(repositoryId), repositoryId),
+    }),
+    tags: async (request) => ({ tags: await latestTags(await latestOf(request.repositoryId), request) }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
       return {}
@@ -176,8 +188,9 @@ async function lacksForeign(db: Database, repositoryId: string): Promise<Digest[
 
 async function isNamed(db: Database, { repository, digest }: CatalogCommands['is-named']['request']): Promise<boolean> {
   const found = await db.query(
-    `select from manifest_reference as reference join manifest_interval as member on member.digest = reference.manifest and member.until is null
-       join repository on repository.id = member.repository_id
+    `select from manifest_reference as reference join manifest_interval as member on member.digest = reference.manifest
+       join repository on repository.id = member.repository_id and case when content_of is null then member.until is null
+         else member.since <= content_of and (member.until is null or member.until > content_of) end
      where repository.name = $1 and reference.child = $2 and reference.role = 'manifest' limit 1`,
     [repository, digest],
   )

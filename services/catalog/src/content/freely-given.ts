@@ -1,19 +1,22 @@
 import type { CatalogCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { badField, type Database } from '@berth/service'
+import { settled } from '../versions/settled.ts'
 
 const mostDigests = 1_000
 
-/** What a distribution serves of a repository: its pinned version, or the latest with what is loose. */
+/** What a distribution serves of a repository: its pinned version, or the latest, perhaps by the content of another, with what is loose. */
 const served = (member: string) =>
-  `case when shown.version is null then ${member}.until is null
-     else ${member}.since <= shown.version and (${member}.until is null or ${member}.until > shown.version) end`
+  `case when coalesce(shown.version, repository.content_of) is null then ${member}.until is null
+     else ${member}.since <= coalesce(shown.version, repository.content_of)
+       and (${member}.until is null or ${member}.until > coalesce(shown.version, repository.content_of)) end`
 
 const memberOf = (table: string) =>
   `exists (select from ${table} as member where member.repository_id = $1 and member.digest = wanted.digest and member.until is null)`
 
 const shownBy = (table: string) =>
   `exists (select from ${table} as member join distribution as shown on shown.repository_id = member.repository_id and shown.access = 'public'
+     join repository on repository.id = member.repository_id
      where member.digest = wanted.digest and ${served('member')})`
 
 const query = `select wanted.digest from unnest($2::text[]) as wanted (digest)
@@ -27,6 +30,7 @@ export async function freelyGiven(
   { repositoryId, digests }: CatalogCommands['freely-given']['request'],
 ): Promise<Digest[]> {
   if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
+  await settled(db, repositoryId)
   const rows = await db.query<{ digest: Digest }>(query, [repositoryId, digests])
   return rows.map((row) => row.digest)
 }

@@ -17,8 +17,8 @@ export function holdsIn(table: string, id: string, bound: string): string {
  * the field.
  */
 export async function findSource(sql: Sql, { repository, version }: SourceName, field: string): Promise<Source> {
-  const [row] = await sql.query<{ id: string; name: string; latest: number; known: boolean }>(
-    `select id, name, latest_version as latest, exists (select from version where repository_id = repository.id and number = $2) as known
+  const [row] = await sql.query<{ id: string; name: string; latest: number; contentOf: number | null; known: boolean }>(
+    `select id, name, latest_version as latest, content_of as "contentOf", exists (select from version where repository_id = repository.id and number = $2) as known
      from repository where name = $1 or id::text = $1 for share of repository`,
     [repository, version ?? 0],
   )
@@ -26,13 +26,14 @@ export async function findSource(sql: Sql, { repository, version }: SourceName, 
     throw new Problem(404, 'repository_not_found', `There is no repository "${repository}", or you may not see it.`, {
       field: `${field}.repository`,
     })
-  if (version === undefined) return { repositoryId: row.id, name: row.name, bound: row.latest + 1 }
+  // Held as it is, it is not settled meanwhile; nothing is loose in one that is not.
+  if (version === undefined) return { repositoryId: row.id, name: row.name, bound: row.contentOf ?? row.latest + 1 }
   if (!row.known)
     throw new Problem(404, 'version_not_found', `${row.name} has no version ${version}.`, {
       field: `${field}.version`,
       hint: `Its latest version is ${row.latest}.`,
     })
-  return { repositoryId: row.id, name: row.name, bound: version }
+  return { repositoryId: row.id, name: row.name, bound: version === row.latest ? (row.contentOf ?? version) : version }
 }
 
 /**
@@ -59,6 +60,7 @@ export async function findSourcesOf(
 // Transactions that fail so are begun again.
 const serializationFailure = '40001'
 
+// In a repository that is not settled, what is open is in the version before the latest: as good a source as any.
 async function sourcesOf(
   sql: Sql,
   repositoryId: string,

@@ -1,8 +1,9 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
-import { type ApiHandler, badField, type Database, readPage, toPage } from '@berth/service'
+import { type ApiHandler, badField, type Database, readPage, type Sql, type Transaction, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
+import { settledVersion } from '../versions/settled.ts'
 import { type PullThroughBody, readPullThrough } from './pull-through.ts'
 import { findDistribution, type PullThrough, type Row, showDistribution, toServed } from './show.ts'
 import {
@@ -29,6 +30,22 @@ export function distributionHandlers(
     const { kind, served } = toServed(row)
     return kind === 'distribution' ? gate.distribution(served) : gate.pullThrough(served)
   }
+  /** Writes a distribution; registry has the version that it is pinned to before it is told of it. */
+  const write = async (wanted: Partial<DistributionFields>, change: (sql: Transaction) => Promise<string>) => {
+    const { id, repositoryId, revision } = await translate(wanted, () =>
+      db.transaction(async (sql) => {
+        const id = await change(sql)
+        const { repositoryId, version } = await findPin(sql, id)
+        const isPinned = repositoryId !== null && version !== null
+        return { id, repositoryId, revision: isPinned ? await settledVersion(sql, repositoryId, version) : undefined }
+      }),
+    )
+    wake()
+    if (repositoryId !== null && revision !== undefined) await gate.repository(repositoryId, revision)
+    const row = await findDistribution(prisma, id)
+    await untilServed(row)
+    return row
+  }
   return {
     listDistributions: async ({ query }) => {
       const page = readPage(query)
@@ -51,13 +68,8 @@ export function distributionHandlers(
     createDistribution: async ({ body, principal }) => {
       const wanted = body as DistributionBody
       const serves = await readServes(prisma, sync, wanted)
-      const id = await translate(wanted, () =>
-        db.transaction((sql) => insertDistribution(sql, wanted, serves, principal.name)),
-      )
-      wake()
-      const row = await findDistribution(prisma, id)
-      await untilServed(row)
-      return { status: 201, headers: { location: `/api/v1/distributions/${id}` }, body: showDistribution(row) }
+      const row = await write(wanted, (sql) => insertDistribution(sql, wanted, serves, principal.name))
+      return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },
     showDistribution: async ({ params }) => ({
       status: 200,
@@ -67,12 +79,11 @@ export function distributionHandlers(
       const current = await findDistribution(prisma, params.distribution ?? '')
       const changes = body as Partial<DistributionBody>
       const update = await readUpdate(prisma, sync, current, changes)
-      await translate({ version: current.version, ...changes, basePath: current.basePath }, () =>
-        db.transaction((sql) => updateDistribution(sql, current.id, update, principal.name)),
-      )
-      wake()
-      const row = await findDistribution(prisma, current.id)
-      await untilServed(row)
+      const wanted = { version: current.version, ...changes, basePath: current.basePath }
+      const row = await write(wanted, async (sql) => {
+        await updateDistribution(sql, current.id, update, principal.name)
+        return current.id
+      })
       return { status: 200, body: showDistribution(row) }
     },
     deleteDistribution: async ({ params, principal }) => {
@@ -85,6 +96,14 @@ export function distributionHandlers(
       return { status: 204 }
     },
   }
+}
+
+async function findPin(sql: Sql, id: string): Promise<{ repositoryId: string | null; version: number | null }> {
+  const [pin] = await sql.query<{ repositoryId: string | null; version: number | null }>(
+    'select repository_id as "repositoryId", version from distribution where id = $1',
+    [id],
+  )
+  return pin ?? { repositoryId: null, version: null }
 }
 
 /** What a new distribution is to serve: one of the two. */

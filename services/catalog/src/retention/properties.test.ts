@@ -5,6 +5,7 @@ import { contentOf, idOf, pushBlob, pushManifest } from '../catalog.fixture.ts'
 import { curate } from '../curation/curate.ts'
 import { Model } from '../curation/model.fixture.ts'
 import { removeTags } from '../versions/edit.ts'
+import { rollBack } from '../versions/rollback.ts'
 import type { Retention, RetentionRule } from './policy.ts'
 import { age, apply, catalog, foresee, pin, pull, setRules, startRetention } from './retention.fixture.ts'
 
@@ -69,6 +70,8 @@ class History {
   }
 }
 
+let rolledBack = 0
+
 async function build(name: string, steps: readonly Step[]): Promise<History> {
   const history = new History()
   for (const [i, { kind, a, b, c, tags }] of steps.entries()) {
@@ -83,6 +86,19 @@ async function build(name: string, steps: readonly Step[]): Promise<History> {
         removeTags(sql, edit, [gone]),
       )
       history.next((content) => content.tags.delete(gone))
+      continue
+    }
+    if (kind === 9 && history.versions.length > 2 && b % 2 === 0) {
+      const version = 1 + (a % (history.versions.length - 2))
+      const repositoryId = await idOf(catalog.db, name)
+      // Perhaps served before it is written: then the rules are applied to what is served.
+      const made = await rollBack(catalog.db, { repositoryId, version, actor: 'ana' }, c % 2 === 0 ? 0 : undefined)
+      const old = history.versions[version]
+      if (made.created)
+        history.next((content) =>
+          Object.assign(content, { tags: new Map(old?.tags), manifests: new Set(old?.manifests) }),
+        )
+      if (!made.isSettled) rolledBack++
       continue
     }
     const children = kind < 4 ? [...new Set([pick(a), pick(b)])].filter((one) => one !== undefined) : []
@@ -217,4 +233,5 @@ test('random repositories under random rules end with what a model in memory say
   })
   await fc.assert(check, { numRuns: runs, seed })
   expect(tookAway).toBeGreaterThan(runs / 4)
+  expect(rolledBack).toBeGreaterThan(runs / 4)
 }, 120_000)

@@ -65,12 +65,13 @@ async function* openSnapshot<Row>(db: Database, read: (sql: Sql) => AsyncIterabl
   }
 }
 
+/** `latestVersion` as registry is told it: one below the version whose content the latest has, while that is not settled. */
 type HeadRow = { name: string; revision: number; latestVersion: number }
 
 async function readHead(sql: Sql, repositoryId: string): Promise<HeadRow | undefined> {
   const [head] = await sql.prepared<HeadRow>(
     'served-head',
-    `select name, revision, latest_version as "latestVersion" from repository where id = $1`,
+    `select name, revision, coalesce(content_of - 1, latest_version) as "latestVersion" from repository where id = $1`,
     [repositoryId],
   )
   return head
@@ -88,27 +89,25 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
   if (from === 0) {
     for (const distribution of await distributionsOf(sql, repositoryId)) yield { kind: 'distribution', ...distribution }
   }
-  const restored = from > 0 ? await restoredBy(sql, repositoryId, from, head) : undefined
+  const restored = from > 0 ? await restoredBy(sql, repositoryId, from + 1) : undefined
   if (restored) yield { kind: 'restored', ...restored }
-  else yield* readContent(sql, repositoryId, from)
+  yield* readContent(sql, repositoryId, restored ? from + 1 : from)
 }
 
 /**
- * The rollback that is the one change after a revision. Whoever has followed so far can do it as we did; sent row by row, that of
- * a large repository would be most of its work.
+ * The rollback whose intervals were written at a revision. Whoever has followed up to there can do it as we did; sent row by
+ * row, that of a large repository would be most of its work.
  */
 async function restoredBy(
   sql: Sql,
   repositoryId: string,
-  after: number,
-  { revision, latestVersion }: HeadRow,
+  revision: number,
 ): Promise<{ version: number; at: number } | undefined> {
-  if (revision !== after + 1) return undefined
   const [made] = await sql.prepared<{ version: number; at: number }>(
     'restored-by',
-    `select made.base as version, made.number as at from version as made join version as target on target.repository_id = made.repository_id and target.number = made.base
-     where made.repository_id = $1 and made.number = $2 and made.revision = $3 and made.cause = 'rollback'`,
-    [repositoryId, latestVersion, revision],
+    `select base as version, number as at from version where repository_id = $1 and revision = $2 and cause = 'rollback'
+       and not exists (select from repository where id = $1 and latest_version = number and content_of is not null)`,
+    [repositoryId, revision],
   )
   return made
 }

@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
+import { settled } from '../versions/settled.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
@@ -43,6 +44,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
     }),
     repair: workOf(log, async (task, { signal, report }) => {
       const { since, scope } = task.payload as RepairPayload
+      if (scope) await settled(db, scope.repositoryId)
       const scrubbing = {
         db,
         blobs,

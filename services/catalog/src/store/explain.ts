@@ -35,10 +35,13 @@ export type Explanation = {
 const time = (value: string) => `to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`
 const list = (query: string) => `coalesce((select json_agg(item) from (${query} limit ${listed}) as item), '[]')`
 
-// Versions of an interval that are still there; an open one may be of a loose member, which is in none yet.
+// Versions of an interval that are still there; an open one may be of a loose member, which is in none yet. The latest may have
+// its content by that of another.
 const membership = (kind: 'blob' | 'manifest', tags: string) => `
   select repository.id, repository.name, '${kind}' as as,
-    array(select number from version where version.repository_id = repository.id and number >= member.since and (member.until is null or number < member.until)
+    array(select number from version cross join lateral (
+        select coalesce(case when number = repository.latest_version then repository.content_of end, number)) as read (at)
+      where version.repository_id = repository.id and read.at >= member.since and (member.until is null or read.at < member.until)
       order by number desc limit ${listed}) as versions,
     member.until is null and member.since > repository.latest_version as "isLoose", ${tags} as tags
   from ${kind}_interval as member join repository on repository.id = member.repository_id

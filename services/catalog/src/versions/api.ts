@@ -6,17 +6,22 @@ import { type ContentType, contentQuery, contentTypes, readFilter } from './cont
 import { diffVersions } from './diff.ts'
 import { deleteVersion } from './drop-versions.ts'
 import { rollBack } from './rollback.ts'
+import { readingAt, settled } from './settled.ts'
 import { findVersion, showVersion } from './show.ts'
 
 const defaultListed = 1_000
 
-/** The API of the versions of a repository. `settleFacts` sees to it that what came just now can be found by its facts. */
+/**
+ * The API of the versions of a repository. `settleFacts` sees to it that what came just now can be found by its facts;
+ * `settleSoon` has a rollback that is served already written to the end.
+ */
 export function versionHandlers(
   db: Database,
   prisma: Prisma,
   gate: ServedGate,
   wake: () => void,
   settleFacts: (repositoryId: string) => Promise<void>,
+  settleSoon: () => void,
 ): Record<string, ApiHandler> {
   const listContent = async (
     repositoryId: string,
@@ -27,9 +32,11 @@ export function versionHandlers(
     const page = readPage(query)
     const filter = readFilter(type, query)
     if (type === 'tag' || type === 'manifest') await settleFacts(repositoryId)
-    const wanted = { repositoryId, version, after: page.after ?? '', rows: page.limit + 1 }
-    const { text, values } = contentQuery(type, wanted, filter)
-    const rows = await db.query<{ key: string; item: unknown }>(text, values)
+    const rows = await readingAt(db, repositoryId, [version], ([at = version]) => {
+      const wanted = { repositoryId, version: at, after: page.after ?? '', rows: page.limit + 1 }
+      const { text, values } = contentQuery(type, wanted, filter)
+      return db.query<{ key: string; item: unknown }>(text, values)
+    })
     const body = toPage(
       rows,
       page,
@@ -70,14 +77,18 @@ export function versionHandlers(
         [params.version, query.to].map((number) => findVersion(prisma, id, Number(number))),
       )
       const limit = Number(query.limit ?? defaultListed)
-      return {
-        status: 200,
-        body: await diffVersions(db, { repositoryId: id, from: from?.number ?? 0, to: to?.number ?? 0, limit }),
-      }
+      const numbers = { from: from?.number ?? 0, to: to?.number ?? 0 }
+      const diff = await readingAt(db, id, [numbers.from, numbers.to], ([from = 0, to = 0]) =>
+        diffVersions(db, { repositoryId: id, from, to, limit }),
+      )
+      return { status: 200, body: { ...diff, ...numbers } }
     },
     deleteVersion: async ({ params, principal }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
       const number = Number(params.version)
+      // Served first: it may be the one whose content is read as that of the latest.
+      const settledAt = await settled(db, id)
+      if (settledAt !== undefined) await gate.repository(id, settledAt)
       const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
       wake()
       await gate.repository(id, revision)
@@ -89,6 +100,7 @@ export function versionHandlers(
       const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
       wake()
       await gate.repository(id, made.revision, made.number)
+      if (!made.isSettled) settleSoon()
       const row = showVersion(await findVersion(prisma, id, made.number))
       // Nothing to roll back is no error, and makes nothing: then the present version is the answer.
       return made.created

@@ -36,7 +36,8 @@ export async function deleteVersion(
 }
 
 /**
- * Deletes what `retainVersions` no longer keeps: all but the newest, and those that a distribution pins. The versions of one run
+ * Deletes what `retainVersions` no longer keeps: all but the newest, those that a distribution pins, and what is in use, which goes
+ * the next time. The versions of one run
  * count as one, or a large run would push out everything that was before it.
  */
 export async function retainNewest(
@@ -49,8 +50,8 @@ export async function retainNewest(
     `select number from (
        select number, dense_rank() over (order by coalesce(part_of, number) desc) as place from version where repository_id = $1
          and (number = $2 or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))
-     ) as ranked where place > $3 and number <> $2`,
-    [repository.id, repository.latestVersion, keep],
+     ) as ranked where place > $3 and number <> $2 and number <> all ($4::integer[])`,
+    [repository.id, repository.latestVersion, keep, repository.inUse],
   )
   const numbers = old.map((row) => row.number)
   return numbers.length === 0 ? undefined : dropVersions(sql, repository, numbers, actor)

@@ -113,7 +113,7 @@ export async function addSignature(
 }
 
 /** What a version holds, by type: the table, and its columns, the first of which is the key. */
-const intervalTables = [
+export const intervalTables = [
   { table: 'tag_interval', columns: ['name', 'digest'] },
   { table: 'manifest_interval', columns: ['digest'] },
   { table: 'blob_interval', columns: ['digest'] },

@@ -41,6 +41,8 @@ export type Change = {
   /** Digests of manifests and blobs that come in. */
   incoming: readonly string[]
   contentHash: string
+  /** The version by which the content is read until its intervals are written. */
+  contentOf?: number
 }
 
 /**
@@ -80,8 +82,8 @@ export async function recordVersion(
     ),
     sql.prepared(
       'move-head',
-      'update repository set latest_version = $2, revision = $3, loose_since = null where id = $1',
-      [edit.repositoryId, edit.number, edit.revision],
+      'update repository set latest_version = $2, revision = $3, loose_since = null, content_of = $4 where id = $1',
+      [edit.repositoryId, edit.number, edit.revision, change.contentOf ?? null],
     ),
     announce(sql, repository, made, making, change),
   ]

@@ -1,27 +1,35 @@
 import { notFound, type Sql } from '@berth/service'
 import type { LockedRepository } from './locked-repository.ts'
+import { settle } from './settle.ts'
+
+type Row = Omit<LockedRepository, 'inUse'> & { contentOf: number | null }
 
 const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
-  sparse_indexes as "sparseIndexes",
+  sparse_indexes as "sparseIndexes", content_of as "contentOf",
   retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
 
-/** Locks a repository by name; `undefined` when there is none. */
+/** Locks a repository by name; `undefined` when there is none. What a rollback left to be written is written. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {
-  const [row] = await sql.prepared<LockedRepository>(
-    'lock-named',
-    `select ${columns} from repository where name = $1 for update`,
-    [name],
-  )
-  return row
+  const [row] = await sql.prepared<Row>('lock-named', `select ${columns} from repository where name = $1 for update`, [
+    name,
+  ])
+  return row && settleLocked(sql, row)
 }
 
-/** Locks a repository by id. Throws 404 when it is gone. */
+/** Locks a repository by id. What a rollback left to be written is written. Throws 404 when it is gone. */
 export async function lockRepository(sql: Sql, id: string): Promise<LockedRepository> {
-  const [row] = await sql.prepared<LockedRepository>(
+  const [row] = await sql.prepared<Row>(
     'lock-repository',
     `select ${columns} from repository where id = $1 for update`,
     [id],
   )
   if (!row) throw notFound('repository', id)
-  return row
+  return settleLocked(sql, row)
+}
+
+// Everything that changes a repository goes by its open intervals, so they have to be those of its latest version.
+async function settleLocked(sql: Sql, { contentOf, ...repository }: Row): Promise<LockedRepository> {
+  if (contentOf === null) return { ...repository, inUse: [] }
+  // Whoever was told a moment ago that the latest is read there still finds it there.
+  return { ...repository, revision: await settle(sql, repository, contentOf), inUse: [contentOf] }
 }

@@ -73,6 +73,19 @@ test('a rollback opens again what a change that came to nothing had opened and c
   expect((await contentOf(db, repository)).tags).toEqual({ latest: digest })
 })
 
+test('a rollback that folds what is loose does not lose the version it goes back to on the way', async () => {
+  const { db } = catalog
+  const repository = 'team/kept'
+  const digest = await pushManifest(db, repository, { name: 'first' }, ['latest'])
+  const id = await idOf(db, repository)
+  await pushManifest(db, repository, { name: 'second' }, ['latest'])
+  await pushManifest(db, repository, { name: 'loose' })
+  await db.query('update repository set retain_versions = 1 where id = $1', [id])
+  expect(await rollBack(db, { repositoryId: id, version: 1, actor: 'ana' })).toMatchObject({ number: 4 })
+  expect(await contentOf(db, repository)).toEqual({ tags: { latest: digest }, manifests: [digest], blobs: [] })
+  expect(await db.query('select number from version where repository_id = $1', [id])).toEqual([{ number: 4 }])
+})
+
 const openTag = (digest: Digest, name: string) =>
   [
     `insert into tag_interval (repository_id, name, since, digest, revision) values (gen_random_uuid(), $1, 1, $2, 1)`,

@@ -1,0 +1,84 @@
+import { type Loop, startLoop } from '@berth/bus'
+import type { CommandClient, RegistryCommands } from '@berth/commands'
+import type { Database, Logger } from '@berth/service'
+import { retainNewest } from './drop-versions.ts'
+import { lockRepository } from './repository-lock.ts'
+
+const pollMs = 60_000
+const pauseAfterFailureMs = 5_000
+
+type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void }
+
+/**
+ * Writes the intervals of rollbacks that are served already: at once when it is woken by one, and those that a process which was
+ * killed left behind. Stopped in the middle of one, it lets PostgreSQL undo what it did: it is there for the next.
+ */
+export function startSettling(parts: Parts): Loop {
+  return startLoop({
+    pollMs,
+    pauseAfterFailureMs,
+    onError: (error) => parts.log.warn('rollbacks will be settled again', { error }),
+    run: async (signal) => {
+      const failures: unknown[] = []
+      for (const id of await unsettledRepositories(parts.db)) {
+        if (signal.aborted) return
+        // One that fails keeps no other from being settled.
+        await settleAndFollow(parts, id, signal).catch((error: unknown) => failures.push(error))
+      }
+      if (failures.length > 0) throw failures[0]
+    },
+  })
+}
+
+/** Repositories whose latest version has its content by that of another. */
+export async function unsettledRepositories(db: Database): Promise<string[]> {
+  const rows = await db.query<{ id: string }>('select id from repository where content_of is not null order by id')
+  return rows.map(({ id }) => id)
+}
+
+async function settleAndFollow({ db, registry, log, wake }: Parts, repositoryId: string, signal: AbortSignal) {
+  const startedAt = performance.now()
+  const revision = await settleOne(db, repositoryId, signal)
+  if (revision === undefined) return
+  log.info('rollback settled', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
+  await registry.call('follow-repository', { repositoryId, revision })
+  // Only now that nobody is sent to the old version any more; else who was sent there a moment ago would find nothing.
+  const retained = await retainAfter(db, repositoryId)
+  if (retained === undefined) return
+  wake()
+  await registry.call('follow-repository', { repositoryId, revision: retained })
+}
+
+/** Settles a repository. `undefined`: somebody else has, or is at it. */
+export async function settleOne(db: Database, id: string, signal?: AbortSignal): Promise<number | undefined> {
+  return db.transaction(async (sql) => {
+    const [mine] = await sql.query<{ pid: number; began: string }>(
+      'select pg_backend_pid() as pid, now()::text as began from repository where id = $1 and content_of is not null for update skip locked',
+      [id],
+    )
+    if (!mine) return undefined
+    // This transaction and not the one that its connection has next.
+    const cancel = () =>
+      void db
+        .query('select pg_cancel_backend(pid) from pg_stat_activity where pid = $1 and xact_start = $2::timestamptz', [
+          mine.pid,
+          mine.began,
+        ])
+        .catch(() => 'it comes to its own end')
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      return (await lockRepository(sql, id)).revision
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
+  })
+}
+
+/** Deletes what a rollback left to be deleted: versions that `retainVersions` keeps no longer. */
+export async function retainAfter(db: Database, repositoryId: string): Promise<number | undefined> {
+  return db.transaction(async (sql) => {
+    const repository = await lockRepository(sql, repositoryId)
+    if (repository.retainVersions === null) return undefined
+    return retainNewest(sql, repository, repository.retainVersions, 'berth')
+  })
+}
