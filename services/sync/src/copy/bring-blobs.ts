@@ -2,11 +2,13 @@ import type { LeasedBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { knownAt, recordSources } from '../on-demand/sources.ts'
-import { type BlobCounts, copyBlobs } from './copy-blobs.ts'
-import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
+import type { NeededBlob } from './blob-line.ts'
+import { allOf, type BlobCounts, copyBlobs } from './copy-blobs.ts'
+import { type Copying, leaseSeconds } from './copy-manifests.ts'
 import { inBatches } from './in-parallel.ts'
 import type { Proof } from './proofs.ts'
 import { askWord } from './unproven.ts'
+import type { Brought } from './while-found.ts'
 
 /** The remote that a run copies from, and where it is noted what it has. */
 export type Origin = { db: Database; remoteId: string; policy: string }
@@ -18,15 +20,18 @@ const missingAtOnce = 1_000
 /**
  * Brings the blobs of a run as the policy of its remote says: `immediate` copies all of them; with the others layers stay at
  * the remote until they are pulled. Configurations come at once, for lists and filters read them, and so does what has no
- * size in its manifest (schema 1).
+ * size in its manifest (schema 1). What was `brought` already is only noted.
  */
 export async function bringBlobs(
   copying: Copying,
   needed: ReadonlyMap<Digest, NeededBlob>,
   origin: Origin,
+  brought?: Brought,
 ): Promise<BlobCounts> {
   const foreign = [...needed.values()].flatMap(({ digest, urls }) => (urls ? [digest] : []))
-  const counts = await bringByPolicy(copying, needed, origin)
+  const left = brought ? new Map([...needed].filter(([digest]) => !brought.needed.has(digest))) : needed
+  const brings = await bringByPolicy(copying, left, origin)
+  const counts = brought ? sum(brought.counts, brings) : brings
   // Afterwards: what upstream only named, and did not show, is not to be looked for there.
   const failed = copying.failures.byDigest
   const own = [...needed.keys()].filter((digest) => !needed.get(digest)?.urls && !failed.has(digest))
@@ -47,15 +52,15 @@ async function bringByPolicy(
   needed: ReadonlyMap<Digest, NeededBlob>,
   origin: Origin,
 ): Promise<BlobCounts> {
-  if (origin.policy === 'immediate') return copyBlobs(copying, needed)
+  if (origin.policy === 'immediate') return copyBlobs(copying, allOf(needed))
   const staying = [...needed.values()].flatMap(({ digest, sizeBytes, isLayer, urls }) =>
     isLayer && !urls && sizeBytes !== undefined ? [{ digest, sizeBytes }] : [],
   )
   const stays = new Set(staying.map((blob) => blob.digest))
-  const counts = await copyBlobs(copying, new Map([...needed].filter(([digest]) => !stays.has(digest))))
+  const counts = await copyBlobs(copying, allOf(new Map([...needed].filter(([digest]) => !stays.has(digest)))))
   const unsettled = new Set(await deferBlobs(copying, staying))
   if (unsettled.size === 0) return counts
-  const settled = await copyBlobs(copying, new Map([...needed].filter(([digest]) => unsettled.has(digest))))
+  const settled = await copyBlobs(copying, allOf(new Map([...needed].filter(([digest]) => unsettled.has(digest)))))
   return sum(counts, settled)
 }
 
@@ -87,7 +92,7 @@ export async function bringDeferred(
       blobs.map((blob) => blob.digest),
     )
     const missing = blobs.filter((blob) => here.has(blob.digest)).map((blob) => ({ ...blob, isLayer: true }))
-    const counts = await copyBlobs(copying, new Map(missing.map((blob) => [blob.digest, blob])))
+    const counts = await copyBlobs(copying, allOf(new Map(missing.map((blob) => [blob.digest, blob]))))
     total.fetchedBytes += counts.fetchedBytes
     total.savedBytes += counts.savedBytes
     total.fetched += counts.fetched

@@ -15,7 +15,7 @@ import {
 import { closeServer, createInternalClient, createInternalServer, createLogger, listen } from '@berth/service'
 import { serviceKey } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { copyBlobs } from './copy-blobs.ts'
+import { allOf, copyBlobs } from './copy-blobs.ts'
 import { createFailures } from './failures.ts'
 import { newProgress } from './progress.ts'
 
@@ -87,7 +87,7 @@ async function copyStored(leases: Pick<LeasedBlob, 'isNew' | 'isAlone'>[]) {
       signal: new AbortController().signal,
     }
     const needed = new Map([[digest, { digest, sizeBytes: bytes.length, isLayer: true }]])
-    const [outcome] = await Promise.allSettled([copyBlobs(copying, needed)])
+    const [outcome] = await Promise.allSettled([copyBlobs(copying, allOf(needed))])
     return { outcome, recorded, stored: { digest, generation, sizeBytes: bytes.length } }
   } finally {
     await internal.close()

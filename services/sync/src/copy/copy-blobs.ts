@@ -3,7 +3,8 @@ import { DigestMismatch, SizeMismatch } from '@berth/blobs'
 import type { LeasedBlob, StoredBlob } from '@berth/commands'
 import { algorithmOf, type Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
-import { type Copying, leaseSeconds, type NeededBlob } from './copy-manifests.ts'
+import type { BlobSource, NeededBlob } from './blob-line.ts'
+import { type Copying, leaseSeconds } from './copy-manifests.ts'
 import { inBatches, inParallel, oneAhead } from './in-parallel.ts'
 import { unprovenOf } from './unproven.ts'
 
@@ -13,15 +14,19 @@ const recordBatch = 200
 /** How many bytes came from upstream, and how many were here already. */
 export type BlobCounts = { fetchedBytes: number; savedBytes: number; fetched: number }
 
+/** All of these, and no more. */
+export function allOf(needed: ReadonlyMap<Digest, NeededBlob>): BlobSource {
+  return { needed, batches: (size) => inBatches([...needed.keys()], size) }
+}
+
 /**
  * Brings blobs into the store: leases them all, fetches those whose bytes are not there, and tells catalog of each batch
- * that is durable. A run that is killed and begun again so fetches none of those a second time.
+ * that is durable. A run that is killed and begun again so fetches none of those a second time. `stop` ends it as a failure does.
  */
-export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, NeededBlob>): Promise<BlobCounts> {
-  const { catalog, progress, signal, holder, concurrency, proofs } = copying
+export async function copyBlobs(copying: Copying, source: BlobSource, stop = copying.signal): Promise<BlobCounts> {
+  const { catalog, signal, holder, concurrency, proofs } = copying
+  const { needed } = source
   const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
-  progress.blobs.total = needed.size
-  progress.bytes.total = [...needed.values()].reduce((sum, blob) => sum + (blob.sizeBytes ?? 0), 0)
   let durable: StoredBlob[] = []
   let given: Digest[] = []
   const record = async (atLeast: number) => {
@@ -34,7 +39,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, Ne
     if (blobs.length > 0) await catalog.call('record-blobs', { holder, blobs }, { signal })
   }
   try {
-    await inParallel(leaseMissing(copying, needed, counts), concurrency, signal, async (lease, both) => {
+    await inParallel(leaseMissing(copying, source, counts), concurrency, stop, async (lease, both) => {
       const blob = needed.get(lease.digest)
       const kept = await keptBlob(copying, lease)
       const stored = kept ?? (await tryBlob(copying, lease, blob, both))
@@ -46,7 +51,7 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, Ne
         counts.fetched++
         counts.fetchedBytes += stored.sizeBytes
       }
-      progress.blobs.done++
+      copying.progress.blobs.done++
       await record(recordBatch)
     })
   } finally {
@@ -62,11 +67,16 @@ export async function copyBlobs(copying: Copying, needed: ReadonlyMap<Digest, Ne
  */
 async function* leaseMissing(
   copying: Copying,
-  needed: ReadonlyMap<Digest, NeededBlob>,
+  { needed, batches }: BlobSource,
   counts: BlobCounts,
 ): AsyncGenerator<LeasedBlob> {
   const { progress } = copying
-  const leased = oneAhead(inBatches([...needed.keys()], leaseBatch), async (batch) => {
+  const leased = oneAhead(batches(leaseBatch), async (batch) => {
+    progress.blobs.total = (progress.blobs.total ?? 0) + batch.length
+    progress.bytes.total = batch.reduce(
+      (sum, digest) => sum + (needed.get(digest)?.sizeBytes ?? 0),
+      progress.bytes.total ?? 0,
+    )
     const leases = await leaseBlobs(copying, batch)
     return { leases, unproven: await unprovenOf(copying, leases, needed) }
   })

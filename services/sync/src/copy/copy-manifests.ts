@@ -4,6 +4,7 @@ import type { CatalogCommands, CommandClient, ManifestRecord, StoredBlob } from 
 import { asDigest, type Digest, isSchema1Type, OciError, parseManifest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import type { BlobLine, NeededBlob } from './blob-line.ts'
 import { type ChosenIndexes, chooseBelow, chooseOfFetched, type Taken } from './choose.ts'
 import type { Failures } from './failures.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
@@ -37,21 +38,14 @@ export type Copying = {
 /** What it takes to fetch one. */
 export type Fetching = Pick<Copying, 'remote' | 'catalog' | 'blobs' | 'holder'>
 
-/** A blob, its size if a manifest says one (those of schema 1 do not), and whether it is nothing else than a layer. */
-export type NeededBlob = {
-  digest: Digest
-  sizeBytes: number | undefined
-  isLayer: boolean
-  /** Where it lies, if not with upstream. */
-  urls?: readonly string[]
-}
-
 /** What lies below the manifests that were copied. */
 export type Graph = {
   manifests: Set<Digest>
   blobs: Map<Digest, NeededBlob>
   /** What names a manifest or a blob. */
   namedBy: Map<Digest, Digest[]>
+  /** Where to tell of blobs that upstream has, if anybody brings them already. */
+  line?: BlobLine | undefined
 }
 
 export const leaseSeconds = 3_600
@@ -61,8 +55,8 @@ const batchesAtOnce = 2
 const mostLevels = 17
 
 /** A graph to which nothing was copied yet. */
-export function emptyGraph(): Graph {
-  return { manifests: new Set(), blobs: new Map(), namedBy: new Map() }
+export function emptyGraph(line?: BlobLine): Graph {
+  return { manifests: new Set(), blobs: new Map(), namedBy: new Map(), line }
 }
 
 /**
@@ -105,7 +99,7 @@ function addBelow(
   { record, kept }: Taken,
   { includeForeignLayers }: Pick<Copying, 'includeForeignLayers'>,
 ): Digest[] {
-  const { manifests, blobs } = graph
+  const { manifests, blobs, line } = graph
   const below: Digest[] = []
   for (const { role, digest, sizeBytes, optional, urls } of kept) {
     if (optional && !(includeForeignLayers && urls)) continue
@@ -113,8 +107,11 @@ function addBelow(
     const known = blobs.get(digest)
     const said = isSchema1Type(record.mediaType) ? known?.sizeBytes : sizeBytes
     const isLayer = role === 'layer' && known?.isLayer !== false
-    if (role !== 'manifest') blobs.set(digest, { digest, sizeBytes: said, isLayer, ...(urls ? { urls } : {}) })
-    else if (!manifests.has(digest)) {
+    if (role !== 'manifest') {
+      const blob = { digest, sizeBytes: said, isLayer, ...(urls ? { urls } : {}) }
+      blobs.set(digest, blob)
+      if (!known && said !== undefined && !urls) line?.add(blob)
+    } else if (!manifests.has(digest)) {
       manifests.add(digest)
       below.push(digest)
     }

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { oneAhead } from './in-parallel.ts'
+import { inParallel, oneAhead } from './in-parallel.ts'
 
 test('work goes one item ahead of what is used, and no further', async () => {
   const begun: number[] = []
@@ -27,4 +27,15 @@ test('a failure comes in its turn, after the results before it; that of an item 
     expect(result).toBe('good')
     break
   }
+})
+
+test('a failure does not wait for items that have not come yet', async () => {
+  async function* stuck() {
+    yield 'bad'
+    await new Promise(() => {})
+  }
+  const working = inParallel(stuck(), 2, new AbortController().signal, async () => {
+    throw new Error('no good')
+  })
+  await expect(working).rejects.toThrow('no good')
 })

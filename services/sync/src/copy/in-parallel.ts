@@ -10,13 +10,13 @@ export async function inParallel<T>(
 ): Promise<void> {
   const failed = new AbortController()
   const both = AbortSignal.any([signal, failed.signal])
-  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
+  const iterator = iterate(items)
   let failure: { error: unknown } | undefined
   const worker = async () => {
     try {
       for (;;) {
         both.throwIfAborted()
-        const next = await iterator.next()
+        const next = await unlessAborted(iterator.next(), both)
         if (next.done) return
         await work(next.value, both)
       }
@@ -29,22 +29,44 @@ export async function inParallel<T>(
   if (failure) throw failure.error
 }
 
-/** Does work on one item after the other, and already on the next one while the result of one is used. */
-export async function* oneAhead<T, R>(items: readonly T[], work: (item: T) => Promise<R>): AsyncGenerator<R> {
-  const begin = (item: T) => {
-    const result = work(item)
-    // A failure is told to whoever asks for this result, and to nobody when the results before it are not used up.
-    result.catch(() => undefined)
-    return result
+function iterate<T>(items: Iterable<T> | AsyncIterable<T>): Iterator<T> | AsyncIterator<T> {
+  return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
+}
+
+/** Whoever gives the items may have none for a while: a failure elsewhere must not wait for the next one. */
+async function unlessAborted<T>(next: T | Promise<T>, signal: AbortSignal): Promise<T> {
+  if (!(next instanceof Promise)) return next
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([next, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
-  let next: Promise<R> | undefined
-  for (const [place, item] of items.entries()) {
-    const current = next ?? begin(item)
-    const following = items[place + 1]
+}
+
+/** Does work on one item after the other, and already on the next one while the result of one is used. */
+export async function* oneAhead<T, R>(
+  items: Iterable<T> | AsyncIterable<T>,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const iterator = iterate(items)
+  const doNext = async () => {
+    const item = await iterator.next()
+    return item.done ? undefined : { result: await work(item.value) }
+  }
+  const begin = () => {
+    const next = doNext()
+    // A failure is told to whoever asks for this result, and to nobody when the results before it are not used up.
+    next.catch(() => undefined)
+    return next
+  }
+  let next = begin()
+  for (let current = await next; current; current = await next) {
     // Only now: two at work at once would be no longer one ahead.
-    const result = await current
-    next = following === undefined ? undefined : begin(following)
-    yield result
+    next = begin()
+    yield current.result
   }
 }
 

@@ -1,7 +1,8 @@
 import type { LeasedBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
-import type { Copying, NeededBlob } from './copy-manifests.ts'
+import type { NeededBlob } from './blob-line.ts'
+import type { Copying } from './copy-manifests.ts'
 import { inParallel } from './in-parallel.ts'
 
 /**

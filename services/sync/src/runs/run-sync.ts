@@ -11,6 +11,7 @@ import { lookInto, membersOf } from '../copy/look-into.ts'
 import type { Progress } from '../copy/progress.ts'
 import { createProofs } from '../copy/proofs.ts'
 import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
+import { bringWhileFound } from '../copy/while-found.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
@@ -55,8 +56,12 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const copying = copyingOf(running, { isPlan: false })
   const origin: Origin = { db: running.db, remoteId: remote.id, policy: remote.policy }
   const late = await bringDeferred(copying, run.repositoryId, origin)
-  const found = await findContent(running, copying)
-  const counts = await bringBlobs(copying, found.graph.blobs, origin)
+  const find = (under: Copying, graph: Graph) => findContent({ ...running, signal: under.signal }, under, graph)
+  const { found, brought } =
+    remote.policy === 'immediate'
+      ? await bringWhileFound(copying, find)
+      : { found: await find(copying, emptyGraph()), brought: undefined }
+  const counts = await bringBlobs(copying, found.graph.blobs, origin, brought)
   const { change, failures } = settle(run, copying, found)
   // Of what failed nobody knows what belongs to it: then the next run asks again.
   await noteCompanions(running.db, run, found.companionsDue && failures.length === 0)
@@ -78,7 +83,7 @@ export async function runSync(running: Running): Promise<SyncResult> {
 export async function planSync(running: Running): Promise<SyncPlan> {
   const { open, made } = countRequests(running.open)
   const copying = copyingOf({ ...running, open }, { isPlan: true })
-  const found = await findContent({ ...running, open }, copying)
+  const found = await findContent({ ...running, open }, copying, emptyGraph())
   const settled = settle(running.run, copying, found)
   const isMirror = running.run.mode === 'mirror'
   return sumUp(copying, found.graph, { ...settled, now: found.now.tags, isMirror, requests: made() })
@@ -94,11 +99,10 @@ type Found = {
   companionsDue: boolean
 }
 
-async function findContent(running: Running, copying: Copying): Promise<Found> {
+async function findContent(running: Running, copying: Copying, graph: Graph): Promise<Found> {
   const { run, remote, open, catalog, signal } = running
   const now = await readRepository(catalog, run.repositoryId, signal)
   const chosen = await resolveTags(open, now.tags, remote, copying)
-  const graph = emptyGraph()
   const wanted = await verifyWanted(copying, running.remote, await compare(running, copying, graph, { chosen, now }))
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
   noteUnwanted(copying, chosen)
