@@ -89,7 +89,7 @@ async function rollBackHeldUp({ path, full, repository }: Moved): Promise<number
 
 test('a rollback of very many tags is served before it is written, and so it stays when it is', async () => {
   const moved = await moveTags('unsettled/served')
-  const { repository, path, second, full } = moved
+  const { repository, path, first, second, full } = moved
   const number = await rollBackHeldUp(moved)
   expect(await isUnsettled(moved)).toBe(true)
   await expectFirst(moved)
@@ -108,7 +108,15 @@ test('a rollback of very many tags is served before it is written, and so it sta
   await pushBlob(berth, repository, randomBytes(100))
   expect(await isUnsettled(moved)).toBe(true)
   await expectFirst(moved)
+  // Served by its own number it needs them.
+  const pin = `${repository}-pinned`
+  const pinning = make(stack, '/distributions', { name: pin, basePath: pin, repository, version: number })
+  const isHeldUp = 'select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))'
+  await until('the pin waits for it', async () => (await holder.query(isHeldUp)).rows.length > 0)
   await holder.query('rollback')
+  await pinning
+  const { headers } = await send(berth, 'GET', `/v2/${pin}/manifests/${names.at(-1)}`, 200)
+  expect(headers.get('docker-content-digest')).toBe(first.digest)
   // Whoever pushes finds it settled, or settles it.
   const { digest } = await pushRandomImage(berth, repository, 'tag-0003')
   await expectFirst(moved, { 'tag-0003': digest })

@@ -16,6 +16,8 @@ import { freelyGiven } from '../content/freely-given.ts'
 import { keepBlob } from '../content/leases.ts'
 import { curate } from '../curation/curate.ts'
 import { copyWork } from '../curation/requests.ts'
+import { foreseeRetention } from '../retention/apply.ts'
+import { streamRows } from '../served/rows.ts'
 import { explain } from '../store/explain.ts'
 import { diffVersions } from './diff.ts'
 import { deleteVersion } from './drop-versions.ts'
@@ -111,6 +113,30 @@ test('killed while the intervals are written, it is as it was, and is found agai
   await isSettled(id, name, wanted)
 })
 
+test('followers are told where to read it, then to do the same, and are sent no rows; also with what came after', async () => {
+  const { db } = yard
+  const { name, id } = await rolledBack()
+  const revisionOf = async () =>
+    (await db.query<{ revision: number }>('select revision from repository where id = $1', [id]))[0]?.revision ?? 0
+  const rowsAfter = (revision: number) => Array.fromAsync(streamRows(db, id, revision))
+  const followed = await revisionOf()
+  const head = { kind: 'head', repositoryId: id, name }
+  expect(await rowsAfter(followed - 1)).toEqual([{ ...head, from: followed - 1, revision: followed, latestVersion: 0 }])
+  await settleOne(db, id)
+  const settledAt = await revisionOf()
+  const restored = { kind: 'restored', version: 1, at: 4 }
+  expect(await rowsAfter(followed)).toEqual([
+    { ...head, from: followed, revision: settledAt, latestVersion: 4 },
+    restored,
+  ])
+  await curate(db, { repositoryId: id, actor, cause: 'untag' }, (sql, edit) => removeTags(sql, edit, ['a']))
+  expect(await rowsAfter(followed)).toEqual([
+    { ...head, from: followed, revision: settledAt + 1, latestVersion: 5 },
+    restored,
+    expect.objectContaining({ kind: 'tag', name: 'a', since: 4, until: 5 }),
+  ])
+})
+
 test('nothing comes on top of it before it is settled, whoever tries', async () => {
   const { db } = yard
   const { id } = await rolledBack()
@@ -194,6 +220,21 @@ test('it is compared, copied, listed, explained and given away as what it is', a
   expect(await freelyGiven(db, { repositoryId: other, digests })).toEqual([old.blob])
   expect(await freelyGiven(db, { repositoryId: id, digests })).toEqual([old.blob])
   expect(await unsettledRepositories(db)).not.toContain(id)
+})
+
+test('retention judges what is served, also in a dry run', async () => {
+  const { db } = yard
+  const { id } = await rolledBack()
+  await db.query('update repository set retention = $2 where id = $1', [
+    id,
+    JSON.stringify({ rules: [{ tags: ['a', 'b'], keepNewest: 1 }] }),
+  ])
+  const { plan, changes } = await foreseeRetention(db, { repositoryId: id, actor })
+  expect(plan.tags.map(({ tag, goes }) => [tag, goes])).toEqual([
+    ['a', true],
+    ['b', false],
+  ])
+  expect(changes?.counts.tags).toEqual({ added: 0, removed: 1, moved: 0 })
 })
 
 test('what is to be served by its own number is settled first, as what is read by who decides by it', async () => {
