@@ -1,9 +1,11 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { digestOf, newCall } from '../catalog.fixture.ts'
+import { digestOf, idOf, newCall } from '../catalog.fixture.ts'
 import { deleteReference } from '../content/delete-reference.ts'
 import { keepBlob } from '../content/leases.ts'
+import { rollBack } from '../versions/rollback.ts'
+import { retainAfter, settleOne } from '../versions/settling.ts'
 import {
   endLeases,
   push,
@@ -34,6 +36,8 @@ function pick<T>(list: readonly T[], n: number): T | undefined {
   return list[n % Math.max(1, list.length)]
 }
 
+let wentBack = 0
+
 /** Repositories that keep one version, beside a model of what they hold. */
 class Harbour {
   static #made = 0
@@ -55,7 +59,8 @@ class Harbour {
   async apply({ kind, a, b, c }: Step): Promise<void> {
     const name = this.names[a % 2] as string
     if (kind < 45) return this.#push(name, a, b, c)
-    if (kind < 65) return this.#delete(name, b)
+    if (kind < 55) return this.#delete(name, b)
+    if (kind < 65) return this.#deleteAndGoBack(name, b, c)
     await this.#collecting
     // Only between two operations: none of them is told of a lease that ends before its own end.
     if (kind % 4 > 0) await endLeases(yard)
@@ -101,17 +106,47 @@ class Harbour {
   }
 
   async #delete(name: string, b: number): Promise<void> {
-    const images = [...this.#images(name).values()]
-    const free = images.filter(({ digest }) => !images.some((other) => other.children.includes(digest)))
-    const image = pick(free, b)
+    const image = this.#free(name, b)
     if (!image) return
     await deleteReference(yard.db, { repository: name, actor: 'ana', digest: image.digest }, newCall())
     this.#images(name).delete(image.digest)
   }
 
+  /** A manifest that no other names. */
+  #free(name: string, b: number): Image | undefined {
+    const images = [...this.#images(name).values()]
+    return pick(
+      images.filter(({ digest }) => !images.some((other) => other.children.includes(digest))),
+      b,
+    )
+  }
+
+  /** Changes nothing in the end; until it is settled what is there stays by the version before alone. */
+  async #deleteAndGoBack(name: string, b: number, c: number): Promise<void> {
+    const image = this.#free(name, b)
+    if (!image) return
+    const { db } = yard
+    const repositoryId = await idOf(db, name)
+    const retain = (versions: number | null) =>
+      db.query('update repository set retain_versions = $2 where id = $1', [repositoryId, versions])
+    await retain(null)
+    const { version } = await deleteReference(db, { repository: name, actor: 'ana', digest: image.digest }, newCall())
+    const back = await rollBack(db, { repositoryId, version: version - 1, actor: 'ana' }, 0)
+    expect(back.isSettled).toBe(false)
+    wentBack++
+    await retain(1)
+    if (c % 3 === 0) await settleOne(db, repositoryId)
+  }
+
   /** What the repositories hold is stored and readable; everything else of theirs is gone once nothing needs it. */
   async check(): Promise<void> {
     await this.#collecting
+    // What a rollback left of older versions goes with the next change, or with this.
+    for (const name of this.names) {
+      const [known] = await yard.db.query<{ id: string }>('select id from repository where name = $1', [name])
+      if (known) await retainAfter(yard.db, known.id)
+      if (known) await retainAfter(yard.db, known.id)
+    }
     const wanted = new Set(
       [...this.held.values()].flatMap((images) =>
         [...images.values()].flatMap((image) => [image.digest, ...image.blobs]),
@@ -148,4 +183,5 @@ test('whatever is pushed, deleted, collected and killed in whatever order: what 
     }),
     { seed, numRuns: runs, endOnFailure: false, interruptAfterTimeLimit: 240_000, markInterruptAsFailure: true },
   )
+  expect(wentBack).toBeGreaterThan(runs / 2)
 }, 300_000)
