@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     const memory = berth && isWanted('memory') ? [await measureMemory(berth)] : []
     const tables = [await measureRows(subjects)]
     const upstream = subjects.at(-1)
-    if (berth && upstream && isWanted('sync')) tables.push(syncTable(await measureSync(berth, upstream)))
+    if (berth && upstream && isWanted('sync')) tables.push(syncTable(await measureSync(berth, upstream, runs)))
     if (berth && isWanted('resync')) tables.push(await measureResync(berth))
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     tables.push(...memory)

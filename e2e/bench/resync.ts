@@ -21,7 +21,7 @@ export async function measureResync(berth: Subject): Promise<string> {
     fill(upstream.store)
     process.stderr.write(`filled: ${tagCount} tags\n`)
     await makeServed(berth, repository)
-    const remote = { name: 'many-tags', url: upstream.url, upstreamName: repository, concurrency: 16 }
+    const remote = { name: 'many-tags', url: upstream.url, upstreamName: repository, concurrency: 32 }
     await callApi(berth, 'POST', '/remotes', { ...remote, allowPrivateAddresses: true })
     const before = memoryOf(berth.pid, 'VmRSS')
     const [first, again] = [await measure(berth, upstream), await measure(berth, upstream)]

@@ -4,19 +4,31 @@ import { blobOf, newImage, Pusher } from './content.ts'
 import { runCommand } from './run-command.ts'
 import { callApi, openApi, type Subject, startPeer } from './subjects.ts'
 
-/** Seconds that each copier took: the first time, and again with nothing new. */
-export type SyncTimes = Record<string, { first: number; again: number }>
+type Times = { first: number; again: number }
+/** Seconds that each copier took in each run: the first time, and again with nothing new. */
+export type SyncTimes = Map<string, Times[]>
 
 const tagCount = 500
-const repository = 'bench/source'
+/** Requests at once that Berth's remote allows: its upstream is on the same machine, and nobody else's. */
+const concurrency = 32
 
 /**
  * Copies 500 tags that share layers out of an upstream: by Berth's sync, by `crane cp -a` and by `skopeo sync` into a
- * registry of their own. Each is measured the first time and again, with nothing changed.
+ * registry of their own. Each is measured the first time and again, with nothing changed; so often, with other tags each time.
  */
-export async function measureSync(berth: Subject, upstream: Subject): Promise<SyncTimes> {
-  await fill(upstream)
-  const times: SyncTimes = { berth: await byBerth(berth, upstream) }
+export async function measureSync(berth: Subject, upstream: Subject, runs: number): Promise<SyncTimes> {
+  const all: SyncTimes = new Map()
+  for (let run = 0; run < runs; run++) {
+    const times = await copyByAll(berth, upstream, `bench/source-${run}`)
+    for (const [name, taken] of Object.entries(times)) all.set(name, [...(all.get(name) ?? []), taken])
+    process.stderr.write(`measured: sync of ${tagCount} tags, run ${run + 1}\n`)
+  }
+  return all
+}
+
+async function copyByAll(berth: Subject, upstream: Subject, repository: string): Promise<Record<string, Times>> {
+  await fill(upstream, repository)
+  const times: Record<string, Times> = { berth: await byBerth(berth, upstream, repository) }
   const crane = process.env.BERTH_TEST_CRANE
   if (crane)
     times.crane = await intoPeer((target) =>
@@ -40,25 +52,25 @@ export async function measureSync(berth: Subject, upstream: Subject): Promise<Sy
   return times
 }
 
-async function fill(upstream: Subject): Promise<void> {
+async function fill(upstream: Subject, repository: string): Promise<void> {
   const pusher = new Pusher(upstream, repository)
   const shared = Array.from({ length: 3 }, () => blobOf(randomBytes(64 << 10)))
   for (let i = 0; i < tagCount; i++) await pusher.pushImage(newImage(5, 4_096, shared), `v${i}`)
   pusher.close()
 }
 
-async function byBerth(berth: Subject, upstream: Subject): Promise<{ first: number; again: number }> {
-  await makeServed(berth, 'bench/mirror')
+async function byBerth(berth: Subject, upstream: Subject, repository: string): Promise<Times> {
+  await makeServed(berth, repository)
   await callApi(berth, 'POST', '/remotes', {
-    name: 'bench',
+    name: repository,
     url: upstream.url,
     upstreamName: repository,
     allowPrivateAddresses: true,
-    concurrency: 16,
+    concurrency,
   })
   const sync = async () => {
     const startedAt = performance.now()
-    const task = await callApi<{ id: string }>(berth, 'POST', '/syncs', { repository: 'bench/mirror', remote: 'bench' })
+    const task = await callApi<{ id: string }>(berth, 'POST', '/syncs', { repository, remote: repository })
     await waitForEnd(berth, task.id)
     return (performance.now() - startedAt) / 1000
   }
@@ -82,9 +94,7 @@ export async function waitForEnd(berth: Subject, id: string): Promise<Task['resu
   throw new Error(`the sync ${task.state}: ${task.error?.message}`)
 }
 
-async function intoPeer(
-  copy: (target: Subject) => Promise<{ seconds: number }>,
-): Promise<{ first: number; again: number }> {
+async function intoPeer(copy: (target: Subject) => Promise<{ seconds: number }>): Promise<Times> {
   const target = await startPeer('2.8')
   try {
     return { first: (await copy(target)).seconds, again: (await copy(target)).seconds }

@@ -38,10 +38,11 @@ const renewedAfter = 0.75
 /** Makes the logins of one client; tokens lie in the cache that is given. */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const { cache, egress, origin, credentials, tokenHosts } = options
-  const keyOf = (scope: string) =>
-    createHash('sha256')
-      .update(JSON.stringify([origin.origin, scope, credentials, options.identity]))
-      .digest('base64')
+  // Once for the client, and not for each request: certificates are long.
+  const who = createHash('sha256')
+    .update(JSON.stringify([origin.origin, credentials, options.identity]))
+    .digest('base64')
+  const keyOf = (scope: string) => `${who} ${scope}`
   let wantsBasic = false
 
   const fetchToken = async (challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined) => {

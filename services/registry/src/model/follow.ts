@@ -30,7 +30,8 @@ export type Follower = {
   isComplete(): boolean
 }
 
-const batchRows = 4_000
+// As many as catalog sends at a time: they are written while it reads the next ones.
+const batchRows = 1_000
 const catchUps = 8
 type Head = Extract<ServedRow, { kind: 'head' }>
 

@@ -1,6 +1,5 @@
 import type { Digest } from '@berth/oci'
-import type { NeededBlob } from './blob-line.ts'
-import { createBlobLine } from './blob-line.ts'
+import { createBlobLine, type NeededBlob } from './blob-line.ts'
 import { type BlobCounts, copyBlobs } from './copy-blobs.ts'
 import { type Copying, emptyGraph, type Graph } from './copy-manifests.ts'
 import { inParallel } from './in-parallel.ts'
