@@ -104,7 +104,7 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
   )
 
   test.each(
-    ['docker-registry', 'another Berth'].flatMap((place) => [
+    ['docker-registry', 'another Berth', ...(hasDistribution ? [withTokens] : [])].flatMap((place) => [
       [place, 'on_demand'],
       [place, 'streamed'],
     ]),
