@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -5,6 +6,8 @@ import { type BlobStore, createFileSystemStore } from '@berth/blobs'
 import { type Digest, hexOf } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Catalog, digestOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
+import { leaseBlobs, recordBlobs } from '../content/leases.ts'
+import { stageContent } from '../stages/stage-content.ts'
 import { readConfigs } from './read-configs.ts'
 
 let catalog: Catalog
@@ -81,4 +84,39 @@ test('one configuration that the store fails to give keeps no other from being r
   await rm(file, { recursive: true })
   await read()
   expect(await factsOf(images[1] as Digest)).toMatchObject({ kind: 'image' })
+})
+
+test('what a sync has told of is left alone until its configuration has come', async () => {
+  const text = configOf('mips64le')
+  const config = digestOf(text)
+  const manifest = {
+    digest: digestOf(`image of ${text}`),
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    isIndex: false,
+    sizeBytes: 10,
+    generation: 1,
+    annotations: {},
+    references: [
+      {
+        role: 'config' as const,
+        digest: config,
+        mediaType: 'application/vnd.oci.image.config.v1+json',
+        sizeBytes: text.length,
+        optional: false,
+      },
+    ],
+  }
+  const { db } = catalog
+  const lease = async (digest: Digest) =>
+    (await leaseBlobs(db, { holder: 'sync:1', digests: [digest], ttlSeconds: 60 }))[0]
+  const stored = { generation: (await lease(manifest.digest))?.generation ?? 0 }
+  const content = { stage: randomUUID(), fence: 1, manifests: [{ ...manifest, ...stored }], tags: [] }
+  await stageContent(db, content)
+  await read()
+  const generation = (await lease(config))?.generation ?? 0
+  await read()
+  await blobs.write({ digest: config, generation }, once(text), {})
+  await db.transaction((sql) => recordBlobs(sql, [{ digest: config, generation, sizeBytes: text.length }]))
+  await read()
+  expect(await factsOf(manifest.digest)).toMatchObject({ kind: 'image', architecture: 'mips64le' })
 })

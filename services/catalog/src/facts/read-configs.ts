@@ -28,6 +28,11 @@ const columns = `manifest.digest, manifest.media_type as "mediaType", manifest.i
   (select jsonb_build_object('digest', blob.digest, 'generation', blob.generation) from manifest_reference as reference join blob on blob.digest = reference.child and blob.state = 'present'
     where reference.manifest = manifest.digest and reference.role = 'config' limit 1) as config`
 
+// A sync tells of manifests before their configurations come. Whoever has no facts at all gets those that need none.
+const isReadable = `config_unread and (facts is null or exists (
+  select from manifest_reference as reference join blob on blob.digest = reference.child and blob.state = 'present'
+  where reference.manifest = manifest.digest and reference.role = 'config'))`
+
 /**
  * Looks into the configurations of manifests that came lately, and into all there is to know of those that were recorded
  * before facts were; a batch at a time. One that the store does not give is left for the next time, and its error is thrown
@@ -37,7 +42,7 @@ export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal
   const failures: unknown[] = []
   for (let after = ''; !signal.aborted; ) {
     const rows = await db.query<Unread>(
-      `select ${columns} from manifest where config_unread and digest > $1 order by digest limit $2`,
+      `select ${columns} from manifest where ${isReadable} and digest > $1 order by digest limit $2`,
       [after, batch],
     )
     failures.push(...(await readAll(db, blobs, rows)))
@@ -54,7 +59,7 @@ export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal
  */
 export async function readConfigsOf(db: Sql, blobs: BlobStore, repositoryId: string): Promise<void> {
   const rows = await db.query<Unread>(
-    `select ${columns} from manifest where config_unread and exists (
+    `select ${columns} from manifest where ${isReadable} and exists (
        select from manifest_interval as member where member.repository_id = $1 and member.digest = manifest.digest) limit $2`,
     [repositoryId, batch],
   )
