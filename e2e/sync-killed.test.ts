@@ -9,11 +9,11 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { getManifest, localRemote, make, startSync, versionNumbers } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
-// A task is given up when it has lost five workers.
-const killsOfRun = 4
+// Each costs the 15 s until the lease of the killed worker ends.
+const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 4)
 const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
-const tagCount = 12
+const tagCount = 5 * killsOfRun
 const chunkBytes = 16 << 10
 
 let stack: TestStack
@@ -56,7 +56,7 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
   `a run that is killed ${killsOfRun} times anywhere finishes, and fetches no blob again that had come (seed %i)`,
   async (own) => {
     const name = `killed/run-${own}`
-    const images: Image[] = Array.from({ length: tagCount }, (_, i) => imageOf(`${name} ${i}`, 100_000, 200_000 + i))
+    const images: Image[] = Array.from({ length: tagCount }, (_, i) => imageOf(`${name} ${i}`, 200_000, 300_000 + i))
     images.forEach((image, i) => upstream.add(name, `v${i}`, image))
     const ended = watchBlobs(name)
     await make(stack, '/remotes', localRemote(name, upstream.url, name, { concurrency: 3 }))
@@ -66,13 +66,14 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
     const { id } = await startSync(stack, name, name)
     for (let kill = 0; kill < killsOfRun; kill++) {
       const from = upstream.seen.length
-      const requests = 1 + Math.floor(next() * 10)
-      const isFar = () => upstream.seen.length - from >= requests
+      const isBegun = () => upstream.seen.length > from
+      // Some while it still asks for tags; then so that most of them get on.
+      const livesMs = next() * (next() < 0.25 ? 200 : 3_000)
       const isOver = async () => (await stack.api('GET', `/tasks/${id}`)).body.state === 'completed'
       // Within the lease of the worker before, which is 15 s, nothing is asked.
-      for (const until = Date.now() + 40_000; Date.now() < until && !isFar() && !(await isOver()); )
+      for (const until = Date.now() + 40_000; Date.now() < until && !isBegun() && !(await isOver()); )
         await new Promise((resolve) => void setTimeout(resolve, 5))
-      await new Promise((resolve) => void setTimeout(resolve, next() * 300))
+      await new Promise((resolve) => void setTimeout(resolve, livesMs))
       if (await isOver()) break
       await stack.kill('SIGKILL')
       const killedAt = Date.now()
@@ -86,7 +87,7 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
       expect((await getManifest(`${stack.url}/v2/${name}/manifests/v${i}`)).digest).toBe(image.manifest.digest)
     expect([...ended].filter(([, times]) => isFetchedAgain(times)).map(([digest]) => digest)).toEqual([])
   },
-  300_000,
+  60_000 + killsOfRun * 45_000,
 )
 
 // What has come is written, flushed and renamed; what ended less than this before a kill may not have been.

@@ -23,6 +23,8 @@ export class TaskLost extends Error {
 
 const pollMs = 2_000
 const beatMs = 1_000
+// Soon at first: what was done before a worker is lost is to be known (services/tasks/src/queue/sweep.ts).
+const firstBeatMs = 125
 const leaseSeconds = 15
 const capacity = 2
 const longestPauseMs = 10_000
@@ -98,8 +100,8 @@ export function startWorker(options: {
   }
 
   async function beat(task: ClaimedTask, ended: AbortController, progress: () => TaskProgress[]): Promise<void> {
-    while (!ended.signal.aborted) {
-      await delay(beatMs, undefined, { signal: ended.signal }).catch(() => 'ended')
+    for (let pauseMs = firstBeatMs; !ended.signal.aborted; pauseMs = Math.min(pauseMs * 2, beatMs)) {
+      await delay(pauseMs, undefined, { signal: ended.signal }).catch(() => 'ended')
       if (ended.signal.aborted) return
       try {
         const { cancelled } = await tasks.call(

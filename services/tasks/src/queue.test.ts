@@ -152,7 +152,7 @@ test('the task of a lost worker runs again, and the late worker can write no mor
   await expect(one.tasks.call('finish', { id, fence: again.fence, state: 'failed' })).rejects.toMatchObject(lost)
 })
 
-test('a task whose worker is lost five times has failed with worker_lost and frees its resources', async () => {
+test('a task that loses five workers in a row without getting on has failed with worker_lost and frees its resources', async () => {
   const resource = randomUUID()
   const id = await queue({ exclusive: [resource] })
   const next = await queue({ exclusive: [resource] })
@@ -162,6 +162,22 @@ test('a task whose worker is lost five times has failed with worker_lost and fre
   }
   expect(await stateOf(id)).toMatchObject({ state: 'failed', error: { code: 'worker_lost' }, attempt: 5 })
   expect((await must()).id).toBe(next)
+})
+
+test('workers that got further than all before them are lost without end, and do not make a task fail', async () => {
+  const id = await queue()
+  const lose = async (blobs: number) => {
+    const { fence } = await must()
+    const phase = (name: string, done: number) => ({ phase: name, done, total: 1_000, unit: name })
+    const progress = [phase('blobs', blobs), phase('bytes', Math.floor(Math.random() * 1_000))]
+    await one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60, progress })
+    await loseWorker(id)
+  }
+  for (let attempt = 1; attempt <= 9; attempt++) await lose(attempt)
+  for (let attempt = 1; attempt <= 4; attempt++) await lose(9 - attempt)
+  expect(await stateOf(id)).toMatchObject({ state: 'waiting', attempt: 13 })
+  await lose(9)
+  expect(await stateOf(id)).toMatchObject({ state: 'failed', error: { code: 'worker_lost' } })
 })
 
 test('a heartbeat keeps a task longer than its first lease and notes its progress', async () => {

@@ -3,19 +3,24 @@ import type { Ring } from './doorbell.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
-/** How often a task is tried before its loss counts as its own fault (features.md §11). */
-const mostAttempts = 5
+/**
+ * How many workers in a row a task may lose before that counts as its own fault (features.md §11). Those that got further than any
+ * before them do not count: whoever is killed often, and gets on in between, comes to an end.
+ */
+const mostStuck = 5
+/** What is done can be little each time, and need not last. */
+const mostAttempts = 100
 const sweptAtOnce = 100
 
 /**
  * Takes tasks from workers whose lease ran out, by the database's clock. They wait again, in their old place in the order;
- * after the last attempt they have failed, and those that were to be cancelled are. Answers for what to ring.
+ * when that happened too often they have failed, and those that were to be cancelled are. Answers for what to ring.
  */
 export async function sweepLeases(db: Database): Promise<{ tasks: TaskRow[]; rings: Ring[] }> {
   return db.transaction(async (sql) => {
-    const lost = await sql.query<{ id: string; attempt: number; cancelRequested: boolean }>(
-      `select id, attempt, cancel_requested as "cancelRequested" from task where state = 'running' and lease_until < now()
-       order by seq limit $1 for update skip locked`,
+    const lost = await sql.query<Lost>(
+      `select id, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
+       from task where state = 'running' and lease_until < now() order by seq limit $1 for update skip locked`,
       [sweptAtOnce],
     )
     const tasks: TaskRow[] = []
@@ -31,19 +36,26 @@ export async function sweepLeases(db: Database): Promise<{ tasks: TaskRow[]; rin
   })
 }
 
-async function takeBack(
-  sql: Sql,
-  { id, attempt, cancelRequested }: { id: string; attempt: number; cancelRequested: boolean },
-): Promise<TaskRow> {
-  const state = cancelRequested ? 'cancelled' : attempt >= mostAttempts ? 'failed' : 'waiting'
-  const error =
-    state === 'failed'
-      ? { code: 'worker_lost', message: `The workers of all ${mostAttempts} attempts were lost before the end.` }
-      : null
+type Lost = { id: string; attempt: number; stuck: number; furthest: number; done: number; cancelRequested: boolean }
+
+/** Bytes do not count: half a blob is fetched again. */
+const itemsDone = `(select coalesce(sum((phase ->> 'done')::numeric), 0)::bigint from jsonb_array_elements(progress) as phase
+  where phase ->> 'unit' <> 'bytes')`
+
+async function takeBack(sql: Sql, lost: Lost): Promise<TaskRow> {
+  const { id, attempt, done, cancelRequested } = lost
+  const stuck = done > lost.furthest ? 0 : lost.stuck + 1
+  const isHopeless = stuck >= mostStuck || attempt >= mostAttempts
+  const state = cancelRequested ? 'cancelled' : isHopeless ? 'failed' : 'waiting'
+  const message =
+    stuck >= mostStuck
+      ? `The workers of ${mostStuck} attempts in a row were lost, and none of them had got any further.`
+      : `The workers of all ${mostAttempts} attempts were lost before the end.`
+  const error = state === 'failed' ? { code: 'worker_lost', message } : null
   const [row] = await sql.query<TaskRow>(
-    `update task set state = $2, error = $3, worker = null, lease_until = null,
+    `update task set state = $2, error = $3, stuck = $4, furthest = greatest(furthest, $5), worker = null, lease_until = null,
        finished_at = case when $2 = 'waiting' then null else now() end where id = $1 returning ${taskColumns}`,
-    [id, state, error && JSON.stringify(error)],
+    [id, state, error && JSON.stringify(error), stuck, done],
   )
   if (!row) throw new Error(`task ${id} vanished while it was locked`)
   return row
