@@ -32,17 +32,18 @@ export function distributionHandlers(
   }
   /** Writes a distribution; registry has the version that it is pinned to before it is told of it. */
   const write = async (wanted: Partial<DistributionFields>, change: (sql: Transaction) => Promise<string>) => {
-    const { id, repositoryId, revision } = await translate(wanted, () =>
+    const id = await translate(wanted, () =>
       db.transaction(async (sql) => {
         const id = await change(sql)
-        const { repositoryId, version } = await findPin(sql, id)
-        const isPinned = repositoryId !== null && version !== null
-        return { id, repositoryId, revision: isPinned ? await settledVersion(sql, repositoryId, version) : undefined }
+        await settlePin(sql, await findPin(sql, id))
+        return id
       }),
     )
     wake()
-    if (repositoryId !== null && revision !== undefined) await gate.repository(repositoryId, revision)
     const row = await findDistribution(prisma, id)
+    // Of what is told, and not of what we wrote: who pinned it elsewhere since may himself still wait for registry.
+    const revision = await db.transaction((sql) => settlePin(sql, row))
+    if (row.repositoryId !== null && revision !== undefined) await gate.repository(row.repositoryId, revision)
     await untilServed(row)
     return row
   }
@@ -98,12 +99,19 @@ export function distributionHandlers(
   }
 }
 
-async function findPin(sql: Sql, id: string): Promise<{ repositoryId: string | null; version: number | null }> {
-  const [pin] = await sql.query<{ repositoryId: string | null; version: number | null }>(
+type Pin = { repositoryId: string | null; version: number | null }
+
+async function findPin(sql: Sql, id: string): Promise<Pin> {
+  const [pin] = await sql.query<Pin>(
     'select repository_id as "repositoryId", version from distribution where id = $1',
     [id],
   )
   return pin ?? { repositoryId: null, version: null }
+}
+
+/** Answers the revision that registry must have followed before it serves this, if that is a question. */
+async function settlePin(sql: Sql, { repositoryId, version }: Pin): Promise<number | undefined> {
+  return repositoryId === null || version === null ? undefined : settledVersion(sql, repositoryId, version)
 }
 
 /** What a new distribution is to serve: one of the two. */

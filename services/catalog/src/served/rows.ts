@@ -187,8 +187,21 @@ async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDi
   )
 }
 
-/** The heads of everything that is served, for a follower that starts or wants to be sure. */
+/**
+ * The heads of everything that is served, for a follower that starts or wants to be sure. Distributions are read first and told
+ * last: who is pinned to a version is then never told to a follower that was not told how far to follow to have it.
+ */
 export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
+  const distributions = await db.query<ServedDistribution>(
+    `select ${distributionColumns} from distribution where repository_id is not null
+     union all select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true from deleted_distribution where repository_id is not null`,
+  )
+  const hosts = await db.query<ServedPullThrough>(
+    `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
+       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision, false as deleted
+     from distribution where pull_through is not null
+     union all select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true from deleted_distribution where repository_id is null`,
+  )
   let after = '00000000-0000-0000-0000-000000000000'
   for (;;) {
     const rows = await db.query<{ id: string; revision: number }>(
@@ -200,16 +213,6 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
     if (!last) break
     after = last.id
   }
-  const distributions = await db.query<ServedDistribution>(
-    `select ${distributionColumns} from distribution where repository_id is not null
-     union all select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true from deleted_distribution where repository_id is not null`,
-  )
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
-  const hosts = await db.query<ServedPullThrough>(
-    `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
-       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision, false as deleted
-     from distribution where pull_through is not null
-     union all select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true from deleted_distribution where repository_id is null`,
-  )
   for (const host of hosts) yield { kind: 'pull-through', ...host }
 }
