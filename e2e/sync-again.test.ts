@@ -36,7 +36,9 @@ test.each(['with', 'without'])(
       if (answer.status === 304) notModified++
       behave()
     })
-    expect((await syncAll(name)).result).toMatchObject({ version: 1, created: false, tagsChecked: tagCount })
+    const { result, progress } = await syncAll(name)
+    expect(result).toMatchObject({ version: 1, created: false, tagsChecked: tagCount })
+    expect(progress).toContainEqual({ phase: 'blobs', done: 0, total: 0, unit: 'blobs' })
     const again = upstream.seen.slice(before)
     const asked = (fits: RegExp) => again.filter(({ method, path }) => fits.test(`${method} ${path}`)).length
     expect([asked(/^GET .*tags\/list/), asked(/^HEAD .*manifests/)]).toEqual([1, tagCount])

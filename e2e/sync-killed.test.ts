@@ -13,7 +13,7 @@ import { startTestStack, type TestStack } from './stack.ts'
 const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 4)
 const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
-const tagCount = 5 * killsOfRun
+const tagCount = 8 * killsOfRun
 const chunkBytes = 16 << 10
 
 let stack: TestStack
@@ -64,7 +64,8 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
     await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
     const next = random(own)
     const { id } = await startSync(stack, name, name)
-    for (let kill = 0; kill < killsOfRun; kill++) {
+    let kills = 0
+    for (; kills < killsOfRun; kills++) {
       const from = upstream.seen.length
       const isBegun = () => upstream.seen.length > from
       // Some while it still asks for tags; then so that most of them get on.
@@ -82,6 +83,7 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
     }
     expect(await stack.waitForTask(id, 90_000)).toMatchObject({ state: 'completed', result: { version: 1 } })
     upstream.mend()
+    expect(kills).toBe(killsOfRun)
     expect(await versionNumbers(stack, name)).toEqual([1, 0])
     for (const [i, image] of images.entries())
       expect((await getManifest(`${stack.url}/v2/${name}/manifests/v${i}`)).digest).toBe(image.manifest.digest)

@@ -54,6 +54,9 @@ export async function copyBlobs(copying: Copying, source: BlobSource, stop = cop
       copying.progress.blobs.done++
       await record(recordBatch)
     })
+    // That there was nothing to bring is known only now.
+    copying.progress.blobs.total ??= 0
+    copying.progress.bytes.total ??= 0
   } finally {
     // Also when the run fails: what came is worth keeping for the next one.
     if (!signal.aborted) await record(1)
