@@ -32,7 +32,7 @@ test('a rollback of much is the content it names before and after its intervals 
   expect(await settleOne(db, id)).toBeUndefined()
 })
 
-test('killed while the intervals are written, it is as it was, and is found again', async () => {
+test('killed or stopped while the intervals are written, it is as it was, and is found again', async () => {
   const { name, id, wanted } = await rolledBack(yard)
   const { db } = yard
   const killed = new Error('killed')
@@ -54,6 +54,7 @@ test('killed while the intervals are written, it is as it was, and is found agai
     stopped.abort()
     await expect(settling).rejects.toMatchObject({ code: '57014' })
   })
+  expect(await settleOne(db, id, stopped.signal)).toBeUndefined()
   expect(await unsettledRepositories(db)).toContain(id)
   await settleOne(db, id)
   await isSettled(yard, id, name, wanted)

@@ -56,7 +56,8 @@ export async function settleOne(db: Database, id: string, signal?: AbortSignal):
       'select pg_backend_pid() as pid, now()::text as began from repository where id = $1 and content_of is not null for update skip locked',
       [id],
     )
-    if (!mine) return undefined
+    // Stopped while we asked, it would not hear of it any more.
+    if (!mine || signal?.aborted) return undefined
     // This transaction and not the one that its connection has next.
     const cancel = () =>
       void db
