@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type BlobStore, openBlobStore } from '@berth/blobs'
 import { type CatalogCommands, commandsOf, type LeasedBlob } from '@berth/commands'
+import type { Digest } from '@berth/oci'
 import { createRegistryClient, type RegistryClient } from '@berth/registry-client'
 import {
   blobOf,
@@ -15,9 +16,11 @@ import {
 import { closeServer, createInternalClient, createInternalServer, createLogger, listen } from '@berth/service'
 import { serviceKey } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import type { BlobSource } from './blob-line.ts'
 import { allOf, copyBlobs } from './copy-blobs.ts'
 import { createFailures } from './failures.ts'
 import { newProgress } from './progress.ts'
+import type { Proofs } from './proofs.ts'
 
 const log = createLogger({ service: 'sync', silent: true })
 let upstream: MisbehavingUpstream
@@ -39,22 +42,22 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Copies a blob that lies in the store and that upstream lacks, with a catalog that gives these leases in turn. */
-async function copyStored(leases: Pick<LeasedBlob, 'isNew' | 'isAlone'>[]) {
-  const { digest, bytes } = blobOf(Buffer.from(`left behind ${randomUUID()}`))
-  const generation = 1
-  await blobs.write({ digest, generation }, Readable.from([bytes]))
-  const recorded: unknown[] = []
+type Leased = Pick<LeasedBlob, 'isNew' | 'isAlone'>
+type Recorded = { blobs: unknown[] }
+
+/** Copies blobs with a catalog that answers so. */
+async function copyWith(
+  { lease, record }: { lease: (digests: Digest[]) => object[]; record: (blobs: unknown[]) => void },
+  { source, ofStored }: { source: BlobSource; ofStored: Proofs['ofStored'] },
+) {
   const catalog = createInternalServer({
     service: 'catalog',
     serviceKey,
     log,
     commands: {
-      'lease-blobs': async () => ({
-        blobs: [{ digest, generation, state: 'write', sizeBytes: null, ...leases.shift() }],
-      }),
-      'record-blobs': async (request: { blobs: unknown[] }) => {
-        recorded.push(...request.blobs)
+      'lease-blobs': async ({ digests }: { digests: Digest[] }) => ({ blobs: lease(digests) }),
+      'record-blobs': async ({ blobs }: Recorded) => {
+        record(blobs)
         return {}
       },
     },
@@ -66,7 +69,6 @@ async function copyStored(leases: Pick<LeasedBlob, 'isNew' | 'isAlone'>[]) {
     to: 'catalog',
     serviceKey,
   })
-  const nothing = async () => new Map()
   try {
     const copying = {
       remote: { client, repository: 'team/app', host: new URL(upstream.url).host },
@@ -78,7 +80,7 @@ async function copyStored(leases: Pick<LeasedBlob, 'isNew' | 'isAlone'>[]) {
       concurrency: 1,
       platforms: [],
       indexes: new Map(),
-      proofs: { ofStored: nothing, ofRemote: nothing, given: async () => undefined },
+      proofs: { ofStored, ofRemote: async () => new Map(), given: async () => undefined },
       includeForeignLayers: false,
       failures: createFailures('fail'),
       isPlan: false,
@@ -86,13 +88,33 @@ async function copyStored(leases: Pick<LeasedBlob, 'isNew' | 'isAlone'>[]) {
       progress: newProgress(),
       signal: new AbortController().signal,
     }
-    const needed = new Map([[digest, { digest, sizeBytes: bytes.length, isLayer: true }]])
-    const [outcome] = await Promise.allSettled([copyBlobs(copying, allOf(needed))])
-    return { outcome, recorded, stored: { digest, generation, sizeBytes: bytes.length } }
+    const [outcome] = await Promise.allSettled([copyBlobs(copying, source)])
+    return outcome
   } finally {
     await internal.close()
     await closeServer(server, 0)
   }
+}
+
+const blobNamed = (name: string) => blobOf(Buffer.from(`${name} ${randomUUID()}`))
+const neededBlobs = (...some: ReturnType<typeof blobNamed>[]) =>
+  new Map(some.map(({ digest, bytes }) => [digest, { digest, sizeBytes: bytes.length, isLayer: true }]))
+
+/** Copies a blob that lies in the store and that upstream lacks, with a catalog that gives these leases in turn. */
+async function copyStored(leases: Leased[]) {
+  const blob = blobNamed('left behind')
+  const { digest, bytes } = blob
+  const generation = 1
+  await blobs.write({ digest, generation }, Readable.from([bytes]))
+  const recorded: unknown[] = []
+  const outcome = await copyWith(
+    {
+      lease: () => [{ digest, generation, state: 'write', sizeBytes: null, ...leases.shift() }],
+      record: (some) => void recorded.push(...some),
+    },
+    { source: allOf(neededBlobs(blob)), ofStored: async () => new Map() },
+  )
+  return { outcome, recorded, stored: { digest, generation, sizeBytes: bytes.length } }
 }
 
 const own = { isNew: false, isAlone: true }
@@ -111,4 +133,30 @@ test.each([
   const { outcome, recorded } = await copyStored(leases)
   expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'not_found' } })
   expect(recorded).toEqual([])
+})
+
+test('what is asked of the next blobs ends with the first one that fails', async () => {
+  const [absent, here] = [blobNamed('absent'), blobNamed('here')]
+  const asked = Promise.withResolvers<AbortSignal>()
+  upstream.when(/GET .*blobs/, ({ behave }) => void asked.promise.then(behave))
+  const outcome = await copyWith(
+    {
+      lease: (digests) =>
+        digests.map((digest) => {
+          const state = digest === here.digest ? 'present' : 'write'
+          return { digest, generation: 1, state, sizeBytes: null, isNew: true, isAlone: true }
+        }),
+      record: () => {},
+    },
+    {
+      source: { needed: neededBlobs(absent, here), batches: () => [[absent.digest], [here.digest]] },
+      ofStored: (_digests, signal) => {
+        asked.resolve(signal)
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(new Map())))
+      },
+    },
+  )
+  upstream.mend()
+  expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'not_found' } })
+  expect((await asked.promise).aborted).toBe(true)
 })

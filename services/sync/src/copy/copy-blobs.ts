@@ -27,6 +27,9 @@ export async function copyBlobs(copying: Copying, source: BlobSource, stop = cop
   const { catalog, signal, holder, concurrency, proofs } = copying
   const { needed } = source
   const counts: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
+  // What is asked a batch ahead nobody waits for when another blob fails: it has to end by itself.
+  const ended = new AbortController()
+  const ahead = { ...copying, signal: AbortSignal.any([stop, ended.signal]) }
   let durable: StoredBlob[] = []
   let given: Digest[] = []
   const record = async (atLeast: number) => {
@@ -39,7 +42,7 @@ export async function copyBlobs(copying: Copying, source: BlobSource, stop = cop
     if (blobs.length > 0) await catalog.call('record-blobs', { holder, blobs }, { signal })
   }
   try {
-    await inParallel(leaseMissing(copying, source, counts), concurrency, stop, async (lease, both) => {
+    await inParallel(leaseMissing(ahead, source, counts), concurrency, stop, async (lease, both) => {
       const blob = needed.get(lease.digest)
       const kept = await keptBlob(copying, lease)
       const stored = kept ?? (await tryBlob(copying, lease, blob, both))
@@ -58,6 +61,7 @@ export async function copyBlobs(copying: Copying, source: BlobSource, stop = cop
     copying.progress.blobs.total ??= 0
     copying.progress.bytes.total ??= 0
   } finally {
+    ended.abort()
     // Also when the run fails: what came is worth keeping for the next one.
     if (!signal.aborted) await record(1)
   }
