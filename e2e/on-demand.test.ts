@@ -33,7 +33,10 @@ async function mirrored(policy: string, ...layerBytes: number[]): Promise<Mirror
   await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0, policy }))
   await make(stack, '/repositories', { name })
   await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
-  expect(await sync(stack, name, name)).toMatchObject({ state: 'completed' })
+  const { progress } = await sync(stack, name, name)
+  // Its configuration, and what stays upstream.
+  const blobs = 1 + layerBytes.length
+  expect(progress).toContainEqual({ phase: 'blobs', done: blobs, total: blobs, unit: 'blobs' })
   const layer = (i: number) => image.layers[i]?.digest ?? ''
   return { name, image, layer, blob: (i) => `${stack.url}/v2/${name}/blobs/${layer(i)}` }
 }

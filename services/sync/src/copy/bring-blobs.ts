@@ -131,9 +131,12 @@ async function deferBlobs(
     const deferred = batch.filter(({ digest }) => absent.has(digest) && !unproven.has(digest))
     const isDisputed = ({ digest, sizeBytes }: { digest: Digest; sizeBytes: number }) =>
       absent.has(digest) && (absent.get(digest)?.sizeBytes ?? sizeBytes) !== sizeBytes
-    for (const blob of batch) if (isDisputed(blob) || unproven.has(blob.digest)) coming.push(blob.digest)
+    const come = batch.filter((blob) => isDisputed(blob) || unproven.has(blob.digest))
+    coming.push(...come.map((blob) => blob.digest))
     await catalog.call('stage-content', { stage, fence, manifests: [], tags: [], deferred }, { signal })
-    progress.blobs.done += batch.length
+    const settled = batch.length - come.length
+    progress.blobs.total = (progress.blobs.total ?? 0) + settled
+    progress.blobs.done += settled
   }
   return coming
 }
