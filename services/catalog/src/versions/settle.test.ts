@@ -60,6 +60,23 @@ test('killed or stopped while the intervals are written, it is as it was, and is
   await isSettled(yard, id, name, wanted)
 })
 
+test('who settled it and was undone keeps nobody from settling it at once', async () => {
+  const { name, id, wanted } = await rolledBack(yard)
+  const { db } = yard
+  let settling: Promise<unknown> | undefined
+  const tooLate = new Error('too late')
+  const isWaitedFor = 'select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))'
+  const pushing = db.transaction(async (sql) => {
+    await lockRepository(sql, id)
+    settling = settleOne(db, id)
+    await Promise.race([settling, until(async () => (await sql.query(isWaitedFor)).length > 0)])
+    throw tooLate
+  })
+  await expect(pushing).rejects.toBe(tooLate)
+  expect(await settling).toBeDefined()
+  await isSettled(yard, id, name, wanted)
+})
+
 test('nothing comes on top of it before it is settled, whoever tries', async () => {
   const { db } = yard
   const { id } = await rolledBack(yard)

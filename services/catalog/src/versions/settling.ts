@@ -49,26 +49,29 @@ async function settleAndFollow({ db, registry, log, wake }: Parts, repositoryId:
   await registry.call('follow-repository', { repositoryId, revision: retained })
 }
 
-/** Settles a repository. `undefined`: somebody else has, or is at it. */
+/**
+ * Settles a repository. `undefined`: somebody else has. Whoever is at it is waited for, because he may be undone: a push that comes
+ * too late undoes what it settled, and where pushes keep coming it would be settled by none of them.
+ */
 export async function settleOne(db: Database, id: string, signal?: AbortSignal): Promise<number | undefined> {
   return db.transaction(async (sql) => {
-    const [mine] = await sql.query<{ pid: number; began: string }>(
-      'select pg_backend_pid() as pid, now()::text as began from repository where id = $1 and content_of is not null for update skip locked',
-      [id],
+    const [own] = await sql.query<{ pid: number; began: string }>(
+      'select pg_backend_pid() as pid, now()::text as began',
     )
     // Stopped while we asked, it would not hear of it any more.
-    if (!mine || signal?.aborted) return undefined
+    if (!own || signal?.aborted) return undefined
     // This transaction and not the one that its connection has next.
     const cancel = () =>
       void db
         .query('select pg_cancel_backend(pid) from pg_stat_activity where pid = $1 and xact_start = $2::timestamptz', [
-          mine.pid,
-          mine.began,
+          own.pid,
+          own.began,
         ])
         .catch(() => 'it comes to its own end')
     signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return (await lockRepository(sql, id)).revision
+      const [mine] = await sql.query('select from repository where id = $1 and content_of is not null for update', [id])
+      return mine && (await lockRepository(sql, id)).revision
     } finally {
       signal?.removeEventListener('abort', cancel)
     }
