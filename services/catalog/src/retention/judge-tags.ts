@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import { parseTagPattern } from '@berth/oci'
+import { newestFirst, parseTagPattern } from '@berth/oci'
 import type { RetentionRule } from './policy.ts'
 
 /** Why a tag stays or goes. `companion`: it does what its manifest does, and no rule looks at it. */
@@ -69,8 +69,10 @@ function readRule(rule: RetentionRule, tags: readonly TagFacts[], nowMs: number)
   }
 }
 
-/** Of tags that came at once, those whose names come last in byte order: versions mostly count upwards. */
+/** Of tags that came at once, as those of one sync do, those that a remote's `newest:N` takes first. */
 function newestOf(tags: TagFacts[], count: number): TagFacts[] {
   if (count === 0) return []
-  return tags.sort((a, b) => b.pushedAt - a.pushedAt || (a.tag < b.tag ? 1 : -1)).slice(0, count)
+  const places = new Map(newestFirst(tags.map(({ tag }) => tag)).map((tag, place) => [tag, place]))
+  const placeOf = ({ tag }: TagFacts) => places.get(tag) ?? tags.length
+  return tags.sort((a, b) => b.pushedAt - a.pushedAt || placeOf(a) - placeOf(b)).slice(0, count)
 }

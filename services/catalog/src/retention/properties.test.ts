@@ -1,4 +1,4 @@
-import type { Digest } from '@berth/oci'
+import { type Digest, newestFirst } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { contentOf, idOf, pushBlob, pushManifest } from '../catalog.fixture.ts'
@@ -160,7 +160,10 @@ function unwantedOf(history: History, given: Given): { tags: string[]; manifests
   const isKeptBy = (each: RetentionRule, tag: string, digest: Digest) => {
     const rivals = [...tags.keys()].filter((other) => !isCompanion(other) && isMatched(each.tags, other))
     const since = (other: string) => history.opened.get(other) ?? 0
-    const before = rivals.filter((other) => since(other) > since(tag) || (since(other) === since(tag) && other > tag))
+    const isFirst = (other: string) => other !== tag && newestFirst([tag, other])[0] === other
+    const before = rivals.filter(
+      (other) => since(other) > since(tag) || (since(other) === since(tag) && isFirst(other)),
+    )
     const pulled = Math.min(given.pulls.get(tag) ?? Infinity, given.pulls.get(digest) ?? Infinity)
     return (
       before.length < (each.keepNewest ?? 0) ||

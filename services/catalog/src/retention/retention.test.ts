@@ -37,6 +37,21 @@ describe('by rules', () => {
     expect(version).toEqual({ cause: 'remove', created_by: 'ana' })
   })
 
+  test.each([
+    [1, ['1.10']],
+    [3, ['1.10', '1.9', '1.10-rc.2']],
+    [5, ['1.10', '1.9', '1.10-rc.2', '1.8', 'nightly-10']],
+  ])(
+    'of tags that came at once the newest %i are the highest versions, then names by their numbers',
+    async (keepNewest, kept) => {
+      const name = `rules/at-once-${keepNewest}`
+      await image(name, ['1.8', '1.9', '1.10', '1.10-rc.2', 'nightly-9', 'nightly-10'])
+      await setRules(name, { rules: [{ tags: ['*'], keepNewest }] })
+      await apply(name)
+      expect(Object.keys((await contentOf(catalog.db, name)).tags).sort()).toEqual(kept.toSorted())
+    },
+  )
+
   test('a pull by digest keeps the tags of that manifest', async () => {
     const name = 'rules/by-digest'
     const digest = await image(name, ['a'])

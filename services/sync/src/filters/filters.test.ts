@@ -1,10 +1,10 @@
-import { asDigest } from '@berth/oci'
+import { asDigest, newestFirst, versionOf, versionText } from '@berth/oci'
 import type { Problem } from '@berth/service'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { rcompare, valid } from 'semver'
 import { checkFilters } from './check-filters.ts'
 import { createTagFilter } from './tag-filter.ts'
-import { newestFirst } from './version-range.ts'
 
 const hex = 'a'.repeat(64)
 const tags = [
@@ -47,25 +47,22 @@ describe('which tags are wanted', () => {
     [[`sha256-${hex}.sig`, '2.0'], [], ['2.0', `sha256-${hex}.sig`]],
   ])('include %j, exclude %j', (include, exclude, wanted) => expect(choose(include, exclude)).toEqual(wanted))
 
-  test('the newest are the highest versions, then names by their numbers, whatever their length', () => {
-    const names = ['nightly-9', '1.9.0', 'nightly-10', '1.10', 'v1.10.0-rc.2', '1.10.0-rc.10', 'abc', 'nightly-9a']
-    expect(newestFirst(names)).toEqual([
-      '1.10',
-      '1.10.0-rc.10',
-      'v1.10.0-rc.2',
-      '1.9.0',
-      'nightly-10',
-      'nightly-9a',
-      'nightly-9',
-      'abc',
-    ])
-  })
-
-  test('the order of the newest does not depend on the order of the list', () => {
-    const tag = fc.stringMatching(/^v?[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-[a-c1-3]{1,2})?$/)
+  test('tags are ordered as npm orders the versions that they name', () => {
+    const prerelease = fc.stringMatching(/^(-([ab0-2]{1,2}\.){0,2}[ab0-2-]{1,2})?$/)
+    const tag = fc
+      .tuple(fc.stringMatching(/^v?[0-9]{1,2}(\.[0-9]{1,2}){0,2}$/), prerelease)
+      .map((parts) => parts.join(''))
     fc.assert(
       fc.property(fc.uniqueArray(tag, { maxLength: 20 }), (names) => {
-        expect(newestFirst(names)).toEqual(newestFirst(names.toReversed()))
+        const versions = newestFirst(names).flatMap((name) => versionOf(name) ?? [])
+        const texts = versions.map(versionText)
+        expect(texts).toEqual(texts.toSorted(rcompare))
+        const isVersion = (name: string) => {
+          const [, release = '', rest = ''] = /^v?([^-]*)(.*)$/.exec(name) ?? []
+          const numbers = release.split('.').map(Number)
+          return valid([...numbers, 0, 0].slice(0, 3).join('.') + rest) !== null
+        }
+        expect(names.filter((name) => versionOf(name) !== undefined)).toEqual(names.filter(isVersion))
       }),
     )
   })

@@ -1,6 +1,5 @@
-import { type Digest, parseDigest } from '@berth/oci'
+import { type Digest, newestFirst, parseDigest } from '@berth/oci'
 import { type FilterEntry, readFilterEntry } from './read-filter.ts'
-import { newestFirst } from './version-range.ts'
 
 /** What a remote's filters choose. */
 export type TagFilter = {
