@@ -66,6 +66,32 @@ describe('an upstream that does wrong', () => {
     },
   )
 
+  test.each<['remotes' | 'repositories', string, string]>([
+    ['remotes', 'remote', 'remote_not_found'],
+    ['repositories', 'repository', 'repository_not_found'],
+  ])(
+    'or stays away while one of our %s is deleted: the task says that the %s is gone, by its name',
+    async (kind, what, code) => {
+      const name = await makeMirror()
+      const held = Promise.withResolvers<void>()
+      const asked = new Promise<void>((resolve) => {
+        upstream.when(/GET .*blobs/, ({ behave }) => {
+          resolve()
+          void held.promise.then(behave)
+        })
+      })
+      const { id } = await startSync(stack, name, name)
+      await asked
+      if (kind === 'repositories') await stack.api('DELETE', `/distributions/${encodeURIComponent(name)}`)
+      expect((await stack.api('DELETE', `/${kind}/${encodeURIComponent(name)}`)).status).toBe(204)
+      held.resolve()
+      const task = await stack.waitForTask(id)
+      upstream.mend()
+      expect(task).toMatchObject({ state: 'failed', error: { code } })
+      expect(task.error?.message).toContain(`The ${what} "${name}" was deleted.`)
+    },
+  )
+
   test('a tag that was asked for by name and is not there fails the task, which names it', async () => {
     const name = await makeMirror({ includeTags: ['latest', 'absent'] })
     const task = await stack.waitForTask((await startSync(stack, name, name)).id)

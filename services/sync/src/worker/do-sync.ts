@@ -63,7 +63,7 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
     if (run.dryRun) return await plan(parts, run, task, hooks)
     return await succeed(parts, run, await withRemote(parts, run, task, hooks, runSync))
   } catch (error) {
-    const reason: unknown = signal.aborted ? signal.reason : error
+    const reason: unknown = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
     if (reason instanceof TaskLost) throw reason
     return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
       // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
@@ -72,6 +72,22 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
   } finally {
     parts.wake()
   }
+}
+
+/** What is deleted while it is synced ends the run, by whatever then failed first: that is told, and not this. */
+async function whatIsGone({ prisma }: SyncParts, run: PlacedRun, error: unknown): Promise<unknown> {
+  if (error instanceof UpstreamError || error instanceof BlobStoreError) return error
+  if (error instanceof Problem && error.code === 'repository_not_found' && run.repositoryId !== nowhere)
+    return gone('repository', run.repositoryName, error)
+  const remote = await prisma.remote.findUnique({ where: { id: run.remoteId } }).catch(() => 'away')
+  return remote ? error : gone('remote', run.remoteName, error)
+}
+
+function gone(what: 'repository' | 'remote', name: string, cause: unknown): Problem {
+  return new Problem(404, `${what}_not_found`, `The ${what} "${name}" was deleted.`, {
+    hint: 'Nothing of this sync is visible.',
+    cause,
+  })
 }
 
 type Hooks = { progress: ReturnType<typeof newProgress>; signal: AbortSignal }
@@ -90,7 +106,7 @@ async function withRemote<T>(
   work: (running: Running) => Promise<T>,
 ): Promise<T> {
   const remote = await parts.prisma.remote.findUnique({ where: { id: run.remoteId } })
-  if (!remote) throw new Problem(404, 'remote_not_found', `The remote "${run.remoteName}" was deleted.`)
+  if (!remote) throw gone('remote', run.remoteName, undefined)
   const open = openRemote(remote, parts.sealer, {
     ...(run.upstreamName === null ? {} : { upstreamName: run.upstreamName }),
     longestPauseMs,
