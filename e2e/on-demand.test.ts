@@ -233,6 +233,20 @@ test('a remote that alone can give a layer is not deleted, unless that is forced
   expect([answer.status, await answer.text()]).toEqual([503, expect.stringContaining('no remote is known')])
 }, 60_000)
 
+test.each(['on_demand', 'immediate'])(
+  'layers whose remote was deleted by force come back by a sync of one that is made anew, %s',
+  async (policy) => {
+    const { name, blob, layer } = await mirrored('on_demand', 30_000, 20_000)
+    expect((await stack.api('DELETE', `/remotes/${encodeURIComponent(name)}?force=true`)).status).toBe(204)
+    expect((await fetch(blob(0))).status).toBe(503)
+    await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0, policy }))
+    expect((await sync(stack, name, name)).result).toMatchObject({ created: false })
+    expect(fetched(layer(0))).toHaveLength(policy === 'immediate' ? 1 : 0)
+    for (const i of [0, 1]) expect(digestOf(await (await fetch(blob(i))).arrayBuffer())).toBe(layer(i))
+  },
+  60_000,
+)
+
 test('a layer that is streamed comes whole to all who ask for it just as a fetch of it ends', async () => {
   const { blob, layer } = await mirrored('streamed', 150_000)
   for (let i = 0; i < 40; i++) {

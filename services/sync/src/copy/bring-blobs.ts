@@ -1,7 +1,7 @@
 import type { LeasedBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { knownAt, recordSources } from '../on-demand/sources.ts'
+import { recordSources } from '../on-demand/sources.ts'
 import type { NeededBlob } from './blob-line.ts'
 import { allOf, type BlobCounts, copyBlobs } from './copy-blobs.ts'
 import { type Copying, leaseSeconds } from './copy-manifests.ts'
@@ -15,7 +15,6 @@ export type Origin = { db: Database; remoteId: string; policy: string }
 
 const sourcesAtOnce = 10_000
 const leasesAtOnce = 500
-const missingAtOnce = 1_000
 
 /**
  * Brings the blobs of a run as the policy of its remote says: `immediate` copies all of them; with the others layers stay at
@@ -69,35 +68,6 @@ function sum(one: BlobCounts, other: BlobCounts): BlobCounts {
     fetchedBytes: one.fetchedBytes + other.fetchedBytes,
     savedBytes: one.savedBytes + other.savedBytes,
     fetched: one.fetched + other.fetched,
-  }
-}
-
-/** Fetches what an earlier policy left at this remote; content does not change by it, so it makes no version. */
-export async function bringDeferred(
-  copying: Copying,
-  repositoryId: string,
-  origin: Origin,
-): Promise<BlobCounts | undefined> {
-  if (origin.policy !== 'immediate') return undefined
-  const { catalog, signal } = copying
-  const total: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
-  for (let after = ''; ; ) {
-    const request = { repositoryId, after, limit: missingAtOnce }
-    const { blobs } = await catalog.call('remote-blobs', request, { signal })
-    const last = blobs.at(-1)
-    if (!last) return total
-    const here = await knownAt(
-      origin.db,
-      origin.remoteId,
-      blobs.map((blob) => blob.digest),
-    )
-    const missing = blobs.filter((blob) => here.has(blob.digest)).map((blob) => ({ ...blob, isLayer: true }))
-    const counts = await copyBlobs(copying, allOf(new Map(missing.map((blob) => [blob.digest, blob]))))
-    total.fetchedBytes += counts.fetchedBytes
-    total.savedBytes += counts.savedBytes
-    total.fetched += counts.fetched
-    if (blobs.length < missingAtOnce) return total
-    after = last.digest
   }
 }
 

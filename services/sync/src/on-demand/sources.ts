@@ -81,6 +81,16 @@ export async function knownAt(db: Database, remoteId: string, digests: readonly 
   return new Set(rows.map((row) => row.digest))
 }
 
+/** Which of these blobs were seen at no remote that there still is. */
+export async function withoutSource(db: Database, digests: readonly Digest[]): Promise<Set<Digest>> {
+  const rows = await db.query<{ digest: Digest }>(
+    `select digest from unnest($1::text[]) as wanted (digest)
+     where not exists (select from content_source where content_source.digest = wanted.digest)`,
+    [digests],
+  )
+  return new Set(rows.map((row) => row.digest))
+}
+
 /** Has a remote that gave wrong bytes asked last for a while. */
 export async function setAside(db: Database, remoteId: string, reason: string): Promise<void> {
   await db.query(

@@ -2,7 +2,8 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
-import { bringBlobs, bringDeferred, type Origin } from '../copy/bring-blobs.ts'
+import { bringBlobs, type Origin } from '../copy/bring-blobs.ts'
+import { bringDeferred } from '../copy/bring-deferred.ts'
 import { nothingWanted } from '../copy/choose.ts'
 import type { Chosen, ResolvedTag } from '../copy/chosen.ts'
 import { type Copying, copyManifests, emptyGraph, type Graph } from '../copy/copy-manifests.ts'
@@ -16,6 +17,7 @@ import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { areCompanionsDue, noteCompanions } from './companions-due.ts'
+import { isFirstRun } from './first-run.ts'
 import { type FollowedCompanions, followCompanions } from './follow-companions.ts'
 import { foreignDue } from './foreign-due.ts'
 import { nowhere, type PlacedRun, placeRun } from './placed-run.ts'
@@ -55,7 +57,7 @@ export async function runSync(running: Running): Promise<SyncResult> {
   const { run, remote, catalog } = running
   const copying = copyingOf(running, { isPlan: false })
   const origin: Origin = { db: running.db, remoteId: remote.id, policy: remote.policy }
-  const late = await bringDeferred(copying, run.repositoryId, origin)
+  const late = await bringDeferred(copying, run.repositoryId, origin, { isFirst: await isFirstRun(running.db, run) })
   const find = (under: Copying, graph: Graph) => findContent({ ...running, signal: under.signal }, under, graph)
   const { found, brought } =
     remote.policy === 'immediate'
