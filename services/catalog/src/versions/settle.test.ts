@@ -1,5 +1,6 @@
-import { sqlState } from '@berth/service'
-import { until } from '@berth/service/testing'
+import { commandsOf, type RegistryCommands } from '@berth/commands'
+import { createInternalClient, createLogger, sqlState } from '@berth/service'
+import { serviceKey, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { contentOf } from '../catalog.fixture.ts'
 import { endLeases, pushImage, runCollector, startYard, storedDigests, type Yard } from '../collect/collect.fixture.ts'
@@ -7,7 +8,7 @@ import { deleteVersion } from './drop-versions.ts'
 import { lockRepository } from './repository-lock.ts'
 import { rollBack } from './rollback.ts'
 import { isSettled, rolledBack } from './settle.fixture.ts'
-import { retainAfter, settleOne, unsettledRepositories } from './settling.ts'
+import { retainAfter, settleOne, startSettling, unsettledRepositories } from './settling.ts'
 
 let yard: Yard
 beforeAll(async () => {
@@ -151,4 +152,26 @@ test('the collector takes nothing of it, before and after; and all of it with th
   await db.query('delete from repository where id = $1', [id])
   await collectTwice()
   expect(await storedDigests(yard)).toEqual(others)
+})
+
+test('the loop settles what it can while registry is away, and says of which repositories it did not hear', async () => {
+  const { db } = yard
+  const some = [await rolledBack(yard), await rolledBack(yard)]
+  const warned = Promise.withResolvers<unknown>()
+  const log = { ...createLogger({ service: 'catalog', silent: true }) }
+  log.warn = (_message, fields) => warned.resolve(fields?.error)
+  const away = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'catalog', to: 'registry', serviceKey })
+  const registry: Parameters<typeof startSettling>[0]['registry'] = {
+    ...commandsOf<RegistryCommands>(away),
+    call: (command, body) => commandsOf<RegistryCommands>(away).call(command, body, { timeoutMs: 1 }),
+  }
+  const settling = startSettling({ db, registry, log, wake: () => {} })
+  const error = (await warned.promise) as Error
+  await settling.stop()
+  await away.close()
+  for (const { id, name, wanted } of some) {
+    expect(error.message).toContain(id)
+    await isSettled(yard, id, name, wanted)
+  }
+  expect(error.cause).toMatchObject({ code: 'service_unavailable' })
 })

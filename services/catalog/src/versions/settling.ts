@@ -6,6 +6,7 @@ import { lockRepository } from './repository-lock.ts'
 
 const pollMs = 60_000
 const pauseAfterFailureMs = 5_000
+const mostNamed = 10
 
 type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void }
 
@@ -19,13 +20,16 @@ export function startSettling(parts: Parts): Loop {
     pauseAfterFailureMs,
     onError: (error) => parts.log.warn('rollbacks will be settled again', { error }),
     run: async (signal) => {
-      const failures: unknown[] = []
+      const failures: { id: string; cause: unknown }[] = []
       for (const id of await unsettledRepositories(parts.db)) {
         if (signal.aborted) return
         // One that fails keeps no other from being settled.
-        await settleAndFollow(parts, id, signal).catch((error: unknown) => failures.push(error))
+        await settleAndFollow(parts, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
       }
-      if (failures.length > 0) throw failures[0]
+      const [first] = failures
+      const ids = failures.slice(0, mostNamed).map(({ id }) => id)
+      if (first)
+        throw new Error(`${failures.length} not settled or not followed: ${ids.join()}`, { cause: first.cause })
     },
   })
 }
