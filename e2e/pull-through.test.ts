@@ -9,6 +9,7 @@ import {
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
 import { startAround } from './around.ts'
+import { until } from './processes.ts'
 import { basic, localRemote, make, manifestTypes, sha256 } from './requests.ts'
 import type { TestStack } from './stack.ts'
 
@@ -123,6 +124,38 @@ describe('a pull-through distribution', () => {
     },
     60_000,
   )
+
+  test('tells of an upstream that is down in one line of the log, which is no error of Berth', async () => {
+    const away = await startMisbehavingUpstream()
+    const { base, repository, image } = await hub({ ttlSeconds: 0 }, { from: away, remote: { policy: 'on_demand' } })
+    const name = `${base}/${repository}`
+    await get(`${name}/manifests/v1`)
+    await away.close()
+    const layer = image.layers[0]?.digest
+    for (const path of [`${name}/manifests/v2`, `${name}/blobs/${layer}`]) expect((await get(path)).status).toBe(503)
+    expect((await get(`${name}/manifests/v1`)).headers.get('warning')).toMatch(/^111 /)
+    const linesOf = (what: string) =>
+      stack
+        .logs()
+        .split('\n')
+        .filter((line) => line.startsWith('{') && line.includes(what))
+    await until('the log tells of what is served as it was', () =>
+      linesOf('served as it was').some((line) => line.includes(name)),
+    )
+    const lines = linesOf(name).filter((line) => !line.includes('"level":"info"'))
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({
+        level: 'warn',
+        path: `/v2/${name}/manifests/v2`,
+        status: 503,
+        code: 'upstream_unavailable',
+        reason: expect.stringContaining('ECONNREFUSED'),
+      }),
+      expect.objectContaining({ level: 'warn', path: `/v2/${name}/blobs/${layer}`, status: 503, code: 'no_source' }),
+      expect.objectContaining({ level: 'warn', name, code: 'upstream_unavailable' }),
+    ])
+    expect(lines.join()).not.toContain('stack')
+  }, 60_000)
 
   test('makes no pull of what is here wait more than two seconds for upstream, and the next ones not at all', async () => {
     const slow = await startMisbehavingUpstream()

@@ -20,6 +20,7 @@ import type { LastPulls } from '../pull/last-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { countProxied } from '../pull-through/count-proxied.ts'
 import { createFreshSource } from '../pull-through/ensure-fresh.ts'
+import { upstreamTrouble } from '../pull-through/upstream-trouble.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
 import { createBeginCheck } from '../push/may-begin.ts'
@@ -276,7 +277,10 @@ function logRequest(
     durationMs: Math.round(seconds * 1000),
     requestId,
   }
-  if (failure && failure.status >= 500) log.error('registry request failed', { ...fields, error: failure })
+  const trouble = upstreamTrouble(failure?.cause)
+  if (failure && failure.status >= 500 && trouble)
+    log.warn('upstream failed a registry request', { ...fields, ...trouble })
+  else if (failure && failure.status >= 500) log.error('registry request failed', { ...fields, error: failure })
   // Pulls of manifests come by the ten thousand a second; one line each would cost more than the answer.
   else if (failure || request.method !== 'GET')
     log.info('registry request', { ...fields, ...(failure ? { code: failure.code, reason: failure.message } : {}) })

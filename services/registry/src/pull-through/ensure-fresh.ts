@@ -8,6 +8,7 @@ import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { PullThrough } from '../model/pull-through.ts'
 import type { ProxyResult } from './count-proxied.ts'
+import { upstreamTrouble } from './upstream-trouble.ts'
 
 export type Reference = { tag?: string | undefined; digest?: Digest | undefined }
 
@@ -112,7 +113,7 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
         name: exchange.basePath,
         ...wanted,
         host: via.host,
-        error,
+        ...(upstreamTrouble(error) ?? { error }),
       })
       return stale(`111 - "${via.host} cannot be asked whether this is its latest"`)
     }
