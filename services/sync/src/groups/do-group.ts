@@ -135,9 +135,12 @@ function outcome(repositories: number, failed: Failed[], { onError }: RunOptions
     failureCount: failed.length,
   }
   if (failed.length === 0 || onError === 'skip') return { state: 'completed', result }
+  // Those that cannot be taken by their names are no syncs, and so not among the repositories.
+  const total = repositories + failed.filter((one) => one.task === undefined).length
   const names = failed.slice(0, 5).map((one) => one.repository)
   const more = failed.length > names.length ? ', and more' : ''
-  const message = `${failed.length} repositories could not be synced: ${names.join(', ')}${more}. The others were.`
+  const others = failed.length < total ? ' The others were.' : ''
+  const message = `${failed.length} of ${total} repositories could not be synced: ${names.join(', ')}${more}.${others}`
   return { state: 'failed', result, error: { code: 'repositories_failed', message } }
 }
 
