@@ -90,6 +90,7 @@ describe('what is refused', () => {
     ['no URL', { url: 'not a url' }, 'url'],
     ['an empty URL', { url: '' }, 'url'],
     ['a URL with credentials', { url: 'https://user:pw@registry.example.com' }, 'url'],
+    ['a login and no scheme', { url: 'user:pl4nted@registry.example.com:5000' }, 'url'],
     ['another scheme', { url: 'ftp://registry.example.com' }, 'url'],
     ['a file', { url: 'file:///etc/passwd' }, 'url'],
     ['a URL with a path', { url: 'https://registry.example.com/library/alpine' }, 'url'],
@@ -121,6 +122,18 @@ describe('what is refused', () => {
     expect({ status, field: body.field }).toEqual({ status: 400, field })
     expect(body.detail).toContain(field)
     expect(text).not.toContain('pl4nted')
+  })
+
+  test.each([
+    'registry.example.com',
+    'registry.example.com:5000',
+    'localhost:5000',
+    '192.0.2.7:5000',
+    '[2001:db8::1]:5000',
+  ])('%s has no scheme, and the remedy is the same with one', async (url) => {
+    const { status, body } = await ask('POST', '/remotes', good({ url }))
+    expect([status, body.detail]).toEqual([400, expect.stringContaining('has no scheme')])
+    expect(body.hint).toContain(`https://${url}, or with http://`)
   })
 
   test('a pattern is refused with the place of its fault and the remedy', async () => {

@@ -3,6 +3,7 @@ import { badField } from '@berth/service'
 
 /** Checks an address that Berth will ask: http or https, without credentials, and private only where that is allowed. */
 export function checkAddress(field: string, text: string, allowPrivate: boolean, secretsGo: string): URL {
+  if (!text.includes('://')) refuseBare(field, text, secretsGo)
   if (!URL.canParse(text)) throw badField(field, 'is not a URL', 'Write it as https://registry.example.com.')
   const url = new URL(text)
   if (url.username || url.password) throw badField(field, 'holds credentials', secretsGo)
@@ -10,6 +11,14 @@ export function checkAddress(field: string, text: string, allowPrivate: boolean,
     throw badField(field, `has the scheme "${url.protocol}//"`, 'Use https:// or http://.')
   if (!allowPrivate) checkPublic(field, url.hostname)
   return url
+}
+
+/** `registry.example.com:5000` would be read as the scheme `registry.example.com:`. The answer never repeats a login. */
+function refuseBare(field: string, text: string, secretsGo: string): void {
+  if (!URL.canParse(`https://${text}`)) return
+  const { username, password, host } = new URL(`https://${text}`)
+  if (username || password) throw badField(field, 'holds credentials', secretsGo)
+  throw badField(field, 'has no scheme', `Write it as https://${host}, or with http:// if it speaks no TLS.`)
 }
 
 function checkPublic(field: string, hostname: string): void {
