@@ -375,7 +375,16 @@ test('names that a source does not have are listed, all of them, and nothing cha
       'copy',
       copyWork({ from: { repository: name }, tags: ['image', 'nope', 'n*'], digests: [unknown] }),
     ),
-  ).rejects.toMatchObject({ status: 404, options: { more: { missing: ['nope', unknown] } } })
+  ).rejects.toMatchObject({
+    status: 404,
+    message: `${name} has no tag "nope", manifest ${unknown}.`,
+    options: { more: { missing: ['nope', unknown] } },
+  })
+  await expect(modify(target.name, { remove: [{ tag: 'none' }] })).rejects.toMatchObject({
+    status: 404,
+    message: 'The repository has no tag "none".',
+    options: { more: { missing: ['none'] } },
+  })
   expect(Object.keys((await contentOf(catalog.db, target.name)).tags)).toEqual(['image', 'index'])
 })
 

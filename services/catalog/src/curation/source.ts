@@ -1,4 +1,4 @@
-import type { Digest } from '@berth/oci'
+import { type Digest, parseDigest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
 
 /** Where content is taken from: a repository as it is in one version, or in its latest with what is loose. */
@@ -53,7 +53,7 @@ export async function findSourcesOf(
     throw Object.assign(new Error('the sources changed while they were read'), { code: serializationFailure })
   const found = new Map(rows.map(({ digest, ...source }) => [digest, source]))
   const missing = digests.filter((digest) => !found.has(digest))
-  if (missing.length > 0) throw missingContent(missing, 'no repository that you may read')
+  if (missing.length > 0) throw missingContent(missing, 'No repository that you may read')
   return found
 }
 
@@ -76,9 +76,12 @@ async function sourcesOf(
   )
 }
 
-/** 404 for content that a request names and a source does not have; `missing` lists all of it. */
+/** 404 for tags and digests that a request names and a source does not have; `missing` lists all of them. */
 export function missingContent(missing: readonly string[], where: string): Problem {
-  const shown = missing.slice(0, 10).join(', ')
+  const shown = missing
+    .slice(0, 10)
+    .map((name) => (parseDigest(name) ? `manifest ${name}` : `tag "${name}"`))
+    .join(', ')
   return new Problem(404, 'content_not_found', `${where} has no ${shown}${missing.length > 10 ? ', and more' : ''}.`, {
     hint: 'Check the names; nothing was changed.',
     more: { missing: missing.slice(0, 1_000) },

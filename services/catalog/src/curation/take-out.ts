@@ -44,7 +44,7 @@ async function findNamed(sql: Sql, edit: Edit, unwanted: Unwanted): Promise<Name
   )
   const known = new Set<string>([...tags.map((tag) => tag.name), ...manifests.map((manifest) => manifest.digest)])
   const missing = [...unwanted.tags, ...unwanted.manifests].filter((name) => !known.has(name))
-  if (missing.length > 0) throw missingContent(missing, 'the repository')
+  if (missing.length > 0) throw missingContent(missing, 'The repository')
   return {
     explicit: manifests.map((manifest) => manifest.digest),
     tags: tags.map((tag) => tag.name),
