@@ -25,7 +25,7 @@ import {
 import { streamHeads, streamRows } from '../services/catalog/src/served/rows.ts'
 import { deleteVersion } from '../services/catalog/src/versions/drop-versions.ts'
 import { rollBack } from '../services/catalog/src/versions/rollback.ts'
-import { retainAfter, settleOne } from '../services/catalog/src/versions/settling.ts'
+import { letGo, settleOne } from '../services/catalog/src/versions/settling.ts'
 import { createFollower, type Follower } from '../services/registry/src/model/follow.ts'
 import { isServedSomewhere, listTags } from '../services/registry/src/model/lists.ts'
 import { createLookup } from '../services/registry/src/model/lookup.ts'
@@ -163,7 +163,7 @@ async function apply(subject: Subject, one: Step): Promise<void> {
     await db.query('update repository set revision = revision + 1 where id = $1', [id])
   } else if (kind < 85) {
     await settleOne(db, id)
-    if (b % 2 === 0) await retainAfter(db, id)
+    if (b % 2 === 0) await letGo(db, id, async () => {})
   } else if (kind < 92) {
     await db.query('update repository set retain_versions = $2 where id = $1', [id, a % 2 === 0 ? null : 1 + (b % 3)])
   } else {

@@ -5,7 +5,7 @@ import { digestOf, idOf, newCall } from '../catalog.fixture.ts'
 import { deleteReference } from '../content/delete-reference.ts'
 import { keepBlob } from '../content/leases.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { retainAfter, settleOne } from '../versions/settling.ts'
+import { letGo, settleOne } from '../versions/settling.ts'
 import {
   endLeases,
   push,
@@ -144,8 +144,8 @@ class Harbour {
     // What a rollback left of older versions goes with the next change, or with this.
     for (const name of this.names) {
       const [known] = await yard.db.query<{ id: string }>('select id from repository where name = $1', [name])
-      if (known) await retainAfter(yard.db, known.id)
-      if (known) await retainAfter(yard.db, known.id)
+      if (known) await letGo(yard.db, known.id, async () => {})
+      if (known) await letGo(yard.db, known.id, async () => {})
     }
     const wanted = new Set(
       [...this.held.values()].flatMap((images) =>

@@ -23,7 +23,8 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a repository. */
 function showRepository(row: Repository): Record<string, unknown> {
-  const { revision: _revision, looseSince: _looseSince, contentOf: _contentOf, createdAt, ...shown } = row
+  const { revision: _revision, looseSince: _looseSince, contentOf: _contentOf, latelyRead: _latelyRead, ...rest } = row
+  const { createdAt, ...shown } = rest
   return { ...shown, createdAt: createdAt.toISOString() }
 }
 

@@ -87,8 +87,8 @@ export function versionHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const number = Number(params.version)
       // Served first: it may be the one whose content is read as that of the latest.
-      const settledAt = await settled(db, id)
-      if (settledAt !== undefined) await gate.repository(id, settledAt)
+      await settled(db, id)
+      await gate.repository(id, Number((await findRepository(prisma, id)).revision))
       const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
       wake()
       await gate.repository(id, revision)

@@ -37,8 +37,7 @@ export async function deleteVersion(
 
 /**
  * Deletes what `retainVersions` no longer keeps: all but the newest, those that a distribution pins, and what is in use, which goes
- * the next time. The versions of one run
- * count as one, or a large run would push out everything that was before it.
+ * once it is let go. The versions of one run count as one, or a large run would push out everything that was before it.
  */
 export async function retainNewest(
   sql: Transaction,

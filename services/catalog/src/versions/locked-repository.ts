@@ -15,7 +15,7 @@ export type LockedRepository = {
   retainVersions: number | null
   /** How many bytes its namespace may hold; null: any number. */
   quotaBytes: number | null
-  /** Versions that `retainVersions` must not take away in this transaction, for somebody reads them. */
+  /** Versions that `retainVersions` must not take away yet, for somebody reads them. */
   inUse: readonly number[]
 }
 

@@ -2,10 +2,10 @@ import { notFound, type Sql } from '@berth/service'
 import type { LockedRepository } from './locked-repository.ts'
 import { settle } from './settle.ts'
 
-type Row = Omit<LockedRepository, 'inUse'> & { contentOf: number | null }
+type Row = LockedRepository & { contentOf: number | null }
 
 const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
-  sparse_indexes as "sparseIndexes", content_of as "contentOf",
+  sparse_indexes as "sparseIndexes", content_of as "contentOf", lately_read as "inUse",
   retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
 
 /** Locks a repository by name; `undefined` when there is none. What a rollback left to be written is written. */
@@ -29,7 +29,7 @@ export async function lockRepository(sql: Sql, id: string): Promise<LockedReposi
 
 // Everything that changes a repository goes by its open intervals, so they have to be those of its latest version.
 async function settleLocked(sql: Sql, { contentOf, ...repository }: Row): Promise<LockedRepository> {
-  if (contentOf === null) return { ...repository, inUse: [] }
+  if (contentOf === null) return repository
   // Whoever was told a moment ago that the latest is read there still finds it there.
-  return { ...repository, revision: await settle(sql, repository, contentOf), inUse: [contentOf] }
+  return { ...repository, revision: await settle(sql, repository, contentOf), inUse: [...repository.inUse, contentOf] }
 }

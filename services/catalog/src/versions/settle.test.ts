@@ -8,7 +8,7 @@ import { deleteVersion } from './drop-versions.ts'
 import { lockRepository } from './repository-lock.ts'
 import { rollBack } from './rollback.ts'
 import { isSettled, rolledBack } from './settle.fixture.ts'
-import { retainAfter, settleOne, startSettling, unsettledRepositories } from './settling.ts'
+import { letGo, settleOne, startSettling, unsettledRepositories } from './settling.ts'
 
 let yard: Yard
 beforeAll(async () => {
@@ -17,6 +17,10 @@ beforeAll(async () => {
 afterAll(() => yard?.stop())
 
 const actor = 'ana'
+const numbersOf = async (id: string) =>
+  (
+    await yard.db.query<{ number: number }>('select number from version where repository_id = $1 order by number', [id])
+  ).map(({ number }) => number)
 
 test('a rollback of much is the content it names before and after its intervals are written', async () => {
   const { name, id, wanted, last } = await rolledBack(yard)
@@ -118,16 +122,31 @@ test('the version whose content it has can be deleted at once, and goes last of 
   await isSettled(yard, deleted.id, deleted.name, deleted.wanted)
   const retained = await rolledBack(yard)
   await db.query('update repository set retain_versions = 1 where id = $1', [retained.id])
-  await pushImage(yard, retained.name, { name: 'one more' }, ['d'])
-  const numbers = () => db.query('select number from version where repository_id = $1 order by number', [retained.id])
+  for (const tag of ['d', 'e']) await pushImage(yard, retained.name, { name: tag }, [tag])
+  const numbers = () => numbersOf(retained.id)
   // Somebody who pulls may have been sent there a moment ago.
-  expect(await numbers()).toEqual([{ number: 1 }, { number: 5 }])
-  await retainAfter(db, retained.id)
-  expect(await numbers()).toEqual([{ number: 5 }])
+  expect(await numbers()).toEqual([1, 6])
+  await letGo(db, retained.id, async () => expect(await numbers()).toEqual([1, 6]))
+  expect(await numbers()).toEqual([6])
+})
+
+test('the version whose content it has stays when it is gone back to again while it is let go', async () => {
+  const { db } = yard
+  const { name, id, wanted } = await rolledBack(yard)
+  await db.query('update repository set retain_versions = 1 where id = $1', [id])
+  await pushImage(yard, name, { name: 'between' }, ['d'])
+  await letGo(db, id, async () => {
+    await rollBack(db, { repositoryId: id, version: 1, actor }, 0)
+  })
+  await isSettled(yard, id, name, wanted)
+  expect(await numbersOf(id)).toEqual([1, 6])
+  await letGo(db, id, async () => {})
+  expect(await numbersOf(id)).toEqual([6])
 })
 
 test('the collector takes nothing of it, before and after; and all of it with the repository', async () => {
   const { db } = yard
+  await endLeases(yard)
   await runCollector(yard, { thorough: true })
   await runCollector(yard, { thorough: true })
   const others = await storedDigests(yard)

@@ -25,6 +25,9 @@ export async function settle(
     edit.number,
     edit.revision,
   ])
-  await sql.query('update repository set revision = $2, content_of = null where id = $1', [id, edit.revision])
+  await sql.query(
+    'update repository set revision = $2, content_of = null, lately_read = lately_read || $3::integer where id = $1',
+    [id, edit.revision, contentOf],
+  )
   return edit.revision
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
@@ -7,6 +8,8 @@ import { lockRepository } from './repository-lock.ts'
 const pollMs = 60_000
 const pauseAfterFailureMs = 5_000
 const mostNamed = 10
+// Longer than a pull takes from where it is sent to what it finds there.
+const readingMs = 1_000
 
 type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void }
 
@@ -21,7 +24,7 @@ export function startSettling(parts: Parts): Loop {
     onError: (error) => parts.log.warn('rollbacks will be settled again', { error }),
     run: async (signal) => {
       const failures: { id: string; cause: unknown }[] = []
-      for (const id of await unsettledRepositories(parts.db)) {
+      for (const id of await unfinishedRepositories(parts.db)) {
         if (signal.aborted) return
         // One that fails keeps no other from being settled.
         await settleAndFollow(parts, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
@@ -40,17 +43,27 @@ export async function unsettledRepositories(db: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
+/** Those, and where what was read meanwhile is to be let go. */
+async function unfinishedRepositories(db: Database): Promise<string[]> {
+  const rows = await db.query<{ id: string }>(
+    `select id from repository where content_of is not null union select id from repository where lately_read <> '{}' order by id`,
+  )
+  return rows.map(({ id }) => id)
+}
+
 async function settleAndFollow({ db, registry, log, wake }: Parts, repositoryId: string, signal: AbortSignal) {
   const startedAt = performance.now()
   const revision = await settleOne(db, repositoryId, signal)
-  if (revision === undefined) return
-  log.info('rollback settled', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
-  await registry.call('follow-repository', { repositoryId, revision })
-  // Only now that nobody is sent to the old version any more; else who was sent there a moment ago would find nothing.
-  const retained = await retainAfter(db, repositoryId)
+  if (revision !== undefined)
+    log.info('rollback settled', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
+  const follow = (revision: number) => registry.call('follow-repository', { repositoryId, revision })
+  const retained = await letGo(db, repositoryId, async (revision) => {
+    await follow(revision)
+    await delay(readingMs, undefined, { signal })
+  })
   if (retained === undefined) return
   wake()
-  await registry.call('follow-repository', { repositoryId, revision: retained })
+  await follow(retained)
 }
 
 /**
@@ -82,11 +95,29 @@ export async function settleOne(db: Database, id: string, signal?: AbortSignal):
   })
 }
 
-/** Deletes what a rollback left to be deleted: versions that `retainVersions` keeps no longer. */
-export async function retainAfter(db: Database, repositoryId: string): Promise<number | undefined> {
+/**
+ * Lets go of versions that were read as the latest, once registry followed that they are no more: whoever it sent there would find
+ * only what other versions have too. Answers the revision from which registry no longer knows those that `retainVersions` does not keep.
+ */
+export async function letGo(
+  db: Database,
+  repositoryId: string,
+  follow: (revision: number) => Promise<unknown>,
+): Promise<number | undefined> {
+  const [read] = await db.query<{ revision: number; numbers: number[] }>(
+    `select revision, lately_read as numbers from repository where id = $1 and lately_read <> '{}'`,
+    [repositoryId],
+  )
+  if (!read) return undefined
+  await follow(read.revision)
   return db.transaction(async (sql) => {
     const repository = await lockRepository(sql, repositoryId)
+    // One may be in use again by now, so those that came first go, if nobody else let go of them meanwhile.
+    const { length } = read.numbers
+    if (String(repository.inUse.slice(0, length)) !== String(read.numbers)) return undefined
+    const inUse = repository.inUse.slice(length)
+    await sql.query('update repository set lately_read = $2 where id = $1', [repositoryId, inUse])
     if (repository.retainVersions === null) return undefined
-    return retainNewest(sql, repository, repository.retainVersions, 'berth')
+    return retainNewest(sql, { ...repository, inUse }, repository.retainVersions, 'berth')
   })
 }
