@@ -10,7 +10,7 @@ import { getManifest, localRemote, make, startSync, versionNumbers } from './req
 import { startTestStack, type TestStack } from './stack.ts'
 
 // Each costs the 15 s until the lease of the killed worker ends.
-const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 4)
+const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 3)
 const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
 const tagCount = 8 * killsOfRun
