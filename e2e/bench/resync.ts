@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { startDistribution, startDockerRegistry, type Upstream } from '../servers/upstream.ts'
 import { type Blob, blobOf, newImage } from './content.ts'
 import { forgetPeak, memoryOf } from './memory.ts'
@@ -18,7 +19,7 @@ export async function measureResync(berth: Subject): Promise<string> {
   const start = process.env.BERTH_TEST_DISTRIBUTION ? startDistribution : startDockerRegistry
   const upstream = await start({ remembersBlobs: true })
   try {
-    fill(upstream.store)
+    await fill(upstream.store)
     process.stderr.write(`filled: ${tagCount} tags\n`)
     await makeServed(berth, repository)
     const remote = { name: 'many-tags', url: upstream.url, upstreamName: repository, concurrency: 32 }
@@ -60,7 +61,7 @@ async function measure(berth: Subject, upstream: Upstream): Promise<Measured> {
 }
 
 /** Puts images straight into the storage of a registry that is of the make of distribution: quicker than by pushes. */
-function fill(store: string): void {
+async function fill(store: string): Promise<void> {
   const root = path.join(store, 'docker/registry/v2')
   const home = path.join(root, 'repositories', repository)
   const write = (folder: string, file: string, content: string | Buffer) => {
@@ -76,6 +77,8 @@ function fill(store: string): void {
   const base = blobOf(randomBytes(1 << 20))
   put(base, '_layers')
   for (let i = 0; i < tagCount; i++) {
+    // Or a connection that the server closes meanwhile would be taken for a good one.
+    if (i % 100 === 0) await setImmediate()
     // As many between 4 and 8 KiB as between 32 and 64.
     const layerBytes = Math.round(smallestLayer * (largestLayer / smallestLayer) ** Math.random())
     const { config, layers, manifest } = newImage(2, layerBytes, [base])
