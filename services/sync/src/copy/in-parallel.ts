@@ -1,3 +1,5 @@
+import { unlessAborted } from '@berth/registry-client'
+
 /**
  * Works through items, `width` at a time. The first failure stops the rest: what runs is aborted and waited for, and then
  * the failure goes on.
@@ -16,7 +18,8 @@ export async function inParallel<T>(
     try {
       for (;;) {
         both.throwIfAborted()
-        const next = await unlessAborted(iterator.next(), both)
+        // Whoever gives the items may have none for a while: a failure elsewhere must not wait for the next one.
+        const next = await unlessAborted(Promise.resolve(iterator.next()), both)
         if (next.done) return
         await work(next.value, both)
       }
@@ -31,19 +34,6 @@ export async function inParallel<T>(
 
 function iterate<T>(items: Iterable<T> | AsyncIterable<T>): Iterator<T> | AsyncIterator<T> {
   return Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]()
-}
-
-/** Whoever gives the items may have none for a while: a failure elsewhere must not wait for the next one. */
-async function unlessAborted<T>(next: T | Promise<T>, signal: AbortSignal): Promise<T> {
-  if (!(next instanceof Promise)) return next
-  const aborted = Promise.withResolvers<never>()
-  const onAbort = () => aborted.reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([next, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }
 
 /** Does work on one item after the other, and already on the next one while the result of one is used. */
