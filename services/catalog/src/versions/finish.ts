@@ -117,14 +117,14 @@ async function readChanges(sql: Sql, repository: LockedRepository, edit: Edit, l
     latest,
     tags,
     tagCounts,
-    manifests: settled(manifests),
-    blobs: settled(blobs),
-    signatures: settled(signatures),
+    manifests: netOf(manifests),
+    blobs: netOf(blobs),
+    signatures: netOf(signatures),
   }
 }
 
 /** What was taken out and put in again by one change has not changed. */
-function settled({ added, removed }: Members): Members {
+function netOf({ added, removed }: Members): Members {
   const [came, went] = [new Set(added), new Set(removed)]
   return { added: added.filter((one) => !went.has(one)), removed: removed.filter((one) => !came.has(one)) }
 }
