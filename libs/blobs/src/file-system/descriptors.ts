@@ -74,11 +74,14 @@ export async function writeSmallFile(path: string, bytes: Uint8Array): Promise<v
   }
 }
 
+/** Makes the names in an open folder durable. */
+export const syncNames = (fd: number) => call((done) => fs.fsync(fd, done))
+
 /** Makes the names in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
   const fd = await openFile(path)
   try {
-    await call((done) => fs.fsync(fd, done))
+    await syncNames(fd)
   } finally {
     await closeFile(fd)
   }

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { syncFolder } from './descriptors.ts'
+import { createOpenFolders } from './open-folders.ts'
 
 /** The folders under a root: they are made when needed, and their names made durable. */
 export type Folders = {
@@ -8,6 +8,8 @@ export type Folders = {
   ensure(folder: string): Promise<void>
   /** Resolves after an fsync that began after the call; calls that wait share one. */
   sync(folder: string): Promise<void>
+  /** Lets go of all that is kept open. */
+  close(): Promise<void>
 }
 
 type Gate = { running: Promise<void>; next: Promise<void> | undefined }
@@ -15,10 +17,11 @@ type Gate = { running: Promise<void>; next: Promise<void> | undefined }
 export function createFolders(root: string): Folders {
   const sure = new Map<string, Promise<void>>()
   const gates = new Map<string, Gate>()
+  const open = createOpenFolders()
 
   const begin = (folder: string, gate: Gate) => {
     gate.next = undefined
-    gate.running = syncFolder(join(root, folder)).finally(() => {
+    gate.running = open.sync(join(root, folder)).finally(() => {
       if (!gate.next) gates.delete(folder)
     })
     return gate.running
@@ -56,5 +59,5 @@ export function createFolders(root: string): Folders {
     return making
   }
 
-  return { ensure, sync }
+  return { ensure, sync, close: () => open.close() }
 }

@@ -63,7 +63,9 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
       await orFail(`list ${root}`, () => assertMounted(root))
       yield* translated(`list ${root}`, walkLeftovers(root, olderThan, signal))
     },
-    close: () => threads.close(),
+    close: async () => {
+      await Promise.all([threads.close(), folders.close()])
+    },
   }
 }
 
