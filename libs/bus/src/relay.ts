@@ -12,6 +12,10 @@ const batchRows = 200
 // Changes often come in rows, and what is announced together costs little more than one.
 const gatherMs = 25
 const pruneEveryMs = 3_600_000
+// Mostly nothing is, and that is one look into two small indexes instead of a lock and a transaction.
+const isAnythingWaiting = `
+  select exists (select from outbox where position is null) as unplaced,
+         exists (select from outbox where published_at is null) as unpublished`
 
 export type Relay = {
   /** Says that a transaction with events was committed; without it they go out within a second. */
@@ -41,7 +45,9 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
 
   async function pass(signal: AbortSignal): Promise<void> {
     await delay(gatherMs)
-    await db.transaction(placeEvents)
+    const [outbox] = await db.query<{ unplaced: boolean; unpublished: boolean }>(isAnythingWaiting)
+    if (outbox?.unplaced) await db.transaction(placeEvents)
+    else if (streamChecked && !outbox?.unpublished) return pruneNowAndThen()
     if (!streamChecked) {
       const state = await ensureEventStream(bus, source)
       if (state === 'made') await db.query('update outbox set published_at = null where published_at is not null')
@@ -55,10 +61,13 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
       )
       await publish(rows, signal)
     } while (rows.length === batchRows && !signal.aborted)
-    if (performance.now() - prunedAt > pruneEveryMs) {
-      await pruneOutbox(db)
-      prunedAt = performance.now()
-    }
+    await pruneNowAndThen()
+  }
+
+  async function pruneNowAndThen(): Promise<void> {
+    if (performance.now() - prunedAt <= pruneEveryMs) return
+    await pruneOutbox(db)
+    prunedAt = performance.now()
   }
 
   async function publish(rows: OutboxRow[], signal: AbortSignal): Promise<void> {
