@@ -28,6 +28,7 @@ export async function measureSync(berth: Subject, upstream: Subject, runs: numbe
 
 async function copyByAll(berth: Subject, upstream: Subject, repository: string): Promise<Record<string, Times>> {
   await fill(upstream, repository)
+  await settleDisk()
   const times: Record<string, Times> = { berth: await byBerth(berth, upstream, repository) }
   const crane = process.env.BERTH_TEST_CRANE
   if (crane)
@@ -77,6 +78,9 @@ async function byBerth(berth: Subject, upstream: Subject, repository: string): P
   return { first: await sync(), again: await sync() }
 }
 
+/** Has what was written before on disk, so that nobody pays for another's writes. */
+const settleDisk = () => runCommand('sync', [])
+
 /** Makes a repository that is served under its own name: a task that fills it ends when the registry serves what came. */
 export async function makeServed(berth: Subject, name: string): Promise<void> {
   await callApi(berth, 'POST', '/repositories', { name })
@@ -96,6 +100,7 @@ export async function waitForEnd(berth: Subject, id: string): Promise<Task['resu
 
 async function intoPeer(copy: (target: Subject) => Promise<{ seconds: number }>): Promise<Times> {
   const target = await startPeer('2.8')
+  await settleDisk()
   try {
     return { first: (await copy(target)).seconds, again: (await copy(target)).seconds }
   } finally {
