@@ -5,8 +5,11 @@ import { runCommand } from './run-command.ts'
 import { callApi, openApi, type Subject, startPeer } from './subjects.ts'
 
 type Times = { first: number; again: number }
-/** Seconds that each copier took in each run: the first time, and again with nothing new. */
-export type SyncTimes = Map<string, Times[]>
+/**
+ * Seconds that each copier took in each run: the first time, and again with nothing new. `cold`: those of the very first sync that
+ * Berth's process did.
+ */
+export type SyncTimes = { cold: number; byCopier: Map<string, Times[]> }
 
 const tagCount = 500
 /** Requests at once that Berth's remote allows: its upstream is on the same machine, and nobody else's. */
@@ -15,20 +18,21 @@ const concurrency = 32
 /**
  * Copies 500 tags that share layers out of an upstream: by Berth's sync, by `crane cp -a` and by `skopeo sync` into a
  * registry of their own. Each is measured the first time and again, with nothing changed; so often, with other tags each time.
+ * Berth and the upstream are servers that go on running: the very first sync, which warms both up, is told by itself.
  */
 export async function measureSync(berth: Subject, upstream: Subject, runs: number): Promise<SyncTimes> {
-  const all: SyncTimes = new Map()
+  const all = new Map<string, Times[]>()
+  const cold = await byBerth(berth, upstream, await filled(upstream, 'bench/source-cold'))
   for (let run = 0; run < runs; run++) {
     const times = await copyByAll(berth, upstream, `bench/source-${run}`)
     for (const [name, taken] of Object.entries(times)) all.set(name, [...(all.get(name) ?? []), taken])
     process.stderr.write(`measured: sync of ${tagCount} tags, run ${run + 1}\n`)
   }
-  return all
+  return { cold: cold.first, byCopier: all }
 }
 
 async function copyByAll(berth: Subject, upstream: Subject, repository: string): Promise<Record<string, Times>> {
-  await fill(upstream, repository)
-  await settleDisk()
+  await filled(upstream, repository)
   const times: Record<string, Times> = { berth: await byBerth(berth, upstream, repository) }
   const crane = process.env.BERTH_TEST_CRANE
   if (crane)
@@ -53,11 +57,13 @@ async function copyByAll(berth: Subject, upstream: Subject, repository: string):
   return times
 }
 
-async function fill(upstream: Subject, repository: string): Promise<void> {
+async function filled(upstream: Subject, repository: string): Promise<string> {
   const pusher = new Pusher(upstream, repository)
   const shared = Array.from({ length: 3 }, () => blobOf(randomBytes(64 << 10)))
   for (let i = 0; i < tagCount; i++) await pusher.pushImage(newImage(5, 4_096, shared), `v${i}`)
   pusher.close()
+  await settleDisk()
+  return repository
 }
 
 async function byBerth(berth: Subject, upstream: Subject, repository: string): Promise<Times> {

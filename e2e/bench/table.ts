@@ -45,8 +45,8 @@ const syncGoals: Record<string, { first?: number; again?: number }> = {
 }
 
 /** How long each copier took, and how many times longer than Berth: medians of the runs. */
-export function syncTable(times: SyncTimes): string {
-  const of = (name: string, which: 'first' | 'again') => median((times.get(name) ?? []).map((run) => run[which]))
+export function syncTable({ cold, byCopier }: SyncTimes): string {
+  const of = (name: string, which: 'first' | 'again') => median((byCopier.get(name) ?? []).map((run) => run[which]))
   const cells = (name: string, which: 'first' | 'again') => {
     const seconds = of(name, which)
     const value = seconds / of('berth', which)
@@ -54,12 +54,12 @@ export function syncTable(times: SyncTimes): string {
     const told = goal === undefined ? '' : ` (≥ ${goal}×${value >= goal ? '' : ', missed'})`
     return `${show(seconds)} | ${show(value)}×${told}`
   }
-  const own = (times.get('berth') ?? []).map(({ first }) => show(first)).join(', ')
+  const own = (byCopier.get('berth') ?? []).map(({ first }) => show(first)).join(', ')
   return [
     '| sync of 500 tags | first, s | to Berth (goal) | again, s | to Berth (goal) |',
     '| --- | --- | --- | --- | --- |',
-    ...[...times.keys()].map((name) => `| ${name} | ${cells(name, 'first')} | ${cells(name, 'again')} |`),
+    ...[...byCopier.keys()].map((name) => `| ${name} | ${cells(name, 'first')} | ${cells(name, 'again')} |`),
     '',
-    `Berth may ask for 32 things at once there. Its first syncs one after the other: ${own} s; the process has to warm up.`,
+    `Berth may ask for 32 things at once there. Its first syncs one after the other: ${own} s, and before them the very first of its process: ${show(cold)} s.`,
   ].join('\n')
 }
