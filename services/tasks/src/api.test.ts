@@ -33,9 +33,9 @@ afterAll(async () => {
   await database?.drop()
 })
 
-async function queue(kind: string, actor = 'admin', exclusive: string[] = []): Promise<string> {
+async function queue(kind: string, actor = 'admin', exclusive: string[] = [], parent?: string): Promise<string> {
   const id = randomUUID()
-  await one.tasks.call('create', { id, kind, payload: {}, exclusive, shared: [], actor })
+  await one.tasks.call('create', { id, kind, payload: {}, exclusive, shared: [], actor, ...(parent ? { parent } : {}) })
   return id
 }
 
@@ -48,7 +48,7 @@ async function claim(kind: string) {
 const asAdmin = (method: 'get' | 'post', path: string) =>
   request(one.url)[method](`/api/v1${path}`).auth('admin', password)
 
-test('tasks are listed newest first, by pages, and found by state, kind and resource', async () => {
+test('tasks are listed newest first, by pages, and found by state, kind, parent and resource', async () => {
   const kind = `list-${randomUUID()}`
   const ids = [await queue(kind), await queue(kind, 'admin', ['repository:x']), await queue(kind)]
   const running = await claim(kind)
@@ -59,8 +59,11 @@ test('tasks are listed newest first, by pages, and found by state, kind and reso
   const found = async (query: string) => (await asAdmin('get', `/tasks?kind=${kind}&${query}`).expect(200)).body.items
   expect(await found('state=running')).toMatchObject([{ id: running.id, startedAt: expect.any(String) }])
   expect(await found('q=repository:x')).toMatchObject([{ id: ids[1], resources: ['repository:x'] }])
+  const part = await queue(kind, 'admin', [], ids[0])
+  expect(await found(`parent=${ids[0]}`)).toMatchObject([{ id: part, parent: ids[0] }])
   await asAdmin('get', '/tasks?cursor=bm8').expect(400)
   await asAdmin('get', '/tasks?state=odd').expect(400)
+  await asAdmin('get', '/tasks?parent=none').expect(400)
 })
 
 test('users see their own tasks and no others; nobody sees any without a login', async () => {

@@ -59,12 +59,13 @@ async function listTasks(prisma: Prisma, query: Record<string, unknown>, princip
   const page = readPage(query)
   if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
     throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
-  const { state, kind, q } = query as { state?: TaskState; kind?: string; q?: string }
+  const { state, kind, parent, q } = query as { state?: TaskState; kind?: string; parent?: string; q?: string }
   const rows = await prisma.task.findMany({
     where: {
       ...visibleTo(principal),
       ...(state === undefined ? {} : { state }),
       ...(kind === undefined ? {} : { kind }),
+      ...(parent === undefined ? {} : { parent }),
       ...(page.after === undefined ? {} : { seq: { lt: BigInt(page.after) } }),
       ...(q === undefined
         ? {}
