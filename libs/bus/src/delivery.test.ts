@@ -258,6 +258,23 @@ describe('doorbells', () => {
     expect(new Set(rings)).toEqual(new Set(['sync']))
   })
 
+  test('who listens stops at once, and leaves the next ring to another worker', async () => {
+    const rings: string[] = []
+    const listen = (name: string) => listenForWork({ bus, kind: 'sync', log, onRing: () => void rings.push(name) })
+    const heard = async (name: string) => {
+      await announceWork(bus, 'sync', `${performance.now()}`)
+      return rings.includes(name)
+    }
+    for (const name of ['first', 'second', 'third', 'fourth']) {
+      const listening = listen(name)
+      await until(() => heard(name))
+      // Now it waits for the next, which takes up to a second.
+      const askedAt = performance.now()
+      await listening.stop()
+      expect(performance.now() - askedAt).toBeLessThan(300)
+    }
+  })
+
   test('nobody who rings while nats is away fails', async () => {
     await nats.stop()
     await expect(announceWork(bus, 'sync', 'x')).resolves.toBeUndefined()

@@ -1,5 +1,5 @@
 import type { Logger } from '@berth/service'
-import { AckPolicy, ErrorCode, NatsError } from 'nats'
+import { AckPolicy, type Consumer, ErrorCode, type JsMsg, NatsError } from 'nats'
 import { type Bus, ensureWorkStream, workStream } from './connection.ts'
 import { startLoop } from './loop.ts'
 
@@ -45,11 +45,27 @@ export function listenForWork(options: { bus: Bus; kind: string; log: Logger; on
       })
       const consumer = await bus.jetstream.consumers.get(workStream, `workers-${kind}`)
       while (!signal.aborted) {
-        const message = await consumer.next({ expires: expiresMs })
+        const message = await nextRing(consumer, signal)
         if (!message) continue
         message.ack()
         options.onRing()
       }
     },
   })
+}
+
+/** The next announcement; `undefined` when none comes for a second, and at once when `signal` aborts. */
+async function nextRing(consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> {
+  const messages = await consumer.fetch({ max_messages: 1, expires: expiresMs })
+  // The server sees that nobody waits any more, and keeps the next announcement for another worker.
+  const stop = () => messages.stop()
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    for await (const message of messages) return message
+    return undefined
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
+  }
 }
