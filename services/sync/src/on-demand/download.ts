@@ -31,7 +31,8 @@ type Parts = {
 
 /**
  * Fetches a blob from the first of its sources that gives it. One that breaks off is gone on with at the next; wrong bytes are
- * begun anew, without the one that gave them. Throws a Problem with what each of them said when none is left.
+ * begun anew, without the one that gave them, or each alone where several did: nobody can tell whose part was wrong. Throws a
+ * Problem with what each of them said when none is left.
  */
 export async function startDownload(parts: Parts, wanted: Wanted, signal: AbortSignal): Promise<Download> {
   const begun = Promise.withResolvers<void>()
@@ -60,6 +61,7 @@ async function tryAll(
   let hash = createHash(algorithmOf(wanted.digest))
   // Whoever gave a part of what there is so far.
   let givers: Source[] = []
+  let isAlone = false
   for (let source = left.shift(); source; source = left.shift()) {
     try {
       const before = download.spool.receivedBytes
@@ -70,8 +72,11 @@ async function tryAll(
         download.spool.verified()
         return
       }
-      if (givers.length > 1) left.unshift(...givers)
-      else await blame(parts, source, wanted, reasons)
+      if (givers.length > 1) {
+        // The one that did not break off first.
+        left.unshift(...givers.toReversed())
+        isAlone = true
+      } else await blame(parts, source, wanted, reasons)
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof UpstreamError)) throw error
@@ -82,8 +87,8 @@ async function tryAll(
       })
       reasons.push(error)
       // What came so far is kept: the next one goes on there.
-      if (error.code !== 'bad_digest') continue
-      await parts.onLie(source, error.message)
+      if (error.code !== 'bad_digest' && (!isAlone || givers.length === 0)) continue
+      if (error.code === 'bad_digest') await parts.onLie(source, error.message)
     }
     const old = download.spool
     download.spool = await openSpool(parts.folder)

@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { openBlobStore } from '@berth/blobs'
 import { type CatalogCommands, commandsOf } from '@berth/commands'
 import {
+  cut,
   hangAfter,
   imageOf,
   type MisbehavingUpstream,
   startMisbehavingUpstream,
+  wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
 import { applyMigrations, createInternalClient, createLogger, createSealer, openDatabase } from '@berth/service'
 import { makeDatabase, until } from '@berth/service/testing'
@@ -127,4 +129,46 @@ test('who asks while a fetch that was given up is still ending gets all of it fr
   if (!again) throw new Error('nothing was asked for')
   expect(await read(await again.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
   again.leave()
+}, 30_000)
+
+/** A layer that another remote has too, which is asked second. */
+async function layerAtBoth(sizeBytes: number, second: string) {
+  const image = imageOf(`layer ${count + 1}`, sizeBytes)
+  upstream.add(second, 'latest', image)
+  const wanted = await layerAt(sizeBytes)
+  const [remote] = await db.query<{ id: string }>(
+    `insert into remote (name, url, upstream_name, policy, include_tags, exclude_tags, created_by, allow_private_addresses, retries)
+     values ($1, $2, $1, 'streamed', '{}', '{}', 'ana', true, 0) returning id`,
+    [second, upstream.url],
+  )
+  await recordSources(db, { remoteId: remote?.id ?? '', repository: second }, [wanted.digest])
+  await db.query(`update content_source set seen_at = now() - interval '1 hour' where remote_id = $1`, [remote?.id])
+  return wanted
+}
+const askedFor = (digest: string) => upstream.seen.filter(({ path }) => path.endsWith(digest)).map(({ path }) => path)
+
+test('where one remote always breaks off and the other one goes on wrongly, each is asked alone, and that is the end', async () => {
+  const wanted = await layerAtBoth(2_000_000, 'team/liar')
+  upstream.when(/team\/app\/blobs/, cut(1_000_000))
+  upstream.when(/team\/liar\/blobs/, wrongBytes)
+  const joined = fetches.join(wanted)
+  await joined.fetched
+  await until(async () => !(await isClaimed(wanted.digest)))
+  joined.leave()
+  upstream.mend()
+  expect(askedFor(wanted.digest)).toHaveLength(4)
+}, 30_000)
+
+test('where one remote gives wrong bytes and breaks off, whoever comes then gets the whole from the other one', async () => {
+  const wanted = await layerAtBoth(2_000_000, 'team/honest')
+  upstream.when(/team\/app\/blobs/, ({ response, answer }) => {
+    response.writeHead(answer.status, answer.headers)
+    response.write(Buffer.alloc(1_000_000, 'x'), () => response.socket?.destroy())
+  })
+  const [cutOff, prompt] = [fetches.join(wanted), fetches.join(wanted)]
+  await expect(cutOff.fetched.then((fetched) => read(fetched, wanted.sizeBytes))).rejects.toThrow('wrong bytes')
+  expect(await read(await prompt.fetched, wanted.sizeBytes)).toBe(wanted.sizeBytes)
+  cutOff.leave()
+  prompt.leave()
+  upstream.mend()
 }, 30_000)
