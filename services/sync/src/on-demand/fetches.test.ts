@@ -172,3 +172,17 @@ test('where one remote gives wrong bytes and breaks off, whoever comes then gets
   prompt.leave()
   upstream.mend()
 }, 30_000)
+
+test('a replica that was killed takes over its own claims when it is back, and asks not itself', async () => {
+  const { digest } = await layerAt(1_000)
+  const [before, after] = ['http://sync-0:9103', 'http://sync-0:9103'].map((url) => createClaims(db, log, url))
+  const other = createClaims(db, log, 'http://sync-1:9103')
+  const lost = await before?.claim(digest)
+  expect(await other.claim(digest)).toMatchObject({ isOurs: false, address: 'http://sync-0:9103' })
+  const claim = await after?.claim(digest)
+  expect(claim).toMatchObject({ isOurs: true })
+  // What the killed one would do does not take the claim away.
+  if (lost?.isOurs) await lost.release()
+  expect(await isClaimed(digest)).toBe(true)
+  if (claim?.isOurs) await claim.release()
+})
