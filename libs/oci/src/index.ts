@@ -27,7 +27,7 @@ export {
   readableConfig,
 } from './manifest-facts.ts'
 export { isForeignLayer, isIndexType, isSchema1Type, manifestMediaTypes, mediaTypes } from './media-types.ts'
-export { isRepositoryName, isTag, repositoryNameLimit } from './names.ts'
+export { isRepositoryName, isTag, repositoryNameLimit, tagLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
 export { parseRepositoryPattern } from './repository-pattern.ts'
 export { parseRoute, type Route } from './route.ts'

@@ -10,6 +10,9 @@ export function isRepositoryName(text: string): boolean {
   return text.length <= repositoryNameLimit && repositoryName.test(text)
 }
 
+/** Longest tag in characters (distribution-spec, "Pulling manifests"). */
+export const tagLimit = 128
+
 /** Whether the text is a tag; case counts (distribution-spec, "Pulling manifests"). */
 export function isTag(text: string): boolean {
   return tag.test(text)

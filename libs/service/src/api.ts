@@ -290,9 +290,11 @@ function faultText(message: string): string {
   return message.startsWith('must have required property') ? 'is missing' : message
 }
 
+/** As our own checks name them: `keys[0].type`. */
 function fieldName(path: string): string {
   return path
     .replace(/^\/(body|query|params)\//, '')
     .replace(/^\/(body|query|params)$/, 'body')
+    .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
     .replaceAll('/', '.')
 }

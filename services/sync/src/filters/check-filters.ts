@@ -1,4 +1,4 @@
-import { BadPattern } from '@berth/oci'
+import { BadPattern, isTag, tagLimit } from '@berth/oci'
 import { badField } from '@berth/service'
 import { readFilterEntry } from './read-filter.ts'
 
@@ -20,7 +20,8 @@ export function checkFilters(remote: { includeTags?: string[]; excludeTags?: str
 
 function checkEntry(field: string, entry: string): void {
   try {
-    readFilterEntry(entry)
+    const read = readFilterEntry(entry)
+    if (read.kind === 'tag') checkTag(read.tag)
   } catch (error) {
     if (!(error instanceof BadPattern)) throw error
     throw badField(
@@ -29,4 +30,11 @@ function checkEntry(field: string, entry: string): void {
       'Use a tag, a pattern with * ? [a-z], sha256:DIGEST, semver:RANGE, or newest:NUMBER.',
     )
   }
+}
+
+/** What is written in the characters of tags may be none all the same: by how it begins, or how long it is. */
+function checkTag(text: string): void {
+  if (isTag(text)) return
+  if (/^[.-]/.test(text)) throw new BadPattern(`no tag begins with "${text[0]}"`, 1)
+  throw new BadPattern(`a tag has at most ${tagLimit} characters`, tagLimit + 1)
 }

@@ -97,6 +97,9 @@ describe('a filter that cannot be read is refused with the entry and the place',
     [`sha256:${'a'.repeat(62)}XY`, 70],
     ['sha512:abc', 8],
     ['md5:abc', 4],
+    ['.hidden', 1],
+    ['-rc', 1],
+    ['x'.repeat(129), 129],
   ])('%s at position %i', (entry, position) => {
     expect(refusal({ includeTags: ['ok', entry] })).toMatchObject({
       status: 400,

@@ -29,5 +29,9 @@ function checkLogin(remote: RemoteBody, { has }: Held): void {
     throw badField('password', 'is missing while a username is given', 'Send both, or neither.')
   if (!hasUser && has('password'))
     throw badField('username', 'is missing while a password is given', 'Send both, or neither.')
+  // It would end the name where it stands (RFC 7617 §2).
+  if (remote.username?.includes(':')) throw badField('username', 'holds a colon', 'No registry can take such a name.')
+  if (remote.token && !/^[\x21-\x7e]+$/.test(remote.token))
+    throw badField('token', 'holds a character that no header can hold', 'Send it without spaces and line breaks.')
   if (has('token') && hasUser) throw badField('token', 'cannot be combined with a username', 'Send one of the two.')
 }

@@ -223,7 +223,7 @@ describe('what is refused', () => {
     ['a private key as a cosign key', signedBy({ publicKey: clientKey }), 'signatures.keys[0].publicKey'],
     ['a GPG key that is none', signedBy({ type: 'gpg', publicKey: cosignKey }), 'signatures.keys[0].publicKey'],
     ['a GPG signature as a key', signedBy({ type: 'gpg', publicKey: armored(0x88) }), 'signatures.keys[0].publicKey'],
-    ['a key of another kind', signedBy({ type: 'x509', publicKey: cosignKey }), 'signatures.keys.0.type'],
+    ['a key of another kind', signedBy({ type: 'x509', publicKey: cosignKey }), 'signatures.keys[0].type'],
     [
       'two keys of one name',
       {
@@ -233,6 +233,18 @@ describe('what is refused', () => {
         },
       },
       'signatures.keys[1].name',
+    ],
+    ['a token with a line break', { token: `${planted}\n` }, 'token'],
+    ['a user with a colon', { username: 'team:reader', password: planted }, 'username'],
+    [
+      'a user of the proxy with a colon',
+      { proxyUrl: 'http://proxy.example.com', proxyUsername: 'a:b', proxyPassword: planted },
+      'proxyUsername',
+    ],
+    [
+      'a sigstore with a query',
+      { signatures: { require: false, keys: [], sigstore: `https://signatures.example.com/a?token=${planted}` } },
+      'signatures.sigstore',
     ],
     [
       'a sigstore that is a file',

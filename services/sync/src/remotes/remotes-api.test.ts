@@ -105,7 +105,7 @@ describe('what is refused', () => {
     ['a policy that is none', { policy: 'sometimes' }, 'policy'],
     ['a pattern that cannot be', { includeTags: ['ok', 'v[0-9'] }, 'includeTags[1]'],
     ['a pattern that is a regular expression', { excludeTags: ['(a+)+$'] }, 'excludeTags[0]'],
-    ['an empty pattern', { includeTags: [''] }, 'includeTags.0'],
+    ['an empty pattern', { includeTags: [''] }, 'includeTags[0]'],
     ['a user without a password', { username: 'reader' }, 'password'],
     ['a password without a user', { password: 'pl4nted' }, 'username'],
     ['a token and a user', { username: 'reader', password: 'pl4nted', token: 'pl4nted' }, 'token'],

@@ -18,6 +18,7 @@ export function checkProxy({ proxyUrl, proxyUsername }: RemoteBody, allowPrivate
   )
   if ((url.pathname !== '/' && url.pathname !== '') || url.search || url.hash)
     throw badField('proxyUrl', 'names more than a host', 'Write it as http://proxy.example.com:3128.')
+  if (proxyUsername?.includes(':')) throw badField('proxyUsername', 'holds a colon', 'No proxy can take such a name.')
   if (hasUser !== hasPassword)
     throw badField(
       hasUser ? 'proxyPassword' : 'proxyUsername',

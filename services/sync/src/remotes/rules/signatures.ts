@@ -14,8 +14,11 @@ export function checkSignatures({ require, keys, sigstore }: SignaturePolicy, al
     names.add(key.name)
     checkKey(`${field}.publicKey`, key)
   })
-  if (sigstore !== undefined)
-    checkAddress('signatures.sigstore', sigstore, allowPrivate, 'Leave them away: signatures are read without a login.')
+  if (sigstore === undefined) return
+  const remedy = 'Leave them away: signatures are read without a login.'
+  const { search, hash } = checkAddress('signatures.sigstore', sigstore, allowPrivate, remedy)
+  if (search || hash)
+    throw badField('signatures.sigstore', 'names more than a folder', 'Leave away what begins with "?" or "#".')
 }
 
 function checkKey(field: string, { type, publicKey }: SignatureKey): void {
