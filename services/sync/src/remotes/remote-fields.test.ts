@@ -321,6 +321,34 @@ describe('a remote that gets another address', () => {
   })
 })
 
+describe('a remote that gets a proxy which could read its secrets', () => {
+  const proxyUrl = 'http://proxy.example.com:3128'
+  const ways: [string, object, object][] = [
+    ['as it goes there without TLS', { url: 'http://registry.example.com' }, { proxyUrl }],
+    ['as its TLS is not checked', { tlsValidation: false }, { proxyUrl }],
+    ['as its TLS is not checked from now on', { proxyUrl }, { tlsValidation: false }],
+    ['as it trusts another authority from now on', { proxyUrl }, { caCert: clientCert }],
+    ['as it trusts an authority of its own', { caCert: clientCert }, { proxyUrl }],
+  ]
+  test.each(ways)('%s, needs them again', async (_way, before, change) => {
+    for (const [field, secret] of [
+      ['password', { username: 'reader', password: planted }],
+      ['token', { token: planted }],
+      ['headers', { headers: { 'x-team': planted } }],
+    ] as const) {
+      const { id } = (await ask('POST', '/remotes', one({ ...before, ...secret }))).body
+      expect(await ask('PATCH', `/remotes/${id}`, change)).toMatchObject({ status: 400, body: { field } })
+      expect((await ask('PATCH', `/remotes/${id}`, { ...change, ...secret })).status).toBe(200)
+    }
+  })
+
+  test('and cannot read them by TLS that is checked, keeps them', async () => {
+    const { id } = (await ask('POST', '/remotes', one({ token: planted }))).body
+    expect((await ask('PATCH', `/remotes/${id}`, { proxyUrl })).status).toBe(200)
+    expect((await ask('PATCH', `/remotes/${id}`, { concurrency: 3, proxyUrl: null })).status).toBe(200)
+  })
+})
+
 test('no secret lies open in any table, event or answer', async () => {
   const { id } = (await ask('POST', '/remotes', one(all))).body
   await ask('PATCH', `/remotes/${id}`, { headers: { 'X-Other': planted } })

@@ -87,12 +87,21 @@ async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; s
 function checkWhereSecretsGo(before: RemoteBody, after: RemoteBody, stays: (field: SecretField) => boolean): void {
   const originOf = ({ url }: RemoteBody) => normalizeRegistryUrl(url).origin
   const refuse = (field: SecretField, because: string) => {
-    if (stays(field))
-      throw badField(field, `has to be sent again, or taken away by null, because ${because} names another host`)
+    if (stays(field)) throw badField(field, `has to be sent again, or taken away by null, because ${because}`)
   }
   if (originOf(before) !== originOf(after))
-    for (const field of ['password', 'token', 'clientKey', 'headers'] as const) refuse(field, 'url')
-  if (before.proxyUrl !== after.proxyUrl && after.proxyUrl) refuse('proxyPassword', 'proxyUrl')
+    for (const field of ['password', 'token', 'clientKey', 'headers'] as const) refuse(field, 'url names another host')
+  if (before.proxyUrl !== after.proxyUrl && after.proxyUrl) refuse('proxyPassword', 'proxyUrl names another host')
+  const changes = (['proxyUrl', 'tlsValidation', 'caCert'] as const).filter((field) => before[field] !== after[field])
+  if (changes.length > 0 && proxyCanRead(after))
+    for (const field of ['password', 'token', 'headers'] as const)
+      refuse(field, `with this change of ${changes.join(', ')} the proxy can read it`)
+}
+
+/** Without TLS, or with TLS that he may end himself: nobody else vouches for the registry then. */
+function proxyCanRead({ url, proxyUrl, tlsValidation = true, caCert }: RemoteBody): boolean {
+  if (!proxyUrl) return false
+  return normalizeRegistryUrl(url).protocol === 'http:' || !tlsValidation || Boolean(caCert)
 }
 
 /** The key that a changed certificate must fit. */
