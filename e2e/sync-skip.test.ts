@@ -113,3 +113,26 @@ test('a run of which nothing succeeds has failed', async () => {
   expect(await run(name, { onError: 'skip' })).toMatchObject({ state: 'failed', error: { code: 'upstream_not_found' } })
   expect(await versionNumbers(stack, name)).toEqual([0])
 })
+
+test.each(['../../elsewhere/manifests/good', 'a?b', 'a b', '.hidden', 'x'.repeat(129), 'a\u0000b'])(
+  'a name among the tags that is no tag (%j) is a failure, which nobody is asked for; excluded it is none',
+  async (name) => {
+    const scene = await makeScene()
+    upstream.add('elsewhere', 'good', imageOf('of another repository', 100))
+    const runListed = (more: object) => {
+      upstream.when(new RegExp(`${scene.name}/tags`), status(200, {}, JSON.stringify({ tags: ['good', name] })))
+      return run(scene.name, more)
+    }
+    const before = upstream.seen.length
+    expect(await runListed({})).toMatchObject({ state: 'failed', error: { code: 'upstream_protocol' } })
+    expect(await runListed({ onError: 'skip' })).toMatchObject({
+      state: 'completed',
+      result: { tagCounts: { added: 1 }, failureCount: 1, failures: [{ code: 'upstream_protocol' }] },
+    })
+    const asked = upstream.seen.slice(before).filter(({ method }) => method === 'HEAD')
+    expect(new Set(asked.map(({ path }) => path))).toEqual(new Set([`/v2/${scene.name}/manifests/good`]))
+    const excludeTags = ['*[/? ]*', '.*', 'xxx*', 'a?b']
+    expect((await stack.api('PATCH', `/remotes/${encodeURIComponent(scene.name)}`, { excludeTags })).status).toBe(200)
+    expect(await runListed({})).toMatchObject({ state: 'completed', result: { failureCount: 0 } })
+  },
+)

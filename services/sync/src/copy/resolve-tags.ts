@@ -1,4 +1,4 @@
-import type { Digest } from '@berth/oci'
+import { type Digest, isTag } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { companionSubject, createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
@@ -19,7 +19,7 @@ export async function resolveTags(
   { progress, failures, signal }: { progress: Progress; failures: Failures; signal: AbortSignal },
 ): Promise<Chosen> {
   const filter = createTagFilter(filters.includeTags, filters.excludeTags)
-  const listed = filter.needsList ? await listTags(remote, filter, signal) : undefined
+  const listed = filter.needsList ? await listTags(remote, filter, { failures, signal }) : undefined
   const names = listed ? listed.names : filter.exact
   progress.tags.total = names.length
   const tags: ResolvedTag[] = []
@@ -60,15 +60,30 @@ function absent({ host, repository }: OpenRemote, what: string): UpstreamError {
 
 type Listed = { names: readonly string[]; companions: ListedCompanions }
 
-async function listTags(remote: OpenRemote, filter: TagFilter, signal: AbortSignal): Promise<Listed> {
+async function listTags(
+  remote: OpenRemote,
+  filter: TagFilter,
+  { failures, signal }: { failures: Failures; signal: AbortSignal },
+): Promise<Listed> {
   const names = new Set<string>()
   const companions = new Map<Digest, string[]>()
   for await (const page of remote.client.tags(remote.repository, signal)) {
     for (const tag of page) {
       const subject = companionSubject(tag)
-      if (filter.wants(tag)) names.add(tag)
-      else if (subject) companions.set(subject, [...(companions.get(subject) ?? []), tag])
+      if (!filter.wants(tag)) {
+        if (subject) companions.set(subject, [...(companions.get(subject) ?? []), tag])
+      } else if (isTag(tag)) names.add(tag)
+      else noTag(remote, tag, failures)
     }
   }
   return { names: filter.newest([...names]), companions }
+}
+
+const mostShown = 200
+
+/** In a path such a name could mean something else than a tag of this repository, and nobody could pull it from here. */
+function noTag({ host, repository }: OpenRemote, name: string, failures: Failures): void {
+  const shown = JSON.stringify(name.slice(0, mostShown)).slice(1, -1)
+  const message = `${host} lists "${shown}" in ${repository}, which is no tag; leave it out by excludeTags`
+  failures.note(new UpstreamError('protocol', message, { host }), { tag: shown })
 }
