@@ -8,6 +8,7 @@ import {
   type MisbehavingUpstream,
   manifestOf,
   startMisbehavingUpstream,
+  status,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createMessage, generateKey, readPrivateKey, sign as signMessage } from 'openpgp'
@@ -72,7 +73,7 @@ function cosign(repository: string, image: Image, key: KeyObject, about: string 
 }
 
 /** Signs as newer cosign does: a bundle that refers to the image. */
-function bundle(repository: string, image: Image, key: KeyObject, predicateType: string): void {
+function bundle(repository: string, image: Image, key: KeyObject, predicateType: string): Image {
   const [, hex] = image.manifest.digest.split(':')
   const payloadType = 'application/vnd.in-toto+json'
   const payload = Buffer.from(
@@ -94,7 +95,9 @@ function bundle(repository: string, image: Image, key: KeyObject, predicateType:
     layers: [describeBlob(mediaType, layer)],
     subject: describeBlob(oci, image.manifest),
   } as { mediaType: string })
-  upstream.add(repository, [], { manifest, config: emptyConfig, layers: [layer] })
+  const made = { manifest, config: emptyConfig, layers: [layer] }
+  upstream.add(repository, [], made)
+  return made
 }
 
 type Mirror = { name: string; image: Image; sync: (more?: object) => Promise<TaskView> }
@@ -193,6 +196,19 @@ describe('a remote that requires signatures', () => {
     const key = newKey()
     const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
     bundle(name, image, key.privateKey, 'https://sigstore.dev/cosign/sign/v1')
+    expect(await sync()).toMatchObject({ state: 'completed' })
+  }, 60_000)
+
+  test('takes a sigstore bundle from the referrers tag, where there is no API for referrers', async () => {
+    const key = newKey()
+    const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
+    const { manifest } = bundle(name, image, key.privateKey, 'https://sigstore.dev/cosign/sign/v1')
+    const about = { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.bytes.length }
+    const manifests = [{ ...about, artifactType: 'application/vnd.dev.sigstore.bundle.v0.3+json' }]
+    const index = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }
+    upstream.when(new RegExp(`${name}/referrers`), status(404))
+    expect(await sync()).toMatchObject({ state: 'failed', error: { code: 'signature_missing' } })
+    upstream.addManifest(name, manifestOf(index), image.manifest.digest.replace(':', '-'))
     expect(await sync()).toMatchObject({ state: 'completed' })
   }, 60_000)
 

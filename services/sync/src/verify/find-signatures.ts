@@ -1,4 +1,5 @@
-import { type Digest, parseDigest } from '@berth/oci'
+import { type Digest, isTag, parseDigest } from '@berth/oci'
+import { companionTagOf } from '../filters/tag-filter.ts'
 import { type CosignSignature, readBundle } from './cosign.ts'
 import { lookasideSignatures, type Signed } from './lookaside.ts'
 
@@ -8,7 +9,13 @@ const signatureAnnotation = 'dev.cosignproject.cosign/signature'
 const payloadType = 'application/vnd.dev.cosign.simplesigning.v1+json'
 const bundleType = /^application\/vnd\.dev\.sigstore\.bundle/
 
-type Descriptor = { mediaType?: unknown; digest?: unknown; size?: unknown; annotations?: Record<string, unknown> }
+type Descriptor = {
+  mediaType?: unknown
+  artifactType?: unknown
+  digest?: unknown
+  size?: unknown
+  annotations?: Record<string, unknown>
+}
 
 /** What cosign left beside a manifest: under its companion tag, and among its referrers. */
 export async function* cosignSignatures(
@@ -18,12 +25,21 @@ export async function* cosignSignatures(
 ): AsyncIterable<CosignSignature> {
   const { client, repository } = upstream
   const tag = `${digest.replace(':', '-')}.sig`
-  if (await client.resolve(repository, tag, signal)) yield* simpleOf(upstream, tag, signal)
-  const referrers = (await client.referrers(repository, digest, signal)) ?? []
+  if (isTag(tag) && (await client.resolve(repository, tag, signal))) yield* simpleOf(upstream, tag, signal)
+  const referrers = (await client.referrers(repository, digest, signal)) ?? (await tagged(upstream, digest, signal))
   for (const referrer of referrers
-    .filter(({ artifactType }) => bundleType.test(artifactType ?? ''))
+    .filter(({ artifactType }) => bundleType.test(String(artifactType)))
     .slice(0, mostSignatures))
-    yield* bundlesOf(upstream, referrer.digest, signal)
+    yield* bundlesOf(upstream, String(referrer.digest), signal)
+}
+
+/** What refers to a manifest where there is no API for that (distribution-spec, "Referrers Tag Schema"). */
+async function tagged({ client, repository }: Signed, digest: Digest, signal: AbortSignal): Promise<Descriptor[]> {
+  const tag = companionTagOf(digest)
+  if (!(await client.resolve(repository, tag, signal))) return []
+  const { bytes } = await client.manifest(repository, tag, signal)
+  const { manifests } = parseBody(bytes)
+  return Array.isArray(manifests) ? manifests.filter(isDescriptor).filter((one) => parseDigest(String(one.digest))) : []
 }
 
 async function* simpleOf(upstream: Signed, tag: string, signal: AbortSignal): AsyncIterable<CosignSignature> {
@@ -46,16 +62,16 @@ async function* bundlesOf(upstream: Signed, reference: string, signal: AbortSign
 
 async function layersOf({ client, repository }: Signed, reference: string, signal: AbortSignal): Promise<Descriptor[]> {
   const { bytes } = await client.manifest(repository, reference, signal)
-  const layers = parseLayers(bytes)
+  const { layers } = parseBody(bytes)
   return Array.isArray(layers) ? layers.slice(0, mostSignatures).filter(isDescriptor) : []
 }
 
-function parseLayers(bytes: Buffer): unknown {
+function parseBody(bytes: Buffer): { layers?: unknown; manifests?: unknown } {
   try {
-    return (JSON.parse(bytes.toString('utf8')) as { layers?: unknown } | null)?.layers
+    return (JSON.parse(bytes.toString('utf8')) ?? {}) as { layers?: unknown; manifests?: unknown }
   } catch {
     // What cannot be read is no signature; that there is none is what the caller says.
-    return undefined
+    return {}
   }
 }
 
