@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { asDigest } from '@berth/oci'
 import {
   type Image,
   imageOf,
@@ -102,6 +103,29 @@ describe('by tags, from an upstream that has no API for referrers', () => {
     upstream.addManifest(name, manifestOf(index), tagOf(image))
     await sync(stack, name, name)
     expect(await referrersOf(name, image)).toEqual([digest])
+  })
+
+  test('of a manifest with a SHA-512 digest the index under the shortened tag comes, and no tag is asked for that cannot be', async () => {
+    const { name, upstream, image, other } = await makeScene(upstreams.old)
+    const digest = asDigest(`sha512:${createHash('sha512').update(image.manifest.bytes).digest('hex')}`)
+    const manifest = { ...image.manifest, digest }
+    upstream.addManifest(name, manifest)
+    const artifact = artifactOf(`${name} artifact`, { manifest })
+    upstream.add(name, [], artifact)
+    const { mediaType, bytes } = artifact.manifest
+    const manifests = [{ mediaType, digest: artifact.manifest.digest, size: bytes.length }]
+    const index = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests }
+    const stem = digest.replace(':', '-').slice(0, 'sha512-'.length + 64)
+    upstream.addManifest(name, manifestOf(index), stem)
+    for (const includeTags of [[digest], [digest, 'o*']]) {
+      await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { includeTags })
+      await sync(stack, name, name)
+      expect(await mirror(name)).toMatchObject({ state: 'completed', result: { tagCounts: { removed: 0 } } })
+      expect(await has(name, digest)).toBe(true)
+      expect(await referrersOf(name, { ...image, manifest })).toEqual([artifact.manifest.digest])
+      expect(await has(name, stem)).toBe(true)
+    }
+    expect(await has(name, other.manifest.digest)).toBe(true)
   })
 
   test('where tags are named, companions are asked for once by name, nothing is listed, and the API is tried once', async () => {

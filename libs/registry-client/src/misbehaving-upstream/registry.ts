@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { mediaTypes, parseRanges, parseRoute, type Route } from '@berth/oci'
+import { mediaTypes, OciError, parseRanges, parseRoute, type Route } from '@berth/oci'
 import type { Blob, Image, Manifest } from './content.ts'
 import type { Answer } from './faults.ts'
 
@@ -25,7 +25,8 @@ export function createContent({ referrersApi }: { referrersApi: boolean }): Cont
     },
     addManifest: (repository, manifest, tag) => put(repository, manifest, tag === undefined ? [] : [tag]),
     answer: (path, request) => {
-      const route = parseRoute(path.split('?')[0] ?? '')
+      const route = routeOf(path.split('?')[0] ?? '')
+      if (route === 'bad') return json(400, { errors: [] })
       if (route?.kind === 'ping') return json(200, {})
       if (route?.kind === 'tags') {
         const list = tags.get(route.repository)
@@ -60,6 +61,16 @@ export function createContent({ referrersApi }: { referrersApi: boolean }): Cont
     const part = blob.bytes.subarray(range.start, range.end + 1)
     const about = { 'content-range': `bytes ${range.start}-${range.end}/${blob.bytes.length}` }
     return { status: 206, headers: { ...about, 'content-length': String(part.length) }, body: part }
+  }
+}
+
+/** Registries refuse what has a colon and is no digest, or is no tag. */
+function routeOf(path: string): Route | undefined | 'bad' {
+  try {
+    return parseRoute(path)
+  } catch (error) {
+    if (error instanceof OciError) return 'bad'
+    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ManifestSignature } from '@berth/commands'
-import type { Digest } from '@berth/oci'
+import { type Digest, isTag } from '@berth/oci'
 import { companionTagOf } from '../filters/tag-filter.ts'
 import { atomicSignature, lookasideSignatures } from '../verify/lookaside.ts'
 import type { ListedCompanions, ResolvedTag } from './chosen.ts'
@@ -85,11 +85,12 @@ function createFinder(copying: Copying, { listed, settled, tags }: Finding, foun
   const has: { referrers?: boolean; signatures?: boolean } = {}
 
   const tagsOf = (digest: Digest): readonly string[] => {
-    if (listed) return listed.get(digest) ?? []
     const tag = companionTagOf(digest)
+    if (listed) return listed.get(tag) ?? []
     // The plain one stands for the API where there is none, and is asked for when that would be.
     return [
-      ...suffixes.map((suffix) => tag + suffix),
+      // Cosign writes the whole digest: of a SHA-512 that makes no tag.
+      ...suffixes.map((suffix) => digest.replace(':', '-') + suffix).filter(isTag),
       ...(has.referrers === false && !settled.has(digest) ? [tag] : []),
     ]
   }

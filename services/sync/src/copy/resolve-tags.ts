@@ -1,6 +1,6 @@
 import { type Digest, isTag } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
-import { companionSubject, createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
+import { companionStem, createTagFilter, type TagFilter } from '../filters/tag-filter.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
 import type { Chosen, ListedCompanions, ResolvedTag } from './chosen.ts'
 import type { Failures } from './failures.ts'
@@ -66,12 +66,12 @@ async function listTags(
   { failures, signal }: { failures: Failures; signal: AbortSignal },
 ): Promise<Listed> {
   const names = new Set<string>()
-  const companions = new Map<Digest, string[]>()
+  const companions = new Map<string, string[]>()
   for await (const page of remote.client.tags(remote.repository, signal)) {
     for (const tag of page) {
-      const subject = companionSubject(tag)
+      const stem = companionStem(tag)
       if (!filter.wants(tag)) {
-        if (subject) companions.set(subject, [...(companions.get(subject) ?? []), tag])
+        if (stem && isTag(tag)) companions.set(stem, [...(companions.get(stem) ?? []), tag])
       } else if (isTag(tag)) names.add(tag)
       else noTag(remote, tag, failures)
     }

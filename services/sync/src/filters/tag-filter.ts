@@ -1,4 +1,4 @@
-import { type Digest, newestFirst, parseDigest } from '@berth/oci'
+import { algorithmOf, type Digest, hexOf, newestFirst, parseDigest } from '@berth/oci'
 import { type FilterEntry, readFilterEntry } from './read-filter.ts'
 
 /** What a remote's filters choose. */
@@ -18,20 +18,25 @@ export type TagFilter = {
 }
 
 /** `sha256-<hex>` and what begins so: a signature, an SBOM, or the referrers of that digest. */
-const companion = /^(sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{128}))(?![0-9a-f])/
+const companion = /^(sha(?:256|512)-[0-9a-f]{64})(?![0-9a-f])/
+const hexInTags = 64
 
 /**
- * What a companion tag belongs to (cosign; OCI distribution-spec, "Referrers Tag Schema"); `undefined` for a tag that is none.
- * Such tags are no choice of filters.
+ * The tag of the referrers of what a companion tag belongs to, with which it begins (cosign; OCI distribution-spec, "Referrers Tag
+ * Schema"); `undefined` for a tag that is none. Such tags are no choice of filters.
  */
+export function companionStem(tag: string): string | undefined {
+  return companion.exec(tag)?.[1]
+}
+
+/** What a companion tag belongs to, where it says so: of a SHA-512 it has but the first half. */
 export function companionSubject(tag: string): Digest | undefined {
-  const [, name] = companion.exec(tag) ?? []
-  return name === undefined ? undefined : parseDigest(name.replace('-', ':'))
+  return parseDigest(companionStem(tag)?.replace('-', ':') ?? '')
 }
 
 /** The tag that holds the referrers of a digest, and with which those of its other companions begin. */
 export function companionTagOf(digest: Digest): string {
-  return digest.replace(':', '-')
+  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, hexInTags)}`
 }
 
 /**
@@ -49,7 +54,7 @@ export function createTagFilter(include: readonly string[], exclude: readonly st
   const takesAll = some.length === 0 && (wanted.length === 0 || counts.length > 0)
   const isLeftOut = (tag: string) => unwanted.some((entry) => matches(entry, tag))
   const isChosen = (tag: string) =>
-    named.has(tag) || (!companionSubject(tag) && (takesAll || some.some((entry) => entry.matches(tag))))
+    named.has(tag) || (companionStem(tag) === undefined && (takesAll || some.some((entry) => entry.matches(tag))))
   return {
     exact: [...named].filter((tag) => !isLeftOut(tag)),
     digests: wanted.flatMap((entry) =>

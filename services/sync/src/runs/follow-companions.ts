@@ -85,7 +85,9 @@ async function manifestsBelow(
 
 /** What of the repository has companion tags upstream. */
 async function listedHere(copying: Copying, { run, chosen }: Synced): Promise<ReadonlySet<Digest>> {
-  return membersOf(copying, run.repositoryId, [...(chosen.companions?.keys() ?? [])])
+  const stems = [...(chosen.companions?.keys() ?? [])]
+  const subjects = stems.flatMap((stem) => companionSubject(stem) ?? [])
+  return membersOf(copying, run.repositoryId, subjects)
 }
 
 /** What the repository has of these and below them. */
@@ -124,9 +126,9 @@ async function newSignatures(
  * for all but the one that stands for the API.
  */
 function keptTags({ tags }: RepositoryNow, subjects: ReadonlySet<Digest>, settled: ReadonlySet<Digest>): string[] {
+  const plain = new Set([...subjects].map(companionTagOf))
   return [...tags.keys()].filter((name) => {
     const subject = companionSubject(name)
-    if (subject === undefined || !subjects.has(subject)) return false
-    return !settled.has(subject) || name === companionTagOf(subject)
+    return plain.has(name) || (subject !== undefined && subjects.has(subject) && !settled.has(subject))
   })
 }
