@@ -51,6 +51,13 @@ describe('tags and digests', () => {
     expect(await scene.client().resolve(repository, 'absent', undefined, older)).toBeUndefined()
   })
 
+  test('a digest stands for itself, whatever the answer says', async () => {
+    const { digest } = scene.image.manifest
+    const other = imageOf('other', 10).manifest.digest
+    scene.upstream.when(/^HEAD/, status(200, { 'docker-content-digest': other }))
+    expect(await scene.client().resolve(repository, digest)).toBe(digest)
+  })
+
   test('"not modified" where no condition was sent is a fault', async () => {
     scene.upstream.when(/^HEAD/, status(304))
     expect(await failure(scene.client().resolve(repository, 'latest'))).toMatchObject({ status: 304 })

@@ -36,6 +36,18 @@ describe('a foreign layer', () => {
     expect(scene.upstream.seen).toEqual([])
   })
 
+  test('gets no header of the remote either, though it be where the registry is', async () => {
+    const client = scene.client({ credentials, headers: { 'x-team': 'pl4nted' } })
+    const path = `/v2/${repository}/blobs/${layer().digest}`
+    elsewhere.when(
+      /go/,
+      redirectTo(() => scene.upstream.url + path),
+    )
+    for (const text of [scene.upstream.url + path, `${elsewhere.url}/go`])
+      expect((await readAll(client.foreign(text, layer()))).equals(layer().bytes)).toBe(true)
+    expect(scene.upstream.seen.map(({ headers }) => headers['x-team'])).toEqual([undefined, undefined])
+  })
+
   test('that wants a login is an error, and gets none', async () => {
     elsewhere.when(/./, status(401, { 'www-authenticate': 'Basic realm="x"' }))
     expect(await failure(readAll(scene.client({ credentials }).foreign(url(), layer())))).toMatchObject({

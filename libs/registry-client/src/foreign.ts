@@ -15,7 +15,7 @@ export function askForeign(
 ): AskForBytes {
   const url = checkForeign(text, insecure)
   return async (headers) => {
-    const answer = await egress.send({ method: 'GET', url, headers, signal })
+    const answer = await egress.send({ method: 'GET', url, headers, isForeign: true, signal })
     if (answer.status < 300) return answer
     discard(answer)
     throw statusError(

@@ -21,6 +21,8 @@ export type Outgoing = {
   url: URL
   headers: Record<string, string>
   body?: string
+  /** Nobody vouches for where it goes: it gets nothing of what is for the registry, also where that is the registry itself. */
+  isForeign?: boolean
   signal?: AbortSignal | undefined
 }
 export type Answer = { status: number; headers: Record<string, string>; body: Readable; url: URL }
@@ -59,7 +61,7 @@ export function createEgress(options: EgressOptions): Egress {
       throw new UpstreamError('protocol', `${url.protocol} addresses are not followed`, { host: url.host })
     addressRule?.checkHost(url.hostname)
     if (proxy) addressRule?.checkHost(proxy.url.hostname)
-    const isOrigin = url.origin === origin.origin
+    const isOrigin = url.origin === origin.origin && !outgoing.isForeign
     try {
       const answer = await (isOrigin ? agents.origin() : agents.elsewhere()).request({
         origin: url.origin,
