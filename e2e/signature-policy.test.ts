@@ -282,5 +282,6 @@ describe('a remote that requires signatures', () => {
     upstream.addManifest(repository, companion, tag)
     expect((await get(tag)).status).toBe(200)
     expect((await get('loose')).status).toBe(403)
+    expect((await get(loose.manifest.digest)).status).toBe(403)
   }, 60_000)
 })

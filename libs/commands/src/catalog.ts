@@ -68,7 +68,7 @@ export type CatalogCommands = {
   }
   /** A moment, for `asked` of `commit-stage`: to be taken before upstream is asked. */
   'pull-order': { request: Record<string, never>; reply: { asked: number } }
-  /** Whether an index of the repository names this manifest. */
+  /** Whether an index of the repository names this manifest; one that came by a companion tag, which nobody signs, does not count. */
   'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }

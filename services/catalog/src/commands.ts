@@ -191,7 +191,10 @@ async function isNamed(db: Database, { repository, digest }: CatalogCommands['is
     `select from manifest_reference as reference join manifest_interval as member on member.digest = reference.manifest
        join repository on repository.id = member.repository_id and case when content_of is null then member.until is null
          else member.since <= content_of and (member.until is null or member.until > content_of) end
-     where repository.name = $1 and reference.child = $2 and reference.role = 'manifest' limit 1`,
+     where repository.name = $1 and reference.child = $2 and reference.role = 'manifest'
+       and not exists (select from tag_interval as tag where tag.repository_id = repository.id and tag.digest = member.digest
+         and tag.name ~ '^sha(256|512)-[0-9a-f]{64}')
+     limit 1`,
     [repository, digest],
   )
   return found.length > 0
