@@ -119,7 +119,7 @@ describe('a Berth with content', () => {
     })
   }
   beforeAll(async () => {
-    stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL as string } })
+    stack = await startTestStack()
     await make(stack, '/repositories', { name: 'kept/app' })
   }, 60_000)
   afterAll(() => stack?.stop(), 60_000)

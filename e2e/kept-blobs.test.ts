@@ -11,7 +11,7 @@ let wire: Wire
 let sql: pg.Client
 
 beforeAll(async () => {
-  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL ?? '' } })
+  stack = await startTestStack()
   wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
   sql = new pg.Client({ connectionString: stack.databaseUrl, options: '-c search_path=catalog' })
   await sql.connect()

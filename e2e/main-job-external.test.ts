@@ -14,8 +14,7 @@ describeMainJob(
   async () => {
     const home = makeTemporaryFolder('nats')
     const nats = await startNats({ home, binary: process.env.BERTH_NATS_SERVER as string })
-    const databaseUrl = process.env.BERTH_TEST_DATABASE_URL as string
-    const stack = await startTestStack({ external: { databaseUrl, natsUrl: nats.url, s3: s3 as S3Place } })
+    const stack = await startTestStack({ external: { natsUrl: nats.url, s3: s3 as S3Place } })
     // It keeps nothing of these in its home, so it did start no servers of its own.
     for (const own of ['postgres', 'nats', 'blobs']) expect(existsSync(path.join(stack.home, own))).toBe(false)
     const stop = async () => {

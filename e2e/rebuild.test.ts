@@ -21,7 +21,7 @@ let damaged: Pushed
 let sound: Pushed
 
 beforeAll(async () => {
-  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL as string } })
+  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   damaged = await pushRandomImage(berth, 'rebuild/damaged', 'v1', [2_000, 3_000])
   sound = await pushRandomImage(berth, 'rebuild/sound', 'v1')

@@ -24,9 +24,7 @@ describe('two replicas of registry behind a round-robin proxy', () => {
   let both: Wire
 
   beforeAll(async () => {
-    // On the database that the tests share: it does not wait for the disk, and thousands of commits are made here.
-    const databaseUrl = process.env.BERTH_TEST_DATABASE_URL as string
-    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' }, external: { databaseUrl } })
+    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
     replica = await startReplica(stack)
     const first = registryPort(stack)
     proxy = await startRoundRobin({ replicas: [first, replica.port], front: stack.port })

@@ -28,9 +28,8 @@ describe('with every service but registry stopped', () => {
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
   beforeAll(async () => {
-    // Servers of their own: the kill of Berth would take the embedded ones along.
-    const { BERTH_TEST_DATABASE_URL: databaseUrl = '' } = process.env
-    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' }, external: { databaseUrl } })
+    // Not on the embedded database: the kill of Berth would take it along.
+    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
     replica = await startReplica(stack)
     const wire = wireTo(stack.url, { authorization: basic(stack) })
     for (const name of [open, repository]) {

@@ -15,8 +15,13 @@ const stoppedWithinMs = 15_000
 export type StackOptions = {
   /** Added to the environment of the program; undefined takes a variable away. */
   env?: NodeJS.ProcessEnv
-  /** Real servers instead of the embedded ones. A fresh database is made on the PostgreSQL, and dropped at the end. */
-  external?: { databaseUrl?: string; natsUrl?: string; s3?: S3Place }
+  /**
+   * The database of its own that Berth brings, which takes a second or more to make and waits for the disk. Else a fresh one
+   * on the server that the tests share, where there is one; it is dropped at the end.
+   */
+  embeddedDatabase?: boolean
+  /** Real servers instead of the embedded ones. */
+  external?: { natsUrl?: string; s3?: S3Place }
 }
 
 export type Answer = {
@@ -50,7 +55,7 @@ export type TestStack = {
   readonly password: string
   /** How long the last start took until the line `berth is ready`. */
   readonly startMs: number
-  /** The base URL of the database, when it is an external one. */
+  /** The URL of the database, unless it is the embedded one. */
   readonly databaseUrl: string | undefined
   /** Asks `/api/v1` as the administrator, with a JSON body. */
   api(method: string, path: string, body?: unknown): Promise<Answer>
@@ -73,7 +78,8 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
   const folder = makeTemporaryFolder('stack')
   const home = path.join(folder, 'home')
   const password = 'correct horse battery'
-  const database = options.external?.databaseUrl ? await createDatabase(options.external.databaseUrl) : undefined
+  const shared = options.embeddedDatabase ? undefined : process.env.BERTH_TEST_DATABASE_URL
+  const database = shared ? await createDatabase(shared) : undefined
   const environment = environmentOf({ home, password, options, ...(database ? { databaseUrl: database } : {}) })
   const written: string[] = []
   const write = (text: string) => void written.push(text)

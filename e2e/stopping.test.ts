@@ -25,7 +25,7 @@ withUpstream(
     const upstream = await startDockerRegistry()
     const proxy = await startSlowProxy({ host: upstream.host, bytesPerSecond: 64 << 10 })
     await pushRandomImage({ url: upstream.url }, 'app', 'one', [1 << 20])
-    const stack = await startTestStack()
+    const stack = await startTestStack({ embeddedDatabase: true })
     try {
       await make(stack, '/remotes', localRemote('slow', proxy.url, 'app'))
       await make(stack, '/repositories', { name: 'app' })
@@ -46,7 +46,7 @@ withUpstream(
 )
 
 test('with each service as a process of its own SIGTERM ends all of them too', async () => {
-  const stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
+  const stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' }, embeddedDatabase: true })
   try {
     const { code, durationMs } = await stack.kill('SIGTERM')
     expect(code).toBe(0)

@@ -12,7 +12,7 @@ let stack: TestStack
 const target = () => ({ url: stack.url, authorization: basic(stack) })
 
 beforeAll(async () => {
-  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL ?? '' } })
+  stack = await startTestStack()
 }, 60_000)
 afterAll(() => stack?.stop(), 60_000)
 

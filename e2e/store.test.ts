@@ -9,8 +9,7 @@ let kept: Pushed
 let gone: Pushed
 
 beforeAll(async () => {
-  const databaseUrl = process.env.BERTH_TEST_DATABASE_URL ?? ''
-  stack = await startTestStack({ env: { BERTH_PUSH_LEASE_SECONDS: '1' }, external: { databaseUrl } })
+  stack = await startTestStack({ env: { BERTH_PUSH_LEASE_SECONDS: '1' } })
   await make(stack, '/repositories', { name: repository, retainVersions: 1 })
   await make(stack, '/distributions', { name: repository, basePath: repository, repository })
   const target = { url: stack.url, authorization: basic(stack) }

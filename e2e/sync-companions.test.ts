@@ -20,7 +20,7 @@ const upstreams: Record<'old' | 'new', MisbehavingUpstream> = {} as never
 beforeAll(async () => {
   upstreams.old = await startMisbehavingUpstream({ referrersApi: false })
   upstreams.new = await startMisbehavingUpstream()
-  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL as string } })
+  stack = await startTestStack()
 }, 90_000)
 afterAll(async () => {
   await stack?.stop()

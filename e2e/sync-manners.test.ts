@@ -9,7 +9,6 @@ import {
   startMisbehavingUpstream,
   status,
 } from '@berth/registry-client/misbehaving-upstream'
-import { testServers } from '@berth/service/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { query } from './databases.ts'
 import { until } from './processes.ts'
@@ -21,7 +20,6 @@ let upstream: MisbehavingUpstream
 let issuer: MisbehavingUpstream
 beforeAll(async () => {
   stack = await startTestStack({
-    external: { databaseUrl: testServers().databaseUrl },
     env: { BERTH_LOG_LEVEL: 'debug' },
   })
 }, 90_000)

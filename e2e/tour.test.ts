@@ -16,7 +16,7 @@ describeTour(`the tour in the README${missing.length > 0 ? ` (skipped: ${missing
   let folder: string
 
   beforeAll(async () => {
-    ;[stack, upstreams] = await Promise.all([startTestStack(), startUpstreams()])
+    ;[stack, upstreams] = await Promise.all([startTestStack({ embeddedDatabase: true }), startUpstreams()])
     folder = makeTemporaryFolder('tour')
   }, 120_000)
 

@@ -21,7 +21,7 @@ let database: string
 let holder: Client
 
 beforeAll(async () => {
-  stack = await startTestStack({ external: { databaseUrl: process.env.BERTH_TEST_DATABASE_URL as string } })
+  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   database = stack.databaseUrl as string
   holder = new Client({ connectionString: database })

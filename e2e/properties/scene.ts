@@ -20,9 +20,7 @@ export type Scene = {
 }
 
 export async function startScene(): Promise<Scene> {
-  // On a database that can be reached, for its signing key.
-  const { BERTH_TEST_DATABASE_URL: databaseUrl = '' } = process.env
-  const stack = await startTestStack({ external: { databaseUrl } })
+  const stack = await startTestStack()
   const wire = new Wire({
     name: 'berth',
     url: stack.url,

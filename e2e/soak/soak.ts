@@ -35,7 +35,6 @@ const goneWithinMs = 60_000
 export async function soak({ seed, pushes, kills, store = 'files' }: SoakOptions): Promise<SoakReport> {
   const s3 = store === 's3' ? testS3Place(`soak-${randomUUID()}`) : undefined
   if (store === 's3' && !s3) throw new Error(`there is no S3 server: ${process.env.BERTH_TEST_NO_S3}`)
-  const databaseUrl = process.env.BERTH_TEST_DATABASE_URL
   const leaseSeconds = kills ? killLeaseSeconds : calmLeaseSeconds
   const stack = await startTestStack({
     env: {
@@ -44,7 +43,7 @@ export async function soak({ seed, pushes, kills, store = 'files' }: SoakOptions
       BERTH_PUSH_LEASE_SECONDS: String(leaseSeconds),
       BERTH_PROCESSES: String(kills),
     },
-    external: { ...(databaseUrl ? { databaseUrl } : {}), ...(s3 ? { s3 } : {}) },
+    external: s3 ? { s3 } : {},
   })
   try {
     return await soakStack(stack, { seed, pushes, kills, s3 })
