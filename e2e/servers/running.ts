@@ -14,6 +14,7 @@ const stops: (() => Promise<void>)[] = []
  */
 export async function startTestServers(): Promise<void> {
   removeFoldersOfDeadRuns()
+  keepCompiledCode()
   // A test file run by jest itself has not come through the bootstrap.
   if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())
   const started = await Promise.allSettled([startDatabase(), startBus(), startS3()])
@@ -26,6 +27,14 @@ export async function startTestServers(): Promise<void> {
 /** Stops what `startTestServers` started and removes its folders. */
 export async function stopTestServers(): Promise<void> {
   await Promise.all(stops.splice(0).map((stop) => stop()))
+}
+
+// The tests start Berth some hundred times: what Node makes of its files is kept from one start to the next.
+function keepCompiledCode(): void {
+  if (process.env.NODE_COMPILE_CACHE) return
+  const folder = makeTemporaryFolder('compiled')
+  process.env.NODE_COMPILE_CACHE = folder
+  stops.push(async () => removeFolder(folder))
 }
 
 function askBootstrap(): Record<string, string> {
