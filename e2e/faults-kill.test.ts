@@ -23,7 +23,7 @@ group(`killed with SIGKILL${missing.length > 0 ? ` (not installed: ${missing.joi
     upstream = await startDockerRegistry()
     image = await pushRandomImage({ url: upstream.url }, 'slow', 'one', Array(6).fill(mebibyte))
     proxy = await startSlowProxy({ host: upstream.host, bytesPerSecond: 2 * mebibyte })
-    stack = await startTestStack({ embeddedDatabase: true })
+    stack = await startTestStack({ env: { BERTH_TASK_LEASE_SECONDS: '4' }, embeddedDatabase: true })
   }, 90_000)
   afterAll(async () => {
     await stack?.stop()

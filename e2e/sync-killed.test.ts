@@ -6,21 +6,23 @@ import {
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { query } from './databases.ts'
 import { getManifest, localRemote, make, startSync, versionNumbers } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
-// Each costs the 15 s until the lease of the killed worker ends.
 const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 3)
 const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
 const tagCount = 8 * killsOfRun
 const chunkBytes = 16 << 10
+// Each kill costs this: nobody else takes the task before.
+const leaseSeconds = 5
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
 beforeAll(async () => {
   upstream = await startMisbehavingUpstream()
-  stack = await startTestStack()
+  stack = await startTestStack({ env: { BERTH_TASK_LEASE_SECONDS: String(leaseSeconds) } })
 }, 90_000)
 afterAll(async () => {
   await stack?.stop()
@@ -71,11 +73,12 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
       // Some while it still asks for tags; then so that most of them get on.
       const livesMs = next() * (next() < 0.25 ? 200 : 3_000)
       const isOver = async () => (await stack.api('GET', `/tasks/${id}`)).body.state === 'completed'
-      // Within the lease of the worker before, which is 15 s, nothing is asked.
+      // Within the lease of the worker before nothing is asked.
       for (const until = Date.now() + 40_000; Date.now() < until && !isBegun() && !(await isOver()); )
         await new Promise((resolve) => void setTimeout(resolve, 5))
       await new Promise((resolve) => void setTimeout(resolve, livesMs))
       if (await isOver()) break
+      expect(await longestLease()).toBeLessThanOrEqual(leaseSeconds)
       await stack.kill('SIGKILL')
       const killedAt = Date.now()
       await stack.restart()
@@ -91,6 +94,13 @@ test.each(Array.from({ length: runs }, (_, i) => seed + i))(
   },
   60_000 + killsOfRun * 45_000,
 )
+
+/** For how many seconds the tasks that run now are still left to their workers. */
+async function longestLease(): Promise<number> {
+  const sql = 'select extract(epoch from max(lease_until) - now())::float as seconds from tasks.task'
+  const [row] = (await query(stack.databaseUrl as string, sql)) as { seconds: number | null }[]
+  return row?.seconds ?? 0
+}
 
 // What has come is written, flushed and renamed; what ended less than this before a kill may not have been.
 const writtenWithinMs = 500

@@ -13,6 +13,7 @@ import {
   text,
   tlsSettings,
 } from '@berth/service'
+import { workerSettings } from '@berth/worker'
 
 /** What the standalone stack reads from the environment (design.md §5). */
 export const standaloneSettings = {
@@ -32,6 +33,7 @@ export const standaloneSettings = {
   ...retentionSettings,
   ...scrubSettings,
   ...pushSettings,
+  ...workerSettings,
   ...blobSettings,
   ...tlsSettings,
 }

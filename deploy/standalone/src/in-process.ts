@@ -52,6 +52,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     scrubIntervalSeconds: config.scrubIntervalSeconds,
     scrubBytesPerSecond: config.scrubBytesPerSecond,
     pushLeaseSeconds: config.pushLeaseSeconds,
+    taskLeaseSeconds: config.taskLeaseSeconds,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)

@@ -25,22 +25,22 @@ const pollMs = 2_000
 const beatMs = 1_000
 // Soon at first: what was done before a worker is lost is to be known (services/tasks/src/queue/sweep.ts).
 const firstBeatMs = 125
-const leaseSeconds = 15
 const capacity = 2
 const longestPauseMs = 10_000
 
 /**
- * Takes tasks of some kinds and does them, a few at a time, beating for each so that nobody else takes it. `name` is the
- * service's, for the log of tasks.
+ * Takes tasks of some kinds and does them, a few at a time, beating for each so that nobody else takes it before
+ * `leaseSeconds` without a beat are over. `name` is the service's, for the log of tasks.
  */
 export function startWorker(options: {
   tasks: CommandClient<TasksCommands>
   bus: Bus
   name: string
   works: Record<string, Work>
+  leaseSeconds: number
   log: Logger
 }): { stop(): Promise<void> } {
-  const { tasks, bus, name, log, works } = options
+  const { tasks, bus, name, log, works, leaseSeconds } = options
   const kinds = Object.keys(works)
   const worker = `${name}-${randomUUID()}`
   const stopping = new AbortController()

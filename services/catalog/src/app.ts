@@ -153,6 +153,7 @@ export function createCatalog(
           gc: createGcWork(collecting),
           ...createCareWorks({ db, blobs, sync, log, wake: () => folding.wake() }),
         },
+        leaseSeconds: config.taskLeaseSeconds,
         log,
       })
       life.onStop('worker', () => worker.stop())

@@ -1,4 +1,5 @@
 import { type ConfigOf, choice, integer, logLevels, text, url } from '@berth/service'
+import { workerSettings } from '@berth/worker'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads these too. */
 export const collectorSettings = {
@@ -37,6 +38,7 @@ export const catalogSettings = {
   ...collectorSettings,
   ...retentionSettings,
   ...scrubSettings,
+  ...workerSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
@@ -51,4 +53,5 @@ export type CatalogConfig = Pick<
   | keyof typeof collectorSettings
   | keyof typeof retentionSettings
   | keyof typeof scrubSettings
+  | keyof typeof workerSettings
 >

@@ -156,6 +156,7 @@ export function createSync(
         works: {
           sync: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring, hear, runMetrics }),
         },
+        leaseSeconds: config.taskLeaseSeconds,
         log,
       })
       life.onStop('worker', () => worker.stop())
@@ -165,6 +166,7 @@ export function createSync(
         bus,
         name,
         works: { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks, hear }) },
+        leaseSeconds: config.taskLeaseSeconds,
         log,
       })
       life.onStop('worker of groups', () => groups.stop())

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type ConfigOf, choice, integer, logLevels, optionalUrl, secretsSettings, text, url } from '@berth/service'
+import { workerSettings } from '@berth/worker'
 
 /** What sync reads from the environment. */
 export const syncSettings = {
@@ -17,9 +18,18 @@ export const syncSettings = {
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  ...workerSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type SyncConfig = Pick<
   ConfigOf<typeof syncSettings>,
-  'databaseUrl' | 'natsUrl' | 'serviceKey' | 'spoolDirectory' | 'internalUrl' | 'catalogUrl' | 'tasksUrl' | 'authUrl'
+  | 'databaseUrl'
+  | 'natsUrl'
+  | 'serviceKey'
+  | 'spoolDirectory'
+  | 'internalUrl'
+  | 'catalogUrl'
+  | 'tasksUrl'
+  | 'authUrl'
+  | keyof typeof workerSettings
 > & { secretsKey: string; secretsPreviousKeys?: string | undefined }

@@ -33,6 +33,7 @@ export async function startSync(): Promise<StartedSync> {
       catalogUrl: away,
       tasksUrl: away,
       authUrl: auth.internalUrl,
+      taskLeaseSeconds: 15,
     },
     { log: createLogger({ service: 'sync', silent: true }), metrics: createMetrics(), blobs },
   )
