@@ -20,12 +20,18 @@ import { sweepLeases } from './queue/sweep.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
 
 const name = 'tasks'
-const sweepEveryMs = 1_000
+const defaultSweepEveryMs = 1_000
 
 type Running = { relay: Relay; doorbell: Doorbell; changes: Changes }
 
-/** Builds tasks: the queue of all long work, its locks, and who works on what. */
-export function createTasks(config: TasksConfig, { log: base, metrics, localPeers }: ServiceParts): Service {
+/**
+ * Builds tasks: the queue of all long work, its locks, and who works on what. Every `sweepEveryMs`, a second unless given, it
+ * looks for workers that were lost.
+ */
+export function createTasks(
+  config: TasksConfig,
+  { log: base, metrics, localPeers, sweepEveryMs = defaultSweepEveryMs }: ServiceParts & { sweepEveryMs?: number },
+): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({

@@ -11,7 +11,7 @@ export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {
   const service = createTasks(
     { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, authUrl: 'http://127.0.0.1:1', ...more },
-    { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics() },
+    { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics(), sweepEveryMs: 50 },
   )
   const served = await serve(service)
   return { ...served, tasks: commandsOf<Commands>(served.internal) }
