@@ -51,6 +51,7 @@ beforeAll(async () => {
     claims: createClaims(db, log, undefined),
     spoolDirectory: join(folder, 'spool'),
     log,
+    lingerMs: 1_000,
   })
   const [remote] = await db.query<{ id: string }>(
     `insert into remote (name, url, upstream_name, policy, include_tags, exclude_tags, created_by, allow_private_addresses, retries)

@@ -31,6 +31,8 @@ export type FetchParts = {
   claims: Claims
   spoolDirectory: string
   log: Logger
+  /** How long a fetch that nobody waits for goes on; 5 s unless set. */
+  lingerMs?: number
 }
 
 /** A fetch, for as long as others may join it. */
@@ -48,10 +50,11 @@ type Running = {
 }
 
 // A client that was cut off comes back soon, and goes on with what has come meanwhile.
-const lingerMs = 5_000
+const defaultLingerMs = 5_000
 
 /** Makes the fetches of one replica; among replicas the claims say who fetches. */
 export function createFetches(parts: FetchParts): Fetches {
+  const { lingerMs = defaultLingerMs } = parts
   const running = new Map<Digest, Running>()
   /** Also those that nobody may join any more. */
   const unfinished = new Set<Running>()
