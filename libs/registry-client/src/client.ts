@@ -132,9 +132,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         continue
       }
       const { waitSeconds } = readLimitNotice(answer.status, answer.headers) ?? {}
+      const isSentOn = answer.url.origin !== origin.origin
       throw statusError(
-        origin.host,
-        what,
+        answer.url.host,
+        isSentOn ? `${what}, for which ${origin.host} sent us there` : what,
         answer.status,
         waitSeconds ?? retryAfterSeconds(answer.headers['retry-after']),
       )

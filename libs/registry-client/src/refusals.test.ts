@@ -80,6 +80,18 @@ describe('an upstream that has trouble', () => {
 describe('redirects', () => {
   const credentials = { username: 'reader', password: 'pl4nted' }
 
+  test('to another host name that one when it refuses', async () => {
+    other.when(/./, status(403))
+    scene.upstream.when(
+      /manifests/,
+      redirectTo((path) => `${other.url}${path}`),
+    )
+    const error = await failure(scene.client().manifest(repository, 'latest'))
+    expect(error).toMatchObject({ code: 'denied', host: other.host })
+    expect(error.message).toContain(`${other.host} answered 403`)
+    expect(error.message).toContain(`${scene.upstream.host} sent us there`)
+  })
+
   test('to another host carry no credentials', async () => {
     other.add(repository, 'latest', scene.image)
     scene.upstream.when(/./, status(401, { 'www-authenticate': 'Basic realm="x"' }), 1)
