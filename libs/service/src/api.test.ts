@@ -158,6 +158,16 @@ describe('what a request may hold', () => {
     const answer = await ask('POST', '/api/v1/things', { as: 'admin', raw })
     expect([answer.status, answer.type]).toEqual([status, 'application/problem+json'])
   })
+
+  test.each([['{"password": hunter2}'], ['{"password": "hunter2",}'], ['{"password": "hunter2'], ['hunter2']])(
+    'a body that is no JSON (%s) is not repeated',
+    async (raw) => {
+      const answer = await ask('POST', '/api/v1/things', { as: 'admin', raw })
+      expect(answer.body).toMatchObject({ status: 400, code: 'invalid_request', hint: expect.any(String) })
+      expect(answer.body.detail).toContain('is not JSON')
+      expect(JSON.stringify(answer.body)).not.toMatch(/hun|ter2/)
+    },
+  )
 })
 
 describe('refusals', () => {

@@ -248,11 +248,14 @@ function answerProblem(log: Logger): ErrorRequestHandler {
 }
 
 type ValidationFault = { path: string; message: string }
+/** `type` is the kind of fault that the reader of bodies names. */
+type Refused = { status: number; errors: ValidationFault[]; message: string; type: string }
 
 /** Translates what Express and the validator throw; ours passes unchanged. */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  const { status, errors, message } = error as { status?: number; errors?: ValidationFault[]; message?: string }
+  const { status, errors, message, type } = error as Partial<Refused>
+  if (status === 400 && type === 'entity.parse.failed') return notJson(message)
   if (status === 404 || status === 405 || status === 415) return pathProblem(status, message ?? '')
   if (Array.isArray(errors) && status !== undefined && status < 500) {
     const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: faultText(fault) }))
@@ -271,6 +274,14 @@ function toProblem(error: unknown): Problem {
     'Something went wrong in Berth; nothing was changed unless a task says so.',
     { hint: 'The log has the reason under the traceId.', cause: error },
   )
+}
+
+/** What JSON.parse says quotes the body, which may hold a secret. */
+function notJson(message = ''): Problem {
+  const [place = ''] = /at position \d+/.exec(message) ?? []
+  return new Problem(400, 'invalid_request', `The body is not JSON${place && ` ${place}`}.`, {
+    hint: 'Texts stand in double quotes, and nothing follows the last field.',
+  })
 }
 
 /** A path, a verb or a type of body that the document does not know. */
