@@ -34,6 +34,8 @@ async function makeMirror(more: object = {}): Promise<string> {
   await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
   return name
 }
+const emptyDescriptor = { mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 2 }
+const emptyImage = { schemaVersion: 2, config: emptyDescriptor, layers: [] }
 const pull = async (name: string) => (await fetch(`${stack.url}/v2/${name}/manifests/latest`)).status
 
 describe('an upstream that does wrong', () => {
@@ -90,6 +92,25 @@ describe('an upstream that does wrong', () => {
       expect(task).toMatchObject({ state: 'failed', error: { code } })
       expect(task.error?.message).toContain(`The ${what} "${name}" was deleted.`)
     },
+  )
+
+  test.each<[string, object]>([
+    ['a type that no database keeps', { schemaVersion: 2, mediaType: 'a\u0000b' }],
+    ['a type of half a megabyte', { schemaVersion: 2, mediaType: 'a'.repeat(500_000) }],
+    ['a version of half a megabyte', { schemaVersion: 'a'.repeat(500_000) }],
+    ['a key of half a megabyte', { ...emptyImage, annotations: { ['a'.repeat(500_000)]: 1 } }],
+  ])(
+    'and gives a manifest with %s: the task says so in a few words',
+    async (_title, body) => {
+      const name = await makeMirror()
+      const manifest = { ...manifestOf(body as never), mediaType: 'application/vnd.oci.image.manifest.v1+json' }
+      upstream.addManifest(name, manifest, 'odd')
+      const task = await stack.waitForTask((await startSync(stack, name, name)).id)
+      expect(task).toMatchObject({ state: 'failed', error: { code: 'upstream_protocol' } })
+      expect(task.error?.message).toContain(manifest.digest)
+      expect(task.error?.message.length).toBeLessThan(1_000)
+    },
+    30_000,
   )
 
   test('a tag that was asked for by name and is not there fails the task, which names it', async () => {

@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from './digest.ts'
 import { duplicateKey, jsonDepth } from './json-scan.ts'
 import { isForeignLayer, isIndexType, isSchema1Type, mediaTypes } from './media-types.ts'
-import { OciError } from './oci-error.ts'
+import { invalidManifest, OciError } from './oci-error.ts'
 import { readSchema1, type SignedSchema1, unwrapSchema1 } from './schema1.ts'
 
 /** Largest manifest taken, in bytes (distribution-spec, "Pushing Manifests": at least 4 MiB). */
@@ -56,16 +56,17 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): ParsedMa
   const body = parseJson(bytes)
   const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim() || undefined)
   if (isSchema1Type(mediaType)) return parseSchema1(body, mediaType, bytes)
-  if (body.schemaVersion !== 2) throw invalid(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
+  if (body.schemaVersion !== 2)
+    throw invalidManifest(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
   if (body.manifests !== undefined && (body.layers !== undefined || body.config !== undefined)) {
-    throw invalid('a manifest has either "manifests" or "layers" and "config", never both')
+    throw invalidManifest('a manifest has either "manifests" or "layers" and "config", never both')
   }
   const isIndex = isIndexType(mediaType)
-  if (isIndex && !Array.isArray(body.manifests)) throw invalid('an index needs the array "manifests"')
-  if (!isIndex && body.manifests !== undefined) throw invalid(`"manifests" does not belong into ${mediaType}`)
+  if (isIndex && !Array.isArray(body.manifests)) throw invalidManifest('an index needs the array "manifests"')
+  if (!isIndex && body.manifests !== undefined) throw invalidManifest(`"manifests" does not belong into ${mediaType}`)
   if (mediaType === mediaTypes.ociManifest || mediaType === mediaTypes.dockerManifest) {
-    if (!Array.isArray(body.layers)) throw invalid('an image manifest needs the array "layers"')
-    if (!isObject(body.config)) throw invalid('an image manifest needs the descriptor "config"')
+    if (!Array.isArray(body.layers)) throw invalidManifest('an image manifest needs the array "layers"')
+    if (!isObject(body.config)) throw invalidManifest('an image manifest needs the descriptor "config"')
   }
   return describe(body, mediaType, isIndex)
 }
@@ -79,7 +80,7 @@ function describe(body: Json, mediaType: string, isIndex: boolean): ParsedManife
     ...(body.subject === undefined ? [] : [readDescriptor(body.subject, 'subject', 'subject')]),
   ]
   if (references.length > referenceLimit)
-    throw invalid(`it has ${references.length} descriptors, more than ${referenceLimit}`)
+    throw invalidManifest(`it has ${references.length} descriptors, more than ${referenceLimit}`)
   const config = references.find((reference) => reference.role === 'config')
   // referrers name a manifest by its config's type when it has no artifactType (distribution-spec, "Listing Referrers")
   const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
@@ -103,17 +104,17 @@ function parseJson(bytes: Uint8Array): Json {
     throw new OciError('MANIFEST_INVALID', 'the manifest is not UTF-8', { cause })
   }
   // Before JSON.parse, whose recursion a hostile document would otherwise drive.
-  if (jsonDepth(text) > jsonDepthLimit) throw invalid(`it nests deeper than ${jsonDepthLimit} levels`)
+  if (jsonDepth(text) > jsonDepthLimit) throw invalidManifest(`it nests deeper than ${jsonDepthLimit} levels`)
   let body: unknown
   try {
     body = JSON.parse(text)
   } catch (cause) {
     throw new OciError('MANIFEST_INVALID', 'the manifest is not JSON', { cause })
   }
-  if (!isObject(body)) throw invalid('it is not a JSON object')
+  if (!isObject(body)) throw invalidManifest('it is not a JSON object')
   // Parsers differ in which of two equal keys they take, so such a document could be read two ways.
   const twice = duplicateKey(text)
-  if (twice !== undefined) throw invalid(`an object has the key ${JSON.stringify(twice.slice(0, 100))} twice`)
+  if (twice !== undefined) throw invalidManifest(`an object has the key ${JSON.stringify(twice.slice(0, 100))} twice`)
   return body
 }
 
@@ -122,19 +123,19 @@ function mediaTypeOf(body: Json, header: string | undefined): string {
   // Clients that know nothing better, and curl, send these; the body then speaks for itself.
   const said = header === 'application/json' || header === 'application/octet-stream' ? undefined : header
   if (own !== undefined) checkText(own, 'mediaType')
-  if (own && said && own !== said) throw invalid(`Content-Type says ${said} and "mediaType" says ${own}`)
+  if (own && said && own !== said) throw invalidManifest(`Content-Type says ${said} and "mediaType" says ${own}`)
   const mediaType = said ?? own
   if (mediaType) return mediaType
   if (body.schemaVersion === 1) return body.signatures ? mediaTypes.dockerSchema1Signed : mediaTypes.dockerSchema1
   if (Array.isArray(body.manifests)) return mediaTypes.ociIndex
   if (Array.isArray(body.layers) || body.config !== undefined) return mediaTypes.ociManifest
-  throw invalid('it names no media type, neither in Content-Type nor in "mediaType"')
+  throw invalidManifest('it names no media type, neither in Content-Type nor in "mediaType"')
 }
 
 function parseSchema1(body: Json, mediaType: string, bytes: Uint8Array): ParsedManifest {
   const isSigned = mediaType === mediaTypes.dockerSchema1Signed
   if (!isSigned && body.signatures !== undefined)
-    throw invalid(`it has signatures, so its type is ${mediaTypes.dockerSchema1Signed}`)
+    throw invalidManifest(`it has signatures, so its type is ${mediaTypes.dockerSchema1Signed}`)
   const references = readSchema1(body).map((digest): Reference => {
     return { role: 'layer', digest, mediaType: 'application/octet-stream', sizeBytes: 0, optional: false }
   })
@@ -144,18 +145,18 @@ function parseSchema1(body: Json, mediaType: string, bytes: Uint8Array): ParsedM
 
 function readDescriptors(value: unknown, field: string, role: ReferenceRole): Reference[] {
   if (value === undefined || value === null) return []
-  if (!Array.isArray(value)) throw invalid(`"${field}" must be an array`)
+  if (!Array.isArray(value)) throw invalidManifest(`"${field}" must be an array`)
   return value.map((item, i) => readDescriptor(item, `${field}[${i}]`, role))
 }
 
 function readDescriptor(value: unknown, field: string, role: ReferenceRole): Reference {
-  if (!isObject(value)) throw invalid(`"${field}" must be a descriptor`)
+  if (!isObject(value)) throw invalidManifest(`"${field}" must be a descriptor`)
   const digest = typeof value.digest === 'string' ? parseDigest(value.digest) : undefined
   if (!digest) throw new OciError('DIGEST_INVALID', `${field}.digest is not a sha256 or sha512 digest`)
   const { size, mediaType } = value
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
-    throw invalid(`${field}.size must be a number of bytes`)
-  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${field}.mediaType is missing`)
+    throw invalidManifest(`${field}.size must be a number of bytes`)
+  if (typeof mediaType !== 'string' || mediaType === '') throw invalidManifest(`${field}.mediaType is missing`)
   checkText(mediaType, `${field}.mediaType`)
   const optional = role === 'subject' || (role === 'layer' && isForeignLayer(mediaType))
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
@@ -192,9 +193,9 @@ function readAbout(annotations: unknown): Digest | undefined {
 
 function readAnnotations(value: unknown): Record<string, string> {
   if (value === undefined || value === null) return {}
-  if (!isObject(value)) throw invalid('"annotations" must be an object of strings')
+  if (!isObject(value)) throw invalidManifest('"annotations" must be an object of strings')
   const entries = Object.entries(value).map(([key, text]) => {
-    if (typeof text !== 'string') throw invalid(`annotations[${JSON.stringify(key)}] must be a string`)
+    if (typeof text !== 'string') throw invalidManifest(`annotations[${JSON.stringify(key)}] must be a string`)
     for (const each of [key, text]) checkText(each, 'annotations')
     return [key, text] as const
   })
@@ -204,13 +205,9 @@ function readAnnotations(value: unknown): Record<string, string> {
 /** Refuses what JSON can say and no database of text can keep: U+0000, and halves of surrogate pairs. */
 function checkText(text: string, field: string): void {
   if (text.includes('\0') || !text.isWellFormed())
-    throw invalid(`${field} holds U+0000 or half a surrogate pair; leave such characters out`)
+    throw invalidManifest(`${field} holds U+0000 or half a surrogate pair; leave such characters out`)
 }
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function invalid(fault: string): OciError {
-  return new OciError('MANIFEST_INVALID', `the manifest is invalid: ${fault}`)
 }

@@ -47,6 +47,14 @@ export class OciError extends Error {
   }
 }
 
+const mostCharacters = 400
+
+/** The refusal of a manifest. What it repeats of the manifest may be four megabytes long, and is cut. */
+export function invalidManifest(fault: string): OciError {
+  const said = fault.length > mostCharacters ? `${fault.slice(0, mostCharacters).toWellFormed()}…` : fault
+  return new OciError('MANIFEST_INVALID', `the manifest is invalid: ${said}`)
+}
+
 /** The error body of distribution-spec, "Error Codes". */
 export function ociErrorBody(error: OciError): string {
   const { code, message, detail } = error

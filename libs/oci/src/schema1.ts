@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from './digest.ts'
 import { jsonDepth } from './json-scan.ts'
 import { isRepositoryName, isTag } from './names.ts'
-import { OciError } from './oci-error.ts'
+import { invalidManifest, OciError } from './oci-error.ts'
 
 /** Most layers of a schema 1 manifest; docker itself stops at 127. */
 const layerLimit = 1_000
@@ -27,15 +27,19 @@ type Json = Record<string, unknown>
  * `OciError` MANIFEST_INVALID or DIGEST_INVALID with the field.
  */
 export function readSchema1(body: Json): Digest[] {
-  if (body.schemaVersion !== 1) throw invalid(`schemaVersion must be 1, not ${JSON.stringify(body.schemaVersion)}`)
-  if (typeof body.name !== 'string' || !isRepositoryName(body.name)) throw invalid('"name" must be a repository name')
+  if (body.schemaVersion !== 1)
+    throw invalidManifest(`schemaVersion must be 1, not ${JSON.stringify(body.schemaVersion)}`)
+  if (typeof body.name !== 'string' || !isRepositoryName(body.name))
+    throw invalidManifest('"name" must be a repository name')
   // Empty where the manifest was made for a digest and not for a tag.
-  if (body.tag !== '' && !(typeof body.tag === 'string' && isTag(body.tag))) throw invalid('"tag" must be a tag')
+  if (body.tag !== '' && !(typeof body.tag === 'string' && isTag(body.tag)))
+    throw invalidManifest('"tag" must be a tag')
   const { fsLayers, history } = body
-  if (!Array.isArray(fsLayers) || fsLayers.length === 0) throw invalid('it needs the array "fsLayers" with its layers')
-  if (fsLayers.length > layerLimit) throw invalid(`it has ${fsLayers.length} layers, more than ${layerLimit}`)
+  if (!Array.isArray(fsLayers) || fsLayers.length === 0)
+    throw invalidManifest('it needs the array "fsLayers" with its layers')
+  if (fsLayers.length > layerLimit) throw invalidManifest(`it has ${fsLayers.length} layers, more than ${layerLimit}`)
   if (!Array.isArray(history) || history.length !== fsLayers.length)
-    throw invalid('"history" must be an array with one entry for each of "fsLayers"')
+    throw invalidManifest('"history" must be an array with one entry for each of "fsLayers"')
   for (const [i, entry] of history.entries()) checkHistory(entry, `history[${i}].v1Compatibility`)
   return fsLayers.map((layer: unknown, i) => {
     const digest = isObject(layer) && typeof layer.blobSum === 'string' ? parseDigest(layer.blobSum) : undefined
@@ -46,11 +50,11 @@ export function readSchema1(body: Json): Digest[] {
 
 function checkHistory(entry: unknown, field: string): void {
   const text = isObject(entry) ? entry.v1Compatibility : undefined
-  if (typeof text !== 'string') throw invalid(`${field} must be a text`)
-  if (jsonDepth(text) > v1DepthLimit) throw invalid(`${field} nests deeper than ${v1DepthLimit} levels`)
+  if (typeof text !== 'string') throw invalidManifest(`${field} must be a text`)
+  if (jsonDepth(text) > v1DepthLimit) throw invalidManifest(`${field} nests deeper than ${v1DepthLimit} levels`)
   const image = parseObject(text)
   if (typeof image?.id !== 'string' || image.id === '')
-    throw invalid(`${field} must be the JSON of an image with an "id"`)
+    throw invalidManifest(`${field} must be the JSON of an image with an "id"`)
 }
 
 /**
@@ -61,20 +65,21 @@ function checkHistory(entry: unknown, field: string): void {
 export function unwrapSchema1(bytes: Uint8Array, body: Json): SignedSchema1 {
   const { signatures } = body
   if (!Array.isArray(signatures) || signatures.length === 0)
-    throw invalid('its type says that it is signed: it needs the array "signatures"')
+    throw invalidManifest('its type says that it is signed: it needs the array "signatures"')
   if (signatures.length > schema1SignatureLimit)
-    throw invalid(`it has ${signatures.length} signatures, more than ${schema1SignatureLimit}`)
+    throw invalidManifest(`it has ${signatures.length} signatures, more than ${schema1SignatureLimit}`)
   const read = signatures.map((one: unknown, i) => readSignature(one, `signatures[${i}]`))
   const [first, ...others] = read.map((one, i) => readFormat(one.protected, `signatures[${i}].protected`))
   if (!first || others.some(({ length, tail }) => length !== first.length || tail !== first.tail))
-    throw invalid('its signatures are not over the same payload')
+    throw invalidManifest('its signatures are not over the same payload')
   const { length, tail } = first
-  if (length >= bytes.length || !/^\s*\}\s*$/.test(tail)) throw invalid('the format of its signatures does not fit it')
+  if (length >= bytes.length || !/^\s*\}\s*$/.test(tail))
+    throw invalidManifest('the format of its signatures does not fit it')
   checkAdded(new TextDecoder().decode(bytes.subarray(length)))
   const payload = new Uint8Array(length + tail.length)
   payload.set(bytes.subarray(0, length))
   payload.set(new TextEncoder().encode(tail), length)
-  if (!parseObject(new TextDecoder().decode(payload))) throw invalid('what its signatures are over is not JSON')
+  if (!parseObject(new TextDecoder().decode(payload))) throw invalidManifest('what its signatures are over is not JSON')
   return { payload, signatures: read }
 }
 
@@ -82,19 +87,19 @@ export function unwrapSchema1(bytes: Uint8Array, body: Json): SignedSchema1 {
 function checkAdded(text: string): void {
   const added = /^\s*,/.test(text) ? parseObject(text.replace(/^\s*,/, '{')) : undefined
   if (!added || Object.keys(added).join() !== 'signatures')
-    throw invalid('it has more than "signatures" beside what is signed')
+    throw invalidManifest('it has more than "signatures" beside what is signed')
 }
 
 function readSignature(value: unknown, field: string): Schema1Signature {
-  if (!isObject(value) || !isObject(value.header)) throw invalid(`${field} must have a "header"`)
+  if (!isObject(value) || !isObject(value.header)) throw invalidManifest(`${field} must have a "header"`)
   const { jwk, x5c, alg } = value.header
-  if (typeof alg !== 'string') throw invalid(`${field}.header.alg is missing`)
+  if (typeof alg !== 'string') throw invalidManifest(`${field}.header.alg is missing`)
   const certificate: unknown = Array.isArray(x5c) ? x5c[0] : undefined
   if (!isObject(jwk) && typeof certificate !== 'string')
-    throw invalid(`${field}.header names no key: neither jwk nor x5c`)
+    throw invalidManifest(`${field}.header names no key: neither jwk nor x5c`)
   const { protected: covered, signature } = value
   if (typeof covered !== 'string' || typeof signature !== 'string')
-    throw invalid(`${field} must have "protected" and "signature"`)
+    throw invalidManifest(`${field} must have "protected" and "signature"`)
   const key = isObject(jwk) ? { jwk } : { certificate: certificate as string }
   return { algorithm: alg, key, protected: covered, signature }
 }
@@ -105,7 +110,7 @@ function readFormat(covered: string, field: string): { length: number; tail: str
   const length = format?.formatLength
   const tail = typeof format?.formatTail === 'string' ? decodeBase64url(format.formatTail) : undefined
   if (typeof length !== 'number' || !Number.isSafeInteger(length) || length < 1 || tail === undefined)
-    throw invalid(`${field} must tell formatLength and formatTail`)
+    throw invalidManifest(`${field} must tell formatLength and formatTail`)
   return { length, tail }
 }
 
@@ -132,8 +137,4 @@ function parseObject(text: string): Json | undefined {
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function invalid(fault: string): OciError {
-  return new OciError('MANIFEST_INVALID', `the manifest is invalid: ${fault}`)
 }

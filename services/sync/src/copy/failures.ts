@@ -45,9 +45,17 @@ export function createFailures(onError: 'fail' | 'skip'): Failures {
 function failureOf(error: unknown): { code: string; message: string } | undefined {
   if (error instanceof Problem && ofOneThing.has(error.code)) return { code: error.code, message: error.message }
   if (!(error instanceof UpstreamError)) return undefined
-  const { code, message } = error
+  const { code } = error
+  const message = shortened(error.message)
   if (['rate_limited', 'unauthorized', 'address_refused', 'tls'].includes(code)) return undefined
   return { code: `upstream_${code}`, message }
+}
+
+const mostCharacters = 2_000
+
+/** What an upstream has to do with may be as long as it likes; tasks and events are not. */
+export function shortened(message: string): string {
+  return message.length > mostCharacters ? `${message.slice(0, mostCharacters).toWellFormed()}…` : message
 }
 
 function isAway(error: unknown): boolean {

@@ -5,6 +5,7 @@ import { UpstreamError } from '@berth/registry-client'
 import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
 import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
+import { shortened } from '../copy/failures.ts'
 import { createProgressView, newProgress } from '../copy/progress.ts'
 import type { Prisma } from '../db/client.ts'
 import type { RunMetrics, RunResult } from '../observe/runs.ts'
@@ -201,9 +202,12 @@ function explain(reason: unknown, log: Logger, run: PlacedRun): TaskError {
   if (reason instanceof TaskCancelled)
     return { code: 'cancelled', message: 'The sync was cancelled; nothing of it is visible.' }
   if (reason instanceof UpstreamError)
-    return { code: `upstream_${reason.code}`, message: `${reason.message}. Nothing of this sync is visible.` }
+    return {
+      code: `upstream_${reason.code}`,
+      message: `${shortened(reason.message)}. Nothing of this sync is visible.`,
+    }
   if (reason instanceof Problem)
-    return { code: reason.code, message: [reason.message, reason.options.hint].filter(Boolean).join(' ') }
+    return { code: reason.code, message: [shortened(reason.message), reason.options.hint].filter(Boolean).join(' ') }
   if (reason instanceof BlobStoreError) return { code: `store_${reason.code}`, message: reason.message }
   log.error('sync run failed in an unforeseen way', { runId: run.id, error: reason })
   return { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' }
