@@ -10,8 +10,9 @@ import { basic } from './requests.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
 const others = ['catalog', 'sync', 'tasks', 'build', 'auth'] as const satisfies ServiceName[]
-// A call to another service is given up after 15 s; a client gives up later.
-const refusedWithinMs = 20_000
+// A call to another service is given up after this; a client gives up later.
+const callTimeoutSeconds = 5
+const refusedWithinMs = 10_000
 
 describe('with every service but registry stopped', () => {
   const repository = 'alone/private'
@@ -29,7 +30,8 @@ describe('with every service but registry stopped', () => {
 
   beforeAll(async () => {
     // Not on the embedded database: the kill of Berth would take it along.
-    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
+    const env = { BERTH_PROCESSES: 'true', BERTH_CALL_TIMEOUT_SECONDS: String(callTimeoutSeconds) }
+    stack = await startTestStack({ env })
     replica = await startReplica(stack)
     const wire = wireTo(stack.url, { authorization: basic(stack) })
     for (const name of [open, repository]) {

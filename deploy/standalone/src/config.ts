@@ -2,6 +2,7 @@ import { blobSettings } from '@berth/blobs'
 import { collectorSettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
 import { pushSettings } from '@berth/registry-service'
 import {
+  callSettings,
   choice,
   flag,
   integer,
@@ -33,6 +34,7 @@ export const standaloneSettings = {
   ...retentionSettings,
   ...scrubSettings,
   ...pushSettings,
+  ...callSettings,
   ...workerSettings,
   ...blobSettings,
   ...tlsSettings,

@@ -53,6 +53,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     scrubBytesPerSecond: config.scrubBytesPerSecond,
     pushLeaseSeconds: config.pushLeaseSeconds,
     taskLeaseSeconds: config.taskLeaseSeconds,
+    callTimeoutSeconds: config.callTimeoutSeconds,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)

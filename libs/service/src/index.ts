@@ -19,7 +19,7 @@ export {
   type Transaction,
   violatedConstraint,
 } from './database.ts'
-export { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
+export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,
   createInternalServer,

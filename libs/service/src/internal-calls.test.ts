@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { type CallOptions, createInternalClient, type InternalClient } from './internal-client.ts'
+import { readConfig } from './config.ts'
+import { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 import { createInternalServer, type InternalCall, type InternalHandler, rows } from './internal-server.ts'
 import { createLogger } from './logger.ts'
 import { badField } from './problem.ts'
@@ -21,7 +22,10 @@ async function served(handler: RequestListener): Promise<string> {
 }
 const owner = (commands: Record<string, InternalHandler>) =>
   createInternalServer({ service: 'owner', serviceKey, log, commands })
-function clientOf(baseUrl: string, more: { serviceKey?: string; to?: string } = {}): InternalClient {
+function clientOf(
+  baseUrl: string,
+  more: { serviceKey?: string; to?: string; callTimeoutSeconds?: number } = {},
+): InternalClient {
   const client = createInternalClient({ baseUrl, from: 'asker', to: 'owner', serviceKey, ...more })
   closing.push(() => client.close())
   return client
@@ -71,6 +75,14 @@ describe('a command', () => {
     server.listen(late.port, '127.0.0.1')
     closing.push(() => closeServer(server, 0))
     expect(await asked).toBe('here')
+  })
+
+  test('waits as long for an owner as is set, 15 s unless it is', async () => {
+    const url = await served(owner({ hang: () => new Promise(() => {}) }))
+    const startedAt = performance.now()
+    await expect(clientOf(url, { callTimeoutSeconds: 1 }).call('hang', {})).rejects.toMatchObject({ status: 503 })
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect(readConfig(callSettings, {})).toEqual({ callTimeoutSeconds: 15 })
   })
 
   test('that is not answered in time ends with 503', async () => {

@@ -3,14 +3,22 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors, Pool } from 'undici'
+import { integer } from './config.ts'
 import { type ByteReply, endOfRows, type InternalCall, type InternalServer } from './internal-server.ts'
 import { callLocally, type LocalPeers, LocalTimeout } from './local-call.ts'
 import { Problem, problemFrom } from './problem.ts'
 import { createServiceTokens } from './service-token.ts'
 
+const defaultTimeoutSeconds = 15
+
+/** How long a service waits for another one; the standalone stack reads this too. */
+export const callSettings = {
+  callTimeoutSeconds: integer('BERTH_CALL_TIMEOUT_SECONDS', { min: 1, max: 600 }, { fallback: defaultTimeoutSeconds }),
+}
+
 export type CallOptions = {
   signal?: AbortSignal
-  /** How long the call may take in all, tries included. */
+  /** How long the call may take in all, tries included, when not as long as the client's calls do. */
   timeoutMs?: number
   /** Names the command, so that a repetition has no second effect. One is made up when absent. */
   commandId?: string
@@ -31,7 +39,6 @@ export type InternalClient = {
   close(): Promise<void>
 }
 
-const defaultTimeoutMs = 15_000
 const firstPauseMs = 50
 const longestPauseMs = 1_000
 const connections = 64
@@ -47,8 +54,11 @@ export function createInternalClient(options: {
   serviceKey: string
   /** Where the service may be found without a socket. */
   localPeers?: LocalPeers | undefined
+  /** How long a call may take in all, tries included; 15 s unless set. */
+  callTimeoutSeconds?: number | undefined
 }): InternalClient {
   const { origin } = new URL(options.baseUrl)
+  const { callTimeoutSeconds = defaultTimeoutSeconds } = options
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
   // Bytes go at the pace of whoever reads them: a slow reader must not take the place of a command, nor of another reader.
   const streams = new Pool(origin, { connections: null, keepAliveTimeout: 20_000 })
@@ -88,7 +98,7 @@ export function createInternalClient(options: {
   return {
     async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
       const fixed = { ...more, commandId: more.commandId ?? randomUUID() }
-      const deadline = performance.now() + (more.timeoutMs ?? defaultTimeoutMs)
+      const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
         try {
           const timeoutMs = Math.max(1, deadline - performance.now())

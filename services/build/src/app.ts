@@ -32,6 +32,7 @@ export function createBuild(config: BuildConfig, { log: base, metrics, localPeer
     from: name,
     to: 'auth',
     serviceKey: config.serviceKey,
+    callTimeoutSeconds: config.callTimeoutSeconds,
     localPeers,
   })
 

@@ -1,4 +1,4 @@
-import { type ConfigOf, choice, integer, logLevels, text, url } from '@berth/service'
+import { type ConfigOf, callSettings, choice, integer, logLevels, text, url } from '@berth/service'
 
 /** What build reads from the environment. */
 export const buildSettings = {
@@ -10,6 +10,8 @@ export const buildSettings = {
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
+  ...callSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
-export type BuildConfig = Pick<ConfigOf<typeof buildSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'>
+export type BuildConfig = Pick<ConfigOf<typeof buildSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
+  Partial<ConfigOf<typeof callSettings>>

@@ -56,8 +56,9 @@ export function createCatalog(
     onError: (error) => log.warn('database connection lost', { error }),
   })
   const prisma = openPrisma(db)
+  const { serviceKey, callTimeoutSeconds } = config
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
+    createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers })
   const auth = client('auth', config.authUrl)
   const registryClient = client('registry', config.registryUrl)
   const tasksClient = client('tasks', config.tasksUrl)

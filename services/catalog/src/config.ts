@@ -1,4 +1,4 @@
-import { type ConfigOf, choice, integer, logLevels, text, url } from '@berth/service'
+import { type ConfigOf, callSettings, choice, integer, logLevels, text, url } from '@berth/service'
 import { workerSettings } from '@berth/worker'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads these too. */
@@ -39,6 +39,7 @@ export const catalogSettings = {
   ...retentionSettings,
   ...scrubSettings,
   ...workerSettings,
+  ...callSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
@@ -54,4 +55,5 @@ export type CatalogConfig = Pick<
   | keyof typeof retentionSettings
   | keyof typeof scrubSettings
   | keyof typeof workerSettings
->
+> &
+  Partial<ConfigOf<typeof callSettings>>

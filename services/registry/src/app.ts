@@ -50,8 +50,9 @@ export function createRegistry(
     statementTimeoutMs: pointerTimeoutMs,
     onError,
   })
+  const { serviceKey, callTimeoutSeconds } = config
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
+    createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers })
   const catalogClient = client('catalog', config.catalogUrl)
   const authClient = client('auth', config.authUrl)
   const syncClient = client('sync', config.syncUrl)

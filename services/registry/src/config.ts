@@ -1,4 +1,4 @@
-import { type ConfigOf, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
+import { type ConfigOf, callSettings, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
 
 /** How pushes are kept; the standalone stack reads this too. */
 export const pushSettings = {
@@ -19,9 +19,11 @@ export const registrySettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
   ...pushSettings,
+  ...callSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'syncUrl' | 'pushLeaseSeconds'
->
+> &
+  Partial<ConfigOf<typeof callSettings>>

@@ -60,8 +60,9 @@ export function createSync(
   })
   const prisma = openPrisma(db)
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
+  const { serviceKey, callTimeoutSeconds } = config
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey: config.serviceKey, localPeers })
+    createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers })
   const clients = {
     auth: client('auth', config.authUrl),
     catalog: client('catalog', config.catalogUrl),

@@ -1,6 +1,16 @@
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type ConfigOf, choice, integer, logLevels, optionalUrl, secretsSettings, text, url } from '@berth/service'
+import {
+  type ConfigOf,
+  callSettings,
+  choice,
+  integer,
+  logLevels,
+  optionalUrl,
+  secretsSettings,
+  text,
+  url,
+} from '@berth/service'
 import { workerSettings } from '@berth/worker'
 
 /** What sync reads from the environment. */
@@ -19,6 +29,7 @@ export const syncSettings = {
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...workerSettings,
+  ...callSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type SyncConfig = Pick<
@@ -32,4 +43,4 @@ export type SyncConfig = Pick<
   | 'tasksUrl'
   | 'authUrl'
   | keyof typeof workerSettings
-> & { secretsKey: string; secretsPreviousKeys?: string | undefined }
+> & { secretsKey: string; secretsPreviousKeys?: string | undefined } & Partial<ConfigOf<typeof callSettings>>

@@ -34,6 +34,7 @@ export async function startSync(): Promise<StartedSync> {
       tasksUrl: away,
       authUrl: auth.internalUrl,
       taskLeaseSeconds: 15,
+      callTimeoutSeconds: 2,
     },
     { log: createLogger({ service: 'sync', silent: true }), metrics: createMetrics(), blobs },
   )

@@ -45,6 +45,7 @@ export function createTasks(
     from: name,
     to: 'auth',
     serviceKey: config.serviceKey,
+    callTimeoutSeconds: config.callTimeoutSeconds,
     localPeers,
   })
   let running: Running | undefined
