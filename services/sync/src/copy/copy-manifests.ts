@@ -51,6 +51,8 @@ export type Graph = {
 export const leaseSeconds = 3_600
 const batch = 200
 const batchesAtOnce = 2
+// A command takes 64 MiB, and what is kept of a manifest may be written longer than it was.
+const mostStagedBytes = 16 << 20
 // Sixteen indexes that lie in each other, as catalog takes them, and what the last one names.
 const mostLevels = 17
 
@@ -152,12 +154,30 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
   for (const record of have) taken.push(await chooseBelow(copying, record, signal))
   for (const record of fetched) taken.push(chooseOfFetched(copying, record))
   const omitted = taken.flatMap((one) => one.omitted)
-  if (!isPlan)
-    await Promise.all([
-      copying.proofs.given(fetched.map(({ digest }) => digest)),
-      catalog.call('stage-content', { stage, fence, manifests: fetched, tags: [], omitted }, { signal }),
-    ])
+  if (isPlan) return taken
+  const [last = [], ...others] = bySize(fetched, mostStagedBytes).toReversed()
+  for (const manifests of others) await catalog.call('stage-content', { stage, fence, manifests, tags: [] }, { signal })
+  await Promise.all([
+    copying.proofs.given(fetched.map(({ digest }) => digest)),
+    catalog.call('stage-content', { stage, fence, manifests: last, tags: [], omitted }, { signal }),
+  ])
   return taken
+}
+
+/** Cuts manifests into lists that are told to catalog at a time: of most all fit into one, but each may be 4 MiB. */
+function bySize(manifests: readonly ManifestRecord[], mostBytes: number): ManifestRecord[][] {
+  const lists: ManifestRecord[][] = []
+  let bytes = 0
+  for (const manifest of manifests) {
+    bytes += manifest.sizeBytes
+    const list = lists.at(-1)
+    if (list && bytes <= mostBytes) list.push(manifest)
+    else {
+      lists.push([manifest])
+      bytes = manifest.sizeBytes
+    }
+  }
+  return lists
 }
 
 /**
