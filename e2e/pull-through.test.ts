@@ -266,6 +266,12 @@ describe('a pull-through distribution', () => {
     ])
   }, 60_000)
 
+  test('of a remote with filters brings what is asked for: those are for syncs', async () => {
+    const filtered = await hub({}, { remote: { includeTags: ['v2'], excludeTags: ['v1'], platforms: ['linux/s390x'] } })
+    const { status, digest } = await get(`${filtered.base}/${filtered.repository}/manifests/v1`)
+    expect([status, digest]).toEqual([200, filtered.image.manifest.digest])
+  }, 60_000)
+
   test('never gives what another registry has: neither by another remote nor by a remote that moved', async () => {
     const elsewhere = await startMisbehavingUpstream()
     try {
