@@ -19,6 +19,7 @@ export async function startProcess(
   const child = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       BERTH_DATABASE_URL: databaseUrl,
       BERTH_NATS_URL: testServers().natsUrl,
       BERTH_SERVICE_KEY: serviceKey,
