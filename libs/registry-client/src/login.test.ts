@@ -96,6 +96,16 @@ describe('tokens', () => {
     expect(scene.upstream.seen.length).toBeLessThanOrEqual(16)
   })
 
+  test.each(['pl4nted\n', 'pl4nted\u0000', 'pl4nted\u20ac'])(
+    'that no header can hold (%j) are told, and not repeated',
+    async (token) => {
+      const error = await failure(scene.client({ credentials: { token } }).ping())
+      expect(error).toMatchObject({ code: 'protocol', message: expect.stringContaining('authorization') })
+      expect(error.message).not.toContain('pl4nted')
+      expect(scene.upstream.seen).toEqual([])
+    },
+  )
+
   test('that were given as credentials are never replaced', async () => {
     guard(scene.upstream, () => 'mine')
     expect(await scene.client({ credentials: { token: 'mine' } }).resolve(repository, 'latest')).toBeDefined()

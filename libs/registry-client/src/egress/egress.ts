@@ -48,6 +48,8 @@ export type Egress = {
 }
 
 const mostRedirects = 5
+// RFC 9110 §5.5
+const unsendable = /[^\t\x20-\x7e\x80-\xff]/
 const redirects = new Set([301, 302, 303, 307, 308])
 
 /** Makes a way out for one registry. Throws `UpstreamError` for addresses that are refused and connections that fail. */
@@ -62,12 +64,14 @@ export function createEgress(options: EgressOptions): Egress {
     addressRule?.checkHost(url.hostname)
     if (proxy) addressRule?.checkHost(proxy.url.hostname)
     const isOrigin = url.origin === origin.origin && !outgoing.isForeign
+    const sent = isOrigin ? { ...options.headers, ...headers } : headers
+    checkHeaders(sent, url.host)
     try {
       const answer = await (isOrigin ? agents.origin() : agents.elsewhere()).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
-        headers: isOrigin ? { ...options.headers, ...headers } : headers,
+        headers: sent,
         headersTimeout: timeouts.headersMs,
         bodyTimeout: timeouts.idleMs,
         body: body ?? null,
@@ -119,6 +123,16 @@ function redirected(outgoing: Outgoing, url: URL): Outgoing {
   if (url.origin === outgoing.url.origin) return { ...outgoing, url }
   const { accept, range } = outgoing.headers
   return { ...outgoing, url, headers: { ...(accept ? { accept } : {}), ...(range ? { range } : {}) } }
+}
+
+/** To a host that cannot be reached a request with a header that cannot be sent never ends, whoever gives it up. Repeats no value. */
+function checkHeaders(headers: Record<string, string>, host: string): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (unsendable.test(value))
+      throw new UpstreamError('protocol', `the header ${name} for ${host} holds a character that no header can hold`, {
+        host,
+      })
+  }
 }
 
 function flatten(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
