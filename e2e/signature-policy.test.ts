@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { type KeyObject, sign } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
@@ -13,6 +13,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createMessage, generateKey, readPrivateKey, sign as signMessage } from 'openpgp'
 import { getManifest, localRemote, make, repositoryPath } from './requests.ts'
+import { cosign, describeBlob, emptyConfig, newKey, oci } from './signing.ts'
 import { startTestStack, type TaskView, type TestStack } from './stack.ts'
 
 let stack: TestStack
@@ -34,43 +35,6 @@ afterAll(async () => {
   await upstream?.close()
   lookaside?.close()
 }, 60_000)
-
-const oci = 'application/vnd.oci.image.manifest.v1+json'
-const emptyConfig = blobOf(Buffer.from('{}'))
-const describeBlob = (mediaType: string, { digest, bytes }: { digest: string; bytes: Buffer }) => ({
-  mediaType,
-  digest,
-  size: bytes.length,
-})
-const newKey = (curve = 'P-256') => {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: curve })
-  return { publicKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(), privateKey }
-}
-
-/** Signs as cosign does: a companion tag whose layer says what is signed. */
-function cosign(repository: string, image: Image, key: KeyObject, about: string = image.manifest.digest): void {
-  const payload = blobOf(
-    Buffer.from(
-      JSON.stringify({
-        critical: {
-          identity: { 'docker-reference': '' },
-          image: { 'docker-manifest-digest': about },
-          type: 'cosign container image signature',
-        },
-        optional: null,
-      }),
-    ),
-  )
-  const signature = sign('sha256', payload.bytes, key).toString('base64')
-  const layer = {
-    ...describeBlob('application/vnd.dev.cosign.simplesigning.v1+json', payload),
-    annotations: { 'dev.cosignproject.cosign/signature': signature },
-  }
-  const config = describeBlob('application/vnd.oci.image.config.v1+json', emptyConfig)
-  const manifest = manifestOf({ schemaVersion: 2, mediaType: oci, config, layers: [layer] } as { mediaType: string })
-  const tag = `${image.manifest.digest.replace(':', '-')}.sig`
-  upstream.add(repository, tag, { manifest, config: emptyConfig, layers: [payload] })
-}
 
 /** Signs as newer cosign does: a bundle that refers to the image. */
 function bundle(repository: string, image: Image, key: KeyObject, predicateType: string): Image {
@@ -125,7 +89,7 @@ describe('a remote that requires signatures', () => {
     async (curve) => {
       const key = newKey(curve)
       const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
-      cosign(name, image, key.privateKey)
+      cosign(upstream, { repository: name, image, key: key.privateKey })
       expect(await sync()).toMatchObject({ state: 'completed' })
       expect((await getManifest(`${stack.url}/v2/${name}/manifests/v1`)).digest).toBe(image.manifest.digest)
       const tag = `${image.manifest.digest.replace(':', '-')}.sig`
@@ -138,13 +102,13 @@ describe('a remote that requires signatures', () => {
     ['has none', () => {}, 'signature_missing', 'Tag "v1": sha256:'],
     [
       'is signed by another key',
-      ({ name, image }) => cosign(name, image, newKey().privateKey),
+      ({ name, image }) => cosign(upstream, { repository: name, image, key: newKey().privateKey }),
       'signature_untrusted',
       '"release"',
     ],
     [
       'has the signature of another image',
-      ({ name, image }, key) => cosign(name, image, key, `sha256:${'0'.repeat(64)}`),
+      ({ name, image }, key) => cosign(upstream, { repository: name, image, key, about: `sha256:${'0'.repeat(64)}` }),
       'signature_untrusted',
       'something else',
     ],
@@ -181,7 +145,7 @@ describe('a remote that requires signatures', () => {
   test('keeps the signed tags and names the others, when it is to skip what fails', async () => {
     const key = newKey()
     const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
-    cosign(name, image, key.privateKey)
+    cosign(upstream, { repository: name, image, key: key.privateKey })
     upstream.add(name, 'unsigned', imageOf(`${name} unsigned`, 100))
     const task = await sync({ onError: 'skip' })
     expect(task).toMatchObject({
@@ -265,7 +229,7 @@ describe('a remote that requires signatures', () => {
     upstream.add(repository, [], member)
     upstream.add(repository, 'loose', loose)
     upstream.addManifest(repository, index, 'list')
-    cosign(repository, { ...member, manifest: index }, key.privateKey)
+    cosign(upstream, { repository, image: { ...member, manifest: index }, key: key.privateKey })
     const get = (reference: string) => getManifest(`${stack.url}/v2/${base}/${repository}/manifests/${reference}`)
     const refused = await get('loose')
     expect([refused.status, refused.text]).toEqual([403, expect.stringContaining('has no signature')])

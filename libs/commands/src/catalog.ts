@@ -1,5 +1,6 @@
 import type { Digest, ParsedManifest } from '@berth/oci'
 import type { OutboxPage } from './events.ts'
+import type { RequiredSignatures } from './required-signatures.ts'
 
 /** A manifest as catalog records it: what its bytes say, and where they lie. */
 export type ManifestRecord = Omit<ParsedManifest, 'signed'> & {
@@ -74,6 +75,8 @@ export type CatalogCommands = {
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
   /** A repository by id or name. */
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
+  /** Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not there. */
+  'required-signatures': { request: { repository: string }; reply: { signatures: RequiredSignatures | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
   /**

@@ -20,6 +20,7 @@ export type {
 export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
 export type { OutboxPage } from './events.ts'
 export type { RegistryCommands } from './registry.ts'
+export { checkRequiredSignatures, type RequiredSignatures, type SignatureKey } from './required-signatures.ts'
 export { type SyncCommands, storedGeneration } from './sync.ts'
 export {
   type ClaimedTask,

@@ -14,6 +14,7 @@ import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { ensureNamed } from './repositories/ensure.ts'
 import { ensurePulled } from './repositories/ensure-pulled.ts'
+import { requiredSignatures } from './repositories/settings.ts'
 import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
@@ -36,6 +37,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
+    'required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
     'ensure-pulled': (request) => woken(ensurePulled(db, request)),
     'pull-order': async () => ({ asked: await nextOrder(db) }),
     'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),

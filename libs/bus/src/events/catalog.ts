@@ -23,6 +23,8 @@ export type RepositoryUpdated = RepositoryCreated & {
   sparseIndexes: boolean
   retainVersions: number | null
   retention?: object | null
+  /** Whether what comes from upstream has to be signed. */
+  requiresSignatures?: boolean
 }
 export const repositoryUpdated = defineEvent<RepositoryUpdated>(
   'catalog',
@@ -36,9 +38,10 @@ export const repositoryUpdated = defineEvent<RepositoryUpdated>(
     sparseIndexes: { type: 'boolean' },
     retainVersions: { type: ['integer', 'null'] },
     retention: { type: ['object', 'null'] },
+    requiresSignatures: { type: 'boolean' },
   },
   // Events that were recorded before there was any may still be on their way.
-  ['retention'],
+  ['retention', 'requiresSignatures'],
 )
 
 export type RepositoryDeleted = { repositoryId: string; name: string }

@@ -49,9 +49,9 @@ export async function insertRepository(
   repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
   const { name, settings, actor } = repository
-  const { description, labels, immutableTags, sparseIndexes, retainVersions, retention } = settings
+  const { description, labels, immutableTags, sparseIndexes, retainVersions, retention, signatures } = settings
   const [row] = await sql.query<{ id: string }>(
-    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention) values ($1, $2, $3, $4, $5, $6, $7, $8)
+    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention, signatures) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      on conflict (name) do nothing returning id`,
     [
       name,
@@ -62,6 +62,7 @@ export async function insertRepository(
       retainVersions,
       actor,
       retention && JSON.stringify(retention),
+      signatures && JSON.stringify(signatures),
     ],
   )
   if (!row) return undefined

@@ -4,7 +4,7 @@ import { type Digest, OciError, parseManifest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { inParallel } from '../copy/in-parallel.ts'
 import { companionTagOf } from '../filters/tag-filter.ts'
-import type { SignaturePolicy } from '../remotes/fields.ts'
+import { requirementsOf } from '../verify/requirements.ts'
 import { copyOne, endStage } from './copy-one.ts'
 import { type PullThroughParts, type Upstream, withUpstream } from './upstream.ts'
 
@@ -66,7 +66,8 @@ async function bring(
   const holder = `pull-through:${stage}`
   try {
     const members: Digest[] = []
-    const check = (record: ManifestRecord) => refuseStrangers(record, subject, upstream)
+    const isStrict = (await requirementsOf(catalog, upstream.remote, target.id, signal)).length > 0
+    const check = (record: ManifestRecord) => refuseStrangers(record, { subject, isStrict }, upstream)
     await inParallel(missing, upstream.remote.concurrency, signal, async (digest, both) => {
       try {
         await copyOne(parts, upstream, { digest, stage, holder, repositoryId: target.id, check }, both)
@@ -91,9 +92,12 @@ async function bring(
  * Refuses what a list names and that does not refer there: the list is no way to bring other things. What speaks for others is not
  * signed itself; where signatures are required an index, which vouches for what it names, is not taken on these terms.
  */
-function refuseStrangers(record: ManifestRecord, subject: Digest, { remote, host, repository }: Upstream): void {
-  const { require } = (remote.signatures ?? {}) as Partial<SignaturePolicy>
-  if (record.subject === subject && !(require && record.isIndex)) return
+function refuseStrangers(
+  record: ManifestRecord,
+  { subject, isStrict }: { subject: Digest; isStrict: boolean },
+  { host, repository }: Upstream,
+): void {
+  if (record.subject === subject && !(isStrict && record.isIndex)) return
   const why = record.subject === subject ? 'is an index, which has to be signed' : `does not refer to ${subject}`
   throw new UpstreamError('protocol', `${record.digest} of ${repository} ${why}`, { host })
 }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem } from '@berth/service'
-import type { SignaturePolicy } from '../remotes/fields.ts'
 import { requireSignature } from '../verify/require-signature.ts'
+import { requirementsOf } from '../verify/requirements.ts'
 import { copyOne, endStage } from './copy-one.ts'
 import { type PullThroughParts, type Upstream, withUpstream } from './upstream.ts'
 import { notUpstream } from './upstream-problem.ts'
@@ -67,7 +67,7 @@ async function bring(
 const companion = /^sha\d+-[0-9a-f]{64,128}(\.(sig|att|sbom))?$/
 
 /**
- * Refuses what is not signed as the remote requires. An index that is here vouches for what it names, to those who ask by digest
+ * Refuses what is not signed as the remote and the repository require. An index that is here vouches for what it names, to those who ask by digest
  * as clients do that have read it. Not for a tag: companions come unsigned, and one that is an index could name anything.
  */
 async function requireTrust(
@@ -76,11 +76,12 @@ async function requireTrust(
   { name, reference, digest }: { name: string; reference: string; digest: Digest },
   signal: AbortSignal,
 ): Promise<void> {
-  const policy = remote.signatures as SignaturePolicy | null
-  if (!policy?.require || companion.test(reference)) return
+  if (companion.test(reference)) return
+  const requirements = await requirementsOf(catalog, remote, name, signal)
+  if (requirements.length === 0) return
   if (parseDigest(reference) && (await catalog.call('is-named', { repository: name, digest }, { signal })).isNamed)
     return
-  await requireSignature({ client, repository }, policy, digest, signal)
+  for (const requirement of requirements) await requireSignature({ client, repository }, requirement, digest, signal)
 }
 
 async function isMember(

@@ -1,5 +1,6 @@
-export type SignatureKey = { type: 'cosign' | 'gpg'; name: string; publicKey: string }
-export type SignaturePolicy = { require: boolean; keys: SignatureKey[]; sigstore?: string }
+import type { RequiredSignatures } from '@berth/commands'
+/** `sigstore`: where simple signatures lie. */
+export type SignaturePolicy = RequiredSignatures & { sigstore?: string }
 export type RemoteTimeouts = { connectSeconds?: number; headersSeconds?: number; idleSeconds?: number }
 
 /** What a client sends to make or change a remote, but for its secrets. */

@@ -15,6 +15,7 @@ import { checkDigests, resolveTags } from '../copy/resolve-tags.ts'
 import { bringWhileFound } from '../copy/while-found.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { OpenRemote } from '../remotes/open-remote.ts'
+import { requirementsOf } from '../verify/requirements.ts'
 import { type Change, commitRun, nothingNew } from './commit-run.ts'
 import { areCompanionsDue, noteCompanions } from './companions-due.ts'
 import { isFirstRun } from './first-run.ts'
@@ -105,7 +106,8 @@ async function findContent(running: Running, copying: Copying, graph: Graph): Pr
   const { run, remote, open, catalog, signal } = running
   const now = await readRepository(catalog, run.repositoryId, signal)
   const chosen = await resolveTags(open, now.tags, remote, copying)
-  const wanted = await verifyWanted(copying, running.remote, await compare(running, copying, graph, { chosen, now }))
+  const requirements = await requirementsOf(catalog, remote, run.repositoryId, signal)
+  const wanted = await verifyWanted(copying, requirements, await compare(running, copying, graph, { chosen, now }))
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
   noteUnwanted(copying, chosen)
   const companionsDue = await areCompanionsDue(running.db, run, remote)

@@ -3,31 +3,29 @@ import { Problem } from '@berth/service'
 import type { ResolvedTag } from '../copy/chosen.ts'
 import type { Copying } from '../copy/copy-manifests.ts'
 import { inParallel } from '../copy/in-parallel.ts'
-import type { Remote } from '../db/generated/client.ts'
-import type { SignaturePolicy } from '../remotes/fields.ts'
 import { requireSignature } from '../verify/require-signature.ts'
+import type { Requirement } from '../verify/requirements.ts'
 
 /** What has to be copied: tags that are new or moved, and manifests that come without one. */
 export type Wanted = { moved: ResolvedTag[]; members: Digest[] }
 
 /**
- * Leaves out what is not signed as the remote requires, before anything of it is fetched; each is a failure that says why.
+ * Leaves out what is not signed as is required, before anything of it is fetched; each is a failure that says why.
  * `below` are manifests of indexes that the repository has, for which the index vouches.
  */
 export async function verifyWanted(
   copying: Copying,
-  { signatures, concurrency }: Remote,
+  requirements: readonly Requirement[],
   { below, ...wanted }: Wanted & { below: ReadonlySet<Digest> },
 ): Promise<Wanted> {
-  const policy = signatures as SignaturePolicy | null
-  if (!policy?.require) return wanted
-  const { remote, failures, signal } = copying
+  if (requirements.length === 0) return wanted
+  const { remote, failures, concurrency, signal } = copying
   const refused = new Set<Digest>()
   const tagsOf = Map.groupBy(wanted.moved, (tag) => tag.digest)
   const roots = new Set([...tagsOf.keys(), ...wanted.members.filter((digest) => !below.has(digest))])
   await inParallel(roots, concurrency, signal, async (digest, both) => {
     try {
-      await requireSignature(remote, policy, digest, both)
+      for (const requirement of requirements) await requireSignature(remote, requirement, digest, both)
     } catch (error) {
       both.throwIfAborted()
       refused.add(digest)

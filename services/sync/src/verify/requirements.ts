@@ -1,0 +1,25 @@
+import type { CatalogCommands, CommandClient, RequiredSignatures } from '@berth/commands'
+import type { Remote } from '../db/generated/client.ts'
+import type { SignaturePolicy } from '../remotes/fields.ts'
+
+/** A policy that requires signatures, and who has it. */
+export type Requirement = Omit<SignaturePolicy, 'require'> & { of: 'remote' | 'repository' }
+
+/**
+ * What content of a remote has to be signed with to come into a repository, by id or name, which need not be there yet: each of
+ * these has to be met. Where simple signatures lie only the remote says.
+ */
+export async function requirementsOf(
+  catalog: CommandClient<CatalogCommands>,
+  remote: Remote,
+  repository: string,
+  signal: AbortSignal,
+): Promise<Requirement[]> {
+  const own = remote.signatures as SignaturePolicy | null
+  const { signatures: theirs } = await catalog.call('required-signatures', { repository }, { signal })
+  const requirement = (of: Requirement['of'], policy: RequiredSignatures | null): Requirement[] =>
+    policy?.require
+      ? [{ of, keys: policy.keys, ...(own?.sigstore === undefined ? {} : { sigstore: own.sigstore }) }]
+      : []
+  return [...requirement('remote', own), ...requirement('repository', theirs)]
+}
