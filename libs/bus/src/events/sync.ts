@@ -26,6 +26,35 @@ export const runStarted = defineEvent<RunStarted>('sync', 'run.started', 'A sync
   mode: text,
 })
 
+export type RunProgressed = RunIds & {
+  phase: string
+  tagsDone: number
+  tagsTotal: number | null
+  manifestsDone: number
+  manifestsTotal: number | null
+  blobsDone: number
+  blobsTotal: number | null
+  bytes: number
+}
+// Null until it is known.
+const total = { anyOf: [count, { type: 'null' }] }
+export const runProgressed = defineEvent<RunProgressed>(
+  'sync',
+  'run.progressed',
+  'How far a sync run is, every ten seconds while it gets further; `bytes` came from upstream.',
+  {
+    ...run,
+    phase: text,
+    tagsDone: count,
+    tagsTotal: total,
+    manifestsDone: count,
+    manifestsTotal: total,
+    blobsDone: count,
+    blobsTotal: total,
+    bytes: count,
+  },
+)
+
 export type RunFailure = { ref: string; code: string; reason: string }
 const failures = {
   type: 'array',

@@ -24,6 +24,11 @@ export function newProgress(): Progress {
   }
 }
 
+/** What a run is at: the last phase that has begun and has not ended. */
+export function currentPhase(progress: Progress): (typeof phases)[number] {
+  return phases.findLast((phase) => isUnderWay(progress[phase])) ?? 'tags'
+}
+
 const rateOverMs = 10_000
 
 /** Shows a run's progress, with the rate of the last ten seconds. Call it about once a second. */
@@ -37,7 +42,7 @@ export function createProgressView(progress: Progress, now: () => number = Date.
     const seconds = first ? (at - first.at) / 1000 : 0
     const perSecond = seconds > 0 && first ? Math.round((progress.fetchedBytes - first.bytes) / seconds) : 0
     const isPaused = progress.pause !== undefined && progress.pause.until.getTime() > at
-    const current = phases.findLast((phase) => isUnderWay(progress[phase])) ?? 'tags'
+    const current = currentPhase(progress)
     return phases.map((phase) => ({
       phase,
       ...progress[phase],

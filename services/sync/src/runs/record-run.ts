@@ -19,12 +19,13 @@ function placeOf({ repositoryId }: RunIds): string | undefined {
 }
 
 /** The repository whose events stay in order with these. */
-function placed(run: RunIds): { repositoryId?: string } {
+export function placed(run: RunIds): { repositoryId?: string } {
   const repositoryId = placeOf(run)
   return repositoryId === undefined ? {} : { repositoryId }
 }
 
-function idsOf(run: RunIds) {
+/** What every event of a run says of it. */
+export function idsOf(run: RunIds) {
   return {
     runId: run.id,
     remoteId: run.remoteId,

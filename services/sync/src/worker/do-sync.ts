@@ -11,6 +11,7 @@ import type { Prisma } from '../db/client.ts'
 import type { RunMetrics, RunResult } from '../observe/runs.ts'
 import type { HearAnswers } from '../observe/upstreams.ts'
 import { openRemote } from '../remotes/open-remote.ts'
+import { announceProgress } from '../runs/announce-progress.ts'
 import { sendCommit } from '../runs/commit-run.ts'
 import { nowhere, type PlacedRun } from '../runs/placed-run.ts'
 import { recordFailure, recordPlan, recordStart, recordSuccess } from '../runs/record-run.ts'
@@ -62,7 +63,7 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
   const { signal } = hooks
   try {
     if (run.dryRun) return await plan(parts, run, task, hooks)
-    return await succeed(parts, run, await withRemote(parts, run, task, hooks, runSync))
+    return await succeed(parts, run, await copy(parts, run, task, hooks))
   } catch (error) {
     const reason: unknown = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
     if (reason instanceof TaskLost) throw reason
@@ -92,6 +93,15 @@ function gone(what: 'repository' | 'remote', name: string, cause: unknown): Prob
 }
 
 type Hooks = { progress: ReturnType<typeof newProgress>; signal: AbortSignal }
+
+async function copy(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: Hooks): Promise<SyncResult> {
+  const announcing = announceProgress(parts, run, hooks.progress)
+  try {
+    return await withRemote(parts, run, task, hooks, runSync)
+  } finally {
+    await announcing.stop()
+  }
+}
 
 async function plan(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
   const result = await withRemote(parts, run, task, hooks, planSync)
