@@ -15,7 +15,13 @@ const body = {
         type: 'object',
         additionalProperties: false,
         required: ['name'],
-        properties: { name: { type: 'string', minLength: 1 }, size: { type: 'integer', minimum: 1 } },
+        properties: {
+          name: { type: 'string', minLength: 1, maxLength: 20 },
+          size: { type: 'integer', minimum: 1, maximum: 9 },
+          kind: { type: ['string', 'null'], enum: ['sync', 'gc', null] },
+          id: { type: 'string', format: 'uuid' },
+          tags: { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', pattern: '^[a-z]+$' } },
+        },
       },
     },
   },
@@ -142,6 +148,25 @@ describe('what a request may hold', () => {
     expect([answer.status, answer.type]).toEqual([400, 'application/problem+json'])
     expect(answer.body).toMatchObject({ status: 400, code: 'invalid_request', field })
     expect(answer.body.detail).toContain(field)
+  })
+
+  test.each([
+    [{ name: 5 }, 'name: has to be a text'],
+    [{ name: '' }, 'name: is empty'],
+    [{ name: 'x'.repeat(21) }, 'name: is longer than 20 characters'],
+    [{}, 'name: is missing'],
+    [{ name: 'x', nmae: 'y' }, 'nmae: is no field of this request'],
+    [{ name: 'x', size: 0 }, 'size: has to be at least 1'],
+    [{ name: 'x', size: 10 }, 'size: has to be at most 9'],
+    [{ name: 'x', size: 1.5 }, 'size: has to be a whole number'],
+    [{ name: 'x', kind: 'odd' }, 'kind: has to be one of sync, gc, null'],
+    [{ name: 'x', id: 'odd' }, 'id: is no uuid'],
+    [{ name: 'x', tags: [] }, 'tags: is an empty list'],
+    [{ name: 'x', tags: ['a', 'b', 'c'] }, 'tags: names more than 2'],
+    [{ name: 'x', tags: ['a', 'B'] }, 'tags[1]: is not written as ^[a-z]+$'],
+    [{ name: 'x', tags: 'a' }, 'tags: has to be a list'],
+  ])('%j is refused in plain words', async (sent, detail) => {
+    expect((await make(sent)).body.detail).toBe(detail)
   })
 
   test('all faults are told at once', async () => {

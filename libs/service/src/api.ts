@@ -8,6 +8,7 @@ import express, {
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
 import { parse } from 'yaml'
+import { faultText, fieldName } from './api-faults.ts'
 import { isTrustedProxy } from './client-address.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -293,19 +294,4 @@ function pathProblem(status: 404 | 405 | 415, message: string): Problem {
   const hint =
     'A slash in a name is written as %2F, as in /repositories/library%2Falpine. GET /api/v1/openapi.json lists what there is.'
   return new Problem(status, code, detail, { hint })
-}
-
-/** What the validator says of a field that is not known or not there, said of the field. */
-function faultText(message: string): string {
-  if (message === 'must NOT have additional properties') return 'is no field of this request'
-  return message.startsWith('must have required property') ? 'is missing' : message
-}
-
-/** As our own checks name them: `keys[0].type`. */
-function fieldName(path: string): string {
-  return path
-    .replace(/^\/(body|query|params)\//, '')
-    .replace(/^\/(body|query|params)$/, 'body')
-    .replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]')
-    .replaceAll('/', '.')
 }
