@@ -27,10 +27,14 @@ const beatMs = 1_000
 const firstBeatMs = 125
 const capacity = 2
 const longestPauseMs = 10_000
+// Berth stops within 10 s of SIGTERM. Two services of one process have workers, and stop one after the other behind the 3 s
+// that open requests get (deploy/standalone/src/stack.ts).
+const stopGraceMs = 2_000
 
 /**
  * Takes tasks of some kinds and does them, a few at a time, beating for each so that nobody else takes it before
- * `leaseSeconds` without a beat are over. `name` is the service's, for the log of tasks.
+ * `leaseSeconds` without a beat are over. `name` is the service's, for the log of tasks. `stop` waits two seconds for what
+ * runs to heed its signal; what does not is left to its lease, and says so in the log.
  */
 export function startWorker(options: {
   tasks: CommandClient<TasksCommands>
@@ -44,7 +48,8 @@ export function startWorker(options: {
   const kinds = Object.keys(works)
   const worker = `${name}-${randomUUID()}`
   const stopping = new AbortController()
-  const running = new Set<Promise<void>>()
+  // By task id: how to leave it, and its end.
+  const running = new Map<string, { ended: AbortController; done: Promise<void> }>()
 
   const loop = startLoop({
     pollMs,
@@ -55,18 +60,18 @@ export function startWorker(options: {
         // Given up when we stop, however long tasks stays away; a task that this loses comes back when its lease ends.
         const { task } = await tasks.call('claim', { kinds, worker, leaseSeconds }, { signal })
         if (!task) return
-        const done = carryOut(task).finally(() => {
-          running.delete(done)
+        const ended = new AbortController()
+        const done = carryOut(task, ended).finally(() => {
+          running.delete(task.id)
           loop.wake()
         })
-        running.add(done)
+        running.set(task.id, { ended, done })
       }
     },
   })
   const listening = kinds.map((kind) => listenForWork({ bus, kind, log, onRing: loop.wake }))
 
-  async function carryOut(task: ClaimedTask): Promise<void> {
-    const ended = new AbortController()
+  async function carryOut(task: ClaimedTask, ended: AbortController): Promise<void> {
     let progress: () => TaskProgress[] = () => []
     const beating = beat(task, ended, () => progress())
     let outcome: Outcome | undefined
@@ -81,7 +86,9 @@ export function startWorker(options: {
         },
       })
     } catch (error) {
-      if (error instanceof TaskLost) log.warn('task is left to its lease', { taskId: task.id, error })
+      // While we stop nothing is reported: whoever goes on with it meets the fault again.
+      if (error instanceof TaskLost || stopping.signal.aborted)
+        log.warn('task is left to its lease', { taskId: task.id, error })
       else outcome = unforeseen(task, error)
     } finally {
       const lost = ended.signal.reason instanceof TaskLost || stopping.signal.aborted
@@ -132,12 +139,23 @@ export function startWorker(options: {
     }
   }
 
+  /** Waits for what runs, but no longer than the grace. What is left beats no more, so that another worker gets it, under a higher fence. */
+  async function leaveRunning(): Promise<void> {
+    const over = new AbortController()
+    const grace = delay(stopGraceMs, undefined, { signal: over.signal }).catch(() => 'over')
+    await Promise.race([grace, Promise.all([...running.values()].map(({ done }) => done))])
+    over.abort()
+    if (running.size === 0) return
+    log.warn('tasks do not heed the stop and are left to their leases', { taskIds: [...running.keys()] })
+    for (const { ended } of running.values()) ended.abort(new TaskLost())
+  }
+
   return {
     stop: async () => {
       stopping.abort(new TaskLost())
       await Promise.all(listening.map((one) => one.stop()))
       await loop.stop()
-      await Promise.all(running)
+      await leaveRunning()
     },
   }
 }

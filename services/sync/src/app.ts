@@ -160,7 +160,6 @@ export function createSync(
         leaseSeconds: config.taskLeaseSeconds,
         log,
       })
-      life.onStop('worker', () => worker.stop())
       // Of their own, for they wait for tasks that the other ones do.
       const groups = startWorker({
         tasks,
@@ -170,7 +169,7 @@ export function createSync(
         leaseSeconds: config.taskLeaseSeconds,
         log,
       })
-      life.onStop('worker of groups', () => groups.stop())
+      life.onStop('workers', async () => void (await Promise.all([worker.stop(), groups.stop()])))
     },
     stop: () => life.stop(),
     unready: async () => {
