@@ -139,6 +139,20 @@ describe('a command', () => {
     expect(calls).toBe(1)
   })
 
+  test('that is too large is refused once, and the caller hears why', async () => {
+    let tries = 0
+    const inside = owner({ note: async () => ({ done: true }) })
+    const url = await served((request, response) => {
+      tries++
+      inside(request, response)
+    })
+    const client = clientOf(url)
+    const text = 'x'.repeat(100 << 20)
+    await expect(client.call('note', { text })).rejects.toMatchObject({ status: 413, code: 'body_too_large' })
+    expect(tries).toBe(1)
+    expect(await client.call('note', { text: 'short' })).toEqual({ done: true })
+  })
+
   test.each([
     ['no command of it', 'nothing', {}, 'no_such_command'],
     ['asked with another key', 'hello', { serviceKey: 'another key' }, 'not_a_service'],

@@ -55,6 +55,8 @@ export const endOfRows = '{"end":true}'
 
 const callerLeft = new DOMException('the caller has left', 'AbortError')
 const bodyLimitBytes = 64 << 20
+// No string of V8 is longer, so neither is the JSON of a service of ours, but for what is not ASCII in it.
+const discardLimitBytes = 512 << 20
 
 /** The internal listener of a service: `POST /internal/<service>/<command>`, for holders of a service token only. */
 export function createInternalServer(options: {
@@ -125,15 +127,19 @@ function copy(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value ?? null))
 }
 
+/** Throws a Problem `body_too_large` once what is too large has come to its end. */
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > bodyLimitBytes)
-      throw new Problem(413, 'body_too_large', `an internal command takes ${bodyLimitBytes} bytes at most`)
-    chunks.push(chunk)
+    if (size <= bodyLimitBytes) chunks.push(chunk)
+    // Read on and thrown away: to leave cuts the connection, which the caller takes for a service that is away and tries again.
+    else if (size <= discardLimitBytes) chunks.length = 0
+    else break
   }
+  if (size > bodyLimitBytes)
+    throw new Problem(413, 'body_too_large', `An internal command takes ${bodyLimitBytes} bytes at most.`)
   return Buffer.concat(chunks).toString('utf8')
 }
 
