@@ -6,7 +6,7 @@ import { describeContainerd } from './matrix/containerd.ts'
 import type { Manifest, Scene } from './matrix/scene.ts'
 import { describeSkopeo } from './matrix/skopeo.ts'
 import { basic, getManifest, sha256 } from './requests.ts'
-import { type BuiltImages, buildImages, pushImage } from './servers/images.ts'
+import { type BuiltImages, pushImage, sharedImages } from './servers/images.ts'
 import { missingPrograms } from './servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
 import { startTestStack, type TestStack } from './stack.ts'
@@ -36,7 +36,7 @@ group(`the clients that people use${missing.length > 0 ? ` (not installed: ${mis
   beforeAll(async () => {
     stack = await startTestStack()
     folder = makeTemporaryFolder('client-matrix')
-    images = await buildImages(folder)
+    images = await sharedImages()
     const auths = { [stack.host]: { auth: basic(stack).slice('Basic '.length) } }
     writeFileSync(scene.at('auth.json'), JSON.stringify({ auths }))
     for (const tag of [...images.singles, images.list])

@@ -7,7 +7,7 @@ import type { Client } from './clients/client.ts'
 import { startPodman } from './clients/podman.ts'
 import { send } from './push.ts'
 import { basic, repositoryPath } from './requests.ts'
-import { buildImages, pushImage } from './servers/images.ts'
+import { pushImage, sharedImages } from './servers/images.ts'
 import { findProgram } from './servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
 import { startTestStack, type TestStack } from './stack.ts'
@@ -40,7 +40,7 @@ whenInstalled(
     const shared = [blobOf(Buffer.alloc(300_000, 1)), blobOf(Buffer.alloc(200_000, 2))]
     const images = Array.from({ length: skopeos }, () => newImage(4, 20_000, shared))
     images.forEach((image, i) => writeLayout(path.join(folder, `layout-${i}`), image, 'x'))
-    const built = await buildImages(folder)
+    const built = await sharedImages()
     const pulled = `${stack.host}/crowd/source:small`
     await pushImage(built, 'small', pulled, stack)
     await podman.login(stack.host, stack)

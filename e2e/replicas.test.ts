@@ -7,10 +7,9 @@ import { newManifest } from './conformance/manifests.ts'
 import { digestOf, octets, pathOf, Wire, withDigest } from './conformance/wire.ts'
 import { type Replica, registryPort, startReplica } from './replicas.ts'
 import { basic } from './requests.ts'
-import { buildImages, pushImage } from './servers/images.ts'
+import { pushImage, sharedImages } from './servers/images.ts'
 import { missingPrograms } from './servers/programs.ts'
 import { type RoundRobin, startRoundRobin } from './servers/round-robin.ts'
-import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
 const moves = 1_000
@@ -176,10 +175,9 @@ describe('two replicas of registry behind a round-robin proxy', () => {
   maybe(
     `skopeo and podman push and pull through the proxy${because}`,
     async () => {
-      const folder = makeTemporaryFolder('replica-clients')
       const [skopeo, podman] = [startSkopeo(), await startPodman()]
       try {
-        const images = await buildImages(folder)
+        const images = await sharedImages()
         const source = `${proxy.host}/replicas/clients:layered`
         await pushImage(images, 'layered', source, stack)
         await pushImage(images, 'multi', `${proxy.host}/replicas/clients:multi`, stack)
@@ -195,7 +193,6 @@ describe('two replicas of registry behind a round-robin proxy', () => {
         await skopeo.pullFor('arm64', `${proxy.host}/replicas/clients:multi`)
       } finally {
         await Promise.all([skopeo.stop(), podman.stop()])
-        removeFolder(folder)
       }
     },
     120_000,

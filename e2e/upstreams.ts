@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { type BuiltImages, buildImages, pushImage } from './servers/images.ts'
-import { makeTemporaryFolder, removeFolder } from './servers/temporary-folder.ts'
+import { type BuiltImages, pushImage, sharedImages } from './servers/images.ts'
 import { startDockerRegistry, type Upstream } from './servers/upstream.ts'
 
 const execute = promisify(execFile)
@@ -22,13 +21,12 @@ export type Upstreams = {
 /** What these need to be installed. */
 export const upstreamPrograms = ['buildah', 'skopeo', 'busybox', 'docker-registry', 'htpasswd']
 
-/** Builds the images and fills the registries; the open one has all of them, the guarded one `small` and `multi`. */
+/** Fills the registries with the images of the run; the open one has all of them, the guarded one `small` and `multi`. */
 export async function startUpstreams(): Promise<Upstreams> {
-  const folder = makeTemporaryFolder('images')
-  const stops: (() => Promise<void>)[] = [async () => removeFolder(folder)]
+  const stops: (() => Promise<void>)[] = []
   const stop = async () => void (await Promise.all(stops.map((one) => one())))
   try {
-    const images = await buildImages(folder)
+    const images = await sharedImages()
     const open = await startDockerRegistry()
     stops.push(() => open.stop())
     const guarded = await startDockerRegistry({ htpasswd: upstreamLogin })

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { findProgram } from './programs.ts'
+import { removeFolder } from './temporary-folder.ts'
 
 const execute = promisify(execFile)
 
@@ -22,24 +23,53 @@ const architectures = ['amd64', 'arm64'] as const
 const commitFlags = ['--format', 'oci', '--timestamp', '0']
 
 /**
+ * The images, built by the first who asks for them in a run of tests, in the folder that BERTH_TEST_IMAGES names; the others
+ * find them there. They are for reading only.
+ */
+export async function sharedImages(): Promise<BuiltImages> {
+  const place = process.env.BERTH_TEST_IMAGES
+  if (!place) throw new Error('the test servers are not running: BERTH_TEST_IMAGES is not set')
+  const shared = path.join(place, 'built')
+  if (!existsSync(shared)) await share(place, shared)
+  return imagesIn(shared)
+}
+
+async function share(place: string, shared: string): Promise<void> {
+  const making = mkdtempSync(path.join(place, 'making-'))
+  try {
+    await buildImages(making)
+    renameSync(making, shared)
+  } catch (error) {
+    // Two who ask at once both build; the second finds what the first made, which is the same.
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  } finally {
+    removeFolder(making)
+  }
+}
+
+function imagesIn(folder: string): BuiltImages {
+  return { layout: path.join(folder, 'images'), singles: ['small', 'layered'], list: 'multi' }
+}
+
+/**
  * Builds images in `folder` with buildah, from nothing but busybox-static, without a network. Its storage is removed
  * again; only the layout stays. Needs `buildah` and `busybox` (programs.ts tells whether they are there).
  */
 export async function buildImages(folder: string): Promise<BuiltImages> {
-  const layout = path.join(folder, 'images')
+  const images = imagesIn(folder)
   const work = path.join(folder, 'buildah')
   mkdirSync(work, { recursive: true })
   const buildah = buildahIn(work)
   try {
-    await buildSingles(buildah, work, layout)
-    await buildList(buildah, work, layout)
+    await buildSingles(buildah, work, images.layout)
+    await buildList(buildah, work, images.layout)
   } finally {
     await buildah('rm', '--all')
     // A container's root directory is not writable, which keeps an ordinary user from emptying it.
     await execute('chmod', ['-R', 'u+w', work])
     rmSync(work, { recursive: true, force: true })
   }
-  return { layout, singles: ['small', 'layered'], list: 'multi' }
+  return images
 }
 
 // vfs makes no overlay mounts and nothing is run, so nothing is left mounted.

@@ -14,7 +14,9 @@ const stops: (() => Promise<void>)[] = []
  */
 export async function startTestServers(): Promise<void> {
   removeFoldersOfDeadRuns()
-  keepCompiledCode()
+  // Berth is started some hundred times: what Node makes of its files is kept from one start to the next.
+  process.env.NODE_COMPILE_CACHE ??= folderOfRun('compiled')
+  process.env.BERTH_TEST_IMAGES = folderOfRun('images')
   // A test file run by jest itself has not come through the bootstrap.
   if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())
   const started = await Promise.allSettled([startDatabase(), startBus(), startS3()])
@@ -29,12 +31,10 @@ export async function stopTestServers(): Promise<void> {
   await Promise.all(stops.splice(0).map((stop) => stop()))
 }
 
-// The tests start Berth some hundred times: what Node makes of its files is kept from one start to the next.
-function keepCompiledCode(): void {
-  if (process.env.NODE_COMPILE_CACHE) return
-  const folder = makeTemporaryFolder('compiled')
-  process.env.NODE_COMPILE_CACHE = folder
+function folderOfRun(label: string): string {
+  const folder = makeTemporaryFolder(label)
   stops.push(async () => removeFolder(folder))
+  return folder
 }
 
 function askBootstrap(): Record<string, string> {
