@@ -9,4 +9,7 @@ export default {
   reporters: ['default', '<rootDir>/e2e/servers/closing-line-reporter.ts'],
   testTimeout: 30_000,
   maxWorkers: 2,
+  // Each file leaves some of its modules behind. In a worker with a gigabyte of them whatever moves many bytes stands still for
+  // the collection of garbage; one that has this much is followed by a new one.
+  workerIdleMemoryLimit: '400MB',
 }
