@@ -151,7 +151,7 @@ describe('what a request may hold', () => {
   })
 
   test.each([
-    [{ name: 5 }, 'name: has to be a text'],
+    [{ name: 5 }, 'name: has to be a string'],
     [{ name: '' }, 'name: is empty'],
     [{ name: 'x'.repeat(21) }, 'name: is longer than 20 characters'],
     [{}, 'name: is missing'],
