@@ -55,6 +55,11 @@ export type TasksCommands = {
   }
   /** Cancels what of a task's own tasks has not ended. */
   'cancel-children': { request: { parent: string }; reply: Record<string, never> }
+  /** How it stands with tasks; those that do not exist are left out. */
+  states: {
+    request: { ids: string[] }
+    reply: { tasks: { id: string; state: TaskState; error: TaskError | null }[] }
+  }
   /** Ends a task. Reporting the same end twice is harmless. */
   finish: {
     request: {

@@ -42,6 +42,7 @@ import { resealRemotes } from './remotes/reseal-remotes.ts'
 import { remoteNamed } from './remotes/show.ts'
 import { runHandlers } from './runs/api.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
+import { startRunSweep } from './runs/sweep-runs.ts'
 import { createSyncWork } from './worker/do-sync.ts'
 
 const name = 'sync'
@@ -150,6 +151,12 @@ export function createSync(
       life.onStop('following tasks', () => following.stop())
       const pruning = startPruning({ db, catalog, log })
       life.onStop('pruning', () => pruning.stop())
+      const onEnded = (state: 'failed' | 'cancelled') => {
+        runMetrics.ended(state)
+        ring()
+      }
+      const sweep = startRunSweep({ db, tasks, log, onEnded })
+      life.onStop('sweep of runs', () => sweep.stop())
       const worker = startWorker({
         tasks,
         bus,

@@ -7,6 +7,7 @@ import { createTask } from './queue/create.ts'
 import type { Ring } from './queue/doorbell.ts'
 import { finishTask } from './queue/finish.ts'
 import { renewLease } from './queue/heartbeat.ts'
+import { taskStates } from './queue/states.ts'
 
 type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
 
@@ -35,6 +36,7 @@ export function tasksCommands(
       changed(await finishTask(db, request))
       return {}
     },
+    states: async ({ ids }) => ({ tasks: await taskStates(db, ids) }),
     events: async ({ after }): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> => readOutbox(db, after),
   }
   return commandHandlers(handlers)
