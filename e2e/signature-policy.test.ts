@@ -163,6 +163,28 @@ describe('a remote that requires signatures', () => {
     expect(await sync()).toMatchObject({ state: 'completed' })
   }, 60_000)
 
+  test('takes no index that refers to what is signed, for it would vouch for what nobody signed', async () => {
+    const key = newKey()
+    const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
+    cosign(upstream, { repository: name, image, key: key.privateKey })
+    const loose = imageOf(`${name} loose`, 100)
+    upstream.add(name, [], loose)
+    const index = manifestOf({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [describeBlob(oci, loose.manifest)],
+      subject: describeBlob(oci, image.manifest),
+    } as { mediaType: string })
+    upstream.addManifest(name, index)
+    const listed = await fetch(`${upstream.url}/v2/${name}/referrers/${image.manifest.digest}`)
+    expect(await listed.text()).toContain(index.digest)
+    expect(await sync()).toMatchObject({ state: 'completed' })
+    const statuses = ['v1', index.digest, loose.manifest.digest].map(
+      async (reference) => (await getManifest(`${stack.url}/v2/${name}/manifests/${reference}`)).status,
+    )
+    expect(await Promise.all(statuses)).toEqual([200, 404, 404])
+  })
+
   test('takes a sigstore bundle from the referrers tag, where there is no API for referrers', async () => {
     const key = newKey()
     const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])

@@ -6,6 +6,7 @@ import {
   type MisbehavingUpstream,
   manifestOf,
   startMisbehavingUpstream,
+  status,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { query } from './databases.ts'
@@ -174,6 +175,31 @@ describe('through the API for referrers', () => {
     ])
     expect((await sync(stack, name, name)).result).toMatchObject({ created: false })
     expect(await mirror(name)).toMatchObject({ state: 'completed', result: { created: false } })
+  })
+
+  test('what a list of referrers names and that refers to nothing, or to something else, does not come, and the rest does', async () => {
+    const { name, upstream, image, other } = await makeScene(upstreams.new, { includeTags: ['app'] })
+    const artifact = artifactOf(`${name} artifact`, image)
+    const strangers = [imageOf(`${name} stranger`, 300), artifactOf(`${name} of other`, other)]
+    for (const one of [artifact, ...strangers]) upstream.add(name, [], one)
+    const manifests = [artifact, ...strangers].map(({ manifest: { mediaType, digest, bytes } }) => ({
+      mediaType,
+      digest,
+      size: bytes.length,
+    }))
+    const mediaType = 'application/vnd.oci.image.index.v1+json'
+    const body = JSON.stringify({ schemaVersion: 2, mediaType, manifests })
+    upstream.when(
+      new RegExp(`GET .*/${name}/referrers/${image.manifest.digest}`),
+      status(200, { 'content-type': mediaType }, body),
+    )
+    expect((await sync(stack, name, name)).state).toBe('completed')
+    expect(await referrersOf(name, image)).toEqual([artifact.manifest.digest])
+    for (const { manifest } of strangers) expect(await has(name, manifest.digest)).toBe(false)
+    // Nor in a mirror, whose list of what stays must not name them either.
+    await passDay()
+    expect(await mirror(name)).toMatchObject({ state: 'completed', result: { created: false } })
+    upstream.mend()
   })
 
   test('one that is new for a tag that did not move comes once a day is over; until then each tag costs one request', async () => {

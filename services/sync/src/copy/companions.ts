@@ -1,4 +1,4 @@
-import type { ManifestSignature } from '@berth/commands'
+import type { ManifestRecord, ManifestSignature } from '@berth/commands'
 import { type Digest, isTag } from '@berth/oci'
 import { companionTagOf } from '../filters/tag-filter.ts'
 import { atomicSignature, lookasideSignatures } from '../verify/lookaside.ts'
@@ -35,11 +35,15 @@ export type Followed = {
   listed: ListedCompanions | undefined
   tags: ReadonlyMap<string, Digest>
   repositoryId: string
+  /** Signatures are required: what only refers to something is not signed itself, so it may not be an index that vouches for others. */
+  isStrict: boolean
 }
+/** What upstream says each one refers to. */
+type Said = Map<Digest, Set<Digest>>
 
 /** Finds and copies the companions of manifests, and theirs in turn. */
 export async function copyCompanions(copying: Copying, graph: Graph, followed: Followed): Promise<Companions> {
-  const { tags, repositoryId } = followed
+  const { tags, repositoryId, isStrict } = followed
   const found = {
     tags: [],
     moved: [],
@@ -48,7 +52,8 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
     here: new Set(),
     signatures: [],
   } as Companions
-  const finder = createFinder(copying, followed, found)
+  const said: Said = new Map()
+  const finder = createFinder(copying, followed, found, said)
   const seen = new Set<Digest>()
   const firstSeen = (digests: Iterable<Digest>) =>
     [...digests].filter((digest) => !seen.has(digest) && seen.add(digest) !== undefined)
@@ -68,17 +73,31 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
     found.moved.push(...moved)
     for (const digest of added) found.added.add(digest)
     // Platforms are a choice among images; what refers to one comes whole.
-    const roots = [...moved.map((tag) => tag.digest), ...added]
-    asked = firstSeen(await copyManifests({ ...copying, platforms: [] }, graph, roots))
+    const tagged = new Set(moved.map((tag) => tag.digest))
+    const refused = new Set<Digest>()
+    const accepts = (record: ManifestRecord) => {
+      if (tagged.has(record.digest) || isReferrer(record, said, isStrict)) return true
+      refused.add(record.digest)
+      return false
+    }
+    const copied = await copyManifests({ ...copying, platforms: [] }, graph, [...tagged, ...added], accepts)
+    for (const digest of refused)
+      for (const list of [graph.manifests, found.referrers, found.added]) list.delete(digest)
+    asked = firstSeen(copied.filter((digest) => !refused.has(digest)))
     shown = firstSeen([...newTags.map((tag) => tag.digest), ...members])
     for (const digest of shown) found.here.add(digest)
   }
   return found
 }
 
+/** Whether a manifest itself names what it is listed for: the list is no way to bring other things. */
+function isReferrer({ digest, subject, isIndex }: ManifestRecord, said: Said, isStrict: boolean): boolean {
+  return !!subject && said.get(digest)?.has(subject) === true && !(isStrict && isIndex)
+}
+
 type Finding = Pick<Followed, 'listed' | 'settled' | 'tags'>
 
-function createFinder(copying: Copying, { listed, settled, tags }: Finding, found: Companions) {
+function createFinder(copying: Copying, { listed, settled, tags }: Finding, found: Companions, said: Said) {
   const { remote, concurrency, failures, signal } = copying
   const { client, repository } = remote
   // Learned from the first answers, and remembered for the run.
@@ -104,7 +123,10 @@ function createFinder(copying: Copying, { listed, settled, tags }: Finding, foun
     if (has.referrers === false) return
     const referrers = await client.referrers(repository, digest, both)
     has.referrers = referrers !== undefined
-    for (const referrer of referrers ?? []) found.referrers.add(referrer.digest)
+    for (const referrer of referrers ?? []) {
+      found.referrers.add(referrer.digest)
+      said.set(referrer.digest, (said.get(referrer.digest) ?? new Set()).add(digest))
+    }
   }
   const readSignatures = async (digest: Digest, both: AbortSignal) => {
     for await (const message of lookasideSignatures(remote, digest, both))

@@ -48,6 +48,9 @@ export type Graph = {
   line?: BlobLine | undefined
 }
 
+type Accepts = (record: ManifestRecord) => boolean
+const acceptAll: Accepts = () => true
+
 export const leaseSeconds = 3_600
 const batch = 200
 const batchesAtOnce = 2
@@ -64,9 +67,14 @@ export function emptyGraph(line?: BlobLine): Graph {
 /**
  * Copies manifests and all that is taken of what is below them, each once: known ones are only looked into, the others are
  * fetched, stored and recorded, a batch at a time. Puts what was found, and the blobs named, into the graph. Answers the
- * manifests that were not in it.
+ * manifests that were not in it. A root that `accepts` refuses once it is read is not recorded, and nothing below it is copied.
  */
-export async function copyManifests(copying: Copying, graph: Graph, roots: readonly Digest[]): Promise<Digest[]> {
+export async function copyManifests(
+  copying: Copying,
+  graph: Graph,
+  roots: readonly Digest[],
+  accepts: Accepts = acceptAll,
+): Promise<Digest[]> {
   let level = [...new Set(roots)].filter((root) => !graph.manifests.has(root))
   for (const root of level) graph.manifests.add(root)
   const added = [...level]
@@ -80,7 +88,7 @@ export async function copyManifests(copying: Copying, graph: Graph, roots: reado
     // While one batch is told to catalog, the next one is fetched: the client itself keeps to its number of requests. Of each
     // only what the graph takes is kept: a manifest may be 4 MiB, and there may be very many.
     await inParallel(inBatches(level, batch), batchesAtOnce, copying.signal, async (digests, signal) => {
-      for (const taken of await copyBatch({ ...copying, signal }, digests))
+      for (const taken of await copyBatch({ ...copying, signal }, digests, levels === 1 ? accepts : acceptAll))
         below.push(...addBelow(graph, taken, copying))
     })
     copying.progress.manifests.total = graph.manifests.size
@@ -128,12 +136,12 @@ export function addName({ namedBy }: Graph, digest: Digest, by: Digest): void {
   else namedBy.set(digest, [by])
 }
 
-async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> {
+async function copyBatch(copying: Copying, digests: Digest[], accepts: Accepts): Promise<Taken[]> {
   const { catalog, progress, stage, fence, signal, failures, isPlan } = copying
   // Leased first: what is known after that stays so with all it names, and can be built on.
   const generations = isPlan ? new Map<Digest, number>() : await leaseAll(copying, digests)
   const { manifests: known } = await catalog.call('known-manifests', { digests }, { signal })
-  const have = await proveManifests(copying, known)
+  const have = await proveManifests(copying, known.filter(accepts))
   progress.manifests.done += known.length
   const isKnown = new Set(known.map(({ digest }) => digest))
   const missing = digests.filter((digest) => !isKnown.has(digest))
@@ -141,7 +149,8 @@ async function copyBatch(copying: Copying, digests: Digest[]): Promise<Taken[]> 
   await inParallel(missing, copying.concurrency, signal, async (digest, both) => {
     try {
       const generation = generations.get(digest) ?? 1
-      fetched.push(await (isPlan ? inspect(copying, digest, both) : fetchManifest(copying, digest, generation, both)))
+      const record = await (isPlan ? inspect(copying, digest, both) : fetchManifest(copying, digest, generation, both))
+      if (accepts(record)) fetched.push(record)
       failures.clear()
     } catch (error) {
       both.throwIfAborted()

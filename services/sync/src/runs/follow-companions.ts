@@ -15,8 +15,8 @@ import type { RepositoryNow } from './read-repository.ts'
  */
 export type FollowedCompanions = Companions & { staying: Digest[]; kept: string[] }
 
-/** `isDue`: what belongs to tags that did not move is asked for too. */
-type Synced = { run: PlacedRun; chosen: Chosen; now: RepositoryNow; isDue: boolean }
+/** `isDue`: what belongs to tags that did not move is asked for too. `isStrict`: signatures are required. */
+type Synced = { run: PlacedRun; chosen: Chosen; now: RepositoryNow; isDue: boolean; isStrict: boolean }
 const rootsAtOnce = 1_000
 const namesAtOnce = 5_000
 
@@ -38,6 +38,7 @@ export async function followCompanions(copying: Copying, graph: Graph, synced: S
     listed: chosen.companions,
     tags: now.tags,
     repositoryId,
+    isStrict: synced.isStrict,
   })
   const named = new Set(chosen.tags.map((tag) => tag.name))
   const companions = {

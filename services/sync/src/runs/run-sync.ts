@@ -111,7 +111,8 @@ async function findContent(running: Running, copying: Copying, graph: Graph): Pr
   await copyManifests(copying, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members])
   noteUnwanted(copying, chosen)
   const companionsDue = await areCompanionsDue(running.db, run, remote)
-  const companions = await followCompanions(copying, graph, { run, chosen, now, isDue: companionsDue })
+  const asked = { isDue: companionsDue, isStrict: requirements.length > 0 }
+  const companions = await followCompanions(copying, graph, { run, chosen, now, ...asked })
   return { chosen, now, graph, wanted, companions, companionsDue }
 }
 
