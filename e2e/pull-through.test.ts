@@ -255,6 +255,31 @@ describe('a pull-through distribution', () => {
     }
   }, 60_000)
 
+  test.each([401, 403])(
+    'answers 502 where upstream refuses the login of the remote with %d, and serves what it has',
+    async (refusal) => {
+      const strict = await startMisbehavingUpstream()
+      try {
+        const { base, repository, image } = await hub({ ttlSeconds: 0 }, { from: strict })
+        const name = `${base}/${repository}`
+        await get(`${name}/manifests/v1`)
+        strict.when(/./, status(refusal))
+        const missing = await get(`${name}/manifests/v2`)
+        expect([missing.status, missing.body.toString()]).toEqual([
+          502,
+          expect.stringMatching(/"DENIED".*The login of the remote may not pull this/),
+        ])
+        // Nobody is told to log in here.
+        expect(missing.headers.get('www-authenticate')).toBeNull()
+        const stale = await get(`${name}/manifests/v1`)
+        expect([stale.status, stale.digest]).toEqual([200, image.manifest.digest])
+      } finally {
+        await strict.close()
+      }
+    },
+    60_000,
+  )
+
   test('of a remote that names repositories gives those only', async () => {
     const allowed = await hub({}, { remote: { upstreamNames: ['team/app-*'], targetPrefix: '' } })
     expect((await get(`${allowed.base}/${allowed.repository}/manifests/v1`)).status).toBe(200)

@@ -17,6 +17,8 @@ const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   repository_not_found: { code: 'NAME_UNKNOWN' },
   too_many_attempts: { code: 'TOOMANYREQUESTS' },
   upstream_limit: { code: 'TOOMANYREQUESTS' },
+  // 401 or 403 would tell whoever pulls to log in here, and a client with other mirrors not to ask them.
+  upstream_denied: { code: 'DENIED', status: 502 },
 }
 const retryLater = { 'retry-after': '2' }
 
@@ -46,7 +48,10 @@ function problemError(problem: Problem): OciError {
   const known = codes[problem.code]
   const message = problem.options.hint ? `${problem.message} ${problem.options.hint}` : problem.message
   const headers = problem.options.headers ?? {}
-  if (known) return new OciError(known.code, message, { detail: problem.options.more, headers, cause: problem })
+  if (known) {
+    const status = known.status === undefined ? {} : { status: known.status }
+    return new OciError(known.code, message, { detail: problem.options.more, headers, cause: problem, ...status })
+  }
   if (problem.status === 503)
     return new OciError('UNAVAILABLE', message, { headers: { ...retryLater, ...headers }, cause: problem })
   if (problem.status < 500) return new OciError('DENIED', message, { status: problem.status, cause: problem })

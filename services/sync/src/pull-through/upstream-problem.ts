@@ -10,8 +10,9 @@ export function asProblem(error: unknown, host: string): unknown {
   const retryAfter = { 'retry-after': String(error.retryAfterSeconds ?? retryAfterSeconds) }
   if (code === 'not_found') return new Problem(404, 'manifest_not_found', message, { cause })
   if (code === 'rate_limited') return new Problem(429, 'upstream_limit', message, { headers: retryAfter, cause })
+  // Whoever pulls is let in here, and no login of theirs would help: it is the one of the remote that is refused.
   if (code === 'unauthorized' || code === 'denied')
-    return new Problem(403, 'upstream_denied', message, {
+    return new Problem(502, 'upstream_denied', message, {
       hint: `The login of the remote may not pull this from ${host}, or it is not there.`,
       cause,
     })
