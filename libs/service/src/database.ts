@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { StartupError } from './startup-error.ts'
 
@@ -27,6 +28,7 @@ export type Database = Sql & {
     work: (sql: Transaction) => Promise<T>,
     options?: { isolation?: 'read committed' | 'repeatable read' | 'repeatable read read only' },
   ): Promise<T>
+  /** Waits a second at most for what is under way; that ends with the process, or with the server. */
   close(): Promise<void>
 }
 
@@ -34,6 +36,8 @@ const retryable = new Set(['40P01', '40001'])
 const transactionAttempts = 5
 // A transaction of ours is short and sends no command to another service; one that idles has lost its owner.
 const idleInTransactionMs = 30_000
+// Of the 10 s within which Berth stops. Whoever still has a connection when a service closes its database was waited for before.
+const closeGraceMs = 1_000
 
 // counts and revisions fit a double exactly up to 2^53
 pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
@@ -76,9 +80,12 @@ export function openDatabase(options: {
     pool,
     schema: options.schema,
     transaction: (work, more) => transaction(pool, work, more),
-    close: () => {
+    close: async () => {
       closing = true
-      return pool.end()
+      const over = new AbortController()
+      const grace = delay(closeGraceMs, undefined, { signal: over.signal }).catch(() => 'over')
+      await Promise.race([pool.end(), grace])
+      over.abort()
     },
   }
 }

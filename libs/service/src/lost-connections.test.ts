@@ -40,6 +40,19 @@ test('a connection lost during a statement of a transaction fails that transacti
   expect(await db.query('select 1 as one')).toEqual([{ one: 1 }])
 })
 
+test('a statement that goes on does not hold up the closing of its database', async () => {
+  const slow = openDatabase({ url: database.url, schema: 'public' })
+  const [own] = await slow.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const ended = slow.query('select pg_sleep(60)').catch((error: unknown) => error)
+  const seen = "select from pg_stat_activity where pid = $1 and state = 'active' and query like '%pg_sleep%'"
+  await until(async () => (await other.query(seen, [own?.pid])).length === 1)
+  const startedAt = performance.now()
+  await slow.close()
+  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  await other.query('select pg_terminate_backend($1)', [own?.pid])
+  expect(await ended).toBeInstanceOf(Error)
+})
+
 test('a reader that leaves in the middle of a reply of rows ends the owner’s work on it', async () => {
   let left = false
   const endless = async function* () {
