@@ -4,6 +4,7 @@ import { findProgram } from '../servers/programs.ts'
 import { measureMemory } from './memory.ts'
 import { measureResync } from './resync.ts'
 import { rows } from './rows.ts'
+import { settleDisk } from './run-command.ts'
 import { measureScale } from './scale.ts'
 import { type Subject, startBerth, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
@@ -30,9 +31,9 @@ async function main(): Promise<void> {
   try {
     const [berth] = subjects
     const memory = berth && isWanted('memory') ? [await measureMemory(berth)] : []
+    await settleDisk()
     const tables = [await measureRows(subjects)]
-    const upstream = subjects.at(-1)
-    if (berth && upstream && isWanted('sync')) tables.push(syncTable(await measureSync(berth, upstream, runs)))
+    if (berth && isWanted('sync')) tables.push(syncTable(await measureSync(berth, runs)))
     if (berth && isWanted('resync')) tables.push(await measureResync(berth))
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     tables.push(...memory)

@@ -18,6 +18,9 @@ export async function runCommand(
   return { output, seconds: (performance.now() - startedAt) / 1000 }
 }
 
+/** Has what was written before on disk, so that nobody pays for another's writes. */
+export const settleDisk = () => runCommand('sync', [])
+
 export type Load = { requestsPerSecond: number; bytesPerSecond: number; p99Ms: number }
 const units: Record<string, number> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { findProgram } from '../servers/programs.ts'
 import { blobOf, newImage, Pusher } from './content.ts'
-import { runCommand } from './run-command.ts'
+import { runCommand, settleDisk } from './run-command.ts'
 import { callApi, openApi, type Subject, startPeer } from './subjects.ts'
 
 type Times = { first: number; again: number }
@@ -16,11 +16,20 @@ const tagCount = 500
 const concurrency = 32
 
 /**
- * Copies 500 tags that share layers out of an upstream: by Berth's sync, by `crane cp -a` and by `skopeo sync` into a
- * registry of their own. Each is measured the first time and again, with nothing changed; so often, with other tags each time.
+ * Copies 500 tags that share layers out of an upstream that holds nothing else: by Berth's sync, by `crane cp -a` and by `skopeo
+ * sync` into a registry of their own. Each is measured the first time and again, with nothing changed; so often, with other tags each time.
  * Berth and the upstream are servers that go on running: the very first sync, which warms both up, is told by itself.
  */
-export async function measureSync(berth: Subject, upstream: Subject, runs: number): Promise<SyncTimes> {
+export async function measureSync(berth: Subject, runs: number): Promise<SyncTimes> {
+  const upstream = await startPeer(process.env.BERTH_TEST_DISTRIBUTION ? 'dist. 3' : '2.8')
+  try {
+    return await measureRuns(berth, upstream, runs)
+  } finally {
+    await upstream.stop()
+  }
+}
+
+async function measureRuns(berth: Subject, upstream: Subject, runs: number): Promise<SyncTimes> {
   const all = new Map<string, Times[]>()
   const cold = await byBerth(berth, upstream, await filled(upstream, 'bench/source-cold'))
   for (let run = 0; run < runs; run++) {
@@ -83,9 +92,6 @@ async function byBerth(berth: Subject, upstream: Subject, repository: string): P
   }
   return { first: await sync(), again: await sync() }
 }
-
-/** Has what was written before on disk, so that nobody pays for another's writes. */
-const settleDisk = () => runCommand('sync', [])
 
 /** Makes a repository that is served under its own name: a task that fills it ends when the registry serves what came. */
 export async function makeServed(berth: Subject, name: string): Promise<void> {
