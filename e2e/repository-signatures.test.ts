@@ -3,20 +3,18 @@ import {
   type MisbehavingUpstream,
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { expect, test } from '@jest/globals'
+import { startAround } from './around.ts'
 import { getManifest, localRemote, make, repositoryPath } from './requests.ts'
 import { cosign, newKey } from './signing.ts'
-import { startTestStack, type TestStack } from './stack.ts'
+import type { TestStack } from './stack.ts'
 
 let stack: TestStack
 let upstream: MisbehavingUpstream
-beforeAll(async () => {
-  ;[upstream, stack] = await Promise.all([startMisbehavingUpstream(), startTestStack()])
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+startAround((berth, far) => {
+  stack = berth
+  upstream = far
+})
 
 const requiring = (name: string, { publicKey }: { publicKey: string }) => ({
   require: true,
