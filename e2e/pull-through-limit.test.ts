@@ -1,8 +1,4 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
+import { imageOf, type MisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
 import { startAround } from './around.ts'
 import { until } from './processes.ts'
