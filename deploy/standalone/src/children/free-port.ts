@@ -1,13 +1,26 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
+// Below those that Linux (32768) and macOS (49152) give to whoever asks for any: nobody gets one of these by chance while a
+// process that was told to listen there is still starting.
+const lowest = 20_000
+const above = 32_768
+const mostTries = 100
+
 /** A port of 127.0.0.1 that is free now. Another process may take it before it is used, so the user of it tries again. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port')
-  return address.port
+  for (let tries = 1; ; tries++) {
+    const port = randomInt(lowest, above)
+    const server = createServer().listen(port, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries === mostTries) throw error
+      continue
+    }
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
