@@ -133,6 +133,54 @@ test('when the bootstrap is killed outright the program ends too', async () => {
   expect(lives(pid)).toBe(false)
 })
 
+function keepUp(program: string): ChildProcess {
+  const file = path.join(folder, 'program.mjs')
+  writeFileSync(file, program)
+  const code = `import { keepUp } from ${moduleUrl('./keep-up.mjs')}
+    process.exitCode = await keepUp(process.execPath, [${JSON.stringify(file)}], { env: process.env })`
+  running = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'pipe'] })
+  return running
+}
+
+/** Resolves with what was printed as soon as it matches. */
+async function printed(stream: NodeJS.ReadableStream, pattern: RegExp): Promise<string> {
+  let text = ''
+  for await (const chunk of stream) {
+    text += String(chunk)
+    if (pattern.test(text)) return text
+  }
+  throw new Error(`it ended without ${pattern}: ${text}`)
+}
+
+const getsReady = `import { writeSync } from 'node:fs'; writeSync(3, 'ready'); console.log('run', process.pid)`
+
+test('a Berth that was ready and dies is started again, which is said, until it is asked to stop', async () => {
+  const outer = keepUp(`process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1e6); ${getsReady}`)
+  const second = printed(outer.stdout as NodeJS.ReadableStream, /run \d+\n.*run \d+\n.*run \d+\n/s)
+  outer.stdout?.once('data', (line: Buffer) => {
+    const pid = Number(line.toString().split(' ')[1])
+    process.kill(pid, 'SIGKILL')
+    outer.stdout?.once('data', (next: Buffer) =>
+      process.kill(Number(/run (\d+)/.exec(next.toString())?.[1]), 'SIGKILL'),
+    )
+  })
+  const said = printed(outer.stderr as NodeJS.ReadableStream, /0\.2 s/)
+  await second
+  expect(await said).toMatch(/ended unexpectedly \(SIGKILL\); it is started again in 0.1 s.*\(SIGKILL\).*0.2 s/s)
+  outer.kill('SIGTERM')
+  expect(await once(outer, 'exit')).toEqual([0, null])
+})
+
+test('a first start that fails is not repeated', async () => {
+  const outer = keepUp(`console.log('tried'); process.exit(1)`)
+  let tried = ''
+  outer.stdout?.on('data', (text: Buffer) => {
+    tried += text.toString()
+  })
+  expect(await once(outer, 'close')).toEqual([1, null])
+  expect(tried).toBe('tried\n')
+})
+
 function lives(pid: number): boolean {
   try {
     process.kill(pid, 0)

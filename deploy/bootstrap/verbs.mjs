@@ -4,6 +4,7 @@ import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
+import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
 import { natsEnvironment } from './nats-server.mjs'
 import { peersEnvironment } from './peers.mjs'
@@ -16,7 +17,7 @@ async function start(node, args) {
   // Without these V8 collects all its garbage about ten times while one large layer streams through.
   const flags = JSON.parse(readFileSync(path.join(root, 'deploy/standalone/node-flags.json'), 'utf8'))
   const program = [...flags, path.join(root, 'deploy/standalone/src/main.ts')]
-  return runInForeground(node, [...program, ...args], { env, ownGroup: true })
+  return keepUp(node, [...program, ...args], { env })
 }
 
 async function test(node, args) {

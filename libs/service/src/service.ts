@@ -15,7 +15,7 @@ import type { LocalPeers } from './local-call.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
-import { StartupError, startupMessage } from './startup-error.ts'
+import { faultMessage, StartupError, startupMessage } from './startup-error.ts'
 import { openTls, type Tls, tlsSettings } from './tls.ts'
 
 /** What every service is built with, besides its settings. */
@@ -197,11 +197,11 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
  * ends the process with code 1; a fault that nobody handled ends it too, because its state can no longer be trusted.
  */
 export async function runUntilSignal(start: () => Promise<() => Promise<void>>): Promise<void> {
+  let stop: (() => Promise<void>) | undefined
   const fail = (error: unknown) => {
-    process.stderr.write(`${startupMessage(error)}\n`)
+    process.stderr.write(`${stop ? faultMessage(error) : startupMessage(error)}\n`)
     process.exit(1)
   }
-  let stop: (() => Promise<void>) | undefined
   let asked = false
   const onSignal = () => {
     if (asked) return

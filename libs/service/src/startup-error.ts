@@ -12,5 +12,14 @@ export class StartupError extends Error {
 /** The lines an operator reads for an error that ended the start; a stack only for what we did not foresee. */
 export function startupMessage(error: unknown): string {
   if (error instanceof StartupError) return `berth cannot start: ${error.message}\n  remedy: ${error.remedy}`
-  return `berth cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  return `berth cannot start: ${told(error)}`
+}
+
+/** The lines an operator reads for a fault that ended a program which had been running. */
+export function faultMessage(error: unknown): string {
+  return `berth ended by a fault of its own, please report it: ${told(error)}`
+}
+
+function told(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { until } from '@berth/service/testing'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { lockHome } from './home-lock.ts'
 import { startOf } from './identity.ts'
+import { keepRunning } from './keep-running.ts'
 import { recordChild, stopLeftovers } from './records.ts'
 
 let home: string
@@ -59,6 +61,29 @@ test('a process of another program is not touched though its pid and start time 
 test('a record cut short by a crash of the machine does not stop the start', async () => {
   writeFileSync(path.join(home, 'children.json'), '{"chil')
   expect(await stopLeftovers(home)).toEqual([])
+})
+
+test('a server that cannot be written down is not left running, and is tried again until it can', async () => {
+  const kept = await keepRunning({
+    home,
+    name: 'sleeper',
+    program: 'sleep',
+    stopSignals: ['SIGTERM'],
+    patienceMs: 1_000,
+    launch: async () => startSleep(),
+  })
+  const [first] = started
+  rmSync(home, { recursive: true })
+  writeFileSync(home, 'where a folder was')
+  first?.kill('SIGKILL')
+  await until(async () => started.length >= 3)
+  // Each one that could not be written down has ended before the next one began.
+  expect(startOf(started[1]?.pid as number)).toBeUndefined()
+  rmSync(home)
+  mkdirSync(home)
+  await until(async () => kept.pid !== first?.pid && startOf(kept.pid) !== undefined)
+  expect(readFileSync(path.join(home, 'children.json'), 'utf8')).toContain(String(kept.pid))
+  await kept.stop()
 })
 
 test('a second process on one home is refused and told the pid of the first', async () => {

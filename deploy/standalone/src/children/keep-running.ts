@@ -42,7 +42,7 @@ export async function keepRunning(options: KeepOptions): Promise<KeptChild> {
     for (let failures = 0; ; failures++) {
       const startedAt = Date.now()
       await ended(child)
-      forgetChild(options.home, child.pid as number)
+      forgetEnded(options, child)
       if (stopping.signal.aborted) return
       if (Date.now() - startedAt > settledMs) failures = 0
       const { exitCode, signalCode } = child
@@ -54,6 +54,7 @@ export async function keepRunning(options: KeepOptions): Promise<KeptChild> {
     }
   }
   const keeping = keep()
+  keeping.catch((error: unknown) => options.log?.error('server is not kept running', { server: options.name, error }))
 
   return {
     get pid() {
@@ -79,7 +80,7 @@ async function relaunch(options: KeepOptions, failures: number, stop: AbortSigna
       const child = await launchRecorded(options, stop)
       if (!stop.aborted) return child
       await endChild(child, options)
-      forgetChild(options.home, child.pid as number)
+      forgetEnded(options, child)
       return undefined
     } catch (error) {
       if (stop.aborted) return undefined
@@ -91,8 +92,23 @@ async function relaunch(options: KeepOptions, failures: number, stop: AbortSigna
 async function launchRecorded(options: KeepOptions, stop: AbortSignal): Promise<ChildProcess> {
   const child = await options.launch(stop)
   const { home, name, program, stopSignals } = options
-  recordChild(home, { name, pid: child.pid as number, program, stopSignal: stopSignals[0] })
+  try {
+    recordChild(home, { name, pid: child.pid as number, program, stopSignal: stopSignals[0] })
+  } catch (cause) {
+    // Were we killed now, our successor would not know of it and could not take its place.
+    await endChild(child, options)
+    throw new Error(`${name} was ended, for it could not be written down in ${home}`, { cause })
+  }
   return child
+}
+
+function forgetEnded({ home, name, log }: KeepOptions, child: ChildProcess): void {
+  try {
+    forgetChild(home, child.pid as number)
+  } catch (error) {
+    // The record of what has ended does no harm: its pid is never taken for ours again (records.ts).
+    log?.warn('the end of a server could not be written down', { server: name, error })
+  }
 }
 
 async function endChild(child: ChildProcess, { stopSignals, patienceMs }: KeepOptions): Promise<void> {

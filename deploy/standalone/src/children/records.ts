@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '@berth/service'
@@ -15,6 +15,8 @@ export type ChildRecord = {
 }
 
 const patienceMs = 10_000
+// More than eight servers with the longest paths of their programs need.
+const recordsBytes = 16 << 10
 const lastPatienceMs = 3000
 
 /** Writes down a child that just started, so that a successor can stop it should we be killed. */
@@ -83,9 +85,20 @@ function readRecords(home: string): ChildRecord[] {
   }
 }
 
+/**
+ * Writes over what is there, at a length that does not change: a full disk has the room already. It is torn only by a crash
+ * of the machine, after which none of them lives.
+ */
 function writeRecords(home: string, children: ChildRecord[]): void {
   mkdirSync(home, { recursive: true })
-  const file = recordsFile(home)
-  writeFileSync(`${file}.new`, `${JSON.stringify({ children }, undefined, 2)}\n`)
-  renameSync(`${file}.new`, file)
+  const text = Buffer.from(`${JSON.stringify({ children }, undefined, 2)}\n`)
+  const padded = Buffer.alloc(Math.max(recordsBytes, text.length), ' ')
+  text.copy(padded)
+  const file = openSync(recordsFile(home), constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    const written = writeSync(file, padded, 0, padded.length, 0)
+    if (written < padded.length) throw new Error(`no room for ${recordsFile(home)}`)
+  } finally {
+    closeSync(file)
+  }
 }
