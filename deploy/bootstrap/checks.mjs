@@ -7,6 +7,7 @@ import { say } from './say.mjs'
 const checks = [
   { label: 'format and import order', program: 'biome', args: ['check', '.'] },
   { label: 'lint', program: 'oxlint', args: ['--type-aware', '.'] },
+  { label: 'promises have holders', program: 'node', args: ['deploy/bootstrap/check-promises.mjs'] },
   { label: 'types', program: 'tsc', args: ['-p', '.'] },
   { label: 'imports only point down', program: 'depcruise', args: ['libs', 'services', 'deploy/standalone', 'e2e'] },
 ]
@@ -28,7 +29,7 @@ export function runFormat(node) {
 }
 
 function runCheck(node, { program, args }) {
-  const file = path.join(root, 'node_modules', '.bin', program)
+  const file = program === 'node' ? node : path.join(root, 'node_modules', '.bin', program)
   const present = args.filter((arg) => !arg.includes('/') || existsSync(path.join(root, arg)))
   return new Promise((resolve, reject) => {
     const child = spawn(file, present, {

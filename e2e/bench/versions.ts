@@ -123,6 +123,7 @@ function startPulls(berth: Subject, repository: string): { stop: () => Promise<n
       slowest = Math.max(slowest, performance.now() - startedAt)
     }
   })()
+  pulling.catch(() => 'told by stop')
   return {
     stop: async () => {
       stopping.abort()

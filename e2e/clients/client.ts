@@ -23,6 +23,7 @@ export type Run = (args: string[], options?: { input?: string }) => Promise<stri
 export function runner(program: string, before: string[], env: NodeJS.ProcessEnv = {}): Run {
   return async (args, { input } = {}) => {
     const running = execute(program, [...before, ...args], { env: { ...process.env, ...env }, maxBuffer: 64 << 20 })
+    running.catch(() => 'told below')
     if (input === undefined) running.child.stdin?.destroy()
     else running.child.stdin?.end(input)
     return (await running).stdout.trim()

@@ -31,7 +31,8 @@ async function main(): Promise<void> {
   }
 }
 
+const exitKilled = () => process.exit(1)
 // Killed in the middle, it leaves no server behind.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => void stopTestServers().finally(() => process.exit(1)))
+  process.once(signal, () => void stopTestServers().then(exitKilled, exitKilled))
 await main()

@@ -64,7 +64,8 @@ async function soakStack(
   const pushing: Pushing = { target: () => target, seed, pushes, unreliable: kills }
   const over = new AbortController()
   const startedAt = Date.now()
-  const killing = kills ? killCatalog(stack, randomOf(seed), over.signal) : Promise.resolve(0)
+  const killing: Promise<number> = kills ? killCatalog(stack, randomOf(seed), over.signal) : Promise.resolve(0)
+  killing.catch(() => over.abort())
   const pushed = await runPushers(pushing, over.signal).finally(() => over.abort())
   const seconds = Math.round((Date.now() - startedAt) / 1000)
   const killed = await killing

@@ -4,8 +4,5 @@ import type { BlobKey, PendingKey } from './store.ts'
 /** The key once its generation is known. A malformed digest is refused at once. */
 export function settled({ digest, generation }: PendingKey): Promise<BlobKey> {
   blobPath({ digest, generation: 1 })
-  const key = Promise.resolve(generation).then((known) => ({ digest, generation: known }))
-  // Who never comes to wait for it has failed already, for another reason.
-  key.catch(() => undefined)
-  return key
+  return Promise.resolve(generation).then((known) => ({ digest, generation: known }))
 }

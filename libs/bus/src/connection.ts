@@ -47,7 +47,7 @@ export async function connectBus(options: { url: string; name: string; log: Logg
   let link: { connection: NatsConnection; jetstream: JetStreamClient } | undefined
   const take = (connection: NatsConnection) => {
     link = { connection, jetstream: connection.jetstream({ timeout: 5_000 }) }
-    void watch(connection, log, listeners)
+    watch(connection, log, listeners).catch((error: unknown) => log.error('nats is not watched any more', { error }))
   }
   const current = () => {
     if (!link) throw new NatsError('nats is away', ErrorCode.Disconnect)
@@ -58,6 +58,7 @@ export async function connectBus(options: { url: string; name: string; log: Logg
   if (first) take(first)
   else log.warn('nats is away')
   const late = first ? undefined : openLate(options, closing.signal, take, listeners)
+  late?.catch((error: unknown) => log.error('nats is not tried any more', { error }))
   return {
     get connection() {
       return current().connection

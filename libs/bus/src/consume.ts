@@ -95,7 +95,7 @@ async function listenToStream(
   const stop = () => messages.stop()
   signal.addEventListener('abort', stop, { once: true })
   // After its store was wiped the server knows neither stream nor consumer; begin again from the top.
-  void watchHeartbeats(messages, stop)
+  watchHeartbeats(messages, stop).catch(stop)
   const arrived: JsMsg[] = []
   // What comes while events are handled is handled together afterwards.
   const drain = async () => {

@@ -23,6 +23,15 @@ export function startLoop(options: {
     })
   }
 
+  // A loop outlives all errors, also that of telling one.
+  const tell = (error: unknown) => {
+    try {
+      options.onError(error)
+    } catch (cause) {
+      process.emitWarning(cause as Error)
+    }
+  }
+
   const done = (async () => {
     while (!stopping.signal.aborted) {
       if (!woken) await sleep(options.pollMs, true)
@@ -33,12 +42,13 @@ export function startLoop(options: {
         await options.run(stopping.signal)
       } catch (error) {
         if (stopping.signal.aborted) break
-        options.onError(error)
+        tell(error)
         await sleep(options.pauseAfterFailureMs, false)
         woken = true
       }
     }
   })()
+  done.catch(() => 'told by stop')
 
   return {
     wake: () => {

@@ -82,9 +82,11 @@ function follow(
   const timer = setInterval(() => {
     if (busy) return
     busy = true
-    looking = look().finally(() => {
-      busy = false
-    })
+    looking = look()
+      .catch((error: unknown) => log.error('the TLS certificate cannot be looked at', { error }))
+      .finally(() => {
+        busy = false
+      })
   }, everyMs)
   timer.unref()
   return {

@@ -61,10 +61,12 @@ export function startWorker(options: {
         const { task } = await tasks.call('claim', { kinds, worker, leaseSeconds }, { signal })
         if (!task) return
         const ended = new AbortController()
-        const done = carryOut(task, ended).finally(() => {
-          running.delete(task.id)
-          loop.wake()
-        })
+        const done = carryOut(task, ended)
+          .catch((error: unknown) => log.error('task is left to its lease', { taskId: task.id, error }))
+          .finally(() => {
+            running.delete(task.id)
+            loop.wake()
+          })
         running.set(task.id, { ended, done })
       }
     },
@@ -74,6 +76,8 @@ export function startWorker(options: {
   async function carryOut(task: ClaimedTask, ended: AbortController): Promise<void> {
     let progress: () => TaskProgress[] = () => []
     const beating = beat(task, ended, () => progress())
+    // Without beats the task is soon another worker's, and this one must know.
+    beating.catch((error: unknown) => ended.abort(new TaskLost('its heart stopped', { cause: error })))
     let outcome: Outcome | undefined
     try {
       const work = works[task.kind]

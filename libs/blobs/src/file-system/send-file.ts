@@ -47,14 +47,16 @@ async function sendPooled(span: Span, writer: SinkWriter): Promise<void> {
   let next = sendBuffers.take()
   let reading = readSome(span, current, 0)
   try {
-    for (let done = 0; done < span.sizeBytes; ) {
-      const count = await reading
+    for (let done = 0, count = await reading; ; count = await reading) {
       done += count
       const full = current
       current = next
       next = full
       if (done < span.sizeBytes) reading = readSome(span, current, done)
+      // The disk may fail while a slow client takes what was read before: that is heard when these bytes are needed.
+      reading.catch(() => undefined)
       await writer.write(count === full.length ? full : full.subarray(0, count))
+      if (done === span.sizeBytes) break
     }
   } finally {
     // The thread that reads must be done with its buffer before anybody else gets it.

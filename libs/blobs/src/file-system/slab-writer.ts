@@ -114,11 +114,15 @@ export class SlabWriter implements SlabHolder {
 
   // A slab is free only when both its users are done, also when one of them fails early.
   #track(uses: readonly Promise<void>[], then?: () => void): void {
-    const settled = Promise.allSettled(uses).then((results) => {
-      for (const result of results) if (result.status === 'rejected') this.#failure ??= { error: result.reason }
-      this.#running.delete(settled)
-      then?.()
-    })
+    const settled = Promise.allSettled(uses)
+      .then((results) => {
+        for (const result of results) if (result.status === 'rejected') this.#failure ??= { error: result.reason }
+        this.#running.delete(settled)
+        then?.()
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
     this.#running.add(settled)
   }
 }

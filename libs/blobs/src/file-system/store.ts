@@ -99,6 +99,8 @@ async function writeBlob(
   how: WriteOptions,
 ): Promise<BlobStat> {
   const place = settled(key)
+  // Without a place the bytes are read to their end and thrown away, as with a wrong digest.
+  place.catch(() => undefined)
   const staged = join(root, writePath(randomUUID()))
   const reader = readSource(source, how)
   const check = (received: Received) => {

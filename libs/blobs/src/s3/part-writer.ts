@@ -96,11 +96,15 @@ export class PartWriter implements SlabHolder {
     this.#used = 0
     this.#shipped += 1
     const stored = this.#multipart.put(this.#shipped, bytes, this.#signal).then((part) => void this.#parts.push(part))
-    const settled = Promise.allSettled([this.#hash.update(bytes), stored]).then((results) => {
-      for (const result of results) if (result.status === 'rejected') this.#failure ??= { error: result.reason }
-      partSlabs.give(slab)
-      this.#running.delete(settled)
-    })
+    const settled = Promise.allSettled([this.#hash.update(bytes), stored])
+      .then((results) => {
+        for (const result of results) if (result.status === 'rejected') this.#failure ??= { error: result.reason }
+        partSlabs.give(slab)
+        this.#running.delete(settled)
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= { error }
+      })
     this.#running.add(settled)
   }
 }

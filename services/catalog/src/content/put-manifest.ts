@@ -3,10 +3,11 @@ import { type Database, type InternalCall, notFound, type Transaction } from '@b
 import { chargeQuota, type QuotaUse, quotaWarning, withinQuota } from '../namespaces/quota.ts'
 import { type EnsuredRepository, ensureRepository } from '../repositories/ensure.ts'
 import { runCommand } from '../run-command.ts'
-import { rowsAfter } from '../served/rows.ts'
+import { type HeadRow, rowsAfter } from '../served/rows.ts'
 import { addManifests, beginEdit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
+import type { MadeVersion } from '../versions/record-version.ts'
 import { checkNesting } from './check-nesting.ts'
 import { checkReferences } from './check-references.ts'
 import { recordManifests } from './record-manifests.ts'
@@ -48,12 +49,16 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
       request.tags.map((name) => ({ name, digest })),
     ),
   ])
-  const finished = finishVersion(sql, repository, edit, { cause: 'push', actor: request.actor, taskId: null })
-  const head = finished.then(({ number, revision }) => ({ name: repository.name, revision, latestVersion: number }))
-  const readRows = () => rowsAfter(sql, repository.id, repository.known, head)
-  // Read along with the version, except where that makes others go: their rows have to be among these.
-  const reading = repository.retainVersions === null ? readRows() : finished.then(readRows)
-  const [made, rows] = await Promise.all([finished, reading])
+  const making = { cause: 'push', actor: request.actor, taskId: null } as const
+  const headOf = ({ number, revision }: MadeVersion) => ({ name: repository.name, revision, latestVersion: number })
+  const readRows = (head: HeadRow | Promise<HeadRow>) => rowsAfter(sql, repository.id, repository.known, head)
+  if (repository.retainVersions !== null) {
+    // A version that makes others go: their rows have to be among these.
+    const made = await finishVersion(sql, repository, edit, making)
+    return { version: made.number, revision: made.revision, rows: await readRows(headOf(made)), quota: made.quota }
+  }
+  const finished = finishVersion(sql, repository, edit, making)
+  const [made, rows] = await Promise.all([finished, readRows(finished.then(headOf))])
   return { version: made.number, revision: made.revision, rows, quota: made.quota }
 }
 

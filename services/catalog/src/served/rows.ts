@@ -66,7 +66,7 @@ async function* openSnapshot<Row>(db: Database, read: (sql: Sql) => AsyncIterabl
 }
 
 /** `latestVersion` as registry is told it: one below the version whose content the latest has, while that is not settled. */
-type HeadRow = { name: string; revision: number; latestVersion: number }
+export type HeadRow = { name: string; revision: number; latestVersion: number }
 
 async function readHead(sql: Sql, repositoryId: string): Promise<HeadRow | undefined> {
   const [head] = await sql.prepared<HeadRow>(

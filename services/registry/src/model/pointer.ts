@@ -59,16 +59,19 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error)
     } finally {
       running--
-      if (waiting.size > 0) void flush()
+      if (waiting.size > 0) begin()
     }
   }
+
+  // Its failures are those of the requests that wait for it.
+  const begin = () => void flush().catch(() => 'told to each waiter')
 
   return (basePath) =>
     new Promise((resolve, reject) => {
       const others = waiting.get(basePath)
       if (others) others.push({ resolve, reject })
       else waiting.set(basePath, [{ resolve, reject }])
-      if (running < mostRunning) setImmediate(() => void flush())
+      if (running < mostRunning) setImmediate(begin)
     })
 }
 

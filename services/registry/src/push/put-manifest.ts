@@ -74,9 +74,10 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, par
   const { parsed, tags } = manifest
   const target = pushTarget(exchange)
   const write = (content: Content) => writeContent(exchange, content, target, parts)
-  const [stored, envelope] = await Promise.all([write(manifest), manifest.envelope && write(manifest.envelope)])
+  const envelopeIn = manifest.envelope
+  const [to, stored, envelope] = await Promise.all([target, write(manifest), envelopeIn && write(envelopeIn)])
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
-  const request = { ...(await target), holder: pushHolder(exchange), manifest: record, tags }
+  const request = { ...to, holder: pushHolder(exchange), manifest: record, tags }
   const { change, rows, warning } = await parts.catalog.call('put-manifest', request, {
     requestId: exchange.requestId,
   })
@@ -92,6 +93,7 @@ async function writeContent(
   { blobs, leases }: Pick<Parts, 'blobs' | 'leases'>,
 ): Promise<StoredBlob> {
   const allowed = Promise.all([leases.take(exchange, digest), target]).then(([{ generation }]) => generation)
+  allowed.catch(() => 'told by the write, or by its source')
   await blobs.write({ digest, generation: allowed }, once(bytes), { expectedBytes: bytes.length })
   return { digest, generation: await allowed, sizeBytes: bytes.length }
 }

@@ -15,6 +15,7 @@ export async function takeWhole(
 ): Promise<void> {
   const length = exchange.request.headers['content-length']
   const generation = Promise.all([lease, exchange.served()]).then(([leased]) => leased.generation)
+  generation.catch(() => 'told by the write, or by its source')
   const { sizeBytes } = await parts.blobs.write({ digest, generation }, bodyOf(exchange.request), {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),

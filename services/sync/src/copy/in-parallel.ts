@@ -46,16 +46,12 @@ export async function* oneAhead<T, R>(
     const item = await iterator.next()
     return item.done ? undefined : { result: await work(item.value) }
   }
-  const begin = () => {
-    const next = doNext()
-    // A failure is told to whoever asks for this result, and to nobody when the results before it are not used up.
-    next.catch(() => undefined)
-    return next
-  }
-  let next = begin()
+  let next = doNext()
   for (let current = await next; current; current = await next) {
     // Only now: two at work at once would be no longer one ahead.
-    next = begin()
+    next = doNext()
+    // A failure is told to the caller that asks for this result, and is no fault when the results before it are not used up.
+    next.catch(() => undefined)
     yield current.result
   }
 }

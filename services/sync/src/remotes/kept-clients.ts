@@ -23,6 +23,7 @@ export function keepClients(sealer: Sealer, hear?: HearAnswers): KeptClients {
     if (held.get(one.key) === one) held.delete(one.key)
     await one.client.close()
   }
+  const letGoIdle = (one: Held) => void letGo(one).catch(() => 'its connections are gone with it')
   return {
     use: async (remote, work) => {
       // A remote that was changed gets a client of its own; the old one ends with its last user.
@@ -39,7 +40,7 @@ export function keepClients(sealer: Sealer, hear?: HearAnswers): KeptClients {
       try {
         return await work(one.client)
       } finally {
-        if (--one.users === 0) one.timer = setTimeout(() => void letGo(one), idleMs).unref()
+        if (--one.users === 0) one.timer = setTimeout(() => letGoIdle(one), idleMs).unref()
       }
     },
     close: async () => {

@@ -53,7 +53,7 @@ export function announceProgress(
       }
     }
   })().catch((error: unknown) => {
-    if (!signal.aborted) throw error
+    if (!signal.aborted) log.error('the progress of a sync is announced no more', { runId: run.id, error })
   })
   return {
     stop: () => {
