@@ -66,7 +66,7 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
 
   async function pruneNowAndThen(): Promise<void> {
     if (performance.now() - prunedAt <= pruneEveryMs) return
-    await pruneOutbox(db)
+    await pruneOutbox(db.background)
     prunedAt = performance.now()
   }
 

@@ -53,6 +53,14 @@ export type TasksCommands = {
     request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[] }
     reply: { cancelled: boolean }
   }
+  /**
+   * Gives a task back whose work met a database or a service that is away. It waits a while and is tried again, five times at
+   * most; then it has failed with this error. 409 `task_lost` as for a heartbeat.
+   */
+  'put-back': {
+    request: { id: string; fence: number; error: TaskError; progress?: TaskProgress[] }
+    reply: Record<string, never>
+  }
   /** Cancels what of a task's own tasks has not ended. */
   'cancel-children': { request: { parent: string }; reply: Record<string, never> }
   /** How it stands with tasks; those that do not exist are left out. */

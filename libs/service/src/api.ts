@@ -10,9 +10,10 @@ import { middleware as validate } from 'express-openapi-validator'
 import { parse } from 'yaml'
 import { faultText, fieldName } from './api-faults.ts'
 import { isTrustedProxy } from './client-address.ts'
+import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-import { Problem, problemBody, problemMediaType } from './problem.ts'
+import { Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 import { refuseUnstorableText } from './storable-text.ts'
 
@@ -182,6 +183,7 @@ function route(
   return async (request, response) => {
     const startedAt = performance.now()
     const gone = new AbortController()
+    response.locals.routed = true
     response.on('close', () => {
       const durationMs = Math.round(performance.now() - startedAt)
       options.metrics.observeRequest({
@@ -197,6 +199,7 @@ function route(
         durationMs,
         requestId: response.locals.requestId,
         who: (response.locals.principal as Principal).name,
+        ...(response.locals.refusal as object | undefined),
       })
       if (!response.writableFinished) gone.abort()
     })
@@ -234,7 +237,14 @@ function answerProblem(log: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
     const problem = toProblem(error)
     const requestId = response.locals.requestId as string
-    if (problem.status >= 500) log.error('api request failed', { path: request.path, requestId, error })
+    // What is away for now was foreseen: a line says it, and the stack of every request that met it would say no more.
+    if (problem.status === 503) {
+      response.locals.refusal = reasonOf(problem)
+      if (!response.locals.routed)
+        log.warn('api request refused for now', { path: request.path, requestId, ...reasonOf(problem) })
+    }
+    if (problem.status >= 500 && problem.status !== 503)
+      log.error('api request failed', { path: request.path, requestId, error })
     if (response.headersSent) {
       response.destroy()
       return
@@ -255,6 +265,8 @@ type Refused = { status: number; errors: ValidationFault[]; message: string; typ
 /** Translates what Express and the validator throw; ours passes unchanged. */
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
+  const away = databaseProblem(error)
+  if (away) return away
   const { status, errors, message, type } = error as Partial<Refused>
   if (status === 400 && type === 'entity.parse.failed') return notJson(message)
   if (status === 404 || status === 405 || status === 415) return pathProblem(status, message ?? '')

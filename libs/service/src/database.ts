@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { databaseProblem } from './database-away.ts'
 import { StartupError } from './startup-error.ts'
 
 /** Where SQL can be run: a pool or an open transaction. Answers the rows. */
@@ -19,10 +20,15 @@ export type Transaction = Sql & {
   later(statement: Promise<unknown>): void
 }
 
-/** The database of one service: its own schema, over a pool of its own. */
+/**
+ * The database of one service: its own schema, over a pool of its own. Where it does not answer in time, everything here throws
+ * the 503 `Problem` of `databaseProblem`.
+ */
 export type Database = Sql & {
   readonly pool: pg.Pool
   readonly schema: string
+  /** The same database for work that no request waits for: a statement may take ten minutes. */
+  readonly background: Database
   /** Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). */
   transaction<T>(
     work: (sql: Transaction) => Promise<T>,
@@ -36,6 +42,10 @@ const retryable = new Set(['40P01', '40001'])
 const transactionAttempts = 5
 // A transaction of ours is short and sends no command to another service; one that idles has lost its owner.
 const idleInTransactionMs = 30_000
+// What a request may take; what no request waits for may take longer (docs/decisions/0026).
+const requestStatementMs = 30_000
+const backgroundStatementMs = 600_000
+const hangingMs = 500
 // Of the 10 s within which Berth stops. Whoever still has a connection when a service closes its database was waited for before.
 const closeGraceMs = 1_000
 
@@ -46,7 +56,11 @@ pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
   return number
 })
 
-/** Opens a pool whose connections see the service's schema only. `max` is the number of connections; a statement is ended after `statementTimeoutMs`. */
+/**
+ * Opens a pool whose connections see the service's schema only. `max` is the number of connections. A statement is ended after
+ * `statementTimeoutMs`, 30 s unless set; one of `background` after ten minutes. `onError` hears of lost connections, once
+ * until another one could be opened.
+ */
 export function openDatabase(options: {
   url: string
   schema: string
@@ -54,6 +68,7 @@ export function openDatabase(options: {
   statementTimeoutMs?: number
   onError?: (error: Error) => void
 }): Database {
+  const { statementTimeoutMs = requestStatementMs } = options
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max ?? 8,
@@ -62,51 +77,96 @@ export function openDatabase(options: {
     // Statements that do not wait for each other go out together (`Promise.all` in a transaction).
     pipeline: true,
     // A server that hangs does not keep its own time; a little later we give up on it ourselves.
-    ...(options.statementTimeoutMs === undefined ? {} : { query_timeout: options.statementTimeoutMs + 500 }),
-    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${options.statementTimeoutMs ?? 0} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+    query_timeout: statementTimeoutMs + hangingMs,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${statementTimeoutMs} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
   })
   let closing = false
+  let isLostTold = false
   // A connection that the server closes fails the queries on it, and the next query opens another. Heard on the connection
   // and not on the pool alone: the pool does not listen while one is checked out, and node ends a process whose emitter
   // reports an error to nobody. While we close, the server may be faster, and that is nothing to report.
   pool.on('connect', (connection) => {
+    isLostTold = false
     connection.on('error', (error) => {
-      if (!closing) options.onError?.(error)
+      // A server that goes takes all connections along, which is one piece of news.
+      if (!closing && !isLostTold) options.onError?.(error)
+      isLostTold = true
     })
   })
   pool.on('error', () => {})
-  return {
-    ...sqlOf(pool),
-    pool,
-    schema: options.schema,
-    transaction: (work, more) => transaction(pool, work, more),
-    close: async () => {
-      closing = true
-      const over = new AbortController()
-      const grace = delay(closeGraceMs, undefined, { signal: over.signal }).catch(() => 'over')
-      await Promise.race([pool.end(), grace])
-      over.abort()
+  const close = async () => {
+    closing = true
+    const over = new AbortController()
+    const grace = delay(closeGraceMs, undefined, { signal: over.signal }).catch(() => 'over')
+    await Promise.race([pool.end(), grace])
+    over.abort()
+  }
+  const parts = { pool, schema: options.schema, close }
+  const background: Database = {
+    ...parts,
+    ...sqlOf(patient(pool)),
+    transaction: (work, more) => transaction(pool, work, { ...more, statementMs: backgroundStatementMs }),
+    get background() {
+      return background
     },
+  }
+  return { ...parts, ...sqlOf(pool), background, transaction: (work, more) => transaction(pool, work, more) }
+}
+
+type Queryable = { query(config: Statement): Promise<{ rows: pg.QueryResultRow[] }> }
+type Statement = { text: string; name?: string; values?: unknown[]; query_timeout?: number }
+
+function sqlOf(queryable: Queryable, statementMs?: number): Sql {
+  const more = statementMs === undefined ? {} : { query_timeout: statementMs + hangingMs }
+  const send = async <Row>(statement: Statement) => {
+    try {
+      return (await queryable.query({ ...statement, ...more })).rows as Row[]
+    } catch (error) {
+      throw databaseProblem(error) ?? error
+    }
+  }
+  return {
+    query: (text, values) => send(values === undefined ? { text } : { text, values: values as unknown[] }),
+    prepared: (name, text, values) => send({ name, text, values: values as unknown[] }),
   }
 }
 
-function sqlOf(queryable: Pick<pg.Pool, 'query'>): Sql {
+/** Single statements that may take as long as background work may. The setting goes out with the statement and costs no wait. */
+function patient(pool: pg.Pool): Queryable {
   return {
-    query: async (text, values) => (await queryable.query(text, values as unknown[])).rows,
-    prepared: async (name, text, values) => (await queryable.query({ name, text, values: values as unknown[] })).rows,
+    query: async (statement) => {
+      const client = await pool.connect()
+      let broken: Error | undefined
+      try {
+        const set = client.query(`set statement_timeout = ${backgroundStatementMs}`)
+        set.catch(() => undefined)
+        const result = await (client as Queryable).query({
+          ...statement,
+          query_timeout: backgroundStatementMs + hangingMs,
+        })
+        await set
+        return result
+      } finally {
+        // Back to what the connection began with. Where even this fails, the pool must not hand the connection out again.
+        await client.query('reset statement_timeout').catch((failure: Error) => {
+          broken = failure
+        })
+        client.release(broken)
+      }
+    },
   }
 }
 
 async function transaction<T>(
   pool: pg.Pool,
   work: (sql: Transaction) => Promise<T>,
-  options: { isolation?: string } = {},
+  options: { isolation?: string; statementMs?: number } = {},
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(pool, work, options.isolation)
+      return await once(pool, work, options)
     } catch (error) {
-      if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw error
+      if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw databaseProblem(error) ?? error
     }
   }
 }
@@ -114,20 +174,21 @@ async function transaction<T>(
 async function once<T>(
   pool: pg.Pool,
   work: (sql: Transaction) => Promise<T>,
-  isolation = 'read committed',
+  { isolation = 'read committed', statementMs }: { isolation?: string; statementMs?: number },
 ): Promise<T> {
   const client = await pool.connect()
   const sent: Promise<unknown>[] = []
   let broken: Error | undefined
   try {
     // Sent ahead of the first statement without waiting for it: it fails only when the connection does, and then all fail.
-    const begun = client.query(`begin isolation level ${isolation}`)
+    const patience = statementMs === undefined ? '' : `; set local statement_timeout = ${statementMs}`
+    const begun = client.query(`begin isolation level ${isolation}${patience}`)
     const later = (statement: Promise<unknown>) => {
       // It may fail before we come to it; then so does the commit, and we hear of it there.
       statement.catch(() => undefined)
       sent.push(statement)
     }
-    const [result] = await Promise.all([work({ ...sqlOf(client), later }), begun])
+    const [result] = await Promise.all([work({ ...sqlOf(client, statementMs), later }), begun])
     // Right behind what was sent: where one of those failed, the server makes a rollback of it.
     const committing = client.query('commit')
     committing.catch(() => undefined)

@@ -19,6 +19,7 @@ export {
   type Transaction,
   violatedConstraint,
 } from './database.ts'
+export { databaseProblem, databaseUnavailable, isPassing } from './database-away.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,
@@ -34,7 +35,7 @@ export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, re
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
 export { type Page, type PageRequest, readPage, toPage } from './page.ts'
-export { badField, notFound, Problem, problemBody, problemMediaType } from './problem.ts'
+export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
 export { createSealer, type Sealer } from './seal.ts'

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { createServiceTokenCheck } from './service-token.ts'
@@ -158,7 +159,9 @@ async function sendRows(response: ServerResponse, source: AsyncIterable<unknown>
 }
 
 function asProblem(error: unknown, log: Logger, path: string | undefined, requestId: string): Problem {
-  if (error instanceof Problem) return error
+  // Whoever answers the request that led here says it in the log, once.
+  const known = error instanceof Problem ? error : databaseProblem(error)
+  if (known) return known
   log.error('internal command failed', { path, requestId, error })
   return new Problem(500, 'internal_error', 'An internal command failed; the log says why.', { cause: error })
 }

@@ -1,4 +1,5 @@
 import winston from 'winston'
+import { databaseProblem } from './database-away.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -43,10 +44,12 @@ export function redact(value: unknown, depth = 0): unknown {
 }
 
 function describeError(error: Error, depth: number): unknown {
+  // Loops meet a database that is away again and again: where in the program that was says nothing.
+  const foreseen = (error as { status?: unknown }).status === 503 || databaseProblem(error) !== undefined
   return {
     name: error.name,
     message: redact(error.message),
-    stack: redact(error.stack),
+    ...(foreseen ? {} : { stack: redact(error.stack) }),
     ...(error.cause === undefined || depth > 6 ? {} : { cause: redact(error.cause, depth + 1) }),
   }
 }

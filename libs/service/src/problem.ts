@@ -55,6 +55,13 @@ export function problemBody(problem: Problem, traceId?: string): Record<string, 
   }
 }
 
+/** What a log says of a refusal that was foreseen: its code, its sentence, and what lies under it, without a stack. */
+export function reasonOf(problem: Problem): { code: string; reason: string } {
+  const { code, message, cause } = problem
+  const under = cause instanceof Error || Error.isError(cause) ? cause.message : ''
+  return { code, reason: under === '' ? message : `${message} (${under})` }
+}
+
 /** Reads a problem back out of an answer of another service, so that it reaches the caller unchanged. */
 export function problemFrom(status: number, body: unknown, retryAfter?: string): Problem {
   const {

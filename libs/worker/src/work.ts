@@ -2,15 +2,21 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, listenForWork, startLoop } from '@berth/bus'
 import type { ClaimedTask, CommandClient, TaskError, TaskProgress, TasksCommands } from '@berth/commands'
-import { type Logger, Problem } from '@berth/service'
+import { databaseProblem, isPassing, type Logger, Problem, reasonOf } from '@berth/service'
 
 /** How a task ended, as its worker reports it. */
 export type Outcome = { state: 'completed' | 'failed' | 'cancelled'; result?: unknown; error?: TaskError }
-/** Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. */
+/**
+ * Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. What it throws because a database or another
+ * service is away (`isPassing`) has the task tried again.
+ */
 export type Work = (
   task: ClaimedTask,
   hooks: { signal: AbortSignal; report: (progress: () => TaskProgress[]) => void },
 ) => Promise<Outcome>
+
+/** The task is to be tried again: what it needs was away. */
+type PutBack = { state: 'put back'; error: TaskError }
 
 /** Somebody asked to end the task. */
 export class TaskCancelled extends Error {
@@ -78,7 +84,7 @@ export function startWorker(options: {
     const beating = beat(task, ended, () => progress())
     // Without beats the task is soon another worker's, and this one must know.
     beating.catch((error: unknown) => ended.abort(new TaskLost('its heart stopped', { cause: error })))
-    let outcome: Outcome | undefined
+    let outcome: Outcome | PutBack | undefined
     try {
       const work = works[task.kind]
       if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
@@ -102,7 +108,12 @@ export function startWorker(options: {
     }
   }
 
-  function unforeseen(task: ClaimedTask, error: unknown): Outcome {
+  function unforeseen(task: ClaimedTask, error: unknown): Outcome | PutBack {
+    if (isPassing(error)) {
+      const problem = databaseProblem(error) ?? (error as Problem)
+      log.warn('a task met something that is away', { taskId: task.id, ...reasonOf(problem) })
+      return { state: 'put back', error: { code: problem.code, message: problem.message } }
+    }
     log.error('task failed in an unforeseen way', { taskId: task.id, error })
     return {
       state: 'failed',
@@ -130,10 +141,12 @@ export function startWorker(options: {
   }
 
   /** Reports the end until it is acknowledged: an end that nobody heard would be done again. */
-  async function finish(task: ClaimedTask, outcome: Outcome, progress: TaskProgress[]): Promise<void> {
+  async function finish(task: ClaimedTask, outcome: Outcome | PutBack, progress: TaskProgress[]): Promise<void> {
     for (let pauseMs = 500; !stopping.signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
-        await tasks.call('finish', { id: task.id, fence: task.fence, progress, ...outcome })
+        const { id, fence } = task
+        if (outcome.state === 'put back') await tasks.call('put-back', { id, fence, progress, error: outcome.error })
+        else await tasks.call('finish', { id, fence, progress, ...outcome })
         return
       } catch (error) {
         if (error instanceof Problem && error.status === 409) return

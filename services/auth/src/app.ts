@@ -108,7 +108,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
         onError: (error) => log.warn('pruning will be tried again', { error }),
         run: async () => {
           await throttle.prune()
-          await pruneRefreshTokens(db)
+          await pruneRefreshTokens(db.background)
         },
       })
       life.onStop('pruning', () => pruning.stop())

@@ -55,6 +55,7 @@ export function createCatalog(
     max: 12,
     onError: (error) => log.warn('database connection lost', { error }),
   })
+  const background = db.background
   const prisma = openPrisma(db)
   const { serviceKey, callTimeoutSeconds } = config
   const client = (to: string, baseUrl: string) =>
@@ -71,11 +72,11 @@ export function createCatalog(
   let settling: Loop | undefined
   // A list is worth having without what the store does not give now.
   const settleFacts = (repositoryId: string) =>
-    readConfigsOf(db, blobs, repositoryId).catch((error: unknown) =>
+    readConfigsOf(background, blobs, repositoryId).catch((error: unknown) =>
       log.warn('configurations will be read again', { repositoryId, error }),
     )
   const ring = () => wake()
-  const collecting = { db, blobs, registry, log, wake: ring }
+  const collecting = { db: background, blobs, registry, log, wake: ring }
 
   return {
     name,
@@ -122,29 +123,32 @@ export function createCatalog(
         pauseAfterFailureMs: foldEveryMs,
         onError: (error) => log.warn('folding will be tried again', { error }),
         run: async () => {
-          for (const { repositoryId, revision } of [...(await foldQuiet(db)), ...(await announceHealed(db))]) {
+          for (const { repositoryId, revision } of [
+            ...(await foldQuiet(background)),
+            ...(await announceHealed(background)),
+          ]) {
             ring()
             await registry.call('follow-repository', { repositoryId, revision })
           }
-          await pruneCommands(db)
-          await recountOldest(db)
+          await pruneCommands(background)
+          await recountOldest(background)
         },
       })
       life.onStop('folding', () => folding.stop())
-      const settler = startSettling({ db, registry, log, wake: ring })
+      const settler = startSettling({ db: background, registry, log, wake: ring })
       settling = settler
       life.onStop('settling', () => settler.stop())
       const collector = startCollector(collecting, config)
       life.onStop('collector', () => collector.stop())
-      const reader = startConfigReader({ db, blobs, log })
+      const reader = startConfigReader({ db: background, blobs, log })
       life.onStop('reader of configurations', () => reader.stop())
       if (config.retentionIntervalSeconds > 0) {
-        const retention = startRetention({ db, registry, log, wake: ring }, config.retentionIntervalSeconds)
+        const retention = startRetention({ db: background, registry, log, wake: ring }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
-      const scrubbing = startScrub({ db, blobs, log, wake: () => folding.wake() }, config)
+      const scrubbing = startScrub({ db: background, blobs, log, wake: () => folding.wake() }, config)
       life.onStop('scrub', () => scrubbing.stop())
-      const eviction = startEviction({ db, registry, log, wake: ring })
+      const eviction = startEviction({ db: background, registry, log, wake: ring })
       life.onStop('eviction', () => eviction.stop())
       const worker = startWorker({
         tasks,
@@ -152,7 +156,7 @@ export function createCatalog(
         name,
         works: {
           gc: createGcWork(collecting),
-          ...createCareWorks({ db, blobs, sync, log, wake: () => folding.wake() }),
+          ...createCareWorks({ db: background, blobs, sync, log, wake: () => folding.wake() }),
         },
         leaseSeconds: config.taskLeaseSeconds,
         log,

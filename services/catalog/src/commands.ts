@@ -71,7 +71,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       return {}
     },
     'commit-stage': async (request) => {
-      const { reply, revision } = await woken(commitStage(db, request))
+      const { reply, revision } = await woken(commitStage(db.background, request))
       await gate.repository(request.repositoryId, revision, reply.version)
       return reply
     },
@@ -100,8 +100,9 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       await recordPulls(db, request)
       return {}
     },
-    'served-rows': async ({ repositoryId, afterRevision }) => rows(streamRows(db, repositoryId, afterRevision)),
-    'served-heads': async () => rows(streamHeads(db)),
+    'served-rows': async ({ repositoryId, afterRevision }) =>
+      rows(streamRows(db.background, repositoryId, afterRevision)),
+    'served-heads': async () => rows(streamHeads(db.background)),
     events: ({ after }) => readOutbox(db, after),
   }
   return commandHandlers(handlers)

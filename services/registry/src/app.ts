@@ -58,7 +58,7 @@ export function createRegistry(
   const syncClient = client('sync', config.syncUrl)
   const catalog = commandsOf<CatalogCommands>(catalogClient)
   const auth = commandsOf<AuthCommands>(authClient)
-  const follower = createFollower({ db, catalog, log })
+  const follower = createFollower({ db: db.background, catalog, log })
   let gateway: RequestListener | undefined
 
   const start = async () => {
@@ -104,9 +104,9 @@ export function createRegistry(
       pauseAfterFailureMs: sweepEveryMs,
       onError: (error) => log.warn('sweeping will be tried again', { error }),
       run: async () => {
-        const leftovers = await sweepUploads(db, blobs)
+        const leftovers = await sweepUploads(db.background, blobs)
         if (leftovers > 0) log.info('leftovers of uploads removed', { leftovers })
-        await pruneModel(db)
+        await pruneModel(db.background)
       },
     })
     life.onStop('sweeping', () => sweeping.stop())
@@ -131,7 +131,7 @@ export function createRegistry(
       },
     })
     life.onStop('comparing', () => comparing.stop())
-    const following = followEvents({ db, bus, catalog, follower, log })
+    const following = followEvents({ db: db.background, bus, catalog, follower, log })
     life.onStop('following', () => following.stop())
     // With catalog away we serve what we know; the loop above goes on trying (design.md §4, "Answering").
     await Promise.race([first, new Promise((resolve) => void setTimeout(resolve, catchUpPatienceMs).unref())])

@@ -136,7 +136,7 @@ export function createSync(
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const following = startConsumer({
-        db,
+        db: db.background,
         bus,
         log,
         consumer: 'sync-tasks',
@@ -149,20 +149,30 @@ export function createSync(
         },
       })
       life.onStop('following tasks', () => following.stop())
-      const pruning = startPruning({ db, catalog, log })
+      const pruning = startPruning({ db: db.background, catalog, log })
       life.onStop('pruning', () => pruning.stop())
       const onEnded = (state: 'failed' | 'cancelled') => {
         runMetrics.ended(state)
         ring()
       }
-      const sweep = startRunSweep({ db, tasks, log, onEnded })
+      const sweep = startRunSweep({ db: db.background, tasks, log, onEnded })
       life.onStop('sweep of runs', () => sweep.stop())
       const worker = startWorker({
         tasks,
         bus,
         name,
         works: {
-          sync: createSyncWork({ db, prisma, sealer, catalog, blobs, log, wake: ring, hear, runMetrics }),
+          sync: createSyncWork({
+            db: db.background,
+            prisma,
+            sealer,
+            catalog,
+            blobs,
+            log,
+            wake: ring,
+            hear,
+            runMetrics,
+          }),
         },
         leaseSeconds: config.taskLeaseSeconds,
         log,

@@ -7,6 +7,7 @@ import { createTask } from './queue/create.ts'
 import type { Ring } from './queue/doorbell.ts'
 import { finishTask } from './queue/finish.ts'
 import { renewLease } from './queue/heartbeat.ts'
+import { putBack } from './queue/put-back.ts'
 import { taskStates } from './queue/states.ts'
 
 type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
@@ -34,6 +35,10 @@ export function tasksCommands(
     },
     finish: async (request) => {
       changed(await finishTask(db, request))
+      return {}
+    },
+    'put-back': async (request) => {
+      changed(await putBack(db, request))
       return {}
     },
     states: async ({ ids }) => ({ tasks: await taskStates(db, ids) }),

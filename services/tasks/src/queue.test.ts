@@ -212,3 +212,29 @@ test('each state of a task is announced once, in order', async () => {
   const { events } = await other.tasks.call('events', { after: Number(rows[0]?.position) - 1 })
   expect(events[0]?.event).toMatchObject({ data: { taskId: id, state: 'waiting' } })
 })
+
+test('a task whose work met something that is away is tried again five times, later each time, and then has failed', async () => {
+  const id = await queue()
+  const error = { code: 'database_unavailable', message: 'PostgreSQL does not answer.' }
+  for (let time = 1; time <= 6; time++) {
+    const task = await must()
+    await one.tasks.call('put-back', { id, fence: task.fence, error })
+    if (time === 6) break
+    expect(await claim()).toBeNull()
+    const { rows } = await sql.query<{ seconds: number }>(
+      'select extract(epoch from not_before - now())::float8 as seconds from task where id = $1',
+      [id],
+    )
+    expect(rows[0]?.seconds).toBeGreaterThan(2 ** (time - 1) - 0.9)
+    await sql.query('update task set not_before = now() where id = $1', [id])
+  }
+  expect(await stateOf(id)).toMatchObject({ state: 'failed', error })
+})
+
+test('a task that was to be cancelled is not tried again', async () => {
+  const id = await queue()
+  const { fence } = await must()
+  await sql.query('update task set cancel_requested = true where id = $1', [id])
+  await one.tasks.call('put-back', { id, fence, error: { code: 'database_unavailable', message: 'away' } })
+  expect(await stateOf(id)).toMatchObject({ state: 'cancelled' })
+})

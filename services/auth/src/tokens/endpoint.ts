@@ -1,6 +1,14 @@
 import type { RequestListener } from 'node:http'
 import { OciError, ociErrorBody } from '@berth/oci'
-import { type Database, isTrustedProxy, type Logger, type Metrics, Problem, requestIdOf } from '@berth/service'
+import {
+  type Database,
+  databaseProblem,
+  isTrustedProxy,
+  type Logger,
+  type Metrics,
+  Problem,
+  requestIdOf,
+} from '@berth/service'
 import { formatScope, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import { decideAccess } from '../access/decide.ts'
@@ -152,7 +160,7 @@ function observe(request: Request, response: Response, { log, metrics }: TokenEn
 function answerError(log: Logger): ErrorRequestHandler {
   return (error: unknown, _request, response, _next) => {
     const refusal = toOciError(error)
-    if (refusal.status >= 500 && !(error instanceof Problem))
+    if (refusal.status >= 500 && refusal.status !== 503)
       log.error('token request failed', { requestId: response.locals.requestId as string, error })
     response
       .status(refusal.status)
@@ -161,8 +169,9 @@ function answerError(log: Logger): ErrorRequestHandler {
   }
 }
 
-function toOciError(error: unknown): OciError {
-  if (error instanceof OciError) return error
+function toOciError(thrown: unknown): OciError {
+  if (thrown instanceof OciError) return thrown
+  const error = databaseProblem(thrown) ?? thrown
   if (error instanceof Problem) {
     const code = error.status === 429 ? 'TOOMANYREQUESTS' : error.status === 503 ? 'UNAVAILABLE' : 'DENIED'
     const message = error.options.hint ? `${error.message} ${error.options.hint}` : error.message

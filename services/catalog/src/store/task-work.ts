@@ -1,5 +1,5 @@
 import type { ClaimedTask, TaskProgress } from '@berth/commands'
-import { type Logger, Problem } from '@berth/service'
+import { isPassing, type Logger, Problem } from '@berth/service'
 import { TaskCancelled, TaskLost, type Work } from '@berth/worker'
 
 type Hooks = { signal: AbortSignal; report: (progress: () => TaskProgress[]) => void }
@@ -17,6 +17,8 @@ export function workOf(log: Logger, carryOut: (task: ClaimedTask, hooks: Hooks) 
           state: 'cancelled',
           error: { code: 'cancelled', message: 'The task was cancelled; what it had done by then stays done.' },
         }
+      // The worker has it tried again.
+      if (isPassing(reason)) throw reason
       if (reason instanceof Problem) return { state: 'failed', error: { code: reason.code, message: reason.message } }
       log.error('a task on the store failed', { taskId: task.id, kind: task.kind, error: reason })
       return {

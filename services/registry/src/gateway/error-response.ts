@@ -1,6 +1,6 @@
 import { BlobStoreError, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
 import { OciError, type OciErrorCode, ociErrorBody } from '@berth/oci'
-import { Problem } from '@berth/service'
+import { databaseProblem, Problem } from '@berth/service'
 import { endEarly, isEarly } from './early-answer.ts'
 import { commonHeaders, type Exchange, sendBytes } from './exchange.ts'
 
@@ -30,9 +30,8 @@ export function toOciError(error: unknown): OciError {
   if (error instanceof BlobTooLarge) return new OciError('SIZE_INVALID', error.message, { status: 413, cause: error })
   if (error instanceof BlobStoreError) return storeError(error)
   if (error instanceof Problem) return problemError(error)
-  if (isDatabaseAway(error)) {
-    return new OciError('UNAVAILABLE', 'the database does not answer; try again', { headers: retryLater, cause: error })
-  }
+  const away = databaseProblem(error)
+  if (away) return problemError(away)
   return new OciError('UNKNOWN', 'something went wrong in the registry; the log says what', { cause: error })
 }
 
@@ -56,17 +55,6 @@ function problemError(problem: Problem): OciError {
     return new OciError('UNAVAILABLE', message, { headers: { ...retryLater, ...headers }, cause: problem })
   if (problem.status < 500) return new OciError('DENIED', message, { status: problem.status, cause: problem })
   return new OciError('UNKNOWN', 'something went wrong in the registry; the log says what', { cause: problem })
-}
-
-function isDatabaseAway(error: unknown): boolean {
-  const { code, message } = error as { code?: string; message?: string }
-  // 57P0x: the server stops or starts; 53xxx: it has no connections or memory left; 57014: the statement's time ran out.
-  return (
-    /^(57P0|53|08|57014)/.test(code ?? '') ||
-    code === 'ECONNREFUSED' ||
-    code === 'ECONNRESET' ||
-    /timeout|terminated/i.test(message ?? '')
-  )
 }
 
 /** Sends an error. An answer that has begun can only be cut, so that it never looks complete. */

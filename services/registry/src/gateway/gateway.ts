@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
-import { type Database, type Logger, type Metrics, requestIdOf } from '@berth/service'
+import { type Database, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
 import type { Access } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
@@ -280,6 +280,8 @@ function logRequest(
   const trouble = upstreamTrouble(failure?.cause)
   if (failure && failure.status >= 500 && trouble)
     log.warn('upstream failed a registry request', { ...fields, ...trouble })
+  else if (failure?.status === 503 && failure.cause instanceof Problem)
+    log.warn('registry request refused for now', { ...fields, ...reasonOf(failure.cause) })
   else if (failure && failure.status >= 500) log.error('registry request failed', { ...fields, error: failure })
   // Pulls of manifests come by the ten thousand a second; one line each would cost more than the answer.
   else if (failure || request.method !== 'GET')

@@ -9,7 +9,7 @@ import type {
   TasksCommands,
 } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
-import { Problem, type Sealer } from '@berth/service'
+import { isPassing, Problem, type Sealer } from '@berth/service'
 import { type Outcome, TaskCancelled, type Work } from '@berth/worker'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
@@ -62,6 +62,8 @@ export function createGroupWork(parts: GroupParts): Work {
         return { state: 'cancelled', error: { code: 'cancelled', message: 'The sync was cancelled.' } }
       }
       signal.throwIfAborted()
+      // The worker has it tried again.
+      if (isPassing(error)) throw error
       return { state: 'failed', error: explain(error) }
     }
   }

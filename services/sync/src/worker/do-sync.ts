@@ -2,7 +2,7 @@ import { type BlobStore, BlobStoreError } from '@berth/blobs'
 import { startLoop } from '@berth/bus'
 import type { CatalogCommands, ClaimedTask, CommandClient, TaskError } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
-import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
+import { type Database, isPassing, type Logger, Problem, type Sealer } from '@berth/service'
 import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
 import { shortened } from '../copy/failures.ts'
@@ -67,6 +67,8 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
   } catch (error) {
     const reason: unknown = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
     if (reason instanceof TaskLost) throw reason
+    // Neither stage nor run is ended: the worker has the task tried again, and that goes on from what is stored.
+    if (isPassing(reason)) throw reason
     return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
       // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
       throw new TaskLost('the end of a sync run could not be recorded', { cause })

@@ -29,7 +29,7 @@ export async function claimTask(
          fence = fence + 1, started_at = coalesce(started_at, now())
        where state = 'waiting' and id = (
          select candidate.id from task as candidate
-         where candidate.state = 'waiting' and candidate.kind = any($1) and not exists (
+         where candidate.state = 'waiting' and candidate.kind = any($1) and (candidate.not_before is null or candidate.not_before <= now()) and not exists (
            select from task_resource as mine
            join task_resource as other on other.resource = mine.resource and other.task <> mine.task and (other.exclusive or mine.exclusive)
            join task as holder on holder.id = other.task

@@ -1,0 +1,49 @@
+import type { TasksCommands } from '@berth/commands'
+import { type Database, notFound } from '@berth/service'
+import type { Ring } from './doorbell.ts'
+import { taskLost } from './heartbeat.ts'
+import { freeResources } from './resources.ts'
+import { recordChange, type TaskRow, taskColumns } from './row.ts'
+
+/** How often a task is tried again because a database or a service that it needs was away. */
+export const mostPutBack = 5
+const firstPauseSeconds = 1
+
+type Held = { state: string; fence: number; putBack: number; cancelRequested: boolean }
+
+/**
+ * Has a task tried again, in its old place in the order, after 1, 2, 4, 8 and 16 seconds; workers poll, so nobody is rung for.
+ * The sixth time it has failed. Throws `task_lost` for a worker that lost it, also when it tells the same twice.
+ */
+export async function putBack(db: Database, request: TasksCommands['put-back']['request']): Promise<Ring[]> {
+  return db.transaction(async (sql) => {
+    const [task] = await sql.query<Held>(
+      `select state, fence, put_back as "putBack", cancel_requested as "cancelRequested"
+       from task
+       where id = $1
+       for update`,
+      [request.id],
+    )
+    if (!task) throw notFound('task', request.id)
+    if (task.fence !== request.fence || task.state !== 'running') throw taskLost(request.id)
+    const state = task.cancelRequested ? 'cancelled' : task.putBack < mostPutBack ? 'waiting' : 'failed'
+    const pauseSeconds = firstPauseSeconds * 2 ** task.putBack
+    const rows = await sql.query<TaskRow>(
+      `update task
+       set state = $2, error = $3, progress = coalesce($4::jsonb, progress), worker = null, lease_until = null,
+         put_back = put_back + 1, not_before = now() + make_interval(secs => $5),
+         finished_at = case when $2 = 'waiting' then null else now() end
+       where id = $1
+       returning ${taskColumns}`,
+      [
+        request.id,
+        state,
+        state === 'failed' ? JSON.stringify(request.error) : null,
+        request.progress ? JSON.stringify(request.progress) : null,
+        pauseSeconds,
+      ],
+    )
+    await recordChange(sql, rows)
+    return state === 'waiting' ? [] : freeResources(sql, request.id)
+  })
+}
