@@ -5,6 +5,7 @@ import {
   createInternalClient,
   createInternalServer,
   createLogger,
+  createMetrics,
   type Database,
   type InternalClient,
   listen,
@@ -27,6 +28,7 @@ import { deleteVersion } from '../services/catalog/src/versions/drop-versions.ts
 import { rollBack } from '../services/catalog/src/versions/rollback.ts'
 import { letGo, settleOne } from '../services/catalog/src/versions/settling.ts'
 import { createFollower, type Follower } from '../services/registry/src/model/follow.ts'
+import { createIsolation } from '../services/registry/src/model/isolation.ts'
 import { isServedSomewhere, listTags } from '../services/registry/src/model/lists.ts'
 import { createLookup } from '../services/registry/src/model/lookup.ts'
 import { createPointerReader } from '../services/registry/src/model/pointer.ts'
@@ -59,7 +61,8 @@ beforeAll(async () => {
   const { server, port } = await listen(internal, { host: '127.0.0.1', port: 0 })
   stopServer = () => closeServer(server, 0)
   client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'registry', to: 'catalog', serviceKey })
-  follower = createFollower({ db: model, catalog: commandsOf<CatalogCommands>(client), log })
+  const isolation = createIsolation({ db: model, log, metrics: createMetrics() })
+  follower = createFollower({ db: model, catalog: commandsOf<CatalogCommands>(client), isolation, log })
 })
 afterAll(async () => {
   await client?.close()

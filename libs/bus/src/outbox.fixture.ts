@@ -18,7 +18,8 @@ export async function makeSchema(url: string): Promise<Database> {
 const tables = `
 create table outbox (
   id uuid primary key, seq bigint generated always as identity, position bigint unique, subject text not null,
-  event jsonb not null, recorded_at timestamptz not null default now(), published_at timestamptz);
+  event jsonb not null, recorded_at timestamptz not null default now(), published_at timestamptz,
+  event_bytes integer generated always as (octet_length(event::text)) stored);
 create table outbox_head (id boolean primary key default true check (id), position bigint not null default 0);
 insert into outbox_head default values;
 create table inbox (

@@ -42,6 +42,7 @@ export async function placeEvents(sql: Sql): Promise<number> {
 }
 
 const catchUpRows = 500
+const catchUpBytes = 4 << 20
 
 /** Events after a position, for a consumer that catches up. `tooOld` when some of them are no longer kept. */
 export async function readOutbox(
@@ -50,8 +51,20 @@ export async function readOutbox(
 ): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> {
   const head = await sql.query<{ position: number }>('select position from outbox_head')
   const events = await sql.query<OutboxRow>(
-    'select id, position, subject, event from outbox where position > $1 order by position limit $2',
-    [after, catchUpRows],
+    `with next as (
+       select id, position, event_bytes
+       from outbox
+       where position > $1
+       order by position
+       limit $2),
+     summed as (
+       select id, position, sum(event_bytes) over (order by position) - event_bytes as before
+       from next)
+     select id, position, subject, event
+     from summed join outbox using (id, position)
+     where before < $3
+     order by position`,
+    [after, catchUpRows, catchUpBytes],
   )
   const last = head[0]?.position ?? 0
   const tooOld = after < last && events[0]?.position !== after + 1

@@ -181,8 +181,11 @@ export type CatalogCommands = {
   }
   /** Forgets a stage whose run ended without a commit, and refuses it from now on. */
   'close-stage': { request: { stage: string; fence: number }; reply: { committed: boolean } }
-  /** Which of these manifests are recorded already, with their bytes; the others have to be fetched. */
-  'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[] } }
+  /**
+   * Which of these manifests are recorded already, with their bytes; the others have to be fetched. What does not fit into one
+   * reply is in `rest`, to be asked for again.
+   */
+  'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[]; rest: Digest[] } }
   /** Which of these blobs are in the store. */
   'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
   /**

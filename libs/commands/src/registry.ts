@@ -1,5 +1,15 @@
 import type { ServedDistribution, ServedPullThrough } from './catalog.ts'
 
+/** A repository that registry cannot follow: it is served as it was, and tried again. Times in ISO 8601. */
+export type IsolatedRepository = {
+  id: string
+  since: string
+  failures: number
+  nextTryAt: string
+  /** What the last try failed with. */
+  reason: string
+}
+
 /** Registry's internal commands. */
 export type RegistryCommands = {
   /** Answers once the repository is served at this revision or a later one. */
@@ -10,6 +20,8 @@ export type RegistryCommands = {
   'follow-distribution': { request: ServedDistribution; reply: Record<string, never> }
   /** The same for a pull-through distribution. */
   'follow-pull-through': { request: ServedPullThrough; reply: Record<string, never> }
+  /** Repositories that cannot be followed, those that have failed for the longest time first. */
+  'isolated-repositories': { request: { limit: number }; reply: { repositories: IsolatedRepository[] } }
   /** Answers once the deletion of a repository is served. */
   'forget-repository': { request: { repositoryId: string }; reply: Record<string, never> }
 }

@@ -10,6 +10,7 @@ export {
   parseDigest,
 } from './digest.ts'
 export { BadPattern, type Glob } from './glob.ts'
+export { listedAnnotations, listedAnnotationsBytes } from './listed-annotations.ts'
 export {
   manifestLimitBytes,
   type ParsedManifest,

@@ -34,7 +34,7 @@ export type { LocalPeers } from './local-call.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
-export { type Page, type PageRequest, readPage, toPage } from './page.ts'
+export { fitPage, type Page, type PageRequest, pageBytes, readPage, toPage } from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
@@ -45,6 +45,7 @@ export {
   answerStarting,
   closeServer,
   listen,
+  type Notes,
   type Observed,
   runAlone,
   runUntilSignal,

@@ -26,7 +26,11 @@ export type Observed = {
   name: string
   /** Why it cannot serve now; `undefined` when it can. */
   unready(): Promise<string | undefined>
+  /** What somebody should look at though it serves: shown by `/readyz`, which is public, so without names. */
+  notes?(): Promise<Notes>
 }
+
+export type Notes = Record<string, string | number>
 
 /** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
 export type Service = Observed & {
@@ -127,12 +131,22 @@ async function answerReady(response: ServerResponse, services: readonly Observed
     services.map(async (service) => [service.name, (await service.unready()) ?? 'ready'] as const),
   )
   const ready = reasons.every(([, reason]) => reason === 'ready')
+  const notes = await Promise.all(services.map(notesOf))
   send(
     response,
     ready ? 200 : 503,
     'application/json',
-    JSON.stringify({ status: ready ? 'ready' : 'not ready', services: Object.fromEntries(reasons) }),
+    JSON.stringify({
+      status: ready ? 'ready' : 'not ready',
+      services: Object.fromEntries(reasons),
+      ...Object.assign({}, ...notes),
+    }),
   )
+}
+
+// What a service would note may be what keeps it from telling; that is said by its readiness.
+function notesOf(service: Observed): Promise<Notes> {
+  return service.notes?.().catch(() => ({})) ?? Promise.resolve({})
 }
 
 /**

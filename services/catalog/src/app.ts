@@ -87,7 +87,7 @@ export function createCatalog(
         ...repositoryHandlers(db, prisma, gate, ring),
         ...versionHandlers(db, prisma, gate, ring, settleFacts, () => settling?.wake()),
         ...curationHandlers(db, prisma, gate, ring),
-        ...storeHandlers({ db, prisma, tasks, graceSeconds: config.gcGraceSeconds }),
+        ...storeHandlers({ db, prisma, tasks, registry, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, sync, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),

@@ -1,7 +1,7 @@
 import { readOutbox } from '@berth/bus'
 import { type CatalogCommands, type CommandHandlers, commandHandlers, type ManifestRecord } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type Database, type InternalHandler, rows } from '@berth/service'
+import { type Database, fitPage, type InternalHandler, rows } from '@berth/service'
 import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
 import { freelyGiven } from './content/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
@@ -76,7 +76,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       return reply
     },
     'close-stage': (request) => closeStage(db, request),
-    'known-manifests': async ({ digests }) => ({ manifests: await knownManifests(db, digests) }),
+    'known-manifests': ({ digests }) => knownManifests(db, digests),
     'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
     'freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
     'pulled-through': async ({ remoteId }) => ({ distributions: await pulledThrough(db, remoteId) }),
@@ -210,7 +210,32 @@ async function latestTags(db: Database, request: CatalogCommands['tags']['reques
   )
 }
 
-async function knownManifests(db: Database, digests: readonly Digest[]): Promise<ManifestRecord[]> {
+// What a reference takes in the reply, types and digests at their usual length.
+const referenceBytes = 400
+
+/**
+ * Of these manifests those that are known, in this order, as many as fit into a page of bytes; `rest` are those that were not
+ * looked at any more.
+ */
+async function knownManifests(
+  db: Database,
+  digests: readonly Digest[],
+): Promise<{ manifests: ManifestRecord[]; rest: Digest[] }> {
+  const sizes = await db.query<{ digest: Digest; listedBytes: number }>(
+    `select digest, listed_bytes + ${referenceBytes} * (select count(*) from manifest_reference where manifest = digest)::integer as "listedBytes"
+     from unnest($1::text[]) with ordinality as wanted (digest, place) join manifest using (digest)
+     order by place`,
+    [digests],
+  )
+  const { rows: fitting } = fitPage(sizes, { after: undefined, limit: digests.length })
+  const manifests = await readManifests(
+    db,
+    fitting.map(({ digest }) => digest),
+  )
+  return { manifests, rest: sizes.slice(fitting.length).map(({ digest }) => digest) }
+}
+
+async function readManifests(db: Database, digests: readonly Digest[]): Promise<ManifestRecord[]> {
   return db.query<ManifestRecord>(
     `select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.size_bytes as "sizeBytes", blob.generation,
        manifest.artifact_type as "artifactType", manifest.subject, manifest.annotations,

@@ -7,6 +7,7 @@ import {
   createInternalClient,
   createInternalServer,
   Lifecycle,
+  type Notes,
   openDatabase,
   type Service,
   type ServiceParts,
@@ -17,6 +18,7 @@ import { registryCommands } from './commands.ts'
 import type { RegistryConfig } from './config.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createFollower } from './model/follow.ts'
+import { createIsolation } from './model/isolation.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
@@ -58,7 +60,8 @@ export function createRegistry(
   const syncClient = client('sync', config.syncUrl)
   const catalog = commandsOf<CatalogCommands>(catalogClient)
   const auth = commandsOf<AuthCommands>(authClient)
-  const follower = createFollower({ db: db.background, catalog, log })
+  const isolation = createIsolation({ db: db.background, log, metrics })
+  const follower = createFollower({ db: db.background, catalog, isolation, log })
   let gateway: RequestListener | undefined
 
   const start = async () => {
@@ -131,7 +134,7 @@ export function createRegistry(
       },
     })
     life.onStop('comparing', () => comparing.stop())
-    const following = followEvents({ db: db.background, bus, catalog, follower, log })
+    const following = followEvents({ db: db.background, bus, catalog, follower, isolation, log })
     life.onStop('following', () => following.stop())
     // With catalog away we serve what we know; the loop above goes on trying (design.md §4, "Answering").
     await Promise.race([first, new Promise((resolve) => void setTimeout(resolve, catchUpPatienceMs).unref())])
@@ -147,10 +150,14 @@ export function createRegistry(
       service: name,
       serviceKey: config.serviceKey,
       log,
-      commands: registryCommands(follower),
+      commands: registryCommands(follower, isolation),
     }),
     start,
     stop: () => life.stop(),
+    notes: async (): Promise<Notes> => {
+      const isolatedRepositories = await isolation.count()
+      return isolatedRepositories === 0 ? {} : { isolatedRepositories }
+    },
     unready: async () => {
       try {
         await pointerDb.query('select 1')

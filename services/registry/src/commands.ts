@@ -1,9 +1,10 @@
 import { type CommandHandlers, commandHandlers, type RegistryCommands } from '@berth/commands'
 import type { InternalHandler } from '@berth/service'
 import type { Follower } from './model/follow.ts'
+import type { Isolation } from './model/isolation.ts'
 
 /** What other services may have registry do. */
-export function registryCommands(follower: Follower): Record<string, InternalHandler> {
+export function registryCommands(follower: Follower, isolation: Isolation): Record<string, InternalHandler> {
   const handlers: CommandHandlers<RegistryCommands> = {
     'follow-repository': async ({ repositoryId, revision }) => {
       await follower.follow(repositoryId, revision)
@@ -21,6 +22,7 @@ export function registryCommands(follower: Follower): Record<string, InternalHan
       await follower.followPullThrough(distribution)
       return {}
     },
+    'isolated-repositories': async ({ limit }) => ({ repositories: await isolation.list(limit) }),
     'forget-repository': async ({ repositoryId }) => {
       await follower.forget(repositoryId)
       return {}

@@ -3,6 +3,7 @@ import {
   type ApiHandler,
   badField,
   type Database,
+  fitPage,
   notFound,
   type Principal,
   Problem,
@@ -60,7 +61,7 @@ async function listTasks(prisma: Prisma, query: Record<string, unknown>, princip
   if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
     throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
   const { state, kind, parent, q } = query as { state?: TaskState; kind?: string; parent?: string; q?: string }
-  const rows = await prisma.task.findMany({
+  const keys = await prisma.task.findMany({
     where: {
       ...visibleTo(principal),
       ...(state === undefined ? {} : { state }),
@@ -71,10 +72,14 @@ async function listTasks(prisma: Prisma, query: Record<string, unknown>, princip
         ? {}
         : { OR: [{ kind: { contains: q } }, { actor: { contains: q } }, { resources: { has: q } }] }),
     },
+    select: { id: true, listedBytes: true },
     orderBy: { seq: 'desc' },
     take: page.limit + 1,
   })
-  return toPage(rows, page, (row) => String(row.seq), showTask)
+  const fitting = fitPage(keys, page)
+  const ids = fitting.rows.map(({ id }) => id)
+  const rows = await prisma.task.findMany({ where: { id: { in: ids } }, orderBy: { seq: 'desc' } })
+  return toPage(rows, fitting.page, (row) => String(row.seq), showTask)
 }
 
 /** What a request gets that comes before the service is up. */

@@ -1,5 +1,5 @@
 import type { ManifestRecord } from '@berth/commands'
-import { manifestFacts, readableConfig } from '@berth/oci'
+import { listedAnnotations, manifestFacts, readableConfig } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import { recordBlobs } from './leases.ts'
 
@@ -39,5 +39,11 @@ export async function recordManifests(sql: Sql, manifests: readonly ManifestReco
 
 /** Its configuration is looked into later (facts/read-configs.ts): a push does not wait for that. */
 function withFacts(manifest: ManifestRecord) {
-  return { ...manifest, facts: manifestFacts(manifest), configUnread: readableConfig(manifest) !== undefined }
+  const annotations = listedAnnotations(manifest.annotations)
+  return {
+    ...manifest,
+    annotations,
+    facts: manifestFacts(manifest),
+    configUnread: readableConfig(manifest) !== undefined,
+  }
 }

@@ -1,5 +1,14 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
-import { type ApiHandler, badField, type Database, readPage, type Sql, type Transaction, toPage } from '@berth/service'
+import {
+  type ApiHandler,
+  badField,
+  type Database,
+  fitPage,
+  readPage,
+  type Sql,
+  type Transaction,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
@@ -52,7 +61,7 @@ export function distributionHandlers(
       const page = readPage(query)
       const repository =
         typeof query.repository === 'string' ? (await findRepository(prisma, query.repository)).id : undefined
-      const rows = await prisma.distribution.findMany({
+      const keys = await prisma.distribution.findMany({
         where: {
           name: {
             ...(page.after === undefined ? {} : { gt: page.after }),
@@ -60,11 +69,17 @@ export function distributionHandlers(
           },
           ...(repository === undefined ? {} : { repositoryId: repository }),
         },
-        include: { repository: true, through: { select: { name: true } } },
+        select: { id: true, listedBytes: true },
         orderBy: { name: 'asc' },
         take: page.limit + 1,
       })
-      return { status: 200, body: toPage(rows, page, (row) => row.name, showDistribution) }
+      const fitting = fitPage(keys, page)
+      const rows = await prisma.distribution.findMany({
+        where: { id: { in: fitting.rows.map(({ id }) => id) } },
+        include: { repository: true, through: { select: { name: true } } },
+        orderBy: { name: 'asc' },
+      })
+      return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showDistribution) }
     },
     createDistribution: async ({ body, principal }) => {
       const wanted = body as DistributionBody

@@ -23,11 +23,11 @@ export function namespaceHandlers(db: Database, wake: () => void): Record<string
   return {
     listNamespaces: async ({ query }) => {
       const page = readPage(query)
-      const rows = await namespacePage(db, page, {
+      const fitting = await namespacePage(db, page, {
         q: typeof query.q === 'string' ? query.q : undefined,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       })
-      return { status: 200, body: toPage(rows, page, (row) => row.name, showNamespace) }
+      return { status: 200, body: toPage(fitting.rows, fitting.page, (row) => row.name, showNamespace) }
     },
     createNamespace: async ({ body, principal }) => {
       const wanted = body as { name: string } & Partial<NamespaceSettings>

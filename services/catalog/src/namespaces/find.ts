@@ -1,4 +1,4 @@
-import { notFound, type PageRequest, type Sql } from '@berth/service'
+import { fitPage, notFound, type PageRequest, type Sql } from '@berth/service'
 import { type LabelSelector, selectorCondition } from '../labels/selector.ts'
 import { defaultNamespace, type NamespaceSettings } from './settings.ts'
 
@@ -43,23 +43,34 @@ const implicitNames = `with recursive segment (name) as (
       order by split_part(repository.name, '/', 1) limit 1) from segment where segment.name is not null)
   select name from segment where name is not null`
 
-/** A page of namespaces by name, and one more. Labels are those that are set: one without any has none. */
+/** A page of namespaces by name. Labels are those that are set: one without any has none. */
 export async function namespacePage(
   sql: Sql,
   page: PageRequest,
   filter: { q: string | undefined; labels: LabelSelector | undefined },
-): Promise<Namespace[]> {
+): Promise<{ rows: Namespace[]; page: PageRequest }> {
   const values: unknown[] = [page.after ?? '', page.limit + 1]
   const conditions = ['names.name > $1']
   if (filter.q !== undefined) conditions.push(`position($${values.push(filter.q)} in names.name) > 0`)
   if (filter.labels) conditions.push(selectorCondition(`coalesce(namespace.labels, '{}')`, filter.labels, values))
-  const rows = await sql.query<Row>(
-    `select ${columns} from (select name from (${implicitNames}) as implicit union select name from namespace) as names
+  const keys = await sql.query<{ name: string; listedBytes: number }>(
+    `select names.name, coalesce(listed_bytes, 500) as "listedBytes"
+     from (select name from (${implicitNames}) as implicit union select name from namespace) as names
      left join namespace on namespace.name = names.name
-     where ${conditions.join(' and ')} order by names.name limit $2`,
+     where ${conditions.join(' and ')}
+     order by names.name
+     limit $2`,
     values,
   )
-  return rows.map(withDefaults)
+  const fitting = fitPage(keys, page)
+  const rows = await sql.query<Row>(
+    `select ${columns}
+     from unnest($1::text[]) with ordinality as names (name, place)
+     left join namespace on namespace.name = names.name
+     order by place`,
+    [fitting.rows.map(({ name }) => name)],
+  )
+  return { rows: rows.map(withDefaults), page: fitting.page }
 }
 
 /** What lies in a namespace. `uniqueBytes` counts each blob and manifest once, however many repositories and versions have it. */

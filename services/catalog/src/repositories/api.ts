@@ -2,6 +2,7 @@ import { catalogEvents, recordEvents } from '@berth/bus'
 import {
   type ApiHandler,
   type Database,
+  fitPage,
   notFound,
   type PageRequest,
   Problem,
@@ -49,9 +50,10 @@ export function repositoryHandlers(
         q: typeof query.q === 'string' ? query.q : undefined,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       }
-      const ids = await repositoryPage(db, page, filter)
+      const fitting = fitPage(await repositoryPage(db, page, filter), page)
+      const ids = fitting.rows.map(({ id }) => id)
       const rows = await prisma.repository.findMany({ where: { id: { in: ids } }, orderBy: { name: 'asc' } })
-      return { status: 200, body: toPage(rows, page, (row) => row.name, showRepository) }
+      return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showRepository) }
     },
     createRepository: async ({ body, principal }) => {
       const { name, ...given } = body as RepositoryBody
@@ -98,23 +100,22 @@ export function repositoryHandlers(
   }
 }
 
-/** The ids of a page of repositories, by name, and of one more. */
+/** The ids and sizes of a page of repositories, by name, and of one more. */
 async function repositoryPage(
   db: Database,
   page: PageRequest,
   filter: { q: string | undefined; labels: LabelSelector | undefined },
-): Promise<string[]> {
+): Promise<{ id: string; listedBytes: number }[]> {
   const values: unknown[] = [page.after ?? '', page.limit + 1]
   const conditions = [
     'name > $1',
     ...(filter.q === undefined ? [] : [`position($${values.push(filter.q)} in name) > 0`]),
     ...(filter.labels ? [selectorCondition('labels', filter.labels, values)] : []),
   ]
-  const rows = await db.query<{ id: string }>(
-    `select id from repository where ${conditions.join(' and ')} order by name limit $2`,
+  return db.query<{ id: string; listedBytes: number }>(
+    `select id, listed_bytes as "listedBytes" from repository where ${conditions.join(' and ')} order by name limit $2`,
     values,
   )
-  return rows.map((row) => row.id)
 }
 
 async function deleteRepository(db: Database, repository: { id: string; name: string; actor: string }): Promise<void> {

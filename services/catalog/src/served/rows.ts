@@ -4,6 +4,8 @@ import type { Database, Sql } from '@berth/service'
 import { endOfRevisions } from '../versions/locked-repository.ts'
 
 const pageRows = 1_000
+// A page in memory, here and there, and never near what one value of PostgreSQL may have.
+const pageBytes = 4 << 20
 
 /**
  * All that an open transaction has changed of a repository after a revision, in one list and with one query; for the small
@@ -17,24 +19,27 @@ export async function rowsAfter(
 ): Promise<ServedRow[]> {
   const [distributions, found, { name, revision, latestVersion }] = await Promise.all([
     afterRevision === 0 ? distributionsOf(sql, repositoryId) : [],
-    sql.prepared<{ row: ServedRow }>('served-rows', firstOfEach, [
-      repositoryId,
-      afterRevision,
-      pageRows,
-      endOfRevisions,
-    ]),
+    sql.prepared<{ row: ServedRow }>('served-rows', firstOfEach, [repositoryId, afterRevision, endOfRevisions]),
     head,
   ])
-  // Cut short, perhaps, in one of the kinds: then it is read a page at a time.
-  const rows =
-    found.length < pageRows
-      ? found.map(({ row }) => row)
-      : await Array.fromAsync(readContent(sql, repositoryId, afterRevision))
-  return [
-    { kind: 'head', repositoryId, from: afterRevision, name, revision, latestVersion },
-    ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })),
-    ...rows,
-  ]
+  const rows = found.map(({ row }) => row)
+  const whole: ServedRow = { kind: 'head', repositoryId, from: afterRevision, name, revision, latestVersion }
+  // A head that tells from its own revision on has registry fetch all of it, page by page.
+  if (mayBeCut(rows)) return [{ ...whole, from: revision }]
+  return [whole, ...distributions.map((distribution) => ({ kind: 'distribution' as const, ...distribution })), ...rows]
+}
+
+// So that all of them together stay below a page's bytes: facts have up to 64 KiB of annotations, signatures up to 24 KiB.
+const mostRows: Partial<Record<ServedRow['kind'], number>> = { 'manifest-facts': 32, signature: 80 }
+const mostSmallRows = 1_000
+
+function mayBeCut(rows: readonly ServedRow[]): boolean {
+  const counts = new Map<string, number>()
+  return rows.some(({ kind }) => {
+    const count = (counts.get(kind) ?? 0) + 1
+    counts.set(kind, count)
+    return count === (mostRows[kind] ?? mostSmallRows)
+  })
 }
 
 /**
@@ -123,59 +128,76 @@ async function forgottenRevision(sql: Sql, repositoryId: string): Promise<number
 
 /** Through a cursor, for there may be very many; only inside a transaction. */
 async function* readContent(sql: Sql, repositoryId: string, afterRevision: number): AsyncIterable<ServedRow> {
-  const cursor = `"served ${randomUUID()}"`
+  const cursor = `served ${randomUUID()}`
   // A cursor takes no parameters, so it finds them as settings of the transaction.
   await sql.query(
     `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('berth.end', $3, true), set_config('cursor_tuple_fraction', '1', true)`,
     [repositoryId, String(afterRevision), String(endOfRevisions)],
   )
   await sql.query(
-    `declare ${cursor} no scroll cursor for ${changed({
+    `declare "${cursor}" no scroll cursor for ${changed({
       repository: "current_setting('berth.repository')::uuid",
       after: "current_setting('berth.revision')::bigint",
       end: "current_setting('berth.end')::bigint",
     })}`,
   )
-  const fetchPage = () => sql.query<{ row: ServedRow }>(`fetch ${pageRows} from ${cursor}`)
+  const fetchPage = () =>
+    sql.prepared<{ row: ServedRow }>('fetch-page', 'select fetch_page($1, $2, $3) as row', [
+      cursor,
+      pageRows,
+      pageBytes,
+    ])
   let reading = fetchPage()
   for (;;) {
     const page = await reading
+    if (page.length === 0) break
     // The next page is made while this one travels.
-    if (page.length === pageRows) reading = fetchPage()
+    reading = fetchPage()
     // Whoever leaves in the middle has lost the connection anyway.
     reading.catch(() => undefined)
     for (const { row } of page) yield row
-    if (page.length < pageRows) break
   }
-  await sql.query(`close ${cursor}`)
+  await sql.query(`close "${cursor}"`)
 }
 
 /** Everything of a repository above a revision. What blobs and manifests are comes before where they belong. */
-function changed(names: { repository: string; after: string; end: string; limit?: string }): string {
-  const { repository, after, end, limit = '' } = names
+function changed(names: { repository: string; after: string; end: string; isLimited?: boolean }): string {
+  const { repository, after, end, isLimited = false } = names
   const since = (table: string) =>
     `from ${table} where repository_id = ${repository} and revision > ${after} and revision <= ${end}`
-  const interval = (kind: string, columns: string) =>
-    `select jsonb_build_object('kind', '${kind}', ${columns}, 'since', since, 'until', until) as row ${since(`${kind}_interval`)}`
-  return [
-    `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row
+  const interval = (kind: ServedRow['kind'], columns: string): [ServedRow['kind'], string] => [
+    kind,
+    `select jsonb_build_object('kind', '${kind}', ${columns}, 'since', since, 'until', until) as row ${since(`${kind}_interval`)}`,
+  ]
+  const queries: [ServedRow['kind'], string][] = [
+    [
+      'blob-facts',
+      `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row
        from blob where digest in (select digest ${since('blob_interval')} union select digest ${since('blob_link')} and linked) and size_bytes is not null`,
-    `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+    ],
+    [
+      'manifest-facts',
+      `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
        'sizeBytes', manifest.size_bytes, 'envelope', case when whole.digest is not null then jsonb_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,
        'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row
        from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope
        where manifest.digest in (select digest ${since('manifest_interval')})`,
+    ],
     interval('tag', `'name', name, 'digest', digest`),
     interval('manifest', `'digest', digest`),
     interval('blob', `'digest', digest`),
     interval('signature', `'name', name, 'digest', digest, 'content', content`),
-    `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row ${since('blob_link')}`,
+    [
+      'link',
+      `select jsonb_build_object('kind', 'link', 'digest', digest, 'linked', linked) as row ${since('blob_link')}`,
+    ],
   ]
-    .map((query) => `(${query} ${limit})`)
+  return queries
+    .map(([kind, query]) => `(${query}${isLimited ? ` limit ${mostRows[kind] ?? mostSmallRows}` : ''})`)
     .join(' union all ')
 }
 
-const firstOfEach = changed({ repository: '$1', after: '$2', end: '$4', limit: 'limit $3' })
+const firstOfEach = changed({ repository: '$1', after: '$2', end: '$3', isLimited: true })
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", via, revision, false as deleted`
 

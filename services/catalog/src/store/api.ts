@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { CommandClient, TasksCommands } from '@berth/commands'
+import type { CommandClient, RegistryCommands, TasksCommands } from '@berth/commands'
 import { parseDigest } from '@berth/oci'
 import {
   type ApiHandler,
@@ -18,17 +18,24 @@ import { findVersion } from '../versions/show.ts'
 import type { ReclaimPayload, RepairPayload, ScrubPayload } from './care-work.ts'
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
-import { lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
+import { isolatedRepositories } from './isolated.ts'
+import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
 import { lastRound } from './scrub-rounds.ts'
 
-type Parts = { db: Database; prisma: Prisma; tasks: CommandClient<TasksCommands>; graceSeconds: number }
+type Parts = {
+  db: Database
+  prisma: Prisma
+  tasks: CommandClient<TasksCommands>
+  registry: CommandClient<RegistryCommands>
+  graceSeconds: number
+}
 
 // One of these at a time: two at once would do no harm, and the same work twice.
 const lock = 'store:care'
 const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
-export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Record<string, ApiHandler> {
+export function storeHandlers({ db, prisma, tasks, registry, graceSeconds }: Parts): Record<string, ApiHandler> {
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
     const { task } = await tasks.call('create', request, { requestId })
@@ -37,7 +44,12 @@ export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Recor
   return {
     showStore: async () => ({
       status: 200,
-      body: { ...(await readStoreFacts(db)), lastRun: await lastRun(db), lastScrub: await lastRound(db) },
+      body: {
+        ...(await readStoreFacts(db)),
+        lastRun: await lastRun(db),
+        lastScrub: await lastRound(db),
+        isolated: await isolatedRepositories(db, registry),
+      },
     }),
     listStoreRepositories: async ({ query }) => {
       const page = readPage(query)
@@ -81,7 +93,8 @@ export function storeHandlers({ db, prisma, tasks, graceSeconds }: Parts): Recor
       return start('reclaim', payload, request)
     },
     listStoreDamage: async ({ query }) => {
-      const page = readPage(query)
+      const asked = readPage(query)
+      const page = { ...asked, limit: Math.min(asked.limit, damagedPerPage) }
       const rows = await listDamaged(db, { after: page.after ?? '', limit: page.limit })
       return {
         status: 200,

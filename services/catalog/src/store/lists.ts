@@ -1,4 +1,4 @@
-import { badField, type PageRequest, type Sql } from '@berth/service'
+import { badField, type PageRequest, pageBytes, type Sql } from '@berth/service'
 
 const time = (value: string) => `to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
@@ -55,6 +55,11 @@ export async function lastRun(sql: Sql): Promise<ShownRun | null> {
 
 export type Damaged = { digest: string; damage: string; bytes: number; repositories: string[] }
 
+// Of repositories' names, 257 bytes each at most.
+const mostNamed = 100
+/** Most rows of a page of damaged content: what names so many repositories is large. */
+export const damagedPerPage = Math.floor(pageBytes / (mostNamed * 257 + 300))
+
 /** What was found missing or rotten and has not come back. */
 export async function listDamaged(sql: Sql, page: { after: string; limit: number }): Promise<Damaged[]> {
   return sql.query<Damaged>(
@@ -62,7 +67,7 @@ export async function listDamaged(sql: Sql, page: { after: string; limit: number
        select name from repository where
          exists (select from blob_interval as held where held.digest = blob.digest and held.repository_id = repository.id and (held.until is null or held.until > held.since))
          or exists (select from manifest_interval as held where held.digest = blob.digest and held.repository_id = repository.id and (held.until is null or held.until > held.since))
-       order by name limit 100) as repositories
+       order by name limit ${mostNamed}) as repositories
      from blob where damage in ('missing', 'rotten') and digest > $1 order by digest limit $2`,
     [page.after, page.limit + 1],
   )

@@ -35,11 +35,11 @@ export function versionHandlers(
     const rows = await readingAt(db, repositoryId, [version], ([at = version]) => {
       const wanted = { repositoryId, version: at, after: page.after ?? '', rows: page.limit + 1 }
       const { text, values } = contentQuery(type, wanted, filter)
-      return db.query<{ key: string; item: unknown }>(text, values)
+      return db.query<{ key: string; item: unknown; found: number }>(text, values)
     })
     const body = toPage(
       rows,
-      page,
+      { ...page, isCut: (rows[0]?.found ?? 0) > Math.min(rows.length, page.limit) },
       (row) => row.key,
       (row) => row.item,
     )

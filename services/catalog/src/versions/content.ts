@@ -1,5 +1,5 @@
 import { type ManifestKind, manifestKinds, parseDigest } from '@berth/oci'
-import { badField } from '@berth/service'
+import { badField, pageBytes } from '@berth/service'
 import { checkPattern } from '../retention/policy.ts'
 import { tagNameCondition } from './tag-name.ts'
 
@@ -76,31 +76,49 @@ const lacksChild = `manifest.is_index and exists (select from manifest_reference
   and not exists (select from manifest_interval as held where ${held('held')} and held.digest = child.child))`
 const manifestFields = `'mediaType', manifest.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
   'sparse', ${lacksChild}, 'kind', manifest.facts -> 'kind', 'compressedBytes', manifest.facts -> 'compressedBytes', ${shownFacts}`
-const times = (row: string) =>
-  `'pushedAt', ${isoTime(`${row}.opened_at`)}, 'lastPulledAt', ${isoTime('pull.pulled_at')}`
+const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'lastPulledAt', ${isoTime('fitting.pulled_at')}`
 
-const lists: Record<ContentType, { key: string; item: string; from: string; member: string }> = {
+/**
+ * `key` and what else is needed of each row are taken `from` the intervals; what is large is read for those alone that fit on the
+ * page, by what `listed` says of them.
+ */
+const lists: Record<
+  ContentType,
+  { key: string; bytes: string; listed: string; from: string; member: string; item: string; facts: string }
+> = {
   tag: {
     key: 'tag.name',
-    item: `json_build_object('name', tag.name, 'digest', tag.digest, ${manifestFields}, ${times('tag')})`,
+    bytes: 'manifest.listed_bytes',
+    listed: 'tag.digest, tag.opened_at, pull.pulled_at',
+    item: `json_build_object('name', fitting.key, 'digest', fitting.digest, ${manifestFields}, ${times})`,
+    facts: 'join manifest using (digest)',
     from: `tag_interval as tag join manifest using (digest) left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
     member: 'tag',
   },
   manifest: {
     key: 'member.digest',
-    item: `json_build_object('digest', member.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times('member')})`,
+    bytes: 'manifest.listed_bytes',
+    listed: 'member.digest, member.opened_at, pull.pulled_at',
+    item: `json_build_object('digest', fitting.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times})`,
+    facts: 'join manifest using (digest)',
     from: `manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest`,
     member: 'member',
   },
   blob: {
     key: 'member.digest',
-    item: `json_build_object('digest', member.digest, 'sizeBytes', blob.size_bytes)`,
+    bytes: '200',
+    listed: 'blob.size_bytes',
+    item: `json_build_object('digest', fitting.key, 'sizeBytes', fitting.size_bytes)`,
+    facts: '',
     from: 'blob_interval as member join blob using (digest)',
     member: 'member',
   },
   signature: {
     key: 'signature.name',
-    item: `json_build_object('name', signature.name, 'digest', signature.digest, 'type', 'atomic', 'content', signature.content)`,
+    bytes: '400 + octet_length(signature.content)',
+    listed: 'signature.digest, signature.content',
+    item: `json_build_object('name', fitting.key, 'digest', fitting.digest, 'type', 'atomic', 'content', fitting.content)`,
+    facts: '',
     from: 'signature_interval as signature',
     member: 'signature',
   },
@@ -108,16 +126,31 @@ const lists: Record<ContentType, { key: string; item: string; from: string; memb
 
 export type ContentPage = { repositoryId: string; version: number; after: string; rows: number }
 
-/** The query for a page of what a version holds, in the order of its keys, which is that of their bytes. */
+/**
+ * The query for a page of what a version holds, in the order of its keys, which is that of their bytes. Each row says too how many
+ * there were before those went that do not fit into the bytes of a page.
+ */
 export function contentQuery(
   type: ContentType,
   page: ContentPage,
   filter: ContentFilter,
 ): { text: string; values: unknown[] } {
-  const { key, item, from, member } = lists[type]
-  const values: unknown[] = [page.repositoryId, page.version, page.after, page.rows]
+  const { key, bytes, listed, item, facts, from, member } = lists[type]
+  const values: unknown[] = [page.repositoryId, page.version, page.after, page.rows, pageBytes]
   const conditions = [held(member), `${key} > $3`, ...filterConditions(member, filter, values)]
-  const text = `select ${key} as key, ${item} as item from ${from} where ${conditions.join(' and ')} order by ${key} limit $4`
+  const text = `with listed as (
+      select ${key} as key, ${bytes} as bytes, ${listed}
+      from ${from}
+      where ${conditions.join(' and ')}
+      order by ${key}
+      limit $4),
+    summed as (
+      select *, sum(bytes) over (order by key) as so_far, row_number() over (order by key) as place, count(*) over () as found
+      from listed),
+    fitting as (select * from summed where place = 1 or so_far <= $5)
+    select fitting.key, ${item} as item, fitting.found
+    from fitting ${facts}
+    order by fitting.key`
   return { text, values }
 }
 

@@ -15,7 +15,7 @@ import type { FreshSource } from '../pull-through/ensure-fresh.ts'
 
 const mostNames = 1_000
 const defaultCatalogNames = 100
-// Pages of referrers stay below the 4 MiB that clients read: 100 entries with annotations of a few KiB each.
+// Beside the 4 MiB that clients read of a page.
 const referrersPerPage = 100
 
 /** `n` of a list. Too large is cut, as the spec allows; what is no number is refused. */
@@ -97,23 +97,19 @@ export async function sendReferrers(
   const warning: Record<string, string> = staleness === undefined ? {} : { warning: staleness }
   if (etag !== undefined && knowsState(exchange, etag)) return sendEmpty(exchange, 304, { etag, ...warning })
   const artifactType = query.get('artifactType')
-  const found = pointer
-    ? await listReferrers(db, pointer, subject, {
-        artifactType,
-        after: query.get('last') ?? '',
-        limit: referrersPerPage + 1,
-      })
-    : []
-  const page = found.slice(0, referrersPerPage)
-  const last = page.at(-1)
+  const wanted = { artifactType, after: query.get('last') ?? '', limit: referrersPerPage }
+  const { referrers, goesOn } = pointer
+    ? await listReferrers(db, pointer, subject, wanted)
+    : { referrers: [], goesOn: false }
+  const last = referrers.at(-1)
   const next =
-    found.length > referrersPerPage && last
+    goesOn && last
       ? nextLink(`/v2/${basePath}/referrers/${subject}`, {
           ...(artifactType === null ? {} : { artifactType }),
           last: last.digest,
         })
       : {}
-  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: page.map(toDescriptor) }
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: referrers.map(toDescriptor) }
   const headers = {
     'content-type': mediaTypes.ociIndex,
     ...(artifactType === null ? {} : { 'oci-filters-applied': 'artifactType' }),

@@ -72,7 +72,7 @@ function verbTable(parts: GatewayParts): Verbs {
   const findSingle = createSingleFinder(parts.lookup, readBytes)
   const count = countProxied(parts.metrics)
   const hasReferrers = async (pointer: Pointer, subject: Digest) =>
-    (await listReferrers(parts.db, pointer, subject, { artifactType: null, after: '', limit: 1 })).length > 0
+    (await listReferrers(parts.db, pointer, subject, { artifactType: null, after: '', limit: 1 })).referrers.length > 0
   const fresh = createFreshSource({ ...parts, hasReferrers, count })
   const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
   const uploads: UploadParts = {

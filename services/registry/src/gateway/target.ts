@@ -30,7 +30,7 @@ export async function checkServed(
   isWrite: boolean,
 ): Promise<Pointer | undefined> {
   const pointer = await read.pointer()
-  if (!pointer && !follower.isComplete()) {
+  if (!pointer && !follower.isComplete(basePath)) {
     throw new OciError('UNAVAILABLE', 'the registry is still learning what is served; try again', {
       headers: { 'retry-after': '2' },
     })

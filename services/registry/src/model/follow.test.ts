@@ -13,6 +13,7 @@ import {
   createInternalClient,
   createInternalServer,
   createLogger,
+  createMetrics,
   type Database,
   type InternalClient,
   listen,
@@ -22,6 +23,7 @@ import {
 import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { createFollower, type Follower } from './follow.ts'
+import { createIsolation } from './isolation.ts'
 import { pruneModel } from './prune.ts'
 
 const log = createLogger({ service: 'registry', silent: true })
@@ -113,7 +115,8 @@ afterAll(async () => {
 beforeEach(async () => {
   whileListing = async () => {}
   await db.query('truncate served_repository, pointer, pull_through, gone_distribution cascade')
-  follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), log })
+  const isolation = createIsolation({ db, log, metrics: createMetrics() })
+  follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), isolation, log })
 })
 
 test('comparing with catalog again changes nothing where nothing changed', async () => {

@@ -1,5 +1,6 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
+import type { Isolation } from './isolation.ts'
 import { forgetPullThrough, writePullThrough } from './pull-through.ts'
 import { restoreServed } from './restore.ts'
 import {
@@ -26,22 +27,30 @@ export type Follower = {
   forget(repositoryId: string): Promise<void>
   /** Compares everything with catalog and follows what has fallen behind. */
   followAll(): Promise<void>
-  /** Whether everything was followed at least once since the start: only then is a missing name really missing. */
-  isComplete(): boolean
+  /**
+   * Whether everything under this name was followed at least once since the start: only then is it really missing, if it is.
+   * Without a name: whether everything was, but for what is isolated.
+   */
+  isComplete(basePath?: string): boolean
 }
 
 // As many as catalog sends at a time: they are written while it reads the next ones.
 const batchRows = 1_000
+// Far below the 256 MB that the elements of one jsonb array may have.
+const batchBytes = 4 << 20
 const catchUps = 8
 type Head = Extract<ServedRow, { kind: 'head' }>
 
 export function createFollower(options: {
   db: Database
   catalog: CommandClient<CatalogCommands>
+  isolation: Isolation
   log: Logger
 }): Follower {
-  const { db, catalog, log } = options
+  const { db, catalog, isolation, log } = options
   let complete = false
+  // Names of repositories that could not be followed at all: nothing is known of them, so they are not said to be missing.
+  let unknownNames = new Set<string>()
   const running = new Map<string, Promise<void>>()
 
   const fetchRows = async (repositoryId: string) => {
@@ -59,7 +68,9 @@ export function createFollower(options: {
     await running.get(repositoryId)?.catch(() => 'its own caller hears of it')
     const started = running.get(repositoryId)
     if (started) return started
-    const fetching = fetchRows(repositoryId).finally(() => running.delete(repositoryId))
+    const fetching = isolation
+      .attempt(repositoryId, () => fetchRows(repositoryId))
+      .finally(() => running.delete(repositoryId))
     running.set(repositoryId, fetching)
     return fetching
   }
@@ -122,13 +133,20 @@ export function createFollower(options: {
       for (const one of known.distributions.values())
         if (!one.isGone && !seenDistributions.has(one.id)) await forgetUntold(db, one)
       for (const one of hosts) if (!one.deleted) await follower.followPullThrough(one)
-      await inParallel(behind, catchUps, fetchOnce)
-      for (const one of changed) if (!one.deleted && seen.has(one.repositoryId)) await follower.followDistribution(one)
-      for (const id of known.repositories.keys()) if (!seen.has(id)) await fetchOnce(id)
+      const spared = (id: string) => isolation.spare(id, () => fetchOnce(id))
+      await inParallel(behind, catchUps, spared)
+      const unknown = new Set<string>()
+      for (const one of changed) {
+        if (one.deleted || !seen.has(one.repositoryId)) continue
+        await isolation.spare(one.repositoryId, () => follower.followDistribution(one))
+        if ((await servedRevision(db, one.repositoryId)) === 0) unknown.add(one.basePath)
+      }
+      for (const id of known.repositories.keys()) if (!seen.has(id)) await spared(id)
       if (behind.length > 0) log.info('read model caught up', { repositories: behind.length })
+      unknownNames = unknown
       complete = true
     },
-    isComplete: () => complete,
+    isComplete: (basePath) => complete && (basePath === undefined || !unknownNames.has(basePath)),
   }
   return follower
 }
@@ -217,20 +235,35 @@ async function applyRows(sql: Sql, repositoryId: string, first: ServedRow | unde
   return true
 }
 
+const smallRowBytes = 300
+
+/** About how large a row is as JSON. Most are small; what may be large in the others is counted. */
+function sizeOf(row: ServedRow): number {
+  if (row.kind === 'signature') return smallRowBytes + row.content.length
+  if (row.kind !== 'manifest-facts') return smallRowBytes
+  return Object.entries(row.annotations).reduce(
+    (sum, [key, value]) => sum + key.length + value.length,
+    2 * smallRowBytes,
+  )
+}
+
 async function writeAll(sql: Sql, head: Head, rest: Rows): Promise<void> {
   // Pointers of new distributions copy the head's row, so the head moves first.
   let writing: Promise<unknown> = moveHead(sql, head)
   writing.catch(() => undefined)
   let batch: ServedRow[] = []
+  let bytes = 0
   for (let next = await rest.next(); !next.done; next = await rest.next()) {
     if (next.value.kind === 'restored') await restoreServed(sql, head.repositoryId, next.value)
     else batch.push(next.value)
-    if (batch.length < batchRows) continue
+    bytes += sizeOf(next.value)
+    if (batch.length < batchRows && bytes < batchBytes) continue
     await writing
     // Written while the next ones are read.
     writing = writeRows(sql, head.repositoryId, batch)
     writing.catch(() => undefined)
     batch = []
+    bytes = 0
   }
   await Promise.all([writing, writeRows(sql, head.repositoryId, batch)])
 }

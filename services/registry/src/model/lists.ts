@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import type { Database } from '@berth/service'
+import { type Database, pageBytes } from '@berth/service'
 import type { Pointer } from './pointer.ts'
 
 const held = 'since <= $2 and (until is null or until > $2)'
@@ -49,7 +49,7 @@ export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pul
   return rows.length > 0
 }
 
-/** The signatures of a manifest that are served here, in the order of their names. */
+/** The signatures of a manifest that are served here, in the order of their names; as many as fit into 4 MiB, for there are no pages. */
 export async function listSignatures(
   db: Database,
   pointer: Pointer,
@@ -57,8 +57,14 @@ export async function listSignatures(
 ): Promise<{ name: string; content: string }[]> {
   return db.prepared<{ name: string; content: string }>(
     'list-signatures',
-    `select name, content from served_signature where repository_id = $1 and ${held} and digest = $3 order by name`,
-    [pointer.repositoryId, pointer.bound, digest],
+    `select name, content
+     from (
+       select name, content, sum(octet_length(content) + 400) over (order by name) as so_far
+       from served_signature
+       where repository_id = $1 and ${held} and digest = $3) as signature
+     where so_far <= $4
+     order by name`,
+    [pointer.repositoryId, pointer.bound, digest, pageBytes],
   )
 }
 
@@ -70,19 +76,35 @@ export type Referrer = {
   annotations: Record<string, string>
 }
 
-/** Manifests served here whose `subject` is this digest, after a digest, in order. */
+/**
+ * Manifests served here whose `subject` is this digest, after a digest, in order: up to `limit`, and no more than fit on a page of
+ * 4 MiB, but one at least. `goesOn` says whether there are more.
+ */
 export async function listReferrers(
   db: Database,
   pointer: Pointer,
   subject: Digest,
   options: { artifactType: string | null; after: string; limit: number },
-): Promise<Referrer[]> {
-  return db.prepared<Referrer>(
+): Promise<{ referrers: Referrer[]; goesOn: boolean }> {
+  const { after, artifactType, limit } = options
+  const rows = await db.prepared<Referrer & { found: number }>(
     'list-referrers',
-    `select facts.digest, media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations
-     from manifest_facts as facts where subject = $3 and facts.digest > $4 and ($5::text is null or artifact_type = $5)
-       and exists (select from served_manifest as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
-     order by facts.digest limit $6`,
-    [pointer.repositoryId, pointer.bound, subject, options.after, options.artifactType, options.limit],
+    `with listed as (
+       select facts.digest, listed_bytes
+       from manifest_facts as facts
+       where subject = $3 and facts.digest > $4 and ($5::text is null or artifact_type = $5)
+         and exists (select from served_manifest as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
+       order by facts.digest
+       limit $6),
+     summed as (
+       select digest, sum(listed_bytes) over (order by digest) as so_far, row_number() over (order by digest) as place, count(*) over () as found
+       from listed)
+     select digest, media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations, found
+     from summed join manifest_facts using (digest)
+     where place = 1 or so_far <= $7
+     order by digest`,
+    [pointer.repositoryId, pointer.bound, subject, after, artifactType, limit + 1, pageBytes],
   )
+  const referrers = rows.slice(0, limit)
+  return { referrers, goesOn: (rows[0]?.found ?? 0) > referrers.length }
 }

@@ -2,6 +2,7 @@ import { type Bus, type CloudEvent, type Consumer, startConsumer, startLoop } fr
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
 import type { Follower } from './follow.ts'
+import type { Isolation } from './isolation.ts'
 
 const followEveryMs = 5_000
 const pauseAfterFailureMs = 2_000
@@ -16,9 +17,10 @@ export function followEvents(options: {
   bus: Bus
   catalog: CommandClient<CatalogCommands>
   follower: Follower
+  isolation: Isolation
   log: Logger
 }): { stop(): Promise<void> } {
-  const { db, bus, catalog, follower, log } = options
+  const { db, bus, catalog, follower, isolation, log } = options
   const loop = startLoop({
     pollMs: followEveryMs,
     pauseAfterFailureMs,
@@ -28,10 +30,11 @@ export function followEvents(options: {
         'select repository_id as id, xmin::text as written from follow_wanted limit 100',
       )
       for (const { id, written } of wanted) {
-        await follower.follow(id)
+        await isolation.spare(id, () => follower.follow(id))
         // Not when it was wanted again meanwhile: what was fetched may be older than that wish.
         await db.query('delete from follow_wanted where repository_id = $1 and xmin::text = $2', [id, written])
       }
+      for (const id of await isolation.due()) await isolation.spare(id, () => follower.follow(id))
     },
   })
   const consumer: Consumer = startConsumer({

@@ -28,7 +28,7 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
   const blob = await delivery.lookup.blobAt(basePath, digest)
   if (!blob) {
     // While the model is built, absence is none; that is said there.
-    if (!delivery.follower.isComplete()) await exchange.served()
+    if (!delivery.follower.isComplete(basePath)) await exchange.served()
     // Who may push asks whether to upload it: for him it is not here, or his manifest would name what is not.
     if (!mayPush && isEmptyLayer(digest) && (await exchange.served())?.convertToSchema1) {
       sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)

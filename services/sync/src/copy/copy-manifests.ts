@@ -8,6 +8,7 @@ import type { BlobLine, NeededBlob } from './blob-line.ts'
 import { type ChosenIndexes, chooseBelow, chooseOfFetched, type Taken } from './choose.ts'
 import type { Failures } from './failures.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
+import { knownManifests } from './known-manifests.ts'
 import type { Progress } from './progress.ts'
 import type { Proofs } from './proofs.ts'
 
@@ -140,7 +141,7 @@ async function copyBatch(copying: Copying, digests: Digest[], accepts: Accepts):
   const { catalog, progress, stage, fence, signal, failures, isPlan } = copying
   // Leased first: what is known after that stays so with all it names, and can be built on.
   const generations = isPlan ? new Map<Digest, number>() : await leaseAll(copying, digests)
-  const { manifests: known } = await catalog.call('known-manifests', { digests }, { signal })
+  const known = await knownManifests(catalog, digests, signal)
   const have = await proveManifests(copying, known.filter(accepts))
   progress.manifests.done += known.length
   const isKnown = new Set(known.map(({ digest }) => digest))

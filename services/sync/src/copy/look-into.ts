@@ -3,6 +3,7 @@ import { isNested } from '../filters/platform-filter.ts'
 import { chooseBelow } from './choose.ts'
 import { addName, type Copying, type Graph } from './copy-manifests.ts'
 import { inBatches } from './in-parallel.ts'
+import { knownManifests } from './known-manifests.ts'
 
 const batch = 200
 
@@ -23,9 +24,9 @@ export async function lookInto(
   while (level.length > 0) {
     const below: Digest[] = []
     for (const digests of inBatches(level, batch)) {
-      const { manifests } = await catalog.call('known-manifests', { digests }, { signal })
+      const known = await knownManifests(catalog, digests, signal)
       const taken = []
-      for (const record of manifests.filter((manifest) => manifest.isIndex))
+      for (const record of known.filter((manifest) => manifest.isIndex))
         taken.push(await chooseBelow(copying, record, signal))
       const omitted = taken.flatMap((one) => one.omitted)
       if (omitted.length > 0 && !copying.isPlan)

@@ -1,5 +1,5 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type ApiHandler, type Database, type Logger, readPage, type Sealer, toPage } from '@berth/service'
+import { type ApiHandler, type Database, fitPage, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { refuseWhileNeeded } from '../on-demand/needed.ts'
 import { walkToRemote } from './check/walk.ts'
@@ -23,17 +23,21 @@ export function remoteHandlers(
   return {
     listRemotes: async ({ query }) => {
       const page = readPage(query)
-      const rows = await prisma.remote.findMany({
+      const keys = await prisma.remote.findMany({
         where: {
           name: {
             ...(page.after === undefined ? {} : { gt: page.after }),
             ...(typeof query.q === 'string' ? { contains: query.q } : {}),
           },
         },
+        select: { id: true, listedBytes: true },
         orderBy: { name: 'asc' },
         take: page.limit + 1,
       })
-      return { status: 200, body: toPage(rows, page, (row) => row.name, showRemote) }
+      const fitting = fitPage(keys, page)
+      const ids = fitting.rows.map(({ id }) => id)
+      const rows = await prisma.remote.findMany({ where: { id: { in: ids } }, orderBy: { name: 'asc' } })
+      return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showRemote) }
     },
     createRemote: async ({ body, principal }) => {
       const id = await insertRemote({ db, sealer, actor: principal.name }, body as RemoteBody)

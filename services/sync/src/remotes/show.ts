@@ -7,7 +7,8 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a remote: which secrets there are, never what they are. */
 export function showRemote(row: Remote): Record<string, unknown> {
-  const { sealedPassword, sealedToken, sealedClientKey, sealedProxyPassword, sealedHeaders: _, ...shown } = row
+  const { sealedPassword, sealedToken, sealedClientKey, sealedProxyPassword, sealedHeaders: _headers, ...rest } = row
+  const { listedBytes: _size, ...shown } = rest
   return {
     ...shown,
     hasCredentials: sealedPassword !== null || sealedToken !== null,

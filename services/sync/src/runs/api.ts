@@ -3,6 +3,7 @@ import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth
 import {
   type ApiHandler,
   badField,
+  fitPage,
   notFound,
   type Page,
   type PageRequest,
@@ -139,6 +140,8 @@ export function runHandlers(
   }
 }
 
+const newestFirst = [{ createdAt: 'desc' as const }, { id: 'desc' as const }]
+
 async function listRuns(
   prisma: Prisma,
   page: PageRequest,
@@ -149,10 +152,14 @@ async function listRuns(
     createdAt && id
       ? { OR: [{ createdAt: { lt: new Date(createdAt) } }, { createdAt: new Date(createdAt), id: { lt: id } }] }
       : {}
-  const rows = await prisma.syncRun.findMany({
+  const keys = await prisma.syncRun.findMany({
     where: { ...before, ...(typeof query.repository === 'string' ? { repositoryName: query.repository } : {}) },
-    orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+    select: { id: true, listedBytes: true },
+    orderBy: newestFirst,
     take: page.limit + 1,
   })
-  return toPage(rows, page, (row) => `${row.createdAt.toISOString()} ${row.id}`, showRun)
+  const fitting = fitPage(keys, page)
+  const ids = fitting.rows.map((row) => row.id)
+  const rows = await prisma.syncRun.findMany({ where: { id: { in: ids } }, orderBy: newestFirst })
+  return toPage(rows, fitting.page, (row) => `${row.createdAt.toISOString()} ${row.id}`, showRun)
 }
