@@ -6,6 +6,7 @@ import {
   choice,
   flag,
   integer,
+  listenSettings,
   logLevels,
   optionalText,
   optionalUrl,
@@ -38,6 +39,7 @@ export const standaloneSettings = {
   ...workerSettings,
   ...blobSettings,
   ...tlsSettings,
+  ...listenSettings,
 }
 
 export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>

@@ -1,6 +1,12 @@
-import { Agent, request as httpRequest, type RequestListener } from 'node:http'
+import { Agent, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { Problem, problemBody, problemMediaType } from '@berth/service'
+
+/** What those before us have said, and the address that we see: what is believed of it is the service's to say. */
+function forwardedFor(request: IncomingMessage): string {
+  const said = request.headers['x-forwarded-for']
+  return [said, request.socket.remoteAddress].filter((one) => one !== undefined && one !== '').join(', ')
+}
 
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade']
 
@@ -10,7 +16,7 @@ export function createForward(port: number): RequestListener {
   return (request, response) => {
     const headers: Record<string, string | string[] | undefined> = {
       ...request.headers,
-      'x-forwarded-for': request.socket.remoteAddress ?? '',
+      'x-forwarded-for': forwardedFor(request),
       ...('encrypted' in request.socket ? { 'x-forwarded-proto': 'https' } : {}),
     }
     for (const name of hopByHop) delete headers[name]

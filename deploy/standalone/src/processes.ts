@@ -3,7 +3,7 @@ import { request as httpRequest, type RequestListener } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Observed, StartupError } from '@berth/service'
+import { type Observed, StartupError, thisMachine } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
 import { createForward } from './forward.ts'
@@ -64,6 +64,8 @@ function environmentOf(
     BERTH_HOST: '127.0.0.1',
     BERTH_TLS_CERT: '',
     BERTH_TLS_KEY: '',
+    // They see the front, which is on this machine, and what it says of who came to it.
+    BERTH_TRUSTED_PROXIES: [...config.trustedProxies, ...thisMachine].join(','),
     BERTH_DATABASE_URL: databaseUrl,
     BERTH_NATS_URL: natsUrl,
     BERTH_SERVICE_KEY: secrets.serviceKey,

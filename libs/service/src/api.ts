@@ -9,7 +9,7 @@ import express, {
 import { middleware as validate } from 'express-openapi-validator'
 import { parse } from 'yaml'
 import { faultText, fieldName } from './api-faults.ts'
-import { isTrustedProxy } from './client-address.ts'
+import { clientAddress } from './client-address.ts'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
@@ -86,7 +86,6 @@ export function createApi(options: {
   app.disable('etag')
   // As the paths of the document are compared: `/Users` is not `/users`.
   app.enable('case sensitive routing')
-  app.set('trust proxy', isTrustedProxy)
   app.use(nameRequest)
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
   app.use(refuseBeforeBody(document, options.identify))
@@ -148,7 +147,7 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     // A path that is none gets its 404 only after the login: what exists is nobody's business before.
     const access = found?.access ?? 'user'
     const principal = await identify(request.headers.authorization, {
-      ip: request.ip ?? '',
+      ip: clientAddress(request),
       requestId: response.locals.requestId as string,
     })
     requireAccess(access, principal, request)

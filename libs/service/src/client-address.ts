@@ -1,27 +1,55 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP } from 'node:net'
+import { parseNetwork } from './networks.ts'
 
-const thisMachine = new BlockList()
-thisMachine.addSubnet('127.0.0.0', 8, 'ipv4')
-thisMachine.addAddress('::1', 'ipv6')
+/** What is believed when nothing else is set: a proxy on this machine is, a neighbour in the network is not. */
+export const thisMachine = ['127.0.0.0/8', '::1/128']
+const loopback = listOf(thisMachine)
+// By connection, as the listener that took it was told. A connection that it does not know is judged as this machine is.
+const trustOf = new WeakMap<object, BlockList>()
 
-/**
- * Whether what an address says of its client is believed: a proxy on this machine is, a neighbour in the network is not. He
- * could name another address for each guess of a password.
- */
-export function isTrustedProxy(address: string): boolean {
-  const family = isIP(address)
-  return family !== 0 && thisMachine.check(address, family === 6 ? 'ipv6' : 'ipv4')
+type Request = Pick<IncomingMessage, 'headers'> & { socket: { remoteAddress?: string | undefined } }
+
+/** Networks (CIDR) in which every address is a proxy of ours. Throws for what is no network. */
+export function listOf(networks: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const network of networks) {
+    const parsed = parseNetwork(network)
+    if (!parsed) throw new Error(`${network} is no network`)
+    list.addSubnet(parsed.address, parsed.bits, parsed.family)
+  }
+  return list
 }
 
-/** The address that a request comes from: that of the connection, or what a proxy on this machine says. */
-export function clientAddress(
-  request: Pick<IncomingMessage, 'headers'> & { socket: { remoteAddress?: string | undefined } },
-): string {
-  const peer = request.socket.remoteAddress ?? ''
+/** Notes for the requests of a connection which proxies are believed. */
+export function trustProxies(socket: object, list: BlockList): void {
+  trustOf.set(socket, list)
+}
+
+/** Whether an address is one of a proxy that is believed. */
+export function isIn(list: BlockList, address: string): boolean {
+  const family = isIP(address)
+  return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+/**
+ * The address that a request comes from. Of what `X-Forwarded-For` says, each trusted proxy vouches for the one address that it saw,
+ * which is the last: so the client is the right-most address that is no trusted proxy. A neighbour that is none could otherwise
+ * name another address for each guess of a password. An address of IPv4 is written as such, also where it came over IPv6.
+ */
+export function clientAddress(request: Request): string {
+  const trusted = trustOf.get(request.socket) ?? loopback
   const forwarded = request.headers['x-forwarded-for']
-  if (!isTrustedProxy(peer) || typeof forwarded !== 'string') return peer
-  // The last one is what the proxy saw; those before it are what its client said.
-  const last = forwarded.split(',').at(-1)?.trim() ?? ''
-  return isIP(last) ? last : peer
+  const named = typeof forwarded === 'string' ? forwarded.split(',').map((one) => one.trim()) : []
+  let address = plain(request.socket.remoteAddress ?? '')
+  while (isIn(trusted, address)) {
+    const before = plain(named.pop() ?? '')
+    if (isIP(before) === 0) break
+    address = before
+  }
+  return address
+}
+
+function plain(address: string): string {
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }

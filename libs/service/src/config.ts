@@ -1,3 +1,4 @@
+import { parseNetwork } from './networks.ts'
 import { StartupError } from './startup-error.ts'
 
 /** One setting: the variable it comes from, how to read it, and its value when the variable is absent. */
@@ -70,6 +71,16 @@ export function url(env: string, protocols: readonly string[], options: Options<
 /** As `url`, but the variable may be absent. */
 export function optionalUrl(env: string, protocols: readonly string[]): Setting<string | undefined> {
   return url(env, protocols, { fallback: undefined as unknown as string })
+}
+
+/** Networks, as `10.0.0.0/8,2001:db8::/32`; a single address is one too. */
+export function networks(env: string, options: Options<readonly string[]> = {}): Setting<readonly string[]> {
+  const read = (value: string) => {
+    const list = value.split(',').map((one) => one.trim())
+    if (!list.every((one) => parseNetwork(one))) throw new BadValue()
+    return list
+  }
+  return setting(env, 'a list of networks, as 10.0.0.0/8,2001:db8::/32', read, options)
 }
 
 /** One of a few words. */

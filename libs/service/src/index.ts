@@ -8,8 +8,19 @@ export {
   type Principal,
   readApiDocument,
 } from './api.ts'
-export { clientAddress, isTrustedProxy } from './client-address.ts'
-export { type ConfigOf, choice, flag, integer, optionalText, optionalUrl, readConfig, text, url } from './config.ts'
+export { clientAddress, thisMachine } from './client-address.ts'
+export {
+  type ConfigOf,
+  choice,
+  flag,
+  integer,
+  networks,
+  optionalText,
+  optionalUrl,
+  readConfig,
+  text,
+  url,
+} from './config.ts'
 export {
   type Database,
   databaseStartupError,
@@ -34,6 +45,7 @@ export type { LocalPeers } from './local-call.ts'
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
+export { networkOf } from './networks.ts'
 export { fitPage, type Page, type PageRequest, pageBytes, readPage, toPage } from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
@@ -45,6 +57,7 @@ export {
   answerStarting,
   closeServer,
   listen,
+  listenSettings,
   type Notes,
   type Observed,
   runAlone,

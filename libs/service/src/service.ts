@@ -8,7 +8,8 @@ import {
 } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { readConfig } from './config.ts'
+import { listOf, thisMachine, trustProxies } from './client-address.ts'
+import { networks, readConfig } from './config.ts'
 import type { InternalServer } from './internal-server.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { LocalPeers } from './local-call.ts'
@@ -40,6 +41,11 @@ export type Service = Observed & {
   stop(): Promise<void>
 }
 
+/** How the public listener takes connections; the standalone stack reads this too. */
+export const listenSettings = {
+  trustedProxies: networks('BERTH_TRUSTED_PROXIES', { fallback: thisMachine }),
+}
+
 // Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
 const keepAliveMs = 75_000
 const headersLimitBytes = 32 << 10
@@ -48,13 +54,19 @@ const longestHeadersMs = 30_000
 /**
  * Opens a listener, for https when it is given `tls`; answers the server and its port. A client that has not sent its headers
  * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes. Throws `StartupError` when the
- * port is taken.
+ * port is taken. What proxies in `trustedProxies` (networks; this machine unless set) say of their clients is believed.
  */
 export async function listen(
   handler: RequestListener,
-  options: { port: number; host?: string; tls?: Tls | undefined; headersTimeoutMs?: number },
+  options: {
+    port: number
+    host?: string
+    tls?: Tls | undefined
+    headersTimeoutMs?: number
+    trustedProxies?: readonly string[]
+  },
 ): Promise<{ server: Server; port: number }> {
-  const { headersTimeoutMs = longestHeadersMs } = options
+  const { headersTimeoutMs = longestHeadersMs, trustedProxies = thisMachine } = options
   // requestTimeout would cut large layers short; slow heads are still bounded
   const limits = {
     keepAliveTimeout: keepAliveMs,
@@ -65,6 +77,8 @@ export async function listen(
     maxHeaderSize: headersLimitBytes,
   }
   const server = options.tls ? createEncrypted(options.tls, limits, handler) : createServer(limits, handler)
+  const proxies = listOf(trustedProxies)
+  server.on(options.tls ? 'secureConnection' : 'connection', (socket: object) => trustProxies(socket, proxies))
   // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
   // answer would come before any check.
   server.on('checkContinue', handler)
@@ -198,7 +212,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       return () => service.stop()
     })
     await life.add('public listener', async () => {
-      const { server } = await listen(listener, { port, host, tls })
+      const { server } = await listen(listener, { port, host, tls, ...readConfig(listenSettings, process.env) })
       return () => closeServer(server)
     })
     log.info('service is ready', { port })

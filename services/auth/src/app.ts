@@ -45,7 +45,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
   })
   const passwords = createPasswords()
   const throttle = createThrottle(db)
-  const checkPassword = createCheckPassword(db, passwords, throttle)
+  const checkPassword = createCheckPassword(db, passwords, { throttle, serviceKey: config.serviceKey })
   let ring: KeyRing | undefined
   const keys = () => {
     if (ring) return ring

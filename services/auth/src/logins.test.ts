@@ -63,6 +63,50 @@ test('a hundred guesses at once from one address are not more than its limit', a
   expect(replies.filter((reply) => reply.status === 'fulfilled').length).toBe(100)
 })
 
+/** Failures that came from elsewhere, without the time that their hashes take. */
+async function failures(count: number, { name = 'nobody', network = '', site = '' }): Promise<void> {
+  await sql.query(
+    'insert into login_attempt (id, name, network, site) select gen_random_uuid(), $2, $3, $4 from generate_series(1, $1)',
+    [count, name, network, site],
+  )
+}
+
+test('who logged in within a day gets in, however often others guess wrong beside it', async () => {
+  await makeUser('ines')
+  const login = (replica: StartedAuth, word: string) =>
+    replica.auth.call('identify', { authorization: basic('ines', word), ip: '192.0.2.20' })
+  const isIn = { principal: { name: 'ines', admin: false } }
+  expect(await login(one, 'ines has one')).toEqual(isIn)
+  await failures(3_000, { name: 'ines', network: '192.0.2.20', site: '192.0.2.20' })
+  try {
+    // The other replica has never seen this login.
+    expect(await login(other, 'ines has one')).toEqual(isIn)
+    await expect(login(other, 'wrong')).rejects.toMatchObject({ status: 429 })
+    const changed = { password: 'ines has another', currentPassword: 'ines has one' }
+    await request(one.url).patch('/api/v1/me').auth('ines', 'ines has one').send(changed).expect(200)
+    for (const word of ['ines has one', 'ines has another'])
+      await expect(login(one, word)).rejects.toMatchObject({ status: 429 })
+  } finally {
+    await sql.query('truncate login_attempt')
+  }
+})
+
+test.each([
+  ['a network of IPv6', 100, { network: '2001:db8:1:2::/64', site: '2001:db8:1::/48' }, '2001:db8:1:2::99'],
+  ['a site of IPv6', 1_000, { network: '2001:db8:1:3::/64', site: '2001:db8:1::/48' }, '2001:db8:1:ffff::1'],
+  ['everywhere', 3_000, { network: '192.0.2.30', site: '192.0.2.30' }, '198.51.100.1'],
+])('failures from %s are limited to %d', async (_where, most, from, ip) => {
+  await sql.query('truncate login_attempt')
+  await failures(most - 1, from)
+  const guess = () => one.auth.call('identify', { authorization: basic('somebody', 'wrong'), ip })
+  try {
+    expect(await guess()).toEqual({ principal: null })
+    await expect(guess()).rejects.toMatchObject({ status: 429, code: 'too_many_attempts' })
+  } finally {
+    await sql.query('truncate login_attempt')
+  }
+})
+
 test('the token endpoint says 429 with the time to wait', async () => {
   await makeUser('dora')
   for (let n = 0; n < 10; n++) await request(one.url).get('/token').auth('dora', 'wrong').expect(401)

@@ -1,6 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type ApiHandler, type Database, notFound, Problem, readPage, sqlState, toPage } from '@berth/service'
+import {
+  type ApiHandler,
+  clientAddress,
+  type Database,
+  notFound,
+  Problem,
+  readPage,
+  sqlState,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { CheckPassword } from '../login/check-password.ts'
 import { changePassword } from './change-password.ts'
@@ -28,7 +37,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: 
     showMe: async ({ principal }) => ({ status: 200, body: principal }),
     updateMe: async ({ body, principal, response }) => {
       const { password, currentPassword } = body as { password: string; currentPassword: string }
-      const account = await checkPassword(principal.name, currentPassword, response.req.ip ?? '')
+      const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
       if (!account)
         throw new Problem(403, 'wrong_password', 'currentPassword is not your password.', { field: 'currentPassword' })
       await changePassword(db, {

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
-import { Problem } from '@berth/service'
 import { hash, verify } from '@node-rs/argon2'
+import { createTurns } from '../login/turns.ts'
 
 /** argon2id with 19 MiB, 2 passes, 1 lane (reliability.md §3.2, "Password hashing"). */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
@@ -18,24 +18,7 @@ export type Passwords = {
  * be far back in the queue is refused with 503.
  */
 export function createPasswords(): Passwords {
-  let running = 0
-  const waiting: (() => void)[] = []
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running < runsAtOnce) running++
-    else {
-      if (waiting.length >= mostWaiting)
-        throw new Problem(503, 'too_many_logins', 'Too many logins at once.', { headers: { 'retry-after': '2' } })
-      // Whoever ends hands its turn over, so `running` stays as it is.
-      await new Promise<void>((resolve) => void waiting.push(resolve))
-    }
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else running--
-    }
-  }
+  const inTurn = createTurns({ runsAtOnce, mostWaiting })
   // What unknown names are compared with, so that they take as long as known ones.
   const decoy = hash(randomBytes(16).toString('hex'), cost)
   decoy.catch(() => 'told by the first login under an unknown name')

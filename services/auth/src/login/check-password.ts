@@ -3,6 +3,7 @@ import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import type { Passwords } from '../accounts/passwords.ts'
 import { type Account, accountById, accountByName } from './account.ts'
+import { createKnownLogins } from './known-logins.ts'
 import type { Throttle } from './throttle.ts'
 
 export type CheckPassword = (name: string, password: string, ip: string) => Promise<Account | undefined>
@@ -14,20 +15,32 @@ const longestPassword = 1_024
 /**
  * Checks a name and a password. What was right is remembered for a minute, as an HMAC under a key that only this process
  * has, so that clients which send Basic with every request do not cost a slow hash each time; the account is read all the
- * same, and a changed password or a deleted account ends it at once. Throws 429 after too many failures.
+ * same, and a changed password or a deleted account ends it at once. What was right within a day passes without a count. Throws
+ * 429 after too many failures, 503 when too many log in at once.
  */
-export function createCheckPassword(db: Database, passwords: Passwords, throttle: Throttle): CheckPassword {
+export function createCheckPassword(
+  db: Database,
+  passwords: Passwords,
+  { throttle, serviceKey }: { throttle: Throttle; serviceKey: string },
+): CheckPassword {
+  const knownLogins = createKnownLogins(db, serviceKey)
   const key = randomBytes(32)
   const remembered = new LRUCache<string, { id: string; epoch: number }>({ max: rememberedLogins, ttl: rememberedMs })
   const underWay = new Map<string, Promise<Account | undefined>>()
 
   const check = async (mark: string, name: string, password: string, ip: string): Promise<Account | undefined> => {
+    const known = await knownLogins.find(name, password)
+    if (known) {
+      remembered.set(mark, { id: known.id, epoch: known.sessionEpoch })
+      return known
+    }
     const attempt = await throttle.begin(name, ip)
     const found = await accountByName(db, name)
     if (!(await passwords.matches(password, found?.passwordHash)) || !found) return undefined
     await attempt.succeeded()
     const { passwordHash: _hash, ...account } = found
     remembered.set(mark, { id: account.id, epoch: account.sessionEpoch })
+    await knownLogins.remember(account, password)
     return account
   }
 

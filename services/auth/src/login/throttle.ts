@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import { type Database, Problem } from '@berth/service'
+import { type Database, networkOf, Problem, type Sql } from '@berth/service'
+import { createTurns } from './turns.ts'
 
 const windowSeconds = 300
-const mostPerAccountAndAddress = 10
-const mostPerAddress = 100
+/** Failures in five minutes, from the narrowest to the widest. */
+const limits = { account: 10, network: 100, site: 1_000, all: 3_000 }
+// The counting takes connections that other logins need, so it waits in a line of its own.
+const countedAtOnce = 2
+const mostWaiting = 500
 
 export type Throttle = {
   /** Counts an attempt before it is judged, or throws 429 when there were too many. Answers how to take it off the count. */
@@ -12,30 +16,25 @@ export type Throttle = {
   prune(): Promise<void>
 }
 
+type Count = { count: number; waitSeconds: number | null }
+type Counts = Record<keyof typeof limits, Count>
+
 /**
- * Limits guesses: 10 failures in five minutes for an account from one address, 100 from one address (reliability.md §3.2, "Brute
- * force"). An account as such is never locked: whoever wants to keep its owner out would only have to guess wrong. An
- * attempt counts as failed from its beginning, so that a thousand at once do not all slip below the limit.
+ * Limits guesses, by failures in five minutes: 10 for an account from one network, 100 from one network, which is an address of IPv4 or
+ * a /64 of IPv6, 1,000 from a /48, and 3,000 in all (reliability.md §3.2, "Brute force"). An account as such is never locked, and
+ * who logged in within a day is not asked here at all (`known-logins.ts`): otherwise whoever wants to keep an owner out would
+ * only have to guess wrong. An attempt counts as failed from its beginning, so that a thousand at once do not all slip below
+ * the limit.
  */
 export function createThrottle(db: Database): Throttle {
+  const inTurn = createTurns({ runsAtOnce: countedAtOnce, mostWaiting })
   return {
     begin: async (name, ip) => {
-      const id = randomUUID()
-      await db.transaction(async (sql) => {
-        await sql.query("select pg_advisory_xact_lock(hashtextextended('berth login ' || $1, 0))", [ip])
-        const [counts] = await sql.query<{ account: number; address: number; waitSeconds: number }>(
-          `select count(*) filter (where name = $1) as account, count(*) as address,
-             ceil(extract(epoch from min(at) + make_interval(secs => $3) - now()))::integer as "waitSeconds"
-           from login_attempt where ip = $2 and at > now() - make_interval(secs => $3)`,
-          [name, ip, windowSeconds],
-        )
-        if (counts && (counts.account >= mostPerAccountAndAddress || counts.address >= mostPerAddress))
-          throw tooMany(counts.waitSeconds)
-        await sql.query('insert into login_attempt (id, name, ip) values ($1, $2, $3)', [id, name, ip])
-      })
+      const attempt = { id: randomUUID(), name, network: networkOf(ip, 64), site: networkOf(ip, 48) }
+      await inTurn(() => db.transaction((sql) => count(sql, attempt)))
       return {
         succeeded: async () =>
-          void (await db.query('delete from login_attempt where name = $1 and ip = $2', [name, ip])),
+          void (await db.query('delete from login_attempt where name = $1 and network = $2', [name, attempt.network])),
       }
     },
     prune: async () =>
@@ -43,9 +42,36 @@ export function createThrottle(db: Database): Throttle {
   }
 }
 
-function tooMany(waitSeconds: number): Problem {
+async function count(
+  sql: Sql,
+  { id, name, network, site }: { id: string; name: string; network: string; site: string },
+): Promise<void> {
+  await sql.query("select pg_advisory_xact_lock(hashtextextended('berth login', 0))")
+  const of = (condition: string) =>
+    `jsonb_build_object('count', count(*) filter (where ${condition}), 'waitSeconds',
+       ceil(extract(epoch from min(at) filter (where ${condition}) + make_interval(secs => $4) - now())))`
+  const [counts] = await sql.query<Counts>(
+    `select ${of('name = $1 and network = $2')} as account, ${of('network = $2')} as network, ${of('site = $3')} as site, ${of('true')} as all
+     from login_attempt
+     where at > now() - make_interval(secs => $4)`,
+    [name, network, site, windowSeconds],
+  )
+  for (const kind of Object.keys(limits) as (keyof Counts)[]) {
+    const found = counts?.[kind]
+    if (found && found.count >= limits[kind]) throw tooMany(kind, found.waitSeconds ?? windowSeconds)
+  }
+  await sql.query('insert into login_attempt (id, name, network, site) values ($1, $2, $3, $4)', [
+    id,
+    name,
+    network,
+    site,
+  ])
+}
+
+function tooMany(kind: keyof Counts, waitSeconds: number): Problem {
   const seconds = Math.max(1, waitSeconds)
-  return new Problem(429, 'too_many_attempts', 'Too many failed logins from this address.', {
+  const where = kind === 'all' ? '' : ' from this address'
+  return new Problem(429, 'too_many_attempts', `Too many failed logins${where}.`, {
     hint: `Wait ${seconds} seconds and check the password.`,
     headers: { 'retry-after': String(seconds) },
   })

@@ -1,9 +1,9 @@
 import type { RequestListener } from 'node:http'
 import { OciError, ociErrorBody } from '@berth/oci'
 import {
+  clientAddress,
   type Database,
   databaseProblem,
-  isTrustedProxy,
   type Logger,
   type Metrics,
   Problem,
@@ -35,7 +35,6 @@ export function createTokenEndpoint(parts: TokenEndpoint): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
-  app.set('trust proxy', isTrustedProxy)
   app.use((request, response, next) => {
     observe(request, response, parts)
     if (request.headers.expect !== undefined) response.writeContinue()
@@ -75,7 +74,7 @@ async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promi
   if (authorization === undefined) return undefined
   // An access token must not beget another: it would live on for ever.
   const isBasic = parseAuthorization(authorization)?.kind === 'basic'
-  const account = isBasic ? await authenticate(authorization, request.ip ?? '') : undefined
+  const account = isBasic ? await authenticate(authorization, clientAddress(request)) : undefined
   if (!account) throw wrongCredentials('the user name or the password is not right')
   return account
 }
@@ -83,7 +82,7 @@ async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promi
 async function answerPost(request: Request, response: Response, parts: TokenEndpoint): Promise<void> {
   const form = (request.body ?? {}) as Record<string, unknown>
   refuseOtherService(form.service)
-  const { account, refreshToken } = await whoseGrant(form, request.ip ?? '', parts)
+  const { account, refreshToken } = await whoseGrant(form, clientAddress(request), parts)
   const access = decideAccess(account, parseScopes(texts(form.scope)))
   const { token, issuedAt } = issueToken(parts.keys().signing(), account, access)
   const wantsRefresh = form.access_type === 'offline'
