@@ -54,6 +54,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     pushLeaseSeconds: config.pushLeaseSeconds,
     taskLeaseSeconds: config.taskLeaseSeconds,
     callTimeoutSeconds: config.callTimeoutSeconds,
+    storeAdopt: config.storeAdopt,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)

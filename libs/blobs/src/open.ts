@@ -12,6 +12,7 @@ export const blobSettings = {
   s3AccessKey: optionalText('BERTH_S3_ACCESS_KEY'),
   s3SecretKey: optionalText('BERTH_S3_SECRET_KEY', { secret: true }),
   s3Region: optionalText('BERTH_S3_REGION'),
+  storeAdopt: optionalText('BERTH_STORE_ADOPT'),
   s3TimeoutSeconds: integer('BERTH_S3_TIMEOUT_SECONDS', { min: 1, max: 600 }, { fallback: 30 }),
 }
 

@@ -7,6 +7,7 @@ import type { BlobKey } from './store.ts'
  *   blobs/sha256/ab/<hex>.<generation>   what can be read
  *   staging/part.<id>                    parts of upload sessions
  *   staging/write.<id>                   (directory) a write under way
+ *   berth-store.json, berth-cleaner.json  whose store it is, and who deletes in it
  *   store.json                           (directory) the mark that this is a blob store and that it is mounted
  */
 export const blobsFolder = 'blobs'

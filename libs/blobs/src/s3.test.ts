@@ -28,13 +28,15 @@ async function start(): Promise<Subject> {
       await Promise.all([store, ...Object.values(broken)].map((each) => each.close()))
       const { hostname, port, protocol } = new URL(endpoint)
       const useSSL = protocol === 'https:'
-      await new Client({
+      const client = new Client({
         endPoint: hostname,
         ...(port && { port: Number(port) }),
         useSSL,
         accessKey,
         secretKey,
-      }).removeBucket(bucket)
+      })
+      await client.removeObject(bucket, 'berth-cleaner.json')
+      await client.removeBucket(bucket)
     },
   }
 }

@@ -44,6 +44,9 @@ export interface OpenBlob {
   close(): Promise<void>
 }
 
+/** The texts that a store keeps about itself: whose it is, and who deletes in it. */
+export type NoteName = 'berth-store.json' | 'berth-cleaner.json'
+
 /** Something left in staging: a part, an unfinished write, or (S3) an unfinished multipart upload. */
 export type StagedLeftover = {
   /** The part's id, where it is a part of an upload session. */
@@ -92,6 +95,10 @@ export interface BlobStore {
   remove(key: BlobKey): Promise<boolean>
   walk(options?: { signal?: AbortSignal | undefined }): AsyncIterable<BlobKey & BlobStat>
   walkStaged(options: { olderThan: Date; signal?: AbortSignal | undefined }): AsyncIterable<StagedLeftover>
+  /** A small text that the store keeps about itself, `undefined` when there is none. */
+  readNote(name: NoteName): Promise<string | undefined>
+  /** Replaces such a text; it is durable when this resolves, and readers see the old one or the new one. */
+  writeNote(name: NoteName, text: string): Promise<void>
   /** A URL from which anyone can read the blob for so long. Only where the store can make one. */
   presignedUrl?(key: BlobKey, ttlSeconds: number): Promise<string>
   close(): Promise<void>

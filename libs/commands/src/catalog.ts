@@ -223,6 +223,8 @@ export type CatalogCommands = {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { tags: { name: string; digest: Digest }[] }
   }
+  /** Whether anything may be deleted from the blob store: not while another installation deletes there too. */
+  'may-delete': { request: Record<string, never>; reply: { mayDelete: boolean } }
   /** When tags and manifests were pulled last, in batches of at most 1,000. Repeating is harmless; a time never goes back. */
   'record-pulls': { request: { pulls: LastPull[] }; reply: Record<string, never> }
   /**

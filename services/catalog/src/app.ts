@@ -33,7 +33,9 @@ import { pruneCommands } from './run-command.ts'
 import { createServedGate } from './served/wait-until-served.ts'
 import { storeHandlers } from './store/api.ts'
 import { createCareWorks } from './store/care-work.ts'
+import { claimStore } from './store/claim-store.ts'
 import { announceHealed } from './store/damage.ts'
+import { createLoneCleaner, deletingAlone, startRenewing } from './store/lone-cleaner.ts'
 import { startScrub } from './store/scrub-loop.ts'
 import { versionHandlers } from './versions/api.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
@@ -45,7 +47,7 @@ const foldEveryMs = 10_000
 /** Builds the catalog: the truth about content, and the one writer of it. */
 export function createCatalog(
   config: CatalogConfig,
-  { log: base, metrics, localPeers, blobs }: ServiceParts & { blobs: BlobStore },
+  { log: base, metrics, localPeers, blobs: store }: ServiceParts & { blobs: BlobStore },
 ): Service {
   const log = base.with({ service: name })
   const life = new Lifecycle(log)
@@ -57,6 +59,8 @@ export function createCatalog(
   })
   const background = db.background
   const prisma = openPrisma(db)
+  const cleaner = createLoneCleaner(db, store, log)
+  const blobs = deletingAlone(store, cleaner)
   const { serviceKey, callTimeoutSeconds } = config
   const client = (to: string, baseUrl: string) =>
     createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers })
@@ -76,7 +80,7 @@ export function createCatalog(
       log.warn('configurations will be read again', { repositoryId, error }),
     )
   const ring = () => wake()
-  const collecting = { db: background, blobs, registry, log, wake: ring }
+  const collecting = { db: background, blobs, cleaner, registry, log, wake: ring }
 
   return {
     name,
@@ -87,7 +91,7 @@ export function createCatalog(
         ...repositoryHandlers(db, prisma, gate, ring),
         ...versionHandlers(db, prisma, gate, ring, settleFacts, () => settling?.wake()),
         ...curationHandlers(db, prisma, gate, ring),
-        ...storeHandlers({ db, prisma, tasks, registry, graceSeconds: config.gcGraceSeconds }),
+        ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, sync, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
@@ -100,7 +104,7 @@ export function createCatalog(
       service: name,
       serviceKey: config.serviceKey,
       log,
-      commands: catalogCommands(db, gate, ring),
+      commands: catalogCommands(db, cleaner, gate, ring),
     }),
     start: async () => {
       life.onStop(
@@ -113,6 +117,9 @@ export function createCatalog(
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
+      await claimStore(db, store, config.storeAdopt)
+      const renewing = startRenewing(cleaner, log)
+      life.onStop('mark of the store', () => renewing.stop())
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
@@ -156,7 +163,7 @@ export function createCatalog(
         name,
         works: {
           gc: createGcWork(collecting),
-          ...createCareWorks({ db: background, blobs, sync, log, wake: () => folding.wake() }),
+          ...createCareWorks({ db: background, blobs, cleaner, sync, log, wake: () => folding.wake() }),
         },
         leaseSeconds: config.taskLeaseSeconds,
         log,

@@ -19,12 +19,18 @@ import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
 import { closeStage, stageContent } from './stages/stage-content.ts'
+import type { LoneCleaner } from './store/lone-cleaner.ts'
 import { settled } from './versions/settled.ts'
 
 type Streamed = 'served-rows' | 'served-heads'
 
 /** Everything that other services may ask of catalog or have it do. `wake` rings the relay after a change with events. */
-export function catalogCommands(db: Database, gate: ServedGate, wake: () => void): Record<string, InternalHandler> {
+export function catalogCommands(
+  db: Database,
+  cleaner: LoneCleaner,
+  gate: ServedGate,
+  wake: () => void,
+): Record<string, InternalHandler> {
   const woken = async <T>(work: Promise<T>): Promise<T> => {
     const result = await work
     wake()
@@ -96,6 +102,7 @@ export function catalogCommands(db: Database, gate: ServedGate, wake: () => void
       digests: await sparseIndexes(await latestOf(repositoryId), repositoryId),
     }),
     tags: async (request) => ({ tags: await latestTags(await latestOf(request.repositoryId), request) }),
+    'may-delete': async () => ({ mayDelete: await cleaner.isAlone() }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
       return {}

@@ -56,4 +56,4 @@ export type CatalogConfig = Pick<
   | keyof typeof scrubSettings
   | keyof typeof workerSettings
 > &
-  Partial<ConfigOf<typeof callSettings>>
+  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined }

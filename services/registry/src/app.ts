@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import type { BlobStore } from '@berth/blobs'
+import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
 import { connectBus, startLoop, startRelay } from '@berth/bus'
 import { type AuthCommands, type CatalogCommands, commandsOf, type SyncCommands } from '@berth/commands'
 import {
@@ -75,6 +75,7 @@ export function createRegistry(
       schema: name,
       directory: new URL('./db/migrations/', import.meta.url),
     })
+    await checkStoreIdentity(db, blobs, config.storeAdopt)
     const keys = await startTokenKeys({ db, auth, log })
     life.onStop('token keys', () => keys.stop())
     const gatekeeper = createGatekeeper({
@@ -107,12 +108,23 @@ export function createRegistry(
       pauseAfterFailureMs: sweepEveryMs,
       onError: (error) => log.warn('sweeping will be tried again', { error }),
       run: async () => {
-        const leftovers = await sweepUploads(db.background, blobs)
+        const leftovers = await sweepUploads(
+          db.background,
+          blobs,
+          async () => (await catalog.call('may-delete', {})).mayDelete,
+        )
         if (leftovers > 0) log.info('leftovers of uploads removed', { leftovers })
         await pruneModel(db.background)
       },
     })
     life.onStop('sweeping', () => sweeping.stop())
+    const looking = startLoop({
+      pollMs: sweepEveryMs,
+      pauseAfterFailureMs: sweepEveryMs,
+      onError: (error) => log.error('the identity of the blob store cannot be seen', { error }),
+      run: () => checkStoreIdentity(db, blobs),
+    })
+    life.onStop('identity of the store', () => looking.stop())
   }
 
   const startFollowing = async () => {

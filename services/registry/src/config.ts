@@ -26,4 +26,4 @@ export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'syncUrl' | 'pushLeaseSeconds'
 > &
-  Partial<ConfigOf<typeof callSettings>>
+  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined }

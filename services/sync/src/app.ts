@@ -1,5 +1,5 @@
-import type { BlobStore } from '@berth/blobs'
-import { connectBus, readOutbox, startConsumer, startRelay } from '@berth/bus'
+import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
+import { connectBus, readOutbox, startConsumer, startLoop, startRelay } from '@berth/bus'
 import {
   type CatalogCommands,
   commandHandlers,
@@ -46,6 +46,7 @@ import { startRunSweep } from './runs/sweep-runs.ts'
 import { createSyncWork } from './worker/do-sync.ts'
 
 const name = 'sync'
+const lookEveryMs = 600_000
 
 /** Builds sync: remotes, and the worker that copies from them. */
 export function createSync(
@@ -129,6 +130,7 @@ export function createSync(
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
+      await checkStoreIdentity(db, blobs, config.storeAdopt)
       await resealRemotes(db, sealer, log)
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
       life.onStop('nats', () => bus.close())
@@ -155,6 +157,13 @@ export function createSync(
         runMetrics.ended(state)
         ring()
       }
+      const looking = startLoop({
+        pollMs: lookEveryMs,
+        pauseAfterFailureMs: lookEveryMs,
+        onError: (error) => log.error('the identity of the blob store cannot be seen', { error }),
+        run: () => checkStoreIdentity(db, blobs),
+      })
+      life.onStop('identity of the store', () => looking.stop())
       const sweep = startRunSweep({ db: db.background, tasks, log, onEnded })
       life.onStop('sweep of runs', () => sweep.stop())
       const worker = startWorker({

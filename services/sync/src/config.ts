@@ -43,4 +43,6 @@ export type SyncConfig = Pick<
   | 'tasksUrl'
   | 'authUrl'
   | keyof typeof workerSettings
-> & { secretsKey: string; secretsPreviousKeys?: string | undefined } & Partial<ConfigOf<typeof callSettings>>
+> & { secretsKey: string; secretsPreviousKeys?: string | undefined; storeAdopt?: string | undefined } & Partial<
+    ConfigOf<typeof callSettings>
+  >

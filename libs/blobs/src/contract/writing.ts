@@ -91,6 +91,16 @@ export function writingContract(subject: () => Subject): void {
     expect((await readAll(store, key)).equals(bytes)).toBe(true)
   })
 
+  test('what the store notes of itself is replaced as a whole, is no blob, and is nothing at first', async () => {
+    const { store } = subject()
+    expect(await store.readNote('berth-cleaner.json')).toBeUndefined()
+    for (const text of ['first', 'the second, which is longer', 'x']) {
+      await store.writeNote('berth-cleaner.json', text)
+      expect(await store.readNote('berth-cleaner.json')).toBe(text)
+    }
+    expect(await staged(store)).toEqual([])
+  })
+
   test('generations of a digest live and die apart', async () => {
     const { store } = subject()
     const { bytes, key } = freshBlob(1024)

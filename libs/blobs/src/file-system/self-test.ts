@@ -6,6 +6,7 @@ import { blobsFolder, markName, stagingFolder, writePath } from '../paths.ts'
 import { moveFile, removeFile, statPath, syncFolder, writeSmallFile } from './descriptors.ts'
 import { orFail } from './failure.ts'
 import type { Folders } from './folders.ts'
+import { placeText } from './notes.ts'
 
 /**
  * Makes the store's folders and goes once through every step of a write: write, fsync, rename out of staging, fsync of
@@ -44,8 +45,5 @@ export async function assertMounted(root: string): Promise<void> {
 
 async function placeMark(root: string): Promise<void> {
   if (await statPath(join(root, markName))) return
-  const staged = join(root, writePath(`mark-${randomUUID()}`))
-  await writeSmallFile(staged, Buffer.from(`${JSON.stringify({ store: 'berth-blobs', layout: 1 })}\n`))
-  await moveFile(staged, join(root, markName))
-  await syncFolder(root)
+  await placeText(root, markName, `${JSON.stringify({ store: 'berth-blobs', layout: 1 })}\n`)
 }

@@ -22,6 +22,7 @@ import { type Commit, createCommit } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders } from './folders.ts'
+import { placeText, readText } from './notes.ts'
 import { openStoredFile } from './open-file.ts'
 import { readParts } from './parts-source.ts'
 import { receiveFile } from './receive.ts'
@@ -63,6 +64,13 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
       await orFail(`list ${root}`, () => assertMounted(root))
       yield* translated(`list ${root}`, walkLeftovers(root, olderThan, signal))
     },
+    readNote: (name) =>
+      orFail(`read ${name}`, async () => {
+        const text = await readText(root, name)
+        if (text === undefined) await assertMounted(root)
+        return text
+      }),
+    writeNote: (name, text) => orFail(`write ${name}`, () => placeText(root, name, text)),
     close: async () => {
       await Promise.all([threads.close(), folders.close()])
     },

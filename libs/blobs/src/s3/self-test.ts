@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { BlobStoreError } from '../errors.ts'
 import { writePath } from '../paths.ts'
 import { startMultipart } from './multipart.ts'
+import { putNote } from './notes.ts'
 import { readObject } from './open-object.ts'
 import type { S3 } from './requests.ts'
 import { removeObject } from './walk.ts'
@@ -13,9 +14,7 @@ export async function testBucket(s3: S3): Promise<void> {
   if (!(await s3.run(what, {}, (client) => client.bucketExists(bucket)))) await makeBucket(s3)
   const text = randomUUID()
   const key = writePath(`check-${text}`)
-  await s3.run(what, {}, (client) =>
-    client.makeRequestAsyncOmit({ method: 'PUT', bucketName: bucket, objectName: key, headers: {} }, Buffer.from(text)),
-  )
+  await putNote(s3, key, text)
   try {
     const chunks = await Array.fromAsync(
       readObject(s3, { key, name: key, sizeBytes: text.length }, { start: 0, end: text.length - 1 }),

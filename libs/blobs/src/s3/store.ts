@@ -8,6 +8,7 @@ import { readSource } from '../source-reader.ts'
 import type { BlobKey, BlobStat, BlobStore, PartOptions, PendingKey, StagedPart, WriteOptions } from '../store.ts'
 import { checkReceived } from '../verify.ts'
 import { copyObject } from './copy.ts'
+import { getNote, putNote } from './notes.ts'
 import { openObject, readObject } from './open-object.ts'
 import { receiveObject } from './receive.ts'
 import { connectS3, type S3, type S3Options } from './requests.ts'
@@ -42,6 +43,8 @@ export function createS3Store(options: S3Options): BlobStore & Required<Pick<Blo
     remove: async (key) => removeObject(s3, blobPath(key)),
     walk: ({ signal } = {}) => walkBlobs(s3, signal),
     walkStaged: ({ olderThan, signal }) => walkLeftovers(s3, olderThan, signal),
+    readNote: (name) => getNote(s3, name),
+    writeNote: (name, text) => putNote(s3, name, text),
     presignedUrl: async (key, ttlSeconds) => s3.presign(blobPath(key), ttlSeconds),
     async close() {
       s3.close()

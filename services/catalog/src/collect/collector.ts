@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
+import type { LoneCleaner } from '../store/lone-cleaner.ts'
 import { type CollectResult, collect } from './collect.ts'
 import type { Unlinked } from './expire-links.ts'
 import { beginRun, endRun, type Run } from './runs.ts'
@@ -9,6 +10,7 @@ import { beginRun, endRun, type Run } from './runs.ts'
 export type CollectorParts = {
   db: Database
   blobs: BlobStore
+  cleaner: LoneCleaner
   registry: CommandClient<RegistryCommands>
   log: Logger
   wake: () => void
@@ -26,6 +28,7 @@ export async function carryOutRun(
 ): Promise<CollectResult> {
   const { db, blobs, log } = parts
   try {
+    await parts.cleaner.assertAlone()
     const result = await collect({
       db,
       blobs,

@@ -16,10 +16,12 @@ import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import { findVersion } from '../versions/show.ts'
 import type { ReclaimPayload, RepairPayload, ScrubPayload } from './care-work.ts'
+import { storeIdentity } from './claim-store.ts'
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
 import { isolatedRepositories } from './isolated.ts'
 import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
+import type { LoneCleaner } from './lone-cleaner.ts'
 import { lastRound } from './scrub-rounds.ts'
 
 type Parts = {
@@ -27,6 +29,7 @@ type Parts = {
   prisma: Prisma
   tasks: CommandClient<TasksCommands>
   registry: CommandClient<RegistryCommands>
+  cleaner: LoneCleaner
   graceSeconds: number
 }
 
@@ -35,7 +38,8 @@ const lock = 'store:care'
 const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
-export function storeHandlers({ db, prisma, tasks, registry, graceSeconds }: Parts): Record<string, ApiHandler> {
+export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
+  const { db, prisma, tasks, registry, cleaner, graceSeconds } = parts
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
     const { task } = await tasks.call('create', request, { requestId })
@@ -46,6 +50,8 @@ export function storeHandlers({ db, prisma, tasks, registry, graceSeconds }: Par
       status: 200,
       body: {
         ...(await readStoreFacts(db)),
+        identity: await storeIdentity(db),
+        isShared: !cleaner.wasAlone(),
         lastRun: await lastRun(db),
         lastScrub: await lastRound(db),
         isolated: await isolatedRepositories(db, registry),

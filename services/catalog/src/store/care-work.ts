@@ -3,12 +3,20 @@ import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
 import { settled } from '../versions/settled.ts'
+import type { LoneCleaner } from './lone-cleaner.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
 import { workOf } from './task-work.ts'
 
-type Parts = { db: Database; blobs: BlobStore; sync: CommandClient<SyncCommands>; log: Logger; wake: () => void }
+type Parts = {
+  db: Database
+  blobs: BlobStore
+  cleaner: LoneCleaner
+  sync: CommandClient<SyncCommands>
+  log: Logger
+  wake: () => void
+}
 
 /** `since`: when the task was asked for, ISO 8601. */
 export type ScrubPayload = { since: string; bytesPerSecond: number }
@@ -32,6 +40,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
       return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress }).finally(parts.wake)
     }),
     reclaim: workOf(log, async (task, { signal, report }) => {
+      await parts.cleaner.assertAlone()
       let seen: ReclaimResult | undefined
       report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
       const onProgress = (result: ReclaimResult) => {

@@ -12,6 +12,7 @@ import { foreseeRetention } from '../retention/apply.ts'
 import { streamRows } from '../served/rows.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { explain } from '../store/explain.ts'
+import type { LoneCleaner } from '../store/lone-cleaner.ts'
 import { diffVersions } from './diff.ts'
 import { deleteVersion } from './drop-versions.ts'
 import { removeTags } from './edit.ts'
@@ -90,7 +91,7 @@ test('it is compared, copied, listed, explained and given away as what it is', a
 
 /** What other services ask, none of which waits for registry. */
 const ask = (command: string, body: object) =>
-  catalogCommands(yard.db, {} as ServedGate, () => {})[command]?.(body as never, newCall())
+  catalogCommands(yard.db, {} as LoneCleaner, {} as ServedGate, () => {})[command]?.(body as never, newCall())
 
 test('signatures go and come with it', async () => {
   const { db } = yard

@@ -52,14 +52,14 @@ test('bytes that a killed request left are removed after a day; those of a livin
   // As a request that was killed before it could record its part, in a session that is gone.
   await blobs.writePart('00000000-0000-4000-8000-000000000000-1', 0, bytes())
   expect(await stagedFiles()).toBe(2)
-  expect(await sweepUploads(db, blobs)).toBe(0)
-  expect(await sweepUploads(db, blobs, Date.now() + 2 * dayMs)).toBe(1)
+  expect(await sweepUploads(db, blobs, async () => true)).toBe(0)
+  expect(await sweepUploads(db, blobs, async () => true, Date.now() + 2 * dayMs)).toBe(1)
   expect(await stagedFiles()).toBe(1)
 })
 
 test('an upload that nobody touched for a day ends, and its bytes go with it', async () => {
   await db.query(`update upload_session set touched_at = now() - interval '25 hours'`)
-  await sweepUploads(db, blobs)
+  await sweepUploads(db, blobs, async () => true)
   expect(await stagedFiles()).toBe(0)
   expect(await db.query('select from upload_session')).toHaveLength(0)
 })

@@ -1,0 +1,47 @@
+import { type Sql, StartupError } from '@berth/service'
+import { BlobStoreError } from './errors.ts'
+import type { BlobStore } from './store.ts'
+
+const note = 'berth-store.json'
+const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
+
+/** Whose store it is: the uuid of an installation, `undefined` when none has taken it yet. */
+export async function readStoreIdentity(blobs: BlobStore): Promise<string | undefined> {
+  const text = await blobs.readNote(note)
+  if (text === undefined) return undefined
+  const { installation } = JSON.parse(text) as { installation?: unknown }
+  if (typeof installation === 'string' && uuid.test(installation)) return installation
+  throw new BlobStoreError(
+    'damaged',
+    `${note} of the blob store names no installation; restore it, or see the store's how-to`,
+  )
+}
+
+/** Writes down whose store it is. */
+export async function writeStoreIdentity(blobs: BlobStore, installation: string): Promise<void> {
+  await blobs.writeNote(note, `${JSON.stringify({ installation })}\n`)
+}
+
+/** The refusal to start on a store that is not ours; `adopt` is what to say when it is after all. */
+export function foreignStore(why: string, adopt: string): StartupError {
+  return new StartupError(
+    `the blob store is not of this installation: ${why}; each would delete what the other needs`,
+    `name an empty store (BERTH_BLOBS_DIR, or BERTH_S3_BUCKET); or, if nothing else uses this one, start once with BERTH_STORE_ADOPT=${adopt}`,
+  )
+}
+
+/**
+ * Compares a service's own copy of the identity, in its table `store_identity`, with the store; the first look makes the copy.
+ * A store that catalog has not taken yet is looked at again later. Throws `StartupError` when they differ, unless `adopt` names the store.
+ */
+export async function checkStoreIdentity(sql: Sql, blobs: BlobStore, adopt?: string): Promise<void> {
+  const stored = await readStoreIdentity(blobs)
+  if (stored === undefined) return
+  const [copy] = await sql.query<{ id: string }>(
+    `insert into store_identity (id) values ($1)
+     on conflict (is_only) do update set id = case when $1 = $2 then $1 else store_identity.id end
+     returning id`,
+    [stored, adopt?.toLowerCase() ?? null],
+  )
+  if (copy?.id !== stored) throw foreignStore(`it belongs to ${stored}, and this database to ${copy?.id}`, stored)
+}

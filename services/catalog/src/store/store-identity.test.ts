@@ -1,0 +1,114 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type BlobStore, readStoreIdentity } from '@berth/blobs'
+import { createLogger } from '@berth/service'
+import { afterEach, expect, test } from '@jest/globals'
+import { type Catalog, startCatalog } from '../catalog.fixture.ts'
+import { pushImage, startYard, store, type Yard } from '../collect/collect.fixture.ts'
+import { carryOutRun } from '../collect/collector.ts'
+import { beginRun } from '../collect/runs.ts'
+import { claimStore, storeIdentity } from './claim-store.ts'
+import { createLoneCleaner, deletingAlone, renewMark } from './lone-cleaner.ts'
+
+const open: { stop: () => Promise<void> }[] = []
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.stop()
+})
+const startedYard = async (): Promise<Yard> => opened(await startYard())
+const anotherDatabase = async (): Promise<Catalog> => opened(await startCatalog())
+function opened<T extends { stop: () => Promise<void> }>(one: T): T {
+  open.unshift(one)
+  return one
+}
+const mark = (folder: string) => join(folder, 'berth-cleaner.json')
+const quiet = createLogger({ service: 'test', level: 'error', silent: true })
+
+/** A database with all that another one knows of its store and of its marks, as a copy has. */
+async function copyIdentity(from: Catalog, to: Catalog): Promise<void> {
+  const [row] = await from.db.query<{ id: string; mark: string; next: string }>(
+    'select id, mark, next_mark as next from store_identity',
+  )
+  await to.db.query('insert into store_identity (id, mark, next_mark) values ($1, $2, $3)', [
+    row?.id,
+    row?.mark,
+    row?.next,
+  ])
+}
+
+test('an empty store becomes the one of the installation that starts first, and stays it', async () => {
+  const { db, blobs } = await startedYard()
+  await claimStore(db, blobs, undefined)
+  expect(await readStoreIdentity(blobs)).toBe(await storeIdentity(db))
+  await claimStore(db, blobs, undefined)
+  const other = await anotherDatabase()
+  const refusal = claimStore(other.db, blobs, undefined)
+  await expect(refusal).rejects.toThrow(/belongs to/)
+  await expect(refusal).rejects.toMatchObject({ remedy: expect.stringContaining(await storeIdentity(db)) })
+})
+
+test('a fresh database does not start on a store with blobs of another life, until it is told to take it over', async () => {
+  const yard = await startedYard()
+  await store(yard, 'a', 'some bytes')
+  const { db } = await anotherDatabase()
+  await expect(claimStore(db, yard.blobs, undefined)).rejects.toThrow(/of which this database knows none/)
+  await expect(claimStore(db, yard.blobs, crypto.randomUUID())).rejects.toThrow(/of which this database knows none/)
+  const own = await storeIdentity(db)
+  await claimStore(db, yard.blobs, own)
+  expect(await readStoreIdentity(yard.blobs)).toBe(own)
+})
+
+test('a store from before there were identities is taken over by the database that knows its blobs', async () => {
+  const yard = await startedYard()
+  await pushImage(yard, 'a', { name: 'a' }, ['a'])
+  await claimStore(yard.db, yard.blobs, undefined)
+  expect(await readStoreIdentity(yard.blobs)).toBe(await storeIdentity(yard.db))
+})
+
+test('a database that is told to adopt a store has its identity from then on', async () => {
+  const { db, blobs } = await startedYard()
+  await claimStore(db, blobs, undefined)
+  const identity = await storeIdentity(db)
+  const other = await anotherDatabase()
+  await claimStore(other.db, blobs, identity.toUpperCase())
+  expect(await storeIdentity(other.db)).toBe(identity)
+  await claimStore(other.db, blobs, undefined)
+})
+
+test('of two databases of one identity, the one whose mark is not the last deletes nothing; pushes go on', async () => {
+  const yard = await startedYard()
+  const { db, blobs, folder } = yard
+  await claimStore(db, blobs, undefined)
+  const copy = await anotherDatabase()
+  await copyIdentity(yard, copy)
+  for (let i = 0; i < 3; i++) expect(await renewMark(db, blobs)).toBe(true)
+  expect(await renewMark(copy.db, blobs)).toBe(false)
+  const cleaner = createLoneCleaner(copy.db, blobs, quiet)
+  const guarded: BlobStore = deletingAlone(blobs, cleaner)
+  const { digest, generation } = await store(yard, 'a', 'needed by the other one')
+  await expect(guarded.remove({ digest, generation })).rejects.toThrow(/Another installation/)
+  expect(await blobs.stat({ digest, generation })).toBeDefined()
+  const run = await beginRun(copy.db, { cause: 'request', taskId: crypto.randomUUID(), graceSeconds: 0 })
+  if (!run) throw new Error('no run')
+  const parts = { db: copy.db, blobs: guarded, cleaner, registry: {}, log: quiet, wake: () => {} }
+  const signal = new AbortController().signal
+  const collecting = carryOutRun(parts as never, run, { graceSeconds: 0, signal })
+  await expect(collecting).rejects.toMatchObject({ code: 'store_shared' })
+  // Five minutes after the other one has stopped.
+  const at = new Date(Date.now() - 301_000).toISOString()
+  await writeFile(mark(folder), JSON.stringify({ mark: crypto.randomUUID(), at }))
+  expect(await renewMark(copy.db, blobs)).toBe(true)
+  expect(await renewMark(db, blobs)).toBe(false)
+})
+
+test('replicas share the mark, and one that is killed between store and database loses nothing', async () => {
+  const { db, blobs, folder } = await startedYard()
+  await claimStore(db, blobs, undefined)
+  expect(await Promise.all([renewMark(db, blobs), renewMark(db, blobs), renewMark(db, blobs)])).toEqual([
+    true,
+    true,
+    true,
+  ])
+  const [row] = await db.query<{ next: string }>('select next_mark as next from store_identity')
+  await writeFile(mark(folder), JSON.stringify({ mark: row?.next, at: new Date().toISOString() }))
+  expect(await renewMark(db, blobs)).toBe(true)
+})
