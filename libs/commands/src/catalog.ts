@@ -67,6 +67,11 @@ export type CatalogCommands = {
     request: { via: string; name: string; actor: string; tag?: { name: string; digest: Digest } }
     reply: { repository: RepositoryHead; isHere: boolean }
   }
+  /**
+   * Answers once registry serves the repository as it is now, with its latest version: a success that changes nothing tells of that
+   * state, and its caller may read it. Throws 503 `not_yet_served` after ten seconds, 404 when there is none.
+   */
+  'until-served': { request: { repository: string }; reply: { version: number } }
   /** A moment, for `asked` of `commit-stage`: to be taken before upstream is asked. */
   'pull-order': { request: Record<string, never>; reply: { asked: number } }
   /** Whether an index of the repository names this manifest; one that came by a companion tag, which nobody signs, does not count. */

@@ -43,7 +43,7 @@ export function isPassing(error: unknown): boolean {
   return error.status === 503 && passingCodes.has(error.code)
 }
 
-const passingCodes = new Set([databaseUnavailable, 'service_unavailable', 'starting', 'too_late'])
+const passingCodes = new Set([databaseUnavailable, 'service_unavailable', 'starting', 'too_late', 'not_yet_served'])
 
 /** Prisma puts what the driver said deep inside. */
 function awayState(error: unknown, depth = 0): string | undefined {

@@ -1,7 +1,7 @@
 import { readOutbox } from '@berth/bus'
 import { type CatalogCommands, type CommandHandlers, commandHandlers, type ManifestRecord } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type Database, fitPage, type InternalHandler, rows } from '@berth/service'
+import { type Database, fitPage, type InternalHandler, notFound, rows } from '@berth/service'
 import { deleteBlobLink, deleteReference } from './content/delete-reference.ts'
 import { freelyGiven } from './content/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './content/leases.ts'
@@ -80,6 +80,12 @@ export function catalogCommands(
       const { reply, revision } = await woken(commitStage(db.background, request))
       await gate.repository(request.repositoryId, revision, reply.version)
       return reply
+    },
+    'until-served': async ({ repository }) => {
+      const head = await findHead(db, repository)
+      if (!head) throw notFound('repository', repository)
+      await gate.repository(head.id, head.revision, head.latestVersion)
+      return { version: head.latestVersion }
     },
     'close-stage': (request) => closeStage(db, request),
     'known-manifests': ({ digests }) => knownManifests(db, digests),

@@ -103,7 +103,8 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       const outcome = await within(stalePatienceMs, bring(exchange, via, wanted))
       if (outcome === 'late') return stale(`110 - "${via.host} has not answered yet"`)
       count(outcome.changed ? 'miss' : 'hit')
-      return { pointer: outcome.changed ? await readPointer(exchange.basePath) : pointer }
+      // Also where nothing was changed for this pull: another one may have brought it since the pointer was read.
+      return { pointer: await readPointer(exchange.basePath) }
     } catch (error) {
       if (isAbsence(error)) {
         count('miss')

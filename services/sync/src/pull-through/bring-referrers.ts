@@ -61,7 +61,11 @@ async function bring(
   const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
   const here = await catalog.call('members', { repositoryId: target.id, digests: [...listed] }, { signal })
   const missing = listed.filter((digest) => !here.digests.includes(digest))
-  if (missing.length === 0) return false
+  if (missing.length === 0) {
+    // Another replica may have brought them just now.
+    await catalog.call('until-served', { repository: target.id }, { signal })
+    return false
+  }
   const stage = randomUUID()
   const holder = `pull-through:${stage}`
   try {

@@ -48,7 +48,11 @@ async function bring(
   const tag = parseDigest(reference) ? undefined : { name: reference, digest }
   const ensure = { via, name, actor, ...(tag ? { tag } : {}) }
   const { repository: target, isHere } = await catalog.call('ensure-pulled', ensure, { signal })
-  if (isHere || (!tag && (await isMember(catalog, target.id, digest)))) return { digest, changed: false }
+  if (isHere || (!tag && (await isMember(catalog, target.id, digest)))) {
+    // Another replica may have brought it just now.
+    await catalog.call('until-served', { repository: target.id }, { signal })
+    return { digest, changed: false }
+  }
   const stage = randomUUID()
   const holder = `pull-through:${stage}`
   try {

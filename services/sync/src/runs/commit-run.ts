@@ -58,14 +58,14 @@ export async function sendCommit(
   return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, ...(signal ? { signal } : {}) })
 }
 
-/** The answer of a run that found nothing new. */
+/** The answer of a run that found nothing new, once what is there is served: its success says that it can be pulled. */
 export async function nothingNew(
   catalog: CommandClient<CatalogCommands>,
   run: PlacedRun,
 ): Promise<CatalogCommands['commit-stage']['reply']> {
-  const { repository } = await catalog.call('repository', { repository: run.repositoryId })
+  const { version } = await catalog.call('until-served', { repository: run.repositoryId })
   return {
-    version: repository?.latestVersion ?? 0,
+    version,
     created: false,
     tags: { added: [], moved: [], removed: [] },
     tagCounts: { added: 0, moved: 0, removed: 0 },
