@@ -1,6 +1,6 @@
 import { Agent, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { Problem, problemBody, problemMediaType } from '@berth/service'
+import { Problem, problemBody, problemMediaType, usualClientLimits, usualPatience } from '@berth/service'
 
 /** What those before us have said, and the address that we see: what is believed of it is the service's to say. */
 function forwardedFor(request: IncomingMessage): string {
@@ -8,11 +8,13 @@ function forwardedFor(request: IncomingMessage): string {
   return [said, request.socket.remoteAddress].filter((one) => one !== undefined && one !== '').join(', ')
 }
 
+// No longer than a client may be still: one that pauses makes its service pause too (libs/service/src/slow-client.ts).
+const silentMs = usualPatience.stillMs
 const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade']
 
 /** Sends requests on to a service on this machine, streaming both ways. An answer that breaks off there breaks off here too. */
 export function createForward(port: number): RequestListener {
-  const agent = new Agent({ keepAlive: true })
+  const agent = new Agent({ keepAlive: true, maxSockets: usualClientLimits().mostConnections })
   return (request, response) => {
     const headers: Record<string, string | string[] | undefined> = {
       ...request.headers,
@@ -21,6 +23,7 @@ export function createForward(port: number): RequestListener {
     }
     for (const name of hopByHop) delete headers[name]
     const onward = httpRequest({ host: '127.0.0.1', port, agent, method: request.method, path: request.url, headers })
+    onward.setTimeout(silentMs, () => onward.destroy(new Error('the service was silent for too long')))
     onward.on('continue', () => response.writeContinue())
     onward.on('response', (answer) => {
       const given = { ...answer.headers }

@@ -63,7 +63,7 @@ async function startOn(
     (request, response) => {
       if (!answerOperations(request, response, running?.services ?? [starting], metrics)) front(request, response)
     },
-    { port: config.port, host: config.host, tls, trustedProxies: config.trustedProxies },
+    { port: config.port, host: config.host, tls, trustedProxies: config.trustedProxies, guard: { metrics } },
   )
   await stopLeftovers(home, log)
   const secretsKey = readSecretsKey(config)

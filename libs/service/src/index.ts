@@ -9,6 +9,7 @@ export {
   readApiDocument,
 } from './api.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
+export { type ClientLimits, usualClientLimits } from './client-guard.ts'
 export {
   type ConfigOf,
   choice,
@@ -65,5 +66,6 @@ export {
   type Service,
   type ServiceParts,
 } from './service.ts'
+export { usualPatience } from './slow-client.ts'
 export { StartupError, startupMessage } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'

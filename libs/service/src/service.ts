@@ -9,6 +9,7 @@ import {
 import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { listOf, thisMachine, trustProxies } from './client-address.ts'
+import { type ClientLimits, guardClients, usualClientLimits } from './client-guard.ts'
 import { networks, readConfig } from './config.ts'
 import type { InternalServer } from './internal-server.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -53,7 +54,7 @@ const longestHeadersMs = 30_000
 
 /**
  * Opens a listener, for https when it is given `tls`; answers the server and its port. A client that has not sent its headers
- * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes. Throws `StartupError` when the
+ * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes, but for what a `guard` says. Throws `StartupError` when the
  * port is taken. What proxies in `trustedProxies` (networks; this machine unless set) say of their clients is believed.
  */
 export async function listen(
@@ -64,6 +65,8 @@ export async function listen(
     tls?: Tls | undefined
     headersTimeoutMs?: number
     trustedProxies?: readonly string[]
+    /** For a listener that strangers reach: what its clients may take, and where that is counted. */
+    guard?: { limits?: Partial<ClientLimits>; metrics?: Metrics }
   },
 ): Promise<{ server: Server; port: number }> {
   const { headersTimeoutMs = longestHeadersMs, trustedProxies = thisMachine } = options
@@ -76,12 +79,23 @@ export async function listen(
     requestTimeout: 0,
     maxHeaderSize: headersLimitBytes,
   }
-  const server = options.tls ? createEncrypted(options.tls, limits, handler) : createServer(limits, handler)
+  let isRefused: ReturnType<typeof guardClients> = () => false
+  const taken: RequestListener = (request, response) => {
+    if (!isRefused(request, response)) handler(request, response)
+  }
+  const server = options.tls ? createEncrypted(options.tls, limits, taken) : createServer(limits, taken)
+  if (options.guard)
+    isRefused = guardClients(server, {
+      limits: { ...usualClientLimits(), ...options.guard.limits },
+      isEncrypted: options.tls !== undefined,
+      trustedProxies,
+      metrics: options.guard.metrics,
+    })
   const proxies = listOf(trustedProxies)
   server.on(options.tls ? 'secureConnection' : 'connection', (socket: object) => trustProxies(socket, proxies))
   // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
   // answer would come before any check.
-  server.on('checkContinue', handler)
+  server.on('checkContinue', taken)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port, options.host ?? '0.0.0.0', resolve)
@@ -212,7 +226,13 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       return () => service.stop()
     })
     await life.add('public listener', async () => {
-      const { server } = await listen(listener, { port, host, tls, ...readConfig(listenSettings, process.env) })
+      const { server } = await listen(listener, {
+        port,
+        host,
+        tls,
+        guard: { metrics },
+        ...readConfig(listenSettings, process.env),
+      })
       return () => closeServer(server)
     })
     log.info('service is ready', { port })
