@@ -80,6 +80,42 @@ describe('requests that mean harm, or are merely broken', () => {
     expect((await wire.send('GET', '/v2/hostile/manifests/manifests/bad')).status).toBe(404)
   })
 
+  test('a manifest comes back as a manifest or not at all: no page for browsers, no header that cannot be sent', async () => {
+    const manifest = await newManifest(wire, 'hostile/types')
+    const types = [
+      'text/html',
+      'application/x\nset-cookie: a=b',
+      'application/vnd.\u00e9',
+      `application/${'x'.repeat(200_000)}`,
+    ]
+    for (const mediaType of types) {
+      const body = Buffer.from(
+        JSON.stringify({ ...manifest, mediaType, annotations: { a: '<script>alert(1)</script>' } }),
+      )
+      const { reply } = await wire.pushManifest('hostile/types', body, 'bad', 'application/json')
+      expect(reply.status).toBe(400)
+      expect(code(reply.body)).toBe('MANIFEST_INVALID')
+    }
+    const { mediaType: _, ...untyped } = manifest
+    const page = await wire.pushManifest('hostile/types', Buffer.from(JSON.stringify(untyped)), 'page', 'text/html')
+    expect(page.reply.status).toBe(400)
+    const taken = await wire.pushManifest('hostile/types', Buffer.from(JSON.stringify(untyped)), 'page', '')
+    expect(taken.reply.status).toBe(201)
+    for (const path of ['manifests/page', `manifests/${taken.digest}`, 'tags/list', 'manifests/none'])
+      for (const method of ['GET', 'HEAD'] as const)
+        expect((await wire.send(method, `/v2/hostile/types/${path}`)).headers).toMatchObject({
+          'content-security-policy': "default-src 'none'; sandbox",
+          'x-content-type-options': 'nosniff',
+        })
+  })
+
+  test('no page of another site pushes with the login that a browser remembers', async () => {
+    const headers = { origin: 'https://evil.example' }
+    const reply = await wire.send('POST', '/v2/hostile/forged/blobs/uploads/', { headers })
+    expect([reply.status, code(reply.body)]).toEqual([403, 'DENIED'])
+    expect((await wire.send('POST', '/v2/hostile/forged/blobs/uploads/')).status).toBe(202)
+  })
+
   test('a manifest of 50 MB is refused before it is read', async () => {
     const head = `PUT /v2/hostile/large/manifests/x HTTP/1.1\r\nHost: x\r\nAuthorization: ${running.target.headers.authorization}\r\nContent-Type: ${manifestType}\r\nContent-Length: 52428800\r\n\r\n`
     expect(await sendRaw(head)).toMatch(/ 413 /)

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { inertHeaders } from '@berth/service'
 import { expect } from '@jest/globals'
 
 /** An answer as it came over the wire. A status of 0: the connection was closed without one. */
@@ -72,6 +73,7 @@ export function expectSound(reply: RawReply, method: string): void {
   expect(reply.durationMs).toBeLessThan(boundMs)
   expect(reply.status).toBeGreaterThanOrEqual(200)
   expect(reply.status).toBeLessThan(500)
+  expect(reply.headers).toMatchObject(inertHeaders)
   if (reply.status < 400 || method === 'HEAD') return
   expect(reply.headers['content-type']).toBe('application/json')
   const [error] = (JSON.parse(reply.body.toString()) as { errors: { code: string; message: string }[] }).errors

@@ -1,6 +1,6 @@
 import { Agent, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { Problem, problemBody, problemMediaType, usualClientLimits, usualPatience } from '@berth/service'
+import { inertHeaders, Problem, problemBody, problemMediaType, usualClientLimits, usualPatience } from '@berth/service'
 
 /** What those before us have said, and the address that we see: what is believed of it is the service's to say. */
 function forwardedFor(request: IncomingMessage): string {
@@ -42,7 +42,7 @@ export function createForward(port: number): RequestListener {
         cause,
       })
       response
-        .writeHead(503, { 'content-type': problemMediaType, 'retry-after': '2' })
+        .writeHead(503, { ...inertHeaders, 'content-type': problemMediaType, 'retry-after': '2' })
         .end(JSON.stringify(problemBody(problem)))
     })
     response.on('close', () => onward.destroy())

@@ -1,5 +1,5 @@
 import type { RequestListener, ServerResponse } from 'node:http'
-import { Problem, problemBody, problemMediaType } from '@berth/service'
+import { inertHeaders, Problem, problemBody, problemMediaType } from '@berth/service'
 import { mergeDocuments } from './merged-document.ts'
 import { type ServiceName, serviceFor } from './routes.ts'
 
@@ -51,6 +51,7 @@ function refuse(response: ServerResponse, problem: Problem): void {
   const body = JSON.stringify(problemBody(problem))
   response
     .writeHead(problem.status, {
+      ...inertHeaders,
       'content-type': problemMediaType,
       'content-length': Buffer.byteLength(body),
       ...problem.options.headers,

@@ -27,7 +27,14 @@ export {
   manifestKinds,
   readableConfig,
 } from './manifest-facts.ts'
-export { isForeignLayer, isIndexType, isSchema1Type, manifestMediaTypes, mediaTypes } from './media-types.ts'
+export {
+  isForeignLayer,
+  isIndexType,
+  isSchema1Type,
+  manifestMediaTypes,
+  mediaTypes,
+  servableType,
+} from './media-types.ts'
 export { isRepositoryName, isTag, repositoryNameLimit, tagLimit } from './names.ts'
 export { OciError, type OciErrorCode, ociErrorBody } from './oci-error.ts'
 export { parseRepositoryPattern } from './repository-pattern.ts'

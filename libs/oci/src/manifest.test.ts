@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { manifestLimitBytes, parseManifest, referenceLimit } from './manifest.ts'
-import { mediaTypes } from './media-types.ts'
+import { type ManifestOrigin, manifestLimitBytes, parseManifest, referenceLimit } from './manifest.ts'
+import { mediaTypes, servableType } from './media-types.ts'
 import { OciError } from './oci-error.ts'
 
 const digest = (text: string) => `sha256:${text.repeat(64)}`
@@ -16,8 +16,8 @@ const child = {
 const image = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] }
 const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [child] }
 
-const parse = (body: unknown, contentType?: string) =>
-  parseManifest(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), contentType)
+const parse = (body: unknown, contentType?: string, origin: ManifestOrigin = 'push') =>
+  parseManifest(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), contentType, origin)
 
 /** Parses and answers how it was refused. */
 function refusal(body: unknown, contentType?: string): OciError {
@@ -84,7 +84,7 @@ describe('what is kept of a manifest', () => {
 
     test('it has the layers of fsLayers, and what is signed apart from its signatures', () => {
       expect(parse(body)).toMatchObject({ mediaType: mediaTypes.dockerSchema1, references: [{ role: 'layer' }, {}] })
-      const parsed = parseManifest(Buffer.from(signedText(text)))
+      const parsed = parseManifest(Buffer.from(signedText(text)), undefined, 'push')
       expect(parsed).toMatchObject({ mediaType: mediaTypes.dockerSchema1Signed, references: [{}, {}] })
       expect(Buffer.from(parsed.signed?.payload ?? []).toString()).toBe(text)
     })
@@ -102,7 +102,7 @@ describe('what is kept of a manifest', () => {
       ['less history than layers', JSON.stringify({ ...body, history: history.slice(1) }), ''],
       ['history that is no JSON', JSON.stringify({ ...body, history: [{ v1Compatibility: '{' }, {}] }), ''],
     ])('one with %s is refused', (_name, bytes, type) => {
-      expect(() => parseManifest(Buffer.from(bytes), type)).toThrow(/^the manifest is invalid: /)
+      expect(() => parseManifest(Buffer.from(bytes), type, 'push')).toThrow(/^the manifest is invalid: /)
     })
   })
 
@@ -126,6 +126,40 @@ describe('which type it is', () => {
     ['inferred from layers', { ...image, mediaType: undefined }, undefined, mediaTypes.ociManifest],
     ['inferred from manifests', { ...index, mediaType: undefined }, undefined, mediaTypes.ociIndex],
   ])('%s', (_title, body, header, wanted) => expect(parse(body, header).mediaType).toBe(wanted))
+
+  const noTypes = [
+    'text/html',
+    'application/x-anything',
+    'a\nb',
+    'é',
+    `application/${'x'.repeat(200_000)}`,
+    '*/*',
+    '\0',
+  ]
+  test.each(noTypes)(
+    'what is no type of a manifest is refused from who pushes it, and not heeded of an upstream: %j',
+    (type) => {
+      const body = { ...image, mediaType: undefined }
+      for (const said of [refusal(body, type), refusal({ ...image, mediaType: type })])
+        expect(said).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 })
+      expect(refusal(body, type).message.length).toBeLessThan(300)
+      expect(parse(body, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
+      expect(parse({ ...image, mediaType: type }, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
+      expect(parse(image, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
+    },
+  )
+
+  test('a type that was stored before is served as it is where it can be sent and is no page', () => {
+    expect(servableType('application/vnd.example.manifest+json')).toBe('application/vnd.example.manifest+json')
+    for (const type of noTypes.filter((one) => one !== 'application/x-anything'))
+      expect(servableType(type)).toBe('application/octet-stream')
+    expect(parse({ ...image, mediaType: 'application/x' }, 'application/x', 'stored').mediaType).toBe('application/x')
+  })
+
+  test('capitals and a form of curl are no fault of a header', () => {
+    expect(parse(image, 'Application/VND.oci.image.manifest.v1+JSON').mediaType).toBe(mediaTypes.ociManifest)
+    expect(parse(index, 'application/x-www-form-urlencoded').mediaType).toBe(mediaTypes.ociIndex)
+  })
 
   test('header and body that differ are refused', () => {
     const error = refusal(image, mediaTypes.ociIndex)
@@ -221,7 +255,7 @@ describe('what is no manifest', () => {
   })
 
   test('bytes that are no UTF-8', () => {
-    expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]))).toThrow(/UTF-8/)
+    expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), undefined, 'push')).toThrow(/UTF-8/)
   })
 })
 
@@ -270,7 +304,7 @@ test('any bytes are a manifest or a refusal', () => {
   fc.assert(
     fc.property(bytes, fc.option(fc.string(), { nil: undefined }), (body, contentType) => {
       try {
-        parseManifest(body, contentType)
+        parseManifest(body, contentType, 'push')
       } catch (error) {
         expect(error).toBeInstanceOf(OciError)
       }

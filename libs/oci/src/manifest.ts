@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from './digest.ts'
 import { duplicateKey, jsonDepth } from './json-scan.ts'
-import { isForeignLayer, isIndexType, isSchema1Type, mediaTypes } from './media-types.ts'
+import { isForeignLayer, isIndexType, isManifestType, isSchema1Type, mediaTypes } from './media-types.ts'
 import { invalidManifest, OciError } from './oci-error.ts'
 import { readSchema1, type SignedSchema1, unwrapSchema1 } from './schema1.ts'
 
@@ -43,18 +43,29 @@ export type ParsedManifest = {
 type Json = Record<string, unknown>
 
 /**
- * Reads and judges a manifest of any type. `contentType` is the header a client sent or the type stored beside the bytes.
+ * Who says of what type a manifest is: a client that pushes it, an upstream that gives it, or the row beside its bytes. The type
+ * becomes a header on our own origin, so only types of manifests are taken from the first two.
+ */
+export type ManifestOrigin = 'push' | 'upstream' | 'stored'
+
+/**
+ * Reads and judges a manifest of any type. `contentType` is what `origin` says that it is; an upstream that says nonsense is
+ * not heeded, a client that does is refused.
  * Throws `OciError` MANIFEST_INVALID with the fault, or DIGEST_INVALID for a descriptor whose digest is none.
  * Rules: image-spec manifest.md and image-index.md; a document that could be read two ways is refused (CVE-2021-41190).
  */
-export function parseManifest(bytes: Uint8Array, contentType?: string): ParsedManifest {
+export function parseManifest(
+  bytes: Uint8Array,
+  contentType: string | undefined,
+  origin: ManifestOrigin,
+): ParsedManifest {
   if (bytes.length > manifestLimitBytes) {
     throw new OciError('MANIFEST_INVALID', `the manifest is ${bytes.length} bytes, more than ${manifestLimitBytes}`, {
       status: 413,
     })
   }
   const body = parseJson(bytes)
-  const mediaType = mediaTypeOf(body, contentType?.split(';')[0]?.trim() || undefined)
+  const mediaType = mediaTypeOf(body, contentType, origin)
   if (isSchema1Type(mediaType)) return parseSchema1(body, mediaType, bytes)
   if (body.schemaVersion !== 2)
     throw invalidManifest(`schemaVersion must be 2, not ${JSON.stringify(body.schemaVersion)}`)
@@ -118,11 +129,13 @@ function parseJson(bytes: Uint8Array): Json {
   return body
 }
 
-function mediaTypeOf(body: Json, header: string | undefined): string {
-  const own = typeof body.mediaType === 'string' && body.mediaType !== '' ? body.mediaType : undefined
-  // Clients that know nothing better, and curl, send these; the body then speaks for itself.
-  const said = header === 'application/json' || header === 'application/octet-stream' ? undefined : header
-  if (own !== undefined) checkText(own, 'mediaType')
+// Clients that know nothing better, and curl, send these; the body then speaks for itself.
+const vague = new Set(['', 'application/json', 'application/octet-stream', 'application/x-www-form-urlencoded'])
+
+function mediaTypeOf(body: Json, contentType: string | undefined, origin: ManifestOrigin): string {
+  const header = contentType?.split(';')[0]?.trim().toLowerCase() ?? ''
+  const own = typedBy(typeof body.mediaType === 'string' ? body.mediaType : '', '"mediaType"', origin)
+  const said = vague.has(header) ? undefined : typedBy(header, 'Content-Type', origin)
   if (own && said && own !== said) throw invalidManifest(`Content-Type says ${said} and "mediaType" says ${own}`)
   const mediaType = said ?? own
   if (mediaType) return mediaType
@@ -130,6 +143,15 @@ function mediaTypeOf(body: Json, header: string | undefined): string {
   if (Array.isArray(body.manifests)) return mediaTypes.ociIndex
   if (Array.isArray(body.layers) || body.config !== undefined) return mediaTypes.ociManifest
   throw invalidManifest('it names no media type, neither in Content-Type nor in "mediaType"')
+}
+
+/** The type as somebody says it, if that can be one of a manifest. */
+function typedBy(type: string, field: string, origin: ManifestOrigin): string | undefined {
+  if (type === '' || isManifestType(type)) return type || undefined
+  // What was stored before this was looked at keeps its type; it is not served as that.
+  if (origin === 'stored') return type
+  if (origin === 'upstream') return undefined
+  throw invalidManifest(`${field} says ${JSON.stringify(type.slice(0, 100))}, which is no type of a manifest`)
 }
 
 function parseSchema1(body: Json, mediaType: string, bytes: Uint8Array): ParsedManifest {

@@ -1,4 +1,4 @@
-/** The manifest media types that Berth gives a meaning of its own. Any other type is stored as it is. */
+/** The media types of manifests. */
 export const mediaTypes = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -11,6 +11,23 @@ export const mediaTypes = {
 
 /** Manifest types, most wanted first, as a client that understands everything puts them into `Accept`. */
 export const manifestMediaTypes: readonly string[] = Object.values(mediaTypes)
+
+const application = /^application\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
+
+/**
+ * The type with which stored bytes are served: their own, unless it was stored before only types of manifests were taken and
+ * would be a page to a browser, or no header at all (RFC 6838 §4.2).
+ */
+export function servableType(mediaType: string): string {
+  return application.test(mediaType) ? mediaType : 'application/octet-stream'
+}
+
+const knownManifests = new Set(manifestMediaTypes)
+
+/** Whether the type is one of a manifest; nothing else is stored beside the bytes of one and served as their type. */
+export function isManifestType(mediaType: string): boolean {
+  return knownManifests.has(mediaType)
+}
 
 const foreignLayers = new Set([
   'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',

@@ -96,7 +96,7 @@ export async function fetchManifest(send: Send, wanted: Wanted, absent = false):
 /** What the digest of a signed schema 1 manifest is of. */
 function payloadOf(bytes: Buffer, host: string, { repository, reference }: Wanted): Uint8Array {
   try {
-    return parseManifest(bytes, mediaTypes.dockerSchema1Signed).signed?.payload ?? bytes
+    return parseManifest(bytes, mediaTypes.dockerSchema1Signed, 'upstream').signed?.payload ?? bytes
   } catch (cause) {
     if (!(cause instanceof OciError)) throw cause
     throw new UpstreamError(

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type ApiDocument, type ApiHandler, createApi, type Identify } from './api.ts'
+import { inertHeaders } from './browser-guard.ts'
 import { createLogger } from './logger.ts'
 import { createMetrics } from './metrics.ts'
 import { badField, Problem } from './problem.ts'
@@ -93,6 +95,60 @@ async function ask(method: string, path: string, options: { as?: string; body?: 
   }
 }
 const make = (sent: unknown) => ask('POST', '/api/v1/things', { as: 'admin', body: sent })
+
+describe('a page of another site', () => {
+  const external = 'https://hub.example.org'
+  let behindProxy: Awaited<ReturnType<typeof listen>>
+  beforeAll(async () => {
+    const guarded = createApi({ ...parts, document, handlers, externalUrl: external })
+    behindProxy = await listen(guarded, { port: 0, host: '127.0.0.1' })
+  })
+  afterAll(() => closeServer(behindProxy.server, 0))
+  // Not by fetch, which sets these headers itself.
+  const send = (method: string, headers: Record<string, string>) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const body = method === 'POST' ? JSON.stringify({ name: 'a' }) : ''
+      const given = { authorization: 'Bearer admin', 'content-type': 'application/json', ...headers }
+      const { port } = behindProxy
+      request({ port, host: '127.0.0.1', path: '/api/v1/things', method, headers: given }, resolve)
+        .on('error', reject)
+        .end(body)
+    })
+
+  test.each([
+    ['another origin', { origin: 'https://evil.example' }],
+    ['an origin that is hidden', { origin: 'null' }],
+    ['the same host on another port', { origin: 'https://hub.example.org:8443' }],
+    ['a browser that says so', { 'sec-fetch-site': 'cross-site' }],
+    ['a browser that says so beside our origin', { 'sec-fetch-site': 'cross-site', origin: external }],
+  ])('changes nothing, by %s, and may look as before', async (_, headers) => {
+    const answer = await send('POST', headers)
+    expect(answer.statusCode).toBe(403)
+    expect(JSON.parse(Buffer.concat(await answer.toArray()).toString())).toMatchObject({ code: 'cross_origin' })
+    expect((await send('GET', headers)).resume().statusCode).toBe(200)
+  })
+
+  test.each<[string, Record<string, string>]>([
+    ['a program', {}],
+    ['our own page behind a proxy', { origin: external, 'sec-fetch-site': 'same-origin' }],
+    ['our own page, by the host of the request', { origin: 'http://hub:8080', host: 'hub:8080' }],
+    ['our own page, by a proxy that names the usual port', { origin: 'https://hub', host: 'hub:443' }],
+    ['our own page, by the host that a proxy was asked for', { origin: 'https://hub', 'x-forwarded-host': 'hub' }],
+  ])('is not what %s is taken for', async (_, headers) => {
+    expect((await send('POST', headers)).resume().statusCode).toBe(201)
+  })
+})
+
+test('no answer of the API can be made more of by a browser than bytes', async () => {
+  for (const [method, path] of [
+    ['GET', '/api/v1/open'],
+    ['GET', '/api/v1/nothing'],
+    ['POST', '/api/v1/things'],
+  ] as const) {
+    const { headers } = await ask(method, path)
+    for (const [name, value] of Object.entries(inertHeaders)) expect(headers.get(name)).toBe(value)
+  }
+})
 
 describe('who is let in', () => {
   test('an anonymous operation answers everybody', async () => {

@@ -9,6 +9,7 @@ import express, {
 import { middleware as validate } from 'express-openapi-validator'
 import { parse } from 'yaml'
 import { faultText, fieldName } from './api-faults.ts'
+import { inertHeaders, isForged } from './browser-guard.ts'
 import { clientAddress } from './client-address.ts'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
@@ -77,6 +78,8 @@ export function createApi(options: {
   document: ApiDocument
   handlers: Record<string, ApiHandler>
   identify: Identify
+  /** The origin that clients use, where the request does not say it. */
+  externalUrl?: string | undefined
   log: Logger
   metrics: Metrics
 }): Express {
@@ -88,6 +91,7 @@ export function createApi(options: {
   app.enable('case sensitive routing')
   app.use(nameRequest)
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
+  app.use(refuseForged(options.externalUrl))
   app.use(refuseBeforeBody(document, options.identify))
   app.use(express.json({ limit: bodyLimit }))
   app.use(refuseUnstorableText)
@@ -126,8 +130,18 @@ function expressPath(path: string): string {
 
 const nameRequest: RequestHandler = (request, response, next) => {
   response.locals.requestId = requestIdOf(request)
-  response.setHeader('x-request-id', response.locals.requestId as string)
+  response.set({ ...inertHeaders, 'x-request-id': response.locals.requestId as string })
   next()
+}
+
+function refuseForged(externalUrl: string | undefined): RequestHandler {
+  return (request, _response, next) => {
+    if (isForged(request, externalUrl))
+      throw new Problem(403, 'cross_origin', 'A page of another site may change nothing here.', {
+        hint: 'Send changes from a program, or from a page of the same origin. Behind a proxy, set BERTH_EXTERNAL_URL to the origin that clients use.',
+      })
+    next()
+  }
 }
 
 /** Decides before any byte of a body is read: who is not let in cannot make us parse. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { BlockList, type Socket } from 'node:net'
 import { Counter, Gauge } from 'prom-client'
+import { inertHeaders } from './browser-guard.ts'
 import { isIn, listOf, thisMachine } from './client-address.ts'
 import type { Metrics } from './metrics.ts'
 import { networkOf } from './networks.ts'
@@ -132,7 +133,7 @@ function refuse(response: ServerResponse): void {
     },
   )
   response
-    .writeHead(503, { 'content-type': problemMediaType, 'retry-after': '5', connection: 'close' })
+    .writeHead(503, { ...inertHeaders, 'content-type': problemMediaType, 'retry-after': '5', connection: 'close' })
     .end(JSON.stringify(problemBody(problem)))
 }
 

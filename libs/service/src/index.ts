@@ -8,6 +8,7 @@ export {
   type Principal,
   readApiDocument,
 } from './api.ts'
+export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
 export {

@@ -68,6 +68,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
         return { status: 200, body: rotated }
       },
     },
+    externalUrl: config.externalUrl,
     identify: identifyLocally(authenticate),
     log,
     metrics,

@@ -1,4 +1,15 @@
-import { type ConfigOf, choice, integer, logLevels, optionalText, secretsSettings, text, url } from '@berth/service'
+import {
+  type ConfigOf,
+  choice,
+  integer,
+  logLevels,
+  type OriginSettings,
+  optionalText,
+  originSettings,
+  secretsSettings,
+  text,
+  url,
+} from '@berth/service'
 
 /** What auth reads from the environment. */
 export const authSettings = {
@@ -12,9 +23,11 @@ export const authSettings = {
   ...secretsSettings,
   /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
+  ...originSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type AuthConfig = Pick<
   ConfigOf<typeof authSettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'adminPassword'
-> & { secretsKey: string; secretsPreviousKeys?: string | undefined }
+> &
+  OriginSettings & { secretsKey: string; secretsPreviousKeys?: string | undefined }

@@ -42,6 +42,7 @@ export function createBuild(config: BuildConfig, { log: base, metrics, localPeer
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: buildHandlers(openPrisma(db)),
+      externalUrl: config.externalUrl,
       identify: identifyThrough(auth),
       log,
       metrics,

@@ -96,6 +96,7 @@ export function createCatalog(
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
       },
+      externalUrl: config.externalUrl,
       identify: identifyThrough(auth),
       log,
       metrics,

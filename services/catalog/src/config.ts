@@ -1,4 +1,14 @@
-import { type ConfigOf, callSettings, choice, integer, logLevels, text, url } from '@berth/service'
+import {
+  type ConfigOf,
+  callSettings,
+  choice,
+  integer,
+  logLevels,
+  type OriginSettings,
+  originSettings,
+  text,
+  url,
+} from '@berth/service'
 import { workerSettings } from '@berth/worker'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads these too. */
@@ -40,6 +50,7 @@ export const catalogSettings = {
   ...scrubSettings,
   ...workerSettings,
   ...callSettings,
+  ...originSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type CatalogConfig = Pick<
@@ -56,4 +67,5 @@ export type CatalogConfig = Pick<
   | keyof typeof scrubSettings
   | keyof typeof workerSettings
 > &
+  OriginSettings &
   Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined }

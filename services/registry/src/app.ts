@@ -6,6 +6,7 @@ import {
   applyMigrations,
   createInternalClient,
   createInternalServer,
+  inertHeaders,
   Lifecycle,
   type Notes,
   openDatabase,
@@ -99,6 +100,7 @@ export function createRegistry(
       schema1Key: createSchema1Key(db, config.serviceKey),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
+      externalUrl: config.externalUrl,
       log,
       metrics,
     })
@@ -156,7 +158,7 @@ export function createRegistry(
     name,
     public: (request, response) => {
       if (gateway) gateway(request, response)
-      else response.writeHead(503, { 'retry-after': '2', 'content-length': 0 }).end()
+      else response.writeHead(503, { ...inertHeaders, 'retry-after': '2', 'content-length': 0 }).end()
     },
     internal: createInternalServer({
       service: name,

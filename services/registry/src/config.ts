@@ -1,4 +1,4 @@
-import { type ConfigOf, callSettings, choice, integer, logLevels, optionalUrl, text, url } from '@berth/service'
+import { type ConfigOf, callSettings, choice, integer, logLevels, originSettings, text, url } from '@berth/service'
 
 /** How pushes are kept; the standalone stack reads this too. */
 export const pushSettings = {
@@ -14,7 +14,7 @@ export const registrySettings = {
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9101 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
-  externalUrl: optionalUrl('BERTH_EXTERNAL_URL', ['http', 'https']),
+  ...originSettings,
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),

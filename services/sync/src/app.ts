@@ -95,6 +95,7 @@ export function createSync(
         ...remoteHandlers({ db, prisma, sealer, catalog, log }, ring),
         ...runHandlers(prisma, catalog, tasks),
       },
+      externalUrl: config.externalUrl,
       identify: identifyThrough(clients.auth),
       log,
       metrics,

@@ -6,7 +6,9 @@ import {
   choice,
   integer,
   logLevels,
+  type OriginSettings,
   optionalUrl,
+  originSettings,
   secretsSettings,
   text,
   url,
@@ -30,6 +32,7 @@ export const syncSettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...workerSettings,
   ...callSettings,
+  ...originSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type SyncConfig = Pick<
@@ -43,6 +46,9 @@ export type SyncConfig = Pick<
   | 'tasksUrl'
   | 'authUrl'
   | keyof typeof workerSettings
-> & { secretsKey: string; secretsPreviousKeys?: string | undefined; storeAdopt?: string | undefined } & Partial<
-    ConfigOf<typeof callSettings>
-  >
+> &
+  OriginSettings & {
+    secretsKey: string
+    secretsPreviousKeys?: string | undefined
+    storeAdopt?: string | undefined
+  } & Partial<ConfigOf<typeof callSettings>>

@@ -65,6 +65,7 @@ export function createTasks(
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: taskHandlers(db, openPrisma(db), { changes, changed }),
+      externalUrl: config.externalUrl,
       identify: identifyThrough(auth),
       log,
       metrics,

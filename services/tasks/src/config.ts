@@ -1,4 +1,14 @@
-import { type ConfigOf, callSettings, choice, integer, logLevels, text, url } from '@berth/service'
+import {
+  type ConfigOf,
+  callSettings,
+  choice,
+  integer,
+  logLevels,
+  type OriginSettings,
+  originSettings,
+  text,
+  url,
+} from '@berth/service'
 
 /** What tasks reads from the environment. */
 export const tasksSettings = {
@@ -11,7 +21,9 @@ export const tasksSettings = {
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...callSettings,
+  ...originSettings,
   logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
 }
 export type TasksConfig = Pick<ConfigOf<typeof tasksSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
+  OriginSettings &
   Partial<ConfigOf<typeof callSettings>>

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { OciError } from '@berth/oci'
+import { inertHeaders } from '@berth/service'
 import type { Caller } from '../access/authorize.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { PullThrough } from '../model/pull-through.ts'
@@ -38,7 +39,7 @@ export function unknownName({ basePath }: NamedExchange): OciError {
 }
 
 /** Headers of every answer under `/v2` (protocol.md §2). */
-export const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0', 'x-content-type-options': 'nosniff' }
+export const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0', ...inertHeaders }
 
 /** Answers with a body that is at hand; to HEAD with its headers alone. */
 export function sendBytes(

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
-import { type Database, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
+import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
 import type { Access } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
@@ -47,6 +47,7 @@ export type GatewayParts = {
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
+  externalUrl: string | undefined
   schema1Key: () => Promise<KeyObject>
   pulls: LastPulls
   log: Logger
@@ -173,6 +174,8 @@ export function createGateway(parts: GatewayParts): RequestListener {
       // Part of no name, digest or number, and PostgreSQL takes it in no text: for every verb in one place.
       if (search.includes('%00'))
         throw new OciError('UNSUPPORTED', 'a parameter holds U+0000; leave it out', { status: 400 })
+      if (isForged(request, parts.externalUrl))
+        throw new OciError('DENIED', 'a page of another site may change nothing here', { status: 403 })
       const route = parseRoute(path)
       if (!route) throw new OciError('UNSUPPORTED', 'there is nothing under this path', { status: 404 })
       kind = route.kind

@@ -1,5 +1,5 @@
 import type { BlobKey } from '@berth/blobs'
-import type { Digest } from '@berth/oci'
+import { type Digest, servableType } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import type { Pointer } from './pointer.ts'
@@ -69,8 +69,10 @@ export function createLookup(db: Database): Lookup {
       reference,
       pointer.bound,
     ])
-    if (row) manifests.set(key, row)
-    return row
+    if (!row) return undefined
+    const manifest = { ...row, mediaType: servableType(row.mediaType) }
+    manifests.set(key, manifest)
+    return manifest
   }
 
   return {

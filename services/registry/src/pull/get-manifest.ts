@@ -6,7 +6,7 @@ import {
   mediaTypes,
   OciError,
 } from '@berth/oci'
-import { type NamedExchange, sendBytes, sendEmpty, unknownName } from '../gateway/exchange.ts'
+import { commonHeaders, type NamedExchange, sendBytes, sendEmpty, unknownName } from '../gateway/exchange.ts'
 import { warningOf } from '../gateway/warning.ts'
 import type { Lookup, ServedManifest } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
@@ -63,8 +63,7 @@ export async function getManifest(
   if (request.method === 'HEAD') {
     exchange.response
       .writeHead(200, {
-        'docker-distribution-api-version': 'registry/2.0',
-        'x-content-type-options': 'nosniff',
+        ...commonHeaders,
         ...headers,
         'content-length': manifest.sizeBytes,
       })

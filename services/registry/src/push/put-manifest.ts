@@ -30,7 +30,7 @@ export async function putManifest(
 ): Promise<void> {
   const tags = wantedTags(exchange, reference)
   const bytes = await readBody(exchange, manifestLimitBytes, tooLarge)
-  const { signed, ...parsed } = parseManifest(bytes, exchange.request.headers['content-type'])
+  const { signed, ...parsed } = parseManifest(bytes, exchange.request.headers['content-type'], 'push')
   // Signatures are no part of what the digest of a schema 1 manifest is of (docs/decisions/0009).
   const payload = signed?.payload ?? bytes
   const digest = digestOf(payload, reference.digest)

@@ -50,7 +50,7 @@ async function convert(
   signingKey: () => Promise<KeyObject>,
 ): Promise<MadeManifest> {
   try {
-    const { references } = parseManifest(await parts.readBytes(image), image.mediaType)
+    const { references } = parseManifest(await parts.readBytes(image), image.mediaType, 'stored')
     const { config: digestOfConfig, layers } = partsOf(references)
     const config = await readConfig(parts, pointer, digestOfConfig)
     const payload = schema1Payload({ name: pointer.basePath, tag, layers, config })

@@ -29,7 +29,7 @@ function takesForeign({ includeForeignLayers }: Choosing, { references }: Manife
 export async function chooseBelow(choosing: Choosing, record: ManifestRecord, signal: AbortSignal): Promise<Taken> {
   const isWhole = record.isIndex ? choosing.platforms.length === 0 : !takesForeign(choosing, record)
   if (isWhole) return { record, kept: record.references, omitted: [] }
-  const { references } = parseManifest(await readStored(choosing.blobs, record, signal), record.mediaType)
+  const { references } = parseManifest(await readStored(choosing.blobs, record, signal), record.mediaType, 'stored')
   return chooseOfFetched(choosing, { ...record, references })
 }
 

@@ -272,7 +272,7 @@ async function storeEnvelope(
 
 function readManifest(remote: OpenRemote, digest: Digest, bytes: Uint8Array, mediaType: string) {
   try {
-    return parseManifest(bytes, mediaType)
+    return parseManifest(bytes, mediaType, 'upstream')
   } catch (cause) {
     if (!(cause instanceof OciError)) throw cause
     throw new UpstreamError(

@@ -75,5 +75,5 @@ async function* read(
   }
   const { bytes, mediaType } = await client.manifest(repository, digest, signal)
   // The digest of a signed manifest is of a part of its bytes (docs/decisions/0009).
-  yield parseManifest(bytes, mediaType).signed?.payload ?? bytes
+  yield parseManifest(bytes, mediaType, 'upstream').signed?.payload ?? bytes
 }

@@ -40,7 +40,7 @@ async function listUpstream(
     const index = await client.resolve(repository, companionTagOf(subject), signal)
     if (!index) return []
     const { bytes, mediaType } = await client.manifest(repository, index, signal)
-    const { references } = parseManifest(bytes, mediaType)
+    const { references } = parseManifest(bytes, mediaType, 'upstream')
     const named = references.flatMap(({ role, digest }) => (role === 'manifest' ? [digest] : []))
     return [...new Set(named)].slice(0, mostBrought)
   } catch (error) {
