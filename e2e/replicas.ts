@@ -20,12 +20,17 @@ export type Replica = {
 
 /** The pid of a service of a stack that was started with BERTH_PROCESSES. */
 export function pidOf(stack: TestStack, service: ServiceName): number {
+  const pid = childPid(stack, `berth-${service}`)
+  if (!pid) throw new Error(`${service} does not run as a process of its own; start the stack with BERTH_PROCESSES`)
+  return pid
+}
+
+/** The pid of a server that the stack runs, by the name it is recorded under. */
+export function childPid(stack: TestStack, name: string): number | undefined {
   const { children } = JSON.parse(readFileSync(path.join(stack.home, 'children.json'), 'utf8')) as {
     children: { name: string; pid: number }[]
   }
-  const child = children.find(({ name }) => name === `berth-${service}`)
-  if (!child) throw new Error(`${service} does not run as a process of its own; start the stack with BERTH_PROCESSES`)
-  return child.pid
+  return children.find((child) => child.name === name)?.pid
 }
 
 /** What a service was started with. Linux only. */

@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto'
 import { expect } from '@jest/globals'
 import type { Answer, TaskView, TestStack } from './stack.ts'
+
+export { sha256 } from './sha256.ts'
 
 /** The path of a repository in the API: slashes in its name are escaped. */
 export function repositoryPath(name: string): string {
@@ -40,10 +41,6 @@ export async function versionNumbers(stack: TestStack, repository: string): Prom
   const { status, body } = await stack.api('GET', `${repositoryPath(repository)}/versions`)
   expect(status).toBe(200)
   return body.items.map((version: { number: number }) => version.number)
-}
-
-export function sha256(bytes: string | Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
 export const manifestTypes = [

@@ -20,6 +20,8 @@ export type StackOptions = {
    * on the server that the tests share, where there is one; it is dropped at the end.
    */
   embeddedDatabase?: boolean
+  /** In a process group of its own, with the servers that it starts, so that `killGroup` ends all of them at once. */
+  ownGroup?: boolean
   /** Real servers instead of the embedded ones. */
   external?: { natsUrl?: string; s3?: S3Place }
 }
@@ -63,6 +65,8 @@ export type TestStack = {
   waitForTask(id: string, withinMs?: number): Promise<TaskView>
   /** Sends a signal and waits for the end of the program. */
   kill(signal: NodeJS.Signals): Promise<Ended>
+  /** Ends the program and all that it has started by SIGKILL at once, as a power cut would. For a stack with `ownGroup`. */
+  killGroup(): Promise<Ended>
   /** Starts the program again on the same home and port, after `kill` or after ending it. */
   restart(env?: NodeJS.ProcessEnv): Promise<void>
   /** Ends all and removes the folder and the database. */
@@ -91,7 +95,7 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
   }
   let run: Run
   try {
-    run = await startProgram({ ...environment, BERTH_PORT: '0' }, write)
+    run = await startProgram({ ...environment, BERTH_PORT: '0' }, write, options.ownGroup)
   } catch (error) {
     await cleanUp()
     throw error
@@ -121,9 +125,10 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
     api,
     waitForTask: (id, withinMs = 60_000) => waitForTask(api, id, withinMs),
     kill,
+    killGroup: () => endProgram(run.child, 'SIGKILL', () => process.kill(-(run.child.pid as number), 'SIGKILL')),
     restart: async (env = {}) => {
       if (!hasEnded(run.child)) await kill('SIGTERM')
-      run = await startProgram({ ...environment, ...env, BERTH_PORT: String(run.port) }, write)
+      run = await startProgram({ ...environment, ...env, BERTH_PORT: String(run.port) }, write, options.ownGroup)
     },
     stop: async () => {
       if (!hasEnded(run.child)) await kill('SIGTERM')
@@ -160,11 +165,11 @@ export function environmentOf({ home, password, options, databaseUrl }: Settings
   }
 }
 
-async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => void): Promise<Run> {
+async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => void, ownGroup = false): Promise<Run> {
   const startedAt = Date.now()
   // Killed with us: its own servers die with it in turn.
   const [command, args] = dyingWithUs('KILL', process.execPath, [main])
-  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: ownGroup })
   let output = ''
   const ready = new Promise<string>((resolve) => {
     for (const stream of [child.stdout, child.stderr])
@@ -185,9 +190,13 @@ async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => voi
   throw new Error(`berth does not become ready:\n${output.slice(-4000)}`)
 }
 
-async function endProgram(child: ChildProcess, signal: NodeJS.Signals): Promise<Ended> {
+async function endProgram(
+  child: ChildProcess,
+  signal: NodeJS.Signals,
+  end: () => void = () => void child.kill(signal),
+): Promise<Ended> {
   const askedAt = Date.now()
-  child.kill(signal)
+  end()
   const late = setTimeout(() => child.kill('SIGKILL'), stoppedWithinMs)
   await ended(child)
   clearTimeout(late)

@@ -1,15 +1,23 @@
+import { nemesis } from '../nemesis/nemesis.ts'
 import { startTestServers, stopTestServers } from '../servers/running.ts'
 import { soak } from './soak.ts'
 
-const option = (name: string) =>
-  process.argv.find((argument) => argument.startsWith(`--${name}=`))?.slice(name.length + 3)
+/** Both `--name=value` and `--name value`. */
+function option(name: string): string | undefined {
+  const at = process.argv.findIndex((argument) => argument === `--${name}` || argument.startsWith(`--${name}=`))
+  const given = process.argv[at]
+  if (at < 0 || given === undefined) return undefined
+  return given.includes('=') ? given.slice(name.length + 3) : process.argv[at + 1]
+}
 
 /**
  * Hours of use in minutes: eight pushers with shared layers, deletes and a collector without grace, then the same with catalog
  * killed every few seconds. `--pushes=N` (2,000), `--seed=N`, `--only=calm|kills`, `--store=files|s3`
- * (MinIO). Ends with 1 when anything was lost.
+ * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. Ends with 1 when
+ * anything was lost.
  */
 async function main(): Promise<void> {
+  if (process.argv[2] === 'nemesis') return runNemesis()
   const pushes = Number(option('pushes') ?? 2_000)
   const seed = Number(option('seed') ?? Date.now() % 1_000_000)
   const only = option('only')
@@ -29,6 +37,15 @@ async function main(): Promise<void> {
   } finally {
     await stopTestServers()
   }
+}
+
+async function runNemesis(): Promise<void> {
+  const seed = Number(option('seed') ?? Date.now() % 1_000_000)
+  const minutes = Number(option('minutes') ?? 30)
+  process.stdout.write(`nemesis: ${minutes} minutes, seed ${seed}\n`)
+  const report = await nemesis({ seed, seconds: minutes * 60 })
+  process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  if (report.violations.length > 0) process.exitCode = 1
 }
 
 const exitKilled = () => process.exit(1)

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Target } from '../push.ts'
+import { sha256 } from '../sha256.ts'
 
 /** Pushers that share base layers and delete what they pushed some images ago. */
 export type Pushing = {
@@ -33,10 +33,6 @@ const patienceMs = 120_000
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 
 export const soakRepositories = Array.from({ length: repositories }, (_, i) => `soak/r${i}`)
-
-function sha256(bytes: string | Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-}
 
 /** Numbers from 0 up to 1 that are the same at each run with the same seed (mulberry32). */
 export function randomOf(seed: number): () => number {
