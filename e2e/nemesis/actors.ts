@@ -59,7 +59,7 @@ export async function check(
   history.count('pulls')
   if (!mayBe(expected, found))
     history.violate(
-      `${repository}:${tag} is ${String(found)}, and may be ${[expected.acknowledged, ...expected.possible]}`,
+      `${repository}:${tag} is ${String(found)}, and may be ${[expected.acknowledged, ...expected.possible].join()}`,
     )
   return true
 }
