@@ -44,7 +44,12 @@ export function catalogCommands(
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
-    'ensure-pulled': (request) => woken(ensurePulled(db, request)),
+    'ensure-pulled': async (request) => {
+      const { arrived, ...reply } = await woken(ensurePulled(db, request))
+      // Of a repository that registry knows already it hears by this alone.
+      if (arrived) await gate.distribution(arrived)
+      return reply
+    },
     'pull-order': async () => ({ asked: await nextOrder(db) }),
     'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
     'ensure-repository': async (request) => ({ repository: await woken(ensureNamed(db, request)) }),

@@ -83,6 +83,6 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
   // What it names was counted when it was linked.
   const quota = await chargeQuota(sql, repository, envelope ? [digest, envelope.digest] : [digest])
   const revision = await nextRevision(sql, repository)
-  await sql.query('update repository set loose_since = now() where id = $1', [repository.id])
+  await sql.query('update repository set loose_since = now(), pulled_from = null where id = $1', [repository.id])
   return done(revision, quota)
 }

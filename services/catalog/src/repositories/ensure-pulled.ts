@@ -1,8 +1,9 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import type { CatalogCommands } from '@berth/commands'
+import type { CatalogCommands, ServedDistribution } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { badField, type Database, Problem, type Sql } from '@berth/service'
 import { noteAnswer } from '../pull-through/order.ts'
+import { distributionsOf } from '../served/rows.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 import { insertRepository } from './ensure.ts'
 import { defaultSettings } from './settings.ts'
@@ -11,51 +12,78 @@ import { defaultSettings } from './settings.ts'
 const settings = { ...defaultSettings, retainVersions: 1, sparseIndexes: true }
 
 /**
- * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull. A name
- * that something else has is refused, so that nothing is ever mixed with what comes from the host. Notes that a tag was found to be as
- * upstream says.
+ * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull, or taken over
+ * with all that it has when the distribution that brought it is gone and it holds nothing else. A name that something else has is
+ * refused, so that nothing is ever mixed with what comes from the host. Notes that a tag was found to be as upstream says. `arrived`
+ * is the distribution, where it was made just now.
  */
 export async function ensurePulled(
   db: Database,
   { via, name, actor, tag }: CatalogCommands['ensure-pulled']['request'],
-): Promise<CatalogCommands['ensure-pulled']['reply']> {
+): Promise<CatalogCommands['ensure-pulled']['reply'] & { arrived: ServedDistribution | undefined }> {
   return db.transaction(async (sql) => {
-    const [host] = await sql.query<{ basePath: string; access: string }>(
-      'select base_path as "basePath", access from distribution where id = $1 and pull_through is not null for share',
+    const [host] = await sql.query<{ basePath: string; access: string; host: string }>(
+      `select base_path as "basePath", access, pull_through ->> 'host' as host
+       from distribution
+       where id = $1 and pull_through is not null
+       for share`,
       [via],
     )
     if (!host) throw new Problem(404, 'distribution_not_found', 'The pull-through distribution was deleted.')
     if (!name.startsWith(`${host.basePath}/`)) throw badField('name', `is not below ${host.basePath}`)
+    const from = { host: host.host, name: name.slice(host.basePath.length + 1) }
     const known = await lockRepositoryNamed(sql, name)
-    if (!known) {
-      const id = await insertRepository(sql, { name, settings, actor })
-      if (id !== undefined) await insertArrived(sql, { via, name, repositoryId: id, access: host.access, actor })
-    }
+    const id = known ? await pulledOnlyFrom(sql, known.id, from) : await makePulled(sql, { name, from, actor })
+    const made =
+      id !== undefined && (await insertArrived(sql, { via, name, repositoryId: id, access: host.access, actor }))
     const repository = known ?? (await lockRepositoryNamed(sql, name))
     if (!repository || !(await arrivedBy(sql, { via, name, repositoryId: repository.id })))
       throw new Problem(409, 'name_taken', `${name} is another repository, which did not come by pull-through.`, {
-        hint: 'Rename it, or give the pull-through distribution another base path.',
+        hint: 'Delete that repository, or give the pull-through distribution another base path.',
       })
-    const { id, latestVersion, revision } = repository
-    const isHere = tag !== undefined && (await standsFor(sql, id, tag))
-    if (isHere) await noteAnswer(sql, id, tag.name)
-    return { repository: { id, name, latestVersion, revision }, isHere }
+    const { latestVersion, revision } = repository
+    const isHere = tag !== undefined && (await standsFor(sql, repository.id, tag))
+    if (isHere) await noteAnswer(sql, repository.id, tag.name)
+    const [arrived] = made ? await distributionsOf(sql, repository.id) : []
+    return { repository: { id: repository.id, name, latestVersion, revision }, isHere, arrived }
   })
+}
+
+type Origin = { host: string; name: string }
+
+async function makePulled(
+  sql: Sql,
+  { name, from, actor }: { name: string; from: Origin; actor: string },
+): Promise<string | undefined> {
+  const id = await insertRepository(sql, { name, settings, actor })
+  if (id !== undefined)
+    await sql.query('update repository set pulled_from = $2 where id = $1', [id, JSON.stringify(from)])
+  return id
+}
+
+/** The repository, if all that it has came from there by pull-through. */
+async function pulledOnlyFrom(sql: Sql, id: string, from: Origin): Promise<string | undefined> {
+  const found = await sql.query('select from repository where id = $1 and pulled_from = $2::jsonb', [
+    id,
+    JSON.stringify(from),
+  ])
+  return found.length > 0 ? id : undefined
 }
 
 async function insertArrived(
   sql: Sql,
   wanted: { via: string; name: string; repositoryId: string; access: string; actor: string },
-): Promise<void> {
+): Promise<boolean> {
   const { via, name, repositoryId, access, actor } = wanted
   const [row] = await sql.query<{ id: string }>(
     `insert into distribution (name, base_path, repository_id, access, via, created_by) values ($1, $1, $2, $3, $4, $5)
      on conflict do nothing returning id`,
     [name, repositoryId, access, via, actor],
   )
-  if (!row) return
+  if (!row) return false
   const data = { id: row.id, basePath: name, repositoryId, version: null }
   await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, repositoryId, actor }])
+  return true
 }
 
 async function arrivedBy(

@@ -201,7 +201,8 @@ const firstOfEach = changed({ repository: '$1', after: '$2', end: '$3', isLimite
 
 const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", via, revision, false as deleted`
 
-async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
+/** The distributions of a repository, as registry is told of them. */
+export async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
   return sql.prepared<ServedDistribution>(
     'served-distributions',
     `select ${distributionColumns} from distribution where repository_id = $1`,

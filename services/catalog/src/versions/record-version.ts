@@ -82,13 +82,22 @@ export async function recordVersion(
     ),
     sql.prepared(
       'move-head',
-      'update repository set latest_version = $2, revision = $3, loose_since = null, content_of = $4 where id = $1',
-      [edit.repositoryId, edit.number, edit.revision, change.contentOf ?? null],
+      `update repository
+       set latest_version = $2, revision = $3, loose_since = null, content_of = $4,
+         pulled_from = case when $5 then null else pulled_from end
+       where id = $1`,
+      [edit.repositoryId, edit.number, edit.revision, change.contentOf ?? null, bringsOther(making)],
     ),
     announce(sql, repository, made, making, change),
   ]
   for (const statement of recorded) sql.later(statement)
   return made
+}
+
+/** Whether it may bring in what pull-through did not; what only takes away or goes back leaves the content of one upstream. */
+function bringsOther({ cause, taskId }: Making): boolean {
+  // A pull-through makes its versions without a task.
+  return cause === 'sync' ? taskId !== null : ['push', 'modify', 'copy', 'tag'].includes(cause)
 }
 
 async function announce(

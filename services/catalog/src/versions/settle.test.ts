@@ -57,7 +57,7 @@ test('killed or stopped while the intervals are written, it is as it was, and is
         (await sql.query(`select from pg_locks where not granted and relation = 'tag_interval'::regclass`)).length > 0,
     )
     stopped.abort()
-    await expect(settling).rejects.toMatchObject({ code: '57014' })
+    await expect(settling).rejects.toMatchObject({ cause: { code: '57014' } })
   })
   expect(await settleOne(db, id, stopped.signal)).toBeUndefined()
   expect(await unsettledRepositories(db)).toContain(id)
