@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { until } from '@berth/service/testing'
 import { afterEach, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob, freshId, gatheringSink, MiB } from './contract/subject.ts'
 import { BlobStoreError } from './errors.ts'
@@ -206,4 +207,34 @@ test('a part that fails for good aborts its upload', async () => {
   expect(aborted).toHaveLength(1)
   const part = store.writePart(freshId(), 0, chunksOf(bytes))
   await expect(part).rejects.toThrow(BlobStoreError)
+})
+
+test('five hundred pushers that stop in the middle take no more memory than all uploads may', async () => {
+  const store = await storeOn((_request, response) => xmlError(response, 404, 'NoSuchKey'))
+  // One buffer for all of them, so that only what the store keeps is measured.
+  const sent = Buffer.alloc(4 * MiB)
+  const over = new AbortController()
+  const before = process.memoryUsage().arrayBuffers
+  let fed = 0
+  const stalled = Array.from({ length: 500 }, async () => {
+    const source = async function* () {
+      yield* chunksOf(sent)
+      fed += 1
+      await new Promise<void>(() => {
+        // never
+      })
+    }
+    await store.write({ ...freshBlob(1).key }, source(), { signal: over.signal })
+  })
+  const ends = Promise.allSettled(stalled)
+  // Sixteen have a slab each; parked, twice as many have what they sent, and the others wait in line.
+  let [seen, quiet] = [0, 0]
+  await until(async () => {
+    quiet = fed === seen ? quiet + 1 : 0
+    seen = fed
+    return fed >= 24 && quiet > 45
+  })
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200 * MiB)
+  over.abort(new Error('enough'))
+  expect((await ends).every(({ status }) => status === 'rejected')).toBe(true)
 })

@@ -43,3 +43,30 @@ test('one that falls idle while others wait is asked at once', async () => {
   pool.idle({ onWanted: () => pool.give(slab) })
   expect(await waiting).toBe(slab)
 })
+
+test('parked bytes count as memory that is taken, and move into the next slab of who parked them', async () => {
+  const pool = createSlabPool({ ...small, longestWaitMs: 50 })
+  const [first, second] = [await pool.take(), await pool.take()]
+  pool.park(first, 10)
+  // 16 of 32 bytes are a slab, and 10 are parked: another slab of 16 would be too much.
+  await expect(pool.take()).rejects.toMatchObject({ name: 'BlobStoreError', code: 'unavailable' })
+  const again = await pool.take({ parkedBytes: 10 })
+  pool.park(again, 10)
+  pool.drop(10)
+  const third = await pool.take()
+  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  for (const slab of [second, third]) pool.give(slab)
+})
+
+test('who waits for memory for too long is told so, and who leaves waits no more', async () => {
+  const pool = createSlabPool({ limit: 1, kept: 1, bytes: 16, longestWaitMs: 50 })
+  const slab = await pool.take()
+  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  const leaving = new AbortController()
+  const waiting = pool.take({ signal: leaving.signal })
+  leaving.abort(new Error('the client has left'))
+  await expect(waiting).rejects.toThrow('the client has left')
+  const next = pool.take()
+  pool.give(slab)
+  expect(await next).toBe(slab)
+})

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { BlobStoreError } from '../errors.ts'
 
 /** 1 MiB was the fastest of the sizes tried for hashing and writing alike. */
 export const slabBytes = 1 << 20
@@ -21,58 +22,155 @@ export type SlabHolder = {
 }
 
 export type SlabPool = {
-  take(): Promise<Slab>
+  /**
+   * Throws a `BlobStoreError` (`unavailable`) when there was none for 30 s, and the signal's reason when it aborts. `parkedBytes`
+   * that the taker has parked move into the slab: they are counted no more.
+   */
+  take(options?: { signal?: AbortSignal | undefined; parkedBytes?: number }): Promise<Slab>
   give(slab: Slab): void
+  /** Gives a slab back of which so many bytes are kept elsewhere: they count as if they were still in it. */
+  park(slab: Slab, bytes: number): void
+  /** Parked bytes that nobody needs any more. */
+  drop(parkedBytes: number): void
   /** Says that the holder only waits for its source while it holds a half-filled slab; undone by `busy`. */
   idle(holder: SlabHolder): void
   busy(holder: SlabHolder): void
 }
 
-/**
- * The memory of all uploads together: at most `limit` slabs exist. Whoever comes when all are out waits in line; an
- * upload that holds a slab only because its client is slow is asked to part with it, so that slow clients can not
- * starve the others.
- */
-export function createSlabPool({ limit, kept, bytes }: { limit: number; kept: number; bytes: number }): SlabPool {
-  const free: Slab[] = []
-  const line: ((slab: Slab) => void)[] = []
-  const idlers = new Set<SlabHolder>()
-  let made = 0
+type Waiter = { parkedBytes: number; resolve: (slab: Slab) => void }
 
-  const askIdler = () => {
-    const [idler] = idlers
-    if (!idler) return
-    idlers.delete(idler)
-    idler.onWanted()
+const longestWaitMs = 30_000
+
+/**
+ * The memory of all uploads together: slabs and parked bytes never exceed `limit` slabs. Whoever comes when all is taken waits in line;
+ * an upload that holds a slab only because its client is slow is asked to part with it, so that slow clients can not
+ * starve the others. It is asked once it was idle for `idleMs` (0 unless set): where parting costs a copy, only who really
+ * stands still is. `longestWaitMs` is 30 s unless a test has less patience.
+ */
+export function createSlabPool(size: {
+  limit: number
+  kept: number
+  bytes: number
+  idleMs?: number
+  longestWaitMs?: number
+}): SlabPool {
+  const { limit, kept, bytes, idleMs = 0 } = size
+  const free: Slab[] = []
+  const line = new Set<Waiter>()
+  const idlers = new Map<SlabHolder, number>()
+  let made = 0
+  let asking: NodeJS.Timeout | undefined
+  let parked = 0
+
+  /** A slab, if there is memory for it once the parked bytes of its taker have moved into it. */
+  const takeNow = (moving: number): Slab | undefined => {
+    const isNew = free.length === 0
+    const after = (made + (isNew ? 1 : 0)) * bytes + parked - moving
+    if (after > limit * bytes) return undefined
+    parked -= moving
+    if (isNew) made += 1
+    return free.pop() ?? { view: Buffer.from(new SharedArrayBuffer(bytes)) }
+  }
+  const serve = () => {
+    for (const waiter of line) {
+      // Who has parked bytes needs less, and gets on where somebody before it cannot.
+      const slab = takeNow(waiter.parkedBytes)
+      if (!slab) continue
+      line.delete(waiter)
+      waiter.resolve(slab)
+    }
+  }
+  const askIdlers = () => {
+    const longEnough = performance.now() - idleMs
+    for (const [idler, since] of idlers) {
+      if (line.size === 0) return
+      // In the order in which they fell idle.
+      if (since > longEnough) break
+      idlers.delete(idler)
+      idler.onWanted()
+    }
+    if (line.size > 0 && idleMs > 0 && !asking)
+      asking = setTimeout(() => {
+        asking = undefined
+        askIdlers()
+      }, idleMs)
+  }
+  const takeBack = (slab: Slab) => {
+    if (line.size > 0 || free.length < kept) free.push(slab)
+    else made -= 1
   }
 
   return {
-    async take() {
-      const slab = free.pop()
+    async take({ signal, parkedBytes = 0 } = {}) {
+      signal?.throwIfAborted()
+      const slab = line.size === 0 ? takeNow(parkedBytes) : undefined
       if (slab) return slab
-      if (made < limit) {
-        made += 1
-        return { view: Buffer.from(new SharedArrayBuffer(bytes)) }
-      }
-      return new Promise((resolve) => {
-        line.push(resolve)
-        askIdler()
-      })
+      return waitInLine(line, { parkedBytes, signal, longestWaitMs: size.longestWaitMs ?? longestWaitMs }, askIdlers)
     },
     give(slab) {
-      const next = line.shift()
-      if (next) next(slab)
-      else if (free.length < kept) free.push(slab)
+      takeBack(slab)
+      serve()
+    },
+    park(slab, count) {
+      parked += count
+      if (made * bytes + parked <= limit * bytes) takeBack(slab)
+      // Its memory goes: what is parked takes the place of a part of it.
       else made -= 1
+      serve()
+    },
+    drop(count) {
+      parked -= count
+      serve()
     },
     idle(holder) {
-      if (line.length > 0) holder.onWanted()
-      else idlers.add(holder)
+      idlers.delete(holder)
+      idlers.set(holder, performance.now())
+      if (line.size > 0) askIdlers()
     },
     busy(holder) {
       idlers.delete(holder)
     },
   }
+}
+
+function waitInLine(
+  line: Set<Waiter>,
+  options: { parkedBytes: number; signal: AbortSignal | undefined; longestWaitMs: number },
+  onWaiting: () => void,
+): Promise<Slab> {
+  const { parkedBytes, signal, longestWaitMs } = options
+  return new Promise((resolve, reject) => {
+    const leave = (error: unknown) => {
+      end()
+      line.delete(waiter)
+      reject(error)
+    }
+    const onAbort = () => leave(signal?.reason)
+    const late = setTimeout(
+      () =>
+        leave(
+          new BlobStoreError(
+            'unavailable',
+            `there was no memory for this upload within ${longestWaitMs / 1_000} s, for others have it; try again later`,
+          ),
+        ),
+      longestWaitMs,
+    )
+    const end = () => {
+      clearTimeout(late)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    const waiter: Waiter = {
+      parkedBytes,
+      resolve: (slab) => {
+        end()
+        resolve(slab)
+      },
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    line.add(waiter)
+    onWaiting()
+  })
 }
 
 /**

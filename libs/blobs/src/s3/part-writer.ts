@@ -4,8 +4,10 @@ import type { Received } from '../verify.ts'
 import { type Multipart, partBytes, startMultipart, type UploadedPart } from './multipart.ts'
 import type { S3 } from './requests.ts'
 
-/** 128 MiB for all uploads of this process. */
-const partSlabs = createSlabPool({ limit: 16, kept: 4, bytes: partBytes })
+/** 128 MiB for all uploads of this process, what is parked included. */
+const partSlabs = createSlabPool({ limit: 16, kept: 4, bytes: partBytes, idleMs: 1_000 })
+/** To copy more would cost more than it gives. */
+const mostParkedBytes = partBytes / 2
 /** Parts of one upload on their way at once. */
 const partsUnderWay = 3
 
@@ -51,11 +53,11 @@ export class PartWriter implements SlabHolder {
     partSlabs.busy(this)
   }
 
-  /** A part cannot be sent half-filled, so what is there moves into memory of its own size. */
+  /** A part cannot be sent half-filled, so what is there moves into memory of its own size, which still counts. */
   onWanted(): void {
-    if (!this.#current) return
+    if (!this.#current || this.#used > mostParkedBytes) return
     this.#parked = Buffer.from(this.#current.view.subarray(0, this.#used))
-    partSlabs.give(this.#current)
+    partSlabs.park(this.#current, this.#used)
     this.#current = undefined
   }
 
@@ -74,6 +76,8 @@ export class PartWriter implements SlabHolder {
   async abandon(): Promise<void> {
     partSlabs.busy(this)
     if (this.#current) partSlabs.give(this.#current)
+    if (this.#parked) partSlabs.drop(this.#parked.length)
+    this.#parked = undefined
     this.#current = undefined
     await Promise.all(this.#running)
     this.#hash.drop()
@@ -83,7 +87,7 @@ export class PartWriter implements SlabHolder {
   async #takeSlab(): Promise<Slab> {
     while (this.#running.size >= partsUnderWay && !this.#failure) await Promise.race(this.#running)
     if (this.#failure) throw this.#failure.error
-    const slab = await partSlabs.take()
+    const slab = await partSlabs.take({ signal: this.#signal, parkedBytes: this.#parked?.length ?? 0 })
     if (this.#parked) this.#parked.copy(slab.view)
     this.#parked = undefined
     return slab
