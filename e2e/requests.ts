@@ -17,7 +17,15 @@ export async function make(stack: TestStack, path: string, body: unknown): Promi
 
 /** What a remote of a registry on this machine needs. */
 export function localRemote(name: string, url: string, upstreamName: string, more: object = {}): object {
-  return { name, url, upstreamName, policy: 'immediate', allowPrivateAddresses: true, ...more }
+  return {
+    name,
+    url,
+    upstreamName,
+    policy: 'immediate',
+    allowPrivateAddresses: true,
+    redirectHosts: ['localhost', '127.0.0.1'],
+    ...more,
+  }
 }
 
 /** Asks for a sync and answers its task, not yet ended. */

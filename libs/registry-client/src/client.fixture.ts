@@ -35,6 +35,7 @@ export async function startScene(): Promise<Scene> {
         url: upstream.url,
         retries: 1,
         allowPrivateAddresses: true,
+        redirectHosts: ['localhost'],
         timeouts,
         ...shared,
         ...more,

@@ -39,8 +39,11 @@ export type RegistryClientOptions = {
   onPause?: ((pause: Pause) => void) | undefined
   /** Hears what every request was answered with, those to where the registry points to among them. */
   onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
+  /** Whether the hosts named here (of `url`, the proxy, `tokenHosts` and `redirectHosts`) may be at private addresses. */
   allowPrivateAddresses?: boolean | undefined
-  /** What may be connected to where private addresses may not: all others if nothing is said. */
+  /** Further hosts that the registry may point to, `host` or `host:port`. */
+  redirectHosts?: readonly string[] | undefined
+  /** What may be connected to, if it is not what the fields above say. */
   addressRule?: AddressRule | undefined
   /** All requests go through it; names are looked up there. */
   proxy?: ProxyOptions | undefined
@@ -88,7 +91,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options
   const direct = createEgress({
     origin,
-    addressRule: options.allowPrivateAddresses ? undefined : (options.addressRule ?? createAddressRule()),
+    addressRule: options.addressRule ?? createAddressRule({ openHosts: openHostsOf(options, origin) }),
     tls: options.tls ?? {},
     proxy: options.proxy,
     headers: options.headers ?? {},
@@ -226,4 +229,12 @@ function guestOf(
     .update(JSON.stringify(credentials ?? null))
     .digest('base64')
   return { account, host, ratePerSecond, longestPauseMs, onPause }
+}
+
+/** The hosts that may be private: those that an operator named, and nothing that they point to. */
+function openHostsOf(options: RegistryClientOptions, origin: URL): string[] {
+  if (!options.allowPrivateAddresses) return []
+  const named = [...(options.tokenHosts ?? []), ...(options.redirectHosts ?? [])]
+  const hosts = named.map((host) => URL.parse(`https://${host}`)?.hostname ?? host)
+  return [origin.hostname, ...(options.proxy ? [options.proxy.url.hostname] : []), ...hosts]
 }

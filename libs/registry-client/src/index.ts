@@ -4,7 +4,7 @@ export {
   type RegistryClient,
   type RegistryClientOptions,
 } from './client.ts'
-export { isPrivateAddress } from './egress/address-rules.ts'
+export { isNeverAsked, isPrivateAddress } from './egress/address-rules.ts'
 export type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
 export type { UpstreamAnswer } from './egress/egress.ts'
 export { dial, lookUp, shakeHands } from './egress/reach.ts'

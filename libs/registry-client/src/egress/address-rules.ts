@@ -53,11 +53,36 @@ for (const [networks, family] of [
 
 /** Whether an address literal is one that must be allowed explicitly. */
 export function isPrivateAddress(address: string): boolean {
+  return isIn(refused, address)
+}
+
+/*
+ * Link-local addresses, and those at which clouds answer anybody on the machine with its credentials, in the forms that carry
+ * an IPv4 address too: no remote can allow these.
+ */
+const neverAsked = { ipv4: new BlockList(), ipv6: new BlockList() }
+neverAsked.ipv4.addSubnet('169.254.0.0', 16, 'ipv4')
+neverAsked.ipv4.addAddress('100.100.100.200', 'ipv4')
+neverAsked.ipv6.addSubnet('fe80::', 10, 'ipv6')
+neverAsked.ipv6.addAddress('fd00:ec2::254', 'ipv6')
+for (const carrier of ['::', '::ffff:', '64:ff9b::']) {
+  neverAsked.ipv6.addSubnet(`${carrier}169.254.0.0`, 112, 'ipv6')
+  neverAsked.ipv6.addAddress(`${carrier}100.100.100.200`, 'ipv6')
+}
+neverAsked.ipv6.addSubnet('2002:a9fe::', 32, 'ipv6')
+neverAsked.ipv6.addSubnet('2002:6464:64c8::', 48, 'ipv6')
+
+/** Whether an address literal is one that is never asked, whatever a remote allows. */
+export function isNeverAsked(address: string): boolean {
+  return isIn(neverAsked, address)
+}
+
+function isIn(lists: { ipv4: BlockList; ipv6: BlockList }, address: string): boolean {
   const [bare = ''] = address.split('%')
   const family = isIP(bare)
   if (family === 0) return false
   const name = family === 4 ? 'ipv4' : 'ipv6'
-  return refused[name].check(bare, name)
+  return lists[name].check(bare, name)
 }
 
 /** What may be connected to: nothing that `refuses` names, be it written as an address or found under a name. */
@@ -76,19 +101,39 @@ type Resolve = (
   done: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void
 
-/** Makes the rule; `resolve` finds the addresses of a name, as the system does it if nothing is said. */
-export function createAddressRule(refuses = isPrivateAddress, resolve: Resolve = resolveBySystem): AddressRule {
+export type AddressRuleOptions = {
+  /** Hosts, by name or address, that may be private: those that a remote names itself. */
+  openHosts?: readonly string[]
+  /** What counts as private. */
+  refuses?: (address: string) => boolean
+  /** Finds the addresses of a name, as the system does it if nothing is said. */
+  resolve?: Resolve
+}
+
+/** Makes the rule. A host that is open is so on every port; a redirect from it to another private one is refused like any other. */
+export function createAddressRule(options: AddressRuleOptions = {}): AddressRule {
+  const { openHosts = [], refuses = isPrivateAddress, resolve = resolveBySystem } = options
+  const open = new Set(openHosts.map(bareHost))
+  const check = (host: string, address: string) => {
+    if (isNeverAsked(address)) throw addressRefused(host, 'is a link-local or metadata address, which is never asked')
+    if (refuses(address) && !open.has(bareHost(host)))
+      throw addressRefused(host, `is a private address; ${remedyFor(open.size > 0)}`)
+  }
   return {
     checkHost: (hostname) => {
-      const bare = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
-      if (refuses(bare) || (/(^|\.)localhost$/.test(bare) && refuses('127.0.0.1'))) throw addressRefused(hostname)
+      const bare = bareHost(hostname)
+      check(hostname, /(^|\.)localhost$/.test(bare) ? '127.0.0.1' : bare)
     },
     lookup: (hostname, options, callback) => {
       resolve(hostname, { ...options, all: true }, (error, addresses) => {
         if (error) return callback(error, '', 0)
         const [first] = addresses
-        if (!first || addresses.some(({ address }) => refuses(address)))
-          return callback(addressRefused(hostname), '', 0)
+        if (!first) return callback(addressRefused(hostname, 'stands for no address'), '', 0)
+        try {
+          for (const { address } of addresses) check(hostname, address)
+        } catch (refusal) {
+          return callback(refusal as UpstreamError, '', 0)
+        }
         if (options.all) (callback as unknown as (error: null, all: LookupAddress[]) => void)(null, addresses)
         else callback(null, first.address, first.family)
       })
@@ -96,10 +141,19 @@ export function createAddressRule(refuses = isPrivateAddress, resolve: Resolve =
   }
 }
 
-function addressRefused(host: string): UpstreamError {
-  return new UpstreamError(
-    'address_refused',
-    `${host} is a private address; set allowPrivateAddresses on the remote if it is meant`,
-    { host },
-  )
+function bareHost(hostname: string): string {
+  return hostname
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '')
+}
+
+function remedyFor(isAllowed: boolean): string {
+  return isAllowed
+    ? 'add it to redirectHosts of the remote if it is meant'
+    : 'set allowPrivateAddresses on the remote if it is meant, and name it in redirectHosts if it is not the registry itself'
+}
+
+function addressRefused(host: string, why: string): UpstreamError {
+  return new UpstreamError('address_refused', `${host} ${why}`, { host })
 }

@@ -17,8 +17,8 @@ export type AgentOptions = {
   timeouts: Timeouts
   connections: number
   proxy: ProxyOptions | undefined
-  /** What may be connected to; without it, anything. */
-  addressRule: AddressRule | undefined
+  /** What may be connected to. */
+  addressRule: AddressRule
 }
 
 export type Agents = {
@@ -63,15 +63,15 @@ export function createAgents(options: AgentOptions): Agents {
 
 function makeAgent({ timeouts, connections, proxy, addressRule }: AgentOptions, tls: object): Dispatcher {
   const timeout = { timeout: timeouts.connectMs }
-  const lookup = addressRule ? { lookup: addressRule.lookup } : {}
+  const { lookup } = addressRule
   const limits = { connections, keepAliveTimeout: 30_000 }
-  if (!proxy) return new Agent({ ...limits, connect: { ...timeout, ...lookup, ...tls } })
+  if (!proxy) return new Agent({ ...limits, connect: { ...timeout, lookup, ...tls } })
   // Names are looked up by the proxy then: what we can check is the proxy's own address (docs/decisions/0017).
   return new ProxyAgent({
     ...limits,
     uri: proxy.url.href,
     ...(proxy.login ? { token: basic(proxy.login) } : {}),
-    proxyTls: { ...timeout, ...lookup },
+    proxyTls: { ...timeout, lookup },
     requestTls: { ...timeout, ...tls },
     // A proxy that takes a connection and then says nothing is no reason to wait for ever.
     clientFactory: (origin, more) => new Pool(origin, { ...more, headersTimeout: timeouts.headersMs }),

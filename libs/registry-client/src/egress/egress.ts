@@ -61,8 +61,8 @@ export function createEgress(options: EgressOptions): Egress {
     const { url, method, headers, body, signal } = outgoing
     if (url.protocol !== 'https:' && url.protocol !== 'http:')
       throw new UpstreamError('protocol', `${url.protocol} addresses are not followed`, { host: url.host })
-    addressRule?.checkHost(url.hostname)
-    if (proxy) addressRule?.checkHost(proxy.url.hostname)
+    addressRule.checkHost(url.hostname)
+    if (proxy) addressRule.checkHost(proxy.url.hostname)
     const isOrigin = url.origin === origin.origin && !outgoing.isForeign
     const sent = isOrigin ? { ...options.headers, ...headers } : headers
     checkHeaders(sent, url.host)

@@ -1,4 +1,4 @@
-import { promises as dns, type LookupAddress } from 'node:dns'
+import type { LookupAddress } from 'node:dns'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { unlessAborted } from '../unless-aborted.ts'
@@ -8,16 +8,19 @@ import type { TlsOptions } from './agents.ts'
 
 // The way to a registry step by step, as the agents go it at once: for those who want to know where it ends.
 
-/** The addresses of a host. Throws `UpstreamError`, address_refused for private ones unless they are allowed. */
+/** The addresses of a host. Throws `UpstreamError`, address_refused for private ones unless it may have such. */
 export async function lookUp(url: URL, allowPrivateAddresses: boolean, signal: AbortSignal): Promise<string[]> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const rule = allowPrivateAddresses ? undefined : createAddressRule()
-  rule?.checkHost(host)
+  const rule = createAddressRule({ openHosts: allowPrivateAddresses ? [host] : [] })
+  rule.checkHost(host)
   if (isIP(host) !== 0) return [host]
   try {
-    const found = await unlessAborted(dns.lookup(host, { all: true }), signal)
-    for (const { address } of found) rule?.checkHost(address)
-    return found.map(({ address }: LookupAddress) => address)
+    const looking = new Promise<LookupAddress[]>((resolve, reject) => {
+      const done = (error: Error | null, all: unknown) => (error ? reject(error) : resolve(all as LookupAddress[]))
+      rule.lookup(host, { all: true }, done)
+    })
+    const found = await unlessAborted(looking, signal)
+    return found.map(({ address }) => address)
   } catch (error) {
     throw connectionError(host, 'the look-up of its name', error)
   }

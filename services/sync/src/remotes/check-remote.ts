@@ -6,7 +6,7 @@ import { checkProxy } from './rules/proxy.ts'
 import { checkSignatures } from './rules/signatures.ts'
 import { checkCertificates } from './rules/tls.ts'
 import { checkPlatforms, checkUpstream } from './rules/upstream.ts'
-import { checkRegistryUrl, checkTokenHosts } from './rules/url.ts'
+import { checkHosts, checkRegistryUrl } from './rules/url.ts'
 
 /** What the grammar of the API document cannot say. Throws a 400 that names the field and the remedy. */
 export function checkRemote(remote: RemoteBody, held: Held): void {
@@ -16,7 +16,8 @@ export function checkRemote(remote: RemoteBody, held: Held): void {
   checkFilters(remote)
   checkPlatforms(remote.platforms ?? [])
   checkLogin(remote, held)
-  checkTokenHosts(remote.tokenHosts ?? [], allowPrivate)
+  checkHosts('tokenHosts', remote.tokenHosts ?? [], allowPrivate)
+  checkHosts('redirectHosts', remote.redirectHosts ?? [], allowPrivate)
   checkCertificates(remote, url, held)
   checkProxy(remote, allowPrivate, held.has('proxyPassword'))
   if (remote.headers) checkHeaders(remote.headers)

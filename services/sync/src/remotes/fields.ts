@@ -27,6 +27,7 @@ type OpenFields = {
   retries?: number
   includeForeignLayers?: boolean
   signatures?: SignaturePolicy | null
+  redirectHosts?: string[]
   allowPrivateAddresses?: boolean
 }
 /** What is sealed before it is stored, and never shown. */
@@ -68,6 +69,7 @@ export const columns: Record<OpenField, string> = {
   retries: 'retries',
   includeForeignLayers: 'include_foreign_layers',
   signatures: 'signatures',
+  redirectHosts: 'redirect_hosts',
   allowPrivateAddresses: 'allow_private_addresses',
 }
 

@@ -54,6 +54,7 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
 
 /** What a remote says of its client, with its secrets open. */
 export function clientOptionsOf(remote: Remote, sealer: Sealer): RegistryClientOptions {
+  const { sigstore } = (remote.signatures ?? {}) as Partial<SignaturePolicy>
   return {
     url: normalizeRegistryUrl(remote.url).href,
     credentials: credentialsOf(remote, sealer),
@@ -73,6 +74,7 @@ export function clientOptionsOf(remote: Remote, sealer: Sealer): RegistryClientO
     ratePerSecond: remote.rateLimit ?? undefined,
     retries: remote.retries,
     allowPrivateAddresses: remote.allowPrivateAddresses,
+    redirectHosts: [...remote.redirectHosts, ...(sigstore ? [new URL(sigstore).host] : [])],
   }
 }
 

@@ -32,7 +32,13 @@ async function startProxy(options: Parameters<typeof startTestProxy>[0] = {}): P
   return proxy
 }
 function clientOf({ url }: MisbehavingUpstream, more: Partial<RegistryClientOptions> = {}) {
-  const made = createRegistryClient({ url, retries: 0, allowPrivateAddresses: true, ...more })
+  const made = createRegistryClient({
+    url,
+    retries: 0,
+    allowPrivateAddresses: true,
+    redirectHosts: ['localhost'],
+    ...more,
+  })
   closing.push(made)
   return made
 }

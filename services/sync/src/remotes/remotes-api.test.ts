@@ -148,6 +148,21 @@ describe('what is refused', () => {
     })
   })
 
+  test('hosts that the registry may point to are kept; metadata addresses are taken nowhere, also where private ones are', async () => {
+    const redirectHosts = ['10.1.2.3:9000', 'store.example.com']
+    const { id } = await make({ url: 'http://127.0.0.1:5000', allowPrivateAddresses: true, redirectHosts })
+    expect((await ask('GET', `/remotes/${id}`)).body).toMatchObject({ redirectHosts })
+    for (const [field, change] of [
+      ['url', { url: 'http://169.254.169.254' }],
+      ['redirectHosts[0]', { redirectHosts: ['[fd00:ec2::254]'] }],
+      ['redirectHosts[0]', { redirectHosts: ['http://x'] }],
+      ['tokenHosts[0]', { tokenHosts: ['100.100.100.200'] }],
+      ['proxyUrl', { proxyUrl: 'http://[fe80::1]:3128' }],
+      ['redirectHosts[0]', { allowPrivateAddresses: false, url: 'https://registry.example.com' }],
+    ] as const)
+      expect(await ask('PATCH', `/remotes/${id}`, change)).toMatchObject({ status: 400, body: { field } })
+  })
+
   test('a name that is taken is a conflict that says so', async () => {
     const { name } = await make()
     expect(await ask('POST', '/remotes', good({ name }))).toMatchObject({

@@ -13,7 +13,6 @@ const bySystemCode: Record<string, string> = {
 const untrusted = 'Send the certificate of its authority as caCert, or set tlsValidation to false for a test.'
 
 const byCode: Partial<Record<UpstreamErrorCode, string>> = {
-  address_refused: 'Set allowPrivateAddresses to true if that is meant.',
   proxy_refused: 'Check proxyUsername and proxyPassword, and whether the proxy lets this host pass.',
   rate_limited: 'Wait until then, or log in: more is granted to a user than to nobody.',
   timeout: 'Check the port in url and firewalls on the way; set proxyUrl if there is a proxy.',
@@ -39,6 +38,7 @@ const byStep: Record<string, Partial<Record<UpstreamErrorCode, string>>> = {
 /** What to do about a step that failed. */
 export function remedyFor(step: string, error: UpstreamError): string {
   const { code } = (error.cause ?? {}) as { code?: string }
+  if (error.code === 'address_refused') return refusedAddress(error.message)
   if (error.message.includes('tokenHosts'))
     return 'Add that host to tokenHosts if it gives out the tokens of this registry.'
   if (error.message.includes('does not speak TLS')) return 'Use http:// in url if that is meant.'
@@ -48,4 +48,10 @@ export function remedyFor(step: string, error: UpstreamError): string {
     byCode[error.code] ??
     'The log of the registry may say more.'
   )
+}
+
+function refusedAddress(message: string): string {
+  if (message.includes('never asked')) return 'Use another address: such ones are never asked.'
+  if (message.includes('allowPrivateAddresses')) return 'Set allowPrivateAddresses to true if that is meant.'
+  return 'Add that host to redirectHosts if that is meant.'
 }

@@ -1,4 +1,4 @@
-import { isPrivateAddress, normalizeRegistryUrl } from '@berth/registry-client'
+import { isNeverAsked, isPrivateAddress, normalizeRegistryUrl } from '@berth/registry-client'
 import { badField } from '@berth/service'
 
 /** Checks an address that Berth will ask: http or https, without credentials, and private only where that is allowed. */
@@ -9,7 +9,7 @@ export function checkAddress(field: string, text: string, allowPrivate: boolean,
   if (url.username || url.password) throw badField(field, 'holds credentials', secretsGo)
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     throw badField(field, `has the scheme "${url.protocol}//"`, 'Use https:// or http://.')
-  if (!allowPrivate) checkPublic(field, url.hostname)
+  checkPublic(field, url.hostname, allowPrivate)
   return url
 }
 
@@ -21,8 +21,11 @@ function refuseBare(field: string, text: string, secretsGo: string): void {
   throw badField(field, 'has no scheme', `Write it as https://${host}, or with http:// if it speaks no TLS.`)
 }
 
-function checkPublic(field: string, hostname: string): void {
+function checkPublic(field: string, hostname: string, allowPrivate: boolean): void {
   const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '')
+  if (isNeverAsked(host))
+    throw badField(field, `${host} is a link-local or metadata address`, 'Such addresses are never asked; use another.')
+  if (allowPrivate) return
   if (isPrivateAddress(host) || host === 'localhost' || host.endsWith('.localhost'))
     throw badField(field, `${host} is a private address`, 'Set allowPrivateAddresses to true if that is meant.')
 }
@@ -35,14 +38,14 @@ export function checkRegistryUrl(text: string, allowPrivate: boolean): URL {
   return normalizeRegistryUrl(text)
 }
 
-/** Checks the further hosts that may get the credentials. Throws 400. */
-export function checkTokenHosts(hosts: readonly string[], allowPrivate: boolean): void {
+/** Checks a list of further hosts, as `host` or `host:port`. Throws 400. */
+export function checkHosts(list: string, hosts: readonly string[], allowPrivate: boolean): void {
   hosts.forEach((host, i) => {
-    const field = `tokenHosts[${i}]`
+    const field = `${list}[${i}]`
     const asUrl = `https://${host}`
     const isHost = /^[A-Za-z0-9.:[\]-]+$/.test(host) && URL.canParse(asUrl)
     if (!isHost || (new URL(asUrl).host !== host.toLowerCase() && !host.endsWith(':443')))
       throw badField(field, `"${host}" is not a host`, 'Write it as auth.example.com or auth.example.com:8443.')
-    if (!allowPrivate) checkPublic(field, new URL(asUrl).hostname)
+    checkPublic(field, new URL(asUrl).hostname, allowPrivate)
   })
 }
