@@ -185,6 +185,32 @@ describe('a remote that requires signatures', () => {
     expect(await Promise.all(statuses)).toEqual([200, 404, 404])
   })
 
+  test('takes no image and no index by the tag of a companion, nor an image that refers to what is signed', async () => {
+    const key = newKey()
+    const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
+    cosign(upstream, { repository: name, image, key: key.privateKey })
+    const tag = image.manifest.digest.replace(':', '-')
+    const loose = imageOf(`${name} loose`, 100)
+    upstream.add(name, `${tag}.att`, loose)
+    const manifests = [describeBlob(oci, loose.manifest)]
+    const index = manifestOf({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests } as {
+      mediaType: string
+    })
+    upstream.addManifest(name, index, `${tag}.sbom`)
+    const { config, layers } = JSON.parse(loose.manifest.bytes.toString()) as object & {
+      config: object
+      layers: object
+    }
+    const subject = describeBlob(oci, image.manifest)
+    const referring = manifestOf({ schemaVersion: 2, mediaType: oci, config, layers, subject } as { mediaType: string })
+    upstream.addManifest(name, referring)
+    expect(await sync()).toMatchObject({ state: 'completed' })
+    const statuses = ['v1', `${tag}.sig`, `${tag}.att`, `${tag}.sbom`, loose.manifest.digest, referring.digest].map(
+      async (reference) => (await getManifest(`${stack.url}/v2/${name}/manifests/${reference}`)).status,
+    )
+    expect(await Promise.all(statuses)).toEqual([200, 200, 404, 404, 404, 404])
+  }, 60_000)
+
   test('takes a sigstore bundle from the referrers tag, where there is no API for referrers', async () => {
     const key = newKey()
     const { name, image, sync } = await mirror([{ type: 'cosign', name: 'release', publicKey: key.publicKey }])
@@ -196,6 +222,8 @@ describe('a remote that requires signatures', () => {
     expect(await sync()).toMatchObject({ state: 'failed', error: { code: 'signature_missing' } })
     upstream.addManifest(name, manifestOf(index), image.manifest.digest.replace(':', '-'))
     expect(await sync()).toMatchObject({ state: 'completed' })
+    // The index that lists it is not signed and stays away; what it lists comes.
+    expect((await getManifest(`${stack.url}/v2/${name}/manifests/${manifest.digest}`)).status).toBe(200)
   }, 60_000)
 
   test('takes GPG signatures from a lookaside server, and only those of its key', async () => {
@@ -264,9 +292,17 @@ describe('a remote that requires signatures', () => {
       mediaType: 'application/vnd.oci.image.index.v1+json',
       manifests: [describeBlob(oci, loose.manifest)],
     } as { mediaType: string })
-    const tag = `sha256-${'0'.repeat(64)}`
-    upstream.addManifest(repository, companion, tag)
-    expect((await get(tag)).status).toBe(200)
+    const tagOf = (digest: string, suffix = '') => digest.replace(':', '-') + suffix
+    for (const tag of [`sha256-${'0'.repeat(64)}`, tagOf(index.digest), tagOf(index.digest, '.sbom')]) {
+      upstream.addManifest(repository, companion, tag)
+      expect((await get(tag)).status).toBe(403)
+    }
+    // Nor may one be the image itself, or belong to what was refused.
+    upstream.add(repository, [tagOf(index.digest, '.att'), tagOf(loose.manifest.digest, '.sig')], loose)
+    expect((await get(tagOf(index.digest, '.att'))).status).toBe(403)
+    cosign(upstream, { repository, image: loose, key: newKey().privateKey })
+    expect((await get(tagOf(loose.manifest.digest, '.sig'))).status).toBe(403)
+    expect((await get(tagOf(index.digest, '.sig'))).status).toBe(200)
     expect((await get('loose')).status).toBe(403)
     expect((await get(loose.manifest.digest)).status).toBe(403)
   }, 60_000)

@@ -1,11 +1,13 @@
 import type { ManifestRecord, ManifestSignature } from '@berth/commands'
 import { type Digest, isTag } from '@berth/oci'
 import { companionTagOf } from '../filters/tag-filter.ts'
+import { speaksOnly } from '../verify/companion.ts'
 import { atomicSignature, lookasideSignatures } from '../verify/lookaside.ts'
 import type { ListedCompanions, ResolvedTag } from './chosen.ts'
 import { type Copying, copyManifests, type Graph } from './copy-manifests.ts'
 import { inParallel } from './in-parallel.ts'
 import { membersOf } from './look-into.ts'
+import { referrersByTag } from './referrers-tag.ts'
 
 /**
  * What belongs to manifests that are synced. `moved` and `added` are those of `tags` and `referrers` that the repository does not
@@ -35,7 +37,7 @@ export type Followed = {
   listed: ListedCompanions | undefined
   tags: ReadonlyMap<string, Digest>
   repositoryId: string
-  /** Signatures are required: what only refers to something is not signed itself, so it may not be an index that vouches for others. */
+  /** Signatures are required: what only refers to something is not signed itself, so it may be neither an index that vouches for others nor an image. */
   isStrict: boolean
 }
 /** What upstream says each one refers to. */
@@ -76,28 +78,35 @@ export async function copyCompanions(copying: Copying, graph: Graph, followed: F
     const tagged = new Set(moved.map((tag) => tag.digest))
     const refused = new Set<Digest>()
     const accepts = (record: ManifestRecord) => {
-      if (tagged.has(record.digest) || isReferrer(record, said, isStrict)) return true
+      const isOffered = tagged.has(record.digest) || isReferrer(record, said)
+      if (isOffered && (!isStrict || speaksOnly(record))) return true
       refused.add(record.digest)
       return false
     }
     const copied = await copyManifests({ ...copying, platforms: [] }, graph, [...tagged, ...added], accepts)
-    for (const digest of refused)
-      for (const list of [graph.manifests, found.referrers, found.added]) list.delete(digest)
+    leaveOut(refused, graph, found)
     asked = firstSeen(copied.filter((digest) => !refused.has(digest)))
-    shown = firstSeen([...newTags.map((tag) => tag.digest), ...members])
+    const taken = newTags.filter((tag) => !refused.has(tag.digest))
+    shown = firstSeen([...taken.map((tag) => tag.digest), ...members])
     for (const digest of shown) found.here.add(digest)
   }
   return found
 }
 
 /** Whether a manifest itself names what it is listed for: the list is no way to bring other things. */
-function isReferrer({ digest, subject, isIndex }: ManifestRecord, said: Said, isStrict: boolean): boolean {
-  return !!subject && said.get(digest)?.has(subject) === true && !(isStrict && isIndex)
+function isReferrer({ digest, subject }: ManifestRecord, said: Said): boolean {
+  return !!subject && said.get(digest)?.has(subject) === true
 }
 
-type Finding = Pick<Followed, 'listed' | 'settled' | 'tags'>
+function leaveOut(refused: ReadonlySet<Digest>, graph: Graph, found: Companions): void {
+  for (const digest of refused) for (const list of [graph.manifests, found.referrers, found.added]) list.delete(digest)
+  found.tags = found.tags.filter((tag) => !refused.has(tag.digest))
+  found.moved = found.moved.filter((tag) => !refused.has(tag.digest))
+}
 
-function createFinder(copying: Copying, { listed, settled, tags }: Finding, found: Companions, said: Said) {
+type Finding = Pick<Followed, 'listed' | 'settled' | 'tags' | 'isStrict'>
+
+function createFinder(copying: Copying, { listed, settled, tags, isStrict }: Finding, found: Companions, said: Said) {
   const { remote, concurrency, failures, signal } = copying
   const { client, repository } = remote
   // Learned from the first answers, and remembered for the run.
@@ -105,12 +114,14 @@ function createFinder(copying: Copying, { listed, settled, tags }: Finding, foun
 
   const tagsOf = (digest: Digest): readonly string[] => {
     const tag = companionTagOf(digest)
-    if (listed) return listed.get(tag) ?? []
+    // An index is not taken unsigned: what the plain one lists is read, and looked at one by one.
+    const isTaken = (name: string) => !isStrict || name !== tag
+    if (listed) return (listed.get(tag) ?? []).filter(isTaken)
     // The plain one stands for the API where there is none, and is asked for when that would be.
     return [
       // Cosign writes the whole digest: of a SHA-512 that makes no tag.
       ...suffixes.map((suffix) => digest.replace(':', '-') + suffix).filter(isTag),
-      ...(has.referrers === false && !settled.has(digest) ? [tag] : []),
+      ...(has.referrers === false && !settled.has(digest) && isTaken(tag) ? [tag] : []),
     ]
   }
   const readTags = async (digest: Digest, both: AbortSignal) => {
@@ -120,12 +131,12 @@ function createFinder(copying: Copying, { listed, settled, tags }: Finding, foun
     }
   }
   const readReferrers = async (digest: Digest, both: AbortSignal) => {
-    if (has.referrers === false) return
-    const referrers = await client.referrers(repository, digest, both)
+    const referrers = has.referrers === false ? undefined : await client.referrers(repository, digest, both)
     has.referrers = referrers !== undefined
-    for (const referrer of referrers ?? []) {
-      found.referrers.add(referrer.digest)
-      said.set(referrer.digest, (said.get(referrer.digest) ?? new Set()).add(digest))
+    const tagged = referrers || !isStrict ? [] : await referrersByTag(client, repository, digest, both)
+    for (const referrer of [...(referrers ?? []).map((one) => one.digest), ...tagged]) {
+      found.referrers.add(referrer)
+      said.set(referrer, (said.get(referrer) ?? new Set()).add(digest))
     }
   }
   const readSignatures = async (digest: Digest, both: AbortSignal) => {

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { ManifestRecord, SyncCommands } from '@berth/commands'
-import { type Digest, OciError, parseManifest } from '@berth/oci'
+import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import { inParallel } from '../copy/in-parallel.ts'
-import { companionTagOf } from '../filters/tag-filter.ts'
+import { referrersByTag } from '../copy/referrers-tag.ts'
+import { speaksOnly } from '../verify/companion.ts'
 import { requirementsOf } from '../verify/requirements.ts'
 import { copyOne, endStage } from './copy-one.ts'
 import { type PullThroughParts, type Upstream, withUpstream } from './upstream.ts'
@@ -35,19 +36,7 @@ async function listUpstream(
 ): Promise<readonly Digest[]> {
   const referrers = await client.referrers(repository, subject, signal)
   if (referrers) return referrers.slice(0, mostBrought).map(({ digest }) => digest)
-  try {
-    // By HEAD first, which costs less where there is none, as is the rule.
-    const index = await client.resolve(repository, companionTagOf(subject), signal)
-    if (!index) return []
-    const { bytes, mediaType } = await client.manifest(repository, index, signal)
-    const { references } = parseManifest(bytes, mediaType, 'upstream')
-    const named = references.flatMap(({ role, digest }) => (role === 'manifest' ? [digest] : []))
-    return [...new Set(named)].slice(0, mostBrought)
-  } catch (error) {
-    // Gone meanwhile. What cannot be read as a manifest lists nothing either.
-    if (error instanceof OciError || (error instanceof UpstreamError && error.code === 'not_found')) return []
-    throw error
-  }
+  return (await referrersByTag(client, repository, subject, signal)).slice(0, mostBrought)
 }
 
 async function bring(
@@ -94,15 +83,16 @@ async function bring(
 
 /**
  * Refuses what a list names and that does not refer there: the list is no way to bring other things. What speaks for others is not
- * signed itself; where signatures are required an index, which vouches for what it names, is not taken on these terms.
+ * signed itself; where signatures are required an index or an image is not taken on these terms.
  */
 function refuseStrangers(
   record: ManifestRecord,
   { subject, isStrict }: { subject: Digest; isStrict: boolean },
   { host, repository }: Upstream,
 ): void {
-  if (record.subject === subject && !(isStrict && record.isIndex)) return
-  const why = record.subject === subject ? 'is an index, which has to be signed' : `does not refer to ${subject}`
+  if (record.subject === subject && !(isStrict && !speaksOnly(record))) return
+  const why =
+    record.subject === subject ? 'is an index or an image, which has to be signed' : `does not refer to ${subject}`
   throw new UpstreamError('protocol', `${record.digest} of ${repository} ${why}`, { host })
 }
 

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
+import type { CatalogCommands, CommandClient, ManifestRecord, SyncCommands } from '@berth/commands'
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem } from '@berth/service'
+import { companionSubject } from '../filters/tag-filter.ts'
+import { speaksOnly } from '../verify/companion.ts'
 import { requireSignature } from '../verify/require-signature.ts'
 import { requirementsOf } from '../verify/requirements.ts'
 import { copyOne, endStage } from './copy-one.ts'
@@ -43,7 +45,7 @@ async function bring(
   const { asked } = await catalog.call('pull-order', {}, { signal })
   const digest = await upstream.client.resolve(upstream.repository, reference, signal)
   if (!digest) throw notUpstream(upstream.host, upstream.repository, reference)
-  await requireTrust(catalog, upstream, { name, reference, digest }, signal)
+  const trust = await requireTrust(catalog, upstream, { name, reference, digest }, signal)
   // Only now: what upstream does not have, or nobody may have, leaves no trace here.
   const tag = parseDigest(reference) ? undefined : { name: reference, digest }
   const ensure = { via, name, actor, ...(tag ? { tag } : {}) }
@@ -56,7 +58,7 @@ async function bring(
   const stage = randomUUID()
   const holder = `pull-through:${stage}`
   try {
-    await copyOne(parts, upstream, { digest, stage, holder, repositoryId: target.id }, signal)
+    await copyOne(parts, upstream, { digest, stage, holder, repositoryId: target.id, ...trust }, signal)
     const content = tag ? { tags: [tag] } : { tags: [], members: [digest] }
     await catalog.call('stage-content', { stage, fence: 1, manifests: [], ...content }, { signal })
     const commit = { repositoryId: target.id, stage, fence: 1, actor, taskId: null, force: false, asked }
@@ -70,22 +72,62 @@ async function bring(
 // What speaks for others is not signed itself.
 const companion = /^sha\d+-[0-9a-f]{64,128}(\.(sig|att|sbom))?$/
 
+type Asked = { name: string; reference: string; digest: Digest }
+
 /**
  * Refuses what is not signed as the remote and the repository require. An index that is here vouches for what it names, to those who ask by digest
- * as clients do that have read it. Not for a tag: companions come unsigned, and one that is an index could name anything.
+ * as clients do that have read it. Not for a tag: companions come unsigned, and one that is an index could name anything. Answers
+ * what is still to be seen of the manifest itself.
  */
 async function requireTrust(
   catalog: CommandClient<CatalogCommands>,
   { remote, client, repository }: Upstream,
-  { name, reference, digest }: { name: string; reference: string; digest: Digest },
+  { name, reference, digest }: Asked,
+  signal: AbortSignal,
+): Promise<{ check?: (record: ManifestRecord) => void }> {
+  const requirements = await requirementsOf(catalog, remote, name, signal)
+  if (requirements.length === 0) return {}
+  if (companion.test(reference)) {
+    await requireSubject(catalog, name, reference, signal)
+    return { check: (record) => refuseImage(record, reference) }
+  }
+  if (parseDigest(reference) && (await isNamed(catalog, name, digest, signal))) return {}
+  for (const requirement of requirements) await requireSignature({ client, repository }, requirement, digest, signal)
+  return {}
+}
+
+/** A companion comes unsigned because of what it belongs to: that was let in, or an index vouches for it that was. */
+async function requireSubject(
+  catalog: CommandClient<CatalogCommands>,
+  name: string,
+  tag: string,
   signal: AbortSignal,
 ): Promise<void> {
-  if (companion.test(reference)) return
-  const requirements = await requirementsOf(catalog, remote, name, signal)
-  if (requirements.length === 0) return
-  if (parseDigest(reference) && (await catalog.call('is-named', { repository: name, digest }, { signal })).isNamed)
-    return
-  for (const requirement of requirements) await requireSignature({ client, repository }, requirement, digest, signal)
+  const subject = companionSubject(tag)
+  const { repository } = await catalog.call('repository', { repository: name }, { signal })
+  if (subject && repository) {
+    if (await isMember(catalog, repository.id, subject)) return
+    if (await isNamed(catalog, name, subject, signal)) return
+  }
+  throw new Problem(403, 'companion_refused', `What ${tag} belongs to was not let into "${name}".`, {
+    hint: 'Signatures are required there. Pull what it belongs to first, by its tag or digest.',
+  })
+}
+
+function refuseImage(record: ManifestRecord, tag: string): void {
+  if (speaksOnly(record)) return
+  throw new Problem(403, 'companion_refused', `${tag} is an index or an image, which has to be signed itself.`, {
+    hint: 'Under the tag of a companion only signatures, attestations and the like come unsigned.',
+  })
+}
+
+async function isNamed(
+  catalog: CommandClient<CatalogCommands>,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await catalog.call('is-named', { repository, digest }, { signal })).isNamed
 }
 
 async function isMember(
