@@ -47,6 +47,24 @@ describe('a start that cannot succeed says why and what to do, and damages nothi
     expectRefusal(attempt, /BERTH_PORT=web .*BERTH_DATABASE_URL/s, /environment/)
   })
 
+  test('a variable that no part of Berth knows, with the name that it may have meant', async () => {
+    const env = { BERTH_DATBASE_URL: 'postgresql://db', BERTH_LOGLEVEL: 'debug' }
+    const attempt = await attemptStart(envOf(newHome('unknown'), env))
+    expectRefusal(attempt, /BERTH_DATBASE_URL .*BERTH_DATABASE_URL.*BERTH_LOGLEVEL .*BERTH_LOG_LEVEL/s, /settings\.md/)
+    expect(existsSync(newHome('unknown'))).toBe(false)
+  })
+
+  test('half of a bucket', async () => {
+    const env = { BERTH_S3_BUCKET: 'images', BERTH_S3_ACCESS_KEY: 'key' }
+    const attempt = await attemptStart(envOf(newHome('half'), env))
+    expectRefusal(attempt, /BERTH_S3_BUCKET, BERTH_S3_ACCESS_KEY are set and BERTH_S3_ENDPOINT is not/, /directory/)
+  })
+
+  test.each(['no-such-host.invalid', '203.0.113.9', 'not an address'])('%s to listen on', async (host) => {
+    const attempt = await attemptStart(envOf(newHome('host'), { BERTH_HOST: host }))
+    expectRefusal(attempt, /BERTH_HOST=.* is no address of this machine/, /network interface/)
+  })
+
   test('a home below a file', async () => {
     const file = newHome('file')
     writeFileSync(file, 'mine')

@@ -1,5 +1,3 @@
-import { mkdirSync } from 'node:fs'
-import { connect } from 'node:net'
 import path from 'node:path'
 import { freePort } from '@berth/standalone/src/children/free-port.ts'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -7,8 +5,8 @@ import { embeddedNatsUrl, waitForEvent } from './events.ts'
 import { processesOn } from './processes.ts'
 import { pushRandomImage, type Target } from './push.ts'
 import { basic, getManifest, localRemote, make, repositoryPath, sync } from './requests.ts'
+import { startNatsAt } from './servers/nats.ts'
 import { missingPrograms } from './servers/programs.ts'
-import { type ServerProcess, startServerProcess } from './servers/server-process.ts'
 import { startDockerRegistry, type Upstream } from './servers/upstream.ts'
 import { startTestStack, type TestStack } from './stack.ts'
 
@@ -56,27 +54,6 @@ group(`with NATS away${missing.length > 0 ? ` (not installed: ${missing.join(', 
     }
   }, 120_000)
 })
-
-async function startNatsAt(port: number): Promise<ServerProcess> {
-  return startServerProcess({
-    name: 'nats',
-    program: process.env.BERTH_NATS_SERVER as string,
-    args: (folder) => {
-      mkdirSync(path.join(folder, 'js'))
-      return ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', path.join(folder, 'js')]
-    },
-    isReady: () => greets(port),
-  })
-}
-
-function greets(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port })
-    socket.once('data', () => socket.destroy())
-    socket.once('error', () => resolve(false))
-    socket.once('close', (failed) => resolve(!failed))
-  })
-}
 
 const targetOf = (stack: TestStack): Target => ({ url: stack.url, authorization: basic(stack) })
 

@@ -3,11 +3,10 @@ import { collectorSettings, retentionSettings, scrubSettings } from '@berth/cata
 import { pushSettings } from '@berth/registry-service'
 import {
   callSettings,
-  choice,
   flag,
   integer,
   listenSettings,
-  logLevels,
+  logSettings,
   optionalText,
   optionalUrl,
   originSettings,
@@ -31,7 +30,7 @@ export const standaloneSettings = {
   serviceKey: optionalText('BERTH_SERVICE_KEY', { secret: true }),
   ...secretsSettings,
   processes: flag('BERTH_PROCESSES', { fallback: false }),
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
   ...collectorSettings,
   ...retentionSettings,
   ...scrubSettings,

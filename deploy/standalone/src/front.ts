@@ -1,5 +1,5 @@
 import type { RequestListener, ServerResponse } from 'node:http'
-import { inertHeaders, Problem, problemBody, problemMediaType } from '@berth/service'
+import { inertHeaders, Problem, problemBody, problemMediaType, version } from '@berth/service'
 import { mergeDocuments } from './merged-document.ts'
 import { type ServiceName, serviceFor } from './routes.ts'
 
@@ -29,7 +29,7 @@ export function createFront(listenerOf: (service: ServiceName) => RequestListene
   }
 }
 
-const welcome = `This is Berth, a container registry hub.
+const welcome = `This is Berth ${version}, a container registry hub.
 
   images     docker login, pull and push against this host
   API        /api/v1/openapi.json describes it

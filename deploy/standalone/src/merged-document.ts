@@ -1,4 +1,4 @@
-import { readApiDocument } from '@berth/service'
+import { readApiDocument, version } from '@berth/service'
 import { serviceNames } from './routes.ts'
 
 type Document = { paths: Record<string, unknown>; components?: Record<string, Record<string, unknown>> }
@@ -25,7 +25,7 @@ function merge(): Record<string, unknown> {
     openapi: '3.1.0',
     info: {
       title: 'Berth',
-      version: '1.0.0',
+      version,
       description: 'A self-hosted container registry hub. Images are served under /v2.',
     },
     servers: [{ url: '/api/v1' }],

@@ -3,7 +3,7 @@ import { request as httpRequest, type RequestListener } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Observed, StartupError, thisMachine } from '@berth/service'
+import { type Notes, type Observed, StartupError, thisMachine } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
 import { createForward } from './forward.ts'
@@ -58,7 +58,8 @@ function environmentOf(
     `http://127.0.0.1:${port.internal}`,
   ])
   return {
-    BERTH_LOG_LEVEL: 'warn',
+    // Into the file of the stack they cannot write; so it is what somebody should read, but for a collector of all lines.
+    BERTH_LOG_LEVEL: config.logOutput === 'stdout' ? config.logLevel : 'warn',
     ...process.env,
     // Only the front is for everybody, and it alone speaks TLS.
     BERTH_HOST: '127.0.0.1',
@@ -102,14 +103,24 @@ async function launch(
   return child
 }
 
-function ask(port: number, path: string): Promise<number | undefined> {
+type Asked = { status: number | undefined; text: string }
+const mostAnsweredBytes = 16 << 20
+
+/** Asks a service of ours; without an answer the status is `undefined`. */
+function ask(port: number, path: string): Promise<Asked> {
   return new Promise((resolve) => {
+    const none = () => resolve({ status: undefined, text: '' })
     const request = httpRequest({ host: '127.0.0.1', port, path, timeout: 2_000 }, (response) => {
-      response.resume()
-      resolve(response.statusCode)
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+        if (text.length > mostAnsweredBytes) response.destroy()
+      })
+      response.on('end', () => resolve({ status: response.statusCode, text }))
+      response.on('close', none)
     })
     request.on('timeout', () => request.destroy())
-    request.on('error', () => resolve(undefined))
+    request.on('error', none)
     request.end()
   })
 }
@@ -124,9 +135,23 @@ async function untilReady(services: readonly Observed[]): Promise<void> {
 }
 
 async function isAlive(port: number): Promise<boolean> {
-  return (await ask(port, '/healthz')) === 200
+  return (await ask(port, '/healthz')).status === 200
 }
 
 function serviceBehind(name: ServiceName, port: number): Observed {
-  return { name, unready: async () => ((await ask(port, '/readyz')) === 200 ? undefined : 'not ready') }
+  const readiness = async () => {
+    const { status, text } = await ask(port, '/readyz')
+    if (status === undefined) return { status, notes: {}, reason: 'does not answer' }
+    const { services = {}, status: _status, version: _version, ...notes } = JSON.parse(text) as Record<string, never>
+    return { status, notes: notes as Notes, reason: (services as Record<string, string>)[name] ?? 'not ready' }
+  }
+  return {
+    name,
+    unready: async () => {
+      const { status, reason } = await readiness()
+      return status === 200 ? undefined : reason
+    },
+    notes: async () => (await readiness()).notes,
+    metrics: async () => (await ask(port, '/metrics')).text,
+  }
 }

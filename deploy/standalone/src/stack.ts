@@ -13,6 +13,7 @@ import {
   openTls,
   readSecretsKey,
   StartupError,
+  version,
 } from '@berth/service'
 import { Client } from 'pg'
 import { lockHome } from './children/home-lock.ts'
@@ -35,7 +36,12 @@ export type Stack = { url: string; firstPassword: string | undefined; stop(): Pr
 export async function startStack(config: StandaloneConfig, say: (line: string) => void): Promise<Stack> {
   const home = path.resolve(config.home)
   const lock = lockHome(home)
-  const log = createLogger({ service: 'standalone', level: config.logLevel, file: path.join(home, 'berth.log') })
+  const log = createLogger({
+    service: 'standalone',
+    level: config.logLevel,
+    output: config.logOutput,
+    file: path.join(home, 'berth.log'),
+  })
   const life = new Lifecycle(log)
   life.onStop('home', () => lock.release())
   try {
@@ -79,7 +85,7 @@ async function startOn(
   // Registered last, so that it closes first: nobody is let in while the services stop.
   life.onStop('public listener', () => closeServer(server, 3_000))
   const url = `${tls ? 'https' : 'http'}://localhost:${port}`
-  log.info('berth is ready', { url })
+  log.info('berth is ready', { url, version })
   return { url, firstPassword: running.firstPassword, stop: () => life.stop() }
 }
 

@@ -20,6 +20,7 @@ export type BlobSettings = Partial<ConfigOf<typeof blobSettings>>
 
 /** Opens the store that the settings name and tries it out. Throws `StartupError` with the remedy when it cannot be used. */
 export async function openBlobStore(settings: BlobSettings): Promise<BlobStore> {
+  refuseHalf(settings)
   const store =
     settings.s3Endpoint === undefined
       ? openDirectory(settings.blobsDirectory)
@@ -36,6 +37,18 @@ export async function openBlobStore(settings: BlobSettings): Promise<BlobStore> 
         : 'check BERTH_S3_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY'
     throw new StartupError(`the blob store cannot be used: ${cause.message}`, remedy, { cause })
   }
+}
+
+/** A bucket without its endpoint would be a directory, and nobody would know. */
+function refuseHalf({ s3Endpoint, s3Bucket, s3AccessKey, s3SecretKey, s3Region }: BlobSettings): void {
+  if (s3Endpoint !== undefined) return
+  const half = { _BUCKET: s3Bucket, _ACCESS_KEY: s3AccessKey, _SECRET_KEY: s3SecretKey, _REGION: s3Region }
+  const set = Object.entries(half).flatMap(([name, value]) => (value === undefined ? [] : [`BERTH_S3${name}`]))
+  if (set.length === 0) return
+  throw new StartupError(
+    `${set.join(', ')} ${set.length === 1 ? 'is' : 'are'} set and BERTH_S3_ENDPOINT is not`,
+    'set BERTH_S3_ENDPOINT to keep blobs in a bucket, or take these away to keep them in a directory',
+  )
 }
 
 function openDirectory(root: string | undefined): BlobStore {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Logger } from '@berth/service'
+import type { Logger, Metrics } from '@berth/service'
 import { StartupError } from '@berth/service'
 import {
   type ConnectionOptions,
@@ -15,6 +15,7 @@ import {
   StorageType,
 } from 'nats'
 import { type EventSource, streamOfSource } from './event.ts'
+import { forgetNats, isAnyAway, measureNats, noteNats } from './nats-state.ts'
 
 /**
  * The connection to NATS. It never gives up; everything built on it copes with NATS being away. Until there was a first
@@ -40,14 +41,24 @@ const refusedWaitMs = 10_000
  * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (design.md §3.1).
  * Credentials may stand in the URL. Throws `StartupError` when the server refuses them.
  */
-export async function connectBus(options: { url: string; name: string; log: Logger }): Promise<Bus> {
-  const { log } = options
+export async function connectBus(options: {
+  url: string
+  name: string
+  log: Logger
+  metrics?: Pick<Metrics, 'registry'>
+}): Promise<Bus> {
+  const { log, metrics } = options
+  const { host } = new URL(options.url)
+  const self = {}
+  const note = (isAway: boolean) => noteNats(host, self, isAway, log)
+  if (metrics) measureNats(metrics)
   const listeners = new Set<() => void>()
   const closing = new AbortController()
   let link: { connection: NatsConnection; jetstream: JetStreamClient } | undefined
   const take = (connection: NatsConnection) => {
     link = { connection, jetstream: connection.jetstream({ timeout: 5_000 }) }
-    watch(connection, log, listeners).catch((error: unknown) => log.error('nats is not watched any more', { error }))
+    note(false)
+    watch(connection, note, listeners).catch((error: unknown) => log.error('nats is not watched any more', { error }))
   }
   const current = () => {
     if (!link) throw new NatsError('nats is away', ErrorCode.Disconnect)
@@ -56,7 +67,7 @@ export async function connectBus(options: { url: string; name: string; log: Logg
 
   const first = await open(options)
   if (first) take(first)
-  else log.warn('nats is away')
+  else note(true)
   const late = first ? undefined : openLate(options, closing.signal, take, listeners)
   late?.catch((error: unknown) => log.error('nats is not tried any more', { error }))
   return {
@@ -73,6 +84,7 @@ export async function connectBus(options: { url: string; name: string; log: Logg
     close: async () => {
       listeners.clear()
       closing.abort()
+      forgetNats(host, self)
       await late
       await link?.connection.close()
     },
@@ -92,7 +104,6 @@ async function openLate(
       const connection = await open(options)
       if (connection) {
         take(connection)
-        options.log.info('nats is back')
         for (const listener of listeners) listener()
         return
       }
@@ -136,14 +147,35 @@ async function open(options: { url: string; name: string }): Promise<NatsConnect
   }
 }
 
-async function watch(connection: NatsConnection, log: Logger, listeners: Set<() => void>): Promise<void> {
+async function watch(
+  connection: NatsConnection,
+  note: (isAway: boolean) => void,
+  listeners: Set<() => void>,
+): Promise<void> {
   for await (const status of connection.status()) {
-    if (status.type === Events.Disconnect) log.warn('nats is away')
+    if (status.type === Events.Disconnect) note(true)
     if (status.type === Events.Reconnect) {
-      log.info('nats is back')
+      note(false)
       for (const listener of listeners) listener()
     }
   }
+}
+
+// How the client says that the server is not there, or does not answer; whether it is away is told by the state of the connection.
+const awayCodes = new Set<string>([
+  ErrorCode.Disconnect,
+  ErrorCode.ConnectionClosed,
+  ErrorCode.ConnectionRefused,
+  ErrorCode.ConnectionTimeout,
+  ErrorCode.ConnectionDraining,
+])
+// Said too of a server that is there.
+const silentCodes = new Set<string>([ErrorCode.NoResponders, ErrorCode.Timeout])
+
+/** Whether an error says no more than that NATS is away, which is logged once (`noteNats`). */
+export function isNatsAway(error: unknown): boolean {
+  if (!(error instanceof NatsError)) return false
+  return awayCodes.has(error.code) || (silentCodes.has(error.code) && isAnyAway())
 }
 
 /** The stream that holds the events of one source. */

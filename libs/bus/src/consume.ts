@@ -1,6 +1,6 @@
 import type { Database, Logger, Sql } from '@berth/service'
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
-import { type Bus, streamOf } from './connection.ts'
+import { type Bus, isNatsAway, streamOf } from './connection.ts'
 import type { CloudEvent, EventSource } from './event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
 import { startLoop } from './loop.ts'
@@ -58,7 +58,7 @@ export function startConsumer(options: ConsumeOptions): Consumer {
         if (!(await handleIfNext(options, failures, events))) catchUpLoop.wake()
       }),
     onError: (error) => {
-      if (!isStreamMissing(error)) log.warn('consumer will connect again', { consumer, error })
+      if (!isStreamMissing(error) && !isNatsAway(error)) log.warn('consumer will connect again', { consumer, error })
     },
   })
   const forget = options.bus.onReconnect(() => catchUpLoop.wake())

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Database, Logger } from '@berth/service'
 import { headers } from 'nats'
-import { type Bus, ensureEventStream } from './connection.ts'
+import { type Bus, ensureEventStream, isNatsAway } from './connection.ts'
 import type { EventSource } from './event.ts'
 import { startLoop } from './loop.ts'
 import { type OutboxRow, placeEvents, pruneOutbox } from './outbox.ts'
@@ -39,7 +39,9 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
   const loop = startLoop({
     pollMs,
     run: pass,
-    onError: (error) => log.warn('events wait for nats', { error }),
+    onError: (error) => {
+      if (!isNatsAway(error)) log.warn('events will be announced later', { error })
+    },
     pauseAfterFailureMs,
   })
 

@@ -1,3 +1,4 @@
+import { isInjected } from './known-variables.ts'
 import { parseNetwork } from './networks.ts'
 import { StartupError } from './startup-error.ts'
 
@@ -101,7 +102,7 @@ export function readConfig<S extends Shape>(shape: S, env: NodeJS.ProcessEnv): C
   const faults: string[] = []
   const values = Object.entries(shape).map(([key, wanted]) => {
     const value = env[wanted.env]
-    if (value === undefined || value === '') {
+    if (value === undefined || value === '' || isInjected(wanted.env, value)) {
       if (wanted.required) faults.push(`${wanted.env} is not set; it takes ${wanted.wants}`)
       return [key, wanted.fallback] as const
     }

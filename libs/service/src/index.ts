@@ -42,9 +42,20 @@ export {
   type InternalServer,
   rows,
 } from './internal-server.ts'
+export { knownVariables, refuseUnknownVariables } from './known-variables.ts'
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
-export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, redact } from './logger.ts'
+export { logSettings } from './log-settings.ts'
+export {
+  createLogger,
+  type LogFields,
+  type Logger,
+  type LogLevel,
+  type LogOutput,
+  logLevels,
+  logOutputs,
+  redact,
+} from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
 export { networkOf } from './networks.ts'
@@ -70,3 +81,4 @@ export {
 export { usualPatience } from './slow-client.ts'
 export { StartupError, startupMessage } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'
+export { version } from './version.ts'

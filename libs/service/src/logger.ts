@@ -57,18 +57,30 @@ function describeError(error: Error, depth: number): unknown {
 const fileBytes = 16 << 20
 const filesKept = 3
 
+/** Where lines go: into a file of the stack, or all of them to standard output, as collectors of containers' logs want them. */
+export const logOutputs = ['file', 'stdout'] as const
+export type LogOutput = (typeof logOutputs)[number]
+
 /**
  * A logger of one service. Writes JSON lines to standard error, so that standard output stays for results; with `file`, the
- * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too.
+ * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too. With the output `stdout` all go
+ * there and nowhere else.
  */
-export function createLogger(options: { service: string; level?: LogLevel; file?: string; silent?: boolean }): Logger {
+export function createLogger(options: {
+  service: string
+  level?: LogLevel
+  file?: string
+  output?: LogOutput
+  silent?: boolean
+}): Logger {
   const hide = winston.format((entry) => {
     for (const [key, value] of Object.entries(entry)) entry[key] = secretKeys.test(key) ? '[redacted]' : redact(value)
     return entry
   })
-  const { level = 'info', file } = options
-  const stderr = new winston.transports.Stream({
-    stream: process.stderr,
+  const { level = 'info', output } = options
+  const file = output === 'stdout' ? undefined : options.file
+  const stream = new winston.transports.Stream({
+    stream: output === 'stdout' ? process.stdout : process.stderr,
     level: file === undefined || level === 'error' ? level : 'warn',
   })
   const base = winston.createLogger({
@@ -77,8 +89,8 @@ export function createLogger(options: { service: string; level?: LogLevel; file?
     format: winston.format.combine(hide(), winston.format.timestamp(), winston.format.json()),
     transports:
       file === undefined
-        ? [stderr]
-        : [stderr, new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept })],
+        ? [stream]
+        : [stream, new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept })],
   })
   return wrap(base, { service: options.service })
 }

@@ -1,4 +1,5 @@
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { version } from './version.ts'
 
 export { Counter, Gauge, Histogram } from 'prom-client'
 
@@ -16,6 +17,13 @@ const methods = new Set(['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE', 'OPTIO
 /** Makes the metrics of a process. `defaults` adds what Node itself has to say (event loop, heap, GC). */
 export function createMetrics(options: { defaults?: boolean } = {}): Metrics {
   const registry = new Registry()
+  const build = new Gauge({
+    name: 'berth_build_info',
+    help: 'Always 1; the label says which version runs.',
+    labelNames: ['version'],
+    registers: [registry],
+  })
+  build.set({ version }, 1)
   if (options.defaults) collectDefaultMetrics({ register: registry, prefix: 'berth_' })
   const requests = new Histogram({
     name: 'berth_http_request_duration_seconds',

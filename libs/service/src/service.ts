@@ -12,13 +12,16 @@ import { listOf, thisMachine, trustProxies } from './client-address.ts'
 import { type ClientLimits, guardClients, usualClientLimits } from './client-guard.ts'
 import { networks, readConfig } from './config.ts'
 import type { InternalServer } from './internal-server.ts'
+import { refuseUnknownVariables } from './known-variables.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { LocalPeers } from './local-call.ts'
 import type { Logger } from './logger.ts'
+import { mergeMetrics } from './merge-metrics.ts'
 import type { Metrics } from './metrics.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { faultMessage, StartupError, startupMessage } from './startup-error.ts'
 import { openTls, type Tls, tlsSettings } from './tls.ts'
+import { version } from './version.ts'
 
 /** What every service is built with, besides its settings. */
 export type ServiceParts = { log: Logger; metrics: Metrics; localPeers?: LocalPeers }
@@ -30,6 +33,8 @@ export type Observed = {
   unready(): Promise<string | undefined>
   /** What somebody should look at though it serves: shown by `/readyz`, which is public, so without names. */
   notes?(): Promise<Notes>
+  /** The metrics of a service that runs in another process, in Prometheus' text form; empty when it does not answer. */
+  metrics?(): Promise<string>
 }
 
 export type Notes = Record<string, string | number>
@@ -100,7 +105,7 @@ export async function listen(
     server.once('error', reject)
     server.listen(options.port, options.host ?? '0.0.0.0', resolve)
   }).catch((cause: NodeJS.ErrnoException) => {
-    throw listenError(cause, options.port)
+    throw listenError(cause, options)
   })
   return { server, port: (server.address() as AddressInfo).port }
 }
@@ -112,7 +117,16 @@ function createEncrypted(tls: Tls, limits: ServerOptions, handler: RequestListen
   return server
 }
 
-function listenError(cause: NodeJS.ErrnoException, port: number): unknown {
+// No such host, none of this machine, or no address at all.
+const noAddress = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL', 'EAFNOSUPPORT'])
+
+function listenError(cause: NodeJS.ErrnoException, { port, host }: { port: number; host?: string }): unknown {
+  if (host !== undefined && noAddress.has(cause.code ?? ''))
+    return new StartupError(
+      `BERTH_HOST=${host} is no address of this machine (${cause.code})`,
+      'give the address or name of a network interface here; 0.0.0.0 stands for all of them',
+      { cause },
+    )
   if (cause.code === 'EADDRINUSE')
     return new StartupError(
       `port ${port} is in use`,
@@ -145,13 +159,20 @@ export function answerOperations(
   const path = request.url?.split('?', 1)[0]
   if (path === '/healthz') send(response, 200, 'application/json', '{"status":"alive"}')
   else if (path === '/readyz') answerReady(response, services).catch(() => response.destroy())
-  else if (path === '/metrics') answerMetrics(response, metrics).catch(() => response.destroy())
+  else if (path === '/metrics') answerMetrics(response, services, metrics).catch(() => response.destroy())
   else return false
   return true
 }
 
-async function answerMetrics(response: ServerResponse, metrics: Metrics): Promise<void> {
-  send(response, 200, metrics.registry.contentType, await metrics.text())
+async function answerMetrics(response: ServerResponse, services: readonly Observed[], metrics: Metrics): Promise<void> {
+  const own = await metrics.text()
+  const texts = await Promise.all(
+    services
+      .filter((service) => service.metrics !== undefined)
+      .map(async (service) => ({ service: service.name, text: (await service.metrics?.()) ?? '' })),
+  )
+  const text = texts.length === 0 ? own : mergeMetrics([{ service: 'front', text: own }, ...texts])
+  send(response, 200, metrics.registry.contentType, text)
 }
 
 async function answerReady(response: ServerResponse, services: readonly Observed[]): Promise<void> {
@@ -166,6 +187,7 @@ async function answerReady(response: ServerResponse, services: readonly Observed
     'application/json',
     JSON.stringify({
       status: ready ? 'ready' : 'not ready',
+      version,
       services: Object.fromEntries(reasons),
       ...Object.assign({}, ...notes),
     }),
@@ -235,7 +257,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       })
       return () => closeServer(server)
     })
-    log.info('service is ready', { port })
+    log.info('service is ready', { port, version })
     return () => life.stop()
   })
 }
@@ -261,6 +283,7 @@ export async function runUntilSignal(start: () => Promise<() => Promise<void>>):
   process.on('unhandledRejection', fail)
   process.on('uncaughtException', fail)
   try {
+    refuseUnknownVariables(process.env)
     stop = await start()
   } catch (error) {
     fail(error)

@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import { connectBus, startLoop, startRelay } from '@berth/bus'
+import { connectBus, natsNotes, startLoop, startRelay } from '@berth/bus'
 import {
   applyMigrations,
   createApi,
@@ -98,7 +98,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       life.onStop('keys', () => opened.stop())
       firstPassword = await ensureAdmin(db, passwords, config.adminPassword)
       ring = opened
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
       wake = () => relay.wake()
@@ -115,6 +115,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       life.onStop('pruning', () => pruning.stop())
     },
     stop: () => life.stop(),
+    notes: async () => natsNotes(),
     unready: async () => {
       try {
         await db.query('select 1')

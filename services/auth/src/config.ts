@@ -1,8 +1,7 @@
 import {
   type ConfigOf,
-  choice,
   integer,
-  logLevels,
+  logSettings,
   type OriginSettings,
   optionalText,
   originSettings,
@@ -24,7 +23,7 @@ export const authSettings = {
   /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
   ...originSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type AuthConfig = Pick<
   ConfigOf<typeof authSettings>,

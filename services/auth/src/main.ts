@@ -4,7 +4,7 @@ import { authSettings } from './config.ts'
 
 await runAlone(() => {
   const config = withSecretsKey(readConfig(authSettings, process.env))
-  const log = createLogger({ service: 'auth', level: config.logLevel })
+  const log = createLogger({ service: 'auth', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   const auth = createAuth(config, { log, metrics })
   const start = async () => {

@@ -1,4 +1,4 @@
-import { connectBus, readOutbox, startRelay } from '@berth/bus'
+import { connectBus, natsNotes, readOutbox, startRelay } from '@berth/bus'
 import {
   applyMigrations,
   createApi,
@@ -61,12 +61,13 @@ export function createBuild(config: BuildConfig, { log: base, metrics, localPeer
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
       life.onStop('relay', () => relay.stop())
     },
     stop: () => life.stop(),
+    notes: async () => natsNotes(),
     unready: async () => {
       try {
         await db.query('select 1')

@@ -1,9 +1,8 @@
 import {
   type ConfigOf,
   callSettings,
-  choice,
   integer,
-  logLevels,
+  logSettings,
   type OriginSettings,
   originSettings,
   text,
@@ -22,7 +21,7 @@ export const buildSettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...callSettings,
   ...originSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type BuildConfig = Pick<ConfigOf<typeof buildSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
   OriginSettings &

@@ -4,7 +4,7 @@ import { buildSettings } from './config.ts'
 
 await runAlone(() => {
   const config = readConfig(buildSettings, process.env)
-  const log = createLogger({ service: 'build', level: config.logLevel })
+  const log = createLogger({ service: 'build', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   return { service: createBuild(config, { log, metrics }), log, metrics, ...config }
 })

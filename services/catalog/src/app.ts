@@ -1,5 +1,5 @@
 import type { BlobStore } from '@berth/blobs'
-import { connectBus, type Loop, startLoop, startRelay } from '@berth/bus'
+import { connectBus, type Loop, natsNotes, startLoop, startRelay } from '@berth/bus'
 import { commandsOf, type RegistryCommands, type SyncCommands, type TasksCommands } from '@berth/commands'
 import {
   applyMigrations,
@@ -121,7 +121,7 @@ export function createCatalog(
       await claimStore(db, store, config.storeAdopt)
       const renewing = startRenewing(cleaner, log)
       life.onStop('mark of the store', () => renewing.stop())
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
       wake = () => relay.wake()
@@ -172,6 +172,7 @@ export function createCatalog(
       life.onStop('worker', () => worker.stop())
     },
     stop: () => life.stop(),
+    notes: async () => natsNotes(),
     unready: async () => {
       try {
         await db.query('select 1')

@@ -1,9 +1,8 @@
 import {
   type ConfigOf,
   callSettings,
-  choice,
   integer,
-  logLevels,
+  logSettings,
   type OriginSettings,
   originSettings,
   text,
@@ -51,7 +50,7 @@ export const catalogSettings = {
   ...workerSettings,
   ...callSettings,
   ...originSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type CatalogConfig = Pick<
   ConfigOf<typeof catalogSettings>,

@@ -5,7 +5,7 @@ import { catalogSettings } from './config.ts'
 
 await runAlone(async () => {
   const config = readConfig({ ...catalogSettings, ...blobSettings }, process.env)
-  const log = createLogger({ service: 'catalog', level: config.logLevel })
+  const log = createLogger({ service: 'catalog', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   return {
     service: createCatalog(config, { log, metrics, blobs: await openBlobStore(config) }),

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http'
 import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
-import { connectBus, startLoop, startRelay } from '@berth/bus'
+import { connectBus, natsNotes, startLoop, startRelay } from '@berth/bus'
 import { type AuthCommands, type CatalogCommands, commandsOf, type SyncCommands } from '@berth/commands'
 import {
   applyMigrations,
@@ -130,7 +130,7 @@ export function createRegistry(
   }
 
   const startFollowing = async () => {
-    const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+    const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
     life.onStop('nats', () => bus.close())
     const relay = startRelay({ db, bus, source: name, log })
     life.onStop('relay', () => relay.stop())
@@ -170,7 +170,7 @@ export function createRegistry(
     stop: () => life.stop(),
     notes: async (): Promise<Notes> => {
       const isolatedRepositories = await isolation.count()
-      return isolatedRepositories === 0 ? {} : { isolatedRepositories }
+      return { ...natsNotes(), ...(isolatedRepositories === 0 ? {} : { isolatedRepositories }) }
     },
     unready: async () => {
       try {

@@ -1,4 +1,4 @@
-import { type ConfigOf, callSettings, choice, integer, logLevels, originSettings, text, url } from '@berth/service'
+import { type ConfigOf, callSettings, integer, logSettings, originSettings, text, url } from '@berth/service'
 
 /** How pushes are kept; the standalone stack reads this too. */
 export const pushSettings = {
@@ -20,7 +20,7 @@ export const registrySettings = {
   syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
   ...pushSettings,
   ...callSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,

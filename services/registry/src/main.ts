@@ -5,7 +5,7 @@ import { registrySettings } from './config.ts'
 
 await runAlone(async () => {
   const config = readConfig({ ...registrySettings, ...blobSettings }, process.env)
-  const log = createLogger({ service: 'registry', level: config.logLevel })
+  const log = createLogger({ service: 'registry', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   return {
     service: createRegistry(config, { log, metrics, blobs: await openBlobStore(config) }),

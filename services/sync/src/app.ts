@@ -1,5 +1,5 @@
 import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
-import { connectBus, readOutbox, startConsumer, startLoop, startRelay } from '@berth/bus'
+import { connectBus, natsNotes, readOutbox, startConsumer, startLoop, startRelay } from '@berth/bus'
 import {
   type CatalogCommands,
   commandHandlers,
@@ -133,7 +133,7 @@ export function createSync(
       })
       await checkStoreIdentity(db, blobs, config.storeAdopt)
       await resealRemotes(db, sealer, log)
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
       wake = () => relay.wake()
@@ -199,6 +199,7 @@ export function createSync(
       life.onStop('workers', async () => void (await Promise.all([worker.stop(), groups.stop()])))
     },
     stop: () => life.stop(),
+    notes: async () => natsNotes(),
     unready: async () => {
       try {
         await db.query('select 1')

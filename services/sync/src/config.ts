@@ -3,9 +3,8 @@ import path from 'node:path'
 import {
   type ConfigOf,
   callSettings,
-  choice,
   integer,
-  logLevels,
+  logSettings,
   type OriginSettings,
   optionalUrl,
   originSettings,
@@ -33,7 +32,7 @@ export const syncSettings = {
   ...workerSettings,
   ...callSettings,
   ...originSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type SyncConfig = Pick<
   ConfigOf<typeof syncSettings>,

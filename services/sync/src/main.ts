@@ -5,7 +5,7 @@ import { syncSettings } from './config.ts'
 
 await runAlone(async () => {
   const config = withSecretsKey(readConfig({ ...syncSettings, ...blobSettings }, process.env))
-  const log = createLogger({ service: 'sync', level: config.logLevel })
+  const log = createLogger({ service: 'sync', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   return { service: createSync(config, { log, metrics, blobs: await openBlobStore(config) }), log, metrics, ...config }
 })

@@ -1,4 +1,4 @@
-import { connectBus, type Relay, startLoop, startRelay } from '@berth/bus'
+import { connectBus, natsNotes, type Relay, startLoop, startRelay } from '@berth/bus'
 import {
   applyMigrations,
   createApi,
@@ -84,7 +84,7 @@ export function createTasks(
         schema: name,
         directory: new URL('./db/migrations/', import.meta.url),
       })
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log })
+      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log })
       life.onStop('relay', () => relay.stop())
@@ -112,6 +112,7 @@ export function createTasks(
       life.onStop('sweeper', () => sweeper.stop())
     },
     stop: () => life.stop(),
+    notes: async () => natsNotes(),
     unready: async () => {
       try {
         await db.query('select 1')

@@ -1,9 +1,8 @@
 import {
   type ConfigOf,
   callSettings,
-  choice,
   integer,
-  logLevels,
+  logSettings,
   type OriginSettings,
   originSettings,
   text,
@@ -22,7 +21,7 @@ export const tasksSettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...callSettings,
   ...originSettings,
-  logLevel: choice('BERTH_LOG_LEVEL', logLevels, { fallback: 'info' }),
+  ...logSettings,
 }
 export type TasksConfig = Pick<ConfigOf<typeof tasksSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
   OriginSettings &

@@ -4,7 +4,7 @@ import { tasksSettings } from './config.ts'
 
 await runAlone(() => {
   const config = readConfig(tasksSettings, process.env)
-  const log = createLogger({ service: 'tasks', level: config.logLevel })
+  const log = createLogger({ service: 'tasks', level: config.logLevel, output: config.logOutput })
   const metrics = createMetrics({ defaults: true })
   return { service: createTasks(config, { log, metrics }), log, metrics, ...config }
 })

@@ -1,0 +1,49 @@
+import { closest } from 'fastest-levenshtein'
+import { StartupError } from './startup-error.ts'
+
+const prefix = 'BERTH_'
+// Of all parts together: a variable of one service may stand in the environment of another, and of all of them in one.
+const known = new Set(
+  `ADMIN_PASSWORD AUTH_URL BENCH_TAGS BLOBS_DIR BOOTSTRAP_PID BUILD_URL
+  CACHE CALL_TIMEOUT_SECONDS CATALOG_URL DATABASE_URL EXTERNAL_URL GC_GRACE_SECONDS
+  GC_INTERVAL_SECONDS HOME HOST INTERNAL_HOST INTERNAL_PORT INTERNAL_URL
+  LOG_LEVEL LOG_OUTPUT NATS_SERVER NATS_URL PORT PROCESSES
+  PUSH_LEASE_SECONDS REGISTRY_URL RETENTION_INTERVAL_SECONDS S3_ACCESS_KEY S3_BUCKET S3_ENDPOINT
+  S3_REGION S3_SECRET_KEY S3_TIMEOUT_SECONDS SCRUB_BYTES_PER_SECOND SCRUB_INTERVAL_SECONDS SECRETS_KEY
+  SECRETS_KEY_FILE SECRETS_PREVIOUS_KEYS SERVICE_KEY SPOOL_DIR STORE_ADOPT SYNC_URL
+  TASKS_URL TASK_LEASE_SECONDS TLS_CERT TLS_KEY TRUSTED_PROXIES WRITE_DOCS`.split(/\s+/),
+)
+
+// Kubernetes puts these into every container for a service that happens to be named so
+// (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+const injected = /_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_/
+
+/** Whether Kubernetes and not a person has set a variable: `BERTH_PORT=tcp://10.0.0.1:8080` is no port to listen on. */
+export function isInjected(name: string, value: string): boolean {
+  return injected.test(name) || (name.endsWith('_PORT') && value.startsWith('tcp://'))
+}
+
+/**
+ * Refuses variables that no part of Berth reads: a name that is misspelled would leave its setting at the default without a word.
+ * Those of tests are all allowed. Throws `StartupError` that names each one, with the known name that is most like it.
+ */
+export function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
+  const unknown = Object.entries(env).flatMap(([name, value = '']) => {
+    if (!name.startsWith(prefix) || isInjected(name, value)) return []
+    const rest = name.slice(prefix.length)
+    return known.has(rest) || rest.startsWith('TEST_') ? [] : [rest]
+  })
+  if (unknown.length === 0) return
+  const said = unknown.map(
+    (name) => `${prefix}${name} is no setting (did you mean ${prefix}${closest(name, [...known])}?)`,
+  )
+  throw new StartupError(
+    said.join('; '),
+    'correct the name or take it away; docs/reference/settings.md has all of them',
+  )
+}
+
+/** The names that are known, for the test that compares them with what is read. */
+export function knownVariables(): string[] {
+  return [...known].map((name) => `${prefix}${name}`)
+}
