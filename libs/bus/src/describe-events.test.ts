@@ -17,9 +17,9 @@ const documents = {
 }
 
 for (const [name, write] of Object.entries(documents)) {
-  test(`docs/reference/${name} tells the events as they are (BERTH_WRITE_DOCS=true writes it)`, () => {
+  test(`docs/reference/${name} tells the events as they are (BERTH_TEST_WRITE_DOCS=true writes it)`, () => {
     const file = new URL(name, folder)
-    if (process.env.BERTH_WRITE_DOCS === 'true') writeFileSync(file, write())
+    if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, write())
     expect(readFileSync(file, 'utf8')).toBe(write())
   })
 }
