@@ -3,6 +3,7 @@ import { collectorSettings, retentionSettings, scrubSettings } from '@berth/cata
 import { pushSettings } from '@berth/registry-service'
 import {
   callSettings,
+  deadLetterSettings,
   flag,
   integer,
   listenSettings,
@@ -15,6 +16,8 @@ import {
   text,
   tlsSettings,
 } from '@berth/service'
+
+import { taskSettings } from '@berth/tasks-service'
 import { workerSettings } from '@berth/worker'
 
 /** What the standalone stack reads from the environment (design.md §5). */
@@ -39,6 +42,8 @@ export const standaloneSettings = {
   ...workerSettings,
   ...blobSettings,
   ...tlsSettings,
+  ...taskSettings,
+  ...deadLetterSettings,
   ...listenSettings,
 }
 

@@ -54,6 +54,8 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     pushLeaseSeconds: config.pushLeaseSeconds,
     taskLeaseSeconds: config.taskLeaseSeconds,
     callTimeoutSeconds: config.callTimeoutSeconds,
+    taskKeptDays: config.taskKeptDays,
+    deadLetterKeptDays: config.deadLetterKeptDays,
     storeAdopt: config.storeAdopt,
   }
   const localPeers = (name: string) => {

@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
+const longestTimerMs = 2 ** 31 - 1
+
 export type Loop = { wake: () => void; stop: () => Promise<void> }
 
 /**
@@ -18,9 +20,12 @@ export function startLoop(options: {
 
   const sleep = async (ms: number, interruptible: boolean) => {
     const signal = interruptible ? AbortSignal.any([stopping.signal, alarm.signal]) : stopping.signal
-    await delay(ms, undefined, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error
-    })
+    // In parts: node makes 1 ms of a longer timer, and a loop that is to run once a month would never rest.
+    for (let leftMs = ms; leftMs > 0 && !signal.aborted; leftMs -= longestTimerMs) {
+      await delay(Math.min(leftMs, longestTimerMs), undefined, { signal }).catch((error: unknown) => {
+        if (!signal.aborted) throw error
+      })
+    }
   }
 
   // A loop outlives all errors, also that of telling one.

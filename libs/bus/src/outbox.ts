@@ -71,6 +71,11 @@ export async function readOutbox(
   return { events, tooOld, head: last }
 }
 
+/** Deletes events that were set aside so many days ago. */
+export async function pruneDeadLetters(sql: Sql, days: number): Promise<void> {
+  await sql.query('delete from dead_letter where buried_at < now() - make_interval(days => $1)', [days])
+}
+
 const keptDays = 7
 
 /** Deletes what was published more than seven days ago. What was never published is kept until it is. */

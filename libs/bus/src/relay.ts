@@ -4,7 +4,7 @@ import { headers } from 'nats'
 import { type Bus, ensureEventStream, isNatsAway } from './connection.ts'
 import type { EventSource } from './event.ts'
 import { startLoop } from './loop.ts'
-import { type OutboxRow, placeEvents, pruneOutbox } from './outbox.ts'
+import { type OutboxRow, placeEvents, pruneDeadLetters, pruneOutbox } from './outbox.ts'
 
 const pollMs = 1_000
 const pauseAfterFailureMs = 1_000
@@ -12,6 +12,7 @@ const batchRows = 200
 // Changes often come in rows, and what is announced together costs little more than one.
 const gatherMs = 25
 const pruneEveryMs = 3_600_000
+const defaultKeptDays = 30
 // Mostly nothing is, and that is one look into two small indexes instead of a lock and a transaction.
 const isAnythingWaiting = `
   select exists (select from outbox where position is null) as unplaced,
@@ -28,7 +29,13 @@ export type Relay = {
  * published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
  * made anew, because the server lost its store, all that the outbox still holds is sent once more.
  */
-export function startRelay(options: { db: Database; bus: Bus; source: EventSource; log: Logger }): Relay {
+export function startRelay(options: {
+  db: Database
+  bus: Bus
+  source: EventSource
+  log: Logger
+  deadLetterKeptDays?: number | undefined
+}): Relay {
   const { db, bus, source, log } = options
   let streamChecked = false
   let prunedAt = performance.now()
@@ -69,6 +76,7 @@ export function startRelay(options: { db: Database; bus: Bus; source: EventSourc
   async function pruneNowAndThen(): Promise<void> {
     if (performance.now() - prunedAt <= pruneEveryMs) return
     await pruneOutbox(db.background)
+    await pruneDeadLetters(db.background, options.deadLetterKeptDays ?? defaultKeptDays)
     prunedAt = performance.now()
   }
 

@@ -42,7 +42,9 @@ export {
   type InternalServer,
   rows,
 } from './internal-server.ts'
+export { deadLetterSettings } from './kept-settings.ts'
 export { knownVariables, refuseUnknownVariables } from './known-variables.ts'
+
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { logSettings } from './log-settings.ts'

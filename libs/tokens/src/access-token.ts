@@ -24,6 +24,8 @@ export type TokenCheck = {
 }
 
 const rememberedTokens = 10_000
+// A token may have 8 KiB, and what it says is as long again.
+const rememberedBytes = 32 << 20
 
 /**
  * Checks access tokens of this installation: ES256 only, with a key out of our own set and never one out of the token, our
@@ -32,9 +34,11 @@ const rememberedTokens = 10_000
 export function createTokenCheck(keys: readonly PublicJwk[] = []): TokenCheck {
   let known = new Map<string, KeyObject>()
   const verified = new Map<string, AccessClaims>()
+  let bytes = 0
   const setKeys = (next: readonly PublicJwk[]) => {
     known = new Map(next.map((jwk) => [jwk.kid, createPublicKey({ key: jwk, format: 'jwk' })]))
     verified.clear()
+    bytes = 0
   }
   setKeys(keys)
   return {
@@ -44,7 +48,12 @@ export function createTokenCheck(keys: readonly PublicJwk[] = []): TokenCheck {
       if (seen) return Date.now() < (seen.expiresAt + clockToleranceSeconds) * 1000 ? seen : undefined
       const claims = check(token, known)
       if (!claims) return undefined
-      if (verified.size >= rememberedTokens) verified.clear()
+      const more = token.length * 2
+      if (verified.size >= rememberedTokens || bytes + more > rememberedBytes) {
+        verified.clear()
+        bytes = 0
+      }
+      bytes += more
       verified.set(token, claims)
       return claims
     },

@@ -127,6 +127,19 @@ test('POST gives a token for a password and for a refresh token, which GET and <
   expect(rows.some((row) => row.hash.toString().includes(refreshToken))).toBe(false)
 })
 
+test('of more than a hundred refresh tokens of an account the one unused for longest goes', async () => {
+  await sql.query("delete from refresh_token where account = (select id from account where name = 'admin')")
+  const token = async () =>
+    (await request(auth.url).get('/token?offline_token=true').auth('admin', password).expect(200)).body
+      .refresh_token as string
+  const [first, second] = [await token(), await token()]
+  for (let n = 2; n < 100; n++) await token()
+  await request(auth.url).get('/token').auth('<token>', first).expect(200)
+  await token()
+  await request(auth.url).get('/token').auth('<token>', first).expect(200)
+  await request(auth.url).get('/token').auth('<token>', second).expect(401)
+})
+
 test('a refresh token and an access token open nothing once the password has changed', async () => {
   const name = 'bob'
   await request(auth.url)

@@ -1,4 +1,13 @@
-import { type ConfigOf, callSettings, integer, logSettings, originSettings, text, url } from '@berth/service'
+import {
+  type ConfigOf,
+  callSettings,
+  deadLetterSettings,
+  integer,
+  logSettings,
+  originSettings,
+  text,
+  url,
+} from '@berth/service'
 
 /** How pushes are kept; the standalone stack reads this too. */
 export const pushSettings = {
@@ -21,9 +30,10 @@ export const registrySettings = {
   ...pushSettings,
   ...callSettings,
   ...logSettings,
+  ...deadLetterSettings,
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'syncUrl' | 'pushLeaseSeconds'
 > &
-  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined }
+  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>> & { storeAdopt?: string | undefined }

@@ -46,6 +46,8 @@ import { startRunSweep } from './runs/sweep-runs.ts'
 import { createSyncWork } from './worker/do-sync.ts'
 
 const name = 'sync'
+// Replicas come and go, and each may have an address of its own.
+const mostSiblings = 64
 const lookEveryMs = 600_000
 
 /** Builds sync: remotes, and the worker that copies from them. */
@@ -80,7 +82,13 @@ export function createSync(
   const siblings = new Map<string, InternalClient>()
   const siblingAt = (address: string) => {
     const known = siblings.get(address) ?? client(name, address)
+    siblings.delete(address)
     siblings.set(address, known)
+    const [oldest] = siblings
+    if (siblings.size > mostSiblings && oldest) {
+      siblings.delete(oldest[0])
+      void oldest[1].close().catch((error: unknown) => log.warn('a client did not close', { error }))
+    }
     return known
   }
   let wake = () => {}
@@ -135,7 +143,7 @@ export function createSync(
       await resealRemotes(db, sealer, log)
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log })
+      const relay = startRelay({ db, bus, source: name, log, deadLetterKeptDays: config.deadLetterKeptDays })
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const following = startConsumer({

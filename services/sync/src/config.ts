@@ -3,6 +3,7 @@ import path from 'node:path'
 import {
   type ConfigOf,
   callSettings,
+  deadLetterSettings,
   integer,
   logSettings,
   type OriginSettings,
@@ -12,6 +13,7 @@ import {
   text,
   url,
 } from '@berth/service'
+
 import { workerSettings } from '@berth/worker'
 
 /** What sync reads from the environment. */
@@ -31,6 +33,7 @@ export const syncSettings = {
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...workerSettings,
   ...callSettings,
+  ...deadLetterSettings,
   ...originSettings,
   ...logSettings,
 }
@@ -50,4 +53,4 @@ export type SyncConfig = Pick<
     secretsKey: string
     secretsPreviousKeys?: string | undefined
     storeAdopt?: string | undefined
-  } & Partial<ConfigOf<typeof callSettings>>
+  } & Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>>

@@ -16,11 +16,14 @@ import { tasksCommands } from './commands.ts'
 import type { TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { createDoorbell, type Doorbell, type Ring } from './queue/doorbell.ts'
+import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
 
 const name = 'tasks'
 const defaultSweepEveryMs = 1_000
+const forgetEveryMs = 3_600_000
+const defaultKeptDays = 30
 
 type Running = { relay: Relay; doorbell: Doorbell; changes: Changes }
 
@@ -110,6 +113,17 @@ export function createTasks(
         },
       })
       life.onStop('sweeper', () => sweeper.stop())
+      const { taskKeptDays = defaultKeptDays } = config
+      const forgetting = startLoop({
+        pollMs: forgetEveryMs,
+        pauseAfterFailureMs: forgetEveryMs,
+        onError: (error) => log.warn('old tasks will be forgotten later', { error }),
+        run: async (signal) => {
+          const forgotten = await forgetTasks(db.background, taskKeptDays, signal)
+          if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
+        },
+      })
+      life.onStop('forgetting', () => forgetting.stop())
     },
     stop: () => life.stop(),
     notes: async () => natsNotes(),

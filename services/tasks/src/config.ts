@@ -9,6 +9,11 @@ import {
   url,
 } from '@berth/service'
 
+/** How long tasks that have ended are shown, in days; the standalone stack reads this too. */
+export const taskSettings = {
+  taskKeptDays: integer('BERTH_TASK_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
+}
+
 /** What tasks reads from the environment. */
 export const tasksSettings = {
   databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
@@ -20,9 +25,10 @@ export const tasksSettings = {
   serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...callSettings,
+  ...taskSettings,
   ...originSettings,
   ...logSettings,
 }
 export type TasksConfig = Pick<ConfigOf<typeof tasksSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
   OriginSettings &
-  Partial<ConfigOf<typeof callSettings>>
+  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof taskSettings>>

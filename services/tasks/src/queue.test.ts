@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { openDatabase } from '@berth/service'
 import { makeDatabase, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import pg from 'pg'
+import { forgetTasks } from './queue/forget.ts'
 import { type StartedTasks, startTasks } from './started.fixture.ts'
 
 let database: TestDatabase
@@ -237,4 +239,24 @@ test('a task that was to be cancelled is not tried again', async () => {
   await sql.query('update task set cancel_requested = true where id = $1', [id])
   await one.tasks.call('put-back', { id, fence, error: { code: 'database_unavailable', message: 'away' } })
   expect(await stateOf(id)).toMatchObject({ state: 'cancelled' })
+})
+
+test('tasks that ended long ago are forgotten, those of a group before it, and others are not', async () => {
+  const parent = await queue()
+  const own = randomUUID()
+  await one.tasks.call('create', { id: own, kind, payload: {}, exclusive: [], shared: [], actor: 'ann', parent })
+  const [recent, waiting] = [await queue(), await queue()]
+  await sql.query("update task set state = 'completed', finished_at = now() - interval '31 days' where id = any($1)", [
+    [parent, own],
+  ])
+  await sql.query("update task set state = 'failed', finished_at = now() - interval '29 days' where id = $1", [recent])
+  await sql.query("update task set created_at = now() - interval '40 days' where id = $1", [waiting])
+  const db = openDatabase({ url: database.url, schema: 'tasks' })
+  try {
+    await forgetTasks(db, 30, AbortSignal.timeout(60_000))
+  } finally {
+    await db.close()
+  }
+  const { rows } = await sql.query<{ id: string }>('select id from task where kind = $1 order by seq', [kind])
+  expect(rows.map(({ id }) => id)).toEqual([recent, waiting])
 })

@@ -33,6 +33,8 @@ export type Outcome = { answered: boolean; notice: LimitNotice | undefined }
 type Paused = { endsAt: number; reason: string; probe: Promise<void> | undefined; probedAt: number }
 
 const probeEveryMs = 60_000
+// Redirects can name hosts without end; of so many, the one that was heard of first is forgotten.
+const mostHosts = 10_000
 // They waited together; they need not go on in the same millisecond.
 const spreadMs = 250
 
@@ -65,7 +67,7 @@ export function createHostGates(): HostGates {
     if (ratePerSecond === undefined || host !== guest.host) return false
     const now = performance.now()
     const at = Math.max(now, nextAt.get(host) ?? 0)
-    nextAt.set(host, at + 1000 / ratePerSecond)
+    remember(nextAt, host, at + 1000 / ratePerSecond)
     if (at > now) await delay(at - now, undefined, { signal })
     return at > now
   }
@@ -76,7 +78,7 @@ export function createHostGates(): HostGates {
     // Of what requests under way hear, the longest counts; whoever asks to see whether it still holds hears what is true now.
     if (before && before.endsAt >= endsAt && !isProbe) return undefined
     const paused = { probedAt: before?.probedAt ?? Number.NEGATIVE_INFINITY, probe: undefined, endsAt, reason }
-    pauses.set(key, paused)
+    remember(pauses, key, paused)
     return paused
   }
 
@@ -98,6 +100,13 @@ export function createHostGates(): HostGates {
       }
     },
   }
+}
+
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.keys()
+  if (map.size > mostHosts && oldest !== undefined) map.delete(oldest)
 }
 
 /** The gates of all clients of this process. */

@@ -6,14 +6,28 @@ import type { Account } from '../login/account.ts'
 export const refreshTokenUser = '<token>'
 
 const lifeDays = 90
+const mostOfAccount = 100
 const form = /^brt_[A-Za-z0-9_-]{43}$/
 
-/** Makes a refresh token for an account; only its hash is stored. It ends 90 days after its last use. */
+/**
+ * Makes a refresh token for an account; only its hash is stored. It ends 90 days after its last use; of more than a hundred of an
+ * account, the one that was not used for longest goes.
+ */
 export async function makeRefreshToken(sql: Sql, account: Account): Promise<string> {
   const token = `brt_${randomBytes(32).toString('base64url')}`
   await sql.query(
     'insert into refresh_token (hash, account, session_epoch, expires_at) values ($1, $2, $3, now() + make_interval(days => $4))',
     [hashOf(token), account.id, account.sessionEpoch, lifeDays],
+  )
+  await sql.query(
+    `delete from refresh_token
+     where hash in (
+       select hash
+       from refresh_token
+       where account = $1
+       order by coalesce(last_used_at, created_at) desc, hash
+       offset $2)`,
+    [account.id, mostOfAccount],
   )
   return token
 }

@@ -2,13 +2,16 @@ import { type Loop, startLoop } from '@berth/bus'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import { createTokenCheck, type PublicJwk, type TokenCheck } from '@berth/tokens'
+import { atMostEvery } from './at-most-every.ts'
 
 const refreshEveryMs = 60_000
 const pauseAfterFailureMs = 2_000
+// Anybody can send tokens of keys that nobody knows; keys are published well before they are used.
+const refreshAtMostEveryMs = 5_000
 
 /**
  * Checks tokens with the issuer's public keys, which are kept in this schema too: with auth stopped, tokens that are still
- * valid open what they opened (design.md §3.5). A token of an unknown key makes us ask for the keys at once.
+ * valid open what they opened (design.md §3.5). A token that is not valid makes us ask for the keys, but not again and again.
  */
 export async function startTokenKeys(options: {
   db: Database
@@ -34,5 +37,6 @@ export async function startTokenKeys(options: {
       check.setKeys(keys)
     },
   })
-  return { check, refresh: loop.wake, stop: loop.stop }
+  const refresh = atMostEvery(refreshAtMostEveryMs, loop.wake)
+  return { check, refresh: refresh.call, stop: async () => (refresh.stop(), loop.stop()) }
 }

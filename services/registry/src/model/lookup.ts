@@ -50,14 +50,25 @@ const queries = {
   }),
 }
 const remembered = 200_000
+const rememberedBytes = 64 << 20
+// What an entry takes beside its texts.
+const entryBytes = 200
 
 /**
  * Answers from memory where it can: what stands under (distribution, epoch, name) cannot change, so it is never wrong.
  * Absence is not remembered, for anybody can ask for names without end.
  */
 export function createLookup(db: Database): Lookup {
-  const manifests = new LRUCache<string, ServedManifest>({ max: remembered })
-  const blobs = new LRUCache<string, ServedBlob>({ max: remembered })
+  const manifests = new LRUCache<string, ServedManifest>({
+    max: remembered,
+    maxSize: rememberedBytes,
+    sizeCalculation: ({ mediaType, digest }, key) => entryBytes + key.length + mediaType.length + 2 * digest.length,
+  })
+  const blobs = new LRUCache<string, ServedBlob>({
+    max: remembered,
+    maxSize: rememberedBytes,
+    sizeCalculation: ({ digest }, key) => entryBytes + key.length + digest.length,
+  })
   const keyOf = (pointer: Pointer, name: string) => `${pointer.distributionId}@${pointer.epoch}:${name}`
 
   const findManifest = async (name: 'tag' | 'manifest', pointer: Pointer, reference: string) => {

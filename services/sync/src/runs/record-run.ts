@@ -75,7 +75,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
   await db.transaction(async (sql) => {
     const [row] = await sql.query<{ durationMs: number }>(
       `update sync_run set state = 'completed', result = $2, finished_at = now() where id = $1 and state in ('waiting', 'running')
-       returning (extract(epoch from now() - coalesce(started_at, created_at)) * 1000)::integer as "durationMs"`,
+       returning (extract(epoch from now() - coalesce(started_at, created_at)) * 1000)::bigint as "durationMs"`,
       [run.id, JSON.stringify(result)],
     )
     if (!row) return

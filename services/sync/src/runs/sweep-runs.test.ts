@@ -3,6 +3,8 @@ import { type CommandClient, commandsOf, type TasksCommands } from '@berth/comma
 import { applyMigrations, createInternalClient, type Database, type InternalClient, openDatabase } from '@berth/service'
 import { makeDatabase, type ServiceProcess, serviceKey, startProcess, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { openPrisma } from '../db/client.ts'
+import { recordSuccess } from './record-run.ts'
 import { endLostRuns, forgetOldRuns } from './sweep-runs.ts'
 
 let database: TestDatabase
@@ -125,4 +127,27 @@ test('runs that ended more than 90 days ago are forgotten, but not the last succ
   await forgetOldRuns(db, signal)
   const states = await Promise.all([...kept, ...old].map(stateOf))
   expect(states.map((row) => row !== undefined)).toEqual([...kept.map(() => true), ...old.map(() => false)])
+})
+
+test('a run of more than 24.8 days ends, and its event tells how long it took', async () => {
+  const taskId = await addRun({ state: 'running', days: 40 })
+  await db.query("update sync_run set started_at = now() - interval '30 days' where task_id = $1", [taskId])
+  const run = await openPrisma(db).syncRun.findFirstOrThrow({ where: { taskId } })
+  const nothing = {
+    version: 1,
+    created: false,
+    bytesFetched: 0,
+    bytesSaved: 0,
+    tagsChecked: 0,
+    failures: [],
+    failureCount: 0,
+  }
+  const tags = { moved: [], removed: [], added: [] }
+  await recordSuccess(db, run, { ...nothing, tags, tagCounts: { moved: 0, removed: 0, added: 0 } })
+  expect(await stateOf(taskId)).toMatchObject({ state: 'completed' })
+  const [row] = await db.query<{ ms: number }>(
+    "select (event -> 'data' ->> 'durationMs')::float8 as ms from outbox where event -> 'data' ->> 'taskId' = $1",
+    [taskId],
+  )
+  expect(row?.ms).toBeGreaterThan(2 ** 31)
 })

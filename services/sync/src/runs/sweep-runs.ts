@@ -6,7 +6,7 @@ import { endRun, type RunIds } from './record-run.ts'
 const sweepEveryMs = 300_000
 // A task is queued right after its run is noted; no call to tasks may take longer than ten minutes (BERTH_CALL_TIMEOUT_SECONDS).
 const settledMinutes = 15
-// Tasks are never forgotten, so nothing of theirs has to be outlived: a quarter of a year is for people who look back.
+// Longer than tasks are kept that have ended: a quarter of a year is for people who look back.
 const keptDays = 90
 const pageRows = 500
 

@@ -1,0 +1,6 @@
+import { integer } from './config.ts'
+
+/** How long events that could not be handled are kept, in days; the standalone stack reads this too. */
+export const deadLetterSettings = {
+  deadLetterKeptDays: integer('BERTH_DEAD_LETTER_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
+}
