@@ -48,6 +48,40 @@ test('F23: a byte that turned on the disk is found, never served as the blob aga
   expect((await stack.api('GET', '/store/damage')).body.items).toEqual([])
 }, 60_000)
 
+test.each([
+  ['in one request', async (bytes: Buffer) => pushBlob(target(), 'damage/again', bytes)],
+  ['in chunks', pushInChunks],
+])(
+  'a push %s heals what rotted where it lies, before anybody has found it',
+  async (how, push) => {
+    const bytes = Buffer.from(`these bytes will turn unseen, pushed ${how}`)
+    const { digest } = await pushBlob(target(), 'damage/again', bytes)
+    writeFileSync(fileOf(digest), Buffer.from(bytes).fill('x'))
+    const read = async () => {
+      const pulled = await send(target(), 'GET', `/v2/damage/again/blobs/${digest}`, 200)
+      return sha256(new Uint8Array(await pulled.arrayBuffer()))
+    }
+    expect(await read()).not.toBe(digest)
+    await push(bytes)
+    await until('the bytes are healed', async () => (await read()) === digest)
+    expect(stack.logs() + readFileSync(path.join(stack.home, 'berth.log'), 'utf8')).toContain(
+      'damaged bytes are replaced',
+    )
+  },
+  60_000,
+)
+
+async function pushInChunks(bytes: Buffer): Promise<void> {
+  const begun = await send(target(), 'POST', '/v2/damage/again/blobs/uploads/', 202)
+  const location = new URL(begun.headers.get('location') ?? '', stack.url)
+  const patched = await send(target(), 'PATCH', location.pathname + location.search, 202, {
+    body: new Uint8Array(bytes),
+  })
+  const end = new URL(patched.headers.get('location') ?? '', stack.url)
+  end.searchParams.set('digest', sha256(bytes))
+  await send(target(), 'PUT', end.pathname + end.search, 201)
+}
+
 const missing = missingPrograms('docker-registry')
 const group = missing.length > 0 ? describe.skip : describe
 group(`with a registry to fetch from${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`, () => {

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { openBlobStore } from '@berth/blobs'
+import { logHealing, openBlobStore } from '@berth/blobs'
 import {
   answerOperations,
   closeServer,
@@ -79,7 +79,10 @@ async function startOn(
   })
   const { databaseUrl, natsUrl } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, natsUrl, home, log, metrics, life }
-  const blobs = await openBlobStore({ ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') })
+  const blobs = await openBlobStore(
+    { ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') },
+    logHealing(log),
+  )
   life.onStop('blob store', () => blobs.close())
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)
   // Registered last, so that it closes first: nobody is let in while the services stop.

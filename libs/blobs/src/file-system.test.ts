@@ -5,6 +5,7 @@ import { expect, test } from '@jest/globals'
 import { blobStoreContract } from './contract/contract.ts'
 import { chunksOf, freshBlob, freshId, readAll, staged } from './contract/subject.ts'
 import { createFileSystemStore } from './file-system/store.ts'
+import { blobPath } from './paths.ts'
 
 blobStoreContract('a file-system blob store', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))
@@ -17,6 +18,7 @@ blobStoreContract('a file-system blob store', async () => {
   return {
     store,
     broken,
+    damage: (key, bytes) => writeFile(join(folder, 'root', blobPath(key)), bytes),
     async close() {
       await Promise.all([store, ...Object.values(broken)].map((each) => each.close()))
       await rm(folder, { recursive: true })
@@ -38,6 +40,7 @@ test('two processes that publish one and the same part at once both succeed', as
       expect(published.map(({ sizeBytes }) => sizeBytes)).toEqual([2_000, 2_000])
       expect((await readAll(store, key)).equals(bytes)).toBe(true)
     }
+    await Promise.all(stores.map((each) => each.compared()))
     expect(await staged(store)).toEqual([])
   } finally {
     await Promise.all(stores.map((each) => each.close()))

@@ -1,8 +1,8 @@
-import { type ConfigOf, integer, optionalText, optionalUrl, StartupError } from '@berth/service'
+import { type ConfigOf, integer, type Logger, optionalText, optionalUrl, StartupError } from '@berth/service'
 import { BlobStoreError } from './errors.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { createS3Store } from './s3/store.ts'
-import type { BlobStore } from './store.ts'
+import type { BlobStore, HealingReport } from './store.ts'
 
 /** The settings that name the blob store: a directory, or a bucket. All services of an installation have the same. */
 export const blobSettings = {
@@ -18,13 +18,29 @@ export const blobSettings = {
 
 export type BlobSettings = Partial<ConfigOf<typeof blobSettings>>
 
+/** Writes into a log what became of bytes that were damaged and pushed again. */
+export function logHealing(log: Logger): (report: HealingReport) => void {
+  return (report) => {
+    const { digest } = report
+    if (report.healed) log.warn('damaged bytes are replaced by those that were pushed again', { digest })
+    else
+      log.warn('bytes that were pushed again cannot be compared with those that are stored', {
+        digest,
+        error: report.error,
+      })
+  }
+}
+
 /** Opens the store that the settings name and tries it out. Throws `StartupError` with the remedy when it cannot be used. */
-export async function openBlobStore(settings: BlobSettings): Promise<BlobStore> {
+export async function openBlobStore(
+  settings: BlobSettings,
+  hear?: (report: HealingReport) => void,
+): Promise<BlobStore> {
   refuseHalf(settings)
   const store =
     settings.s3Endpoint === undefined
-      ? openDirectory(settings.blobsDirectory)
-      : openBucket(settings.s3Endpoint, settings)
+      ? openDirectory(settings.blobsDirectory, hear)
+      : openBucket(settings.s3Endpoint, settings, hear)
   try {
     await store.check()
     return store
@@ -51,16 +67,18 @@ function refuseHalf({ s3Endpoint, s3Bucket, s3AccessKey, s3SecretKey, s3Region }
   )
 }
 
-function openDirectory(root: string | undefined): BlobStore {
+type Hear = ((report: HealingReport) => void) | undefined
+
+function openDirectory(root: string | undefined, hear: Hear): BlobStore {
   if (root === undefined)
     throw new StartupError(
       'no blob store is set',
       'set BERTH_BLOBS_DIR to a directory, or BERTH_S3_ENDPOINT and its companions to a bucket',
     )
-  return createFileSystemStore({ root })
+  return createFileSystemStore({ root, hear })
 }
 
-function openBucket(endpoint: string, settings: BlobSettings): BlobStore {
+function openBucket(endpoint: string, settings: BlobSettings, hear: Hear): BlobStore {
   const { s3Bucket: bucket, s3AccessKey: accessKey, s3SecretKey: secretKey, s3Region: region } = settings
   if (!bucket || !accessKey || !secretKey) {
     throw new StartupError(
@@ -69,5 +87,5 @@ function openBucket(endpoint: string, settings: BlobSettings): BlobStore {
     )
   }
   const idleTimeoutMs = settings.s3TimeoutSeconds === undefined ? undefined : settings.s3TimeoutSeconds * 1000
-  return createS3Store({ endpoint, bucket, accessKey, secretKey, idleTimeoutMs, ...(region ? { region } : {}) })
+  return createS3Store({ endpoint, bucket, accessKey, secretKey, idleTimeoutMs, hear, ...(region ? { region } : {}) })
 }

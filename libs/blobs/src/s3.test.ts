@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'minio'
 import { blobStoreContract } from './contract/contract.ts'
 import type { Subject } from './contract/subject.ts'
+import { blobPath } from './paths.ts'
 import { createS3Store } from './s3/store.ts'
 
 const {
@@ -20,21 +21,22 @@ async function start(): Promise<Subject> {
     'no such bucket': createS3Store({ ...options, bucket: `${bucket}-none` }),
     'no such server': createS3Store({ ...options, endpoint: 'http://127.0.0.1:9', retries: 1 }),
   }
+  const { hostname, port, protocol } = new URL(endpoint)
+  const useSSL = protocol === 'https:'
+  const client = new Client({
+    endPoint: hostname,
+    ...(port && { port: Number(port) }),
+    useSSL,
+    accessKey,
+    secretKey,
+  })
   return {
     store,
     broken,
+    damage: async (key, bytes) => void (await client.putObject(bucket, blobPath(key), Buffer.from(bytes))),
     async close() {
       for await (const key of store.walk()) await store.remove(key)
       await Promise.all([store, ...Object.values(broken)].map((each) => each.close()))
-      const { hostname, port, protocol } = new URL(endpoint)
-      const useSSL = protocol === 'https:'
-      const client = new Client({
-        endPoint: hostname,
-        ...(port && { port: Number(port) }),
-        useSSL,
-        accessKey,
-        secretKey,
-      })
       await client.removeObject(bucket, 'berth-cleaner.json')
       await client.removeBucket(bucket)
     },

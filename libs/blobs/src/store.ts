@@ -28,6 +28,9 @@ export type WriteOptions = {
   limitBytes?: number | undefined
 }
 
+/** `isThere`: the blob is said to be there already. */
+export type PublishOptions = { signal?: AbortSignal | undefined; isThere?: boolean }
+
 export type PartOptions = { signal?: AbortSignal | undefined; limitBytes?: number | undefined }
 
 /** A blob held open: it can be read to its end even when it is removed meanwhile (on S3: unless it is removed). */
@@ -43,6 +46,9 @@ export interface OpenBlob {
   sendTo(sink: Writable, options?: ReadOptions): Promise<void>
   close(): Promise<void>
 }
+
+/** That stored bytes were damaged and are replaced by what was written again; or that they could not be compared. */
+export type HealingReport = { digest: Digest; healed: true } | { digest: Digest; healed: false; error: unknown }
 
 /** The texts that a store keeps about itself: whose it is, and who deletes in it. */
 export type NoteName = 'berth-store.json' | 'berth-cleaner.json'
@@ -71,7 +77,10 @@ export interface BlobStore {
   check(): Promise<void>
   stat(key: BlobKey): Promise<BlobStat | undefined>
   open(key: BlobKey): Promise<OpenBlob | undefined>
-  /** Stores a source whose digest is known. Of concurrent writers of one key all succeed. */
+  /**
+   * Stores a source whose digest is known. Of concurrent writers of one key all succeed. A blob that is there already is
+   * replaced when it turns out to be damaged; that is found out later, and nobody waits for it.
+   */
   write(key: PendingKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
   /**
    * Stages bytes of an upload session under an id never used before (`[A-Za-z0-9_-]`, at most 128).
@@ -85,10 +94,11 @@ export interface BlobStore {
   ): Promise<StagedPart>
   /**
    * Makes a blob of parts that follow each other from offset 0. One whole part with the digest's own hash is moved
-   * into place; anything else is copied by its recorded ranges and hashed again. Doing it twice is doing it once.
+   * into place; anything else is copied by its recorded ranges and hashed again. Doing it twice is doing it once. What is there
+   * already is treated as by `write`; a part that is wanted for that is discarded when it is done.
    * Parts may stay behind: call `discardParts` once the outcome is recorded.
    */
-  publish(parts: readonly StagedPart[], key: BlobKey, options?: { signal?: AbortSignal | undefined }): Promise<BlobStat>
+  publish(parts: readonly StagedPart[], key: BlobKey, options?: PublishOptions): Promise<BlobStat>
   /** Removes parts, also unfinished ones; those that are gone are no error. */
   discardParts(ids: readonly string[]): Promise<void>
   /** `false` when it was absent. */
@@ -101,5 +111,7 @@ export interface BlobStore {
   writeNote(name: NoteName, text: string): Promise<void>
   /** A URL from which anyone can read the blob for so long. Only where the store can make one. */
   presignedUrl?(key: BlobKey, ttlSeconds: number): Promise<string>
+  /** Resolves once all that was written again is compared with what was there. */
+  compared(): Promise<void>
   close(): Promise<void>
 }

@@ -30,6 +30,31 @@ export function partsContract(subject: () => Subject): void {
     expect((await readAll(store, key)).equals(bytes)).toBe(true)
   })
 
+  test.each([1000, 9 * MiB])(
+    'a part of %i bytes is kept beyond its discard until it has healed what it is a copy of',
+    async (size) => {
+      const { store, damage } = subject()
+      const { bytes, key } = freshBlob(size)
+      await store.write(key, chunksOf(bytes))
+      const again = async () => {
+        const part = await store.writePart(freshId(), 0, chunksOf(bytes))
+        expect((await store.publish([part], key, { isThere: true })).sizeBytes).toBe(size)
+        await store.discardParts([part.id])
+        await store.compared()
+        expect(await staged(store)).toEqual([])
+        expect((await readAll(store, key)).equals(bytes)).toBe(true)
+      }
+      await damage(key, Buffer.alloc(size))
+      await again()
+      await again()
+      await damage(key, Buffer.alloc(size + 1))
+      await again()
+      // Said to be there, and lost.
+      await store.remove(key)
+      await again()
+    },
+  )
+
   test('a blob of no parts is the empty blob', async () => {
     const { store } = subject()
     const { key } = freshBlob(0)

@@ -8,6 +8,8 @@ export type Subject = {
   store: BlobStore
   /** Stores that cannot work, by what is wrong with them: none may pass that off as absence. */
   broken: Record<string, BlobStore>
+  /** Puts other bytes into the place of a blob, as a failing disk does. */
+  damage: (key: BlobKey, bytes: Uint8Array) => Promise<void>
   close(): Promise<void>
 }
 
@@ -87,7 +89,9 @@ export function gatheringSink(): { sink: Writable; taken: Buffer[]; mostWaitingB
   return { sink, taken, mostWaitingBytes: () => mostWaitingBytes }
 }
 
+/** What is left in staging once nothing is kept there to be compared. */
 export async function staged(store: BlobStore): Promise<string[]> {
+  await store.compared()
   // Object stores round their times, up or down, to a second.
   const leftovers = await Array.fromAsync(store.walkStaged({ olderThan: new Date(Date.now() + 60_000) }))
   return leftovers.map(({ name }) => name)

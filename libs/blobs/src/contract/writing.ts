@@ -91,6 +91,23 @@ export function writingContract(subject: () => Subject): void {
     expect((await readAll(store, key)).equals(bytes)).toBe(true)
   })
 
+  test.each([1024, 9 * MiB])(
+    '%i bytes that rotted where they lie are whole again once they are written again',
+    async (size) => {
+      const { store, damage } = subject()
+      const { bytes, key } = freshBlob(size)
+      await store.write(key, chunksOf(bytes))
+      const rotten = Buffer.from(bytes)
+      rotten[size - 1] = (rotten[size - 1] ?? 0) ^ 1
+      await damage(key, rotten)
+      expect((await readAll(store, key)).equals(rotten)).toBe(true)
+      expect((await store.write(key, chunksOf(bytes))).sizeBytes).toBe(size)
+      await store.compared()
+      expect((await readAll(store, key)).equals(bytes)).toBe(true)
+      expect(await staged(store)).toEqual([])
+    },
+  )
+
   test('what the store notes of itself is replaced as a whole, is no blob, and is nothing at first', async () => {
     const { store } = subject()
     expect(await store.readNote('berth-cleaner.json')).toBeUndefined()

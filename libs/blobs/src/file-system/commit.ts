@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path'
 import { BlobStoreError } from '../errors.ts'
+import type { Healing } from '../healing.ts'
 import { blobPath } from '../paths.ts'
 import type { BlobKey, BlobStat } from '../store.ts'
 import { moveFile, removeFile, statPath } from './descriptors.ts'
@@ -9,12 +10,13 @@ import type { Folders } from './folders.ts'
 /** Moves a verified, durable file into its place. Those who commit one key at once take turns; all succeed. */
 export type Commit = (stagedPath: string, key: BlobKey, sizeBytes: number) => Promise<BlobStat>
 
-export function createCommit(root: string, folders: Folders): Commit {
+export function createCommit(root: string, folders: Folders, healing: Pick<Healing, 'keep'>): Commit {
   const turns = new Map<string, Promise<unknown>>()
 
   return (stagedPath, key, sizeBytes) => {
     const place = blobPath(key)
-    const work = () => moveIntoPlace(root, folders, stagedPath, place, sizeBytes)
+    const keep = () => healing.keep(stagedPath, key)
+    const work = () => moveIntoPlace(root, folders, { stagedPath, place, sizeBytes, keep })
     const turn = (turns.get(place) ?? Promise.resolve()).then(work, work)
     turns.set(place, turn)
     const leave = () => {
@@ -36,19 +38,20 @@ async function moveUnlessGone(stagedPath: string, path: string): Promise<boolean
   }
 }
 
+/** `keep` takes over the staged file where it is not needed, for there is one of its size. */
+type Move = { stagedPath: string; place: string; sizeBytes: number; keep: () => Promise<void> }
+
 async function moveIntoPlace(
   root: string,
   folders: Folders,
-  stagedPath: string,
-  place: string,
-  sizeBytes: number,
+  { stagedPath, place, sizeBytes, keep }: Move,
 ): Promise<BlobStat> {
   const folder = dirname(place)
   await folders.ensure(folder)
   const path = join(root, place)
   const found = await statPath(path)
   if (found?.isFile() && found.size === sizeBytes) {
-    await removeFile(stagedPath)
+    await keep()
     // Another process may have renamed it a moment ago and not have synced the folder yet.
     await folders.sync(folder)
     return { sizeBytes, modifiedAt: found.mtime }
@@ -69,4 +72,10 @@ async function moveIntoPlace(
     throw error
   }
   return { sizeBytes, modifiedAt: new Date() }
+}
+
+/** Puts a verified file in the place of a damaged one. Another process may have done so with the same file. */
+export async function replaceFile(root: string, folders: Folders, stagedPath: string, key: BlobKey): Promise<void> {
+  const place = blobPath(key)
+  if (await moveUnlessGone(stagedPath, join(root, place))) await folders.sync(dirname(place))
 }

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { algorithmOf } from '@berth/oci'
 import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
+import { createHealing } from '../healing.ts'
 import { inOrder, totalBytes, wholePart } from '../parts.ts'
 import { blobPath, partPath, writePath } from '../paths.ts'
 import { settled } from '../pending-key.ts'
@@ -11,6 +12,7 @@ import type {
   BlobKey,
   BlobStat,
   BlobStore,
+  HealingReport,
   OpenBlob,
   PartOptions,
   PendingKey,
@@ -18,7 +20,7 @@ import type {
   WriteOptions,
 } from '../store.ts'
 import { checkReceived, type Received } from '../verify.ts'
-import { type Commit, createCommit } from './commit.ts'
+import { type Commit, createCommit, replaceFile } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders } from './folders.ts'
@@ -32,11 +34,20 @@ import { walkBlobs, walkLeftovers } from './walk.ts'
 type Store = { root: string; threads: HashThreads; commit: Commit }
 
 /** A blob store in a directory, which several processes and hosts may share if it is one file system with fsync. */
-export function createFileSystemStore(options: { root: string }): BlobStore {
+export function createFileSystemStore(options: {
+  root: string
+  hear?: ((report: HealingReport) => void) | undefined
+}): BlobStore {
   const root = resolve(options.root)
   const folders = createFolders(root)
   const threads = createHashThreads()
-  const store: Store = { root, threads, commit: createCommit(root, folders) }
+  const healing = createHealing({
+    open: (key) => openBlob(root, key),
+    replace: (staged, key) => replaceFile(root, folders, staged, key),
+    discard: removeFile,
+    hear: options.hear,
+  })
+  const store: Store = { root, threads, commit: createCommit(root, folders, healing) }
   return {
     preferredChunkBytes: undefined,
     check: () => testRoot(root, folders),
@@ -47,7 +58,8 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
     publish: (parts, key, how = {}) => orFail(`publish ${key.digest}`, () => publish(store, parts, key, how.signal)),
     discardParts: (ids) =>
       orFail('discard staged parts', async () => {
-        for (const id of ids) await removeFile(join(root, partPath(id)))
+        const paths = ids.map((id) => join(root, partPath(id)))
+        for (const path of paths) if (!healing.keeps(path)) await removeFile(path)
       }),
     remove: (key) =>
       orFail(`remove ${key.digest}`, async () => {
@@ -64,6 +76,7 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
       await orFail(`list ${root}`, () => assertMounted(root))
       yield* translated(`list ${root}`, walkLeftovers(root, olderThan, signal))
     },
+    compared: () => healing.idle(),
     readNote: (name) =>
       orFail(`read ${name}`, async () => {
         const text = await readText(root, name)
@@ -72,6 +85,7 @@ export function createFileSystemStore(options: { root: string }): BlobStore {
       }),
     writeNote: (name, text) => orFail(`write ${name}`, () => placeText(root, name, text)),
     close: async () => {
+      await healing.close()
       await Promise.all([threads.close(), folders.close()])
     },
   }

@@ -1,11 +1,22 @@
 import { algorithmOf } from '@berth/oci'
 import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
+import { createHealing, type Healing } from '../healing.ts'
 import { inOrder, totalBytes, wholePart } from '../parts.ts'
 import { blobPath, partPath } from '../paths.ts'
 import { settled } from '../pending-key.ts'
 import { readSource } from '../source-reader.ts'
-import type { BlobKey, BlobStat, BlobStore, PartOptions, PendingKey, StagedPart, WriteOptions } from '../store.ts'
+import type {
+  BlobKey,
+  BlobStat,
+  BlobStore,
+  HealingReport,
+  PartOptions,
+  PendingKey,
+  PublishOptions,
+  StagedPart,
+  WriteOptions,
+} from '../store.ts'
 import { checkReceived } from '../verify.ts'
 import { copyObject } from './copy.ts'
 import { getNote, putNote } from './notes.ts'
@@ -15,30 +26,39 @@ import { connectS3, type S3, type S3Options } from './requests.ts'
 import { testBucket } from './self-test.ts'
 import { discardPart, removeObject, walkBlobs, walkLeftovers } from './walk.ts'
 
-type Store = { s3: S3; threads: HashThreads }
+type Store = { s3: S3; threads: HashThreads; healing: Healing }
 
 // S3's own limit for the parts of a multipart upload; clients with chunks for other registries have at least this.
 const leastPartBytes = 5 << 20
 
 /** A blob store in a bucket of S3 or of a server that speaks its API. Makes no request before `check`. */
-export function createS3Store(options: S3Options): BlobStore & Required<Pick<BlobStore, 'presignedUrl'>> {
+export function createS3Store(
+  options: S3Options & { hear?: ((report: HealingReport) => void) | undefined },
+): BlobStore & Required<Pick<BlobStore, 'presignedUrl'>> {
   const s3 = connectS3(options)
   const threads = createHashThreads()
-  const store: Store = { s3, threads }
+  const open: BlobStore['open'] = async (key) => {
+    const path = blobPath(key)
+    const found = await statObject(s3, path)
+    return found && openObject(s3, { key: path, name: key.digest, sizeBytes: found.sizeBytes })
+  }
+  const healing = createHealing({
+    open,
+    replace: (staged, key) => copyPart(s3, staged, blobPath(key)),
+    discard: (staged) => discardPart(s3, staged),
+    hear: options.hear,
+  })
+  const store: Store = { s3, threads, healing }
   return {
     preferredChunkBytes: leastPartBytes,
     check: () => testBucket(s3),
     stat: async (key) => statObject(s3, blobPath(key)),
-    async open(key) {
-      const path = blobPath(key)
-      const found = await statObject(s3, path)
-      return found && openObject(s3, { key: path, name: key.digest, sizeBytes: found.sizeBytes })
-    },
+    open,
     write: (key, source, how = {}) => writeBlob(store, key, source, how),
     writePart: (id, startOffset, source, how = {}) => writePart(store, id, startOffset, source, how),
-    publish: (parts, key, how = {}) => publish(store, parts, key, how.signal),
+    publish: (parts, key, how = {}) => publish(store, parts, key, how),
     async discardParts(ids) {
-      for (const id of ids) await discardPart(s3, partPath(id))
+      for (const path of ids.map(partPath)) if (!healing.keeps(path)) await discardPart(s3, path)
     },
     remove: async (key) => removeObject(s3, blobPath(key)),
     walk: ({ signal } = {}) => walkBlobs(s3, signal),
@@ -46,7 +66,9 @@ export function createS3Store(options: S3Options): BlobStore & Required<Pick<Blo
     readNote: (name) => getNote(s3, name),
     writeNote: (name, text) => putNote(s3, name, text),
     presignedUrl: async (key, ttlSeconds) => s3.presign(blobPath(key), ttlSeconds),
+    compared: () => healing.idle(),
     async close() {
+      await healing.close()
       s3.close()
       await threads.close()
     },
@@ -128,10 +150,10 @@ async function publish(
   store: Store,
   parts: readonly StagedPart[],
   key: BlobKey,
-  signal: AbortSignal | undefined,
+  { signal, isThere = false }: PublishOptions,
 ): Promise<BlobStat> {
   signal?.throwIfAborted()
-  const { s3 } = store
+  const { s3, healing } = store
   const path = blobPath(key)
   const ordered = inOrder(parts)
   const sizeBytes = totalBytes(ordered)
@@ -139,6 +161,12 @@ async function publish(
   if (whole) {
     const staged = await statObject(s3, partPath(whole.id), signal)
     if (staged?.sizeBytes === sizeBytes) {
+      // Copied only when it is needed: a copy of gigabytes takes its time, and somebody waits for the answer.
+      const there = isThere ? await statObject(s3, path, signal) : undefined
+      if (there?.sizeBytes === sizeBytes) {
+        await healing.keep(partPath(whole.id), key)
+        return there
+      }
       await copyObject(s3, partPath(whole.id), path, sizeBytes, signal)
       return confirm(s3, path, sizeBytes)
     }
@@ -146,6 +174,11 @@ async function publish(
     if (published?.sizeBytes === sizeBytes) return published
   }
   return writeBlob(store, key, readParts(s3, ordered, signal), { signal, expectedBytes: sizeBytes })
+}
+
+async function copyPart(s3: S3, staged: string, path: string): Promise<void> {
+  const part = await statObject(s3, staged)
+  if (part) await copyObject(s3, staged, path, part.sizeBytes, undefined)
 }
 
 async function* readParts(s3: S3, parts: readonly StagedPart[], signal?: AbortSignal): AsyncGenerator<Uint8Array> {

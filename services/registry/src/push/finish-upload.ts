@@ -98,7 +98,7 @@ function sizeOf(parts: readonly StagedPart[]): number {
   return parts.reduce((sum, part) => sum + part.sizeBytes, 0)
 }
 
-/** Puts the bytes into their place; when they are there already and ours are proven to be the same, ours are not needed. */
+/** Puts the bytes into their place. When they are there already, ours heal them behind the answer if they are damaged. */
 async function publishParts(
   blobs: BlobStore,
   staged: readonly StagedPart[],
@@ -107,9 +107,8 @@ async function publishParts(
 ): Promise<number | undefined> {
   const [only] = staged
   const isProven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
-  if (lease.state === 'present' && isProven && only) return only.sizeBytes
   try {
-    return (await blobs.publish(staged, lease, { signal })).sizeBytes
+    return (await blobs.publish(staged, lease, { signal, isThere: lease.state === 'present' })).sizeBytes
   } catch (error) {
     if (!(error instanceof BlobStoreError) || error.code !== 'missing_part') throw error
     // Moved already, perhaps by a process that was killed afterwards. Only whoever is proven to have had the bytes may have

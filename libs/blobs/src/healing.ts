@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { algorithmOf, hexOf } from '@berth/oci'
+import type { BlobKey, BlobStore, HealingReport } from './store.ts'
+
+/** Verified bytes of a key that has a blob of that size already: kept until that one is proven to be right, or replaced by them. */
+type Kept = { staged: string; key: BlobKey }
+
+export type Healing = {
+  /** Takes over verified bytes. They are compared behind whatever the caller does next, one after the other. */
+  keep(staged: string, key: BlobKey): Promise<void>
+  /** Whether these bytes are kept here; whoever wants to discard them leaves that to us. */
+  keeps(staged: string): boolean
+  /** Resolves once nothing is left to be compared. */
+  idle(): Promise<void>
+  /** Ends what is under way. What is left in staging goes with other leftovers. */
+  close(): Promise<void>
+}
+
+export type HealingParts = {
+  open: BlobStore['open']
+  /** Puts kept bytes in the place of the damaged ones. */
+  replace: (staged: string, key: BlobKey) => Promise<unknown>
+  discard: (staged: string) => Promise<unknown>
+  hear: ((report: HealingReport) => void) | undefined
+}
+
+// Each is a file in staging. Beyond this nobody waits for a comparison: the scrub looks at everything in its time.
+const mostKept = 256
+
+/**
+ * Heals damage by what is pushed again. A client that pushes a blob has its right bytes, and perhaps does so because what is
+ * stored is not: of what lies there already the size alone tells nothing.
+ */
+export function createHealing({ open, replace, discard, hear }: HealingParts): Healing {
+  const kept = new Map<string, Kept>()
+  const closing = new AbortController()
+  let working = Promise.resolve()
+
+  const isRight = async (key: BlobKey): Promise<boolean | undefined> => {
+    const blob = await open(key)
+    if (!blob) return undefined
+    try {
+      const hash = createHash(algorithmOf(key.digest))
+      for await (const chunk of blob.stream({ signal: closing.signal })) hash.update(chunk as Uint8Array)
+      return hash.digest('hex') === hexOf(key.digest)
+    } finally {
+      await blob.close()
+    }
+  }
+  const compare = async ({ staged, key }: Kept) => {
+    if (closing.signal.aborted) return
+    try {
+      // Gone meanwhile: whoever needs it writes another generation.
+      if ((await isRight(key)) === false) {
+        await replace(staged, key)
+        hear?.({ digest: key.digest, healed: true })
+      }
+      await discard(staged)
+    } catch (error) {
+      if (!closing.signal.aborted) hear?.({ digest: key.digest, healed: false, error })
+    } finally {
+      kept.delete(staged)
+    }
+  }
+  return {
+    keep: async (staged, key) => {
+      if (kept.has(staged)) return
+      if (kept.size >= mostKept || closing.signal.aborted) {
+        await discard(staged)
+        return
+      }
+      const one = { staged, key }
+      kept.set(staged, one)
+      working = working.then(() => compare(one)).catch(() => undefined)
+    },
+    keeps: (staged) => kept.has(staged),
+    idle: () => working,
+    close: async () => {
+      closing.abort()
+      await working
+    },
+  }
+}
