@@ -40,6 +40,28 @@ test('a copy that was answered is pulled, after a dry run that changed nothing',
   expect(await api('POST', '/copy', wanted)).toMatchObject({ status: 200, body: { number: 1 } })
 })
 
+test('a copy into a repository that nothing serves yet can be pulled, and says from where', async () => {
+  const name = 'curation/new'
+  await make(stack, '/repositories', { name })
+  const wanted = { from: { repository: source }, tags: ['one'] }
+  const planned = await stack.api('POST', `${repositoryPath(name)}/copy`, { ...wanted, dryRun: true })
+  expect(planned.status).toBe(200)
+  expect((await stack.api('GET', `/distributions?repository=${encodeURIComponent(name)}`)).body.items).toEqual([])
+  const made = await stack.api('POST', `${repositoryPath(name)}/copy`, wanted)
+  expect(made).toMatchObject({ status: 201, body: { basePaths: [name] } })
+  await send(berth, 'GET', `/v2/${name}/manifests/one`, 200)
+  // Private: nobody gets it without a login.
+  expect((await fetch(`${stack.url}/v2/${name}/manifests/one`)).status).toBe(401)
+})
+
+test('a copy into a repository whose name serves another says where it can be pulled: nowhere', async () => {
+  await make(stack, '/repositories', { name: 'curation/taken' })
+  await make(stack, '/distributions', { name: 'taken', basePath: 'curation/taken', repository: source })
+  const wanted = { from: { repository: source }, tags: ['one'] }
+  const made = await stack.api('POST', `${repositoryPath('curation/taken')}/copy`, wanted)
+  expect(made).toMatchObject({ status: 201, body: { basePaths: [] } })
+})
+
 test('a tag is set, moved and taken away, and what is served follows at once', async () => {
   expect(await api('PUT', '/tags/stable', { digest: first })).toMatchObject({ status: 201, body: { cause: 'tag' } })
   expect(await served('stable')).toBe(first)

@@ -355,6 +355,23 @@ describe('a pull-through distribution', () => {
   }, 60_000)
 })
 
+test('a private one whose trigger names users that may not pull is refused, when made and when changed', async () => {
+  const remote = `never-${++count}`
+  await make(stack, '/remotes', { ...localRemote(remote, upstream.url, ''), upstreamName: null })
+  await make(stack, '/users', { name: 'visitor', password: 'a password of visitors' })
+  const wanted = { name: remote, basePath: remote, pullThrough: { remote, trigger: ['admin', 'visitor'] } }
+  const refused = {
+    status: 400,
+    field: 'pullThrough.trigger',
+    detail: expect.stringMatching(/visitor may not pull.*access/),
+  }
+  expect((await stack.api('POST', '/distributions', wanted)).body).toMatchObject(refused)
+  await make(stack, '/distributions', { ...wanted, access: 'public' })
+  expect((await stack.api('PATCH', `/distributions/${remote}`, { access: 'private' })).body).toMatchObject(refused)
+  const onlyAdmin = { access: 'private', pullThrough: { trigger: ['admin'] } }
+  expect((await stack.api('PATCH', `/distributions/${remote}`, onlyAdmin)).status).toBe(200)
+})
+
 test.each<[string, object, string]>([
   ['neither a repository nor a host', {}, 'repository'],
   ['both', { repository: 'x', pullThrough: { remote: 'x' } }, 'pullThrough'],

@@ -10,6 +10,8 @@ export type AuthCommands = {
     request: { authorization: string; ip: string; wanted: Access[] }
     reply: { principal: Principal | null; access: Access[] }
   }
+  /** Of these names of accounts those that may not pull from a private base path; there may be no such account. */
+  'may-not-pull': { request: { names: string[]; basePath: string }; reply: { names: string[] } }
   /** The public keys that access tokens are signed with. */
   jwks: { request: Record<string, never>; reply: { keys: PublicJwk[] } }
 }

@@ -3,7 +3,7 @@ import { type AuthCommands, type CommandHandlers, commandHandlers, type OutboxPa
 import type { Database, InternalHandler, Principal } from '@berth/service'
 import { decideAccess } from './access/decide.ts'
 import { publicKeys } from './keys/key-ring.ts'
-import type { Account } from './login/account.ts'
+import { type Account, accountsByName } from './login/account.ts'
 import type { Authenticate } from './login/identify.ts'
 
 type Commands = AuthCommands & { events: { request: { after: number }; reply: OutboxPage } }
@@ -15,6 +15,12 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
     access: async ({ authorization, ip, wanted }) => {
       const account = await authenticate(authorization, ip)
       return { principal: principalOf(account), access: decideAccess(account, wanted) }
+    },
+    'may-not-pull': async ({ names, basePath }) => {
+      const accounts = await accountsByName(db, names)
+      const wanted = [{ type: 'repository' as const, name: basePath, actions: ['pull'] }]
+      const may = new Set(accounts.filter((one) => decideAccess(one, wanted).length > 0).map(({ name }) => name))
+      return { names: names.filter((name) => !may.has(name)) }
     },
     jwks: async () => ({ keys: await publicKeys(db) }),
     events: async ({ after }) => readOutbox(db, after),

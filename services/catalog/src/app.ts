@@ -1,6 +1,12 @@
 import type { BlobStore } from '@berth/blobs'
 import { connectBus, type Loop, natsNotes, startLoop, startRelay } from '@berth/bus'
-import { commandsOf, type RegistryCommands, type SyncCommands, type TasksCommands } from '@berth/commands'
+import {
+  type AuthCommands,
+  commandsOf,
+  type RegistryCommands,
+  type SyncCommands,
+  type TasksCommands,
+} from '@berth/commands'
 import {
   applyMigrations,
   createApi,
@@ -92,7 +98,7 @@ export function createCatalog(
         ...versionHandlers(db, prisma, gate, ring, settleFacts, () => settling?.wake()),
         ...curationHandlers(db, prisma, gate, ring),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
-        ...distributionHandlers(db, prisma, sync, gate, ring),
+        ...distributionHandlers(db, prisma, { sync, auth: commandsOf<AuthCommands>(auth) }, gate, ring),
         ...namespaceHandlers(db, ring),
         ...retentionHandlers(db, prisma, gate, ring),
       },

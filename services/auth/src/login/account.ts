@@ -20,3 +20,8 @@ export async function accountByName(sql: Sql, name: string): Promise<(Account & 
   )
   return row
 }
+
+/** The accounts of these names that there are. */
+export async function accountsByName(sql: Sql, names: readonly string[]): Promise<Account[]> {
+  return sql.query<Account>(`select ${columns} from account where name = any($1::text[])`, [names])
+}

@@ -2,6 +2,7 @@ import type { Digest } from '@berth/oci'
 import { type ApiHandler, type ApiReply, type Database, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
+import { ensureServed } from '../repositories/ensure.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { removeTags, setTags } from '../versions/edit.ts'
 import { findVersion, showVersion } from '../versions/show.ts'
@@ -35,11 +36,19 @@ export function curationHandlers(
       return carryOut({ repositoryId: id, actor: principal.name, cause, baseVersion, foldsFirst }, work, dryRun)
     },
     copyIntoRepository: async ({ params, body, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { id, name } = await findRepository(prisma, params.repository ?? '')
       const wanted = body as CopyBody
       const { baseVersion, dryRun } = wanted
-      const curation = { repositoryId: id, actor: principal.name, cause: 'copy', baseVersion } as const
-      return carryOut(curation, copyWork(wanted), dryRun)
+      const actor = principal.name
+      const curation = { repositoryId: id, actor, cause: 'copy', baseVersion } as const
+      const reply = await carryOut(curation, copyWork(wanted), dryRun)
+      if (dryRun) return reply
+      // What was copied can be pulled, as what was pushed can.
+      for (const made of await db.transaction((sql) => ensureServed(sql, { id, name, actor }))) {
+        wake()
+        await gate.distribution(made)
+      }
+      return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, id) } }
     },
     setTag: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
@@ -67,4 +76,19 @@ export function curationHandlers(
       return { status: 204 }
     },
   }
+}
+
+const mostBasePaths = 100
+
+/** Where the latest version of a repository is served. */
+async function basePathsOf(db: Database, repositoryId: string): Promise<string[]> {
+  const rows = await db.query<{ basePath: string }>(
+    `select base_path as "basePath"
+     from distribution
+     where repository_id = $1 and version is null
+     order by base_path
+     limit $2`,
+    [repositoryId, mostBasePaths],
+  )
+  return rows.map(({ basePath }) => basePath)
 }

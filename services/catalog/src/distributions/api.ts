@@ -1,4 +1,4 @@
-import type { CommandClient, SyncCommands } from '@berth/commands'
+import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
   type ApiHandler,
   badField,
@@ -13,7 +13,7 @@ import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { settledVersion } from '../versions/settled.ts'
-import { type PullThroughBody, readPullThrough } from './pull-through.ts'
+import { type PullThroughBody, readPullThrough, refuseNeverPulled } from './pull-through.ts'
 import { findDistribution, type PullThrough, type Row, showDistribution, toServed } from './show.ts'
 import {
   type DistributionFields,
@@ -31,7 +31,7 @@ type DistributionBody = DistributionFields & { repository?: string; pullThrough?
 export function distributionHandlers(
   db: Database,
   prisma: Prisma,
-  sync: CommandClient<SyncCommands>,
+  { sync, auth }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> },
   gate: ServedGate,
   wake: () => void,
 ): Record<string, ApiHandler> {
@@ -84,6 +84,12 @@ export function distributionHandlers(
     createDistribution: async ({ body, principal }) => {
       const wanted = body as DistributionBody
       const serves = await readServes(prisma, sync, wanted)
+      if ('pullThrough' in serves)
+        await refuseNeverPulled(auth, {
+          basePath: wanted.basePath,
+          access: wanted.access ?? 'private',
+          trigger: serves.pullThrough.trigger,
+        })
       const row = await write(wanted, (sql) => insertDistribution(sql, wanted, serves, principal.name))
       return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },
@@ -95,6 +101,13 @@ export function distributionHandlers(
       const current = await findDistribution(prisma, params.distribution ?? '')
       const changes = body as Partial<DistributionBody>
       const update = await readUpdate(prisma, sync, current, changes)
+      const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
+      if (pullThrough)
+        await refuseNeverPulled(auth, {
+          basePath: current.basePath,
+          access: update.access ?? current.access,
+          trigger: pullThrough.trigger,
+        })
       const wanted = { version: current.version, ...changes, basePath: current.basePath }
       const row = await write(wanted, async (sql) => {
         await updateDistribution(sql, current.id, update, principal.name)

@@ -54,7 +54,13 @@ beforeAll(async () => {
   closeRegistry = () => closeServer(server, 0)
   client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'catalog', to: 'registry', serviceKey })
   const gate = createServedGate(commandsOf<RegistryCommands>(client))
-  handlers = distributionHandlers(yard.db, openPrisma(yard.db), commandsOf(client), gate, () => {})
+  handlers = distributionHandlers(
+    yard.db,
+    openPrisma(yard.db),
+    { sync: commandsOf(client), auth: commandsOf(client) },
+    gate,
+    () => {},
+  )
 })
 afterAll(async () => {
   await client?.close()

@@ -1,4 +1,4 @@
-import type { CommandClient, PullTrigger, SyncCommands } from '@berth/commands'
+import type { AuthCommands, CommandClient, PullTrigger, SyncCommands } from '@berth/commands'
 import { badField, type Database } from '@berth/service'
 import type { PullThrough } from './show.ts'
 
@@ -36,6 +36,27 @@ export async function readPullThrough(
       'Make another distribution for it.',
     )
   return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
+}
+
+const mostShown = 5
+
+/**
+ * Refuses a private distribution whose trigger names users that may not pull from it: nothing would ever be fetched for them, and
+ * nobody would hear why. Throws 400 that names both fields.
+ */
+export async function refuseNeverPulled(
+  auth: CommandClient<AuthCommands>,
+  { basePath, access, trigger }: { basePath: string; access: string; trigger: PullTrigger },
+): Promise<void> {
+  if (access !== 'private' || !Array.isArray(trigger) || trigger.length === 0) return
+  const { names } = await auth.call('may-not-pull', { names: trigger, basePath })
+  if (names.length === 0) return
+  const shown = `${names.slice(0, mostShown).join(', ')}${names.length > mostShown ? ' and others' : ''}`
+  throw badField(
+    'pullThrough.trigger',
+    `${shown} may not pull here, for "access" is private`,
+    'Name users who may pull, or set access to public.',
+  )
 }
 
 const mostNamed = 10

@@ -1,6 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import type { RepositoryHead } from '@berth/commands'
+import type { RepositoryHead, ServedDistribution } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
+import { distributionsOf } from '../served/rows.ts'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
 import type { LockedRepository } from '../versions/locked-repository.ts'
@@ -81,6 +82,20 @@ export async function insertRepository(
     },
   ])
   return row.id
+}
+
+/**
+ * Has a repository that nothing serves served under its own name, as a first push does, unless that base path is taken. Answers its
+ * distributions where one was made.
+ */
+export async function ensureServed(
+  sql: Sql,
+  repository: { id: string; name: string; actor: string },
+): Promise<ServedDistribution[]> {
+  const { id, name, actor } = repository
+  const [served] = await sql.query('select from distribution where repository_id = $1 limit 1', [id])
+  if (served || !(await insertDistribution(sql, { name, repositoryId: id, actor }))) return []
+  return distributionsOf(sql, id)
 }
 
 /** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
