@@ -96,7 +96,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       if (resealed > 0) log.info('signing keys are sealed under the present BERTH_SECRETS_KEY', { resealed })
       const opened = await openKeyRing(db, sealer, log)
       life.onStop('keys', () => opened.stop())
-      firstPassword = await ensureAdmin(db, passwords, config.adminPassword)
+      firstPassword = await ensureAdmin({ db, log }, passwords, config.adminPassword)
       ring = opened
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())

@@ -74,6 +74,37 @@ test('BERTH_ADMIN_PASSWORD is the password from the next start on', async () => 
   await request(first.url).get('/api/v1/me').auth('admin', generated).expect(401)
 })
 
+test('BERTH_ADMIN_PASSWORD brings a deleted admin back only when no administrator is left', async () => {
+  const first = await start({ adminPassword: 'chosen by hand' })
+  const asAdmin = request(first.url).post('/api/v1/users').auth('admin', 'chosen by hand')
+  await asAdmin.send({ name: 'olga', password: 'olga administers', admin: true }).expect(201)
+  await request(first.url).delete('/api/v1/users/admin').auth('olga', 'olga administers').expect(204)
+  const second = await start({ adminPassword: 'chosen by hand' })
+  await request(second.url).get('/api/v1/me').auth('admin', 'chosen by hand').expect(401)
+  // By no door of Berth, but somebody may have done it in the database.
+  await query("update account set is_admin = false where name = 'olga'")
+  const third = await start({ adminPassword: 'chosen by hand' })
+  await request(third.url).get('/api/v1/me').auth('admin', 'chosen by hand').expect(200, { name: 'admin', admin: true })
+})
+
+test('an administrator sets the password of another user, which ends what was issued before; others do not', async () => {
+  const { url } = await start({ adminPassword: 'chosen by hand' })
+  for (const name of ['olga', 'otto'])
+    await request(url)
+      .post('/api/v1/users')
+      .auth('admin', 'chosen by hand')
+      .send({ name, password: `${name} forgets it` })
+  const { body } = await request(url).get('/token').auth('olga', 'olga forgets it').expect(200)
+  const set = (as: string, password: string) =>
+    request(url).patch('/api/v1/users/olga').auth(as, password).send({ password: 'a new one for olga' })
+  await set('otto', 'otto forgets it').expect(403)
+  await set('olga', 'olga forgets it').expect(403)
+  await set('admin', 'chosen by hand').expect(200)
+  await request(url).get('/api/v1/me').auth('olga', 'a new one for olga').expect(200)
+  await request(url).get('/api/v1/me').auth('olga', 'olga forgets it').expect(401)
+  await request(url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`).expect(401)
+})
+
 test('another BERTH_SECRETS_KEY than the keys were sealed with is told at the start', async () => {
   await start()
   await expect(start({ secretsKey: randomBytes(32).toString('hex') })).rejects.toThrow(/BERTH_SECRETS_KEY/)

@@ -70,6 +70,13 @@ export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: 
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
     },
     showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user ?? '')) }),
+    updateUser: async ({ params, body, principal }) => {
+      const user = await find(params.user ?? '')
+      const { password } = body as { password: string }
+      await changePassword(db, { id: user.id, passwordHash: await passwords.hash(password), actor: principal.name })
+      wake()
+      return { status: 200, body: showUser(user) }
+    },
     deleteUser: async ({ params, principal }) => {
       await deleteUser(db, await find(params.user ?? ''), principal.name)
       wake()

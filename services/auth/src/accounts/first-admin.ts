@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import type { Database } from '@berth/service'
+import type { Database, Logger } from '@berth/service'
 import { changePassword } from './change-password.ts'
 import { generatePassword, type Passwords } from './passwords.ts'
 
@@ -10,27 +10,35 @@ export const firstAdmin = 'admin'
 /**
  * Makes the first administrator when there is no account, and sets its password when BERTH_ADMIN_PASSWORD is another than
  * the stored one. Answers the password that was generated, if one was: it is stored nowhere, so it must be shown now. (Killed
- * in between, nobody has seen it; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it.
+ * in between, nobody has seen it; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it. Where the
+ * account was deleted the variable makes it again only if no administrator is left; else it has no effect, which the log says.
  */
 export async function ensureAdmin(
-  db: Database,
+  { db, log }: { db: Database; log: Logger },
   passwords: Passwords,
   given: string | undefined,
 ): Promise<string | undefined> {
   const [some] = await db.query('select from account limit 1')
   if (!some) {
     const password = given ?? generatePassword()
-    if (await insertFirst(db, await passwords.hash(password))) return given === undefined ? password : undefined
+    if (await insertAdmin(db, await passwords.hash(password))) return given === undefined ? password : undefined
   }
-  if (given !== undefined) await setAdminPassword(db, passwords, given)
+  if (given === undefined || (await setAdminPassword(db, passwords, given))) return undefined
+  if (await insertAdmin(db, await passwords.hash(given)))
+    log.warn('there was no administrator; the account is made again', { account: firstAdmin })
+  else
+    log.warn('BERTH_ADMIN_PASSWORD has no effect: the account was deleted, and others administer', {
+      account: firstAdmin,
+    })
   return undefined
 }
 
-async function insertFirst(db: Database, passwordHash: string): Promise<boolean> {
+/** Makes the account when there is no administrator. Answers whether it did. */
+async function insertAdmin(db: Database, passwordHash: string): Promise<boolean> {
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth first admin', 0))")
     const [made] = await sql.query<{ id: string }>(
-      'insert into account (id, name, password_hash, is_admin) select $1, $2, $3, true where not exists (select from account) returning id',
+      'insert into account (id, name, password_hash, is_admin) select $1, $2, $3, true where not exists (select from account where is_admin) on conflict do nothing returning id',
       [randomUUID(), firstAdmin, passwordHash],
     )
     if (!made) return false
@@ -39,11 +47,14 @@ async function insertFirst(db: Database, passwordHash: string): Promise<boolean>
   })
 }
 
-async function setAdminPassword(db: Database, passwords: Passwords, given: string): Promise<void> {
+/** Answers whether there is such an account. */
+async function setAdminPassword(db: Database, passwords: Passwords, given: string): Promise<boolean> {
   const [admin] = await db.query<{ id: string; passwordHash: string }>(
     'select id, password_hash as "passwordHash" from account where name = $1',
     [firstAdmin],
   )
-  if (!admin || (await passwords.matches(given, admin.passwordHash))) return
-  await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(given), actor: firstAdmin })
+  if (!admin) return false
+  if (!(await passwords.matches(given, admin.passwordHash)))
+    await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(given), actor: firstAdmin })
+  return true
 }
