@@ -227,6 +227,41 @@ describe('a pull-through distribution', () => {
     expect((await get(`${name}/manifests/v1`)).status).toBe(200)
   }, 60_000)
 
+  test('changes, with its access, that of what came by it, but for what was set apart', async () => {
+    const { base, repository } = await hub()
+    const [open, apart] = [`${base}/${repository}`, `${base}/${repository}-apart`]
+    upstream.add(`${repository}-apart`, 'v1', imageOf(`${base} apart`, 100))
+    for (const name of [open, apart]) expect((await get(`${name}/manifests/v1`)).status).toBe(200)
+    const { token } = (await (await fetch(`${stack.url}/token?service=berth&scope=registry:catalog:*`)).json()) as {
+      token: string
+    }
+    const listed = async () => {
+      const { body } = await get(`_catalog?last=${base}&n=1000`, { authorization: `Bearer ${token}` })
+      const { repositories } = JSON.parse(body.toString()) as { repositories: string[] }
+      return repositories.filter((name) => name.startsWith(`${base}/`))
+    }
+    const accessOf = async (name: string) =>
+      (await stack.api('GET', `/distributions/${encodeURIComponent(name)}`)).body.access
+    const change = async (name: string, access: string) =>
+      expect((await stack.api('PATCH', `/distributions/${encodeURIComponent(name)}`, { access })).status).toBe(200)
+    expect(await listed()).toEqual([open, apart])
+    await change(apart, 'private')
+    expect((await get(`${apart}/manifests/v1`)).status).toBe(401)
+    await change(base, 'private')
+    expect(await Promise.all([open, apart].map(accessOf))).toEqual(['private', 'private'])
+    expect(await listed()).toEqual([])
+    expect((await get(`${open}/manifests/v1`)).status).toBe(401)
+    await change(apart, 'public')
+    expect(await listed()).toEqual([apart])
+    expect((await get(`${apart}/manifests/v1`)).status).toBe(200)
+    await change(base, 'public')
+    expect(await listed()).toEqual([open, apart])
+    await change(apart, 'private')
+    await change(base, 'private')
+    await change(base, 'public')
+    expect(await Promise.all([open, apart].map(accessOf))).toEqual(['public', 'public'])
+  }, 60_000)
+
   test('takes no pushes, so that nothing is mixed with what comes from upstream', async () => {
     const { base, repository } = await hub()
     const url = `${stack.url}/v2/${base}/${repository}/blobs/uploads/?digest=${sha256('x')}`

@@ -48,8 +48,14 @@ export async function insertDistribution(
 export type Update = Partial<Omit<DistributionFields, 'name' | 'basePath'>> &
   Partial<{ repositoryId: string; pullThrough: PullThrough }>
 
-/** Changes a distribution. */
+/** Changes a distribution. With the access of a host goes that of all that came by it and has the same. */
 export async function updateDistribution(sql: Sql, id: string, changes: Update, actor: string): Promise<void> {
+  const [before] = await sql.query<{ access: string }>('select access from distribution where id = $1 for update', [id])
+  if (before && changes.access !== undefined && changes.access !== before.access)
+    await sql.query(
+      `update distribution set access = $2, revision = nextval('distribution_revision') where via = $1 and access = $3`,
+      [id, changes.access, before.access],
+    )
   const [row] = await sql.query<{ base_path: string; repository_id: string | null; version: number | null }>(
     `update distribution set repository_id = coalesce($2, repository_id), version = case when $3 then $4::integer else version end,
        access = coalesce($5, access), redirect = coalesce($6, redirect),

@@ -90,8 +90,7 @@ function toPointer(
     ...row,
     bound: row.pinned ?? latestVersion + 1,
     epoch: `${repositoryRevision}.${distributionRevision}`,
-    // Who may pull what came from a host is said there, for all of it.
-    isPublic: host ? host.isPublic : access === 'public',
+    isPublic: access === 'public',
     pullThrough: host ?? null,
   }
 }

@@ -53,12 +53,15 @@ export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrou
 /** Takes over what catalog says of a pull-through distribution, unless something newer was heard. */
 export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promise<void> {
   if (row.deleted) return forgetPullThrough(sql, row)
-  await sql.query(
+  const [before] = await sql.query<{ access: string }>('select access from pull_through where id = $1 for update', [
+    row.id,
+  ])
+  const written = await sql.query(
     `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, access, revision)
      select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from gone_distribution where id = $1)
      on conflict (id) do update set base_path = excluded.base_path, host = excluded.host, remote_id = excluded.remote_id,
        ttl_seconds = excluded.ttl_seconds, trigger = excluded.trigger, access = excluded.access, revision = excluded.revision
-     where known.revision < excluded.revision`,
+     where known.revision < excluded.revision returning id`,
     [
       row.id,
       row.basePath,
@@ -70,6 +73,13 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
       row.revision,
     ],
   )
+  if (written.length > 0 && before) await changeArrived(sql, row, before.access)
+}
+
+/** As catalog did when the access of the host was changed: each of these will be told of too, and nobody waits for that. */
+async function changeArrived(sql: Sql, { id, access }: ServedPullThrough, before: string): Promise<void> {
+  if (access === before) return
+  await sql.query('update pointer set access = $2 where via = $1 and access = $3', [id, access, before])
 }
 
 /** Gives nothing of a host any more, whatever is still heard of it. */
