@@ -14,6 +14,8 @@ export function containerdMissing(): string | undefined {
 export type Containerd = {
   /** `ctr` against this daemon. */
   ctr: Run
+  /** Of its socket. */
+  address: string
   /** The folder of `hosts.toml` files, for `--hosts-dir`. */
   hostsFolder: string
   /** Where images named `host/…` are fetched from, over plain HTTP. */
@@ -53,6 +55,7 @@ export async function startContainerd(): Promise<Containerd> {
   const hostsFolder = path.join(daemon.folder, 'hosts')
   return {
     ctr: runner('ctr', ['--address', address]),
+    address,
     hostsFolder,
     setHost: (host, server) => {
       // containerd writes the colon of a port like this in a folder's name.
