@@ -61,7 +61,17 @@ export {
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
 export { networkOf } from './networks.ts'
-export { fitPage, type Page, type PageRequest, pageBytes, readPage, toPage } from './page.ts'
+export {
+  badCursor,
+  fitPage,
+  numberAfter,
+  type Page,
+  type PageRequest,
+  pageBytes,
+  readPage,
+  timeAndIdAfter,
+  toPage,
+} from './page.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'

@@ -1,4 +1,4 @@
-import { badField } from './problem.ts'
+import { badField, type Problem } from './problem.ts'
 
 const defaultLimit = 100
 const maxLimit = 1_000
@@ -17,9 +17,32 @@ export function readPage(query: Record<string, unknown>): PageRequest {
   const limit = Math.min(Number(query.limit ?? defaultLimit), maxLimit)
   if (typeof query.cursor !== 'string') return { after: undefined, limit }
   const after = Buffer.from(query.cursor, 'base64url').toString('utf8')
-  if (after === '' || Buffer.from(after).toString('base64url') !== query.cursor)
-    throw badField('cursor', 'is not one that a list gave', 'Use the value of "next" unchanged.')
+  // U+0000 is in no key: PostgreSQL takes it in no text.
+  if (after === '' || after.includes('\0') || Buffer.from(after).toString('base64url') !== query.cursor)
+    throw badCursor()
   return { after, limit }
+}
+
+/** 400 for a cursor that the list did not give. */
+export function badCursor(): Problem {
+  return badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+}
+
+/** The number in the cursor of a list whose keys are numbers of PostgreSQL's `integer`. Throws 400. */
+export function numberAfter({ after }: PageRequest): number | undefined {
+  if (after === undefined) return undefined
+  if (!/^\d{1,10}$/.test(after) || Number(after) > 2 ** 31 - 1) throw badCursor()
+  return Number(after)
+}
+
+const timeAndId = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]{0,7}Z) ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/
+
+/** The time (ISO 8601) and the id in the cursor of a list whose keys are these, with a space between. Throws 400. */
+export function timeAndIdAfter({ after }: PageRequest): { at: string; id: string } | undefined {
+  if (after === undefined) return undefined
+  const [, at = '', id = ''] = timeAndId.exec(after) ?? []
+  if (Number.isNaN(Date.parse(at))) throw badCursor()
+  return { at, id }
 }
 
 /** Most bytes of one page of a list, but for a single entry that is larger. */

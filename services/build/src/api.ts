@@ -1,4 +1,4 @@
-import { type ApiHandler, badField, notFound, type Principal, readPage, toPage } from '@berth/service'
+import { type ApiHandler, badCursor, notFound, type Principal, readPage, toPage } from '@berth/service'
 import type { Prisma } from './db/client.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -48,8 +48,7 @@ function visibleTo(principal: Principal): { createdBy?: string } {
 
 async function listBuilds(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
   const page = readPage(query)
-  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
-    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after)) throw badCursor()
   const { repository, q } = query as { repository?: string; q?: string }
   const rows = await prisma.build.findMany({
     where: {

@@ -1,7 +1,7 @@
 import type { TaskState } from '@berth/commands'
 import {
   type ApiHandler,
-  badField,
+  badCursor,
   type Database,
   fitPage,
   notFound,
@@ -58,8 +58,7 @@ function visibleTo(principal: Principal): { actor?: string } {
 
 async function listTasks(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
   const page = readPage(query)
-  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after))
-    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  if (page.after !== undefined && !/^\d{1,18}$/.test(page.after)) throw badCursor()
   const { state, kind, parent, q } = query as { state?: TaskState; kind?: string; parent?: string; q?: string }
   const keys = await prisma.task.findMany({
     where: {

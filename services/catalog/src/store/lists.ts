@@ -1,4 +1,4 @@
-import { badField, type PageRequest, pageBytes, type Sql } from '@berth/service'
+import { type PageRequest, pageBytes, type Sql, timeAndIdAfter } from '@berth/service'
 
 const time = (value: string) => `to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
@@ -31,17 +31,14 @@ export type ShownRun = {
 
 const runColumns = `id, cause, task_id as task, grace_seconds as "graceSeconds", thorough, ${time('started_at')} as "startedAt",
   ${time('finished_at')} as "finishedAt", result, error`
-const cursor = /^(\d{4}-[\d-]+T[\d:.]+Z) ([0-9a-f-]{36})$/
 
 /** Runs of the collector, newest first. */
 export async function listRuns(sql: Sql, page: PageRequest): Promise<ShownRun[]> {
-  const [, startedAt = null, id = null] = page.after === undefined ? [] : (cursor.exec(page.after) ?? [])
-  if (page.after !== undefined && id === null)
-    throw badField('cursor', 'is not one that this list gave', 'Use the value of "next" unchanged.')
+  const after = timeAndIdAfter(page)
   return sql.query<ShownRun>(
     `select ${runColumns} from gc_run where $1::timestamptz is null or (started_at, id) < ($1::timestamptz, $2::uuid)
      order by started_at desc, id desc limit $3`,
-    [startedAt, id, page.limit + 1],
+    [after?.at ?? null, after?.id ?? null, page.limit + 1],
   )
 }
 

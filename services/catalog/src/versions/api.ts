@@ -1,4 +1,4 @@
-import { type ApiHandler, type ApiReply, badField, type Database, readPage, toPage } from '@berth/service'
+import { type ApiHandler, type ApiReply, badField, type Database, numberAfter, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { findRepository } from '../repositories/api.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
@@ -49,8 +49,9 @@ export function versionHandlers(
     listVersions: async ({ params, query }) => {
       const { id } = await findRepository(prisma, params.repository ?? '')
       const page = readPage(query)
+      const before = numberAfter(page)
       const rows = await prisma.version.findMany({
-        where: { repositoryId: id, ...(page.after === undefined ? {} : { number: { lt: Number(page.after) } }) },
+        where: { repositoryId: id, ...(before === undefined ? {} : { number: { lt: before } }) },
         orderBy: { number: 'desc' },
         take: page.limit + 1,
       })

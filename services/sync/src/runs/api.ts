@@ -9,6 +9,7 @@ import {
   type PageRequest,
   Problem,
   readPage,
+  timeAndIdAfter,
   toPage,
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
@@ -147,11 +148,9 @@ async function listRuns(
   page: PageRequest,
   query: Record<string, unknown>,
 ): Promise<Page<Record<string, unknown>>> {
-  const [createdAt, id] = page.after?.split(' ') ?? []
-  const before =
-    createdAt && id
-      ? { OR: [{ createdAt: { lt: new Date(createdAt) } }, { createdAt: new Date(createdAt), id: { lt: id } }] }
-      : {}
+  const after = timeAndIdAfter(page)
+  const at = after && new Date(after.at)
+  const before = after && at ? { OR: [{ createdAt: { lt: at } }, { createdAt: at, id: { lt: after.id } }] } : {}
   const keys = await prisma.syncRun.findMany({
     where: { ...before, ...(typeof query.repository === 'string' ? { repositoryName: query.repository } : {}) },
     select: { id: true, listedBytes: true },

@@ -6,11 +6,11 @@ import type { Held, RemoteBody } from '../fields.ts'
 export function checkCertificates(remote: RemoteBody, url: URL, held: Held): void {
   const { caCert, clientCert } = remote
   const remedy = 'It begins with -----BEGIN CERTIFICATE-----.'
-  if (caCert && readCertificates(caCert).length === 0)
+  if (typeof caCert === 'string' && readCertificates(caCert).length === 0)
     throw badField('caCert', 'is not a certificate in PEM form', remedy)
   if (url.protocol === 'http:' && caCert) throw badField('caCert', 'has no use for a URL that begins with http://')
   const [own] = clientCert ? readCertificates(clientCert) : []
-  if (clientCert && !own) throw badField('clientCert', 'is not a certificate in PEM form', remedy)
+  if (typeof clientCert === 'string' && !own) throw badField('clientCert', 'is not a certificate in PEM form', remedy)
   if (own && !held.has('clientKey'))
     throw badField('clientKey', 'is missing while clientCert is given', 'Send both, or neither.')
   if (!own && held.has('clientKey'))

@@ -1,0 +1,75 @@
+const cursor = (text: string) => Buffer.from(text).toString('base64url')
+
+/** Texts that have brought down servers: none of them is the name, number or time of anything. Written as they stand in a URL. */
+export const badTexts: readonly string[] = [
+  '%00',
+  'a%00b',
+  '%ff%fe',
+  '%ED%A0%80',
+  '%',
+  '%2e%2e%2f%2e%2e%2fetc%2fpasswd',
+  '%27%20or%20%271%27=%271',
+  '%22',
+  '%5C',
+  '%F0%9F%92%A9',
+  '%E2%80%AE',
+  'a'.repeat(4_000),
+  '-1',
+  '0',
+  '1.5',
+  '2147483648',
+  '4294967296',
+  '9223372036854775808',
+  '1e308',
+  'NaN',
+  'null',
+  '%7B%7D',
+  '%5B%5D',
+  '00000000-0000-0000-0000-00000000000g',
+  'sha256:abc',
+  `sha256:${'0'.repeat(64)}`,
+  '0000-13-45T99:99:99Z',
+  '%25s%25n',
+]
+
+/** Cursors that no list gave: of wrong forms, and with what no key of a list can be. */
+export const badCursors: readonly string[] = [
+  ...['\0', 'x', '-1', '1.5', '2147483648', '99999999999999999999', 'null', '{}', '[]', '[null,null]', '{"at":1}'].map(
+    cursor,
+  ),
+  ...['a b', '2026-13-45T99:99:99Z|x', '2026-01-01T00:00:00Z', 'a/b\n', '\u{1F4A9}', ',', ':', '|', ' '].map(cursor),
+  ...['["2026-01-01T00:00:00Z","x"]', '["x","00000000-0000-0000-0000-000000000000"]', '[1,2,3]'].map(cursor),
+  cursor('2026-13-45T99:99:99Z 00000000-0000-0000-0000-000000000000'),
+  cursor(`2026-01-01T00:00:00Z ${'-'.repeat(36)}`),
+  cursor('a'.repeat(5_000)),
+  Buffer.from([0xff, 0xfe]).toString('base64url'),
+  '!',
+  '====',
+]
+
+/** What a field of a body may be given instead of what belongs there. */
+export const badFields: readonly unknown[] = [
+  null,
+  true,
+  -1,
+  0,
+  1.5,
+  2 ** 31,
+  2 ** 53,
+  1e308,
+  '',
+  ' ',
+  '\0',
+  '\ud800',
+  '../..',
+  "' or '1'='1",
+  'a'.repeat(10_000),
+  '\u{1F4A9}',
+  [],
+  [null],
+  [''],
+  [['x']],
+  {},
+  { a: null },
+  { '': '' },
+]
