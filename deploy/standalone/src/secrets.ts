@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { StartupError } from '@berth/service'
+import { writeDurably } from './children/durable-file.ts'
 
 /** The keys of this installation: `serviceKey` signs calls between services, `secretsKey` seals stored credentials. */
 export type Secrets = { serviceKey: string; secretsKey: string }
@@ -40,8 +41,6 @@ function make(file: string): Secrets {
     serviceKey: randomBytes(keyBytes).toString('base64'),
     secretsKey: randomBytes(keyBytes).toString('base64'),
   }
-  // Renamed into place, so that a kill leaves either no file or a whole one.
-  writeFileSync(`${file}.new`, JSON.stringify(secrets), { mode: 0o600 })
-  renameSync(`${file}.new`, file)
+  writeDurably(file, JSON.stringify(secrets))
   return secrets
 }

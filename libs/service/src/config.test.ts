@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { choice, flag, integer, optionalText, optionalUrl, readConfig, text, url } from './config.ts'
+import { choice, flag, integer, optionalText, optionalUrl, readConfig, secretKey, text, url } from './config.ts'
 import { StartupError, startupMessage } from './startup-error.ts'
 
 const shape = {
@@ -54,4 +54,11 @@ test('a bad secret is not repeated', () => {
   const message = faultsOf({ T_DATABASE_URL: 'mysql://user:planted-secret@h', T_KEY: 'planted-secret', T_PORT: 'x' })
   expect(message).toContain('T_DATABASE_URL')
   expect(message).not.toContain('planted-secret')
+})
+
+test('a key of fewer than 32 bytes is refused, and not repeated', () => {
+  const read = (key: string) => readConfig({ key: secretKey('KEY') }, { KEY: key }).key
+  expect(read('k'.repeat(32))).toBe('k'.repeat(32))
+  expect(() => read('pl4nted')).toThrow(/^KEY is not a secret of at least 32 bytes/)
+  expect(() => read('pl4nted')).not.toThrow(/pl4nted/)
 })

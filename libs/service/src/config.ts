@@ -18,6 +18,7 @@ type Shape = Record<string, Setting<unknown>>
 export type ConfigOf<S extends Shape> = { [K in keyof S]: S[K] extends Setting<infer T> ? T : never }
 
 class BadValue extends Error {}
+const leastKeyBytes = 32
 
 function setting<T>(env: string, wants: string, read: (text: string) => T, options: Options<T>): Setting<T> {
   const { fallback, secret = false } = options
@@ -32,6 +33,16 @@ export function text(env: string, options: Options<string> = {}): Setting<string
 /** A text that may be absent. */
 export function optionalText(env: string, options: { secret?: boolean } = {}): Setting<string | undefined> {
   return setting<string | undefined>(env, 'a text', (value) => value, { ...options, fallback: undefined })
+}
+
+/** A key that others must not guess, of `leastKeyBytes` at least. */
+export function secretKey(env: string, options: Options<string> = {}): Setting<string> {
+  const read = (value: string) => {
+    if (Buffer.byteLength(value) < leastKeyBytes) throw new BadValue()
+    return value
+  }
+  const wants = `a secret of at least ${leastKeyBytes} bytes, as openssl rand -base64 32 makes it`
+  return setting(env, wants, read, { ...options, secret: true })
 }
 
 /** A whole number within bounds, both included. */

@@ -20,6 +20,7 @@ export {
   optionalText,
   optionalUrl,
   readConfig,
+  secretKey,
   text,
   url,
 } from './config.ts'

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
@@ -67,4 +67,19 @@ test('a hostile text is redacted at once', () => {
   redact('a://'.repeat(50_000))
   redact(`a://${'b'.repeat(200_000)}`)
   expect(process.cpuUsage(before).user / 1000).toBeLessThan(1_000)
+})
+
+test('a log is closed to other users, one of an earlier release too', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-log-'))
+  try {
+    await writeFile(join(folder, 'old'), 'a line\n', { mode: 0o644 })
+    for (const name of ['old', 'new']) {
+      const file = join(folder, name)
+      createLogger({ service: 'test', file }).info('a line')
+      await until(async () => (await readFile(file, 'utf8').catch(() => '')).includes('"a line"'))
+      expect((await stat(file)).mode & 0o777).toBe(0o600)
+    }
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })

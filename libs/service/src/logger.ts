@@ -1,3 +1,4 @@
+import { chmodSync, existsSync } from 'node:fs'
 import winston from 'winston'
 import { databaseProblem } from './database-away.ts'
 
@@ -56,6 +57,7 @@ function describeError(error: Error, depth: number): unknown {
 
 const fileBytes = 16 << 20
 const filesKept = 3
+const fileMode = 0o600
 
 /** Where lines go: into a file of the stack, or all of them to standard output, as collectors of containers' logs want them. */
 export const logOutputs = ['file', 'stdout'] as const
@@ -87,12 +89,16 @@ export function createLogger(options: {
     level,
     silent: options.silent ?? false,
     format: winston.format.combine(hide(), winston.format.timestamp(), winston.format.json()),
-    transports:
-      file === undefined
-        ? [stream]
-        : [stream, new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept })],
+    transports: file === undefined ? [stream] : [stream, fileTransport(file)],
   })
   return wrap(base, { service: options.service })
+}
+
+/** It names users and what they pull, so nobody else may read it; one of an earlier release is closed too. */
+function fileTransport(file: string): winston.transport {
+  if (existsSync(file)) chmodSync(file, fileMode)
+  const options = { flags: 'a', mode: fileMode }
+  return new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept, options })
 }
 
 function wrap(base: winston.Logger, fields: LogFields): Logger {

@@ -5,6 +5,7 @@ import {
   type OriginSettings,
   optionalText,
   originSettings,
+  secretKey,
   secretsSettings,
   text,
   url,
@@ -18,7 +19,7 @@ export const authSettings = {
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9106 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  serviceKey: secretKey('BERTH_SERVICE_KEY'),
   ...secretsSettings,
   /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { hash } from '@node-rs/argon2'
 import pg from 'pg'
 import request from 'supertest'
 import { type StartedAuth, startAuth } from './started.fixture.ts'
@@ -119,4 +120,14 @@ test('after a rotation of BERTH_SECRETS_KEY the previous one is needed for one s
   const third = await start({ secretsKey: key })
   await request(third.url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`).expect(200)
   await expect(start({ secretsKey: old })).rejects.toThrow(/BERTH_SECRETS_KEY/)
+})
+
+test('a new password of fewer than 12 characters stops the start, and one that is stored already does not', async () => {
+  await expect(start({ adminPassword: 'eleven char' })).rejects.toThrow('fewer than 12 characters')
+  await start({ adminPassword: 'a long enough one' })
+  await expect(start({ adminPassword: 'eleven char' })).rejects.toThrow('fewer than 12 characters')
+  // Of an earlier release, which took shorter ones.
+  await query(`update account set password_hash = '${await hash('eleven char')}'`)
+  const { url } = await start({ adminPassword: 'eleven char' })
+  await request(url).get('/api/v1/me').auth('admin', 'eleven char').expect(200)
 })

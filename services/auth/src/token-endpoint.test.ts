@@ -20,7 +20,7 @@ beforeAll(async () => {
   await request(auth.url)
     .post('/api/v1/users')
     .auth('admin', password)
-    .send({ name: 'ann', password: 'ann has one' })
+    .send({ name: 'ann', password: 'ann has this one' })
     .expect(201)
 })
 afterAll(async () => {
@@ -41,7 +41,7 @@ test('GET gives a token of what was asked, from repeated and from joined scopes'
     .auth('admin', password)
     .expect(200)
     .expect('cache-control', 'no-store')
-  expect(body).toMatchObject({ token: body.access_token, expires_in: 300 })
+  expect(body).toMatchObject({ token: body.access_token, expires_in: 240 })
   expect(Date.parse(body.issued_at)).not.toBeNaN()
   expect(body).not.toHaveProperty('refresh_token')
   expect(await verify(body.token)).toMatchObject({
@@ -60,7 +60,7 @@ test('GET gives a token of what was asked, from repeated and from joined scopes'
 
 test('who may less gets less, and no error', async () => {
   const scope = 'repository:a/b:pull,push'
-  const ann = await request(auth.url).get('/token').query({ scope }).auth('ann', 'ann has one').expect(200)
+  const ann = await request(auth.url).get('/token').query({ scope }).auth('ann', 'ann has this one').expect(200)
   expect(await verify(ann.body.token)).toMatchObject({ subject: 'ann', admin: false, access: [] })
   const anonymous = await request(auth.url).get('/token').query({ scope, offline_token: 'true' }).expect(200)
   expect(await verify(anonymous.body.token)).toMatchObject({ subject: '', admin: false, access: [] })
@@ -106,7 +106,7 @@ test('POST gives a token for a password and for a refresh token, which GET and <
       password,
     })
     .expect(200)
-  expect(first.body).toMatchObject({ scope: 'repository:a:pull repository:b:pull,push', expires_in: 300 })
+  expect(first.body).toMatchObject({ scope: 'repository:a:pull repository:b:pull,push', expires_in: 240 })
   const refreshToken = first.body.refresh_token as string
   const again = await request(auth.url)
     .post('/token')
@@ -145,24 +145,24 @@ test('a refresh token and an access token open nothing once the password has cha
   await request(auth.url)
     .post('/api/v1/users')
     .auth('admin', password)
-    .send({ name, password: 'before it' })
+    .send({ name, password: 'it was before' })
     .expect(201)
-  const { body } = await request(auth.url).get('/token?offline_token=true').auth(name, 'before it').expect(200)
+  const { body } = await request(auth.url).get('/token?offline_token=true').auth(name, 'it was before').expect(200)
   await request(auth.url)
     .get('/api/v1/me')
     .set('authorization', `Bearer ${body.token}`)
     .expect(200, { name, admin: false })
-  const change = { password: 'after it', currentPassword: 'before it' }
+  const change = { password: 'it comes after', currentPassword: 'it was before' }
   await request(auth.url)
     .patch('/api/v1/me')
-    .auth(name, 'before it')
+    .auth(name, 'it was before')
     .send({ ...change, currentPassword: 'not it' })
     .expect(403)
-  await request(auth.url).patch('/api/v1/me').auth(name, 'before it').send(change).expect(200)
+  await request(auth.url).patch('/api/v1/me').auth(name, 'it was before').send(change).expect(200)
   await request(auth.url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`).expect(401)
-  await request(auth.url).get('/api/v1/me').auth(name, 'before it').expect(401)
+  await request(auth.url).get('/api/v1/me').auth(name, 'it was before').expect(401)
   await request(auth.url).get('/token').auth('<token>', body.refresh_token).expect(401)
-  await request(auth.url).get('/api/v1/me').auth(name, 'after it').expect(200)
+  await request(auth.url).get('/api/v1/me').auth(name, 'it comes after').expect(200)
 })
 
 test('a forged token is refused, whatever it says of itself', async () => {

@@ -5,6 +5,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  secretKey,
   text,
   url,
 } from '@berth/service'
@@ -17,7 +18,7 @@ export const buildSettings = {
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9105 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  serviceKey: secretKey('BERTH_SERVICE_KEY'),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   ...callSettings,
   ...originSettings,

@@ -5,6 +5,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  secretKey,
   text,
   url,
 } from '@berth/service'
@@ -39,7 +40,7 @@ export const catalogSettings = {
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9102 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  serviceKey: secretKey('BERTH_SERVICE_KEY'),
   registryUrl: url('BERTH_REGISTRY_URL', ['http'], { fallback: 'http://127.0.0.1:9101' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
   tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),

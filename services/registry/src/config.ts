@@ -5,6 +5,7 @@ import {
   integer,
   logSettings,
   originSettings,
+  secretKey,
   text,
   url,
 } from '@berth/service'
@@ -22,7 +23,7 @@ export const registrySettings = {
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9101 }),
   internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-  serviceKey: text('BERTH_SERVICE_KEY', { secret: true }),
+  serviceKey: secretKey('BERTH_SERVICE_KEY'),
   ...originSettings,
   catalogUrl: url('BERTH_CATALOG_URL', ['http'], { fallback: 'http://127.0.0.1:9102' }),
   authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),

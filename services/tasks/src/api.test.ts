@@ -24,7 +24,7 @@ beforeAll(async () => {
   await request(auth.url)
     .post('/api/v1/users')
     .auth('admin', password)
-    .send({ name: 'ann', password: 'ann has one' })
+    .send({ name: 'ann', password: 'ann has this one' })
     .expect(201)
 })
 afterAll(async () => {
@@ -70,7 +70,7 @@ test('users see their own tasks and no others; nobody sees any without a login',
   const kind = `own-${randomUUID()}`
   const [mine, theirs] = [await queue(kind, 'ann'), await queue(kind)]
   const asAnn = (method: 'get' | 'post', path: string) =>
-    request(one.url)[method](`/api/v1${path}`).auth('ann', 'ann has one')
+    request(one.url)[method](`/api/v1${path}`).auth('ann', 'ann has this one')
   expect((await asAnn('get', `/tasks?kind=${kind}`).expect(200)).body.items).toMatchObject([{ id: mine }])
   await asAnn('get', `/tasks/${theirs}`).expect(404)
   await asAnn('post', `/tasks/${theirs}/cancel`).expect(404)

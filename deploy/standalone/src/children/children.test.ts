@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { until } from '@berth/service/testing'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
+import { writeDurably } from './durable-file.ts'
 import { lockHome } from './home-lock.ts'
 import { startOf } from './identity.ts'
 import { keepRunning } from './keep-running.ts'
@@ -116,4 +117,21 @@ test('a home that cannot be written to is refused with the remedy', () => {
   const under = path.join(home, 'a-file')
   writeFileSync(under, '')
   expect(() => lockHome(path.join(under, 'home'))).toThrow('cannot be written to (ENOTDIR)')
+})
+
+test('a home is closed to other users, one that was open before too', () => {
+  for (const folder of [path.join(home, 'new'), path.join(home, 'old')]) {
+    if (folder.endsWith('old')) mkdirSync(folder, { mode: 0o755 })
+    lockHome(folder).release()
+    expect(statSync(folder).mode & 0o777).toBe(0o700)
+  }
+})
+
+test('a file that is written durably is there whole, for its owner alone', () => {
+  const file = path.join(home, 'key')
+  writeDurably(file, 'first')
+  writeDurably(file, 'second')
+  expect(readFileSync(file, 'utf8')).toBe('second')
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  expect(readdirSync(home)).toEqual(['key'])
 })

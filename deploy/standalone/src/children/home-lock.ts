@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { StartupError } from '@berth/service'
 import { startOf } from './identity.ts'
@@ -34,7 +34,8 @@ export function lockHome(home: string): HomeLock {
 // The identity is in the file before it gets the lock's name, so nobody ever reads an empty lock.
 function makeWritableHome(home: string, own: string, identity: string): void {
   try {
-    mkdirSync(home, { recursive: true })
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+    keepOthersOut(home)
     writeFileSync(own, identity)
   } catch (cause) {
     throw new StartupError(
@@ -43,6 +44,12 @@ function makeWritableHome(home: string, own: string, identity: string): void {
       { cause },
     )
   }
+}
+
+/** Keys, the log and all images lie here. A folder that is somebody else's, as volumes often are, is for its owner to close. */
+function keepOthersOut(home: string): void {
+  const { mode, uid } = statSync(home)
+  if ((mode & 0o077) !== 0 && uid === process.geteuid?.()) chmodSync(home, 0o700)
 }
 
 function tryLink(own: string, lock: string): boolean {

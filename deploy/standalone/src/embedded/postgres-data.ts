@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chown, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { StartupError } from '@berth/service'
+import { syncFolder, writeDurably } from '../children/durable-file.ts'
 import type { PostgresProgram } from './postgres-program.ts'
 
 export const superuser = 'berth'
@@ -128,7 +129,7 @@ async function initialise(
   await mkdir(made, { mode: 0o700 })
   const password = randomBytes(24).toString('base64url')
   const passwordFile = path.join(parent, 'password')
-  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
+  writeDurably(passwordFile, `${password}\n`)
   if (runAs) await Promise.all([made, passwordFile].map((file) => chown(file, runAs.uid, runAs.gid)))
   const data = dataArgument(made, runAs)
   const access = ['--username', superuser, '--pwfile', `${data}/../password`, '--auth', 'scram-sha-256']
@@ -138,6 +139,7 @@ async function initialise(
     if (error.code !== 'ENOENT') throw error
   })
   await rename(made, folder)
+  if (durable) syncFolder(parent)
   return password
 }
 

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import type { Database, Logger } from '@berth/service'
+import { type Database, type Logger, StartupError } from '@berth/service'
 import { changePassword } from './change-password.ts'
 import { generatePassword, type Passwords } from './passwords.ts'
 
 /** The account that the first start makes. */
 export const firstAdmin = 'admin'
+const leastCharacters = 12
 
 /**
  * Makes the first administrator when there is no account, and sets its password when BERTH_ADMIN_PASSWORD is another than
@@ -20,17 +21,26 @@ export async function ensureAdmin(
 ): Promise<string | undefined> {
   const [some] = await db.query('select from account limit 1')
   if (!some) {
-    const password = given ?? generatePassword()
+    const password = given === undefined ? generatePassword() : longEnough(given)
     if (await insertAdmin(db, await passwords.hash(password))) return given === undefined ? password : undefined
   }
   if (given === undefined || (await setAdminPassword(db, passwords, given))) return undefined
-  if (await insertAdmin(db, await passwords.hash(given)))
+  if (await insertAdmin(db, await passwords.hash(longEnough(given))))
     log.warn('there was no administrator; the account is made again', { account: firstAdmin })
   else
     log.warn('BERTH_ADMIN_PASSWORD has no effect: the account was deleted, and others administer', {
       account: firstAdmin,
     })
   return undefined
+}
+
+/** The minimum of new passwords, as the API has it; one that is stored already stays good. */
+function longEnough(password: string): string {
+  if (Array.from(password).length >= leastCharacters) return password
+  throw new StartupError(
+    `BERTH_ADMIN_PASSWORD has fewer than ${leastCharacters} characters`,
+    'choose a longer one, or leave it out and take the one that the first start makes',
+  )
 }
 
 /** Makes the account when there is no administrator. Answers whether it did. */
@@ -55,6 +65,6 @@ async function setAdminPassword(db: Database, passwords: Passwords, given: strin
   )
   if (!admin) return false
   if (!(await passwords.matches(given, admin.passwordHash)))
-    await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(given), actor: firstAdmin })
+    await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(longEnough(given)), actor: firstAdmin })
   return true
 }

@@ -14,7 +14,7 @@ export type KeyRing = {
 }
 
 const refreshEveryMs = 10_000
-// Longer than a token lives (300 s), with the tolerance for clocks (60 s) and the time other replicas take to refresh.
+// Longer than a token lives (240 s), with the tolerance for clocks (60 s) and the time other replicas take to refresh.
 const publishedAfterMinutes = 15
 
 /** The public keys that tokens which are still valid, or will be, are signed with. */

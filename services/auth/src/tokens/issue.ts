@@ -4,8 +4,11 @@ import jwt from 'jsonwebtoken'
 import type { SigningKey } from '../keys/key-ring.ts'
 import type { Account } from '../login/account.ts'
 
-/** How long an access token lives. Clients take 60 s when they are not told; below that none is given (protocol.md §4.2). */
-export const tokenLifeSeconds = 300
+/**
+ * How long an access token lives: with the minute that clocks may differ, what was taken away ends within five minutes. Clients take
+ * 60 s when they are not told; below that none is given (protocol.md §4.2).
+ */
+export const tokenLifeSeconds = 240
 
 export type IssuedToken = { token: string; issuedAt: string }
 
