@@ -10,6 +10,7 @@ import {
 import { describe, expect, test } from '@jest/globals'
 import { startAround } from './around.ts'
 import { until } from './processes.ts'
+import { pushRandomImage } from './push.ts'
 import { basic, localRemote, make, manifestTypes, sha256 } from './requests.ts'
 import type { TestStack } from './stack.ts'
 
@@ -283,8 +284,28 @@ describe('a pull-through distribution', () => {
       expect((await stack.api('PATCH', `/distributions/${base}`, { access: 'private' })).status).toBe(200)
       const hidden = await get(`${repository}/manifests/v1?ns=${other.host}`)
       expect([hidden.status, hidden.headers.get('oci-namespace')]).toEqual([401, null])
+      const told = (answer: typeof hidden) => [answer.headers.get('www-authenticate'), answer.body.toString()]
       // A registry that no distribution stands for is not asked.
-      expect((await get(`${repository}/manifests/v1?ns=registry.example.com`)).status).toBe(401)
+      const nowhere = await get(`${repository}/manifests/v1?ns=registry.example.com`)
+      expect(nowhere.status).toBe(401)
+      expect(told(hidden)).toEqual(told(nowhere))
+      expect(told(hidden).join()).not.toContain(base)
+      // Who may, is let in by a token for the name that the challenge says, which is all that a client knows.
+      const scope = /scope="([^"]+)"/.exec(hidden.headers.get('www-authenticate') ?? '')?.[1]
+      const issued = await fetch(`${stack.url}/token?service=berth&scope=${scope}`, {
+        headers: { authorization: basic(stack) },
+      })
+      const { token } = (await issued.json()) as { token: string }
+      for (const authorization of [`Bearer ${token}`, basic(stack)])
+        expect((await get(`${repository}/manifests/v1?ns=${other.host}`, { authorization })).digest).toBe(
+          image.manifest.digest,
+        )
+      // It does not stand before what the plain name has either.
+      await pushRandomImage({ url: stack.url, authorization: basic(stack) }, repository, 'mine')
+      expect(
+        (await stack.api('PATCH', `/distributions/${encodeURIComponent(repository)}`, { access: 'public' })).status,
+      ).toBe(200)
+      expect((await get(`${repository}/manifests/mine?ns=${other.host}`)).status).toBe(200)
     } finally {
       await other.close()
     }

@@ -17,6 +17,7 @@ export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. The subject is empty for an anonymous one. */
 export type Caller = {
   subject: string
+  isAdmin: boolean
   may: (repository: string, action: Action) => boolean
   /** Base paths it may pull from besides public ones: all of them, or those that were named to us. */
   pulls: 'all' | string[]
@@ -43,7 +44,7 @@ export type Gatekeeper = {
   ): Record<string, string>
 }
 
-const anonymous: Caller = { subject: '', may: () => false, pulls: [] }
+const anonymous: Caller = { subject: '', isAdmin: false, may: () => false, pulls: [] }
 
 /** The one place where `/v2` decides who may do what. */
 export function createGatekeeper(options: {
@@ -71,7 +72,7 @@ export function createGatekeeper(options: {
       const credentials = parseAuthorization(header)
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
-        if (claims) return callerOf(claims.subject, claims.access)
+        if (claims) return callerOf(claims.subject, claims.access, { isAdmin: claims.admin, seesAll: false })
         options.refreshKeys()
         throw refuse(request, 'invalid_token', 'the token is not valid, or not any more; ask for a new one')
       }
@@ -83,7 +84,7 @@ export function createGatekeeper(options: {
         wanted: [...wanted],
       })
       if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
-      return callerOf(principal.name, access, principal.admin)
+      return callerOf(principal.name, access, { isAdmin: principal.admin, seesAll: principal.admin })
     },
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
@@ -107,7 +108,11 @@ export function createGatekeeper(options: {
   }
 }
 
-function callerOf(subject: string, access: readonly Access[], seesAll = false): Caller {
+function callerOf(
+  subject: string,
+  access: readonly Access[],
+  { isAdmin, seesAll }: { isAdmin: boolean; seesAll: boolean },
+): Caller {
   const names = access.filter(
     ({ type, actions }) => type === 'repository' && (actions.includes('pull') || actions.includes('*')),
   )
@@ -116,6 +121,7 @@ function callerOf(subject: string, access: readonly Access[], seesAll = false): 
   )
   return {
     subject,
+    isAdmin,
     may: (repository, action) => allows(access, repository, action),
     pulls: seesAll || catalog ? 'all' : names.map(({ name }) => name),
   }

@@ -12,7 +12,6 @@ import type { Follower } from '../model/follow.ts'
 import { listReferrers } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
-import { pullThroughFor } from '../model/pull-through.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
@@ -34,7 +33,7 @@ import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upl
 import { createSchema1Converter } from '../schema1/convert.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { type Exchange, type NamedExchange, sendJson } from './exchange.ts'
-import { checkServed, targetOf } from './target.ts'
+import { checkServed, enter, namesOf, once } from './target.ts'
 
 export type GatewayParts = {
   db: Database
@@ -148,7 +147,7 @@ const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
  */
 export function createGateway(parts: GatewayParts): RequestListener {
   const verbs = verbTable(parts)
-  const { gatekeeper, readPointer, log, metrics } = parts
+  const { gatekeeper, log, metrics } = parts
 
   return (request, response) => {
     const startedAt = performance.now()
@@ -198,20 +197,11 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
     const actions = verb?.actions ?? pull
     const isWrite = writes.has(request.method ?? '')
-    const target = await targetOf(parts.db, route.repository, { namespace: base.query.get('ns'), isWrite })
-    const { basePath } = target
-    const pointer = once(() => readPointer(basePath))
-    const host = once(() => pullThroughFor(parts.db, basePath))
-    const caller = await gatekeeper.identify(request, wantedAccess(basePath, verb?.wanted ?? actions, base.query))
-    // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
-    const mayAnyway = actions.every((action) => caller.may(basePath, action))
-    gatekeeper.require(
-      request,
-      caller,
-      basePath,
-      actions,
-      mayAnyway ? undefined : ((await pointer()) ?? (await host())),
-    )
+    const naming = { repository: route.repository, namespace: base.query.get('ns'), isWrite }
+    const names = await namesOf(parts.db, naming)
+    const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query))
+    const target = await enter(parts, gatekeeper, { request, caller, actions }, { names, naming })
+    const { basePath, pointer, host } = target.place
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
     // Only now: that there is such a distribution is said to nobody who may not pull from it.
     if (target.namespace !== undefined) base.response.setHeader('oci-namespace', target.namespace)
@@ -238,23 +228,11 @@ export function createGateway(parts: GatewayParts): RequestListener {
   }
 }
 
-/** Starts work at the first call; every call waits for it. Who begins it ahead and then fails does not care how it went. */
-function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let begun: Promise<T> | undefined
-  return () => {
-    if (!begun) {
-      begun = work()
-      begun.catch(() => undefined)
-    }
-    return begun
-  }
-}
-
 /** What the request needs: the verb's right on its name, and to mount a blob also to pull where it comes from. */
-function wantedAccess(basePath: string, actions: string[], query: URLSearchParams): Access[] {
-  const own = { type: 'repository', name: basePath, actions }
+function wantedAccess(names: readonly string[], actions: string[], query: URLSearchParams): Access[] {
+  const own = names.map((name) => ({ type: 'repository', name, actions }))
   const from = query.has('mount') ? query.get('from') : null
-  return from === null ? [own] : [own, { type: 'repository', name: from, actions: ['pull'] }]
+  return from === null ? own : [...own, { type: 'repository', name: from, actions: ['pull'] }]
 }
 
 /** Says "go on" to a client that waits with its body, now that it was let in (RFC 9110 §10.1.1). */

@@ -1,22 +1,91 @@
+import type { IncomingMessage } from 'node:http'
 import { OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
+import type { Action, Caller, Gatekeeper } from '../access/authorize.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Pointer } from '../model/pointer.ts'
-import type { PullThrough } from '../model/pull-through.ts'
+import { type PullThrough, pullThroughFor } from '../model/pull-through.ts'
 import { nameUnder } from '../pull-through/namespace.ts'
 
-/** The name that a request is about. `namespace`: the registry that it named, where a distribution stands for that one. */
-export type Target = { basePath: string; namespace?: string }
+/** What is known of a name, each read once when it is first wanted. */
+export type Place = {
+  basePath: string
+  pointer: () => Promise<Pointer | undefined>
+  host: () => Promise<PullThrough | undefined>
+}
+/** The place that a request is about. `namespace`: the registry that it named, where a distribution stands for that one. */
+export type Target = { place: Place; namespace?: string }
 
-/** Finds the name here of what a request names; one that reads from another registry means what comes from there (protocol.md §2). */
-export async function targetOf(
-  db: Database,
-  name: string,
-  { namespace, isWrite }: { namespace: string | null; isWrite: boolean },
+export type Naming = { repository: string; namespace: string | null; isWrite: boolean }
+type Reading = { db: Database; readPointer: (basePath: string) => Promise<Pointer | undefined> }
+
+/** The names that a request may be about, the most wanted first; one that reads from another registry means what comes from there (protocol.md §2). */
+export async function namesOf(db: Database, { repository, namespace, isWrite }: Naming): Promise<string[]> {
+  if (!namespace || isWrite) return [repository]
+  // Also where no distribution stands for that registry there are two, so that the answer takes as long.
+  return [(await nameUnder(db, namespace, repository)) ?? repository, repository]
+}
+
+/**
+ * Chooses the place that a request is about, and lets the caller in or throws. A distribution from which the caller may not pull
+ * is as if there were none: it is neither named in a challenge, nor does it stand before what the plain name has.
+ */
+export async function enter(
+  reading: Reading,
+  gatekeeper: Gatekeeper,
+  { request, caller, actions }: { request: IncomingMessage; caller: Caller; actions: readonly Action[] },
+  { names, naming }: { names: readonly string[]; naming: Naming },
 ): Promise<Target> {
-  if (!namespace || isWrite) return { basePath: name }
-  const basePath = await nameUnder(db, namespace, name)
-  return basePath === undefined ? { basePath: name } : { basePath, namespace }
+  const [first = naming.repository, ...others] = names
+  if (others.length > 0) {
+    const place = placeOf(reading, first)
+    const { namespace } = naming
+    if ((await isOpen(place, caller, actions)) || mayByItsNameThere(caller, naming, actions))
+      return first === naming.repository || namespace === null ? { place } : { place, namespace }
+  }
+  const place = placeOf(reading, naming.repository)
+  // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
+  const mayAnyway = actions.every((action) => caller.may(place.basePath, action))
+  const served = mayAnyway ? undefined : { isPublic: await isPublic(place) }
+  gatekeeper.require(request, caller, place.basePath, actions, served)
+  return { place }
+}
+
+function placeOf({ db, readPointer }: Reading, basePath: string): Place {
+  return { basePath, pointer: once(() => readPointer(basePath)), host: once(() => pullThroughFor(db, basePath)) }
+}
+
+async function isOpen(place: Place, caller: Caller, actions: readonly Action[]): Promise<boolean> {
+  if (actions.every((action) => caller.may(place.basePath, action))) return true
+  return actions.every((action) => action === 'pull') && (await isPublic(place))
+}
+
+/**
+ * Whether anybody may pull there. What is private costs the same two queries as what is missing, where something might come from a
+ * host: who measures the time of a refusal learns nothing.
+ */
+async function isPublic({ pointer, host }: Place): Promise<boolean> {
+  const served = await pointer()
+  if (served?.isPublic) return true
+  const from = await host()
+  return served === undefined && from?.isPublic === true
+}
+
+// Clients ask for tokens by the name that an image has there, which is all they know; who may do everything may do it here too.
+function mayByItsNameThere(caller: Caller, { repository }: Naming, actions: readonly Action[]): boolean {
+  return caller.isAdmin && actions.every((action) => caller.may(repository, action))
+}
+
+/** Starts work at the first call; every call waits for it. Who begins it ahead and then fails does not care how it went. */
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | undefined
+  return () => {
+    if (!begun) {
+      begun = work()
+      begun.catch(() => undefined)
+    }
+    return begun
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Database } from '@berth/service'
-import { type PullThrough, pullThroughsById } from './pull-through.ts'
+import { type PullThrough, pullThroughOf } from './pull-through.ts'
 
 /** What is served under a base path at this moment. The epoch names this state: whatever is found under it never changes. */
 export type Pointer = {
@@ -21,8 +21,7 @@ export type Pointer = {
   pullThrough: PullThrough | null
 }
 
-type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic' | 'pullThrough'> & {
-  via: string | null
+type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
   latestVersion: number
   repositoryRevision: number
   distributionRevision: number
@@ -32,7 +31,8 @@ type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error:
 
 const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
   pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
-  convert_to_schema1 as "convertToSchema1", via
+  convert_to_schema1 as "convertToSchema1",
+  (select ${pullThroughOf('pull_through')} from pull_through where pull_through.id = pointer.via) as "pullThrough"
   from pointer where base_path = any($1)`
 const mostRunning = 2
 
@@ -52,8 +52,7 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     running++
     try {
       const rows = await db.prepared<Row>('pointers', query, [[...batch.keys()]])
-      const hosts = await hostsOf(db, rows)
-      const found = new Map(rows.map((row) => [row.basePath, toPointer(row, hosts)]))
+      const found = new Map(rows.map((row) => [row.basePath, toPointer(row)]))
       for (const [basePath, waiters] of batch) for (const { resolve } of waiters) resolve(found.get(basePath))
     } catch (error) {
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error)
@@ -75,22 +74,11 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     })
 }
 
-/** The hosts that some of these came from, by id. Most came from none, and cost nothing here. */
-async function hostsOf(db: Database, rows: readonly Row[]): Promise<ReadonlyMap<string, PullThrough>> {
-  const ids = rows.flatMap(({ via }) => (via === null ? [] : [via]))
-  return ids.length > 0 ? pullThroughsById(db, ids) : new Map()
-}
-
-function toPointer(
-  { latestVersion, repositoryRevision, distributionRevision, access, via, ...row }: Row,
-  hosts: ReadonlyMap<string, PullThrough>,
-): Pointer {
-  const host = via === null ? undefined : hosts.get(via)
+function toPointer({ latestVersion, repositoryRevision, distributionRevision, access, ...row }: Row): Pointer {
   return {
     ...row,
     bound: row.pinned ?? latestVersion + 1,
     epoch: `${repositoryRevision}.${distributionRevision}`,
     isPublic: access === 'public',
-    pullThrough: host ?? null,
   }
 }

@@ -13,20 +13,10 @@ export type PullThrough = {
 }
 
 /** A row of `pull_through` as an object. */
-const pullThroughOf = (
+export const pullThroughOf = (
   row: string,
 ) => `jsonb_build_object('id', ${row}.id, 'basePath', ${row}.base_path, 'host', ${row}.host,
     'remoteId', ${row}.remote_id, 'ttlSeconds', ${row}.ttl_seconds, 'trigger', ${row}.trigger, 'isPublic', ${row}.access = 'public')`
-
-/** Those with these ids, as they are now. */
-export async function pullThroughsById(sql: Sql, ids: readonly string[]): Promise<Map<string, PullThrough>> {
-  const found = await sql.prepared<{ host: PullThrough }>(
-    'pull-throughs-by-id',
-    `select ${pullThroughOf('pull_through')} as host from pull_through where id = any($1::uuid[])`,
-    [ids],
-  )
-  return new Map(found.map(({ host }) => [host.id, host]))
-}
 
 /** The one whose base path is the longest that a name lies below. */
 export async function pullThroughFor(sql: Sql, name: string): Promise<PullThrough | undefined> {
