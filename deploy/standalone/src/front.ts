@@ -38,13 +38,19 @@ const welcome = `This is Berth ${version}, a container registry hub.
 
 function sendText(response: ServerResponse, text: string): void {
   response
-    .writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text) })
+    .writeHead(200, {
+      ...inertHeaders,
+      'content-type': 'text/plain; charset=utf-8',
+      'content-length': Buffer.byteLength(text),
+    })
     .end(text)
 }
 
 function sendJson(response: ServerResponse, value: unknown): void {
   const body = JSON.stringify(value)
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body)
+  response
+    .writeHead(200, { ...inertHeaders, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+    .end(body)
 }
 
 function refuse(response: ServerResponse, problem: Problem): void {

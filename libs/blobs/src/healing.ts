@@ -3,11 +3,11 @@ import { algorithmOf, hexOf } from '@berth/oci'
 import type { BlobKey, BlobStore, HealingReport } from './store.ts'
 
 /** Verified bytes of a key that has a blob of that size already: kept until that one is proven to be right, or replaced by them. */
-type Kept = { staged: string; key: BlobKey }
+type Kept = { staged: string; key: BlobKey; sizeBytes: number }
 
 export type Healing = {
   /** Takes over verified bytes. They are compared behind whatever the caller does next, one after the other. */
-  keep(staged: string, key: BlobKey): Promise<void>
+  keep(kept: Kept): Promise<void>
   /** Whether these bytes are kept here; whoever wants to discard them leaves that to us. */
   keeps(staged: string): boolean
   /** Resolves once nothing is left to be compared. */
@@ -24,8 +24,9 @@ export type HealingParts = {
   hear: ((report: HealingReport) => void) | undefined
 }
 
-// Each is a file in staging. Beyond this nobody waits for a comparison: the scrub looks at everything in its time.
+// They take room in staging. Beyond this they are let go unseen: the scrub looks at everything in its time.
 const mostKept = 256
+const mostKeptBytes = 4 * 2 ** 30
 
 /**
  * Heals damage by what is pushed again. A client that pushes a blob has its right bytes, and perhaps does so because what is
@@ -63,13 +64,16 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
     }
   }
   return {
-    keep: async (staged, key) => {
+    keep: async (one) => {
+      const { staged } = one
       if (kept.has(staged)) return
-      if (kept.size >= mostKept || closing.signal.aborted) {
+      const keptBytes = [...kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+      // One is taken however large it is.
+      const isFull = kept.size >= mostKept || (kept.size > 0 && keptBytes + one.sizeBytes > mostKeptBytes)
+      if (isFull || closing.signal.aborted) {
         await discard(staged)
         return
       }
-      const one = { staged, key }
       kept.set(staged, one)
       working = working.then(() => compare(one)).catch(() => undefined)
     },

@@ -15,7 +15,7 @@ export function createCommit(root: string, folders: Folders, healing: Pick<Heali
 
   return (stagedPath, key, sizeBytes) => {
     const place = blobPath(key)
-    const keep = () => healing.keep(stagedPath, key)
+    const keep = () => healing.keep({ staged: stagedPath, key, sizeBytes })
     const work = () => moveIntoPlace(root, folders, { stagedPath, place, sizeBytes, keep })
     const turn = (turns.get(place) ?? Promise.resolve()).then(work, work)
     turns.set(place, turn)

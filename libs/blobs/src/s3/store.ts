@@ -164,7 +164,7 @@ async function publish(
       // Copied only when it is needed: a copy of gigabytes takes its time, and somebody waits for the answer.
       const there = isThere ? await statObject(s3, path, signal) : undefined
       if (there?.sizeBytes === sizeBytes) {
-        await healing.keep(partPath(whole.id), key)
+        await healing.keep({ staged: partPath(whole.id), key, sizeBytes })
         return there
       }
       await copyObject(s3, partPath(whole.id), path, sizeBytes, signal)
