@@ -8,6 +8,7 @@ import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
 import { natsEnvironment } from './nats-server.mjs'
 import { peersEnvironment } from './peers.mjs'
+import { pythonEnvironment } from './python-tools.mjs'
 
 /** What the bootstrap can run: each is called with the path of Node and the arguments, and answers the exit code. */
 export const commands = { start, test, check: runChecks, format: runFormat, bench, soak, env: printEnvironment }
@@ -21,7 +22,7 @@ async function start(node, args) {
 }
 
 async function test(node, args) {
-  const servers = await testEnvironment({ buildMinio: true, buildPeers: false })
+  const servers = await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })
   const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules', '--disable-warning=ExperimentalWarning']
   const env = environmentFor(node, { ...servers, NODE_OPTIONS: options.filter(Boolean).join(' ') })
   return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
@@ -47,11 +48,12 @@ async function printEnvironment() {
   return 0
 }
 
-async function testEnvironment({ buildMinio, buildPeers }) {
+async function testEnvironment({ buildMinio, buildPeers, buildPython = false }) {
   return {
     ...(await clientsEnvironment()),
     ...(await natsEnvironment()),
     ...(await minioEnvironment({ build: buildMinio })),
     ...(await peersEnvironment({ build: buildPeers })),
+    ...(await pythonEnvironment({ build: buildPython })),
   }
 }

@@ -27,6 +27,7 @@ function merge(): Record<string, unknown> {
       title: 'Berth',
       version,
       description: 'A self-hosted container registry hub. Images are served under /v2.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/api/v1' }],
     security: [{ basic: [] }, { bearer: [] }],

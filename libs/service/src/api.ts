@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import express, {
   type ErrorRequestHandler,
   type Express,
@@ -7,7 +6,7 @@ import express, {
   type Response,
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
-import { parse } from 'yaml'
+import { type Access, type ApiDocument, accessLevels, type Operation } from './api-document.ts'
 import { faultText, fieldName } from './api-faults.ts'
 import { inertHeaders, isForged } from './browser-guard.ts'
 import { clientAddress } from './client-address.ts'
@@ -38,31 +37,6 @@ export type ApiRequest = {
 }
 export type ApiReply = { status: number; body?: unknown; headers?: Record<string, string> }
 export type ApiHandler = (request: ApiRequest) => Promise<ApiReply | undefined>
-
-/** Who may call an operation, said in the document as `x-access`. The one place where the API decides this. */
-const accessLevels = ['anonymous', 'user', 'admin'] as const
-type Access = (typeof accessLevels)[number]
-
-type Operation = { operationId?: string; 'x-access'?: Access }
-export type ApiDocument = {
-  info: { title: string }
-  paths: Record<string, Record<string, Operation>>
-  [key: string]: unknown
-}
-
-/**
- * Reads a service's OpenAPI document (YAML). Query values may hold `/` and `:` as they are: names of repositories and
- * resources do, and RFC 3986 §3.4 allows it; the validator would refuse them without `allowReserved`.
- */
-export function readApiDocument(file: URL): ApiDocument {
-  return parse(readFileSync(file, 'utf8'), (_key, value: unknown) =>
-    isQueryParameter(value) ? { ...value, allowReserved: true } : value,
-  ) as ApiDocument
-}
-
-function isQueryParameter(value: unknown): value is { in: 'query'; name: string } {
-  return typeof value === 'object' && value !== null && 'in' in value && value.in === 'query' && 'name' in value
-}
 
 const anonymous: Principal = { name: '', admin: false }
 const bodyLimit = '1mb'

@@ -1,13 +1,12 @@
 export {
-  type ApiDocument,
   type ApiHandler,
   type ApiReply,
   type ApiRequest,
   createApi,
   type Identify,
   type Principal,
-  readApiDocument,
 } from './api.ts'
+export { type ApiDocument, operationsOf, readApiDocument } from './api-document.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
