@@ -4,8 +4,8 @@ import { type Database, type Logger, Problem } from '@berth/service'
 
 const note = 'berth-cleaner.json'
 const renewEveryMs = 60_000
-// A look that failed is made up for before anything is deleted.
-const trustedMs = 2 * renewEveryMs
+// Whoever deletes looks again after this: another one may have begun meanwhile.
+const trustedMs = 10_000
 const foreignSeconds = 300
 
 type Mark = { mark: string; at: string }
