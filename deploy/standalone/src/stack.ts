@@ -82,6 +82,8 @@ async function startOn(
   const blobs = await openBlobStore(
     { ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') },
     logHealing(log),
+    // PostgreSQL, NATS and the log: without room for these nothing works, not even a deletion.
+    config.databaseUrl === undefined ? [{ name: 'BERTH_HOME', label: 'home', folder: home }] : [],
   )
   life.onStop('blob store', () => blobs.close())
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)

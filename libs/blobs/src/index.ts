@@ -1,3 +1,4 @@
+export { measureDisks, refuseBelowReserve, reserveNotes } from './disk-state.ts'
 export {
   BlobStoreError,
   type BlobStoreErrorCode,
@@ -15,6 +16,8 @@ export type {
   BlobKey,
   BlobStat,
   BlobStore,
+  Disk,
+  DiskState,
   HealingReport,
   OpenBlob,
   PartOptions,

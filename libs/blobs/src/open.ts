@@ -1,8 +1,18 @@
-import { type ConfigOf, integer, type Logger, optionalText, optionalUrl, StartupError } from '@berth/service'
+import {
+  type ConfigOf,
+  integer,
+  type Logger,
+  optionalInteger,
+  optionalText,
+  optionalUrl,
+  StartupError,
+} from '@berth/service'
+import { reserveDisks } from './disk-reserve.ts'
 import { BlobStoreError } from './errors.ts'
 import { createFileSystemStore } from './file-system/store.ts'
+import { withReserve } from './reserved-store.ts'
 import { createS3Store } from './s3/store.ts'
-import type { BlobStore, HealingReport } from './store.ts'
+import type { BlobStore, Disk, HealingReport } from './store.ts'
 
 /** The settings that name the blob store: a directory, or a bucket. All services of an installation have the same. */
 export const blobSettings = {
@@ -13,6 +23,7 @@ export const blobSettings = {
   s3SecretKey: optionalText('BERTH_S3_SECRET_KEY', { secret: true }),
   s3Region: optionalText('BERTH_S3_REGION'),
   storeAdopt: optionalText('BERTH_STORE_ADOPT'),
+  diskReserveBytes: optionalInteger('BERTH_DISK_RESERVE_BYTES', { min: 0, max: Number.MAX_SAFE_INTEGER }),
   s3TimeoutSeconds: integer('BERTH_S3_TIMEOUT_SECONDS', { min: 1, max: 600 }, { fallback: 30 }),
 }
 
@@ -31,16 +42,21 @@ export function logHealing(log: Logger): (report: HealingReport) => void {
   }
 }
 
-/** Opens the store that the settings name and tries it out. Throws `StartupError` with the remedy when it cannot be used. */
+/**
+ * Opens the store that the settings name and tries it out. `others` are disks beside that of a directory which it must not fill
+ * either. Throws `StartupError` with the remedy when it cannot be used.
+ */
 export async function openBlobStore(
   settings: BlobSettings,
   hear?: (report: HealingReport) => void,
+  others: readonly Disk[] = [],
 ): Promise<BlobStore> {
   refuseHalf(settings)
-  const store =
-    settings.s3Endpoint === undefined
-      ? openDirectory(settings.blobsDirectory, hear)
-      : openBucket(settings.s3Endpoint, settings, hear)
+  const { blobsDirectory, s3Endpoint, diskReserveBytes } = settings
+  const bytes = s3Endpoint === undefined ? openDirectory(blobsDirectory, hear) : openBucket(s3Endpoint, settings, hear)
+  const own = s3Endpoint === undefined ? [{ name: 'the blob store', label: 'blobs', folder: blobsDirectory ?? '' }] : []
+  const disks = [...own, ...others]
+  const store = disks.length > 0 ? withReserve(bytes, reserveDisks(disks, diskReserveBytes)) : bytes
   try {
     await store.check()
     return store

@@ -50,6 +50,10 @@ export interface OpenBlob {
 /** That stored bytes were damaged and are replaced by what was written again; or that they could not be compared. */
 export type HealingReport = { digest: Digest; healed: true } | { digest: Digest; healed: false; error: unknown }
 
+/** A disk that Berth writes to: how it is called to people, without its path, and a folder on it. */
+export type Disk = { name: string; label: string; folder: string }
+export type DiskState = Disk & { freeBytes: number; reserveBytes: number }
+
 /** The texts that a store keeps about itself: whose it is, and who deletes in it. */
 export type NoteName = 'berth-store.json' | 'berth-cleaner.json'
 
@@ -111,6 +115,8 @@ export interface BlobStore {
   writeNote(name: NoteName, text: string): Promise<void>
   /** A URL from which anyone can read the blob for so long. Only where the store can make one. */
   presignedUrl?(key: BlobKey, ttlSeconds: number): Promise<string>
+  /** The disks that pushes and syncs must not fill, and how much is left of them. Only where they are watched. */
+  disks?(): Promise<DiskState[]>
   /** Resolves once all that was written again is compared with what was there. */
   compared(): Promise<void>
   close(): Promise<void>

@@ -59,6 +59,11 @@ export function integer(
   return setting(env, `a whole number from ${bounds.min} to ${bounds.max}`, read, options)
 }
 
+/** As `integer`, but the variable may be absent. */
+export function optionalInteger(env: string, bounds: { min: number; max: number }): Setting<number | undefined> {
+  return integer(env, bounds, { fallback: undefined as unknown as number })
+}
+
 /** `true` or `false`. */
 export function flag(env: string, options: Options<boolean> = {}): Setting<boolean> {
   const read = (value: string) => {

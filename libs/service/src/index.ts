@@ -16,6 +16,7 @@ export {
   flag,
   integer,
   networks,
+  optionalInteger,
   optionalText,
   optionalUrl,
   readConfig,

@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http'
-import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
+import { type BlobStore, checkStoreIdentity, measureDisks, reserveNotes } from '@berth/blobs'
 import { connectBus, natsNotes, startLoop, startRelay } from '@berth/bus'
 import { type AuthCommands, type CatalogCommands, commandsOf, type SyncCommands } from '@berth/commands'
 import {
@@ -61,6 +61,7 @@ export function createRegistry(
   const syncClient = client('sync', config.syncUrl)
   const catalog = commandsOf<CatalogCommands>(catalogClient)
   const auth = commandsOf<AuthCommands>(authClient)
+  measureDisks(blobs, metrics)
   const isolation = createIsolation({ db: db.background, log, metrics })
   const follower = createFollower({ db: db.background, catalog, isolation, log })
   let gateway: RequestListener | undefined
@@ -170,7 +171,11 @@ export function createRegistry(
     stop: () => life.stop(),
     notes: async (): Promise<Notes> => {
       const isolatedRepositories = await isolation.count()
-      return { ...natsNotes(), ...(isolatedRepositories === 0 ? {} : { isolatedRepositories }) }
+      return {
+        ...natsNotes(),
+        ...(await reserveNotes(blobs)),
+        ...(isolatedRepositories === 0 ? {} : { isolatedRepositories }),
+      }
     },
     unready: async () => {
       try {

@@ -1,4 +1,4 @@
-import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
+import { type BlobStore, checkStoreIdentity, reserveNotes } from '@berth/blobs'
 import { connectBus, natsNotes, readOutbox, startConsumer, startLoop, startRelay } from '@berth/bus'
 import {
   type CatalogCommands,
@@ -101,7 +101,7 @@ export function createSync(
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: {
         ...remoteHandlers({ db, prisma, sealer, catalog, log }, ring),
-        ...runHandlers(prisma, catalog, tasks),
+        ...runHandlers({ prisma, catalog, tasks, blobs }),
       },
       externalUrl: config.externalUrl,
       identify: identifyThrough(clients.auth),
@@ -207,7 +207,7 @@ export function createSync(
       life.onStop('workers', async () => void (await Promise.all([worker.stop(), groups.stop()])))
     },
     stop: () => life.stop(),
-    notes: async () => natsNotes(),
+    notes: async () => ({ ...natsNotes(), ...(await reserveNotes(blobs)) }),
     unready: async () => {
       try {
         await db.query('select 1')

@@ -4,6 +4,7 @@ import { pruneLeases } from '../content/leases.ts'
 import { expireLinks, type Unlinked } from './expire-links.ts'
 import { findCandidates } from './find-candidates.ts'
 import { dueCandidates, markBatch } from './mark.ts'
+import { isNamed, isNeededWithoutLease } from './needs.ts'
 import { type Removal, removeMarked, takeLeftMarks } from './remove.ts'
 import { sweepOrphans } from './sweep-orphans.ts'
 import { sweepRecords, sweepTraces } from './sweep-traces.ts'
@@ -20,6 +21,8 @@ export type CollectResult = {
   orphanBytes: number
   traces: number
   failed: number
+  /** What nothing but a lease keeps: of pushes, syncs and imports under way or given up. It may go after `until`. */
+  leased: { objects: number; bytes: number; until: string | null }
 }
 
 /** The places between the steps of a run at which it may be killed: tests stop it there. */
@@ -60,6 +63,7 @@ export async function collect(collecting: Collecting): Promise<CollectResult> {
   await removeLeft(collecting, result)
   await removeDue(collecting, result, passing)
   if (collecting.thorough) await sweep(collecting, result)
+  result.leased = await keptByLeases(db)
   return result
 }
 
@@ -75,7 +79,24 @@ function emptyResult(): CollectResult {
     orphanBytes: 0,
     traces: 0,
     failed: 0,
+    leased: { objects: 0, bytes: 0, until: null },
   }
+}
+
+/** What would be free but for leases, and when the last of them ends. */
+async function keptByLeases(db: Database): Promise<CollectResult['leased']> {
+  const [row] = await db.query<CollectResult['leased']>(
+    `select count(*) as objects, coalesce(sum(size_bytes), 0)::bigint as bytes,
+       to_char(max(expires_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as until
+     from (
+       select digest, max(expires_at) as expires_at
+       from lease
+       where expires_at > clock_timestamp()
+       group by digest) as leased
+     join blob using (digest)
+     where blob.state = 'present' and not ${isNeededWithoutLease} and not ${isNamed}`,
+  )
+  return row ?? { objects: 0, bytes: 0, until: null }
 }
 
 function count(collecting: Collecting, result: CollectResult, removal: Removal): void {

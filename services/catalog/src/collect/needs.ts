@@ -23,6 +23,11 @@ export const directNeeds: Record<NeedKind, string> = {
     or exists (select from stage_tag as staged where staged.digest = blob.digest))`,
 }
 
+/** Whether anything but a lease needs it. */
+export const isNeededWithoutLease = `(${Object.entries(directNeeds)
+  .flatMap(([kind, need]) => (kind === 'lease' ? [] : [need]))
+  .join(' or ')})`
+
 export const isNeededDirectly = `(${Object.values(directNeeds).join(' or ')})`
 
 /**

@@ -37,9 +37,11 @@ export function toOciError(error: unknown): OciError {
 
 function storeError(error: BlobStoreError): OciError {
   const text =
-    error.code === 'no_space'
-      ? 'the blob store is full; nothing was lost, try again later'
-      : 'the blob store does not answer as it should; try again later'
+    error.code === 'below_reserve'
+      ? `nothing more is taken for now: ${error.message}`
+      : error.code === 'no_space'
+        ? 'the disk of the blob store is full; nothing was lost, try again later'
+        : 'the blob store does not answer as it should; try again later'
   return new OciError('UNAVAILABLE', text, { headers: { 'retry-after': '10' }, cause: error })
 }
 

@@ -1,4 +1,4 @@
-import { PartInterrupted, type StagedPart } from '@berth/blobs'
+import { BlobStoreError, PartInterrupted, type StagedPart } from '@berth/blobs'
 import type { LeasedBlob } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
 import { bodyOf } from '../gateway/early-answer.ts'
@@ -33,8 +33,9 @@ export async function appendBytes(exchange: NamedExchange, claim: Claim, { db, b
     part = await blobs.writePart(partId, claim.offsetBytes, bodyOf(exchange.request), { signal: exchange.signal })
   } catch (error) {
     // What came before the client left is durable, and the client may go on from there.
-    if (error instanceof PartInterrupted) await recordPart(db, claim, error.part)
-    throw error
+    if (!(error instanceof PartInterrupted)) throw error
+    await recordPart(db, claim, error.part)
+    throw error.cause instanceof BlobStoreError ? error.cause : error
   }
   if (!(await recordPart(db, claim, part))) {
     await blobs.discardParts([partId])

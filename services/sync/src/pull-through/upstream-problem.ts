@@ -1,3 +1,4 @@
+import { BlobStoreError } from '@berth/blobs'
 import { UpstreamError } from '@berth/registry-client'
 import { Problem } from '@berth/service'
 
@@ -5,6 +6,12 @@ const retryAfterSeconds = 30
 
 /** What upstream says, as whoever pulls is to hear it: absence only where it said so. */
 export function asProblem(error: unknown, host: string): unknown {
+  // Ours, and no word about upstream: what was fetched could not be stored.
+  if (error instanceof BlobStoreError)
+    return new Problem(503, `store_${error.code}`, error.message, {
+      headers: { 'retry-after': String(retryAfterSeconds) },
+      cause: error,
+    })
   if (!(error instanceof UpstreamError)) return error
   const { code, message, cause } = error
   const retryAfter = { 'retry-after': String(error.retryAfterSeconds ?? retryAfterSeconds) }

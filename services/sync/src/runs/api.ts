@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import {
   type ApiHandler,
@@ -70,11 +71,17 @@ function showRun(run: SyncRun): Record<string, unknown> {
 }
 
 /** The API of sync runs. */
-export function runHandlers(
-  prisma: Prisma,
-  catalog: CommandClient<CatalogCommands>,
-  tasks: CommandClient<TasksCommands>,
-): Record<string, ApiHandler> {
+export function runHandlers({
+  prisma,
+  catalog,
+  tasks,
+  blobs,
+}: {
+  prisma: Prisma
+  catalog: CommandClient<CatalogCommands>
+  tasks: CommandClient<TasksCommands>
+  blobs: BlobStore
+}): Record<string, ApiHandler> {
   type Caller = { actor: string; requestId: string }
   const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
     if (wanted.repository === undefined)
@@ -115,6 +122,7 @@ export function runHandlers(
       const wanted = body as SyncBody
       if (wanted.force && wanted.mode !== 'mirror')
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
+      if (!wanted.dryRun) await refuseBelowReserve(blobs)
       const remote = await findRemote(prisma, wanted.remote)
       if (remote.upstreamName === null && remote.upstreamNames.length === 0)
         throw badField(

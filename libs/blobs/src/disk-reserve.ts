@@ -1,0 +1,59 @@
+import { statfs } from 'node:fs/promises'
+import { BlobStoreError } from './errors.ts'
+import type { Disk, DiskState } from './store.ts'
+
+/** Keeps pushes and syncs from taking the last of a disk, which PostgreSQL, deletes and collections need. */
+export type DiskReserve = {
+  /** Throws `BlobStoreError` `below_reserve` when a disk has less than its reserve, or would have after so many bytes. */
+  refuse(expectedBytes?: number): Promise<void>
+  /** The same for a chunk of what is being written, by what was seen a second ago at most and what came since. */
+  take(bytes: number): void
+  states(): Promise<DiskState[]>
+  stop(): void
+}
+
+const gibibyte = 1 << 30
+const usualShare = 0.02
+const largestShare = 0.1
+const lookEveryMs = 1_000
+
+/** Reserves `reserveBytes` of each disk; unless set, the larger of 1 GiB and 2 % of the disk, and 10 % of it at most. */
+export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): DiskReserve {
+  let seen: DiskState[] = []
+  let takenSince = 0
+  const look = async () => {
+    seen = await Promise.all(disks.map((disk) => stateOf(disk, reserveBytes)))
+    takenSince = 0
+    return seen
+  }
+  // A disk that cannot be asked fails the write itself, which says more.
+  const timer = setInterval(() => void look().catch(() => 'asked again'), lookEveryMs).unref()
+  const refuseFrom = (states: readonly DiskState[], expectedBytes = 0) => {
+    const low = states.find(({ freeBytes, reserveBytes: kept }) => freeBytes - expectedBytes < kept)
+    if (!low) return
+    throw new BlobStoreError(
+      'below_reserve',
+      `the disk of ${low.name} has ${megabytes(low.freeBytes)} left, and ${megabytes(low.reserveBytes)} are kept free so that Berth goes on working; free space, or collect what nothing needs`,
+    )
+  }
+  return {
+    refuse: async (expectedBytes) => refuseFrom(await look(), expectedBytes),
+    take: (bytes) => {
+      takenSince += bytes
+      refuseFrom(seen, takenSince)
+    },
+    states: look,
+    stop: () => clearInterval(timer),
+  }
+}
+
+async function stateOf(disk: Disk, reserveBytes: number | undefined): Promise<DiskState> {
+  const { bavail, blocks, bsize } = await statfs(disk.folder)
+  const sizeBytes = blocks * bsize
+  const usual = Math.min(Math.max(gibibyte, sizeBytes * usualShare), sizeBytes * largestShare)
+  return { ...disk, freeBytes: bavail * bsize, reserveBytes: reserveBytes ?? Math.floor(usual) }
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.floor(bytes / 1e6).toLocaleString('en')} MB`
+}
