@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 /** One step of a tour in a document: what is typed, and what is then on the screen (`…` stands for any text). */
 export type Step = { command: string; output: string[] }
 
-/** Reads the steps of all ```console tour blocks of a document. */
-export function readTour(file: URL): Step[] {
-  const blocks = readFileSync(file, 'utf8').matchAll(/^```console tour\n([\s\S]*?)^```$/gm)
+/** Reads the steps of all ```console blocks of a document that have this name. */
+export function readTour(file: URL, name = 'tour'): Step[] {
+  const blocks = readFileSync(file, 'utf8').matchAll(new RegExp(`^\`\`\`console ${name}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))
   const steps: Step[] = []
   for (const [, block = ''] of blocks) {
     for (const line of block.trimEnd().split('\n')) {

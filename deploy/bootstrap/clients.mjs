@@ -11,6 +11,7 @@ const clients = [
   { program: 'docker-registry', packages: ['docker-registry'] },
   { program: 'htpasswd', packages: ['apache2-utils'] },
   { program: 'busybox', packages: ['busybox-static'] },
+  { program: 'nginx', packages: ['nginx-light'] },
 ]
 
 const installMs = 600_000

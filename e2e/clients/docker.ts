@@ -11,7 +11,7 @@ export function dockerMissing(): string | undefined {
 }
 
 /** docker with a daemon of its own that touches neither the network nor the firewall of the machine. */
-export async function startDocker(): Promise<Client> {
+export async function startDocker(): Promise<Client & { env: Record<string, string> }> {
   const program = findProgram('dockerd')
   if (!program) throw new Error('dockerd is not installed')
   let socket = ''
@@ -30,6 +30,8 @@ export async function startDocker(): Promise<Client> {
   const docker = runner('docker', ['--config', path.join(daemon.folder, 'config'), '--host', `unix://${socket}`])
   return {
     name: 'docker',
+    /** For who types `docker` into a shell. */
+    env: { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: path.join(daemon.folder, 'config') },
     login: async (host, login) => {
       if (!login) {
         await docker(['logout', host])
