@@ -70,3 +70,17 @@ test('who waits for memory for too long is told so, and who leaves waits no more
   pool.give(slab)
   expect(await next).toBe(slab)
 })
+
+test('what is read before there is a slab counts too, takes half of all at most, and moves into the slab', async () => {
+  const pool = createSlabPool({ ...small, longestWaitMs: 50 })
+  await pool.reserve(10)
+  await expect(pool.reserve(10)).rejects.toMatchObject({ code: 'unavailable' })
+  const first = await pool.take()
+  // 16 of 32 bytes are a slab, and 10 are reserved.
+  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  const second = await pool.take({ reservedBytes: 10 })
+  const waiting = pool.reserve(10)
+  for (const slab of [first, second]) pool.give(slab)
+  await waiting
+  pool.release(10)
+})

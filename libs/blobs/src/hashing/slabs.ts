@@ -23,10 +23,17 @@ export type SlabHolder = {
 
 export type SlabPool = {
   /**
-   * Throws a `BlobStoreError` (`unavailable`) when there was none for 30 s, and the signal's reason when it aborts. `parkedBytes`
-   * that the taker has parked move into the slab: they are counted no more.
+   * Throws a `BlobStoreError` (`unavailable`) when there was none for 30 s, and the signal's reason when it aborts. What the taker has
+   * parked or reserved moves into the slab: it is counted no more.
    */
-  take(options?: { signal?: AbortSignal | undefined; parkedBytes?: number }): Promise<Slab>
+  take(options?: Waiting & Partial<Moving>): Promise<Slab>
+  /**
+   * Counts bytes that an upload is about to read before it has a slab; waits for them as for a slab. Together they take half of
+   * all memory at most, so that there are always slabs that go round.
+   */
+  reserve(bytes: number, options?: Waiting): Promise<void>
+  /** Reserved bytes that nobody needs any more. */
+  release(reservedBytes: number): void
   give(slab: Slab): void
   /** Gives a slab back of which so many bytes are kept elsewhere: they count as if they were still in it. */
   park(slab: Slab, bytes: number): void
@@ -37,12 +44,15 @@ export type SlabPool = {
   busy(holder: SlabHolder): void
 }
 
-type Waiter = { parkedBytes: number; resolve: (slab: Slab) => void }
+type Waiting = { signal?: AbortSignal | undefined }
+type Moving = { parkedBytes: number; reservedBytes: number }
+/** Takes what it waits for, if that is to be had now. */
+type Waiter = () => boolean
 
 const longestWaitMs = 30_000
 
 /**
- * The memory of all uploads together: slabs and parked bytes never exceed `limit` slabs. Whoever comes when all is taken waits in line;
+ * The memory of all uploads together: slabs, parked and reserved bytes never exceed `limit` slabs. Whoever comes when all is taken waits in line;
  * an upload that holds a slab only because its client is slow is asked to part with it, so that slow clients can not
  * starve the others. It is asked once it was idle for `idleMs` (0 unless set): where parting costs a copy, only who really
  * stands still is. `longestWaitMs` is 30 s unless a test has less patience.
@@ -61,24 +71,21 @@ export function createSlabPool(size: {
   let made = 0
   let asking: NodeJS.Timeout | undefined
   let parked = 0
+  let reserved = 0
 
-  /** A slab, if there is memory for it once the parked bytes of its taker have moved into it. */
-  const takeNow = (moving: number): Slab | undefined => {
+  const inUse = () => made * bytes + parked + reserved
+  /** A slab, if there is memory for it once what its taker has elsewhere has moved into it. */
+  const takeNow = ({ parkedBytes, reservedBytes }: Moving): Slab | undefined => {
     const isNew = free.length === 0
-    const after = (made + (isNew ? 1 : 0)) * bytes + parked - moving
-    if (after > limit * bytes) return undefined
-    parked -= moving
+    if (inUse() + (isNew ? bytes : 0) - parkedBytes - reservedBytes > limit * bytes) return undefined
+    parked -= parkedBytes
+    reserved -= reservedBytes
     if (isNew) made += 1
     return free.pop() ?? { view: Buffer.from(new SharedArrayBuffer(bytes)) }
   }
   const serve = () => {
-    for (const waiter of line) {
-      // Who has parked bytes needs less, and gets on where somebody before it cannot.
-      const slab = takeNow(waiter.parkedBytes)
-      if (!slab) continue
-      line.delete(waiter)
-      waiter.resolve(slab)
-    }
+    // Who has bytes elsewhere needs less, and gets on where somebody before it cannot.
+    for (const waiter of line) if (waiter()) line.delete(waiter)
   }
   const askIdlers = () => {
     const longEnough = performance.now() - idleMs
@@ -100,12 +107,36 @@ export function createSlabPool(size: {
     else made -= 1
   }
 
+  const reserveNow = (count: number) => {
+    if (reserved + count > (limit * bytes) / 2) return false
+    // What is kept for the next slab is memory too.
+    while (inUse() + count > limit * bytes && free.pop()) made -= 1
+    if (inUse() + count > limit * bytes) return false
+    reserved += count
+    return true
+  }
+  // Those before may wait for something else, of which there is none.
+  const onWaiting = () => {
+    serve()
+    askIdlers()
+  }
+  const wait = <T>(attempt: () => T | undefined, signal: AbortSignal | undefined) =>
+    waitInLine(line, attempt, { signal, longestWaitMs: size.longestWaitMs ?? longestWaitMs, onWaiting })
+
   return {
-    async take({ signal, parkedBytes = 0 } = {}) {
+    async take({ signal, parkedBytes = 0, reservedBytes = 0 } = {}) {
       signal?.throwIfAborted()
-      const slab = line.size === 0 ? takeNow(parkedBytes) : undefined
-      if (slab) return slab
-      return waitInLine(line, { parkedBytes, signal, longestWaitMs: size.longestWaitMs ?? longestWaitMs }, askIdlers)
+      const attempt = () => takeNow({ parkedBytes, reservedBytes })
+      return (line.size === 0 ? attempt() : undefined) ?? wait(attempt, signal)
+    },
+    async reserve(count, { signal } = {}) {
+      signal?.throwIfAborted()
+      const attempt = () => reserveNow(count) || undefined
+      if (!attempt()) await wait(attempt, signal)
+    },
+    release(count) {
+      reserved -= count
+      serve()
     },
     give(slab) {
       takeBack(slab)
@@ -113,7 +144,7 @@ export function createSlabPool(size: {
     },
     park(slab, count) {
       parked += count
-      if (made * bytes + parked <= limit * bytes) takeBack(slab)
+      if (inUse() <= limit * bytes) takeBack(slab)
       // Its memory goes: what is parked takes the place of a part of it.
       else made -= 1
       serve()
@@ -133,12 +164,12 @@ export function createSlabPool(size: {
   }
 }
 
-function waitInLine(
+function waitInLine<T>(
   line: Set<Waiter>,
-  options: { parkedBytes: number; signal: AbortSignal | undefined; longestWaitMs: number },
-  onWaiting: () => void,
-): Promise<Slab> {
-  const { parkedBytes, signal, longestWaitMs } = options
+  attempt: () => T | undefined,
+  options: { signal: AbortSignal | undefined; longestWaitMs: number; onWaiting: () => void },
+): Promise<T> {
+  const { signal, longestWaitMs, onWaiting } = options
   return new Promise((resolve, reject) => {
     const leave = (error: unknown) => {
       end()
@@ -160,12 +191,12 @@ function waitInLine(
       clearTimeout(late)
       signal?.removeEventListener('abort', onAbort)
     }
-    const waiter: Waiter = {
-      parkedBytes,
-      resolve: (slab) => {
-        end()
-        resolve(slab)
-      },
+    const waiter: Waiter = () => {
+      const got = attempt()
+      if (got === undefined) return false
+      end()
+      resolve(got)
+      return true
     }
     signal?.addEventListener('abort', onAbort, { once: true })
     line.add(waiter)

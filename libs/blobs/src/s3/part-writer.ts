@@ -4,12 +4,14 @@ import type { Received } from '../verify.ts'
 import { type Multipart, partBytes, startMultipart, type UploadedPart } from './multipart.ts'
 import type { S3 } from './requests.ts'
 
-/** 128 MiB for all uploads of this process, what is parked included. */
-const partSlabs = createSlabPool({ limit: 16, kept: 4, bytes: partBytes, idleMs: 1_000 })
+/** 64 MiB for all uploads of this process, what is parked included: of 128 MiB the sockets of hundreds that wait hold the rest. */
+export const partSlabs = createSlabPool({ limit: 8, kept: 4, bytes: partBytes, idleMs: 1_000 })
 /** To copy more would cost more than it gives. */
 const mostParkedBytes = partBytes / 2
 /** Parts of one upload on their way at once. */
 const partsUnderWay = 3
+
+type Options = { signal: AbortSignal | undefined; waiting: AbortSignal | undefined; reservedBytes: number }
 
 /** Sends a long source to a key in parts, hashing each in another thread while it is on its way. */
 export class PartWriter implements SlabHolder {
@@ -25,13 +27,18 @@ export class PartWriter implements SlabHolder {
   #used = 0
   #sizeBytes = 0
   #shipped = 0
+  readonly #waiting: AbortSignal | undefined
+  #reservedBytes: number
   #failure: { error: unknown } | undefined
 
-  constructor(s3: S3, key: string, hash: RemoteHash, signal: AbortSignal | undefined) {
+  /** `waiting` ends the wait for memory. `reservedBytes`: what the source's first bytes take, which are about to be pushed. */
+  constructor(s3: S3, key: string, hash: RemoteHash, { signal, waiting, reservedBytes }: Options) {
     this.#s3 = s3
     this.#key = key
     this.#hash = hash
     this.#signal = signal
+    this.#waiting = waiting
+    this.#reservedBytes = reservedBytes
   }
 
   async push(chunk: Uint8Array): Promise<void> {
@@ -77,6 +84,8 @@ export class PartWriter implements SlabHolder {
     partSlabs.busy(this)
     if (this.#current) partSlabs.give(this.#current)
     if (this.#parked) partSlabs.drop(this.#parked.length)
+    partSlabs.release(this.#reservedBytes)
+    this.#reservedBytes = 0
     this.#parked = undefined
     this.#current = undefined
     await Promise.all(this.#running)
@@ -87,7 +96,12 @@ export class PartWriter implements SlabHolder {
   async #takeSlab(): Promise<Slab> {
     while (this.#running.size >= partsUnderWay && !this.#failure) await Promise.race(this.#running)
     if (this.#failure) throw this.#failure.error
-    const slab = await partSlabs.take({ signal: this.#signal, parkedBytes: this.#parked?.length ?? 0 })
+    const slab = await partSlabs.take({
+      signal: this.#waiting,
+      parkedBytes: this.#parked?.length ?? 0,
+      reservedBytes: this.#reservedBytes,
+    })
+    this.#reservedBytes = 0
     if (this.#parked) this.#parked.copy(slab.view)
     this.#parked = undefined
     return slab

@@ -1,17 +1,22 @@
 import { hash } from 'node:crypto'
 import type { HashThreads } from '../hashing/hash-threads.ts'
-import { readHead, type SourceHead, type SourceReader } from '../source-reader.ts'
+import { readHead, type SourceReader } from '../source-reader.ts'
 import type { Received } from '../verify.ts'
-import { PartWriter } from './part-writer.ts'
+import { PartWriter, partSlabs } from './part-writer.ts'
 import type { S3 } from './requests.ts'
 
 /** Up to here a source is hashed where it is and sent in one request. */
 const inlineBytes = 128 << 10
+const smallBytes = 16 << 10
+/** With the chunk that shows that there is more, as large as sockets give them, and what waits in the socket meanwhile. */
+const headBytes = inlineBytes + (64 << 10) + (128 << 10)
 
 type Receiving = {
   algorithm: string
   threads: HashThreads
   signal: AbortSignal | undefined
+  /** Ends the wait for memory. */
+  waiting: AbortSignal | undefined
   check: (received: Received) => void
 }
 
@@ -20,9 +25,24 @@ type Receiving = {
  * visible; when it throws, or anything else does, nothing becomes so.
  */
 export async function receiveObject(s3: S3, key: string, reader: SourceReader, how: Receiving): Promise<Received> {
-  const head = await readHead(reader, inlineBytes)
-  if (!head.ended) return receiveLong(s3, key, head, reader, how)
-  const bytes = Buffer.concat(head.chunks)
+  // What is small waits for nobody. Before more is read than sockets hold anyway there has to be memory for it.
+  const first = await readHead(reader, smallBytes)
+  if (first.ended) return receiveShort(s3, key, first.chunks, how)
+  await partSlabs.reserve(headBytes, { signal: how.waiting })
+  let isMoved = false
+  try {
+    const rest = await readHead(reader, inlineBytes - first.sizeBytes)
+    const chunks = [...first.chunks, ...rest.chunks]
+    if (rest.ended) return await receiveShort(s3, key, chunks, how)
+    isMoved = true
+    return await receiveLong(s3, key, chunks, reader, how)
+  } finally {
+    if (!isMoved) partSlabs.release(headBytes)
+  }
+}
+
+async function receiveShort(s3: S3, key: string, chunks: Uint8Array[], how: Receiving): Promise<Received> {
+  const bytes = Buffer.concat(chunks)
   const received = { sizeBytes: bytes.length, hex: hash(how.algorithm, bytes, 'hex') }
   how.check(received)
   await s3.run(`store ${key}`, { signal: how.signal }, (client) =>
@@ -34,13 +54,13 @@ export async function receiveObject(s3: S3, key: string, reader: SourceReader, h
 async function receiveLong(
   s3: S3,
   key: string,
-  head: SourceHead,
+  head: Uint8Array[],
   reader: SourceReader,
-  { threads, algorithm, signal, check }: Receiving,
+  { threads, algorithm, signal, waiting, check }: Receiving,
 ): Promise<Received> {
-  const writer = new PartWriter(s3, key, threads.start(algorithm), signal)
+  const writer = new PartWriter(s3, key, threads.start(algorithm), { signal, waiting, reservedBytes: headBytes })
   try {
-    for (const chunk of head.chunks) await writer.push(chunk)
+    for (const chunk of head) await writer.push(chunk)
     for (;;) {
       writer.idle()
       const chunk = await reader.next()

@@ -93,6 +93,7 @@ async function writeBlob(
       algorithm: algorithmOf(key.digest),
       threads,
       signal: how.signal,
+      waiting: how.signal,
       check(received) {
         if (reader.broke) throw reader.broke.cause
         checkReceived(received, key.digest, how.expectedBytes)
@@ -131,6 +132,7 @@ async function writePart(
       algorithm: 'sha256',
       threads,
       signal: undefined,
+      waiting: how.signal,
       check: accept,
     })
     const part = { id, startOffset, sizeBytes, sha256: hex }
