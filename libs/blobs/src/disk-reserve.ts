@@ -16,14 +16,22 @@ const gibibyte = 1 << 30
 const usualShare = 0.02
 const largestShare = 0.1
 const lookEveryMs = 1_000
+const freshMs = 200
 
 /** Reserves `reserveBytes` of each disk; unless set, the larger of 1 GiB and 2 % of the disk, and 10 % of it at most. */
 export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): DiskReserve {
   let seen: DiskState[] = []
+  let seenAt = Number.NEGATIVE_INFINITY
   let takenSince = 0
   const look = async () => {
     seen = await Promise.all(disks.map((disk) => stateOf(disk, reserveBytes)))
+    seenAt = performance.now()
     takenSince = 0
+    return seen
+  }
+  // Many small blobs come in a second, and each would ask the disk; what they take is counted meanwhile.
+  const lookNowAndThen = async () => {
+    if (performance.now() - seenAt > freshMs) await look()
     return seen
   }
   // A disk that cannot be asked fails the write itself, which says more.
@@ -37,7 +45,7 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
     )
   }
   return {
-    refuse: async (expectedBytes) => refuseFrom(await look(), expectedBytes),
+    refuse: async (expectedBytes = 0) => refuseFrom(await lookNowAndThen(), takenSince + expectedBytes),
     take: (bytes) => {
       takenSince += bytes
       refuseFrom(seen, takenSince)
