@@ -29,15 +29,12 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
     takenSince = 0
     return seen
   }
-  // Many small blobs come in a second, and each would ask the disk; what they take is counted meanwhile.
-  const lookNowAndThen = async () => {
-    if (performance.now() - seenAt > freshMs) await look()
-    return seen
-  }
   // A disk that cannot be asked fails the write itself, which says more.
   const timer = setInterval(() => void look().catch(() => 'asked again'), lookEveryMs).unref()
+  const lowOf = (states: readonly DiskState[], expectedBytes: number) =>
+    states.find(({ freeBytes, reserveBytes: kept }) => freeBytes - expectedBytes < kept)
   const refuseFrom = (states: readonly DiskState[], expectedBytes = 0) => {
-    const low = states.find(({ freeBytes, reserveBytes: kept }) => freeBytes - expectedBytes < kept)
+    const low = lowOf(states, expectedBytes)
     if (!low) return
     throw new BlobStoreError(
       'below_reserve',
@@ -45,7 +42,12 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
     )
   }
   return {
-    refuse: async (expectedBytes = 0) => refuseFrom(await lookNowAndThen(), takenSince + expectedBytes),
+    refuse: async (expectedBytes = 0) => {
+      // Many small blobs come in a second, and each would ask the disk; what they take is counted meanwhile.
+      const isFresh = performance.now() - seenAt < freshMs
+      if (isFresh && !lowOf(seen, takenSince + expectedBytes)) return
+      refuseFrom(await look(), expectedBytes)
+    },
     take: (bytes) => {
       takenSince += bytes
       refuseFrom(seen, takenSince)
