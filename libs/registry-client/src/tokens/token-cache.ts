@@ -21,16 +21,24 @@ class AskerGone extends Error {
   override name = 'AskerGone'
 }
 
-/** Keeps at most so many tokens; the one that was got longest ago goes first. */
-export function createTokenCache(mostTokens = 5_000): TokenCache {
+/** Keeps at most so many tokens, and bytes of them, for an upstream may give tokens of any size; the one that was got longest ago goes first. */
+export function createTokenCache(mostTokens = 5_000, mostBytes = 32 << 20): TokenCache {
   const kept = new Map<string, KeptToken>()
+  let bytes = 0
   const underWay = new Map<string, Promise<string>>()
 
-  const keep = (key: string, token: KeptToken) => {
+  const forget = (key: string) => {
+    bytes -= kept.get(key)?.header.length ?? 0
     kept.delete(key)
+  }
+  const keep = (key: string, token: KeptToken) => {
+    forget(key)
     kept.set(key, token)
-    const [oldest] = kept.keys()
-    if (kept.size > mostTokens && oldest !== undefined) kept.delete(oldest)
+    bytes += token.header.length
+    for (const oldest of kept.keys()) {
+      if (kept.size <= mostTokens && bytes <= mostBytes) break
+      forget(oldest)
+    }
     return token.header
   }
   const ask = (key: string, { signal, isGone }: Asker, fetch: () => Promise<KeptToken>) => {
@@ -49,7 +57,7 @@ export function createTokenCache(mostTokens = 5_000): TokenCache {
   return {
     find: (key) => kept.get(key),
     drop: (key, header) => {
-      if (kept.get(key)?.header === header) kept.delete(key)
+      if (kept.get(key)?.header === header) forget(key)
     },
     obtain: async (key, asker, fetch) => {
       for (;;) {

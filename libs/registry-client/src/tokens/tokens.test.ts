@@ -235,3 +235,22 @@ test('the cache keeps the latest tokens only', async () => {
   cache.drop('c', 'c')
   expect(['a', 'c'].map((key) => cache.find(key)?.header)).toEqual(['a', undefined])
 })
+
+test('a cache keeps as many bytes of tokens as it may, and what is larger than all of it not at all', async () => {
+  const cache = createTokenCache(100, 10)
+  const asker = { signal: undefined, isGone: () => false }
+  const get = (key: string, length: number) =>
+    cache.obtain(key, asker, async () => ({
+      header: key.repeat(length),
+      challenge: { scheme: 'bearer', parameters: {} },
+      renewAt: 1,
+      endsAt: 2,
+    }))
+  const kept = () => ['a', 'b', 'c', 'd'].filter((key) => cache.find(key))
+  for (const key of ['a', 'b', 'c']) await get(key, 4)
+  expect(kept()).toEqual(['b', 'c'])
+  expect(await get('d', 11)).toBe('d'.repeat(11))
+  expect(kept()).toEqual([])
+  for (const key of ['a', 'b']) await get(key, 5)
+  expect(kept()).toEqual(['a', 'b'])
+})

@@ -33,6 +33,9 @@ type Parts = {
 }
 
 const remembered = 100_000
+const rememberedBytes = 32 << 20
+// What an entry takes beside its texts.
+const entryBytes = 200
 // A pull of what is here never waits longer for upstream (reliability.md S4).
 const stalePatienceMs = 2_000
 const firstPatienceMs = 120_000
@@ -46,7 +49,11 @@ type Wanted = { reference: string } | { referrersOf: Digest }
 /** Makes the one of this replica: it remembers by itself when each tag and list was last compared with upstream. */
 export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log, count }: Parts): FreshSource {
   /** Of tags and lists that this replica compared with upstream, or could not. */
-  const judged = new LRUCache<string, Judged>({ max: remembered })
+  const judged = new LRUCache<string, Judged>({
+    max: remembered,
+    maxSize: rememberedBytes,
+    sizeCalculation: ({ staleness: why = '' }, key) => entryBytes + key.length + why.length,
+  })
   const running = new Map<string, Promise<{ changed: boolean }>>()
 
   const keyOf = ({ basePath }: NamedExchange, via: PullThrough, wanted: Wanted) =>
