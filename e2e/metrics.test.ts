@@ -1,6 +1,7 @@
 import { imageOf, type MisbehavingUpstream, status } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
 import { startAround } from './around.ts'
+import { until } from './processes.ts'
 import { localRemote, make, sync } from './requests.ts'
 import type { TestStack } from './stack.ts'
 
@@ -43,6 +44,12 @@ describe('metrics tell', () => {
     const get = async (url: string) => void (await (await fetch(url)).arrayBuffer())
     // What is fetched: a manifest, then a layer.
     expect(await pulls(() => get(manifest).then(() => get(layer)))).toEqual([0, 2, 0, 0])
+    // A layer is kept a little after it has come.
+    const digest = image.layers[0]?.digest ?? ''
+    await until(
+      'the layer is kept',
+      async () => (await stack.api('GET', `/store/explain/${digest}`)).body.state === 'present',
+    )
     // What upstream says has not moved, and what never changes.
     expect(await pulls(() => get(manifest).then(() => get(layer)))).toEqual([2, 0, 0, 0])
     upstream.when(/./, status(500))
