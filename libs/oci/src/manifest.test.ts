@@ -274,6 +274,17 @@ describe('limits', () => {
     expect(refusal(layers(referenceLimit)).code).toBe('MANIFEST_INVALID')
   })
 
+  const long = 'x'.repeat(256)
+  test.each([
+    ['config.mediaType', { ...image, config: { ...config, mediaType: long } }],
+    ['layers[0].mediaType', { ...image, layers: [{ ...layer, mediaType: long }] }],
+    ['artifactType', { ...image, artifactType: long }],
+    ['manifests[0].platform', { ...index, manifests: [{ ...child, platform: { os: long, architecture: 'amd64' } }] }],
+  ])('%s of more than 255 characters is refused', (field, body) => {
+    expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', message: expect.stringContaining(field) })
+    expect(parse(JSON.parse(JSON.stringify(body).replace(long, long.slice(1)))).mediaType).toBe(body.mediaType)
+  })
+
   test.each(['[', '{"a":'])('a nesting of a million %s is refused at once', (bracket) => {
     const before = process.cpuUsage()
     expect(refusal(`{"a":${bracket.repeat(600_000)}`).message).toContain('nests deeper')

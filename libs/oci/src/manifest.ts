@@ -95,7 +95,7 @@ function describe(body: Json, mediaType: string, isIndex: boolean): ParsedManife
   const config = references.find((reference) => reference.role === 'config')
   // referrers name a manifest by its config's type when it has no artifactType (distribution-spec, "Listing Referrers")
   const artifactType = typeof body.artifactType === 'string' ? body.artifactType : config?.mediaType
-  if (artifactType !== undefined) checkText(artifactType, 'artifactType')
+  if (artifactType !== undefined) checkShortText(artifactType, 'artifactType')
   const subject = references.find((reference) => reference.role === 'subject')?.digest
   return {
     mediaType,
@@ -179,10 +179,10 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
     throw invalidManifest(`${field}.size must be a number of bytes`)
   if (typeof mediaType !== 'string' || mediaType === '') throw invalidManifest(`${field}.mediaType is missing`)
-  checkText(mediaType, `${field}.mediaType`)
+  checkShortText(mediaType, `${field}.mediaType`)
   const optional = role === 'subject' || (role === 'layer' && isForeignLayer(mediaType))
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
-  for (const text of Object.values(platform ?? {})) checkText(text, `${field}.platform`)
+  for (const text of Object.values(platform ?? {})) checkShortText(text, `${field}.platform`)
   const about = role === 'manifest' ? readAbout(value.annotations) : undefined
   const urls = role === 'layer' && optional && Array.isArray(value.urls) ? value.urls.filter(isText) : []
   return {
@@ -228,6 +228,16 @@ function readAnnotations(value: unknown): Record<string, string> {
 function checkText(text: string, field: string): void {
   if (text.includes('\0') || !text.isWellFormed())
     throw invalidManifest(`${field} holds U+0000 or half a surrogate pair; leave such characters out`)
+}
+
+// The two names of a media type have up to 127 characters each (RFC 6838 §4.2); no platform has a longer one.
+const longestName = 255
+
+/** As `checkText`, of what is kept beside each of up to ten thousand references: megabytes of it would be read with every list. */
+function checkShortText(text: string, field: string): void {
+  checkText(text, field)
+  if (text.length > longestName)
+    throw invalidManifest(`${field} has ${text.length} characters, more than ${longestName}`)
 }
 
 function isObject(value: unknown): value is Json {
