@@ -2,6 +2,7 @@
 // it, so its end means that the bootstrap is gone, by whatever signal.
 import { Socket } from 'node:net'
 
+const lookEveryMs = 500
 const end = () => process.kill(process.pid, 'SIGTERM')
 
 // Worker processes are started with the same --import; their descriptor 3 is something else.
@@ -12,6 +13,8 @@ if (Number(process.env.BERTH_BOOTSTRAP_PID) === process.ppid) {
   pipe.resume()
   pipe.unref()
 } else if (process.env.JEST_WORKER_ID) {
-  // A worker of jest goes on with its test file when jest is gone.
-  process.once('disconnect', end)
+  // A worker of jest goes on with its test file when jest is gone. To listen for the end of its channel would keep the channel, and
+  // with it a worker that is done, from ending.
+  const parent = process.ppid
+  setInterval(() => process.ppid !== parent && end(), lookEveryMs).unref()
 }
