@@ -35,7 +35,7 @@ async function openWayToNats(port: number): Promise<void> {
     const onward = connect(Number(nats.port), nats.hostname)
     for (const end of [socket, onward]) end.on('error', () => end.destroy())
     socket.pipe(onward).pipe(socket)
-    stops.push(() => socket.destroy())
+    for (const end of [socket, onward]) stops.push(() => end.destroy())
   }).listen(port, '127.0.0.1')
   await once(server, 'listening')
   stops.push(() => server.close())
