@@ -12,6 +12,7 @@ import {
   optionalUrl,
   originSettings,
   readConfig,
+  restoredSettings,
   secretKey,
   secretsSettings,
   text,
@@ -46,6 +47,7 @@ export const standaloneSettings = {
   ...taskSettings,
   ...deadLetterSettings,
   ...listenSettings,
+  ...restoredSettings,
 }
 
 export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>

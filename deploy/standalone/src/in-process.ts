@@ -57,6 +57,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     taskKeptDays: config.taskKeptDays,
     deadLetterKeptDays: config.deadLetterKeptDays,
     storeAdopt: config.storeAdopt,
+    restored: config.restored,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)

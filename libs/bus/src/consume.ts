@@ -3,13 +3,14 @@ import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
 import { type Bus, isNatsAway, streamOf } from './connection.ts'
 import type { CloudEvent, EventSource } from './event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
+import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
-import type { OutboxRow } from './outbox.ts'
+import type { OutboxPage } from './outbox.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
 export type EventOwner = {
   /** `signal` ends the wait for an owner that is away. */
-  eventsAfter(position: number, signal: AbortSignal): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }>
+  eventsAfter(position: number, signal: AbortSignal): Promise<OutboxPage>
 }
 
 export type ConsumeOptions = {
@@ -54,8 +55,8 @@ export function startConsumer(options: ConsumeOptions): Consumer {
     pollMs: pauseAfterFailureMs,
     pauseAfterFailureMs,
     run: (signal) =>
-      listenToStream(options, AbortSignal.any([signal, listening.signal]), async (events) => {
-        if (!(await handleIfNext(options, failures, events))) catchUpLoop.wake()
+      listenToStream(options, AbortSignal.any([signal, listening.signal]), async (events, isTrusted) => {
+        if (!isTrusted || !(await handleIfNext(options, failures, events))) catchUpLoop.wake()
       }),
     onError: (error) => {
       if (!isStreamMissing(error) && !isNatsAway(error)) log.warn('consumer will connect again', { consumer, error })
@@ -79,7 +80,7 @@ function isStreamMissing(error: unknown): boolean {
 async function listenToStream(
   options: ConsumeOptions,
   signal: AbortSignal,
-  onEvents: (events: (CloudEvent | undefined)[]) => Promise<void>,
+  onEvents: (events: (CloudEvent | undefined)[], isTrusted: boolean) => Promise<void>,
 ): Promise<void> {
   const { bus, source, consumer } = options
   const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
@@ -90,6 +91,7 @@ async function listenToStream(
     max_ack_pending: 100,
     ack_wait: ackWaitNanos,
   })
+  const isTrusted = await trustFrom(options)
   const handle = await bus.jetstream.consumers.get(streamOf(source), consumer)
   const messages = await handle.consume({ max_messages: 100, expires: 5_000 })
   const stop = () => messages.stop()
@@ -101,7 +103,7 @@ async function listenToStream(
   const drain = async () => {
     while (arrived.length > 0 && !signal.aborted) {
       const batch = arrived.splice(0)
-      await onEvents(batch.map(readEvent))
+      await onEvents(batch.map(readEvent), await isTrusted())
       for (const message of batch) message.ack()
     }
   }
@@ -126,6 +128,20 @@ async function listenToStream(
   } finally {
     signal.removeEventListener('abort', stop)
     stop()
+  }
+}
+
+/**
+ * What the stream holds as we come to it may tell of a database that was lost and restored since: its events seem to be the next
+ * ones, and never were. So until the owner has told us of everything up to there, a message only says that there is something to
+ * ask for.
+ */
+async function trustFrom(options: ConsumeOptions): Promise<() => Promise<boolean>> {
+  const last = await lastAnnounced(options.bus, options.source)
+  let isTrusted = last === undefined
+  return async () => {
+    isTrusted ||= (await readPosition(options.db, options)) >= (last?.position ?? 0)
+    return isTrusted
   }
 }
 
@@ -178,7 +194,11 @@ function readEvent(message: JsMsg): CloudEvent | undefined {
 async function catchUp(options: ConsumeOptions, failures: Map<number, number>, signal: AbortSignal): Promise<void> {
   for (;;) {
     const position = await readPosition(options.db, options)
-    const { events, tooOld, head } = await options.owner.eventsAfter(position, signal)
+    const { events, tooOld, head, jumpedTo } = await options.owner.eventsAfter(position, signal)
+    if (jumpedTo !== undefined) {
+      await jump(options, position, jumpedTo)
+      continue
+    }
     if (tooOld) {
       await skipTo(options, head)
       continue
@@ -191,6 +211,13 @@ async function catchUp(options: ConsumeOptions, failures: Map<number, number>, s
     }
     if (events.length === 0) return
   }
+}
+
+async function jump(options: ConsumeOptions, from: number, to: number): Promise<void> {
+  await options.db.transaction(async (sql) => {
+    // Another replica may have been faster, and be further than this by now.
+    if ((await lockPosition(sql, options)) === from) await savePosition(sql, options, to)
+  })
 }
 
 async function skipTo(options: ConsumeOptions, head: number): Promise<void> {

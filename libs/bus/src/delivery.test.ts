@@ -47,18 +47,39 @@ function consume(more: Partial<ConsumeOptions> = {}) {
   stops.push(() => started.stop())
   return started
 }
-/** A follower that the owner never helps: all it gets comes over the bus. */
-const noHelp: ConsumeOptions['owner'] = { eventsAfter: async () => ({ events: [], tooOld: false, head: 0 }) }
+/** An owner that can be away: then all that a follower gets comes over the bus. */
+function helpUntilListening(): ConsumeOptions['owner'] & { isAway: boolean } {
+  const owner = {
+    isAway: false,
+    eventsAfter: async (position: number) => {
+      if (owner.isAway) throw new Error('the owner is away')
+      return readOutbox(db, position)
+    },
+  }
+  return owner
+}
+/** Waits until a follower trusts the stream and takes what comes. */
+const listens = () =>
+  until(async () => {
+    const manager = await bus.connection.jetstreamManager()
+    const info = await manager.consumers.info(streamOf(source), 'follower').catch(() => undefined)
+    return (info?.num_waiting ?? 0) > 0
+  })
 const seen = async (count: number) => until(async () => (await effects(db)).length >= count)
 
 describe('over the bus', () => {
   test('every event arrives once and in order', async () => {
-    consume({ owner: noHelp })
     const out = relay()
+    await record(db, 'first')
+    const owner = helpUntilListening()
+    consume({ owner })
+    await seen(1)
+    await listens()
+    owner.isAway = true
     for (const name of names(50)) await record(db, name)
     out.wake()
-    await seen(50)
-    expect(await effects(db)).toEqual(names(50))
+    await seen(51)
+    expect(await effects(db)).toEqual(['first', ...names(50)])
   })
 
   test('what was rolled back does not arrive', async () => {
@@ -76,7 +97,7 @@ describe('over the bus', () => {
   })
 
   test('what is recorded while nats is away arrives when it is back', async () => {
-    consume({ owner: noHelp })
+    consume()
     const out = relay()
     await record(db, ...names(3))
     out.wake()
@@ -104,7 +125,7 @@ describe('over the bus', () => {
   })
 
   test('when the stream is deleted under it, it is made again and nothing is missed', async () => {
-    consume({ owner: noHelp })
+    consume()
     const out = relay()
     await record(db, ...names(5))
     out.wake()

@@ -68,7 +68,10 @@ function envelope(kind: EventKind<unknown>): Record<string, unknown> {
       time: { type: 'string', format: 'date-time' },
       datacontenttype: { const: 'application/json' },
       partitionkey: { type: 'string', description: 'What the event is ordered by: the repository.' },
-      sequence: { type: 'string', description: 'The position among all events of the source; grows by one.' },
+      sequence: {
+        type: 'string',
+        description: 'The position among all events of the source; grows by one, and by more once after a restore.',
+      },
       actor: text,
       correlationid: text,
       data: kind.schema,

@@ -20,7 +20,8 @@ create table outbox (
   id uuid primary key, seq bigint generated always as identity, position bigint unique, subject text not null,
   event jsonb not null, recorded_at timestamptz not null default now(), published_at timestamptz,
   event_bytes integer generated always as (octet_length(event::text)) stored);
-create table outbox_head (id boolean primary key default true check (id), position bigint not null default 0);
+create table outbox_head (id boolean primary key default true check (id), position bigint not null default 0, restored text);
+create table outbox_jump (from_position bigint primary key, until bigint not null, by bigint not null, made_at timestamptz not null default now());
 insert into outbox_head default values;
 create table inbox (
   consumer text not null, source text not null, position bigint not null,

@@ -1,5 +1,6 @@
 import type { Sql } from '@berth/service'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './event.ts'
+import { jumpsAround } from './jump.ts'
 
 /**
  * Writes events into the outbox, in the transaction that makes the change they tell of. They are announced once that
@@ -44,17 +45,29 @@ export async function placeEvents(sql: Sql): Promise<number> {
 const catchUpRows = 500
 const catchUpBytes = 4 << 20
 
-/** Events after a position, for a consumer that catches up. `tooOld` when some of them are no longer kept. */
-export async function readOutbox(
-  sql: Sql,
-  after: number,
-): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> {
-  const head = await sql.query<{ position: number }>('select position from outbox_head')
+/** Events after a position. */
+export type OutboxPage = {
+  events: OutboxRow[]
+  /** Some of them are no longer kept, or the consumer has done events that were lost with a database. */
+  tooOld: boolean
+  head: number
+  /** The position that the consumer's own has become by a jump (jump.ts); it has to ask for what follows that. */
+  jumpedTo?: number
+}
+
+/** Events after a position, for a consumer that catches up; those of one page stand on one side of a jump. */
+export async function readOutbox(sql: Sql, after: number): Promise<OutboxPage> {
+  const [row] = await sql.query<{ position: number }>('select position from outbox_head')
+  const head = row?.position ?? 0
+  const { jumpedTo, isLost, next } = await jumpsAround(sql, after)
+  if (jumpedTo !== undefined) return { events: [], tooOld: false, head, jumpedTo }
+  if (isLost) return { events: [], tooOld: true, head }
+  const last = next ?? head
   const events = await sql.query<OutboxRow>(
     `with next as (
        select id, position, event_bytes
        from outbox
-       where position > $1
+       where position > $1 and position <= $4
        order by position
        limit $2),
      summed as (
@@ -64,11 +77,10 @@ export async function readOutbox(
      from summed join outbox using (id, position)
      where before < $3
      order by position`,
-    [after, catchUpRows, catchUpBytes],
+    [after, catchUpRows, catchUpBytes, last],
   )
-  const last = head[0]?.position ?? 0
   const tooOld = after < last && events[0]?.position !== after + 1
-  return { events, tooOld, head: last }
+  return { events, tooOld, head }
 }
 
 /** Deletes events that were set aside so many days ago. */

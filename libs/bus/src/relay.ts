@@ -3,6 +3,8 @@ import type { Database, Logger } from '@berth/service'
 import { headers } from 'nats'
 import { type Bus, ensureEventStream, isNatsAway } from './connection.ts'
 import type { EventSource } from './event.ts'
+import { jumpAfterRestore, jumpBeyond } from './jump.ts'
+import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
 import { type OutboxRow, placeEvents, pruneDeadLetters, pruneOutbox } from './outbox.ts'
 
@@ -27,7 +29,8 @@ export type Relay = {
 /**
  * Publishes the outbox of a service, in the order of its positions, each event with its id as message id. An event counts as
  * published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
- * made anew, because the server lost its store, all that the outbox still holds is sent once more.
+ * made anew, because the server lost its store, all that the outbox still holds is sent once more. When the stream knows more
+ * than the database, which was restored, positions jump beyond it; with `restored` they do in any case, once for each such name.
  */
 export function startRelay(options: {
   db: Database
@@ -35,9 +38,11 @@ export function startRelay(options: {
   source: EventSource
   log: Logger
   deadLetterKeptDays?: number | undefined
+  restored?: string | undefined
 }): Relay {
-  const { db, bus, source, log } = options
+  const { db, bus, source, log, restored } = options
   let streamChecked = false
+  let restoreNoted = restored === undefined
   let prunedAt = performance.now()
   const forgetStream = bus.onReconnect(() => {
     streamChecked = false
@@ -54,12 +59,12 @@ export function startRelay(options: {
 
   async function pass(signal: AbortSignal): Promise<void> {
     await delay(gatherMs)
+    await noteRestore()
     const [outbox] = await db.query<{ unplaced: boolean; unpublished: boolean }>(isAnythingWaiting)
     if (outbox?.unplaced) await db.transaction(placeEvents)
     else if (streamChecked && !outbox?.unpublished) return pruneNowAndThen()
     if (!streamChecked) {
-      const state = await ensureEventStream(bus, source)
-      if (state === 'made') await db.query('update outbox set published_at = null where published_at is not null')
+      await checkStream()
       streamChecked = true
     }
     let rows: OutboxRow[]
@@ -71,6 +76,25 @@ export function startRelay(options: {
       await publish(rows, signal)
     } while (rows.length === batchRows && !signal.aborted)
     await pruneNowAndThen()
+  }
+
+  async function checkStream(): Promise<void> {
+    if ((await ensureEventStream(bus, source)) === 'made') {
+      await db.query('update outbox set published_at = null where published_at is not null')
+      return
+    }
+    const last = await lastAnnounced(bus, source)
+    const head = last && (await db.transaction((sql) => jumpBeyond(sql, last)))
+    if (head !== undefined)
+      log.warn('the stream has events that this database does not know; sequences go on beyond them', { source, head })
+  }
+
+  // Before anything gets a position, for consumers do not wait until it is announced.
+  async function noteRestore(): Promise<void> {
+    if (restoreNoted || restored === undefined) return
+    const head = await db.transaction((sql) => jumpAfterRestore(sql, restored))
+    if (head !== undefined) log.info('sequences of events go on beyond those before the restore', { source, head })
+    restoreNoted = true
   }
 
   async function pruneNowAndThen(): Promise<void> {

@@ -3,4 +3,5 @@ export type OutboxPage = {
   events: { id: string; position: number; subject: string; event: Record<string, unknown> }[]
   tooOld: boolean
   head: number
+  jumpedTo?: number
 }

@@ -43,7 +43,7 @@ export {
   type InternalServer,
   rows,
 } from './internal-server.ts'
-export { deadLetterSettings } from './kept-settings.ts'
+export { deadLetterSettings, restoredSettings } from './kept-settings.ts'
 export { knownVariables, refuseUnknownVariables } from './known-variables.ts'
 
 export { Lifecycle } from './lifecycle.ts'

@@ -100,7 +100,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       ring = opened
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log })
+      const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const pruning = startLoop({

@@ -5,6 +5,7 @@ import {
   type OriginSettings,
   optionalText,
   originSettings,
+  restoredSettings,
   secretKey,
   secretsSettings,
   text,
@@ -25,9 +26,12 @@ export const authSettings = {
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
   ...originSettings,
   ...logSettings,
+  ...restoredSettings,
 }
 export type AuthConfig = Pick<
   ConfigOf<typeof authSettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'adminPassword'
 > &
-  OriginSettings & { secretsKey: string; secretsPreviousKeys?: string | undefined }
+  OriginSettings & { secretsKey: string; secretsPreviousKeys?: string | undefined } & Partial<
+    ConfigOf<typeof restoredSettings>
+  >

@@ -63,7 +63,7 @@ export function createBuild(config: BuildConfig, { log: base, metrics, localPeer
       })
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log })
+      const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
       life.onStop('relay', () => relay.stop())
     },
     stop: () => life.stop(),

@@ -5,6 +5,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  restoredSettings,
   secretKey,
   text,
   url,
@@ -23,7 +24,9 @@ export const buildSettings = {
   ...callSettings,
   ...originSettings,
   ...logSettings,
+  ...restoredSettings,
 }
 export type BuildConfig = Pick<ConfigOf<typeof buildSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
   OriginSettings &
-  Partial<ConfigOf<typeof callSettings>>
+  Partial<ConfigOf<typeof callSettings>> &
+  Partial<ConfigOf<typeof restoredSettings>>

@@ -129,7 +129,7 @@ export function createCatalog(
       life.onStop('mark of the store', () => renewing.stop())
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log })
+      const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const folding = startLoop({

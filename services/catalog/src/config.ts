@@ -5,6 +5,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  restoredSettings,
   secretKey,
   text,
   url,
@@ -52,6 +53,7 @@ export const catalogSettings = {
   ...callSettings,
   ...originSettings,
   ...logSettings,
+  ...restoredSettings,
 }
 export type CatalogConfig = Pick<
   ConfigOf<typeof catalogSettings>,
@@ -68,4 +70,6 @@ export type CatalogConfig = Pick<
   | keyof typeof workerSettings
 > &
   OriginSettings &
-  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined }
+  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined } & Partial<
+    ConfigOf<typeof restoredSettings>
+  >

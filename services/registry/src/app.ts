@@ -133,7 +133,14 @@ export function createRegistry(
   const startFollowing = async () => {
     const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
     life.onStop('nats', () => bus.close())
-    const relay = startRelay({ db, bus, source: name, log, deadLetterKeptDays: config.deadLetterKeptDays })
+    const relay = startRelay({
+      db,
+      bus,
+      source: name,
+      log,
+      deadLetterKeptDays: config.deadLetterKeptDays,
+      restored: config.restored,
+    })
     life.onStop('relay', () => relay.stop())
     let firstDone = () => {}
     const first = new Promise<void>((resolve) => {

@@ -5,6 +5,7 @@ import {
   integer,
   logSettings,
   originSettings,
+  restoredSettings,
   secretKey,
   text,
   url,
@@ -31,10 +32,13 @@ export const registrySettings = {
   ...pushSettings,
   ...callSettings,
   ...logSettings,
+  ...restoredSettings,
   ...deadLetterSettings,
 }
 export type RegistryConfig = Pick<
   ConfigOf<typeof registrySettings>,
   'databaseUrl' | 'natsUrl' | 'serviceKey' | 'externalUrl' | 'catalogUrl' | 'authUrl' | 'syncUrl' | 'pushLeaseSeconds'
 > &
-  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>> & { storeAdopt?: string | undefined }
+  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>> & {
+    storeAdopt?: string | undefined
+  } & Partial<ConfigOf<typeof restoredSettings>>

@@ -143,7 +143,14 @@ export function createSync(
       await resealRemotes(db, sealer, log)
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log, deadLetterKeptDays: config.deadLetterKeptDays })
+      const relay = startRelay({
+        db,
+        bus,
+        source: name,
+        log,
+        deadLetterKeptDays: config.deadLetterKeptDays,
+        restored: config.restored,
+      })
       wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const following = startConsumer({

@@ -9,6 +9,7 @@ import {
   type OriginSettings,
   optionalUrl,
   originSettings,
+  restoredSettings,
   secretKey,
   secretsSettings,
   text,
@@ -37,6 +38,7 @@ export const syncSettings = {
   ...deadLetterSettings,
   ...originSettings,
   ...logSettings,
+  ...restoredSettings,
 }
 export type SyncConfig = Pick<
   ConfigOf<typeof syncSettings>,
@@ -54,4 +56,5 @@ export type SyncConfig = Pick<
     secretsKey: string
     secretsPreviousKeys?: string | undefined
     storeAdopt?: string | undefined
-  } & Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>>
+  } & Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof deadLetterSettings>> &
+  Partial<ConfigOf<typeof restoredSettings>>

@@ -89,7 +89,7 @@ export function createTasks(
       })
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log })
+      const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
       life.onStop('relay', () => relay.stop())
       const doorbell = createDoorbell(bus, log)
       life.onStop('doorbell', () => doorbell.stop())

@@ -5,6 +5,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  restoredSettings,
   secretKey,
   text,
   url,
@@ -29,7 +30,9 @@ export const tasksSettings = {
   ...taskSettings,
   ...originSettings,
   ...logSettings,
+  ...restoredSettings,
 }
 export type TasksConfig = Pick<ConfigOf<typeof tasksSettings>, 'databaseUrl' | 'natsUrl' | 'serviceKey' | 'authUrl'> &
   OriginSettings &
-  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof taskSettings>>
+  Partial<ConfigOf<typeof callSettings> & ConfigOf<typeof taskSettings>> &
+  Partial<ConfigOf<typeof restoredSettings>>
