@@ -49,19 +49,19 @@ test('parked bytes count as memory that is taken, and move into the next slab of
   const [first, second] = [await pool.take(), await pool.take()]
   pool.park(first, 10)
   // 16 of 32 bytes are a slab, and 10 are parked: another slab of 16 would be too much.
-  await expect(pool.take()).rejects.toMatchObject({ name: 'BlobStoreError', code: 'unavailable' })
+  await expect(pool.take()).rejects.toMatchObject({ name: 'BlobStoreError', code: 'busy' })
   const again = await pool.take({ parkedBytes: 10 })
   pool.park(again, 10)
   pool.drop(10)
   const third = await pool.take()
-  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(pool.take()).rejects.toMatchObject({ code: 'busy' })
   for (const slab of [second, third]) pool.give(slab)
 })
 
 test('who waits for memory for too long is told so, and who leaves waits no more', async () => {
   const pool = createSlabPool({ limit: 1, kept: 1, bytes: 16, longestWaitMs: 50 })
   const slab = await pool.take()
-  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(pool.take()).rejects.toMatchObject({ code: 'busy' })
   const leaving = new AbortController()
   const waiting = pool.take({ signal: leaving.signal })
   leaving.abort(new Error('the client has left'))
@@ -74,10 +74,10 @@ test('who waits for memory for too long is told so, and who leaves waits no more
 test('what is read before there is a slab counts too, takes half of all at most, and moves into the slab', async () => {
   const pool = createSlabPool({ ...small, longestWaitMs: 50 })
   await pool.reserve(10)
-  await expect(pool.reserve(10)).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(pool.reserve(10)).rejects.toMatchObject({ code: 'busy' })
   const first = await pool.take()
   // 16 of 32 bytes are a slab, and 10 are reserved.
-  await expect(pool.take()).rejects.toMatchObject({ code: 'unavailable' })
+  await expect(pool.take()).rejects.toMatchObject({ code: 'busy' })
   const second = await pool.take({ reservedBytes: 10 })
   const waiting = pool.reserve(10)
   for (const slab of [first, second]) pool.give(slab)

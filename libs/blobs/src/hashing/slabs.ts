@@ -181,7 +181,7 @@ function waitInLine<T>(
       () =>
         leave(
           new BlobStoreError(
-            'unavailable',
+            'busy',
             `there was no memory for this upload within ${longestWaitMs / 1_000} s, for others have it; try again later`,
           ),
         ),

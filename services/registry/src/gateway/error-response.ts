@@ -1,4 +1,4 @@
-import { BlobStoreError, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
+import { BlobStoreError, type BlobStoreErrorCode, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
 import { OciError, type OciErrorCode, ociErrorBody } from '@berth/oci'
 import { databaseProblem, Problem } from '@berth/service'
 import { endEarly, isEarly } from './early-answer.ts'
@@ -36,12 +36,13 @@ export function toOciError(error: unknown): OciError {
 }
 
 function storeError(error: BlobStoreError): OciError {
-  const text =
-    error.code === 'below_reserve'
-      ? `nothing more is taken for now: ${error.message}`
-      : error.code === 'no_space'
-        ? 'the disk of the blob store is full; nothing was lost, try again later'
-        : 'the blob store does not answer as it should; try again later'
+  // Only what these say is for clients; other messages name folders and buckets.
+  const texts: Partial<Record<BlobStoreErrorCode, string>> = {
+    below_reserve: `nothing more is taken for now: ${error.message}`,
+    busy: error.message,
+    no_space: 'the disk of the blob store is full; nothing was lost, try again later',
+  }
+  const text = texts[error.code] ?? 'the blob store does not answer as it should; try again later'
   return new OciError('UNAVAILABLE', text, { headers: { 'retry-after': '10' }, cause: error })
 }
 
