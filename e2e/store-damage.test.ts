@@ -71,6 +71,33 @@ test.each([
   60_000,
 )
 
+test('a manifest that rotted is never answered, and is answered again once a push has healed it', async () => {
+  const image = await pushRandomImage(target(), 'damage/manifest', 'one')
+  const file = fileOf(image.digest)
+  const bytes = readFileSync(file)
+  const again = (status: number) =>
+    send(target(), 'PUT', '/v2/damage/manifest/manifests/one', status, {
+      body: new Uint8Array(bytes),
+      headers: { 'content-type': JSON.parse(bytes.toString()).mediaType },
+    })
+  writeFileSync(file, Buffer.from(bytes).fill(' '))
+  for (const reference of ['one', image.digest])
+    await send(target(), 'GET', `/v2/damage/manifest/manifests/${reference}`, 503)
+  await again(201)
+  const pulled = await send(target(), 'GET', '/v2/damage/manifest/manifests/one', 200)
+  expect(sha256(new Uint8Array(await pulled.arrayBuffer()))).toBe(image.digest)
+}, 60_000)
+
+test('a blob that is shorter than it was stored is told at once, not begun', async () => {
+  const bytes = Buffer.alloc(300_000, 'whole')
+  const { digest } = await pushBlob(target(), 'damage/short', bytes)
+  const file = fileOf(digest)
+  writeFileSync(file, bytes.subarray(0, 1_000))
+  await send(target(), 'GET', `/v2/damage/short/blobs/${digest}`, 503)
+  writeFileSync(file, bytes)
+  await send(target(), 'GET', `/v2/damage/short/blobs/${digest}`, 200)
+}, 60_000)
+
 async function pushInChunks(bytes: Buffer): Promise<void> {
   const begun = await send(target(), 'POST', '/v2/damage/again/blobs/uploads/', 202)
   const location = new URL(begun.headers.get('location') ?? '', stack.url)

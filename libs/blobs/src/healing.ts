@@ -44,6 +44,10 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
       const hash = createHash(algorithmOf(key.digest))
       for await (const chunk of blob.stream({ signal: closing.signal })) hash.update(chunk as Uint8Array)
       return hash.digest('hex') === hexOf(key.digest)
+    } catch (error) {
+      if (closing.signal.aborted) throw error
+      // What cannot be read is no better than what is wrong: a dying disk more often says EIO than that it turns a byte.
+      return false
     } finally {
       await blob.close()
     }

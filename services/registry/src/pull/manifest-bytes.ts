@@ -1,11 +1,15 @@
+import { createHash } from 'node:crypto'
 import type { BlobStore } from '@berth/blobs'
-import { type Digest, OciError } from '@berth/oci'
+import { algorithmOf, type Digest, hexOf, OciError } from '@berth/oci'
 import { LRUCache } from 'lru-cache'
 import type { ServedManifest } from '../model/lookup.ts'
 
 const cacheBytes = 64 << 20
 
-/** Reads the bytes of manifests; those read lately from memory, for what is under a digest cannot change. */
+/**
+ * Reads the bytes of manifests; those read lately from memory, for what is under a digest cannot change. Bytes that rotted on the disk
+ * are answered with 503: if memory took them, they would outlive what heals the disk.
+ */
 export type ManifestBytes = (manifest: ServedManifest) => Promise<Buffer>
 
 export function createManifestBytes(blobs: BlobStore): ManifestBytes {
@@ -22,11 +26,18 @@ export function createManifestBytes(blobs: BlobStore): ManifestBytes {
       })
     try {
       const bytes = Buffer.concat(await blob.stream().toArray())
-      if (bytes.length !== sizeBytes) throw new OciError('UNAVAILABLE', `the stored bytes of ${digest} are damaged`)
+      if (bytes.length !== sizeBytes || !hashesTo(stored.digest, bytes))
+        throw new OciError('UNAVAILABLE', `the stored bytes of ${digest} are damaged`, {
+          headers: { 'retry-after': '60' },
+        })
       cache.set(stored.digest, bytes)
       return bytes
     } finally {
       await blob.close()
     }
   }
+}
+
+function hashesTo(digest: Digest, bytes: Buffer): boolean {
+  return createHash(algorithmOf(digest)).update(bytes).digest('hex') === hexOf(digest)
 }

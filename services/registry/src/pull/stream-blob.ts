@@ -16,7 +16,7 @@ export async function streamBlob(
 ): Promise<void> {
   const { digest, generation, sizeBytes } = blob
   const ranges = wantedRanges(exchange.request, { etag: etagOf(digest), sizeBytes })
-  const open = await blobs.open({ digest, generation })
+  const open = await openWhole(blobs, blob, generation)
   if (open) {
     onFound?.('store')
     return sendStored(exchange, blob, open, ranges)
@@ -30,11 +30,23 @@ export async function streamBlob(
     await pipeline(arrival.body, exchange.response)
     return
   }
-  const arrived = await blobs.open({ digest, generation: arrival.generation })
+  const arrived = await openWhole(blobs, blob, arrival.generation)
   if (arrived) return sendStored(exchange, blob, arrived, ranges)
-  throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
+  throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store, or damaged`, {
     headers: { 'retry-after': '60' },
   })
+}
+
+/** What is shorter or longer than it was when it was stored counts as lost: with a head that promises more, a client would wait for the rest. */
+async function openWhole(
+  blobs: BlobStore,
+  { digest, sizeBytes }: ServedBlob,
+  generation: ServedBlob['generation'],
+): Promise<OpenBlob | undefined> {
+  const open = await blobs.open({ digest, generation })
+  if (!open || open.sizeBytes === sizeBytes) return open
+  await open.close()
+  return undefined
 }
 
 async function sendStored(
