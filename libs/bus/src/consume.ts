@@ -200,7 +200,7 @@ async function catchUp(options: ConsumeOptions, failures: Map<number, number>, s
       continue
     }
     if (tooOld) {
-      await skipTo(options, head)
+      await skipTo(options, position, head)
       continue
     }
     // One by one: among events that failed together this finds the one to set aside.
@@ -220,10 +220,10 @@ async function jump(options: ConsumeOptions, from: number, to: number): Promise<
   })
 }
 
-async function skipTo(options: ConsumeOptions, head: number): Promise<void> {
+async function skipTo(options: ConsumeOptions, from: number, head: number): Promise<void> {
   options.log.warn('events were missed for too long; taking the present state', { consumer: options.consumer, head })
   await options.db.transaction(async (sql) => {
-    await lockPosition(sql, options)
+    if ((await lockPosition(sql, options)) !== from) return
     await options.takeSnapshot?.(sql)
     await savePosition(sql, options, head)
   })

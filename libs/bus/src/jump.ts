@@ -65,36 +65,3 @@ async function shift(sql: Sql, { head, published, to }: { head: Head; published:
   await sql.query('update outbox_head set position = $1', [head.position + by])
   return head.position + by
 }
-
-/** What a consumer that is done up to a position has to know of the jumps around it. */
-export type Around = {
-  /** Where it is now: the same events have other positions. */
-  jumpedTo?: number
-  /** It has done events that were lost with the database, so it knows more, and other things, than there are. */
-  isLost: boolean
-  /** What is behind this position has to be asked for after the jump. */
-  next: number | undefined
-}
-
-/** Reads the jumps around a position. */
-export async function jumpsAround(sql: Sql, position: number): Promise<Around> {
-  const [last] = await sql.query<{ from: number; until: number; by: number }>(
-    `select from_position as from, until, by
-     from outbox_jump
-     where from_position <= $1
-     order by from_position desc
-     limit 1`,
-    [position],
-  )
-  const [next] = await sql.query<{ from: number }>(
-    `select from_position as from
-     from outbox_jump
-     where from_position > $1
-     order by from_position
-     limit 1`,
-    [position],
-  )
-  const isBefore = last !== undefined && position < last.from + last.by
-  if (isBefore && position <= last.until) return { jumpedTo: position + last.by, isLost: false, next: next?.from }
-  return { isLost: isBefore, next: next?.from }
-}

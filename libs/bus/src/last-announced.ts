@@ -16,7 +16,7 @@ export async function lastAnnounced(bus: Bus, source: EventSource): Promise<Anno
   const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
   const { state } = await manager.streams.info(streamOf(source))
   if (state.messages === 0) return undefined
-  const { name } = await manager.consumers.add(streamOf(source), {
+  const { name, num_pending: held } = await manager.consumers.add(streamOf(source), {
     ack_policy: AckPolicy.None,
     headers_only: true,
     mem_storage: true,
@@ -27,13 +27,17 @@ export async function lastAnnounced(bus: Bus, source: EventSource): Promise<Anno
   const consumer = await bus.jetstream.consumers.get(streamOf(source), name)
   const messages = await consumer.fetch({ max_messages: looked, expires: expiresMs })
   let last: Announced | undefined
+  let left = held
   for await (const message of messages) {
     const one = readHeaders(message, source)
     if (one && one.position > (last?.position ?? 0)) last = one
-    if (message.info.pending === 0 || message.seq >= state.last_seq) break
+    left = message.seq >= state.last_seq ? 0 : message.info.pending
+    if (left === 0) break
   }
   messages.stop()
   await consumer.delete()
+  // Taken for an empty one, it would let us announce below what it has.
+  if (left > 0) throw new Error(`the stream of ${source} cannot be read to its end`)
   return last
 }
 

@@ -1,6 +1,5 @@
 import type { Sql } from '@berth/service'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './event.ts'
-import { jumpsAround } from './jump.ts'
 
 /**
  * Writes events into the outbox, in the transaction that makes the change they tell of. They are announced once that
@@ -55,32 +54,60 @@ export type OutboxPage = {
   jumpedTo?: number
 }
 
+// In one statement, which sees one moment: a jump between two of them would seem to have left events out.
+const pageAfter = `
+  with head as (
+    select position
+    from outbox_head),
+  last as (
+    select from_position, until, by
+    from outbox_jump
+    where from_position <= $1
+    order by from_position desc
+    limit 1),
+  bound as (
+    select coalesce((select min(from_position) from outbox_jump where from_position > $1), position) as position
+    from head),
+  next as (
+    select id, position, event_bytes
+    from outbox
+    where position > $1
+      and position <= (select position from bound)
+    order by position
+    limit $2),
+  summed as (
+    select id, position, sum(event_bytes) over (order by position) - event_bytes as before
+    from next),
+  page as (
+    select id, position, subject, event
+    from summed join outbox using (id, position)
+    where before < $3)
+  select head.position as head, bound.position as bound, last.from_position as "jumpFrom", last.until as "jumpUntil",
+         last.by as "jumpBy", page.id, page.position, page.subject, page.event
+  from head
+  cross join bound
+  left join last on true
+  left join page on true
+  order by page.position`
+
+type PageRow = { head: number; bound: number } & (OutboxRow | { id: null }) &
+  ({ jumpFrom: number; jumpUntil: number; jumpBy: number } | { jumpFrom: null })
+
 /** Events after a position, for a consumer that catches up; those of one page stand on one side of a jump. */
 export async function readOutbox(sql: Sql, after: number): Promise<OutboxPage> {
-  const [row] = await sql.query<{ position: number }>('select position from outbox_head')
-  const head = row?.position ?? 0
-  const { jumpedTo, isLost, next } = await jumpsAround(sql, after)
-  if (jumpedTo !== undefined) return { events: [], tooOld: false, head, jumpedTo }
-  if (isLost) return { events: [], tooOld: true, head }
-  const last = next ?? head
-  const events = await sql.query<OutboxRow>(
-    `with next as (
-       select id, position, event_bytes
-       from outbox
-       where position > $1 and position <= $4
-       order by position
-       limit $2),
-     summed as (
-       select id, position, sum(event_bytes) over (order by position) - event_bytes as before
-       from next)
-     select id, position, subject, event
-     from summed join outbox using (id, position)
-     where before < $3
-     order by position`,
-    [after, catchUpRows, catchUpBytes, last],
+  const rows = await sql.query<PageRow>(pageAfter, [after, catchUpRows, catchUpBytes])
+  const [first] = rows
+  if (!first) return { events: [], tooOld: false, head: 0 }
+  const { head, bound } = first
+  if (first.jumpFrom !== null && after < first.jumpFrom + first.jumpBy) {
+    if (after <= first.jumpUntil) return { events: [], tooOld: false, head, jumpedTo: after + first.jumpBy }
+    // It has done events that were lost with a database, so it knows more, and other things, than there are.
+    return { events: [], tooOld: true, head }
+  }
+  const events = rows.flatMap((row) =>
+    row.id === null ? [] : [{ id: row.id, position: row.position, subject: row.subject, event: row.event }],
   )
-  const tooOld = after < last && events[0]?.position !== after + 1
-  return { events, tooOld, head }
+  return { events, tooOld: after < bound && events[0]?.position !== after + 1, head }
 }
 
 /** Deletes events that were set aside so many days ago. */

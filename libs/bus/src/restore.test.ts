@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { Database } from '@berth/service'
 import { makeDatabase, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { AckPolicy } from 'nats'
 import { type Bus, connectBus, streamOf } from './connection.ts'
 import { type ConsumeOptions, startConsumer } from './consume.ts'
+import { jumpBeyond } from './jump.ts'
 import { makeNats, type NatsFixture } from './nats-server.fixture.ts'
 import { effects, log, makeSchema, names, record } from './outbox.fixture.ts'
 import { placeEvents, readOutbox } from './outbox.ts'
@@ -238,4 +240,26 @@ test('a consumer that has done events which were lost takes the present state', 
   await db.transaction(placeEvents)
   await hasDone('next')
   expect((await effects(db)).slice(5)).toEqual(['snapshot', 'next'])
+}, 20_000)
+
+test('a page that is read while positions jump leaves nothing out', async () => {
+  await record(db, ...names(3))
+  let head = await db.transaction(placeEvents)
+  let isOver = false
+  const read = async () => {
+    for (let position = 0; !isOver; ) {
+      const { tooOld, jumpedTo = position } = await readOutbox(db, position)
+      expect(tooOld).toBe(false)
+      position = jumpedTo
+    }
+  }
+  const reading = Promise.all([read(), read(), read()])
+  reading.catch(() => 'told below')
+  for (let i = 0; i < 100; i++) {
+    const lost = { position: head + 10, id: randomUUID() }
+    head = (await db.transaction((sql) => jumpBeyond(sql, lost))) ?? 0
+  }
+  isOver = true
+  await reading
+  expect(head).toBeGreaterThan(1_000)
 }, 20_000)
