@@ -245,9 +245,9 @@ test('a consumer that has done events which were lost takes the present state', 
 test('a page that is read while positions jump leaves nothing out', async () => {
   await record(db, ...names(3))
   let head = await db.transaction(placeEvents)
-  let isOver = false
+  const over = new AbortController()
   const read = async () => {
-    for (let position = 0; !isOver; ) {
+    for (let position = 0; !over.signal.aborted; ) {
       const { tooOld, jumpedTo = position } = await readOutbox(db, position)
       expect(tooOld).toBe(false)
       position = jumpedTo
@@ -259,7 +259,7 @@ test('a page that is read while positions jump leaves nothing out', async () => 
     const lost = { position: head + 10, id: randomUUID() }
     head = (await db.transaction((sql) => jumpBeyond(sql, lost))) ?? 0
   }
-  isOver = true
+  over.abort()
   await reading
   expect(head).toBeGreaterThan(1_000)
 }, 20_000)
