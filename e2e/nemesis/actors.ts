@@ -18,7 +18,8 @@ export const rolledBackRepository = 'nemesis/rolled-back'
 export const syncedRepository = 'nemesis/synced'
 const tagsPerPusher = 4
 const breathMs = 30
-const taskPatienceMs = 120_000
+// A collection whose worker is killed again and again gets further each time, and needs some ten attempts.
+const taskPatienceMs = 300_000
 
 const breathe = (signal: AbortSignal) => pause(breathMs, undefined, { signal }).catch(() => 'over')
 
@@ -128,13 +129,15 @@ export async function endOf(
   { client, history }: Pick<Actor, 'client' | 'history'>,
   id: string,
 ): Promise<string | undefined> {
+  let last: unknown
   for (const deadline = Date.now() + taskPatienceMs; Date.now() < deadline; await pause(100)) {
     const reply = await client.api('GET', `/tasks/${id}`)
+    if (reply?.status === 200) last = reply.body
     if (reply?.status === 404) history.violate(`task ${id} was accepted and is not known`)
     if (reply?.status === 404) return undefined
     if (reply && ['completed', 'failed', 'cancelled'].includes(reply.body?.state)) return reply.body.state
   }
-  history.violate(`task ${id} has not ended within ${taskPatienceMs / 1_000} s`)
+  history.violate(`task ${id} has not ended within ${taskPatienceMs / 1_000} s: ${JSON.stringify(last)}`)
   return undefined
 }
 

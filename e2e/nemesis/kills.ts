@@ -37,7 +37,17 @@ async function kill(stack: TestStack, target: (typeof targets)[number]): Promise
   else if (target === 'berth') await stack.kill('SIGKILL')
   else {
     const pid = childPid(stack, target)
-    if (pid !== undefined) process.kill(pid, 'SIGKILL')
+    if (pid === undefined) return
+    process.kill(pid, 'SIGKILL')
+    // For a moment all seems to be there still, and must not be taken for the time after.
+    await until(
+      `another ${target} runs`,
+      () => {
+        const next = childPid(stack, target)
+        return next !== undefined && next !== pid
+      },
+      backWithinMs,
+    )
     return
   }
   await stack.restart()
