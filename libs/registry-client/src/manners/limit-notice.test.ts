@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { readLimitNotice } from './limit-notice.ts'
+import { readLimitNotice, retryAfterSeconds } from './limit-notice.ts'
 
 const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds
 
@@ -43,6 +43,18 @@ describe('what an upstream says of its limits', () => {
   test('a moment that has passed is no wait', () => {
     expect(readLimitNotice(429, { 'retry-after': 'Wed, 21 Oct 2015 07:28:00 GMT' })?.waitSeconds).toBe(0)
     expect(readLimitNotice(429, { 'x-retry-after': '1445412480' })?.waitSeconds).toBe(0)
+  })
+
+  test.each<[string, number, Record<string, string>]>([
+    ['the draft of today', 200, { ratelimit: '"a";r=0;t=99999999999999999999' }],
+    ['more digits than a number has', 200, { ratelimit: `"a";r=0;t=${'9'.repeat(400)}` }],
+    ['an older draft, refused', 429, { ratelimit: 'limit=1, remaining=0, reset=99999999999999999999' }],
+    ['a moment of reset', 200, { 'ratelimit-remaining': '0', 'ratelimit-reset': '999999999999' }],
+    ['seconds', 429, { 'retry-after': '999999999' }],
+    ['a date', 429, { 'retry-after': 'Sat, 13 Sep 275760 00:00:00 GMT' }],
+  ])('no wait is longer than 30 days: %s', (_title, status, headers) => {
+    expect(readLimitNotice(status, headers)?.waitSeconds).toBe(30 * 86_400)
+    if (headers['retry-after']) expect(retryAfterSeconds(headers['retry-after'])).toBe(30 * 86_400)
   })
 
   test('a hostile one is read at once', () => {

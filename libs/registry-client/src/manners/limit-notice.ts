@@ -4,6 +4,8 @@ type Headers = Record<string, string>
 
 /** Without a time for the reset: how long to wait before asking again, however long the window is. */
 const longestGuessSeconds = 900
+/** No upstream is left alone for longer than 30 days, whatever it says: what is far beyond that is no moment that a Date can hold. */
+const longestWaitSeconds = 30 * 86_400
 const nowSeconds = () => Date.now() / 1000
 
 /**
@@ -16,12 +18,12 @@ export function readLimitNotice(status: number, headers: Headers): LimitNotice |
   const { remaining, resetSeconds, windowSeconds } = readQuota(headers)
   if (!isRefused) {
     const isUsedUp = remaining === 0 && resetSeconds !== undefined && resetSeconds > 0
-    return isUsedUp ? { waitSeconds: resetSeconds, reason: 'what it grants is used up' } : undefined
+    return isUsedUp ? { waitSeconds: sane(resetSeconds), reason: 'what it grants is used up' } : undefined
   }
   const guessed = windowSeconds === undefined ? undefined : Math.min(windowSeconds, longestGuessSeconds)
   const waitSeconds =
     retryAfterSeconds(headers['retry-after']) ?? untilSeconds(headers['x-retry-after']) ?? resetSeconds ?? guessed
-  return waitSeconds === undefined ? undefined : { waitSeconds, reason: `it answered ${status}` }
+  return waitSeconds === undefined ? undefined : { waitSeconds: sane(waitSeconds), reason: `it answered ${status}` }
 }
 
 /** How many requests the host still grants, if it says so. */
@@ -74,7 +76,11 @@ function untilSeconds(text: string | undefined): number | undefined {
 /** Reads Retry-After: seconds, or a date (RFC 9110 §10.2.3). */
 export function retryAfterSeconds(header: string | undefined): number | undefined {
   if (header === undefined) return undefined
-  if (/^\d{1,9}$/.test(header)) return Number(header)
+  if (/^\d{1,9}$/.test(header)) return sane(Number(header))
   const date = Date.parse(header)
-  return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil(date / 1000 - nowSeconds()))
+  return Number.isNaN(date) ? undefined : sane(Math.max(0, Math.ceil(date / 1000 - nowSeconds())))
+}
+
+function sane(waitSeconds: number): number {
+  return Math.min(waitSeconds, longestWaitSeconds)
 }
