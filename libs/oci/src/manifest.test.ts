@@ -177,6 +177,11 @@ describe('which type it is', () => {
   ])('%s could be read two ways and is refused', (_title, body) => expect(refusal(body).code).toBe('MANIFEST_INVALID'))
 })
 
+const foreign = (urls: string[]) => ({
+  ...image,
+  layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', urls }],
+})
+
 describe('text that cannot be kept', () => {
   test.each([
     ['a type', { ...image, config: { ...config, mediaType: '\0' } }],
@@ -184,6 +189,8 @@ describe('text that cannot be kept', () => {
     ['an artifact type', { ...image, artifactType: 'a\ud800' }],
     ['an annotation', { ...image, annotations: { a: '\udc00\ud800' } }],
     ['the name of an annotation', { ...image, annotations: { 'a\0': '' } }],
+    ['a URL of a foreign layer', foreign(['https://a.example/\0'])],
+    ['the second URL of a foreign layer', foreign(['https://a.example/', '\ud800'])],
     ['a platform', { ...index, manifests: [{ ...child, platform: { os: '\0', architecture: 'amd64' } }] }],
   ])('in %s is refused, U+0000 and half a surrogate pair', (_title, body) =>
     expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 }),
@@ -283,6 +290,12 @@ describe('limits', () => {
   ])('%s of more than 255 characters is refused', (field, body) => {
     expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', message: expect.stringContaining(field) })
     expect(parse(JSON.parse(JSON.stringify(body).replace(long, long.slice(1)))).mediaType).toBe(body.mediaType)
+  })
+
+  test('a foreign layer with more than 100 URLs, or one of more than 2,048 characters, is refused', () => {
+    expect(parse(foreign(Array.from({ length: 100 }, () => 'x'.repeat(2_048)))).references).toHaveLength(2)
+    for (const urls of [Array.from({ length: 101 }, () => 'x'), ['x'.repeat(2_049)]])
+      expect(refusal(foreign(urls))).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 })
   })
 
   test.each(['[', '{"a":'])('a nesting of a million %s is refused at once', (bracket) => {

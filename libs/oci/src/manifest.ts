@@ -184,7 +184,7 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
   const platform = role === 'manifest' ? readPlatform(value.platform) : undefined
   for (const text of Object.values(platform ?? {})) checkShortText(text, `${field}.platform`)
   const about = role === 'manifest' ? readAbout(value.annotations) : undefined
-  const urls = role === 'layer' && optional && Array.isArray(value.urls) ? value.urls.filter(isText) : []
+  const urls = role === 'layer' && optional ? readUrls(value.urls, `${field}.urls`) : []
   return {
     role,
     digest,
@@ -195,6 +195,17 @@ function readDescriptor(value: unknown, field: string, role: ReferenceRole): Ref
     ...(about ? { about } : {}),
     ...(urls.length > 0 ? { urls } : {}),
   }
+}
+
+// Real ones have one or two, of some hundred characters.
+const mostUrls = 100
+const longestUrl = 2_048
+
+function readUrls(value: unknown, field: string): string[] {
+  const urls = Array.isArray(value) ? value.filter(isText) : []
+  if (urls.length > mostUrls) throw invalidManifest(`${field} has ${urls.length} entries, more than ${mostUrls}`)
+  for (const url of urls) checkShortText(url, field, longestUrl)
+  return urls
 }
 
 function readPlatform(value: unknown): Platform | undefined {
@@ -234,10 +245,9 @@ function checkText(text: string, field: string): void {
 const longestName = 255
 
 /** As `checkText`, of what is kept beside each of up to ten thousand references: megabytes of it would be read with every list. */
-function checkShortText(text: string, field: string): void {
+function checkShortText(text: string, field: string, longest = longestName): void {
   checkText(text, field)
-  if (text.length > longestName)
-    throw invalidManifest(`${field} has ${text.length} characters, more than ${longestName}`)
+  if (text.length > longest) throw invalidManifest(`${field} has ${text.length} characters, more than ${longest}`)
 }
 
 function isObject(value: unknown): value is Json {
