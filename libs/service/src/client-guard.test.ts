@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { RequestListener } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from '@jest/globals'
-import type { ClientLimits } from './client-guard.ts'
+import { type ClientLimits, usualClientLimits } from './client-guard.ts'
 import { createMetrics } from './metrics.ts'
 import { closeServer, listen } from './service.ts'
 import { until } from './testing/until.ts'
@@ -54,6 +54,11 @@ const every = (ms: number, work: () => void) => {
   const timer = setInterval(work, ms)
   closing.push(() => clearInterval(timer))
 }
+
+test('connections are limited to 80 % of the descriptors and never above 10,000, a quarter of that from one address', () => {
+  expect(usualClientLimits(1_024)).toMatchObject({ mostConnections: 819, mostOfOne: 204 })
+  expect(usualClientLimits(524_288)).toMatchObject({ mostConnections: 10_000, mostOfOne: 2_500 })
+})
 
 test('a reader that does not read and a writer that does not write are cut, sooner while many are there', async () => {
   const { open, isCut, ended } = await start({})

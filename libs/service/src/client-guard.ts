@@ -27,9 +27,12 @@ const usualDescriptors = 1_024
 const toldShare = 1.1
 const toldWithinMs = 5_000
 
-/** 80 % of the descriptors that this process may have, and a quarter of that for one address. */
+// Each that is half open takes some 40 KiB of memory, so descriptors alone are no measure where a process may have half a million.
+const mostEver = 10_000
+
+/** 80 % of the descriptors that this process may have, at most 10,000, and a quarter of that for one address. */
 export function usualClientLimits(descriptors = descriptorLimit()): ClientLimits {
-  const mostConnections = Math.floor(descriptors * 0.8)
+  const mostConnections = Math.min(Math.floor(descriptors * 0.8), mostEver)
   return { mostConnections, mostOfOne: Math.floor(mostConnections / 4), patience: usualPatience, lookEveryMs: 5_000 }
 }
 
