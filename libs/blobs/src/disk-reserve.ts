@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import { BlobStoreError } from './errors.ts'
+import { orFail } from './file-system/failure.ts'
 import type { Disk, DiskState } from './store.ts'
 
 /** Keeps pushes and syncs from taking the last of a disk, which PostgreSQL, deletes and collections need. */
@@ -8,6 +9,7 @@ export type DiskReserve = {
   refuse(expectedBytes?: number): Promise<void>
   /** The same for a chunk of what is being written, by what was seen a second ago at most and what came since. */
   take(bytes: number): void
+  /** Throws `BlobStoreError` when a disk does not answer. */
   states(): Promise<DiskState[]>
   stop(): void
 }
@@ -23,11 +25,19 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
   let seen: DiskState[] = []
   let seenAt = Number.NEGATIVE_INFINITY
   let takenSince = 0
-  const look = async () => {
+  const lookNow = async () => {
     seen = await Promise.all(disks.map((disk) => stateOf(disk, reserveBytes)))
     seenAt = performance.now()
     takenSince = 0
     return seen
+  }
+  let looking: Promise<DiskState[]> | undefined
+  // One at a time: of a disk that hangs each would hold one of the few threads that all work on files needs.
+  const look = () => {
+    looking ??= lookNow().finally(() => {
+      looking = undefined
+    })
+    return looking
   }
   // A disk that cannot be asked fails the write itself, which says more.
   const timer = setInterval(() => void look().catch(() => 'asked again'), lookEveryMs).unref()
@@ -58,7 +68,9 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
 }
 
 async function stateOf(disk: Disk, reserveBytes: number | undefined): Promise<DiskState> {
-  const { bavail, blocks, bsize } = await statfs(disk.folder)
+  const { bavail, blocks, bsize } = await orFail(`ask how much is left of the disk of ${disk.name}`, () =>
+    statfs(disk.folder),
+  )
   const sizeBytes = blocks * bsize
   const usual = Math.min(Math.max(gibibyte, sizeBytes * usualShare), sizeBytes * largestShare)
   return { ...disk, freeBytes: bavail * bsize, reserveBytes: reserveBytes ?? Math.floor(usual) }

@@ -1,4 +1,5 @@
 import { Gauge, type Metrics, type Notes, Problem } from '@berth/service'
+import { BlobStoreError } from './errors.ts'
 import type { BlobStore, DiskState } from './store.ts'
 
 const isLow = ({ freeBytes, reserveBytes }: DiskState) => freeBytes < reserveBytes
@@ -6,13 +7,30 @@ const retryAfterSeconds = 30
 
 /** What `/readyz` says of the disks: nothing while there is room. */
 export async function reserveNotes(blobs: BlobStore): Promise<Notes> {
-  const low = (await blobs.disks?.())?.some(isLow) ?? false
-  return low ? { writes: 'disk below reserve' } : {}
+  const disks = await statesOf(blobs)
+  if (disks instanceof BlobStoreError) return { writes: 'disk does not answer' }
+  return disks.some(isLow) ? { writes: 'disk below reserve' } : {}
 }
 
-/** Throws the 503 of what would only fill a disk further. */
+async function statesOf(blobs: BlobStore): Promise<DiskState[] | BlobStoreError> {
+  try {
+    return (await blobs.disks?.()) ?? []
+  } catch (error) {
+    if (error instanceof BlobStoreError) return error
+    throw error
+  }
+}
+
+/** Throws the 503 of what would only fill a disk further, or needs one that does not answer. */
 export async function refuseBelowReserve(blobs: BlobStore): Promise<void> {
-  const low = (await blobs.disks?.())?.find(isLow)
+  const disks = await statesOf(blobs)
+  if (disks instanceof BlobStoreError)
+    throw new Problem(503, `store_${disks.code}`, 'The disk of the blob store does not answer.', {
+      hint: 'Whoever runs Berth finds more in its log.',
+      headers: { 'retry-after': String(retryAfterSeconds) },
+      cause: disks,
+    })
+  const low = disks.find(isLow)
   if (!low) return
   throw new Problem(503, 'disk_below_reserve', `The disk of ${low.name} has less left than is kept free.`, {
     hint: 'Free space, or collect what nothing needs: POST /api/v1/store/gc.',
@@ -32,7 +50,10 @@ export function measureDisks(blobs: BlobStore, { registry }: Pick<Metrics, 'regi
         labelNames: ['disk'],
         registers: [],
         async collect() {
-          for (const disk of (await blobs.disks?.()) ?? []) this.set({ disk: disk.label }, valueOf(disk))
+          const disks = await statesOf(blobs)
+          // Of a disk that does not answer nothing is known; the other metrics are there all the same.
+          if (disks instanceof BlobStoreError) this.reset()
+          else for (const disk of disks) this.set({ disk: disk.label }, valueOf(disk))
         },
       }),
     )
