@@ -62,6 +62,8 @@ export async function check(
     history.violate(
       `${repository}:${tag} is ${String(found)}, and may be ${[expected.acknowledged, ...expected.possible].join()}`,
     )
+  // What somebody has seen may not go away again, whether or not its push was answered.
+  else expected.acknowledged = found
   return true
 }
 

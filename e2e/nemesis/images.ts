@@ -6,6 +6,8 @@ const configType = 'application/vnd.oci.image.config.v1+json'
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
 const baseLayers = 8
 const chunkBytes = 1_500
+// Less than the lease with which the nemesis starts Berth.
+const heldForMs = 15_000
 
 export type Image = { digest: string; text: string; blobs: Buffer[] }
 
@@ -31,9 +33,13 @@ export async function push(
   begun: () => void,
 ): Promise<boolean> {
   const { repository, tag, image, random } = place
+  const startedAt = Date.now()
   for (const bytes of image.blobs) if (!(await pushBlob(client, repository, bytes, random() < 0.3))) return false
   begun()
-  const reply = await client.send('PUT', `/v2/${repository}/manifests/${tag}`, { body: image.text, type: imageType })
+  // All that it names was acknowledged, so it may not be refused while that is held for the push.
+  const isSure = Date.now() - startedAt < heldForMs
+  const path = `/v2/${repository}/manifests/${tag}`
+  const reply = await client.send('PUT', path, { body: image.text, type: imageType, isSure })
   return reply?.status === 201
 }
 
