@@ -20,13 +20,20 @@ const largestShare = 0.1
 const lookEveryMs = 1_000
 const freshMs = 200
 
+type Ask = (folder: string) => Promise<{ bavail: number; blocks: number; bsize: number }>
+
 /** Reserves `reserveBytes` of each disk; unless set, the larger of 1 GiB and 2 % of the disk, and 10 % of it at most. */
-export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): DiskReserve {
+export function reserveDisks(disks: readonly Disk[], reserveBytes?: number, ask: Ask = statfs): DiskReserve {
   let seen: DiskState[] = []
   let seenAt = Number.NEGATIVE_INFINITY
   let takenSince = 0
   const lookNow = async () => {
-    seen = await Promise.all(disks.map((disk) => stateOf(disk, reserveBytes)))
+    // All have to end: a disk that still hangs behind one that failed would be asked once more by the next look.
+    const states = await Promise.allSettled(disks.map((disk) => stateOf(disk, reserveBytes, ask)))
+    seen = states.map((state) => {
+      if (state.status === 'rejected') throw state.reason
+      return state.value
+    })
     seenAt = performance.now()
     takenSince = 0
     return seen
@@ -67,9 +74,9 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number): Dis
   }
 }
 
-async function stateOf(disk: Disk, reserveBytes: number | undefined): Promise<DiskState> {
+async function stateOf(disk: Disk, reserveBytes: number | undefined, ask: Ask): Promise<DiskState> {
   const { bavail, blocks, bsize } = await orFail(`ask how much is left of the disk of ${disk.name}`, () =>
-    statfs(disk.folder),
+    ask(disk.folder),
   )
   const sizeBytes = blocks * bsize
   const usual = Math.min(Math.max(gibibyte, sizeBytes * usualShare), sizeBytes * largestShare)

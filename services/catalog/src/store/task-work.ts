@@ -1,3 +1,4 @@
+import { BlobStoreError } from '@berth/blobs'
 import type { ClaimedTask, TaskProgress } from '@berth/commands'
 import { isPassing, type Logger, Problem } from '@berth/service'
 import { TaskCancelled, TaskLost, type Work } from '@berth/worker'
@@ -20,6 +21,10 @@ export function workOf(log: Logger, carryOut: (task: ClaimedTask, hooks: Hooks) 
       // The worker has it tried again.
       if (isPassing(reason)) throw reason
       if (reason instanceof Problem) return { state: 'failed', error: { code: reason.code, message: reason.message } }
+      if (reason instanceof BlobStoreError) {
+        log.warn('a task met a blob store that failed', { taskId: task.id, kind: task.kind, error: reason })
+        return { state: 'failed', error: { code: `store_${reason.code}`, message: reason.message } }
+      }
       log.error('a task on the store failed', { taskId: task.id, kind: task.kind, error: reason })
       return {
         state: 'failed',
