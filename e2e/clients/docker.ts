@@ -30,7 +30,7 @@ export async function startDocker(): Promise<Client & { env: Record<string, stri
   const docker = runner('docker', ['--config', path.join(daemon.folder, 'config'), '--host', `unix://${socket}`])
   return {
     name: 'docker',
-    /** For who types `docker` into a shell. */
+    /** The environment in which a shell finds this `docker`. */
     env: { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: path.join(daemon.folder, 'config') },
     login: async (host, login) => {
       if (!login) {

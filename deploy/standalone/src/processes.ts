@@ -58,14 +58,14 @@ function environmentOf(
     `http://127.0.0.1:${port.internal}`,
   ])
   return {
-    // Into the file of the stack they cannot write; so it is what somebody should read, but for a collector of all lines.
+    // Services of their own do not share the log file, so their lines go to the terminal: warnings only, unless all lines are collected there.
     BERTH_LOG_LEVEL: config.logOutput === 'stdout' ? config.logLevel : 'warn',
     ...process.env,
     // Only the front is for everybody, and it alone speaks TLS.
     BERTH_HOST: '127.0.0.1',
     BERTH_TLS_CERT: '',
     BERTH_TLS_KEY: '',
-    // They see the front, which is on this machine, and what it says of who came to it.
+    // Each request comes through the front, on this machine, which names the client in X-Forwarded-For.
     BERTH_TRUSTED_PROXIES: [...config.trustedProxies, ...thisMachine].join(','),
     BERTH_DATABASE_URL: databaseUrl,
     BERTH_NATS_URL: natsUrl,

@@ -53,10 +53,9 @@ export function reserveDisks(disks: readonly Disk[], reserveBytes?: number, ask:
   const refuseFrom = (states: readonly DiskState[], expectedBytes = 0) => {
     const low = lowOf(states, expectedBytes)
     if (!low) return
-    throw new BlobStoreError(
-      'below_reserve',
-      `the disk of ${low.name} has ${megabytes(low.freeBytes)} left, and ${megabytes(low.reserveBytes)} are kept free so that Berth goes on working; free space, or collect what nothing needs`,
-    )
+    const left = `the disk of ${low.name} has ${megabytes(low.freeBytes)} left`
+    const kept = `${megabytes(low.reserveBytes)} are kept free so that Berth goes on working`
+    throw new BlobStoreError('below_reserve', `${left}, and ${kept}; free space, or collect what nothing needs`)
   }
   return {
     refuse: async (expectedBytes = 0) => {

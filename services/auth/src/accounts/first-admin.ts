@@ -48,7 +48,11 @@ async function insertAdmin(db: Database, passwordHash: string): Promise<boolean>
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth first admin', 0))")
     const [made] = await sql.query<{ id: string }>(
-      'insert into account (id, name, password_hash, is_admin) select $1, $2, $3, true where not exists (select from account where is_admin) on conflict do nothing returning id',
+      `insert into account (id, name, password_hash, is_admin)
+       select $1, $2, $3, true
+       where not exists (select from account where is_admin)
+       on conflict do nothing
+       returning id`,
       [randomUUID(), firstAdmin, passwordHash],
     )
     if (!made) return false
