@@ -79,6 +79,7 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
         return
       }
       kept.set(staged, one)
+      // `compare` tells of its failures itself; only a listener that throws comes here, and the next in line must be compared all the same.
       working = working.then(() => compare(one)).catch(() => undefined)
     },
     keeps: (staged) => kept.has(staged),
