@@ -27,6 +27,7 @@ import { streamHeads, streamRows } from '../services/catalog/src/served/rows.ts'
 import { deleteVersion } from '../services/catalog/src/versions/drop-versions.ts'
 import { rollBack } from '../services/catalog/src/versions/rollback.ts'
 import { letGo, settleOne } from '../services/catalog/src/versions/settling.ts'
+import { schemaParts } from '../services/registry/src/db/schema-parts.ts'
 import { createFollower, type Follower } from '../services/registry/src/model/follow.ts'
 import { createIsolation } from '../services/registry/src/model/isolation.ts'
 import { isServedSomewhere, listTags } from '../services/registry/src/model/lists.ts'
@@ -48,8 +49,7 @@ let stopServer: () => Promise<void>
 beforeAll(async () => {
   catalog = await startCatalog()
   const place = { url: catalog.url, schema: 'registry' }
-  const directory = new URL('../services/registry/src/db/migrations/', import.meta.url)
-  await applyMigrations({ ...place, directory })
+  await applyMigrations({ ...place, parts: schemaParts })
   model = openDatabase({ ...place, max: 8 })
   const log = createLogger({ service: 'registry', silent: true })
   const commands = {

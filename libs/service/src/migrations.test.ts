@@ -21,6 +21,7 @@ beforeAll(async () => {
 afterAll(() => database.drop())
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-migrations-'))
+  await mkdir(join(folder, 'migrations'))
   schema = `s${++count}`
   db = openDatabase({ url: database.url, schema })
 })
@@ -30,10 +31,17 @@ afterEach(async () => {
 })
 
 async function write(name: string, sql: string): Promise<void> {
-  await mkdir(join(folder, name), { recursive: true })
-  await writeFile(join(folder, name, 'migration.sql'), sql)
+  await mkdir(join(folder, 'migrations', name), { recursive: true })
+  await writeFile(join(folder, 'migrations', name, 'migration.sql'), sql)
 }
-const apply = () => applyMigrations({ url: database.url, schema, directory: pathToFileURL(`${folder}/`) })
+async function writeFunction(name: string, body: string): Promise<void> {
+  await mkdir(join(folder, 'functions'), { recursive: true })
+  const sql = `create or replace function ${name}() returns integer language plpgsql as $$ ${body} $$`
+  await writeFile(join(folder, 'functions', `${name}.sql`), sql)
+}
+const parts = () => [pathToFileURL(`${folder}/`)]
+const apply = () => applyMigrations({ url: database.url, schema, parts: parts() })
+const answerOf = async (name: string) => (await db.query<{ it: number }>(`select ${name}() as it`))[0]?.it
 const tables = async () =>
   (
     await db.query<{ name: string }>(
@@ -42,7 +50,7 @@ const tables = async () =>
     )
   )
     .map(({ name }) => name)
-    .filter((name) => name !== '_prisma_migrations')
+    .filter((name) => !name.startsWith('_'))
     .sort()
 
 test('migrations are applied in the order of their names, each once', async () => {
@@ -91,7 +99,7 @@ test('the schema of a newer release is refused with the remedy, and not touched'
   await write('1_a', 'create table a ()')
   await write('9_newer', 'create table newer ()')
   await apply()
-  await rm(join(folder, '9_newer'), { recursive: true })
+  await rm(join(folder, 'migrations', '9_newer'), { recursive: true })
   await write('2_b', 'create table b ()')
   await expect(apply()).rejects.toMatchObject({
     name: 'StartupError',
@@ -108,9 +116,68 @@ test('a migration that was edited after it was applied is refused', async () => 
   await expect(apply()).rejects.toMatchObject({ name: 'StartupError', message: expect.stringContaining('1_a') })
 })
 
+test('functions are made after the migrations, and again when their files change', async () => {
+  await write('1_a', 'create table a (x integer); insert into a values (1)')
+  await writeFunction('first', 'begin return (select x from a); end')
+  await writeFunction('second', 'begin return first() + 1; end')
+  await apply()
+  expect([await answerOf('first'), await answerOf('second')]).toEqual([1, 2])
+  await writeFunction('first', 'begin return 5; end')
+  expect(await apply()).toEqual([])
+  expect([await answerOf('first'), await answerOf('second')]).toEqual([5, 6])
+})
+
+test('functions that have not changed are left alone, until a migration is applied', async () => {
+  await write('1_a', '')
+  await writeFunction('first', 'begin return 1; end')
+  await apply()
+  await db.query('create or replace function first() returns integer language sql as $$ select 9 $$')
+  await apply()
+  expect(await answerOf('first')).toBe(9)
+  await write('2_b', 'drop function first()')
+  await apply()
+  expect(await answerOf('first')).toBe(1)
+})
+
+test('a migration and the functions behind it come together or not at all', async () => {
+  await write('1_a', 'create table a ()')
+  await writeFunction('first', 'begin return 1; end')
+  await apply()
+  await write('2_b', 'create table b ()')
+  await writeFunction('first', 'begin return 2; end')
+  await writeFunction('second', 'begin this is no statement; end')
+  await expect(apply()).rejects.toThrow(/function second of schema "s\d+" failed: syntax error/)
+  expect([await tables(), await answerOf('first')]).toEqual([['a'], 1])
+  await writeFunction('second', 'begin return 3; end')
+  expect(await apply()).toEqual(['2_b'])
+  expect([await answerOf('first'), await answerOf('second')]).toEqual([2, 3])
+})
+
+test('an older program, which does not know all migrations, changes no function', async () => {
+  await write('1_a', '')
+  await write('2_b', '')
+  await writeFunction('first', 'begin return 2; end')
+  await apply()
+  await rm(join(folder, 'migrations', '2_b'), { recursive: true })
+  await writeFunction('first', 'begin return 1; end')
+  await expect(apply()).rejects.toMatchObject({ message: expect.stringContaining('newer release') })
+  expect(await answerOf('first')).toBe(2)
+})
+
+test('a schema is made of the parts of several packages, in the order of the names', async () => {
+  await write('1_a', 'create table a (x integer)')
+  await write('3_c', 'insert into b select x from a')
+  const other = await mkdtemp(join(tmpdir(), 'berth-migrations-'))
+  await mkdir(join(other, 'migrations', '2_b'), { recursive: true })
+  await writeFile(join(other, 'migrations', '2_b', 'migration.sql'), 'create table b (x integer)')
+  const both = [...parts(), pathToFileURL(`${other}/`)]
+  expect(await applyMigrations({ url: database.url, schema, parts: both })).toEqual(['1_a', '2_b', '3_c'])
+  await rm(other, { recursive: true })
+})
+
 test('a database that cannot be reached is told without its password', async () => {
   const url = 'postgres://user:planted-secret@127.0.0.1:1/berth'
-  const refused = applyMigrations({ url, schema, directory: pathToFileURL(`${folder}/`) })
+  const refused = applyMigrations({ url, schema, parts: parts() })
   await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('127.0.0.1:1/berth') })
   await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('planted-secret') })
 })

@@ -1,21 +1,21 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { databaseStartupError, sqlState } from './database.ts'
+import { readSchemaParts, type SchemaFiles, type Script } from './schema-parts.ts'
 import { StartupError } from './startup-error.ts'
 
-type Migration = { name: string; sql: string; checksum: string }
-
 /**
- * Brings one schema up to date with a folder of migrations in Prisma's layout (`<time>_<name>/migration.sql`) and notes
- * them in Prisma's own table, so that its tools agree. One transaction a migration, an advisory lock a schema: killed at any
- * point it can be run again, and two that start at once take turns. A schema of a newer release is refused and not touched.
- * (Prisma's own runner needs a binary that a closed network cannot fetch.)
+ * Brings one schema up to date with the folders that it is made of (`readSchemaParts`), and answers the names of the migrations
+ * that were missing. They are noted in Prisma's own table; its own runner needs a binary that a closed network cannot fetch. One
+ * transaction a migration, an advisory lock a schema: killed at any point it can be run again, and two that start at once take
+ * turns. Functions whose files have changed are made again in the transaction of the last migration, or in one of their own. The
+ * schema of a newer release is refused with a `StartupError` and not touched.
  */
-export async function applyMigrations(options: { url: string; schema: string; directory: URL }): Promise<string[]> {
-  const migrations = await readMigrations(fileURLToPath(options.directory))
+export async function applyMigrations(options: {
+  url: string
+  schema: string
+  parts: readonly URL[]
+}): Promise<string[]> {
+  const files = await readSchemaParts(options.parts)
   const client = new pg.Client({
     connectionString: options.url,
     connectionTimeoutMillis: 10_000,
@@ -31,26 +31,15 @@ export async function applyMigrations(options: { url: string; schema: string; di
   try {
     // Held by this connection alone and gone with it, whatever happens to us.
     await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`berth migrations ${options.schema}`])
-    return await applyMissing(client, options.schema, migrations)
+    return await applyMissing(client, options.schema, files)
   } finally {
     await client.end()
   }
 }
 
-async function readMigrations(directory: string): Promise<Migration[]> {
-  const entries = await readdir(directory, { withFileTypes: true })
-  const names = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
-  return Promise.all(
-    names.sort().map(async (name) => {
-      const sql = await readFile(join(directory, name, 'migration.sql'), 'utf8')
-      return { name, sql, checksum: createHash('sha256').update(sql).digest('hex') }
-    }),
-  )
-}
-
-async function applyMissing(client: pg.Client, schema: string, migrations: Migration[]): Promise<string[]> {
+async function applyMissing(client: pg.Client, schema: string, files: SchemaFiles): Promise<string[]> {
   try {
-    return await applyInOrder(client, schema, migrations)
+    return await applyInOrder(client, schema, files)
   } catch (cause) {
     if (sqlState(cause) !== insufficientPrivilege) throw cause
     throw new StartupError(
@@ -63,23 +52,34 @@ async function applyMissing(client: pg.Client, schema: string, migrations: Migra
 
 const insufficientPrivilege = '42501'
 
-async function applyInOrder(client: pg.Client, schema: string, migrations: Migration[]): Promise<string[]> {
-  await client.query(`create schema if not exists "${schema}"`)
-  await client.query(`set search_path to "${schema}"`)
-  await client.query(`create table if not exists _prisma_migrations (
-    id varchar(36) primary key, checksum varchar(64) not null, finished_at timestamptz, migration_name varchar(255) not null,
-    logs text, rolled_back_at timestamptz, started_at timestamptz not null default now(), applied_steps_count integer not null default 0)`)
-  const { rows } = await client.query<{ migration_name: string; checksum: string }>(
-    'select migration_name, checksum from _prisma_migrations where finished_at is not null and rolled_back_at is null',
-  )
-  const applied = new Map(rows.map((row) => [row.migration_name, row.checksum]))
-  refuseStrangers(schema, applied, migrations)
-  const missing = migrations.filter((migration) => !applied.has(migration.name))
-  for (const migration of missing) await applyOne(client, schema, migration)
+async function applyInOrder(client: pg.Client, schema: string, files: SchemaFiles): Promise<string[]> {
+  const applied = await readApplied(client, schema)
+  // Functions are looked at only then: a program that does not know all migrations must not bring back its own (docs/decisions/0033).
+  refuseStrangers(schema, applied, files.migrations)
+  await makeNotes(client, schema)
+  const missing = files.migrations.filter((migration) => !applied.has(migration.name))
+  const last = missing.at(-1)
+  // After a migration all are made: it may have changed what they stand on.
+  const functions = last ? files.functions : await changedFunctions(client, files.functions)
+  for (const migration of missing.slice(0, -1)) await applyTogether(client, schema, [asMigration(migration)])
+  await applyTogether(client, schema, [...(last ? [asMigration(last)] : []), ...functions.map(asFunction)])
   return missing.map((migration) => migration.name)
 }
 
-function refuseStrangers(schema: string, applied: Map<string, string>, migrations: Migration[]): void {
+/** The checksums of the migrations that a schema has, by their names. Makes nothing. */
+async function readApplied(client: pg.Client, schema: string): Promise<Map<string, string>> {
+  const table = `"${schema}"._prisma_migrations`
+  const { rows: known } = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
+    table,
+  ])
+  if (!known[0]?.exists) return new Map()
+  const { rows } = await client.query<{ migration_name: string; checksum: string }>(
+    `select migration_name, checksum from ${table} where finished_at is not null and rolled_back_at is null`,
+  )
+  return new Map(rows.map((row) => [row.migration_name, row.checksum]))
+}
+
+function refuseStrangers(schema: string, applied: Map<string, string>, migrations: Script[]): void {
   const known = new Map(migrations.map((migration) => [migration.name, migration.checksum]))
   const newer = [...applied.keys()].find((name) => !known.has(name))
   if (newer !== undefined) {
@@ -97,20 +97,65 @@ function refuseStrangers(schema: string, applied: Map<string, string>, migration
   }
 }
 
-async function applyOne(client: pg.Client, schema: string, migration: Migration): Promise<void> {
+async function makeNotes(client: pg.Client, schema: string): Promise<void> {
+  await client.query(`create schema if not exists "${schema}"`)
+  await client.query(`set search_path to "${schema}"`)
+  await client.query(`create table if not exists _prisma_migrations (
+    id varchar(36) primary key,
+    checksum varchar(64) not null,
+    finished_at timestamptz,
+    migration_name varchar(255) not null,
+    logs text,
+    rolled_back_at timestamptz,
+    started_at timestamptz not null default now(),
+    applied_steps_count integer not null default 0)`)
+  await client.query(`create table if not exists _functions (
+    name text primary key,
+    checksum text not null,
+    made_at timestamptz not null default now())`)
+}
+
+async function changedFunctions(client: pg.Client, functions: Script[]): Promise<Script[]> {
+  const { rows } = await client.query<{ name: string; checksum: string }>('select name, checksum from _functions')
+  const made = new Map(rows.map((row) => [row.name, row.checksum]))
+  return functions.filter((one) => made.get(one.name) !== one.checksum)
+}
+
+/** A script that is to be run, and the statement that notes it; its values are the name and the checksum. */
+type Step = { what: string; script: Script; note: string }
+
+const asMigration = (script: Script): Step => ({
+  what: `migration ${script.name}`,
+  script,
+  note: `
+    insert into _prisma_migrations (id, migration_name, checksum, finished_at, applied_steps_count)
+    values (gen_random_uuid(), $1, $2, now(), 1)`,
+})
+
+const asFunction = (script: Script): Step => ({
+  what: `function ${script.name}`,
+  script,
+  note: `
+    insert into _functions (name, checksum)
+    values ($1, $2)
+    on conflict (name) do update set checksum = excluded.checksum, made_at = now()`,
+})
+
+async function applyTogether(client: pg.Client, schema: string, steps: readonly Step[]): Promise<void> {
+  let [at] = steps
+  if (!at) return
   try {
     await client.query('begin')
-    await client.query(migration.sql)
-    await client.query(
-      'insert into _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count) values ($1, $2, $3, now(), 1)',
-      [randomUUID(), migration.checksum, migration.name],
-    )
+    for (at of steps) {
+      await client.query(at.script.sql)
+      await client.query(at.note, [at.script.name, at.script.checksum])
+    }
     await client.query('commit')
   } catch (cause) {
     // Without a connection there is nothing to roll back: the server has done it.
     await client.query('rollback').catch(() => 'gone')
     throw new StartupError(
-      `migration ${migration.name} of schema "${schema}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `${at.what} of schema "${schema}" failed: ${cause instanceof Error ? cause.message : String(cause)}`,
       'nothing of it was kept; mend the cause (disk space, rights) and start again',
       { cause },
     )

@@ -18,6 +18,7 @@ import { createPasswords } from './accounts/passwords.ts'
 import { authCommands } from './commands.ts'
 import type { AuthConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
+import { schemaParts } from './db/schema-parts.ts'
 import { type KeyRing, openKeyRing, publicKeys } from './keys/key-ring.ts'
 import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
@@ -89,7 +90,7 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,
-        directory: new URL('./db/migrations/', import.meta.url),
+        parts: schemaParts,
       })
       await ensureKeys(db, sealer)
       const { resealed } = await resealKeys(db, sealer)

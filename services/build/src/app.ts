@@ -14,6 +14,7 @@ import { identifyThrough } from '@berth/tokens'
 import { buildHandlers } from './api.ts'
 import type { BuildConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
+import { schemaParts } from './db/schema-parts.ts'
 
 const name = 'build'
 
@@ -59,7 +60,7 @@ export function createBuild(config: BuildConfig, { log: base, metrics, localPeer
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,
-        directory: new URL('./db/migrations/', import.meta.url),
+        parts: schemaParts,
       })
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())

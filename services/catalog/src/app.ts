@@ -26,6 +26,7 @@ import { catalogCommands } from './commands.ts'
 import type { CatalogConfig } from './config.ts'
 import { curationHandlers } from './curation/api.ts'
 import { openPrisma } from './db/client.ts'
+import { schemaParts } from './db/schema-parts.ts'
 import { distributionHandlers } from './distributions/api.ts'
 import { startConfigReader } from './facts/loop.ts'
 import { readConfigsOf } from './facts/read-configs.ts'
@@ -122,7 +123,7 @@ export function createCatalog(
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,
-        directory: new URL('./db/migrations/', import.meta.url),
+        parts: schemaParts,
       })
       await claimStore(db, store, config.storeAdopt)
       const renewing = startRenewing(cleaner, log)

@@ -5,6 +5,7 @@ import { makeDatabase } from '@berth/service/testing'
 import { leaseBlobs } from './content/leases.ts'
 import { linkBlob } from './content/link-blob.ts'
 import { putManifest } from './content/put-manifest.ts'
+import { schemaParts } from './db/schema-parts.ts'
 
 export type Catalog = { db: Database; url: string; stop: () => Promise<void> }
 /** What a manifest of a test names. */
@@ -13,8 +14,7 @@ export type Graph = { blobs?: readonly Digest[]; children?: readonly Digest[]; s
 /** A database of its own with the tables of catalog. */
 export async function startCatalog(): Promise<Catalog> {
   const database = await makeDatabase()
-  const directory = new URL('./db/migrations/', import.meta.url)
-  await applyMigrations({ url: database.url, schema: 'catalog', directory })
+  await applyMigrations({ url: database.url, schema: 'catalog', parts: schemaParts })
   const db = openDatabase({ url: database.url, schema: 'catalog', max: 12 })
   const stop = async () => {
     await db.close()

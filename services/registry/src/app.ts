@@ -17,6 +17,7 @@ import { createGatekeeper } from './access/authorize.ts'
 import { startTokenKeys } from './access/token-keys.ts'
 import { registryCommands } from './commands.ts'
 import type { RegistryConfig } from './config.ts'
+import { schemaParts } from './db/schema-parts.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createFollower } from './model/follow.ts'
 import { createIsolation } from './model/isolation.ts'
@@ -75,7 +76,7 @@ export function createRegistry(
     await applyMigrations({
       url: config.databaseUrl,
       schema: name,
-      directory: new URL('./db/migrations/', import.meta.url),
+      parts: schemaParts,
     })
     await checkStoreIdentity(db, blobs, config.storeAdopt)
     const keys = await startTokenKeys({ db, auth, log })

@@ -26,6 +26,7 @@ import { startWorker } from '@berth/worker'
 import type { SyncConfig } from './config.ts'
 import { fetchAgain } from './copy/fetch-again.ts'
 import { openPrisma } from './db/client.ts'
+import { schemaParts } from './db/schema-parts.ts'
 import { createGroupWork } from './groups/do-group.ts'
 import { createRunMetrics } from './observe/runs.ts'
 import { createUpstreamMetrics } from './observe/upstreams.ts'
@@ -137,7 +138,7 @@ export function createSync(
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,
-        directory: new URL('./db/migrations/', import.meta.url),
+        parts: schemaParts,
       })
       await checkStoreIdentity(db, blobs, config.storeAdopt)
       await resealRemotes(db, sealer, log)

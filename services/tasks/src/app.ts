@@ -15,6 +15,7 @@ import { notStarted, taskHandlers } from './api.ts'
 import { tasksCommands } from './commands.ts'
 import type { TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
+import { schemaParts } from './db/schema-parts.ts'
 import { createDoorbell, type Doorbell, type Ring } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
@@ -85,7 +86,7 @@ export function createTasks(
       await applyMigrations({
         url: config.databaseUrl,
         schema: name,
-        directory: new URL('./db/migrations/', import.meta.url),
+        parts: schemaParts,
       })
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { schemaParts } from '../db/schema-parts.ts'
 import { recordPulls } from './record-pulls.ts'
 
 let database: TestDatabase
@@ -10,8 +11,7 @@ let repositoryId: string
 
 beforeAll(async () => {
   database = await makeDatabase()
-  const directory = new URL('../db/migrations/', import.meta.url)
-  await applyMigrations({ url: database.url, schema: 'catalog', directory })
+  await applyMigrations({ url: database.url, schema: 'catalog', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'catalog' })
   const [row] = await db.query<{ id: string }>(
     "insert into repository (name, created_by) values ('team/app', 'test') returning id",

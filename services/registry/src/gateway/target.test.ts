@@ -5,6 +5,7 @@ import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { makeDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type Caller, createGatekeeper } from '../access/authorize.ts'
+import { schemaParts } from '../db/schema-parts.ts'
 import { createPointerReader } from '../model/pointer.ts'
 import { writePullThrough } from '../model/pull-through.ts'
 import { lockServed, writeDistribution } from '../model/rows.ts'
@@ -17,8 +18,7 @@ const hubId = randomUUID()
 
 beforeAll(async () => {
   database = await makeDatabase()
-  const directory = new URL('../db/migrations/', import.meta.url)
-  await applyMigrations({ url: database.url, schema: 'registry', directory })
+  await applyMigrations({ url: database.url, schema: 'registry', parts: schemaParts })
   const real = openDatabase({ url: database.url, schema: 'registry' })
   db = {
     ...real,

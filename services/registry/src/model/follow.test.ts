@@ -22,6 +22,7 @@ import {
 } from '@berth/service'
 import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { schemaParts } from '../db/schema-parts.ts'
 import { createFollower, type Follower } from './follow.ts'
 import { createIsolation } from './isolation.ts'
 import { pruneModel } from './prune.ts'
@@ -98,7 +99,7 @@ beforeAll(async () => {
   await applyMigrations({
     url: database.url,
     schema: 'registry',
-    directory: new URL('../db/migrations/', import.meta.url),
+    parts: schemaParts,
   })
   db = openDatabase({ url: database.url, schema: 'registry' })
   const catalog = createInternalServer({ service: 'catalog', serviceKey, log, commands })

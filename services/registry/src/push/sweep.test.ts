@@ -5,6 +5,7 @@ import { type BlobStore, createFileSystemStore } from '@berth/blobs'
 import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { makeDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { schemaParts } from '../db/schema-parts.ts'
 import { createSessionIds } from './session-id.ts'
 import { claimSession, recordPart } from './sessions.ts'
 import { sweepUploads } from './sweep.ts'
@@ -22,7 +23,7 @@ beforeAll(async () => {
   await applyMigrations({
     url: database.url,
     schema: 'registry',
-    directory: new URL('../db/migrations/', import.meta.url),
+    parts: schemaParts,
   })
   db = openDatabase({ url: database.url, schema: 'registry' })
   blobs = createFileSystemStore({ root })

@@ -16,6 +16,7 @@ import { applyMigrations, createInternalClient, createLogger, createSealer, open
 import { makeDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
+import { schemaParts } from '../db/schema-parts.ts'
 import { keepClients } from '../remotes/kept-clients.ts'
 import { createClaims } from './claims.ts'
 import { createFetches, type Fetched, type Fetches } from './fetches.ts'
@@ -33,7 +34,7 @@ beforeAll(async () => {
   await applyMigrations({
     url: database.url,
     schema: 'sync',
-    directory: new URL('../db/migrations/', import.meta.url),
+    parts: schemaParts,
   })
   db = openDatabase({ url: database.url, schema: 'sync' })
   const folder = await mkdtemp(join(tmpdir(), 'berth-fetches-'))

@@ -2,14 +2,14 @@ import type { Digest } from '@berth/oci'
 import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { schemaParts } from '../db/schema-parts.ts'
 import { recordGiven, recordSources } from './sources.ts'
 
 let database: TestDatabase
 let db: Database
 beforeAll(async () => {
   database = await makeDatabase()
-  const directory = new URL('../db/migrations/', import.meta.url)
-  await applyMigrations({ url: database.url, schema: 'sync', directory })
+  await applyMigrations({ url: database.url, schema: 'sync', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'sync' })
 })
 afterAll(async () => {

@@ -3,6 +3,7 @@ import { applyMigrations, createLogger, type Database, openDatabase } from '@ber
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { newProgress } from '../copy/progress.ts'
+import { schemaParts } from '../db/schema-parts.ts'
 import { announceProgress } from './announce-progress.ts'
 
 const log = createLogger({ service: 'sync', silent: true })
@@ -10,7 +11,7 @@ let database: TestDatabase
 let db: Database
 beforeAll(async () => {
   database = await makeDatabase()
-  await applyMigrations({ url: database.url, schema: 'sync', directory: new URL('../db/migrations/', import.meta.url) })
+  await applyMigrations({ url: database.url, schema: 'sync', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'sync' })
 })
 afterAll(async () => {

@@ -4,6 +4,7 @@ import { applyMigrations, createInternalClient, type Database, type InternalClie
 import { makeDatabase, type ServiceProcess, serviceKey, startProcess, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
+import { schemaParts } from '../db/schema-parts.ts'
 import { recordSuccess } from './record-run.ts'
 import { endLostRuns, forgetOldRuns } from './sweep-runs.ts'
 
@@ -16,7 +17,7 @@ const { signal } = new AbortController()
 
 beforeAll(async () => {
   database = await makeDatabase()
-  await applyMigrations({ url: database.url, schema: 'sync', directory: new URL('../db/migrations/', import.meta.url) })
+  await applyMigrations({ url: database.url, schema: 'sync', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'sync' })
   peer = await startProcess('tasks', database.url)
   client = createInternalClient({ baseUrl: peer.internalUrl, from: 'sync', to: 'tasks', serviceKey })

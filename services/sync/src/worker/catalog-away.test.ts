@@ -21,6 +21,7 @@ import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/test
 import { TaskLost } from '@berth/worker'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma, type Prisma } from '../db/client.ts'
+import { schemaParts } from '../db/schema-parts.ts'
 import { createSyncWork } from './do-sync.ts'
 
 const log = createLogger({ service: 'sync', silent: true })
@@ -32,7 +33,7 @@ let folder: string
 
 beforeAll(async () => {
   database = await makeDatabase()
-  await applyMigrations({ url: database.url, schema: 'sync', directory: new URL('../db/migrations/', import.meta.url) })
+  await applyMigrations({ url: database.url, schema: 'sync', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'sync' })
   prisma = openPrisma(db)
   folder = await mkdtemp(join(tmpdir(), 'berth-sync-'))
