@@ -1,4 +1,4 @@
-import { type StackOptions, startTestStack } from '../stack.ts'
+import { type StackOptions, startTestStack } from '../berth/stack.ts'
 import { abilities, type Target } from './wire.ts'
 
 /** Berth does all of it. */

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect } from '@jest/globals'
+import { sha256 } from '../berth/requests.ts'
 import { type Run, runner } from '../clients/client.ts'
-import { sha256 } from '../requests.ts'
 import { type Scene, testWith } from './scene.ts'
 
 export function describeSkopeo({ at, images, served, host }: Scene): void {

@@ -1,4 +1,4 @@
-import { sha256 } from '../sha256.ts'
+import { sha256 } from '../berth/sha256.ts'
 import type { NemesisClient } from './client.ts'
 
 const imageType = 'application/vnd.oci.image.manifest.v1+json'

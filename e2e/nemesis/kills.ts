@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { until } from '../processes.ts'
-import { childPid } from '../replicas.ts'
-import type { TestStack } from '../stack.ts'
+import { until } from '../berth/processes.ts'
+import { childPid } from '../berth/replicas.ts'
+import type { TestStack } from '../berth/stack.ts'
 import type { History } from './history.ts'
 
 const leastPauseMs = 2_000

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type MisbehavingUpstream, startMisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
-import { until } from '../processes.ts'
+import { until } from '../berth/processes.ts'
+import { startTestStack, type TestStack } from '../berth/stack.ts'
 import { randomOf } from '../soak/pushers.ts'
-import { startTestStack, type TestStack } from '../stack.ts'
 import {
   type Actor,
   check,

@@ -4,10 +4,10 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { mergeDocuments } from '@berth/standalone/src/merged-document.ts'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { pushRandomImage } from '../push.ts'
-import { basic, localRemote, make } from '../requests.ts'
+import { pushRandomImage } from '../berth/push.ts'
+import { basic, localRemote, make } from '../berth/requests.ts'
+import { startTestStack, type TestStack } from '../berth/stack.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
-import { startTestStack, type TestStack } from '../stack.ts'
 
 const execute = promisify(execFile)
 const tools = process.env.BERTH_TEST_PYTHON_TOOLS

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { basic, make } from '../berth/requests.ts'
+import { startTestStack, type TestStack } from '../berth/stack.ts'
 import { everything } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { Wire } from '../conformance/wire.ts'
-import { basic, make } from '../requests.ts'
-import { startTestStack, type TestStack } from '../stack.ts'
 
 export const publicName = 'open/app'
 export const privateName = 'closed/app'

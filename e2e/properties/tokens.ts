@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { createSealer } from '@berth/service'
 import { expect, test } from '@jest/globals'
-import { query } from '../databases.ts'
+import { query } from '../berth/databases.ts'
 import { expectSound, sendRaw } from './raw.ts'
 import { privateName, type Scene } from './scene.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Target } from '../push.ts'
-import { sha256 } from '../sha256.ts'
+import type { Target } from '../berth/push.ts'
+import { sha256 } from '../berth/sha256.ts'
 
 /** Pushers that share base layers and delete what they pushed some images ago. */
 export type Pushing = {

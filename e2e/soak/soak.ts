@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type BlobStore, createFileSystemStore, createS3Store } from '@berth/blobs'
-import { until } from '../processes.ts'
-import { pidOf } from '../replicas.ts'
+import { until } from '../berth/processes.ts'
+import { pidOf } from '../berth/replicas.ts'
+import { startTestStack, type TestStack } from '../berth/stack.ts'
 import { type S3Place, testS3Place } from '../servers/s3-place.ts'
-import { startTestStack, type TestStack } from '../stack.ts'
 import { findMissing, type Kept, type Pushed, type Pushing, randomOf, runPushers, soakRepositories } from './pushers.ts'
 
 export type SoakOptions = {

@@ -1,0 +1,231 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children/keep-running.ts'
+import type { S3Place } from '../servers/s3-place.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+import { createDatabase, dropDatabase } from './databases.ts'
+import { processesOn, until } from './processes.ts'
+
+const main = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
+const readyWithinMs = 60_000
+const stoppedWithinMs = 15_000
+
+export type StackOptions = {
+  /** Added to the environment of the program; undefined takes a variable away. */
+  env?: NodeJS.ProcessEnv
+  /**
+   * The database of its own that Berth brings, which takes a second or more to make and waits for the disk. Else a fresh one
+   * on the server that the tests share, where there is one; it is dropped at the end.
+   */
+  embeddedDatabase?: boolean
+  /** In a process group of its own, with the servers that it starts, so that `killGroup` ends all of them at once. */
+  ownGroup?: boolean
+  /** Real servers instead of the embedded ones. */
+  external?: { natsUrl?: string; s3?: S3Place }
+}
+
+export type Answer = {
+  status: number
+  // oxlint-disable-next-line typescript/no-explicit-any -- answers of the API, looked into by expectations
+  body: any
+  headers: Headers
+}
+
+/** What the API shows of a task. */
+export type TaskView = {
+  id: string
+  state: 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled'
+  progress: { phase: string; done: number; total: number | null; unit: string }[]
+  // oxlint-disable-next-line typescript/no-explicit-any -- depends on the kind of the task
+  result: any
+  error: { code: string; message: string } | null
+}
+
+export type Ended = { code: number | null; signal: NodeJS.Signals | null; durationMs: number }
+
+/** The real program, as a process of its own on a home of its own. */
+export type TestStack = {
+  readonly url: string
+  /** `localhost:PORT`, as in image names. */
+  readonly host: string
+  readonly port: number
+  readonly home: string
+  readonly pid: number
+  readonly user: 'admin'
+  readonly password: string
+  /** How long the last start took until the line `berth is ready`. */
+  readonly startMs: number
+  /** The URL of the database, unless it is the embedded one. */
+  readonly databaseUrl: string | undefined
+  /** Asks `/api/v1` as the administrator, with a JSON body. */
+  api(method: string, path: string, body?: unknown): Promise<Answer>
+  /** The task once it has ended, however it did. */
+  waitForTask(id: string, withinMs?: number): Promise<TaskView>
+  /** Sends a signal and waits for the end of the program. */
+  kill(signal: NodeJS.Signals): Promise<Ended>
+  /** Ends the program and all that it has started by SIGKILL at once, as a power cut would. For a stack with `ownGroup`. */
+  killGroup(): Promise<Ended>
+  /** Starts the program again on the same home and port, after `kill` or after ending it. */
+  restart(env?: NodeJS.ProcessEnv): Promise<void>
+  /** Ends all and removes the folder and the database. */
+  stop(): Promise<void>
+  /** All that the program has written so far. */
+  logs(): string
+}
+
+type Run = { child: ChildProcess; url: string; port: number; startMs: number }
+
+/** Starts Berth as a user does, and waits until it is ready. Needs BERTH_NATS_SERVER, as `npm test` sets it. */
+export async function startTestStack(options: StackOptions = {}): Promise<TestStack> {
+  const folder = makeTemporaryFolder('stack')
+  const home = path.join(folder, 'home')
+  const password = 'correct horse battery'
+  const shared = options.embeddedDatabase ? undefined : process.env.BERTH_TEST_DATABASE_URL
+  const database = shared ? await createDatabase(shared) : undefined
+  const environment = environmentOf({ home, password, options, ...(database ? { databaseUrl: database } : {}) })
+  const written: string[] = []
+  const write = (text: string) => void written.push(text)
+
+  const cleanUp = async () => {
+    await until('the servers of a stack end', () => processesOn(folder).length === 0, 20_000)
+    removeFolder(folder)
+    if (database) await dropDatabase(database)
+  }
+  let run: Run
+  try {
+    run = await startProgram({ ...environment, BERTH_PORT: '0' }, write, options.ownGroup)
+  } catch (error) {
+    await cleanUp()
+    throw error
+  }
+  const kill = (signal: NodeJS.Signals) => endProgram(run.child, signal)
+  const api = (method: string, path: string, body?: unknown) => ask(`${run.url}/api/v1${path}`, method, password, body)
+  return {
+    get url() {
+      return run.url
+    },
+    get host() {
+      return `localhost:${run.port}`
+    },
+    get port() {
+      return run.port
+    },
+    get pid() {
+      return run.child.pid as number
+    },
+    get startMs() {
+      return run.startMs
+    },
+    home,
+    user: 'admin',
+    password,
+    databaseUrl: database,
+    api,
+    waitForTask: (id, withinMs = 60_000) => waitForTask(api, id, withinMs),
+    kill,
+    killGroup: () => endProgram(run.child, 'SIGKILL', () => process.kill(-(run.child.pid as number), 'SIGKILL')),
+    restart: async (env = {}) => {
+      if (!hasEnded(run.child)) await kill('SIGTERM')
+      run = await startProgram({ ...environment, ...env, BERTH_PORT: String(run.port) }, write, options.ownGroup)
+    },
+    stop: async () => {
+      if (!hasEnded(run.child)) await kill('SIGTERM')
+      await cleanUp()
+    },
+    logs: () => written.join(''),
+  }
+}
+
+type Settings = { home: string; password: string; options: StackOptions; databaseUrl?: string }
+
+/** The environment of a Berth for tests: nothing of ours leaks into it but the path of nats-server. */
+export function environmentOf({ home, password, options, databaseUrl }: Settings): NodeJS.ProcessEnv {
+  const { natsUrl, s3 } = options.external ?? {}
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('BERTH_') && name !== 'NODE_OPTIONS',
+  )
+  return {
+    ...Object.fromEntries(inherited),
+    BERTH_HOME: home,
+    BERTH_ADMIN_PASSWORD: password,
+    BERTH_NATS_SERVER: process.env.BERTH_NATS_SERVER,
+    ...(databaseUrl ? { BERTH_DATABASE_URL: databaseUrl } : {}),
+    ...(natsUrl ? { BERTH_NATS_URL: natsUrl } : {}),
+    ...(s3
+      ? {
+          BERTH_S3_ENDPOINT: s3.endpoint,
+          BERTH_S3_BUCKET: s3.bucket,
+          BERTH_S3_ACCESS_KEY: s3.accessKey,
+          BERTH_S3_SECRET_KEY: s3.secretKey,
+        }
+      : {}),
+    ...options.env,
+  }
+}
+
+async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => void, ownGroup = false): Promise<Run> {
+  const startedAt = Date.now()
+  // Killed with us: its own servers die with it in turn.
+  const [command, args] = dyingWithUs('KILL', process.execPath, [main])
+  const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: ownGroup })
+  let output = ''
+  const ready = new Promise<string>((resolve) => {
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        write(text)
+        output += text
+        const url = /^berth is ready: (https?:\/\/localhost:\d+)$/m.exec(output)?.[1]
+        if (url) resolve(url)
+      })
+  })
+  const late = AbortSignal.timeout(readyWithinMs)
+  const failed = Promise.race([once(child, 'close'), once(late, 'abort')]).then(() => undefined)
+  const answer = await Promise.race([ready, failed])
+  if (answer !== undefined)
+    return { child, url: answer, port: Number(new URL(answer).port), startMs: Date.now() - startedAt }
+  child.kill('SIGKILL')
+  await ended(child)
+  throw new Error(`berth does not become ready:\n${output.slice(-4000)}`)
+}
+
+async function endProgram(
+  child: ChildProcess,
+  signal: NodeJS.Signals,
+  end: () => void = () => void child.kill(signal),
+): Promise<Ended> {
+  const askedAt = Date.now()
+  end()
+  const late = setTimeout(() => child.kill('SIGKILL'), stoppedWithinMs)
+  await ended(child)
+  clearTimeout(late)
+  return { code: child.exitCode, signal: child.signalCode, durationMs: Date.now() - askedAt }
+}
+
+async function ask(url: string, method: string, password: string, body: unknown): Promise<Answer> {
+  const response = await fetch(url, {
+    method,
+    headers: {
+      authorization: `Basic ${btoa(`admin:${password}`)}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  return { status: response.status, body: isJson && text ? JSON.parse(text) : text, headers: response.headers }
+}
+
+async function waitForTask(api: TestStack['api'], id: string, withinMs: number): Promise<TaskView> {
+  return until(
+    `task ${id} ends`,
+    async () => {
+      const { status, body } = await api('GET', `/tasks/${id}`)
+      if (status !== 200) throw new Error(`task ${id}: ${status} ${JSON.stringify(body)}`)
+      const task = body as TaskView
+      return ['completed', 'failed', 'cancelled'].includes(task.state) ? task : undefined
+    },
+    withinMs,
+  )
+}

@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import pg from 'pg'
+import { basic } from '../berth/requests.ts'
+import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { everything } from '../conformance/berth.ts'
+import { digestOf, Wire } from '../conformance/wire.ts'
+
+let stack: TestStack
+let wire: Wire
+let sql: pg.Client
+
+beforeAll(async () => {
+  stack = await startTestStack()
+  wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+  sql = new pg.Client({ connectionString: stack.databaseUrl, options: '-c search_path=catalog' })
+  await sql.connect()
+}, 60_000)
+afterAll(async () => {
+  await sql?.end()
+  wire?.close()
+  await stack?.stop()
+}, 30_000)
+
+const head = (digest: string) => wire.send('HEAD', `/v2/kept/blobs/blobs/${digest}`)
+
+test('a blob that a pusher finds by HEAD is kept for its manifest', async () => {
+  const bytes = randomBytes(1_000)
+  const digest = await wire.push('kept/blobs', bytes)
+  await sql.query('delete from lease where digest = $1', [digest])
+  expect((await head(digest)).status).toBe(200)
+  const { rows } = await sql.query('select holder, expires_at > now() as live from lease where digest = $1', [digest])
+  expect(rows).toEqual([{ holder: 'push:kept/blobs', live: true }])
+})
+
+test('a pusher does not find a blob that the collector is taking away, and may push it again', async () => {
+  const bytes = randomBytes(1_000)
+  const digest = await wire.push('kept/blobs', bytes)
+  await sql.query("update blob set state = 'removing' where digest = $1", [digest])
+  expect((await head(digest)).status).toBe(404)
+  expect(await wire.push('kept/blobs', bytes)).toBe(digestOf(bytes))
+  expect((await head(digest)).status).toBe(200)
+})

@@ -1,0 +1,52 @@
+import path from 'node:path'
+import { expect, test } from '@jest/globals'
+import { createDatabase, dropDatabase } from '../berth/databases.ts'
+import { pushBlob } from '../berth/push.ts'
+import { basic } from '../berth/requests.ts'
+import { environmentOf, type StackOptions, startTestStack } from '../berth/stack.ts'
+import { attemptStart, expectRefusal } from '../berth/start-attempt.ts'
+import { testS3Place } from '../servers/s3-place.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+
+const s3 = testS3Place()
+const withS3 = s3 ? test : test.skip
+
+test(
+  'a second installation on the directory of a first does not start, unless it is told to take it over',
+  () => secondInstallation({}),
+  120_000,
+)
+
+withS3(
+  `so it is on one bucket${s3 ? '' : ` (no S3: ${process.env.BERTH_TEST_NO_S3})`}`,
+  () => secondInstallation(s3 ? { external: { s3 } } : {}),
+  120_000,
+)
+
+async function secondInstallation(options: StackOptions): Promise<void> {
+  const stack = await startTestStack(options)
+  const folder = makeTemporaryFolder('second')
+  const shared = process.env.BERTH_TEST_DATABASE_URL
+  const databaseUrl = shared ? await createDatabase(shared) : undefined
+  try {
+    await pushBlob({ url: stack.url, authorization: basic(stack) }, 'team/app', Buffer.from('the only copy'))
+    const { body } = await stack.api('GET', '/store')
+    expect(body).toMatchObject({ identity: expect.stringMatching(/^[0-9a-f-]{36}$/), isShared: false })
+    const home = path.join(folder, 'home')
+    const attempt = (more: NodeJS.ProcessEnv = {}) => {
+      const directory = options.external ? {} : { BERTH_BLOBS_DIR: path.join(stack.home, 'blobs') }
+      const env = { BERTH_PORT: '0', ...directory, ...more }
+      const settings = { home, password: stack.password, ...(databaseUrl ? { databaseUrl } : {}) }
+      return attemptStart(environmentOf({ ...settings, options: { ...options, env } }))
+    }
+    const remedy = new RegExp(`BERTH_STORE_ADOPT=${body.identity}`)
+    expectRefusal(await attempt(), /blob store is not of this installation/, remedy)
+    // Stopped as soon as it says that it is ready.
+    expect((await attempt({ BERTH_STORE_ADOPT: body.identity })).stdout).toContain('berth is ready')
+    await stack.restart()
+  } finally {
+    await stack.stop()
+    removeFolder(folder)
+    if (databaseUrl) await dropDatabase(databaseUrl)
+  }
+}
