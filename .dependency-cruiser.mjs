@@ -34,6 +34,16 @@ export default {
       from: { path: '^services/' },
       to: { path: '^(deploy|e2e)/' },
     },
+    {
+      name: 'standalone-by-its-entries',
+      comment: 'what others use of deploy/standalone is exported by its package.json',
+      severity: 'error',
+      from: { pathNot: '^deploy/standalone/' },
+      to: {
+        path: '^deploy/standalone/src/',
+        pathNot: '^deploy/standalone/src/(main|origin|children/index|embedded/index)\\.ts$',
+      },
+    },
     { name: 'deploy-imports-up', severity: 'error', from: { path: '^deploy/' }, to: { path: '^e2e/' } },
     {
       name: 'oci-is-pure',

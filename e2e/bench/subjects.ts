@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
+import { freePort } from '@berth/standalone/children'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { startDistribution, startDockerRegistry } from '../servers/upstream.ts'
 
@@ -19,8 +19,8 @@ export type Subject = {
 }
 
 const password = 'bench-password'
-const nodeFlags = new URL('../../deploy/standalone/node-flags.json', import.meta.url)
-const standalone = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
+const nodeFlags = new URL(import.meta.resolve('@berth/standalone/node-flags.json'))
+const standalone = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 
 /** Starts Berth as users do: the standalone program, on the file system, with authentication. */
 export async function startBerth(): Promise<Subject> {

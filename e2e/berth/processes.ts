@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { commandOf, startOf, workingFolderOf } from '@berth/standalone/src/children/identity.ts'
+import { commandOf, startOf, workingFolderOf } from '@berth/standalone/children'
 
 const pollMs = 25
 

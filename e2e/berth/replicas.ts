@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
-import type { ServiceName } from '@berth/standalone/src/routes.ts'
+import { freePort } from '@berth/standalone/children'
+import type { ServiceName } from '@berth/standalone/origin'
 import { answers, startServerProcess } from '../servers/server-process.ts'
 import type { TestStack } from './stack.ts'
 

@@ -2,13 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children/keep-running.ts'
+import { dyingWithUs, ended, hasEnded } from '@berth/standalone/children'
 import type { S3Place } from '../servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { processesOn, until } from './processes.ts'
 
-const main = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
+const main = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 const readyWithinMs = 60_000
 const stoppedWithinMs = 15_000
 

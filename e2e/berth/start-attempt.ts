@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { dyingWithUs } from '@berth/standalone/src/children/keep-running.ts'
+import { dyingWithUs } from '@berth/standalone/children'
 import { expect } from '@jest/globals'
 
-export const standaloneMain = fileURLToPath(new URL('../../deploy/standalone/src/main.ts', import.meta.url))
+export const standaloneMain = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 
 export type Attempt = { code: number | null; stdout: string; stderr: string }
 

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
+import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { embeddedNatsUrl, waitForEvent } from '../berth/events.ts'
 import { processesOn } from '../berth/processes.ts'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ServiceName } from '@berth/standalone/src/routes.ts'
+import type { ServiceName } from '@berth/standalone/origin'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { isAlive, until } from '../berth/processes.ts'
 import { pidOf, type Replica, startReplica } from '../berth/replicas.ts'

@@ -1,4 +1,4 @@
-import { mergeDocuments } from '@berth/standalone/src/merged-document.ts'
+import { mergeDocuments } from '@berth/standalone/origin'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'

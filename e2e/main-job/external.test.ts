@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { startNats } from '@berth/standalone/src/embedded/nats-server.ts'
+import { startNats } from '@berth/standalone/embedded'
 import { expect } from '@jest/globals'
 import { startTestStack } from '../berth/stack.ts'
 import { type S3Place, testS3Place } from '../servers/s3-place.ts'

@@ -3,7 +3,7 @@ import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { mergeDocuments } from '@berth/standalone/src/merged-document.ts'
+import { mergeDocuments } from '@berth/standalone/origin'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
+import { freePort } from '@berth/standalone/children'
 import { answers, startServerProcess } from './server-process.ts'
 
 export type TestMinio = {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createForward } from '@berth/standalone/src/forward.ts'
+import { createForward } from '@berth/standalone/origin'
 
 export type RoundRobin = {
   url: string

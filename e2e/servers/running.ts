@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { startNats } from '@berth/standalone/src/embedded/nats-server.ts'
-import { startPostgres } from '@berth/standalone/src/embedded/postgres.ts'
+import { startNats, startPostgres } from '@berth/standalone/embedded'
 import { startMinio } from './minio.ts'
 import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
 

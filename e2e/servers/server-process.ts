@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs'
 import { get } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { dyingWithUs, ended, hasEnded } from '@berth/standalone/src/children/keep-running.ts'
-import { lastLines, withLogFile } from '@berth/standalone/src/children/log-file.ts'
+import { dyingWithUs, ended, hasEnded, lastLines, withLogFile } from '@berth/standalone/children'
 import { makeTemporaryFolder, removeFolder } from './temporary-folder.ts'
 
 /** A server that runs for tests, in a folder of its own that goes with it. */

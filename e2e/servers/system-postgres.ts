@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { chownSync, existsSync } from 'node:fs'
 import path from 'node:path'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
+import { freePort } from '@berth/standalone/children'
 import { Client } from 'pg'
 import { findProgram, missingPrograms } from './programs.ts'
 import { startServerProcess } from './server-process.ts'

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { freePort } from '@berth/standalone/src/children/free-port.ts'
+import { freePort } from '@berth/standalone/children'
 import { findProgram } from './programs.ts'
 import { answers, startServerProcess } from './server-process.ts'
 

@@ -1,5 +1,0 @@
-export { readStandaloneConfig, type StandaloneConfig } from './config.ts'
-export { startNats } from './embedded/nats-server.ts'
-export { startPostgres } from './embedded/postgres.ts'
-export { publicRoutes, serviceFor } from './routes.ts'
-export { type Stack, startStack } from './stack.ts'
