@@ -147,23 +147,44 @@ describe('a Berth with content', () => {
     expect((await stack.api('GET', repositoryPath('kept/app'))).status).toBe(200)
   })
 
-  test('refuses a database of a newer release and leaves it as it is; without the newer part it starts again', async () => {
-    const databaseUrl = stack.databaseUrl as string
-    await stack.kill('SIGTERM')
-    const newer = '20991231000000_from_the_future'
-    await query(
-      databaseUrl,
-      `insert into catalog._prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count) values ('f', 'f', $1, now(), 1)`,
-      [newer],
-    )
-    const tables = `select table_schema, table_name, column_name from information_schema.columns where table_schema in ('catalog', 'registry', 'sync') order by 1, 2, 3`
-    const before = await query(databaseUrl, tables)
-    expectRefusal(await attemptStart(env()), new RegExp(`newer release.*catalog.*${newer}`), /newer release/)
-    expect(await query(databaseUrl, tables)).toEqual(before)
-    await query(databaseUrl, 'delete from catalog._prisma_migrations where migration_name = $1', [newer])
-    await stack.restart()
-    expect((await stack.api('GET', repositoryPath('kept/app'))).status).toBe(200)
-  }, 60_000)
+  const tables = `
+    select table_schema, table_name, column_name
+    from information_schema.columns
+    where table_schema in ('catalog', 'registry', 'sync')
+    order by 1, 2, 3`
+
+  test.each([
+    {
+      of: 'a newer release',
+      migration: '20991231000000_from_the_future',
+      reason: /newer release.*catalog.*20991231000000_from_the_future/,
+      remedy: /newer release/,
+    },
+    {
+      of: 'before the first release',
+      migration: '20261122000000_content',
+      reason: /schema "catalog".* this was made before the first release/,
+      remedy: /set another BERTH_HOME or database, and an empty store/,
+    },
+  ])(
+    'refuses a database of $of and leaves it as it is; without that part it starts again',
+    async (stranger) => {
+      const databaseUrl = stack.databaseUrl as string
+      await stack.kill('SIGTERM')
+      await query(
+        databaseUrl,
+        `insert into catalog._prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count) values ('f', 'f', $1, now(), 1)`,
+        [stranger.migration],
+      )
+      const before = await query(databaseUrl, tables)
+      expectRefusal(await attemptStart(env()), stranger.reason, stranger.remedy)
+      expect(await query(databaseUrl, tables)).toEqual(before)
+      await query(databaseUrl, 'delete from catalog._prisma_migrations where migration_name = $1', [stranger.migration])
+      await stack.restart()
+      expect((await stack.api('GET', repositoryPath('kept/app'))).status).toBe(200)
+    },
+    60_000,
+  )
 })
 
 /** How to run a program as another user, or why that cannot be done here. */

@@ -5,6 +5,9 @@ import type { BlobStore } from './store.ts'
 const note = 'berth-store.json'
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 
+/** The part of a schema that keeps a copy of the identity, for `applyMigrations`. */
+export const storeIdentityTable = new URL('./db/', import.meta.url)
+
 /** Whose store it is: the uuid of an installation, `undefined` when none has taken it yet. */
 export async function readStoreIdentity(blobs: BlobStore): Promise<string | undefined> {
   const text = await blobs.readNote(note)

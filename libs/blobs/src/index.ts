@@ -8,7 +8,13 @@ export {
   SizeMismatch,
 } from './errors.ts'
 export { createFileSystemStore } from './file-system/store.ts'
-export { checkStoreIdentity, foreignStore, readStoreIdentity, writeStoreIdentity } from './identity.ts'
+export {
+  checkStoreIdentity,
+  foreignStore,
+  readStoreIdentity,
+  storeIdentityTable,
+  writeStoreIdentity,
+} from './identity.ts'
 export { type BlobSettings, blobSettings, logHealing, openBlobStore } from './open.ts'
 export type { S3Options } from './s3/requests.ts'
 export { createS3Store } from './s3/store.ts'

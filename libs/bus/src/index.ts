@@ -9,6 +9,7 @@ export {
   subjectOf,
   typeOf,
 } from './event.ts'
+export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'
 export * as catalogEvents from './events/catalog.ts'
 export { nameLimit } from './events/fields.ts'

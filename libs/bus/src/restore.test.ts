@@ -62,7 +62,7 @@ function consume(more: Partial<ConsumeOptions> = {}) {
 
 const tables = {
   outbox: 'id, position, subject, event, recorded_at, published_at',
-  outbox_head: 'id, position, restored',
+  outbox_head: 'position, restored',
   outbox_jump: 'from_position, until, by, made_at',
   inbox: 'consumer, source, position, handled_at',
   effect: 'name',

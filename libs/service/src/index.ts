@@ -76,6 +76,7 @@ export {
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
+export { textBytesFunction } from './schema-parts.ts'
 export { createSealer, type Sealer } from './seal.ts'
 export { readSecretsKey, secretsSettings, withSecretsKey } from './secrets-key.ts'
 export {

@@ -109,6 +109,21 @@ test('the schema of a newer release is refused with the remedy, and not touched'
   expect(await tables()).toEqual(['a', 'newer'])
 })
 
+test('a schema of before the first release is refused with the remedy, and not touched', async () => {
+  await write('1_a', 'create table a ()')
+  await writeFunction('first', 'begin return 1; end')
+  await apply()
+  await rm(join(folder, 'migrations', '1_a'), { recursive: true })
+  await write('2_all', 'create table a (); create table b ()')
+  await writeFunction('first', 'begin return 2; end')
+  await expect(apply()).rejects.toMatchObject({
+    name: 'StartupError',
+    message: expect.stringContaining('this was made before the first release'),
+    remedy: 'set another BERTH_HOME or database, and an empty store',
+  })
+  expect([await tables(), await answerOf('first')]).toEqual([['a'], 1])
+})
+
 test('a migration that was edited after it was applied is refused', async () => {
   await write('1_a', 'create table a ()')
   await apply()

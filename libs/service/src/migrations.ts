@@ -8,7 +8,7 @@ import { StartupError } from './startup-error.ts'
  * that were missing. They are noted in Prisma's own table; its own runner needs a binary that a closed network cannot fetch. One
  * transaction a migration, an advisory lock a schema: killed at any point it can be run again, and two that start at once take
  * turns. Functions whose files have changed are made again in the transaction of the last migration, or in one of their own. The
- * schema of a newer release is refused with a `StartupError` and not touched.
+ * schema of a newer release, or of before the first one, is refused with a `StartupError` and not touched.
  */
 export async function applyMigrations(options: {
   url: string
@@ -81,7 +81,15 @@ async function readApplied(client: pg.Client, schema: string): Promise<Map<strin
 
 function refuseStrangers(schema: string, applied: Map<string, string>, migrations: Script[]): void {
   const known = new Map(migrations.map((migration) => [migration.name, migration.checksum]))
-  const newer = [...applied.keys()].find((name) => !known.has(name))
+  const strangers = [...applied.keys()].filter((name) => !known.has(name))
+  const first = migrations[0]?.name ?? ''
+  if (strangers.some((name) => name < first)) {
+    throw new StartupError(
+      `the database has a schema "${schema}" already: this was made before the first release`,
+      'set another BERTH_HOME or database, and an empty store',
+    )
+  }
+  const [newer] = strangers
   if (newer !== undefined) {
     throw new StartupError(
       `the database is of a newer release of Berth: its schema "${schema}" has the migration ${newer}, which this release does not know`,

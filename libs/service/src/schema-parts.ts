@@ -4,6 +4,9 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+/** The part of a schema with `text_bytes`, by which the tables of lists say how many bytes an array of texts takes. */
+export const textBytesFunction = new URL('./db/', import.meta.url)
+
 /** A piece of SQL that is applied as a whole, known by its name and by what is in it. */
 export type Script = { name: string; sql: string; checksum: string }
 

@@ -1,2 +1,4 @@
+import { eventTables } from '@berth/bus'
+
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, new URL('./', import.meta.url)]

@@ -1,2 +1,6 @@
+import { storeIdentityTable } from '@berth/blobs'
+import { eventTables } from '@berth/bus'
+import { textBytesFunction } from '@berth/service'
+
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, storeIdentityTable, textBytesFunction, new URL('./', import.meta.url)]

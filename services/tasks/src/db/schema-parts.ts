@@ -1,2 +1,5 @@
+import { eventTables } from '@berth/bus'
+import { textBytesFunction } from '@berth/service'
+
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, textBytesFunction, new URL('./', import.meta.url)]

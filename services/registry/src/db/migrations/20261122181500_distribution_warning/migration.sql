@@ -1,1 +1,0 @@
-alter table pointer add column warning text;
