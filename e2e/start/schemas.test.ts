@@ -1,0 +1,38 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { applyMigrations, type Database, openDatabase } from '@berth/service'
+import { dumpSchema, makeDatabase, type TestDatabase } from '@berth/service/testing'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { schemaParts as auth } from '../../services/auth/src/db/schema-parts.ts'
+import { schemaParts as build } from '../../services/build/src/db/schema-parts.ts'
+import { schemaParts as catalog } from '../../services/catalog/src/db/schema-parts.ts'
+import { schemaParts as registry } from '../../services/registry/src/db/schema-parts.ts'
+import { schemaParts as sync } from '../../services/sync/src/db/schema-parts.ts'
+import { schemaParts as tasks } from '../../services/tasks/src/db/schema-parts.ts'
+
+const heading = (schema: string) => `\
+-- Schema "${schema}" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
+-- BERTH_TEST_WRITE_DOCS=true npm test -- e2e/start/schemas.test.ts writes it.
+
+`
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await makeDatabase()
+})
+afterAll(() => database?.drop())
+
+describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('the schema of %s', (schema, parts) => {
+  let db: Database
+  beforeAll(async () => {
+    await applyMigrations({ url: database.url, schema, parts })
+    db = openDatabase({ url: database.url, schema })
+  })
+  afterAll(() => db?.close())
+
+  test('is what its dump says (BERTH_TEST_WRITE_DOCS=true writes it)', async () => {
+    const file = new URL(`../../services/${schema}/src/db/dump.sql`, import.meta.url)
+    const dump = heading(schema) + (await dumpSchema(db, schema))
+    if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, dump)
+    expect(readFileSync(file, 'utf8')).toBe(dump)
+  })
+})
