@@ -1,4 +1,4 @@
-import type { Database, Logger, Sql } from '@berth/service'
+import type { Database, Logger, Sql, Transaction } from '@berth/service'
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
 import { type Bus, isNatsAway, streamOf } from './connection.ts'
 import type { CloudEvent, EventSource } from './event.ts'
@@ -22,7 +22,7 @@ export type ConsumeOptions = {
   source: EventSource
   owner: EventOwner
   /** The effect of an event, in the transaction that notes it as handled. */
-  handle: (sql: Sql, event: CloudEvent) => Promise<void>
+  handle: (sql: Transaction, event: CloudEvent) => Promise<void>
   /** Takes the present state instead, when events that were missed are no longer kept. */
   takeSnapshot?: (sql: Sql) => Promise<void>
   /** How long to wait after a failure; a second when absent. */
@@ -259,7 +259,7 @@ async function handleNext(
 }
 
 async function handleInOrder(
-  sql: Sql,
+  sql: Transaction,
   options: ConsumeOptions,
   events: readonly Placed[],
   onTry: (event: Placed) => void,

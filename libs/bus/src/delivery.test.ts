@@ -69,7 +69,7 @@ const seen = async (count: number) => until(async () => (await effects(db)).leng
 
 describe('over the bus', () => {
   test('every event arrives once and in order', async () => {
-    const out = relay()
+    relay()
     await record(db, 'first')
     const owner = helpUntilListening()
     consume({ owner })
@@ -77,34 +77,30 @@ describe('over the bus', () => {
     await listens()
     owner.isAway = true
     for (const name of names(50)) await record(db, name)
-    out.wake()
     await seen(51)
     expect(await effects(db)).toEqual(['first', ...names(50)])
   })
 
   test('what was rolled back does not arrive', async () => {
     consume()
-    const out = relay()
+    relay()
     const failed = db.transaction(async (sql) => {
       await record(sql, 'rolled back')
       throw new Error('no')
     })
     await expect(failed).rejects.toThrow('no')
     await record(db, 'e1')
-    out.wake()
     await seen(1)
     expect(await effects(db)).toEqual(['e1'])
   })
 
   test('what is recorded while nats is away arrives when it is back', async () => {
     consume()
-    const out = relay()
+    relay()
     await record(db, ...names(3))
-    out.wake()
     await seen(3)
     await nats.stop()
     await record(db, ...names(20, 'away '))
-    out.wake()
     await nats.start()
     await seen(23)
     expect(await effects(db)).toEqual([...names(3), ...names(20, 'away ')])
@@ -112,9 +108,8 @@ describe('over the bus', () => {
 
   test('after its store was wiped all that the outbox holds is published again, with each effect once', async () => {
     consume()
-    const out = relay()
+    relay()
     await record(db, ...names(20))
-    out.wake()
     await seen(20)
     await nats.stop({ wipe: true })
     await record(db, ...names(20, 'after '))
@@ -126,14 +121,12 @@ describe('over the bus', () => {
 
   test('when the stream is deleted under it, it is made again and nothing is missed', async () => {
     consume()
-    const out = relay()
+    relay()
     await record(db, ...names(5))
-    out.wake()
     await seen(5)
     const manager = await bus.connection.jetstreamManager()
     await manager.streams.delete(streamOf(source))
     await record(db, ...names(5, 'after '))
-    out.wake()
     await until(async () => (await messagesKept()) === 10)
     await seen(10)
     expect(await effects(db)).toEqual([...names(5), ...names(5, 'after ')])
@@ -209,12 +202,11 @@ describe('whatever the bus does', () => {
   test('replicas of one follower share the work, with each effect once', async () => {
     const second = await connectBus({ url: nats.url, name: 'second', log })
     stops.push(() => second.close())
-    const out = relay()
+    relay()
     consume()
     consume({ bus: second })
     for (let i = 0; i < 20; i++) {
       await record(db, ...names(10, `${i} `))
-      out.wake()
     }
     await seen(200)
     await until(async () => (await pending()) === 0)
@@ -241,9 +233,8 @@ describe('an event that cannot be handled', () => {
     const tries = { count: 0 }
     consume({ handle: poisoned(tries, Number.POSITIVE_INFINITY) })
     const buried = bus.connection.subscribe('berth.dlq.follower', { max: 1 })
-    const out = relay()
+    relay()
     await record(db, ...names(3))
-    out.wake()
     await seen(2)
     expect(await effects(db)).toEqual(['e1', 'e3'])
     expect(tries.count).toBe(10)
@@ -256,9 +247,8 @@ describe('an event that cannot be handled', () => {
 
   test('is handled once its cause is mended, and nothing overtakes it', async () => {
     consume({ handle: poisoned({ count: 0 }, 5) })
-    const out = relay()
+    relay()
     await record(db, ...names(3))
-    out.wake()
     await seen(3)
     expect(await effects(db)).toEqual(names(3))
     expect(await db.query('select 1 from dead_letter')).toEqual([])

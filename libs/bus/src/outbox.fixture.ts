@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { applyMigrations, createLogger, type Database, openDatabase, type Sql } from '@berth/service'
+import { applyMigrations, createLogger, type Database, openDatabase, type Sql, type Transaction } from '@berth/service'
 import { eventTables } from './event-tables.ts'
 import { catalogEvents } from './index.ts'
 import { recordEvents } from './outbox.ts'
@@ -16,8 +16,9 @@ export async function makeSchema(url: string): Promise<Database> {
   return db
 }
 
-/** Records one event, which carries a name of the test's choice. */
-export async function record(sql: Sql, ...names: string[]): Promise<void> {
+/** Records events that carry names of the test's choice, in a transaction of their own or in an open one. */
+export async function record(sql: Database | Transaction, ...names: string[]): Promise<void> {
+  if ('transaction' in sql) return sql.transaction((own) => record(own, ...names))
   const kind = catalogEvents.repositoryDeleted
   await recordEvents(
     sql,

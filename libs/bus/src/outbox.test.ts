@@ -119,7 +119,7 @@ describe('positions', () => {
 describe('what an event may hold', () => {
   test('data that break the schema of their kind are not recorded', async () => {
     const event = { kind: catalogEvents.repositoryDeleted, data: { repositoryId: 'no uuid', name: 'x' } }
-    await expect(recordEvents(db, [event])).rejects.toThrow(/breaks its schema/)
+    await expect(db.transaction((sql) => recordEvents(sql, [event]))).rejects.toThrow(/breaks its schema/)
     await place()
     expect(await read()).toEqual([])
   })
@@ -137,7 +137,7 @@ describe('what an event may hold', () => {
     const [repositoryId, name] = [randomUUID(), 'a'.repeat(255)]
     const data = { repositoryId, name, version: 1, ...fitLists({ tags: moved }), total: moved.length }
     expect(data.tags.length).toBeGreaterThan(500)
-    await recordEvents(db, [{ kind: catalogEvents.tagsMoved, data, repositoryId }])
+    await db.transaction((sql) => recordEvents(sql, [{ kind: catalogEvents.tagsMoved, data, repositoryId }]))
     expect(await place()).toBe(1)
   })
 
@@ -147,7 +147,9 @@ describe('what an event may hold', () => {
     const ids = { runId, remoteId, remote: 'r', repositoryId, repository: 'a'.repeat(255), taskId }
     const counts = { added: 1_000, moved: 1_000, removed: 1_000 }
     const rest = { version: 1, created: true, tagCounts: counts, bytes: 1, durationMs: 1, failures: [] }
-    await recordEvents(db, [{ kind: syncEvents.runCompleted, data: { ...ids, ...rest, tags: fitLists(lists) } }])
+    await db.transaction((sql) =>
+      recordEvents(sql, [{ kind: syncEvents.runCompleted, data: { ...ids, ...rest, tags: fitLists(lists) } }]),
+    )
     expect(await place()).toBe(1)
   })
 

@@ -1,12 +1,16 @@
-import type { Sql } from '@berth/service'
+import { createSignal, type Sql, type Transaction } from '@berth/service'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './event.ts'
+
+/** Raised by every transaction that recorded events. */
+export const eventsRecorded = createSignal('events recorded')
 
 /**
  * Writes events into the outbox, in the transaction that makes the change they tell of. They are announced once that
- * transaction is committed, and never when it is not (design.md §3.1).
+ * transaction is committed, and never when it is not; its commit wakes the relay.
  */
-export async function recordEvents(sql: Sql, events: readonly NewEvent[]): Promise<void> {
+export async function recordEvents(sql: Transaction, events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return
+  sql.afterCommit(eventsRecorded)
   const rows = events.map((event) => {
     const envelope = toCloudEvent(event)
     const json = JSON.stringify(envelope)

@@ -6,7 +6,7 @@ import type { EventSource } from './event.ts'
 import { jumpAfterRestore, jumpBeyond } from './jump.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
-import { type OutboxRow, placeEvents, pruneDeadLetters, pruneOutbox } from './outbox.ts'
+import { eventsRecorded, type OutboxRow, placeEvents, pruneDeadLetters, pruneOutbox } from './outbox.ts'
 
 const pollMs = 1_000
 const pauseAfterFailureMs = 1_000
@@ -20,15 +20,11 @@ const isAnythingWaiting = `
   select exists (select from outbox where position is null) as unplaced,
          exists (select from outbox where published_at is null) as unpublished`
 
-export type Relay = {
-  /** Says that a transaction with events was committed; without it they go out within a second. */
-  wake(): void
-  stop(): Promise<void>
-}
+export type Relay = { stop(): Promise<void> }
 
 /**
- * Publishes the outbox of a service, in the order of its positions, each event with its id as message id. An event counts as
- * published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
+ * Publishes the outbox of a service, in the order of its positions, each event with its id as message id: at once after a commit of
+ * this process that recorded events, and within a second after one of another replica. An event counts as published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
  * made anew, because the server lost its store, all that the outbox still holds is sent once more. When the stream knows more
  * than the database, which was restored, positions jump beyond it; with `restored` they do in any case, once for each such name.
  */
@@ -48,6 +44,7 @@ export function startRelay(options: {
     streamChecked = false
     loop.wake()
   })
+  const forgetCommits = db.onCommit(eventsRecorded, () => loop.wake())
   const loop = startLoop({
     pollMs,
     run: pass,
@@ -122,9 +119,9 @@ export function startRelay(options: {
   }
 
   return {
-    wake: loop.wake,
     stop: async () => {
       forgetStream()
+      forgetCommits()
       await loop.stop()
     },
   }

@@ -114,7 +114,7 @@ const hasDone = (name: string) => until(async () => (await effects(db)).includes
 /** Five events that are in the backup, and five that were announced after it and are lost with the database. */
 async function losesFive(): Promise<void> {
   const following = consume()
-  relay().wake()
+  relay()
   await record(db, ...names(5))
   await hasDone('e5')
   await isTold('e5')

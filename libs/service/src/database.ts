@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { databaseProblem } from './database-away.ts'
+import { createListeners, type Listeners, type Raised, type Signal } from './signal.ts'
 import { StartupError } from './startup-error.ts'
 
 /** Where SQL can be run: a pool or an open transaction. Answers the rows. */
@@ -18,6 +19,8 @@ export type Sql = {
 export type Transaction = Sql & {
   /** Hands over a statement that was sent and whose result nobody needs: it is looked at with the commit, which waits for it. */
   later(statement: Promise<unknown>): void
+  /** Raises a signal once the transaction is committed, and never when it is not; `Database.onCommit` hears it. */
+  afterCommit<Value>(signal: Signal<Value>, ...value: Value extends void ? [] : [Value]): void
 }
 
 /**
@@ -34,6 +37,11 @@ export type Database = Sql & {
     work: (sql: Transaction) => Promise<T>,
     options?: { isolation?: 'read committed' | 'repeatable read' | 'repeatable read read only' },
   ): Promise<T>
+  /**
+   * Has `listener` called after each transaction here that raised the signal and was committed, with all that it carried;
+   * answers how to end that. Of what other replicas commit nothing is heard.
+   */
+  onCommit<Value>(signal: Signal<Value>, listener: (values: Value[]) => void): () => void
   /** Waits a second at most for what is under way; that ends with the process, or with the server. */
   close(): Promise<void>
 }
@@ -101,18 +109,21 @@ export function openDatabase(options: {
     await Promise.race([pool.end(), grace])
     over.abort()
   }
-  const parts = { pool, schema: options.schema, close }
+  const listeners = createListeners((error) => options.onError?.(error))
+  const common = { pool, schema: options.schema, onCommit: listeners.on, close }
+  const place = { pool, listeners }
   const background: Database = {
-    ...parts,
+    ...common,
     ...sqlOf(patient(pool)),
-    transaction: (work, more) => transaction(pool, work, { ...more, statementMs: backgroundStatementMs }),
+    transaction: (work, more) => transaction(place, work, { ...more, statementMs: backgroundStatementMs }),
     get background() {
       return background
     },
   }
-  return { ...parts, ...sqlOf(pool), background, transaction: (work, more) => transaction(pool, work, more) }
+  return { ...common, ...sqlOf(pool), background, transaction: (work, more) => transaction(place, work, more) }
 }
 
+type Place = { pool: pg.Pool; listeners: Listeners }
 type Queryable = { query(config: Statement): Promise<{ rows: pg.QueryResultRow[] }> }
 type Statement = { text: string; name?: string; values?: unknown[]; query_timeout?: number }
 
@@ -158,13 +169,13 @@ function patient(pool: pg.Pool): Queryable {
 }
 
 async function transaction<T>(
-  pool: pg.Pool,
+  place: Place,
   work: (sql: Transaction) => Promise<T>,
   options: { isolation?: string; statementMs?: number } = {},
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(pool, work, options)
+      return await once(place, work, options)
     } catch (error) {
       if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw databaseProblem(error) ?? error
     }
@@ -172,12 +183,13 @@ async function transaction<T>(
 }
 
 async function once<T>(
-  pool: pg.Pool,
+  { pool, listeners }: Place,
   work: (sql: Transaction) => Promise<T>,
   { isolation = 'read committed', statementMs }: { isolation?: string; statementMs?: number },
 ): Promise<T> {
   const client = await pool.connect()
   const sent: Promise<unknown>[] = []
+  const raised: Raised[] = []
   let broken: Error | undefined
   try {
     // Sent ahead of the first statement without waiting for it: it fails only when the connection does, and then all fail.
@@ -188,13 +200,16 @@ async function once<T>(
       statement.catch(() => undefined)
       sent.push(statement)
     }
-    const [result] = await Promise.all([work({ ...sqlOf(client, statementMs), later }), begun])
+    const afterCommit: Transaction['afterCommit'] = (signal, ...[value]) =>
+      void raised.push({ signal: signal as Signal<never>, value })
+    const [result] = await Promise.all([work({ ...sqlOf(client, statementMs), later, afterCommit }), begun])
     // Right behind what was sent: where one of those failed, the server makes a rollback of it.
     const committing = client.query('commit')
     committing.catch(() => undefined)
     await Promise.all(sent)
     const { command } = await committing
     if (command !== 'COMMIT') throw new Error('the transaction was rolled back, because an error in it was not heeded')
+    listeners.emit(raised)
     return result
   } catch (error) {
     // When even the rollback fails the connection is of no more use; the pool must not hand it out again.

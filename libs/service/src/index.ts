@@ -45,7 +45,6 @@ export {
 } from './internal-server.ts'
 export { deadLetterSettings, restoredSettings } from './kept-settings.ts'
 export { knownVariables, refuseUnknownVariables } from './known-variables.ts'
-
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { logSettings } from './log-settings.ts'
@@ -92,6 +91,7 @@ export {
   type Service,
   type ServiceParts,
 } from './service.ts'
+export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
 export { StartupError, startupMessage } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'

@@ -53,19 +53,17 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
     throw new Problem(503, 'starting', 'The auth service is starting.', { headers: { 'retry-after': '1' } })
   }
   const authenticate = createAuthenticate(db, keys, checkPassword)
-  let wake = () => {}
   let firstPassword: string | undefined
 
   const api = createApi({
     service: name,
     document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
     handlers: {
-      ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword, wake: () => wake() }),
+      ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword }),
       listKeys: async () => ({ status: 200, body: { keys: await publicKeys(db) } }),
       rotateKeys: async ({ principal }) => {
         const rotated = await rotateKeys(db, sealer, principal.name)
         await keys().refresh()
-        wake()
         return { status: 200, body: rotated }
       },
     },
@@ -102,7 +100,6 @@ export function createAuth(config: AuthConfig, { log: base, metrics }: ServicePa
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
-      wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const pruning = startLoop({
         pollMs: pruneEveryMs,

@@ -41,7 +41,7 @@ import { createServedGate } from './served/wait-until-served.ts'
 import { storeHandlers } from './store/api.ts'
 import { createCareWorks } from './store/care-work.ts'
 import { claimStore } from './store/claim-store.ts'
-import { announceHealed } from './store/damage.ts'
+import { announceHealed, blobsHealed } from './store/damage.ts'
 import { createLoneCleaner, deletingAlone, startRenewing } from './store/lone-cleaner.ts'
 import { startScrub } from './store/scrub-loop.ts'
 import { versionHandlers } from './versions/api.ts'
@@ -79,15 +79,13 @@ export function createCatalog(
   const sync = commandsOf<SyncCommands>(syncClient)
   const registry = commandsOf<RegistryCommands>(registryClient)
   const gate = createServedGate(registry)
-  let wake = () => {}
   let settling: Loop | undefined
   // A list is worth having without what the store does not give now.
   const settleFacts = (repositoryId: string) =>
     readConfigsOf(background, blobs, repositoryId).catch((error: unknown) =>
       log.warn('configurations will be read again', { repositoryId, error }),
     )
-  const ring = () => wake()
-  const collecting = { db: background, blobs, cleaner, registry, log, wake: ring }
+  const collecting = { db: background, blobs, cleaner, registry, log }
 
   return {
     name,
@@ -95,13 +93,13 @@ export function createCatalog(
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: {
-        ...repositoryHandlers(db, prisma, gate, ring),
-        ...versionHandlers(db, prisma, gate, ring, settleFacts, () => settling?.wake()),
-        ...curationHandlers(db, prisma, gate, ring),
+        ...repositoryHandlers(db, prisma, gate),
+        ...versionHandlers(db, prisma, gate, settleFacts, () => settling?.wake()),
+        ...curationHandlers(db, prisma, gate),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
-        ...distributionHandlers(db, prisma, { sync, auth: commandsOf<AuthCommands>(auth) }, gate, ring),
-        ...namespaceHandlers(db, ring),
-        ...retentionHandlers(db, prisma, gate, ring),
+        ...distributionHandlers(db, prisma, { sync, auth: commandsOf<AuthCommands>(auth) }, gate),
+        ...namespaceHandlers(db),
+        ...retentionHandlers(db, prisma, gate),
       },
       externalUrl: config.externalUrl,
       identify: identifyThrough(auth),
@@ -112,7 +110,7 @@ export function createCatalog(
       service: name,
       serviceKey: config.serviceKey,
       log,
-      commands: catalogCommands(db, cleaner, gate, ring),
+      commands: catalogCommands(db, cleaner, gate),
     }),
     start: async () => {
       life.onStop(
@@ -131,7 +129,6 @@ export function createCatalog(
       const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
       life.onStop('nats', () => bus.close())
       const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
-      wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const folding = startLoop({
         pollMs: foldEveryMs,
@@ -142,7 +139,6 @@ export function createCatalog(
             ...(await foldQuiet(background)),
             ...(await announceHealed(background)),
           ]) {
-            ring()
             await registry.call('follow-repository', { repositoryId, revision })
           }
           await pruneCommands(background)
@@ -150,7 +146,8 @@ export function createCatalog(
         },
       })
       life.onStop('folding', () => folding.stop())
-      const settler = startSettling({ db: background, registry, log, wake: ring })
+      db.onCommit(blobsHealed, () => folding.wake())
+      const settler = startSettling({ db: background, registry, log })
       settling = settler
       life.onStop('settling', () => settler.stop())
       const collector = startCollector(collecting, config)
@@ -158,12 +155,12 @@ export function createCatalog(
       const reader = startConfigReader({ db: background, blobs, log })
       life.onStop('reader of configurations', () => reader.stop())
       if (config.retentionIntervalSeconds > 0) {
-        const retention = startRetention({ db: background, registry, log, wake: ring }, config.retentionIntervalSeconds)
+        const retention = startRetention({ db: background, registry, log }, config.retentionIntervalSeconds)
         life.onStop('retention', () => retention.stop())
       }
-      const scrubbing = startScrub({ db: background, blobs, log, wake: () => folding.wake() }, config)
+      const scrubbing = startScrub({ db: background, blobs, log }, config)
       life.onStop('scrub', () => scrubbing.stop())
-      const eviction = startEviction({ db: background, registry, log, wake: ring })
+      const eviction = startEviction({ db: background, registry, log })
       life.onStop('eviction', () => eviction.stop())
       const worker = startWorker({
         tasks,
@@ -171,7 +168,7 @@ export function createCatalog(
         name,
         works: {
           gc: createGcWork(collecting),
-          ...createCareWorks({ db: background, blobs, cleaner, sync, log, wake: () => folding.wake() }),
+          ...createCareWorks({ db: background, blobs, cleaner, sync, log }),
         },
         leaseSeconds: config.taskLeaseSeconds,
         log,

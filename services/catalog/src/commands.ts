@@ -24,18 +24,8 @@ import { settled } from './versions/settled.ts'
 
 type Streamed = 'served-rows' | 'served-heads'
 
-/** Everything that other services may ask of catalog or have it do. `wake` rings the relay after a change with events. */
-export function catalogCommands(
-  db: Database,
-  cleaner: LoneCleaner,
-  gate: ServedGate,
-  wake: () => void,
-): Record<string, InternalHandler> {
-  const woken = async <T>(work: Promise<T>): Promise<T> => {
-    const result = await work
-    wake()
-    return result
-  }
+/** Everything that other services may ask of catalog or have it do. */
+export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: ServedGate): Record<string, InternalHandler> {
   /** The database, once what is open in a repository is what its latest version has. */
   const latestOf = async (repositoryId: string): Promise<Database> => {
     await settled(db, repositoryId)
@@ -45,14 +35,14 @@ export function catalogCommands(
     repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
     'ensure-pulled': async (request) => {
-      const { arrived, ...reply } = await woken(ensurePulled(db, request))
+      const { arrived, ...reply } = await ensurePulled(db, request)
       // Of a repository that registry knows already it hears by this alone.
       if (arrived) await gate.distribution(arrived)
       return reply
     },
     'pull-order': async () => ({ asked: await nextOrder(db) }),
     'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
-    'ensure-repository': async (request) => ({ repository: await woken(ensureNamed(db, request)) }),
+    'ensure-repository': async (request) => ({ repository: await ensureNamed(db, request) }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
     'renew-leases': async ({ holder, ttlSeconds }) => {
@@ -67,22 +57,17 @@ export function catalogCommands(
       await db.transaction((sql) => recordBlobs(sql, blobs))
       return {}
     },
-    'link-blob': async (request) => {
-      const reply = await linkBlob(db, request)
-      // Only a repository that was made with it is announced.
-      if (reply.rows.some((row) => row.kind === 'distribution')) wake()
-      return reply
-    },
-    'put-manifest': (request, call) => woken(putManifest(db, request, call)),
-    'put-signature': (request, call) => woken(putSignature(db, request, call)),
-    'delete-reference': (request, call) => woken(deleteReference(db, request, call)),
-    'delete-blob-link': (request, call) => woken(deleteBlobLink(db, request, call)),
+    'link-blob': (request) => linkBlob(db, request),
+    'put-manifest': (request, call) => putManifest(db, request, call),
+    'put-signature': (request, call) => putSignature(db, request, call),
+    'delete-reference': (request, call) => deleteReference(db, request, call),
+    'delete-blob-link': (request, call) => deleteBlobLink(db, request, call),
     'stage-content': async (request) => {
       await stageContent(db, request)
       return {}
     },
     'commit-stage': async (request) => {
-      const { reply, revision } = await woken(commitStage(db.background, request))
+      const { reply, revision } = await commitStage(db.background, request)
       await gate.repository(request.repositoryId, revision, reply.version)
       return reply
     },

@@ -92,8 +92,6 @@ export function createSync(
     }
     return known
   }
-  let wake = () => {}
-  const ring = () => wake()
 
   return {
     name,
@@ -101,7 +99,7 @@ export function createSync(
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
       handlers: {
-        ...remoteHandlers({ db, prisma, sealer, catalog, log }, ring),
+        ...remoteHandlers({ db, prisma, sealer, catalog, log }),
         ...runHandlers({ prisma, catalog, tasks, blobs }),
       },
       externalUrl: config.externalUrl,
@@ -152,7 +150,6 @@ export function createSync(
         deadLetterKeptDays: config.deadLetterKeptDays,
         restored: config.restored,
       })
-      wake = () => relay.wake()
       life.onStop('relay', () => relay.stop())
       const following = startConsumer({
         db: db.background,
@@ -164,7 +161,6 @@ export function createSync(
         handle: async (sql, event) => {
           const ended = await onTaskEnded(sql, event)
           if (ended) runMetrics.ended(ended)
-          ring()
         },
       })
       life.onStop('following tasks', () => following.stop())
@@ -172,7 +168,6 @@ export function createSync(
       life.onStop('pruning', () => pruning.stop())
       const onEnded = (state: 'failed' | 'cancelled') => {
         runMetrics.ended(state)
-        ring()
       }
       const looking = startLoop({
         pollMs: lookEveryMs,
@@ -195,7 +190,6 @@ export function createSync(
             catalog,
             blobs,
             log,
-            wake: ring,
             hear,
             runMetrics,
           }),

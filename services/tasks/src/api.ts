@@ -12,17 +12,14 @@ import {
 } from '@berth/service'
 import type { Prisma } from './db/client.ts'
 import { cancelTask } from './queue/cancel.ts'
-import type { Ring } from './queue/doorbell.ts'
 import { hasEnded, showTask, type TaskRow } from './queue/row.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-type Outward = { changes: () => Changes; changed: (rings: readonly Ring[]) => void }
-
 /** The API of tasks. Users see the tasks that they started, administrators all of them. */
-export function taskHandlers(db: Database, prisma: Prisma, outward: Outward): Record<string, ApiHandler> {
+export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes): Record<string, ApiHandler> {
   const find = async (id: string, principal: Principal): Promise<TaskRow> => {
     const row = uuid.test(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
     if (!row) throw notFound('task', id)
@@ -36,9 +33,7 @@ export function taskHandlers(db: Database, prisma: Prisma, outward: Outward): Re
     }),
     cancelTask: async ({ params, principal }) => {
       const { id } = await find(params.task ?? '', principal)
-      const { row, rings } = await cancelTask(db, id)
-      outward.changed(rings)
-      const task = showTask(row)
+      const task = showTask(await cancelTask(db, id))
       // A running task ends once its worker has stopped: 202 says that it is not there yet.
       return hasEnded(task.state)
         ? { status: 200, body: task }
@@ -46,7 +41,7 @@ export function taskHandlers(db: Database, prisma: Prisma, outward: Outward): Re
     },
     watchTask: async (request) => {
       const row = await find(request.params.task ?? '', request.principal)
-      streamTask(request, showTask(row), outward.changes())
+      streamTask(request, showTask(row), changes())
       return undefined
     },
   }

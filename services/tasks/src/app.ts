@@ -1,4 +1,4 @@
-import { connectBus, natsNotes, type Relay, startLoop, startRelay } from '@berth/bus'
+import { connectBus, eventsRecorded, natsNotes, startLoop, startRelay } from '@berth/bus'
 import {
   applyMigrations,
   createApi,
@@ -16,7 +16,7 @@ import { tasksCommands } from './commands.ts'
 import type { TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
-import { createDoorbell, type Doorbell, type Ring } from './queue/doorbell.ts'
+import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
@@ -25,8 +25,6 @@ const name = 'tasks'
 const defaultSweepEveryMs = 1_000
 const forgetEveryMs = 3_600_000
 const defaultKeptDays = 30
-
-type Running = { relay: Relay; doorbell: Doorbell; changes: Changes }
 
 /**
  * Builds tasks: the queue of all long work, its locks, and who works on what. Every `sweepEveryMs`, a second unless given, it
@@ -52,15 +50,10 @@ export function createTasks(
     callTimeoutSeconds: config.callTimeoutSeconds,
     localPeers,
   })
-  let running: Running | undefined
-  const changed = (rings: readonly Ring[]) => {
-    running?.relay.wake()
-    running?.changes.wake()
-    running?.doorbell.ring(rings)
-  }
+  let running: Changes | undefined
   const changes = () => {
     if (!running) throw notStarted()
-    return running.changes
+    return running
   }
 
   return {
@@ -68,7 +61,7 @@ export function createTasks(
     public: createApi({
       service: name,
       document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
-      handlers: taskHandlers(db, openPrisma(db), { changes, changed }),
+      handlers: taskHandlers(db, openPrisma(db), changes),
       externalUrl: config.externalUrl,
       identify: identifyThrough(auth),
       log,
@@ -78,7 +71,7 @@ export function createTasks(
       service: name,
       serviceKey: config.serviceKey,
       log,
-      commands: tasksCommands(db, changed),
+      commands: tasksCommands(db),
     }),
     start: async () => {
       life.onStop('auth client', () => auth.close())
@@ -94,23 +87,23 @@ export function createTasks(
       life.onStop('relay', () => relay.stop())
       const doorbell = createDoorbell(bus, log)
       life.onStop('doorbell', () => doorbell.stop())
+      db.onCommit(workWaiting, (rings) => doorbell.ring(rings))
       const watching = startChanges(db, log)
       life.onStop('watchers', () => watching.stop())
-      running = { relay, doorbell, changes: watching }
+      running = watching
+      db.onCommit(eventsRecorded, () => watching.wake())
       const sweeper = startLoop({
         pollMs: sweepEveryMs,
         pauseAfterFailureMs: sweepEveryMs,
         onError: (error) => log.warn('leases could not be swept', { error }),
         run: async () => {
-          const { tasks, rings } = await sweepLeases(db)
-          for (const task of tasks)
+          for (const task of await sweepLeases(db))
             log.warn('the worker of a task was lost', {
               task: task.id,
               kind: task.kind,
               attempt: task.attempt,
               state: task.state,
             })
-          if (tasks.length > 0) changed(rings)
         },
       })
       life.onStop('sweeper', () => sweeper.stop())

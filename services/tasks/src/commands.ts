@@ -4,7 +4,6 @@ import type { Database, InternalHandler } from '@berth/service'
 import { cancelChildren } from './queue/cancel.ts'
 import { claimTask } from './queue/claim.ts'
 import { createTask } from './queue/create.ts'
-import type { Ring } from './queue/doorbell.ts'
 import { finishTask } from './queue/finish.ts'
 import { renewLease } from './queue/heartbeat.ts'
 import { putBack } from './queue/put-back.ts'
@@ -12,33 +11,22 @@ import { taskStates } from './queue/states.ts'
 
 type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
 
-/** What other services have tasks do. `changed` is called after each change, with what to ring for. */
-export function tasksCommands(
-  db: Database,
-  changed: (rings: readonly Ring[]) => void,
-): Record<string, InternalHandler> {
+/** What other services have tasks do. */
+export function tasksCommands(db: Database): Record<string, InternalHandler> {
   const handlers: CommandHandlers<Commands> = {
-    create: async (request) => {
-      const { task, rings } = await createTask(db, request)
-      changed(rings)
-      return { task }
-    },
-    claim: async (request) => {
-      const task = await claimTask(db, request)
-      if (task) changed([])
-      return { task }
-    },
+    create: async (request) => ({ task: await createTask(db, request) }),
+    claim: async (request) => ({ task: await claimTask(db, request) }),
     heartbeat: (request) => renewLease(db, request),
     'cancel-children': async ({ parent }) => {
-      changed(await db.transaction((sql) => cancelChildren(sql, parent)))
+      await db.transaction((sql) => cancelChildren(sql, parent))
       return {}
     },
     finish: async (request) => {
-      changed(await finishTask(db, request))
+      await finishTask(db, request)
       return {}
     },
     'put-back': async (request) => {
-      changed(await putBack(db, request))
+      await putBack(db, request)
       return {}
     },
     states: async ({ ids }) => ({ tasks: await taskStates(db, ids) }),

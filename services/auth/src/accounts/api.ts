@@ -24,10 +24,10 @@ function showUser({ id, name, isAdmin, createdAt }: UserRow) {
   return { id, name, admin: isAdmin, createdAt: createdAt.toISOString() }
 }
 
-type Parts = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword; wake: () => void }
+type Parts = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
 
 /** The API of accounts. */
-export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: Parts): Record<string, ApiHandler> {
+export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts): Record<string, ApiHandler> {
   const find = async (idOrName: string): Promise<UserRow> => {
     const row = await prisma.account.findFirst({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
     if (!row) throw notFound('user', idOrName)
@@ -45,7 +45,6 @@ export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: 
         passwordHash: await passwords.hash(password),
         actor: principal.name,
       })
-      wake()
       return { status: 200, body: principal }
     },
     listUsers: async ({ query }) => {
@@ -66,7 +65,6 @@ export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: 
       const { name, password, admin = false } = body as { name: string; password: string; admin?: boolean }
       const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password) }
       const row = await createUser(db, user, principal.name)
-      wake()
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
     },
     showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user ?? '')) }),
@@ -74,12 +72,10 @@ export function accountHandlers({ db, prisma, passwords, checkPassword, wake }: 
       const user = await find(params.user ?? '')
       const { password } = body as { password: string }
       await changePassword(db, { id: user.id, passwordHash: await passwords.hash(password), actor: principal.name })
-      wake()
       return { status: 200, body: showUser(user) }
     },
     deleteUser: async ({ params, principal }) => {
       await deleteUser(db, await find(params.user ?? ''), principal.name)
-      wake()
       return { status: 204 }
     },
   }

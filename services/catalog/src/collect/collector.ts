@@ -13,7 +13,6 @@ export type CollectorParts = {
   cleaner: LoneCleaner
   registry: CommandClient<RegistryCommands>
   log: Logger
-  wake: () => void
 }
 export type CollectorSettings = { gcIntervalSeconds: number; gcGraceSeconds: number }
 
@@ -43,8 +42,6 @@ export async function carryOutRun(
   } catch (error) {
     await endRun(db, run, error instanceof Error ? error : new Error(String(error)))
     throw error
-  } finally {
-    parts.wake()
   }
 }
 

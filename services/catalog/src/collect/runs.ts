@@ -1,5 +1,5 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import type { Database, Sql } from '@berth/service'
+import type { Database, Transaction } from '@berth/service'
 import type { CollectResult } from './collect.ts'
 
 /** A run of the collector that has begun. */
@@ -53,7 +53,7 @@ export async function endRun(db: Database, run: Run, outcome: CollectResult | Er
   })
 }
 
-async function announce(sql: Sql, { id, cause, taskId }: Run, result: CollectResult): Promise<void> {
+async function announce(sql: Transaction, { id, cause, taskId }: Run, result: CollectResult): Promise<void> {
   const { removed, removedBytes, orphans, orphanBytes, notFound, failed } = result
   const data = { runId: id, cause, taskId, removed, removedBytes, orphans, orphanBytes, notFound, failed }
   await recordEvents(sql, [{ kind: catalogEvents.storeCollected, data }])

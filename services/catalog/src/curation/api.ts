@@ -10,17 +10,11 @@ import { type Curation, curate, planCuration } from './curate.ts'
 import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from './requests.ts'
 
 /** The API of editing repositories by hand. */
-export function curationHandlers(
-  db: Database,
-  prisma: Prisma,
-  gate: ServedGate,
-  wake: () => void,
-): Record<string, ApiHandler> {
+export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
   const carryOut = async (curation: Curation, work: Work, dryRun = false): Promise<ApiReply> => {
     const id = curation.repositoryId
     if (dryRun) return { status: 200, body: await planCuration(db, curation, work) }
     const made = await curate(db, curation, work)
-    wake()
     await gate.repository(id, made.revision, made.number)
     const body = showVersion(await findVersion(prisma, id, made.number))
     // Nothing to change is no error, and makes nothing: then the present version is the answer.
@@ -45,7 +39,6 @@ export function curationHandlers(
       if (dryRun) return reply
       // What was copied can be pulled, as what was pushed can.
       for (const made of await db.transaction((sql) => ensureServed(sql, { id, name, actor }))) {
-        wake()
         await gate.distribution(made)
       }
       return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, id) } }

@@ -33,7 +33,6 @@ export function distributionHandlers(
   prisma: Prisma,
   { sync, auth }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> },
   gate: ServedGate,
-  wake: () => void,
 ): Record<string, ApiHandler> {
   const untilServed = (row: Row) => {
     const { kind, served } = toServed(row)
@@ -48,7 +47,6 @@ export function distributionHandlers(
         return id
       }),
     )
-    wake()
     const row = await findDistribution(prisma, id)
     // Of what is told, and not of what we wrote: who pinned it elsewhere since may himself still wait for registry.
     const revision = await db.transaction((sql) => settlePin(sql, row))
@@ -118,7 +116,6 @@ export function distributionHandlers(
     deleteDistribution: async ({ params, principal }) => {
       const row = await findDistribution(prisma, params.distribution ?? '')
       const revision = await db.transaction((sql) => removeDistribution(sql, row, principal.name))
-      wake()
       const { kind, served } = toServed(row)
       if (kind === 'distribution') await gate.distribution({ ...served, revision, deleted: true })
       else await gate.pullThrough({ ...served, revision, deleted: true })

@@ -59,7 +59,6 @@ beforeAll(async () => {
     openPrisma(yard.db),
     { sync: commandsOf(client), auth: commandsOf(client) },
     gate,
-    () => {},
   )
 })
 afterAll(async () => {

@@ -1,5 +1,5 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { badField, notFound, Problem, type Sql, sqlState, violatedConstraint } from '@berth/service'
+import { badField, notFound, Problem, sqlState, type Transaction, violatedConstraint } from '@berth/service'
 import type { PullThrough } from './show.ts'
 
 export type DistributionFields = {
@@ -16,7 +16,7 @@ export type Serves = { repositoryId: string } | { pullThrough: PullThrough }
 
 /** Makes a distribution; answers its id. */
 export async function insertDistribution(
-  sql: Sql,
+  sql: Transaction,
   wanted: DistributionFields,
   serves: Serves,
   actor: string,
@@ -49,7 +49,7 @@ export type Update = Partial<Omit<DistributionFields, 'name' | 'basePath'>> &
   Partial<{ repositoryId: string; pullThrough: PullThrough }>
 
 /** Changes a distribution. With the access of a host goes that of all that came by it and has the same. */
-export async function updateDistribution(sql: Sql, id: string, changes: Update, actor: string): Promise<void> {
+export async function updateDistribution(sql: Transaction, id: string, changes: Update, actor: string): Promise<void> {
   const [before] = await sql.query<{ access: string }>('select access from distribution where id = $1 for update', [id])
   if (before && changes.access !== undefined && changes.access !== before.access)
     await sql.query(
@@ -81,7 +81,7 @@ export async function updateDistribution(sql: Sql, id: string, changes: Update, 
 }
 
 async function recordPointed(
-  sql: Sql,
+  sql: Transaction,
   data: { id: string; basePath: string; repositoryId: string | null; version: number | null },
   actor: string,
 ): Promise<void> {
@@ -92,7 +92,11 @@ async function recordPointed(
 type Gone = { id: string; basePath: string; repositoryId: string | null }
 
 /** Deletes a distribution, and of a host also those that came by it; repositories stay. Answers the revision that says so. */
-export async function removeDistribution(sql: Sql, row: Gone & { name: string }, actor: string): Promise<number> {
+export async function removeDistribution(
+  sql: Transaction,
+  row: Gone & { name: string },
+  actor: string,
+): Promise<number> {
   const gone = await sql.query<Gone>(
     'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId"',
     [row.id],

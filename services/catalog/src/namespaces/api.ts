@@ -15,7 +15,7 @@ function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown
 }
 
 /** The API of namespaces, the first segments of repositories' names. */
-export function namespaceHandlers(db: Database, wake: () => void): Record<string, ApiHandler> {
+export function namespaceHandlers(db: Database): Record<string, ApiHandler> {
   const show = async (idOrName: string) => {
     const namespace = await findNamespace(db, idOrName)
     return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
@@ -33,7 +33,6 @@ export function namespaceHandlers(db: Database, wake: () => void): Record<string
       const wanted = body as { name: string } & Partial<NamespaceSettings>
       const settings = checkNamespace({ ...defaultNamespace, ...wanted })
       await db.transaction((sql) => createNamespace(sql, settings, principal.name))
-      wake()
       const { name } = wanted
       return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
     },
@@ -45,7 +44,6 @@ export function namespaceHandlers(db: Database, wake: () => void): Record<string
         if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, principal.name)
         else await updateNamespace(sql, name, changes, principal.name)
       })
-      wake()
       return { status: 200, body: await show(params.namespace ?? '') }
     },
     deleteNamespace: async ({ params, principal }) => {
@@ -53,7 +51,6 @@ export function namespaceHandlers(db: Database, wake: () => void): Record<string
         const { name } = await findNamespace(sql, params.namespace ?? '')
         await deleteNamespace(sql, name, principal.name)
       })
-      wake()
       return { status: 204 }
     },
   }

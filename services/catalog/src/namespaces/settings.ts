@@ -1,5 +1,5 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { Problem, type Sql } from '@berth/service'
+import { Problem, type Transaction } from '@berth/service'
 import { checkLabels } from '../labels/check-labels.ts'
 import { checkRetention, type Retention } from '../retention/policy.ts'
 import { lockCount, recountNamespace } from './quota.ts'
@@ -33,7 +33,7 @@ export function checkNamespace<Given extends Partial<NamespaceSettings>>(given: 
 
 /** Sets something about a namespace for the first time. Throws 409 when something is set already. */
 export async function createNamespace(
-  sql: Sql,
+  sql: Transaction,
   { name, ...settings }: NamespaceSettings & { name: string },
   actor: string,
 ): Promise<void> {
@@ -60,7 +60,7 @@ export async function createNamespace(
 
 /** Changes the settings that are given. The row must be there. */
 export async function updateNamespace(
-  sql: Sql,
+  sql: Transaction,
   name: string,
   changes: Partial<NamespaceSettings>,
   actor: string,
@@ -87,7 +87,7 @@ export async function updateNamespace(
 }
 
 /** Forgets what is set about a namespace; nothing may be. */
-export async function deleteNamespace(sql: Sql, name: string, actor: string): Promise<void> {
+export async function deleteNamespace(sql: Transaction, name: string, actor: string): Promise<void> {
   const gone = await sql.query('delete from namespace where name = $1 returning name', [name])
   if (gone.length > 0) await recordEvents(sql, [{ kind: catalogEvents.namespaceDeleted, data: { name }, actor }])
 }

@@ -37,12 +37,7 @@ export async function findRepository(prisma: Prisma, idOrName: string): Promise<
 }
 
 /** The API of repositories themselves. */
-export function repositoryHandlers(
-  db: Database,
-  prisma: Prisma,
-  gate: ServedGate,
-  wake: () => void,
-): Record<string, ApiHandler> {
+export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
   return {
     listRepositories: async ({ query }) => {
       const page = readPage(query)
@@ -64,7 +59,6 @@ export function repositoryHandlers(
           field: 'name',
           hint: 'Choose another name, or use that one.',
         })
-      wake()
       await gate.repository(id, 1)
       return {
         status: 201,
@@ -80,7 +74,6 @@ export function repositoryHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const changes = checkSettings(body as Partial<RepositorySettings>)
       await db.transaction((sql) => updateSettings(sql, id, changes, principal.name))
-      wake()
       return { status: 200, body: showRepository(await findRepository(prisma, id)) }
     },
     rebuildRepository: async ({ params }) => {
@@ -93,7 +86,6 @@ export function repositoryHandlers(
     deleteRepository: async ({ params, principal }) => {
       const { id, name } = await findRepository(prisma, params.repository ?? '')
       await deleteRepository(db, { id, name, actor: principal.name })
-      wake()
       await gate.repositoryGone(id)
       return { status: 204 }
     },

@@ -1,7 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { CatalogCommands, ServedDistribution } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { badField, type Database, Problem, type Sql } from '@berth/service'
+import { badField, type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { noteAnswer } from '../pull-through/order.ts'
 import { distributionsOf } from '../served/rows.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
@@ -52,7 +52,7 @@ export async function ensurePulled(
 type Origin = { host: string; name: string }
 
 async function makePulled(
-  sql: Sql,
+  sql: Transaction,
   { name, from, actor }: { name: string; from: Origin; actor: string },
 ): Promise<string | undefined> {
   const id = await insertRepository(sql, { name, settings, actor })
@@ -71,7 +71,7 @@ async function pulledOnlyFrom(sql: Sql, id: string, from: Origin): Promise<strin
 }
 
 async function insertArrived(
-  sql: Sql,
+  sql: Transaction,
   wanted: { via: string; name: string; repositoryId: string; access: string; actor: string },
 ): Promise<boolean> {
   const { via, name, repositoryId, access, actor } = wanted

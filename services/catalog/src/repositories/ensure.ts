@@ -1,6 +1,6 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { RepositoryHead, ServedDistribution } from '@berth/commands'
-import type { Database, Sql } from '@berth/service'
+import type { Database, Transaction } from '@berth/service'
 import { distributionsOf } from '../served/rows.ts'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
@@ -17,7 +17,7 @@ export type EnsuredRepository = LockedRepository & { known: number }
  * it does not exist and may not be made.
  */
 export async function ensureRepository(
-  sql: Sql,
+  sql: Transaction,
   request: { repository: string; mayCreate: boolean; actor: string },
 ): Promise<EnsuredRepository | undefined> {
   const { repository: name, mayCreate, actor } = request
@@ -46,7 +46,7 @@ export async function ensureNamed(
 
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */
 export async function insertRepository(
-  sql: Sql,
+  sql: Transaction,
   repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
   const { name, settings, actor } = repository
@@ -89,7 +89,7 @@ export async function insertRepository(
  * distributions where one was made.
  */
 export async function ensureServed(
-  sql: Sql,
+  sql: Transaction,
   repository: { id: string; name: string; actor: string },
 ): Promise<ServedDistribution[]> {
   const { id, name, actor } = repository
@@ -100,7 +100,7 @@ export async function ensureServed(
 
 /** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
 async function insertDistribution(
-  sql: Sql,
+  sql: Transaction,
   distribution: { name: string; repositoryId: string; actor: string },
 ): Promise<boolean> {
   const { name, repositoryId, actor } = distribution

@@ -1,6 +1,6 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import { checkRequiredSignatures, type RequiredSignatures } from '@berth/commands'
-import { type Database, notFound, type Sql } from '@berth/service'
+import { type Database, notFound, type Transaction } from '@berth/service'
 import { checkLabels } from '../labels/check-labels.ts'
 import { checkPattern, checkRetention, type Retention } from '../retention/policy.ts'
 
@@ -44,7 +44,7 @@ type Announced = Omit<RepositorySettings, 'signatures'> & { name: string; requir
 
 /** Changes the settings that are given, and announces all of them as they are then. Throws 404. */
 export async function updateSettings(
-  sql: Sql,
+  sql: Transaction,
   id: string,
   changes: Partial<RepositorySettings>,
   actor: string,

@@ -10,12 +10,7 @@ import type { RetentionPlan } from './plan.ts'
 const listed = 100_000
 
 /** The API of applying the rules of retention by hand. */
-export function retentionHandlers(
-  db: Database,
-  prisma: Prisma,
-  gate: ServedGate,
-  wake: () => void,
-): Record<string, ApiHandler> {
+export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
   return {
     applyRetention: async ({ params, body, principal }) => {
       const { id, latestVersion } = await findRepository(prisma, params.repository ?? '')
@@ -31,7 +26,6 @@ export function retentionHandlers(
       }
       const { plan, made } = await applyRetention(db, subject, {
         onVersion: async ({ revision, number }) => {
-          wake()
           await gate.repository(id, revision, number)
         },
       })

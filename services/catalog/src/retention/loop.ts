@@ -11,7 +11,7 @@ const pauseAfterFailureMs = 60_000
  * of them makes its pushes wait; one that fails is told of and tried again with the next round.
  */
 export function startRetention(
-  parts: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void },
+  parts: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger },
   intervalSeconds: number,
 ): Loop {
   return startLoop({
@@ -23,7 +23,7 @@ export function startRetention(
 }
 
 async function retainAll(
-  { db, registry, log, wake }: Parameters<typeof startRetention>[0],
+  { db, registry, log }: Parameters<typeof startRetention>[0],
   signal: AbortSignal,
 ): Promise<void> {
   for await (const { id, name } of repositoriesWithRules(db)) {
@@ -33,7 +33,6 @@ async function retainAll(
       // What was taken is served before more is: else registry falls behind, and with it who pushes.
       const { plan, made } = await applyRetention(db, subject, {
         onVersion: async ({ revision }) => {
-          wake()
           await registry.call('follow-repository', { repositoryId: id, revision })
         },
       })

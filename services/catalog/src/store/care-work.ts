@@ -15,7 +15,6 @@ type Parts = {
   cleaner: LoneCleaner
   sync: CommandClient<SyncCommands>
   log: Logger
-  wake: () => void
 }
 
 /** `since`: when the task was asked for, ISO 8601. */
@@ -37,7 +36,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
     scrub: workOf(log, async (task, { signal, report }) => {
       const { since, bytesPerSecond } = task.payload as ScrubPayload
       const onProgress = follow(report)
-      return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress }).finally(parts.wake)
+      return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress })
     }),
     reclaim: workOf(log, async (task, { signal, report }) => {
       await parts.cleaner.assertAlone()
@@ -47,9 +46,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
         seen = result
       }
       const { sync } = parts
-      return reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress }).finally(
-        parts.wake,
-      )
+      return reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
     }),
     repair: workOf(log, async (task, { signal, report }) => {
       const { since, scope } = task.payload as RepairPayload
@@ -63,7 +60,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
         signal,
         onProgress: follow(report),
       }
-      return repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` }).finally(parts.wake)
+      return repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` })
     }),
   }
 }

@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import { blobsHealed } from './damage.ts'
 
 /** What a reclaim freed, or would free. */
 export type ReclaimResult = {
@@ -96,6 +97,7 @@ async function letGo({ db, blobs, log }: Reclaiming, { digest, generation }: Lay
     const [leased] = await sql.query('select from lease where digest = $1 and expires_at > clock_timestamp()', [digest])
     if (leased) return false
     // Registry hears of the new generation as it does of healed bytes; until then it finds nothing, and asks sync.
+    sql.afterCommit(blobsHealed)
     await sql.query(
       `update blob set state = 'remote', generation = greatest(nextval('blob_generation'), generation + 1), damage = 'healed' where digest = $1`,
       [digest],

@@ -1,6 +1,7 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { leaseBlobs, recordBlobs, releaseLeases } from '../content/leases.ts'
+import { blobsHealed } from './damage.ts'
 import { isInScope, type Scrubbing, type ScrubResult, scrub } from './scrub.ts'
 
 /** What a repair found and brought back. */
@@ -81,6 +82,9 @@ async function restore(
     if (result.lost.length < listed) result.lost.push({ digest, damage, repositories: names })
     return
   }
-  await db.transaction((sql) => recordBlobs(sql, [blob]))
+  await db.transaction(async (sql) => {
+    await recordBlobs(sql, [blob])
+    sql.afterCommit(blobsHealed)
+  })
   if (result.restored.length < listed) result.restored.push({ digest, remote })
 }

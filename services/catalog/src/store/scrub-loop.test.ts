@@ -24,10 +24,7 @@ beforeEach(async () => {
 })
 
 const start = (bytesPerSecond: number, blobs: BlobStore = yard.blobs, scrubIntervalSeconds = intervalSeconds) =>
-  startScrub(
-    { db: yard.db, blobs, log, wake: () => undefined },
-    { scrubIntervalSeconds, scrubBytesPerSecond: bytesPerSecond },
-  )
+  startScrub({ db: yard.db, blobs, log }, { scrubIntervalSeconds, scrubBytesPerSecond: bytesPerSecond })
 const isFinished = async () => typeof (await lastRound(yard.db))?.finishedAt === 'string'
 const fileOf = (digest: Digest) => {
   const hex = digest.slice('sha256:'.length)
@@ -131,7 +128,7 @@ test('what was missing is found again while a round goes on that has passed it',
 
 test('an interval of 0 looks at nothing by itself', async () => {
   const none = startScrub(
-    { db: yard.db, blobs: yard.blobs, log, wake: () => undefined },
+    { db: yard.db, blobs: yard.blobs, log },
     { scrubIntervalSeconds: 0, scrubBytesPerSecond: fast },
   )
   await none.stop()

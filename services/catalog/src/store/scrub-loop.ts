@@ -6,7 +6,7 @@ import type { Database, Logger } from '@berth/service'
 import { type ScrubResult, scrub } from './scrub.ts'
 import { type Checked, endRound, keepRound, type Round, takeRound } from './scrub-rounds.ts'
 
-export type ScrubParts = { db: Database; blobs: BlobStore; log: Logger; wake: () => void }
+export type ScrubParts = { db: Database; blobs: BlobStore; log: Logger }
 export type ScrubSettings = { scrubIntervalSeconds: number; scrubBytesPerSecond: number }
 
 const longestPollMs = 60_000
@@ -39,15 +39,14 @@ export function startScrub(parts: ScrubParts, settings: ScrubSettings): Pick<Loo
 }
 
 /** What was missing because the store was away for a while is not to be missing until the next round. */
-async function lookForMissing({ db, blobs, log, wake }: ScrubParts, signal: AbortSignal): Promise<void> {
+async function lookForMissing({ db, blobs, log }: ScrubParts, signal: AbortSignal): Promise<void> {
   const since = new Date(Date.now() - missingAgainAfterMs)
   const { found } = await scrub({ db, blobs, log, since, signal, isMissingOnly: true })
   if (found > 0) log.info('stored bytes are there again', { found })
-  if (found > 0) wake()
 }
 
 async function carryOut(
-  { db, blobs, log, wake }: ScrubParts,
+  { db, blobs, log }: ScrubParts,
   { id, startedAt }: Round,
   { holder, bytesPerSecond, signal }: { holder: string; bytesPerSecond: number; signal: AbortSignal },
 ): Promise<void> {
@@ -73,7 +72,6 @@ async function carryOut(
   } finally {
     over.abort()
     await keeping
-    wake()
   }
 }
 

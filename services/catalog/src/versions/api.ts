@@ -19,7 +19,6 @@ export function versionHandlers(
   db: Database,
   prisma: Prisma,
   gate: ServedGate,
-  wake: () => void,
   settleFacts: (repositoryId: string) => Promise<void>,
   settleSoon: () => void,
 ): Record<string, ApiHandler> {
@@ -91,7 +90,6 @@ export function versionHandlers(
       await settled(db, id)
       await gate.repository(id, Number((await findRepository(prisma, id)).revision))
       const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
-      wake()
       await gate.repository(id, revision)
       return { status: 204 }
     },
@@ -99,7 +97,6 @@ export function versionHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const { version } = body as { version: number }
       const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
-      wake()
       await gate.repository(id, made.revision, made.number)
       if (!made.isSettled) settleSoon()
       const row = showVersion(await findVersion(prisma, id, made.number))

@@ -59,7 +59,7 @@ export async function retainNewest(
 const intervalTables = ['tag_interval', 'manifest_interval', 'blob_interval', 'signature_interval'] as const
 
 async function dropVersions(
-  sql: Sql,
+  sql: Transaction,
   repository: LockedRepository,
   numbers: readonly number[],
   actor: string,

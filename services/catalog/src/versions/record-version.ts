@@ -1,6 +1,6 @@
 import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
-import type { Sql, Transaction } from '@berth/service'
+import type { Transaction } from '@berth/service'
 import { chargeQuota, type QuotaUse } from '../namespaces/quota.ts'
 import type { ContentCounts } from './counts.ts'
 import type { Edit } from './edit.ts'
@@ -101,7 +101,7 @@ function bringsOther({ cause, taskId }: Making): boolean {
 }
 
 async function announce(
-  sql: Sql,
+  sql: Transaction,
   repository: LockedRepository,
   made: MadeVersion,
   making: Making,

@@ -184,7 +184,7 @@ test('the loop settles what it can while registry is away, and says of which rep
     ...commandsOf<RegistryCommands>(away),
     call: (command, body) => commandsOf<RegistryCommands>(away).call(command, body, { timeoutMs: 1 }),
   }
-  const settling = startSettling({ db, registry, log, wake: () => {} })
+  const settling = startSettling({ db, registry, log })
   const error = (await warned.promise) as Error
   await settling.stop()
   await away.close()

@@ -11,7 +11,7 @@ const mostNamed = 10
 // Longer than a pull takes from where it is sent to what it finds there.
 const readingMs = 1_000
 
-type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger; wake: () => void }
+type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger }
 
 /**
  * Writes the intervals of rollbacks that are served already: at once when it is woken by one, and those that a process which was
@@ -51,7 +51,7 @@ async function unfinishedRepositories(db: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-async function settleAndFollow({ db, registry, log, wake }: Parts, repositoryId: string, signal: AbortSignal) {
+async function settleAndFollow({ db, registry, log }: Parts, repositoryId: string, signal: AbortSignal) {
   const startedAt = performance.now()
   const revision = await settleOne(db, repositoryId, signal)
   if (revision !== undefined)
@@ -62,7 +62,6 @@ async function settleAndFollow({ db, registry, log, wake }: Parts, repositoryId:
     await delay(readingMs, undefined, { signal })
   })
   if (retained === undefined) return
-  wake()
   await follow(retained)
 }
 

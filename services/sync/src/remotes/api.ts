@@ -9,16 +9,13 @@ import { findRemote, showRemote } from './show.ts'
 import { deleteRemote, insertRemote, updateRemote } from './write.ts'
 
 /** The API of remotes: where content comes from. */
-export function remoteHandlers(
-  parts: {
-    db: Database
-    prisma: Prisma
-    sealer: Sealer
-    catalog: CommandClient<CatalogCommands>
-    log: Logger
-  },
-  wake: () => void,
-): Record<string, ApiHandler> {
+export function remoteHandlers(parts: {
+  db: Database
+  prisma: Prisma
+  sealer: Sealer
+  catalog: CommandClient<CatalogCommands>
+  log: Logger
+}): Record<string, ApiHandler> {
   const { db, prisma, sealer, catalog, log } = parts
   return {
     listRemotes: async ({ query }) => {
@@ -41,7 +38,6 @@ export function remoteHandlers(
     },
     createRemote: async ({ body, principal }) => {
       const id = await insertRemote({ db, sealer, actor: principal.name }, body as RemoteBody)
-      wake()
       return {
         status: 201,
         headers: { location: `/api/v1/remotes/${id}` },
@@ -55,7 +51,6 @@ export function remoteHandlers(
     updateRemote: async ({ params, body, principal }) => {
       const { id } = await findRemote(prisma, params.remote ?? '')
       await updateRemote({ db, sealer, actor: principal.name }, id, body as Partial<RemoteBody>)
-      wake()
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
     checkRemote: async ({ params }) => ({
@@ -67,7 +62,6 @@ export function remoteHandlers(
       const remote = await findRemote(prisma, params.remote ?? '')
       if (query.force !== 'true' && query.force !== true) await refuseWhileNeeded({ db, catalog }, remote)
       await deleteRemote(db, remote, principal.name)
-      wake()
       return { status: 204 }
     },
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { eventsRecorded } from '@berth/bus'
 import { applyMigrations, createLogger, type Database, openDatabase } from '@berth/service'
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -39,8 +40,8 @@ test('how far a run is is announced from time to time, when it got further, and 
   progress.manifests = { done: 1, total: 3 }
   progress.fetchedBytes = 700
   let next = Promise.withResolvers<void>()
-  const wake = () => next.resolve()
-  const announcing = announceProgress({ db, wake, log, everyMs: 5 }, run as never, progress)
+  db.onCommit(eventsRecorded, () => next.resolve())
+  const announcing = announceProgress({ db, log, everyMs: 5 }, run as never, progress)
   await next.promise
   next = Promise.withResolvers()
   progress.manifests.done = 3

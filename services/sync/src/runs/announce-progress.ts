@@ -7,14 +7,14 @@ import { idsOf, placed } from './record-run.ts'
 
 const usuallyEveryMs = 10_000
 
-type Parts = { db: Database; wake: () => void; log: Logger; everyMs?: number | undefined }
+type Parts = { db: Database; log: Logger; everyMs?: number | undefined }
 
 /**
  * Announces every ten seconds how far a run is, if it got further; whoever wants it by the second watches its task. A run that is
  * shorter announces nothing. `stop` resolves when nothing more will be announced.
  */
 export function announceProgress(
-  { db, wake, log, everyMs = usuallyEveryMs }: Parts,
+  { db, log, everyMs = usuallyEveryMs }: Parts,
   run: SyncRun,
   progress: Progress,
 ): { stop(): Promise<void> } {
@@ -38,7 +38,6 @@ export function announceProgress(
     await db.transaction((sql) =>
       recordEvents(sql, [{ kind: syncEvents.runProgressed, data, ...placed(run), actor: run.actor }]),
     )
-    wake()
     return now
   }
   const done = (async () => {

@@ -1,12 +1,12 @@
 import type { CloudEvent, TaskChanged } from '@berth/bus'
-import type { Sql } from '@berth/service'
+import type { Transaction } from '@berth/service'
 import { endRun, type RunIds } from './record-run.ts'
 
 /**
  * Ends the run of a task that ended without its worker: cancelled while it waited, or given up after its workers were lost. A
  * worker that ends a run notes it before it reports, so then there is nothing left to do. Answers how a run ended by this.
  */
-export async function onTaskEnded(sql: Sql, event: CloudEvent): Promise<'failed' | 'cancelled' | undefined> {
+export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<'failed' | 'cancelled' | undefined> {
   const { taskId, kind, state, error } = event.data as TaskChanged
   if (kind !== 'sync' || (state !== 'failed' && state !== 'cancelled')) return undefined
   const [run] = await sql.query<RunIds>(

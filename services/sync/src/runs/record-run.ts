@@ -1,6 +1,6 @@
 import { fitLists, recordEvents, syncEvents } from '@berth/bus'
 import type { TaskError } from '@berth/commands'
-import type { Database, Sql } from '@berth/service'
+import type { Database, Transaction } from '@berth/service'
 import type { SyncFailure } from '../copy/failures.ts'
 import type { SyncRun } from '../db/generated/client.ts'
 import { nowhere } from './placed-run.ts'
@@ -105,7 +105,12 @@ export async function recordFailure(
 }
 
 /** As `recordFailure`, in a transaction that does more. Answers whether a run that is no plan ended by it. */
-export async function endRun(sql: Sql, run: RunIds, state: 'failed' | 'cancelled', error: TaskError): Promise<boolean> {
+export async function endRun(
+  sql: Transaction,
+  run: RunIds,
+  state: 'failed' | 'cancelled',
+  error: TaskError,
+): Promise<boolean> {
   const ended = await sql.query(
     `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
     [run.id, state, JSON.stringify(error)],

@@ -70,7 +70,6 @@ async function giveUpWith(commands: Record<string, InternalHandler>) {
     catalog: commandsOf<CatalogCommands>(client),
     blobs,
     log,
-    wake: () => {},
   })
   const task = { id: run.taskId, kind: 'sync', payload: { runId: run.id }, fence: 1, attempt: 1 }
   try {

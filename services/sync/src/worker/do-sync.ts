@@ -24,7 +24,6 @@ export type SyncParts = {
   catalog: CommandClient<CatalogCommands>
   blobs: BlobStore
   log: Logger
-  wake: () => void
   hear?: HearAnswers
   runMetrics?: RunMetrics
 }
@@ -43,7 +42,6 @@ export function createSyncWork(parts: SyncParts): Work {
     const run: PlacedRun = { ...found, repositoryId: found.repositoryId ?? nowhere }
     if (run.state === 'completed') return { state: 'completed', result: run.result }
     await recordStart(db, run)
-    parts.wake()
     const progress = newProgress()
     report(createProgressView(progress))
     const startedAt = performance.now()
@@ -73,8 +71,6 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
       // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
       throw new TaskLost('the end of a sync run could not be recorded', { cause })
     })
-  } finally {
-    parts.wake()
   }
 }
 

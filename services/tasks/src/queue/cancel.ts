@@ -1,5 +1,4 @@
-import { type Database, Problem, type Sql } from '@berth/service'
-import type { Ring } from './doorbell.ts'
+import { type Database, Problem, type Transaction } from '@berth/service'
 import { freeResources } from './resources.ts'
 import { hasEnded, recordChange, type TaskRow, taskColumns } from './row.ts'
 
@@ -7,7 +6,7 @@ import { hasEnded, recordChange, type TaskRow, taskColumns } from './row.ts'
  * Cancels a task: at once while it waits; while it runs, its worker hears of it at its next heartbeat, within a second or two.
  * Its own tasks are cancelled with it. Asking twice is fine. 409 when it has ended.
  */
-export async function cancelTask(db: Database, id: string): Promise<{ row: TaskRow; rings: Ring[] }> {
+export async function cancelTask(db: Database, id: string): Promise<TaskRow> {
   return db.transaction(async (sql) => {
     // Locked before it is judged: a claim that commits meanwhile is seen, and the task then cancelled as a running one.
     const [task] = await sql.query<TaskRow>(`select ${taskColumns} from task where id = $1 for update`, [id])
@@ -18,7 +17,8 @@ export async function cancelTask(db: Database, id: string): Promise<{ row: TaskR
     }
     if (task.state === 'running') {
       await sql.query('update task set cancel_requested = true where id = $1', [id])
-      return { row: task, rings: await cancelChildren(sql, id) }
+      await cancelChildren(sql, id)
+      return task
     }
     const [row] = await sql.query<TaskRow>(
       `update task set state = 'cancelled', cancel_requested = true, finished_at = now() where id = $1 returning ${taskColumns}`,
@@ -26,17 +26,17 @@ export async function cancelTask(db: Database, id: string): Promise<{ row: TaskR
     )
     if (!row) throw new Error(`task ${id} vanished while it was locked`)
     await recordChange(sql, [row])
-    return { row, rings: await freeResources(sql, id) }
+    await freeResources(sql, id)
+    return row
   })
 }
 
 /** Cancels what of a task's own tasks has not ended, as `cancelTask` does. */
-export async function cancelChildren(sql: Sql, parent: string): Promise<Ring[]> {
+export async function cancelChildren(sql: Transaction, parent: string): Promise<void> {
   const children = await sql.query<{ id: string; state: string }>(
     `select id, state from task where parent = $1 and state in ('waiting', 'running') order by id for update`,
     [parent],
   )
-  const rings: Ring[] = []
   for (const { id } of children) {
     const [row] = await sql.query<TaskRow>(
       `update task set cancel_requested = true, state = case when state = 'waiting' then 'cancelled' else state end,
@@ -45,7 +45,6 @@ export async function cancelChildren(sql: Sql, parent: string): Promise<Ring[]> 
     )
     if (row?.state !== 'cancelled') continue
     await recordChange(sql, [row])
-    rings.push(...(await freeResources(sql, id)))
+    await freeResources(sql, id)
   }
-  return rings
 }

@@ -1,6 +1,14 @@
 import type { Task, TasksCommands } from '@berth/commands'
-import { badField, type Database, Problem, type Sql, sqlState, violatedConstraint } from '@berth/service'
-import type { Ring } from './doorbell.ts'
+import {
+  badField,
+  type Database,
+  Problem,
+  type Sql,
+  sqlState,
+  type Transaction,
+  violatedConstraint,
+} from '@berth/service'
+import { workWaiting } from './doorbell.ts'
 import { recordChange, showTask, type TaskRow, taskColumns } from './row.ts'
 
 type Request = TasksCommands['create']['request']
@@ -8,7 +16,7 @@ type Request = TasksCommands['create']['request']
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** Queues a task with its locks; the same id again answers the task that is there. 409 when that one is of another kind. */
-export async function createTask(db: Database, request: Request): Promise<{ task: Task; rings: Ring[] }> {
+export async function createTask(db: Database, request: Request): Promise<Task> {
   if (!uuid.test(request.id)) throw badField('id', 'is no uuid in lower case')
   const resources = lockModes(request)
   const row = await db
@@ -17,13 +25,15 @@ export async function createTask(db: Database, request: Request): Promise<{ task
       if (sqlState(error) !== '23503' || violatedConstraint(error) !== 'task_parent_fkey') throw error
       throw badField('parent', 'is no task that is there')
     })
-  const rings = row.state === 'waiting' ? [{ kind: row.kind, id: row.id, occasion: 'created' }] : []
-  return { task: showTask(row), rings }
+  return showTask(row)
 }
 
-async function queue(sql: Sql, request: Request, resources: Map<string, boolean>): Promise<TaskRow> {
+async function queue(sql: Transaction, request: Request, resources: Map<string, boolean>): Promise<TaskRow> {
   const made = await insert(sql, request, [...resources.keys()])
-  if (!made) return existing(sql, request)
+  const row = made ?? (await existing(sql, request))
+  // Also when it is there already: whoever asks again may not have been heard the first time.
+  if (row.state === 'waiting') sql.afterCommit(workWaiting, { kind: row.kind, id: row.id, occasion: 'created' })
+  if (!made) return row
   await sql.query(
     'insert into task_resource (task, resource, exclusive) select $1, resource, exclusive from unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)',
     [request.id, [...resources.keys()], [...resources.values()]],

@@ -1,6 +1,5 @@
 import type { TasksCommands } from '@berth/commands'
 import { type Database, notFound } from '@berth/service'
-import type { Ring } from './doorbell.ts'
 import { taskLost } from './heartbeat.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
@@ -12,10 +11,10 @@ const firstPauseSeconds = 1
 type Held = { state: string; fence: number; putBack: number; cancelRequested: boolean }
 
 /**
- * Has a task tried again, in its old place in the order, after 1, 2, 4, 8 and 16 seconds; workers poll, so nobody is rung for.
+ * Has a task tried again, in its old place in the order, after 1, 2, 4, 8 and 16 seconds; workers poll, so none of them is told.
  * The sixth time it has failed. Throws `task_lost` for a worker that lost it, also when it tells the same twice.
  */
-export async function putBack(db: Database, request: TasksCommands['put-back']['request']): Promise<Ring[]> {
+export async function putBack(db: Database, request: TasksCommands['put-back']['request']): Promise<void> {
   return db.transaction(async (sql) => {
     const [task] = await sql.query<Held>(
       `select state, fence, put_back as "putBack", cancel_requested as "cancelRequested"
@@ -44,6 +43,6 @@ export async function putBack(db: Database, request: TasksCommands['put-back']['
       ],
     )
     await recordChange(sql, rows)
-    return state === 'waiting' ? [] : freeResources(sql, request.id)
+    if (state !== 'waiting') await freeResources(sql, request.id)
   })
 }

@@ -1,6 +1,6 @@
 import { nameLimit, recordEvents, type TaskChanged, taskEvents } from '@berth/bus'
 import type { Task, TaskError, TaskProgress, TaskState } from '@berth/commands'
-import type { Sql } from '@berth/service'
+import type { Transaction } from '@berth/service'
 
 /** What is read of a task to show it or to tell of it. */
 export type TaskRow = {
@@ -46,7 +46,7 @@ export function hasEnded(state: string): boolean {
 }
 
 /** Records the event that tells of a task's new state, in the transaction of the change. */
-export async function recordChange(sql: Sql, rows: readonly TaskRow[]): Promise<void> {
+export async function recordChange(sql: Transaction, rows: readonly TaskRow[]): Promise<void> {
   await recordEvents(
     sql,
     rows.map((row) => ({ kind: taskEvents[row.state as TaskState], data: changeOf(row), actor: row.actor })),

@@ -1,5 +1,5 @@
 import type { Database, Sql } from '@berth/service'
-import type { Ring } from './doorbell.ts'
+import { workWaiting } from './doorbell.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
@@ -14,9 +14,9 @@ const sweptAtOnce = 100
 
 /**
  * Takes tasks from workers whose lease ran out, by the database's clock. They wait again, in their old place in the order;
- * when that happened too often they have failed, and those that were to be cancelled are. Answers for what to ring.
+ * when that happened too often they have failed, and those that were to be cancelled are.
  */
-export async function sweepLeases(db: Database): Promise<{ tasks: TaskRow[]; rings: Ring[] }> {
+export async function sweepLeases(db: Database): Promise<TaskRow[]> {
   return db.transaction(async (sql) => {
     const lost = await sql.query<Lost>(
       `select id, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
@@ -24,15 +24,15 @@ export async function sweepLeases(db: Database): Promise<{ tasks: TaskRow[]; rin
       [sweptAtOnce],
     )
     const tasks: TaskRow[] = []
-    const rings: Ring[] = []
     for (const one of lost) {
       const task = await takeBack(sql, one)
       tasks.push(task)
-      if (task.state === 'waiting') rings.push({ kind: task.kind, id: task.id, occasion: `attempt-${task.attempt}` })
-      else rings.push(...(await freeResources(sql, task.id)))
+      const occasion = `attempt-${task.attempt}`
+      if (task.state === 'waiting') sql.afterCommit(workWaiting, { kind: task.kind, id: task.id, occasion })
+      else await freeResources(sql, task.id)
     }
     await recordChange(sql, tasks)
-    return { tasks, rings }
+    return tasks
   })
 }
 
