@@ -53,10 +53,11 @@ function packageFolders() {
     .sort()
 }
 
+// Those that a client is generated from.
 function schemasOf(packages) {
   return packages
     .map((folder) => path.join(folder, 'src', 'db', 'schema.prisma'))
-    .filter((schema) => existsSync(path.join(root, schema)))
+    .filter((schema) => existsSync(path.join(root, schema)) && /^generator /m.test(read(schema)))
 }
 
 function wantedStamp(packages) {

@@ -8,6 +8,7 @@ import { schemaParts as catalog } from '../../services/catalog/src/db/schema-par
 import { schemaParts as registry } from '../../services/registry/src/db/schema-parts.ts'
 import { schemaParts as sync } from '../../services/sync/src/db/schema-parts.ts'
 import { schemaParts as tasks } from '../../services/tasks/src/db/schema-parts.ts'
+import { type Model, readModels, readTables } from './prisma-models.ts'
 
 const heading = (schema: string) => `\
 -- Schema "${schema}" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
@@ -34,5 +35,23 @@ describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('
     const dump = heading(schema) + (await dumpSchema(db, schema))
     if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, dump)
     expect(readFileSync(file, 'utf8')).toBe(dump)
+  })
+
+  test('is what the models of schema.prisma say, as far as they go', async () => {
+    const models = readModels(
+      readFileSync(new URL(`../../services/${schema}/src/db/schema.prisma`, import.meta.url), 'utf8'),
+    )
+    const tables = await readTables(db)
+    expect(Object.keys(models)).not.toEqual([])
+    for (const [name, { types, unique }] of Object.entries(models)) {
+      expect(tables).toHaveProperty(name)
+      const table = tables[name] as Model
+      const modelled = Object.entries(table.types).filter(([column]) => column in types)
+      expect({ name, types, unique: unique.sort() }).toEqual({
+        name,
+        types: Object.fromEntries(modelled),
+        unique: table.unique.filter((columns) => columns.split(', ').every((column) => column in types)).sort(),
+      })
+    }
   })
 })
