@@ -41,7 +41,8 @@ export async function checkStoreIdentity(sql: Sql, blobs: BlobStore, adopt?: str
   const stored = await readStoreIdentity(blobs)
   if (stored === undefined) return
   const [copy] = await sql.query<{ id: string }>(
-    `insert into store_identity (id) values ($1)
+    `insert into store_identity (id)
+     values ($1)
      on conflict (is_only) do update set id = case when $1 = $2 then $1 else store_identity.id end
      returning id`,
     [stored, adopt?.toLowerCase() ?? null],

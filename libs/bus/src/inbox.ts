@@ -20,7 +20,11 @@ export async function lockPosition(sql: Sql, place: Place): Promise<number> {
     place.source,
   ])
   const [row] = await sql.query<{ position: number }>(
-    'select position from inbox where consumer = $1 and source = $2 for update',
+    `select position
+     from inbox
+     where consumer = $1
+       and source = $2
+     for update`,
     [place.consumer, place.source],
   )
   return row?.position ?? 0

@@ -21,7 +21,9 @@ export async function recordEvents(sql: Transaction, events: readonly NewEvent[]
   await sql.prepared(
     'record-events',
     `insert into outbox (id, subject, event)
-     select id, subject, event from unnest($1::uuid[], $2::text[], $3::jsonb[]) with ordinality as row (id, subject, event, place) order by place`,
+     select id, subject, event
+     from unnest($1::uuid[], $2::text[], $3::jsonb[]) with ordinality as row (id, subject, event, place)
+     order by place`,
     [rows.map((row) => row.id), rows.map((row) => row.subject), rows.map((row) => row.json)],
   )
 }
@@ -35,9 +37,18 @@ export type OutboxRow = { id: string; position: number; subject: string; event: 
 export async function placeEvents(sql: Sql): Promise<number> {
   const [head] = await sql.query<{ position: number }>('select position from outbox_head for update')
   const [placed] = await sql.query<{ position: number | null }>(
-    `with unplaced as (select id, row_number() over (order by seq) as place from outbox where position is null),
-          placed as (update outbox set position = $1 + place from unplaced where outbox.id = unplaced.id returning outbox.position)
-     select max(position) as position from placed`,
+    `with unplaced as (
+       select id, row_number() over (order by seq) as place
+       from outbox
+       where position is null),
+     placed as (
+       update outbox
+       set position = $1 + place
+       from unplaced
+       where outbox.id = unplaced.id
+       returning outbox.position)
+     select max(position) as position
+     from placed`,
     [head?.position ?? 0],
   )
   const last = placed?.position ?? head?.position ?? 0
@@ -84,10 +95,11 @@ const pageAfter = `
     from next),
   page as (
     select id, position, subject, event
-    from summed join outbox using (id, position)
+    from summed
+    join outbox using (id, position)
     where before < $3)
   select head.position as head, bound.position as bound, last.from_position as "jumpFrom", last.until as "jumpUntil",
-         last.by as "jumpBy", page.id, page.position, page.subject, page.event
+    last.by as "jumpBy", page.id, page.position, page.subject, page.event
   from head
   cross join bound
   left join last on true

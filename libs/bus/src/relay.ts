@@ -67,7 +67,12 @@ export function startRelay(options: {
     let rows: OutboxRow[]
     do {
       rows = await db.query<OutboxRow>(
-        'select id, position, subject, event from outbox where published_at is null and position is not null order by position limit $1',
+        `select id, position, subject, event
+         from outbox
+         where published_at is null
+           and position is not null
+         order by position
+         limit $1`,
         [batchRows],
       )
       await publish(rows, signal)

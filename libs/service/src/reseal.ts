@@ -35,8 +35,12 @@ async function resealOnce(sql: Sql, sealer: Sealer, sealed: SealedColumns) {
   const counts = { done: 0, missed: 0, unreadable: [] as string[] }
   for (let after = ''; ; ) {
     const rows = await sql.query<Row>(
-      `select ${id}::text as id, ${names.join(', ')} from ${table}
-       where (${isOld}) and ${id}::text collate "C" > $2 order by ${id}::text collate "C" limit ${rowsPerBatch}`,
+      `select ${id}::text as id, ${names.join(', ')}
+       from ${table}
+       where (${isOld})
+         and ${id}::text collate "C" > $2
+       order by ${id}::text collate "C"
+       limit ${rowsPerBatch}`,
       [sealer.keyId, after],
     )
     for (const row of rows) {
@@ -84,7 +88,11 @@ async function replace(
   const sets = [...anew].map(([name, { after }]) => `${name} = ${at(after)}`)
   const same = [...anew].map(([name, { before }]) => `${name} = ${at(before)}`)
   const changed = await sql.query(
-    `update ${table} set ${sets.join(', ')} where ${id}::text = $1 and ${same.join(' and ')} returning 1`,
+    `update ${table}
+     set ${sets.join(', ')}
+     where ${id}::text = $1
+       and ${same.join(' and ')}
+     returning 1`,
     values,
   )
   return changed.length > 0

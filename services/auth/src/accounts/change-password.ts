@@ -8,7 +8,10 @@ export async function changePassword(
 ): Promise<void> {
   await db.transaction(async (sql) => {
     const [account] = await sql.query<{ name: string }>(
-      'update account set password_hash = $2, session_epoch = session_epoch + 1 where id = $1 returning name',
+      `update account
+       set password_hash = $2, session_epoch = session_epoch + 1
+       where id = $1
+       returning name`,
       [change.id, change.passwordHash],
     )
     if (!account) return

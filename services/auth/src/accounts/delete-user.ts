@@ -5,7 +5,12 @@ import { type Database, notFound, Problem } from '@berth/service'
 export async function deleteUser(db: Database, user: { id: string; name: string }, actor: string): Promise<void> {
   await db.transaction(async (sql) => {
     // All administrators are locked, in one order, so that two who delete each other do not both succeed.
-    const admins = await sql.query<{ id: string }>('select id from account where is_admin order by id for update')
+    const admins = await sql.query<{ id: string }>(`
+      select id
+      from account
+      where is_admin
+      order by id
+      for update`)
     if (admins.length === 1 && admins[0]?.id === user.id)
       throw new Problem(409, 'last_admin', `"${user.name}" is the last administrator.`, {
         hint: 'Make another user an administrator first.',

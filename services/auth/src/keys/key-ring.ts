@@ -20,7 +20,10 @@ const publishedAfterMinutes = 15
 /** The public keys that tokens which are still valid, or will be, are signed with. */
 export async function publicKeys(db: Database): Promise<PublicJwk[]> {
   const rows = await db.query<{ jwk: PublicJwk }>(
-    'select public_jwk as jwk from signing_key where retired_at is null or retired_at > now() - make_interval(mins => $1) order by created_at',
+    `select public_jwk as jwk
+     from signing_key
+     where retired_at is null or retired_at > now() - make_interval(mins => $1)
+     order by created_at`,
     [publishedAfterMinutes],
   )
   return rows.map((row) => row.jwk)

@@ -30,7 +30,10 @@ export async function rotateKeys(
     await refuseTooSoon(sql)
     await sql.query("update signing_key set state = 'retired', retired_at = now() where state = 'signing'")
     const [key] = await sql.query<{ kid: string; now: Date }>(
-      "update signing_key set state = 'signing' where state = 'next' returning kid, now()",
+      `update signing_key
+       set state = 'signing'
+       where state = 'next'
+       returning kid, now()`,
     )
     if (!key) throw new Error('there is no key to rotate to')
     await insertKey(sql, sealer, 'next')

@@ -41,7 +41,10 @@ export function createKnownLogins(db: Sql, serviceKey: string): KnownLogins {
     remember: async (account, password) => {
       await db.query(
         `insert into known_login (account, mark)
-         select id, $2 from account where id = $1 and session_epoch = $3
+         select id, $2
+         from account
+         where id = $1
+           and session_epoch = $3
          on conflict (account) do update set mark = excluded.mark, at = now()`,
         [account.id, markOf(account, password), account.sessionEpoch],
       )

@@ -36,8 +36,13 @@ export async function makeRefreshToken(sql: Sql, account: Account): Promise<stri
 export async function findRefreshToken(sql: Sql, token: string): Promise<Account | undefined> {
   if (!form.test(token)) return undefined
   const [row] = await sql.query<Account>(
-    `update refresh_token set last_used_at = now(), expires_at = now() + make_interval(days => $2) from account
-     where hash = $1 and expires_at > now() and account.id = refresh_token.account and account.session_epoch = refresh_token.session_epoch
+    `update refresh_token
+     set last_used_at = now(), expires_at = now() + make_interval(days => $2)
+     from account
+     where hash = $1
+       and expires_at > now()
+       and account.id = refresh_token.account
+       and account.session_epoch = refresh_token.session_epoch
      returning account.id, account.name, account.is_admin as "isAdmin", account.session_epoch as "sessionEpoch"`,
     [hashOf(token), lifeDays],
   )

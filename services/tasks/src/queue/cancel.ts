@@ -9,7 +9,13 @@ import { hasEnded, recordChange, type TaskRow, taskColumns } from './row.ts'
 export async function cancelTask(db: Database, id: string): Promise<TaskRow> {
   return db.transaction(async (sql) => {
     // Locked before it is judged: a claim that commits meanwhile is seen, and the task then cancelled as a running one.
-    const [task] = await sql.query<TaskRow>(`select ${taskColumns} from task where id = $1 for update`, [id])
+    const [task] = await sql.query<TaskRow>(
+      `select ${taskColumns}
+       from task
+       where id = $1
+       for update`,
+      [id],
+    )
     if (!task || hasEnded(task.state)) {
       throw new Problem(409, 'task_ended', `Task ${id} has ended: it is ${task?.state ?? 'gone'}.`, {
         hint: 'What has ended cannot be cancelled.',
@@ -21,7 +27,10 @@ export async function cancelTask(db: Database, id: string): Promise<TaskRow> {
       return task
     }
     const [row] = await sql.query<TaskRow>(
-      `update task set state = 'cancelled', cancel_requested = true, finished_at = now() where id = $1 returning ${taskColumns}`,
+      `update task
+       set state = 'cancelled', cancel_requested = true, finished_at = now()
+       where id = $1
+       returning ${taskColumns}`,
       [id],
     )
     if (!row) throw new Error(`task ${id} vanished while it was locked`)
@@ -34,13 +43,23 @@ export async function cancelTask(db: Database, id: string): Promise<TaskRow> {
 /** Cancels what of a task's own tasks has not ended, as `cancelTask` does. */
 export async function cancelChildren(sql: Transaction, parent: string): Promise<void> {
   const children = await sql.query<{ id: string; state: string }>(
-    `select id, state from task where parent = $1 and state in ('waiting', 'running') order by id for update`,
+    `select id, state
+     from task
+     where parent = $1
+       and state in ('waiting', 'running')
+     order by id
+     for update`,
     [parent],
   )
   for (const { id } of children) {
     const [row] = await sql.query<TaskRow>(
-      `update task set cancel_requested = true, state = case when state = 'waiting' then 'cancelled' else state end,
-         finished_at = case when state = 'waiting' then now() end where id = $1 returning ${taskColumns}`,
+      `update task
+       set
+         cancel_requested = true,
+         state = case when state = 'waiting' then 'cancelled' else state end,
+         finished_at = case when state = 'waiting' then now() end
+       where id = $1
+       returning ${taskColumns}`,
       [id],
     )
     if (row?.state !== 'cancelled') continue

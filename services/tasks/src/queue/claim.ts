@@ -10,6 +10,35 @@ export function checkLease(leaseSeconds: number): void {
     throw badField('leaseSeconds', `is not above 0 and at most ${longestLeaseSeconds}`)
 }
 
+const takeFirst = `
+  update task
+  set
+    state = 'running',
+    worker = $2,
+    lease_until = now() + make_interval(secs => $3),
+    attempt = attempt + 1,
+    fence = fence + 1,
+    started_at = coalesce(started_at, now())
+  where state = 'waiting'
+    and id = (
+      select candidate.id
+      from task as candidate
+      where candidate.state = 'waiting'
+        and candidate.kind = any($1)
+        and (candidate.not_before is null or candidate.not_before <= now())
+        and not exists (
+          select
+          from task_resource as mine
+          join task_resource as other on other.resource = mine.resource
+            and other.task <> mine.task
+            and (other.exclusive or mine.exclusive)
+          join task as holder on holder.id = other.task
+          where mine.task = candidate.id
+            and (holder.state = 'running' or (holder.state = 'waiting' and holder.seq < candidate.seq)))
+      order by candidate.seq
+      limit 1)
+  returning ${taskColumns}, task.payload, task.fence`
+
 /**
  * Gives the oldest waiting task of some kinds whose resources are free: nobody that runs, and nobody that came earlier and
  * waits, has a conflicting lock. Claims take turns under one lock, so two replicas never judge from the same picture; the
@@ -23,21 +52,11 @@ export async function claimTask(
   checkLease(leaseSeconds)
   return db.transaction(async (sql) => {
     await sql.prepared('claim-lock', "select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0))", [])
-    const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number }>(
-      'claim',
-      `update task set state = 'running', worker = $2, lease_until = now() + make_interval(secs => $3), attempt = attempt + 1,
-         fence = fence + 1, started_at = coalesce(started_at, now())
-       where state = 'waiting' and id = (
-         select candidate.id from task as candidate
-         where candidate.state = 'waiting' and candidate.kind = any($1) and (candidate.not_before is null or candidate.not_before <= now()) and not exists (
-           select from task_resource as mine
-           join task_resource as other on other.resource = mine.resource and other.task <> mine.task and (other.exclusive or mine.exclusive)
-           join task as holder on holder.id = other.task
-           where mine.task = candidate.id and (holder.state = 'running' or (holder.state = 'waiting' and holder.seq < candidate.seq)))
-         order by candidate.seq limit 1)
-       returning ${taskColumns}, task.payload, task.fence`,
-      [kinds, worker, leaseSeconds],
-    )
+    const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number }>('claim', takeFirst, [
+      kinds,
+      worker,
+      leaseSeconds,
+    ])
     if (!row) return null
     await recordChange(sql, [row])
     const { id, kind, payload, fence, attempt, actor } = row

@@ -51,8 +51,10 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
   const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor) values ($1, $2, $3, $4, $5, $6)
-     on conflict (id) do nothing returning ${taskColumns}`,
+    `insert into task (id, kind, parent, payload, resources, actor)
+     values ($1, $2, $3, $4, $5, $6)
+     on conflict (id) do nothing
+     returning ${taskColumns}`,
     [
       request.id,
       request.kind,

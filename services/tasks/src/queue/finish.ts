@@ -11,15 +11,27 @@ import { recordChange, type TaskRow, taskColumns } from './row.ts'
 export async function finishTask(db: Database, request: TasksCommands['finish']['request']): Promise<void> {
   return db.transaction(async (sql) => {
     const [task] = await sql.query<{ state: string; fence: number }>(
-      'select state, fence from task where id = $1 for update',
+      `select state, fence
+       from task
+       where id = $1
+       for update`,
       [request.id],
     )
     if (!task) throw notFound('task', request.id)
     if (task.fence === request.fence && task.state === request.state) return
     if (task.fence !== request.fence || task.state !== 'running') throw taskLost(request.id)
     const rows = await sql.query<TaskRow>(
-      `update task set state = $2, result = $3, error = $4, progress = coalesce($5::jsonb, progress), finished_at = now(),
-         worker = null, lease_until = null where id = $1 returning ${taskColumns}`,
+      `update task
+       set
+         state = $2,
+         result = $3,
+         error = $4,
+         progress = coalesce($5::jsonb, progress),
+         finished_at = now(),
+         worker = null,
+         lease_until = null
+       where id = $1
+       returning ${taskColumns}`,
       [request.id, request.state, json(request.result), json(request.error), json(request.progress)],
     )
     await recordChange(sql, rows)

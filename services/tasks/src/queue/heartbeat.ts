@@ -17,8 +17,12 @@ export async function renewLease(
   checkLease(request.leaseSeconds)
   const [row] = await db.prepared<{ cancelled: boolean }>(
     'heartbeat',
-    `update task set lease_until = now() + make_interval(secs => $3), progress = coalesce($4::jsonb, progress)
-     where id = $1 and fence = $2 and state = 'running' returning cancel_requested as cancelled`,
+    `update task
+     set lease_until = now() + make_interval(secs => $3), progress = coalesce($4::jsonb, progress)
+     where id = $1
+       and fence = $2
+       and state = 'running'
+     returning cancel_requested as cancelled`,
     [request.id, request.fence, request.leaseSeconds, request.progress ? JSON.stringify(request.progress) : null],
   )
   if (!row) throw taskLost(request.id)

@@ -11,8 +11,12 @@ export async function freeResources(sql: Transaction, taskId: string): Promise<v
   ])
   if (freed.length === 0) return
   const next = await sql.query<{ kind: string; id: string }>(
-    `select distinct on (task.kind) task.kind, task.id from task_resource join task on task.id = task_resource.task
-     where task_resource.resource = any($1) and task.state = 'waiting' order by task.kind, task.seq`,
+    `select distinct on (task.kind) task.kind, task.id
+     from task_resource
+     join task on task.id = task_resource.task
+     where task_resource.resource = any($1)
+       and task.state = 'waiting'
+     order by task.kind, task.seq`,
     [freed.map((row) => row.resource)],
   )
   for (const row of next) sql.afterCommit(workWaiting, { ...row, occasion: `after-${taskId}` })

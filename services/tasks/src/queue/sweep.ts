@@ -20,7 +20,12 @@ export async function sweepLeases(db: Database): Promise<TaskRow[]> {
   return db.transaction(async (sql) => {
     const lost = await sql.query<Lost>(
       `select id, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
-       from task where state = 'running' and lease_until < now() order by seq limit $1 for update skip locked`,
+       from task
+       where state = 'running'
+         and lease_until < now()
+       order by seq
+       limit $1
+       for update skip locked`,
       [sweptAtOnce],
     )
     const tasks: TaskRow[] = []
@@ -53,8 +58,17 @@ async function takeBack(sql: Sql, lost: Lost): Promise<TaskRow> {
       : `The workers of all ${mostAttempts} attempts were lost before the end.`
   const error = state === 'failed' ? { code: 'worker_lost', message } : null
   const [row] = await sql.query<TaskRow>(
-    `update task set state = $2, error = $3, stuck = $4, furthest = greatest(furthest, $5), worker = null, lease_until = null,
-       finished_at = case when $2 = 'waiting' then null else now() end where id = $1 returning ${taskColumns}`,
+    `update task
+     set
+       state = $2,
+       error = $3,
+       stuck = $4,
+       furthest = greatest(furthest, $5),
+       worker = null,
+       lease_until = null,
+       finished_at = case when $2 = 'waiting' then null else now() end
+     where id = $1
+     returning ${taskColumns}`,
     [id, state, error && JSON.stringify(error), stuck, done],
   )
   if (!row) throw new Error(`task ${id} vanished while it was locked`)
