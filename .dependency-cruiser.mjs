@@ -8,6 +8,7 @@ const libs = {
   commands: ['oci', 'service', 'tokens'],
   'registry-client': ['oci'],
   worker: ['bus', 'commands', 'service'],
+  host: ['blobs', 'bus', 'commands', 'service', 'tokens'],
 }
 
 const libRules = Object.entries(libs).map(([name, allowed]) => ({

@@ -32,12 +32,10 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
 
   const peer = `http://127.0.0.1:${internal.port}`
   const shared = {
+    ...config,
+    ...secrets,
     databaseUrl: ground.databaseUrl,
     natsUrl: ground.natsUrl,
-    serviceKey: secrets.serviceKey,
-    secretsKey: secrets.secretsKey,
-    secretsPreviousKeys: config.secretsPreviousKeys,
-    externalUrl: config.externalUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
     internalUrl: undefined,
     authUrl: peer,
@@ -45,26 +43,13 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     registryUrl: peer,
     tasksUrl: peer,
     syncUrl: peer,
-    buildUrl: peer,
-    gcIntervalSeconds: config.gcIntervalSeconds,
-    gcGraceSeconds: config.gcGraceSeconds,
-    retentionIntervalSeconds: config.retentionIntervalSeconds,
-    scrubIntervalSeconds: config.scrubIntervalSeconds,
-    scrubBytesPerSecond: config.scrubBytesPerSecond,
-    pushLeaseSeconds: config.pushLeaseSeconds,
-    taskLeaseSeconds: config.taskLeaseSeconds,
-    callTimeoutSeconds: config.callTimeoutSeconds,
-    taskKeptDays: config.taskKeptDays,
-    deadLetterKeptDays: config.deadLetterKeptDays,
-    storeAdopt: config.storeAdopt,
-    restored: config.restored,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)
     return service && started.has(service) ? service.internal : undefined
   }
   const parts = { log, metrics, localPeers }
-  const auth = createAuth({ ...shared, adminPassword: config.adminPassword }, parts)
+  const auth = createAuth(shared, parts)
   const services: Service[] = [
     auth,
     createCatalog(shared, { ...parts, blobs }),

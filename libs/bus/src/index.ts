@@ -1,5 +1,5 @@
 export { type Bus, connectBus, streamOf } from './connection.ts'
-export { type Consumer, type EventOwner, startConsumer } from './consume.ts'
+export { type ConsumeOptions, type Consumer, type EventOwner, startConsumer } from './consume.ts'
 export {
   type CloudEvent,
   type EventKind,
@@ -18,6 +18,14 @@ export { type TaskChanged, taskEvents } from './events/tasks.ts'
 export { fitLists } from './fit-lists.ts'
 export { type Loop, startLoop } from './loop.ts'
 export { natsNotes } from './nats-state.ts'
-export { eventsRecorded, type OutboxRow, placeEvents, readOutbox, recordEvents } from './outbox.ts'
+export {
+  type EventCommands,
+  eventsRecorded,
+  type OutboxPage,
+  type OutboxRow,
+  placeEvents,
+  readOutbox,
+  recordEvents,
+} from './outbox.ts'
 export { type Relay, startRelay } from './relay.ts'
 export { announceWork, listenForWork } from './work-queue.ts'

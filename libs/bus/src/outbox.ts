@@ -106,6 +106,9 @@ const pageAfter = `
   left join page on true
   order by page.position`
 
+/** What every service answers to those that follow its events. */
+export type EventCommands = { events: { request: { after: number }; reply: OutboxPage } }
+
 type PageRow = { head: number; bound: number } & (OutboxRow | { id: null }) &
   ({ jumpFrom: number; jumpUntil: number; jumpBy: number } | { jumpFrom: null })
 

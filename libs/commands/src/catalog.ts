@@ -1,5 +1,4 @@
 import type { Digest, ParsedManifest } from '@berth/oci'
-import type { OutboxPage } from './events.ts'
 import type { RequiredSignatures } from './required-signatures.ts'
 
 /** A manifest as catalog records it: what its bytes say, and where they lie. */
@@ -240,8 +239,6 @@ export type CatalogCommands = {
   'served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
   /** The heads of all repositories and all distributions, as rows. */
   'served-heads': { request: Record<string, never>; reply: ServedHead }
-  /** The outbox after a position. */
-  events: { request: { after: number }; reply: OutboxPage }
 }
 
 /**

@@ -18,7 +18,6 @@ export type {
   VersionCause,
 } from './catalog.ts'
 export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
-export type { OutboxPage } from './events.ts'
 export type { IsolatedRepository, RegistryCommands } from './registry.ts'
 export { checkRequiredSignatures, type RequiredSignatures, type SignatureKey } from './required-signatures.ts'
 export { type SyncCommands, storedGeneration } from './sync.ts'

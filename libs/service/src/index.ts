@@ -20,6 +20,7 @@ export {
   optionalText,
   optionalUrl,
   readConfig,
+  type Setting,
   secretKey,
   text,
   url,

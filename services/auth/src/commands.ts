@@ -1,16 +1,13 @@
-import { readOutbox } from '@berth/bus'
-import { type AuthCommands, type CommandHandlers, commandHandlers, type OutboxPage } from '@berth/commands'
+import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
 import type { Database, InternalHandler, Principal } from '@berth/service'
 import { decideAccess } from './access/decide.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import { type Account, accountsByName } from './login/account.ts'
 import type { Authenticate } from './login/identify.ts'
 
-type Commands = AuthCommands & { events: { request: { after: number }; reply: OutboxPage } }
-
 /** What other services ask auth. */
 export function authCommands(db: Database, authenticate: Authenticate): Record<string, InternalHandler> {
-  const handlers: CommandHandlers<Commands> = {
+  const handlers: CommandHandlers<AuthCommands> = {
     identify: async ({ authorization, ip }) => ({ principal: principalOf(await authenticate(authorization, ip)) }),
     access: async ({ authorization, ip, wanted }) => {
       const account = await authenticate(authorization, ip)
@@ -23,7 +20,6 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       return { names: names.filter((name) => !may.has(name)) }
     },
     jwks: async () => ({ keys: await publicKeys(db) }),
-    events: async ({ after }) => readOutbox(db, after),
   }
   return commandHandlers(handlers)
 }

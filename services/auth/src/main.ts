@@ -1,16 +1,14 @@
-import { createLogger, createMetrics, readConfig, runAlone, withSecretsKey } from '@berth/service'
+import { runService } from '@berth/host'
+import { withSecretsKey } from '@berth/service'
 import { createAuth } from './app.ts'
 import { authSettings } from './config.ts'
 
-await runAlone(() => {
-  const config = withSecretsKey(readConfig(authSettings, process.env))
-  const log = createLogger({ service: 'auth', level: config.logLevel, output: config.logOutput })
-  const metrics = createMetrics({ defaults: true })
-  const auth = createAuth(config, { log, metrics })
+await runService('auth', authSettings, (config, parts) => {
+  const auth = createAuth(withSecretsKey(config), parts)
   const start = async () => {
     await auth.start()
     const password = auth.firstPassword()
     if (password !== undefined) process.stdout.write(`first start: user admin, password ${password} (shown only now)\n`)
   }
-  return { service: { ...auth, start }, log, metrics, ...config }
+  return { ...auth, start }
 })

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { type AuthCommands, type CommandClient, commandsOf, type OutboxPage } from '@berth/commands'
+import type { EventCommands } from '@berth/bus'
+import { type AuthCommands, type CommandClient, commandsOf } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
 import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
 import { type Auth, createAuth } from './app.ts'
 import type { AuthConfig } from './config.ts'
 
-type Commands = AuthCommands & { events: { request: { after: number }; reply: OutboxPage } }
+type Commands = AuthCommands & EventCommands
 export type StartedAuth = Served & { auth: CommandClient<Commands>; service: Auth }
 
 const secretsKey = randomBytes(32).toString('base64')

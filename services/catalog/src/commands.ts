@@ -1,4 +1,3 @@
-import { readOutbox } from '@berth/bus'
 import { type CatalogCommands, type CommandHandlers, commandHandlers, type ManifestRecord } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, fitPage, type InternalHandler, notFound, rows } from '@berth/service'
@@ -106,7 +105,6 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
     'served-rows': async ({ repositoryId, afterRevision }) =>
       rows(streamRows(db.background, repositoryId, afterRevision)),
     'served-heads': async () => rows(streamHeads(db.background)),
-    events: ({ after }) => readOutbox(db, after),
   }
   return commandHandlers(handlers)
 }

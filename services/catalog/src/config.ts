@@ -1,15 +1,5 @@
-import {
-  type ConfigOf,
-  callSettings,
-  integer,
-  logSettings,
-  type OriginSettings,
-  originSettings,
-  restoredSettings,
-  secretKey,
-  text,
-  url,
-} from '@berth/service'
+import { type HostConfig, hostSettings } from '@berth/host'
+import { type ConfigOf, integer } from '@berth/service'
 import { workerSettings } from '@berth/worker'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads these too. */
@@ -33,43 +23,12 @@ export const scrubSettings = {
   scrubBytesPerSecond: integer('BERTH_SCRUB_BYTES_PER_SECOND', { min: 64 << 10, max: 2 ** 40 }, { fallback: 4 << 20 }),
 }
 
+const ownSettings = { ...collectorSettings, ...retentionSettings, ...scrubSettings, ...workerSettings }
+
+/** The services that catalog asks. */
+export const peers = ['registry', 'auth', 'tasks', 'sync'] as const
+
 /** What catalog reads from the environment. */
-export const catalogSettings = {
-  databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
-  natsUrl: url('BERTH_NATS_URL', ['nats']),
-  port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
-  host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
-  internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: 9102 }),
-  internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-  serviceKey: secretKey('BERTH_SERVICE_KEY'),
-  registryUrl: url('BERTH_REGISTRY_URL', ['http'], { fallback: 'http://127.0.0.1:9101' }),
-  authUrl: url('BERTH_AUTH_URL', ['http'], { fallback: 'http://127.0.0.1:9106' }),
-  tasksUrl: url('BERTH_TASKS_URL', ['http'], { fallback: 'http://127.0.0.1:9104' }),
-  syncUrl: url('BERTH_SYNC_URL', ['http'], { fallback: 'http://127.0.0.1:9103' }),
-  ...collectorSettings,
-  ...retentionSettings,
-  ...scrubSettings,
-  ...workerSettings,
-  ...callSettings,
-  ...originSettings,
-  ...logSettings,
-  ...restoredSettings,
-}
-export type CatalogConfig = Pick<
-  ConfigOf<typeof catalogSettings>,
-  | 'databaseUrl'
-  | 'natsUrl'
-  | 'serviceKey'
-  | 'registryUrl'
-  | 'authUrl'
-  | 'tasksUrl'
-  | 'syncUrl'
-  | keyof typeof collectorSettings
-  | keyof typeof retentionSettings
-  | keyof typeof scrubSettings
-  | keyof typeof workerSettings
-> &
-  OriginSettings &
-  Partial<ConfigOf<typeof callSettings>> & { storeAdopt?: string | undefined } & Partial<
-    ConfigOf<typeof restoredSettings>
-  >
+export const catalogSettings = { ...hostSettings('catalog', peers), ...ownSettings }
+export type CatalogConfig = HostConfig<(typeof peers)[number]> &
+  ConfigOf<typeof ownSettings> & { storeAdopt?: string | undefined }

@@ -1,16 +1,8 @@
 import { blobSettings, logHealing, openBlobStore } from '@berth/blobs'
-import { createLogger, createMetrics, readConfig, runAlone } from '@berth/service'
+import { runService } from '@berth/host'
 import { createRegistry } from './app.ts'
 import { registrySettings } from './config.ts'
 
-await runAlone(async () => {
-  const config = readConfig({ ...registrySettings, ...blobSettings }, process.env)
-  const log = createLogger({ service: 'registry', level: config.logLevel, output: config.logOutput })
-  const metrics = createMetrics({ defaults: true })
-  return {
-    service: createRegistry(config, { log, metrics, blobs: await openBlobStore(config, logHealing(log)) }),
-    log,
-    metrics,
-    ...config,
-  }
-})
+await runService('registry', { ...registrySettings, ...blobSettings }, async (config, parts) =>
+  createRegistry(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log)) }),
+)

@@ -1,16 +1,6 @@
-import { connectBus, eventsRecorded, natsNotes, startLoop, startRelay } from '@berth/bus'
-import {
-  applyMigrations,
-  createApi,
-  createInternalClient,
-  createInternalServer,
-  Lifecycle,
-  openDatabase,
-  readApiDocument,
-  type Service,
-  type ServiceParts,
-} from '@berth/service'
-import { identifyThrough } from '@berth/tokens'
+import { eventsRecorded } from '@berth/bus'
+import { createHost } from '@berth/host'
+import type { Service, ServiceParts } from '@berth/service'
 import { notStarted, taskHandlers } from './api.ts'
 import { tasksCommands } from './commands.ts'
 import type { TasksConfig } from './config.ts'
@@ -21,7 +11,6 @@ import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
 
-const name = 'tasks'
 const defaultSweepEveryMs = 1_000
 const forgetEveryMs = 3_600_000
 const defaultKeptDays = 30
@@ -32,102 +21,45 @@ const defaultKeptDays = 30
  */
 export function createTasks(
   config: TasksConfig,
-  { log: base, metrics, localPeers, sweepEveryMs = defaultSweepEveryMs }: ServiceParts & { sweepEveryMs?: number },
+  { sweepEveryMs = defaultSweepEveryMs, ...parts }: ServiceParts & { sweepEveryMs?: number },
 ): Service {
-  const log = base.with({ service: name })
-  const life = new Lifecycle(log)
-  const db = openDatabase({
-    url: config.databaseUrl,
-    schema: name,
-    max: 10,
-    onError: (error) => log.warn('database connection lost', { error }),
+  const host = createHost({
+    name: 'tasks',
+    source: import.meta.url,
+    schemaParts,
+    config,
+    peers: ['auth'],
+    parts,
+    connections: 10,
   })
-  const auth = createInternalClient({
-    baseUrl: config.authUrl,
-    from: name,
-    to: 'auth',
-    serviceKey: config.serviceKey,
-    callTimeoutSeconds: config.callTimeoutSeconds,
-    localPeers,
-  })
-  let running: Changes | undefined
-  const changes = () => {
-    if (!running) throw notStarted()
-    return running
+  const { db, log } = host
+  let changes: Changes | undefined
+
+  const sweep = async () => {
+    for (const { id, kind, attempt, state } of await sweepLeases(db))
+      log.warn('the worker of a task was lost', { task: id, kind, attempt, state })
+  }
+  const forget = async (signal: AbortSignal) => {
+    const forgotten = await forgetTasks(db.background, config.taskKeptDays ?? defaultKeptDays, signal)
+    if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
   }
 
-  return {
-    name,
-    public: createApi({
-      service: name,
-      document: readApiDocument(new URL('../openapi.yaml', import.meta.url)),
-      handlers: taskHandlers(db, openPrisma(db), changes),
-      externalUrl: config.externalUrl,
-      identify: identifyThrough(auth),
-      log,
-      metrics,
-    }),
-    internal: createInternalServer({
-      service: name,
-      serviceKey: config.serviceKey,
-      log,
-      commands: tasksCommands(db),
-    }),
-    start: async () => {
-      life.onStop('auth client', () => auth.close())
-      life.onStop('database', () => db.close())
-      await applyMigrations({
-        url: config.databaseUrl,
-        schema: name,
-        parts: schemaParts,
-      })
-      const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics })
-      life.onStop('nats', () => bus.close())
-      const relay = startRelay({ db, bus, source: name, log, restored: config.restored })
-      life.onStop('relay', () => relay.stop())
-      const doorbell = createDoorbell(bus, log)
-      life.onStop('doorbell', () => doorbell.stop())
+  return host.service({
+    public: {
+      handlers: taskHandlers(db, openPrisma(db), () => {
+        if (!changes) throw notStarted()
+        return changes
+      }),
+    },
+    commands: tasksCommands(db),
+    start: async ({ bus, keep, loop }) => {
+      const doorbell = keep('doorbell', createDoorbell(bus, log))
       db.onCommit(workWaiting, (rings) => doorbell.ring(rings))
-      const watching = startChanges(db, log)
-      life.onStop('watchers', () => watching.stop())
-      running = watching
+      const watching = keep('watchers', startChanges(db, log))
       db.onCommit(eventsRecorded, () => watching.wake())
-      const sweeper = startLoop({
-        pollMs: sweepEveryMs,
-        pauseAfterFailureMs: sweepEveryMs,
-        onError: (error) => log.warn('leases could not be swept', { error }),
-        run: async () => {
-          for (const task of await sweepLeases(db))
-            log.warn('the worker of a task was lost', {
-              task: task.id,
-              kind: task.kind,
-              attempt: task.attempt,
-              state: task.state,
-            })
-        },
-      })
-      life.onStop('sweeper', () => sweeper.stop())
-      const { taskKeptDays = defaultKeptDays } = config
-      const forgetting = startLoop({
-        pollMs: forgetEveryMs,
-        pauseAfterFailureMs: forgetEveryMs,
-        onError: (error) => log.warn('old tasks will be forgotten later', { error }),
-        run: async (signal) => {
-          const forgotten = await forgetTasks(db.background, taskKeptDays, signal)
-          if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
-        },
-      })
-      life.onStop('forgetting', () => forgetting.stop())
+      changes = watching
+      loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
+      loop('forgetting', { everyMs: forgetEveryMs, failure: 'old tasks will be forgotten later', run: forget })
     },
-    stop: () => life.stop(),
-    notes: async () => natsNotes(),
-    unready: async () => {
-      try {
-        await db.query('select 1')
-        return undefined
-      } catch {
-        return 'PostgreSQL does not answer'
-      }
-    },
-  }
+  })
 }

@@ -1,5 +1,4 @@
-import { type OutboxRow, readOutbox } from '@berth/bus'
-import { type CommandHandlers, commandHandlers, type OutboxPage, type TasksCommands } from '@berth/commands'
+import { type CommandHandlers, commandHandlers, type TasksCommands } from '@berth/commands'
 import type { Database, InternalHandler } from '@berth/service'
 import { cancelChildren } from './queue/cancel.ts'
 import { claimTask } from './queue/claim.ts'
@@ -9,11 +8,9 @@ import { renewLease } from './queue/heartbeat.ts'
 import { putBack } from './queue/put-back.ts'
 import { taskStates } from './queue/states.ts'
 
-type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
-
 /** What other services have tasks do. */
 export function tasksCommands(db: Database): Record<string, InternalHandler> {
-  const handlers: CommandHandlers<Commands> = {
+  const handlers: CommandHandlers<TasksCommands> = {
     create: async (request) => ({ task: await createTask(db, request) }),
     claim: async (request) => ({ task: await claimTask(db, request) }),
     heartbeat: (request) => renewLease(db, request),
@@ -30,7 +27,6 @@ export function tasksCommands(db: Database): Record<string, InternalHandler> {
       return {}
     },
     states: async ({ ids }) => ({ tasks: await taskStates(db, ids) }),
-    events: async ({ after }): Promise<{ events: OutboxRow[]; tooOld: boolean; head: number }> => readOutbox(db, after),
   }
   return commandHandlers(handlers)
 }

@@ -1,10 +1,11 @@
-import { type CommandClient, commandsOf, type OutboxPage, type TasksCommands } from '@berth/commands'
+import type { EventCommands } from '@berth/bus'
+import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
 import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
 import { createTasks } from './app.ts'
 import type { TasksConfig } from './config.ts'
 
-type Commands = TasksCommands & { events: { request: { after: number }; reply: OutboxPage } }
+type Commands = TasksCommands & EventCommands
 export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */

@@ -1,5 +1,5 @@
-import { type Bus, type CloudEvent, type Consumer, startConsumer, startLoop } from '@berth/bus'
-import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { type CloudEvent, startLoop } from '@berth/bus'
+import type { Running } from '@berth/host'
 import type { Database, Logger, Sql } from '@berth/service'
 import type { Follower } from './follow.ts'
 import type { Isolation } from './isolation.ts'
@@ -14,13 +14,12 @@ const pauseAfterFailureMs = 2_000
  */
 export function followEvents(options: {
   db: Database
-  bus: Bus
-  catalog: CommandClient<CatalogCommands>
+  follow: Running['follow']
   follower: Follower
   isolation: Isolation
   log: Logger
 }): { stop(): Promise<void> } {
-  const { db, bus, catalog, follower, isolation, log } = options
+  const { db, follow, follower, isolation, log } = options
   const loop = startLoop({
     pollMs: followEveryMs,
     pauseAfterFailureMs,
@@ -37,13 +36,9 @@ export function followEvents(options: {
       for (const id of await isolation.due()) await isolation.spare(id, () => follower.follow(id))
     },
   })
-  const consumer: Consumer = startConsumer({
-    db,
-    bus,
-    log,
+  follow({
     consumer: 'registry-catalog',
     source: 'catalog',
-    owner: { eventsAfter: (after, signal) => catalog.call('events', { after }, { signal }) },
     handle: async (sql, event) => {
       if (await markUnfollowed(sql, event)) loop.wake()
     },
@@ -54,12 +49,7 @@ export function followEvents(options: {
       )
     },
   })
-  return {
-    stop: async () => {
-      await consumer.stop()
-      await loop.stop()
-    },
-  }
+  return loop
 }
 
 /** Notes a repository whose announced revision the model does not have yet. Answers whether it did. */

@@ -1,0 +1,220 @@
+import type { RequestListener } from 'node:http'
+import {
+  type Bus,
+  type ConsumeOptions,
+  type Consumer,
+  connectBus,
+  type EventSource,
+  type Loop,
+  natsNotes,
+  type OutboxPage,
+  readOutbox,
+  startConsumer,
+  startLoop,
+  startRelay,
+} from '@berth/bus'
+import { commandsOf } from '@berth/commands'
+import {
+  type ApiHandler,
+  applyMigrations,
+  createApi,
+  createInternalClient,
+  createInternalServer,
+  type Database,
+  type Identify,
+  type InternalClient,
+  type InternalHandler,
+  Lifecycle,
+  type Logger,
+  type Notes,
+  openDatabase,
+  readApiDocument,
+  type Service,
+  type ServiceParts,
+  type Sql,
+} from '@berth/service'
+import { identifyThrough } from '@berth/tokens'
+import type { PeerName, Peers } from './peers.ts'
+import type { HostConfig, ServiceName } from './settings.ts'
+
+type Stoppable = { stop(): Promise<void> | void }
+
+/** What a service may begin before it is on the bus; all of it is stopped with it, the last first. */
+export type Preparing = {
+  /** Runs `run` every `everyMs`, and after a failure, which is told of as `failure`, again after `pauseAfterFailureMs` (as long, unless set). */
+  loop: (
+    name: string,
+    options: {
+      everyMs: number
+      pauseAfterFailureMs?: number
+      failure: string
+      level?: 'warn' | 'error'
+      run: (signal: AbortSignal) => Promise<void>
+    },
+  ) => Loop
+  /** Has something stopped with the service, and answers it. */
+  keep: <T extends Stoppable>(name: string, part: T) => T
+}
+
+/** What a service has once it is on the bus. */
+export type Running = Preparing & {
+  bus: Bus
+  /** Handles the events of another service, and asks it for those that were missed. */
+  follow: (
+    options: Pick<ConsumeOptions, 'consumer' | 'handle' | 'takeSnapshot'> & { source: PeerName & EventSource },
+  ) => Consumer
+}
+
+export type PublicApi = {
+  handlers: Record<string, ApiHandler>
+  /** Learns who calls; auth is asked unless this is set. */
+  identify?: Identify
+  /** Answers what is no part of the API, beside it. */
+  beside?: (api: RequestListener) => RequestListener
+}
+
+/** What is special about a service. */
+export type Special = {
+  /** Answers the API of its `openapi.yaml`, or its public requests by itself. */
+  public: PublicApi | RequestListener
+  /** What other services may ask; that they may ask for its events is understood. */
+  commands: Record<string, InternalHandler>
+  /** Done once its tables are there and before it is on the bus. */
+  prepare?: (preparing: Preparing) => Promise<void>
+  start?: (running: Running) => Promise<void>
+  /** Added to the notes of `/readyz`. */
+  notes?: () => Promise<Notes>
+  /** What is asked whether PostgreSQL answers; its database unless set. */
+  probe?: Sql
+  /** Why it cannot serve though PostgreSQL answers. */
+  unready?: () => string | undefined
+}
+
+/** What every service stands on. */
+export type Host<P extends PeerName> = {
+  readonly log: Logger
+  readonly db: Database
+  readonly peers: Peers<P>
+  /** A client of a service at an address that the settings do not name; whoever asked for it closes it. */
+  client(to: string, baseUrl: string): InternalClient
+  service(special: Special): Service
+}
+
+/**
+ * Makes what every service stands on: its database, the clients of its `peers`, and the life of all that it opens. `source` is
+ * the `import.meta.url` of the service's `src`. A start that fails stops what it had begun before it tells.
+ */
+export function createHost<P extends PeerName>(options: {
+  name: ServiceName
+  source: string
+  /** The folders that its schema is made of. */
+  schemaParts: readonly URL[]
+  config: HostConfig<P>
+  peers: readonly P[]
+  parts: ServiceParts
+  /** Of its database; eight unless set. */
+  connections?: number
+}): Host<P> {
+  const { name, config, parts, connections } = options
+  const { serviceKey, callTimeoutSeconds } = config
+  const log = parts.log.with({ service: name })
+  const life = new Lifecycle(log)
+  const db = openDatabase({
+    url: config.databaseUrl,
+    schema: name,
+    ...(connections === undefined ? {} : { max: connections }),
+    onError: (error) => log.warn('database connection lost', { error }),
+  })
+  const client = (to: string, baseUrl: string) =>
+    createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers: parts.localPeers })
+  const clients = new Map<PeerName, InternalClient>(options.peers.map((to) => [to, client(to, config[`${to}Url`])]))
+  const clientOf = (to: PeerName) => {
+    const known = clients.get(to)
+    if (!known) throw new Error(`${name} does not say that it asks ${to}`)
+    return known
+  }
+
+  const preparing: Preparing = {
+    keep: (what, part) => {
+      life.onStop(what, () => part.stop())
+      return part
+    },
+    loop: (what, { everyMs, pauseAfterFailureMs = everyMs, failure, level = 'warn', run }) =>
+      preparing.keep(
+        what,
+        startLoop({ pollMs: everyMs, pauseAfterFailureMs, run, onError: (error) => log[level](failure, { error }) }),
+      ),
+  }
+
+  const openApi = ({ handlers, identify, beside = (api) => api }: PublicApi) =>
+    beside(
+      createApi({
+        service: name,
+        document: readApiDocument(new URL('../openapi.yaml', options.source)),
+        handlers,
+        externalUrl: config.externalUrl,
+        identify: identify ?? identifyThrough(clientOf('auth')),
+        log,
+        metrics: parts.metrics,
+      }),
+    )
+
+  const joinBus = async (): Promise<Running> => {
+    const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics: parts.metrics })
+    life.onStop('nats', () => bus.close())
+    const { deadLetterKeptDays, restored } = config
+    preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored }))
+    return {
+      ...preparing,
+      bus,
+      follow: ({ source, ...more }) => {
+        const owner = clientOf(source)
+        const events = (after: number, signal: AbortSignal) => owner.call<OutboxPage>('events', { after }, { signal })
+        return preparing.keep(
+          `following ${source}`,
+          startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, ...more }),
+        )
+      },
+    }
+  }
+
+  return {
+    log,
+    db,
+    peers: Object.fromEntries(options.peers.map((to) => [to, commandsOf(clientOf(to))])) as Peers<P>,
+    client,
+    service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => ({
+      name,
+      public: typeof open === 'function' ? open : openApi(open),
+      internal: createInternalServer({
+        service: name,
+        serviceKey,
+        log,
+        commands: { ...commands, events: ({ after }: { after: number }) => readOutbox(db, after) },
+      }),
+      start: async () => {
+        try {
+          life.onStop('clients', async () => void (await Promise.all([...clients.values()].map((one) => one.close()))))
+          life.onStop('database', () => db.close())
+          await applyMigrations({ url: config.databaseUrl, schema: name, parts: options.schemaParts })
+          await prepare?.(preparing)
+          const running = await joinBus()
+          await start?.(running)
+        } catch (error) {
+          await life.stop()
+          throw error
+        }
+      },
+      stop: () => life.stop(),
+      notes: async () => ({ ...natsNotes(), ...(await notes?.()) }),
+      unready: async () => {
+        try {
+          await probe.query('select 1')
+          return unready?.()
+        } catch {
+          return 'PostgreSQL does not answer'
+        }
+      },
+    }),
+  }
+}

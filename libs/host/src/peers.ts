@@ -1,0 +1,24 @@
+import type { EventCommands } from '@berth/bus'
+import type {
+  AuthCommands,
+  CatalogCommands,
+  CommandClient,
+  RegistryCommands,
+  SyncCommands,
+  TasksCommands,
+} from '@berth/commands'
+
+/** What each service answers to the others. */
+export type ServiceCommands = {
+  auth: AuthCommands & EventCommands
+  catalog: CatalogCommands & EventCommands
+  registry: RegistryCommands & EventCommands
+  sync: SyncCommands & EventCommands
+  tasks: TasksCommands & EventCommands
+}
+
+/** A service that others ask. */
+export type PeerName = keyof ServiceCommands
+
+/** The clients of the services that this one asks, by name. */
+export type Peers<P extends PeerName> = { readonly [K in P]: CommandClient<ServiceCommands[K]> }

@@ -1,0 +1,27 @@
+import {
+  type ConfigOf,
+  createLogger,
+  createMetrics,
+  readConfig,
+  runAlone,
+  type Service,
+  type ServiceParts,
+} from '@berth/service'
+import type { hostSettings, ServiceName } from './settings.ts'
+
+type Shape = ReturnType<typeof hostSettings<never>>
+
+/** Runs a service as a process of its own until SIGTERM or SIGINT: reads its settings, makes it, and listens for it. */
+export async function runService<S extends Shape>(
+  name: ServiceName,
+  settings: S,
+  create: (config: ConfigOf<S>, parts: ServiceParts) => Service | Promise<Service>,
+): Promise<void> {
+  await runAlone(async () => {
+    const config = readConfig(settings, process.env)
+    const { port, host, internalPort, internalHost, logLevel, logOutput } = config as ConfigOf<Shape>
+    const log = createLogger({ service: name, level: logLevel, output: logOutput })
+    const metrics = createMetrics({ defaults: true })
+    return { service: await create(config, { log, metrics }), log, metrics, port, host, internalPort, internalHost }
+  })
+}

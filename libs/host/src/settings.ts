@@ -1,0 +1,56 @@
+import {
+  type ConfigOf,
+  callSettings,
+  deadLetterSettings,
+  integer,
+  logSettings,
+  type OriginSettings,
+  originSettings,
+  restoredSettings,
+  type Setting,
+  secretKey,
+  text,
+  url,
+} from '@berth/service'
+import type { PeerName } from './peers.ts'
+
+// Where each service listens for the others unless it is told otherwise.
+const internalPorts = { registry: 9101, catalog: 9102, sync: 9103, tasks: 9104, build: 9105, auth: 9106 }
+export type ServiceName = keyof typeof internalPorts
+
+type UrlName<P extends PeerName> = `${P}Url`
+
+/** What a service that asks `peers` reads from the environment, besides what is its own. */
+export function hostSettings<P extends PeerName>(name: ServiceName, peers: readonly P[]) {
+  return {
+    databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+    natsUrl: url('BERTH_NATS_URL', ['nats']),
+    port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
+    host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
+    internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: internalPorts[name] }),
+    internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
+    serviceKey: secretKey('BERTH_SERVICE_KEY'),
+    ...peerSettings(peers),
+    ...callSettings,
+    ...deadLetterSettings,
+    ...originSettings,
+    ...logSettings,
+    ...restoredSettings,
+  }
+}
+
+function peerSettings<P extends PeerName>(peers: readonly P[]): Record<UrlName<P>, Setting<string>> {
+  const settings = peers.map((peer) => [
+    `${peer}Url`,
+    url(`BERTH_${peer.toUpperCase()}_URL`, ['http'], { fallback: `http://127.0.0.1:${internalPorts[peer]}` }),
+  ])
+  return Object.fromEntries(settings) as Record<UrlName<P>, Setting<string>>
+}
+
+type Tuning = ConfigOf<typeof callSettings & typeof deadLetterSettings & typeof restoredSettings>
+
+/** What the host of a service that asks `P` must be told; what is absent has the settings' own fallback. */
+export type HostConfig<P extends PeerName> = { databaseUrl: string; natsUrl: string; serviceKey: string } & {
+  [K in UrlName<P>]: string
+} & OriginSettings &
+  Partial<Tuning>

@@ -1,0 +1,18 @@
+import { type BlobStore, checkStoreIdentity } from '@berth/blobs'
+import type { Database } from '@berth/service'
+import type { Running } from './host.ts'
+
+const lookEveryMs = 600_000
+
+/**
+ * Goes on looking whether the blob store is still the one that this installation began with, and says so in the log when it is
+ * not: somebody may have put another one in its place.
+ */
+export function watchStoreIdentity(running: Running, db: Database, blobs: BlobStore): void {
+  running.loop('identity of the store', {
+    everyMs: lookEveryMs,
+    failure: 'the identity of the blob store cannot be seen',
+    level: 'error',
+    run: () => checkStoreIdentity(db, blobs),
+  })
+}
