@@ -30,7 +30,10 @@ export async function startTokenKeys(options: {
       await db.transaction(async (sql) => {
         await sql.query('delete from token_key where kid <> all($1::text[])', [keys.map((key) => key.kid)])
         await sql.query(
-          "insert into token_key (kid, jwk) select jwk ->> 'kid', jwk from jsonb_array_elements($1::jsonb) as jwk on conflict do nothing",
+          `insert into token_key (kid, jwk)
+           select jwk ->> 'kid', jwk
+           from jsonb_array_elements($1::jsonb) as jwk
+           on conflict do nothing`,
           [JSON.stringify(keys)],
         )
       })

@@ -162,8 +162,14 @@ async function readKnown(
   const [repositories, distributions] = await Promise.all([
     db.query<Known>('select id, revision from served_repository'),
     db.query<KnownDistribution>(
-      `select distribution_id as id, distribution_revision as revision, repository_id as "repositoryId", false as "isGone" from pointer
-       union all select id, revision, null, false from pull_through union all select id, revision, null, true from gone_distribution`,
+      `select distribution_id as id, distribution_revision as revision, repository_id as "repositoryId", false as "isGone"
+       from pointer
+       union all
+       select id, revision, null, false
+       from pull_through
+       union all
+       select id, revision, null, true
+       from gone_distribution`,
     ),
   ])
   return {

@@ -8,7 +8,13 @@ const held = 'since <= $2 and (until is null or until > $2)'
 export async function listTags(db: Database, pointer: Pointer, after: string, limit: number): Promise<string[]> {
   const rows = await db.prepared<{ name: string }>(
     'list-tags',
-    `select name from served_tag where repository_id = $1 and ${held} and name > $3 order by name limit $4`,
+    `select name
+     from served_tag
+     where repository_id = $1
+       and ${held}
+       and name > $3
+     order by name
+     limit $4`,
     [pointer.repositoryId, pointer.bound, after, limit],
   )
   return rows.map((row) => row.name)
@@ -27,25 +33,49 @@ export async function listBasePaths(
   const { pulls, after, limit } = options
   const rows = await db.prepared<{ name: string }>(
     'list-base-paths',
-    `select base_path as name from pointer where base_path > $1 and ${pullable('$2', '$3')} order by base_path limit $4`,
+    `select base_path as name
+     from pointer
+     where base_path > $1
+       and ${pullable('$2', '$3')}
+     order by base_path
+     limit $4`,
     [after, pulls === 'all', pulls === 'all' ? [] : pulls, limit],
   )
   return rows.map((row) => row.name)
 }
 
+const servedSomewhere = `
+  select
+  from pointer
+  where repository_id in (
+    select repository_id
+    from served_blob
+    where digest = $1
+    union
+    select repository_id
+    from served_link
+    where digest = $1)
+    and ${pullable('$2', '$3')}
+    and (
+      exists (
+        select
+        from served_blob as member
+        where member.repository_id = pointer.repository_id
+          and member.digest = $1
+          and since <= coalesce(pinned, latest_version + 1)
+          and (until is null or until > coalesce(pinned, latest_version + 1)))
+      or (
+        pinned is null
+        and exists (select from served_link as link where link.repository_id = pointer.repository_id and link.digest = $1)))
+  limit 1`
+
 /** Whether a blob is served anywhere that a caller may pull from. */
 export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pulls): Promise<boolean> {
-  const rows = await db.prepared(
-    'served-somewhere',
-    `select from pointer where repository_id in (
-         select repository_id from served_blob where digest = $1 union select repository_id from served_link where digest = $1)
-       and ${pullable('$2', '$3')} and (
-       exists (select from served_blob as member where member.repository_id = pointer.repository_id and member.digest = $1
-         and since <= coalesce(pinned, latest_version + 1) and (until is null or until > coalesce(pinned, latest_version + 1)))
-       or (pinned is null and exists (select from served_link as link where link.repository_id = pointer.repository_id and link.digest = $1)))
-     limit 1`,
-    [digest, pulls === 'all', pulls === 'all' ? [] : pulls],
-  )
+  const rows = await db.prepared('served-somewhere', servedSomewhere, [
+    digest,
+    pulls === 'all',
+    pulls === 'all' ? [] : pulls,
+  ])
   return rows.length > 0
 }
 
@@ -76,6 +106,31 @@ export type Referrer = {
   annotations: Record<string, string>
 }
 
+const pageOfReferrers = `
+  with listed as (
+    select facts.digest, listed_bytes
+    from manifest_facts as facts
+    where subject = $3
+      and facts.digest > $4
+      and ($5::text is null or artifact_type = $5)
+      and exists (
+        select
+        from served_manifest as member
+        where member.repository_id = $1
+          and member.digest = facts.digest
+          and ${held})
+    order by facts.digest
+    limit $6),
+  summed as (
+    select digest, sum(listed_bytes) over (order by digest) as so_far, row_number() over (order by digest) as place,
+      count(*) over () as found
+    from listed)
+  select digest, media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations, found
+  from summed
+  join manifest_facts using (digest)
+  where place = 1 or so_far <= $7
+  order by digest`
+
 /**
  * Manifests served here whose `subject` is this digest, after a digest, in order: up to `limit`, and no more than fit on a page of
  * 4 MiB, but one at least. `goesOn` says whether there are more.
@@ -87,24 +142,15 @@ export async function listReferrers(
   options: { artifactType: string | null; after: string; limit: number },
 ): Promise<{ referrers: Referrer[]; goesOn: boolean }> {
   const { after, artifactType, limit } = options
-  const rows = await db.prepared<Referrer & { found: number }>(
-    'list-referrers',
-    `with listed as (
-       select facts.digest, listed_bytes
-       from manifest_facts as facts
-       where subject = $3 and facts.digest > $4 and ($5::text is null or artifact_type = $5)
-         and exists (select from served_manifest as member where member.repository_id = $1 and member.digest = facts.digest and ${held})
-       order by facts.digest
-       limit $6),
-     summed as (
-       select digest, sum(listed_bytes) over (order by digest) as so_far, row_number() over (order by digest) as place, count(*) over () as found
-       from listed)
-     select digest, media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations, found
-     from summed join manifest_facts using (digest)
-     where place = 1 or so_far <= $7
-     order by digest`,
-    [pointer.repositoryId, pointer.bound, subject, after, artifactType, limit + 1, pageBytes],
-  )
+  const rows = await db.prepared<Referrer & { found: number }>('list-referrers', pageOfReferrers, [
+    pointer.repositoryId,
+    pointer.bound,
+    subject,
+    after,
+    artifactType,
+    limit + 1,
+    pageBytes,
+  ])
   const referrers = rows.slice(0, limit)
   return { referrers, goesOn: (rows[0]?.found ?? 0) > referrers.length }
 }

@@ -29,18 +29,49 @@ const manifestColumns = `facts.digest, facts.media_type as "mediaType", coalesce
  */
 function blobQuery(where: { repositoryId: string; bound: string; isLatest: string; from?: string }): string {
   const { repositoryId, bound, isLatest, from = '' } = where
-  return `select digest, generation, size_bytes as "sizeBytes" from ${from} blob_facts as facts where digest = $2 and (
-      exists (select from served_blob as member where member.repository_id = ${repositoryId} and member.digest = facts.digest and ${heldAt(bound)})
-      or (${isLatest} and exists (select from served_link as link where link.repository_id = ${repositoryId} and link.digest = facts.digest)))
+  return `
+    select digest, generation, size_bytes as "sizeBytes"
+    from ${from} blob_facts as facts
+    where digest = $2
+      and (
+        exists (
+          select
+          from served_blob as member
+          where member.repository_id = ${repositoryId}
+            and member.digest = facts.digest
+            and ${heldAt(bound)})
+        or (
+          ${isLatest}
+          and exists (select from served_link as link where link.repository_id = ${repositoryId} and link.digest = facts.digest)))
     union all
-    select digest, generation, size_bytes from ${from} manifest_facts as facts where digest = $2
-      and exists (select from served_manifest as member where member.repository_id = ${repositoryId} and member.digest = facts.digest and ${heldAt(bound)})
+    select digest, generation, size_bytes
+    from ${from} manifest_facts as facts
+    where digest = $2
+      and exists (
+        select
+        from served_manifest as member
+        where member.repository_id = ${repositoryId}
+          and member.digest = facts.digest
+          and ${heldAt(bound)})
     limit 1`
 }
 
 const queries = {
-  tag: `select ${manifestColumns} from served_tag join manifest_facts as facts using (digest) where repository_id = $1 and name = $2 and ${held}`,
-  manifest: `select ${manifestColumns} from served_manifest join manifest_facts as facts using (digest) where repository_id = $1 and digest = $2 and ${held} limit 1`,
+  tag: `
+    select ${manifestColumns}
+    from served_tag
+    join manifest_facts as facts using (digest)
+    where repository_id = $1
+      and name = $2
+      and ${held}`,
+  manifest: `
+    select ${manifestColumns}
+    from served_manifest
+    join manifest_facts as facts using (digest)
+    where repository_id = $1
+      and digest = $2
+      and ${held}
+    limit 1`,
   blob: blobQuery({ repositoryId: '$1', bound: '$3', isLatest: '$4' }),
   blobAt: blobQuery({
     repositoryId: 'target.repository_id',

@@ -45,7 +45,10 @@ export function followEvents(options: {
     // Too much was missed to go through it one by one: look at everything.
     takeSnapshot: async (sql) => {
       await sql.query(
-        'insert into follow_wanted (repository_id) select id from served_repository on conflict do nothing',
+        `insert into follow_wanted (repository_id)
+         select id
+         from served_repository
+         on conflict do nothing`,
       )
     },
   })
@@ -57,9 +60,11 @@ async function markUnfollowed(sql: Sql, event: CloudEvent): Promise<boolean> {
   const { repositoryId, revision } = event.data as { repositoryId?: string | null; revision?: number }
   if (typeof repositoryId !== 'string') return false
   const rows = await sql.query(
-    `insert into follow_wanted (repository_id) select $1
+    `insert into follow_wanted (repository_id)
+     select $1
      where not exists (select from served_repository where id = $1 and revision >= $2)
-     on conflict (repository_id) do update set repository_id = excluded.repository_id returning repository_id`,
+     on conflict (repository_id) do update set repository_id = excluded.repository_id
+     returning repository_id`,
     [repositoryId, revision ?? 1],
   )
   return rows.length > 0

@@ -25,14 +25,24 @@ export async function pruneModel(db: Database): Promise<void> {
 async function pruneFacts(db: Database, facts: string, isHeld: string, after: string): Promise<string | null> {
   return db.transaction(async (sql) => {
     const [page] = await sql.query<{ last: string | null; unheld: string[] }>(
-      `with page as (select digest from ${facts} where digest > $1 order by digest limit $2)
-       select max(digest) as last, coalesce(array_agg(digest order by digest) filter (where not (${isHeld})), '{}') as unheld from page as fact`,
+      `with page as (
+         select digest
+         from ${facts}
+         where digest > $1
+         order by digest
+         limit $2)
+       select max(digest) as last, coalesce(array_agg(digest order by digest) filter (where not (${isHeld})), '{}') as unheld
+       from page as fact`,
       [after, pageRows],
     )
     if (!page) return null
     // Whoever brings rows that need a fact writes the fact first, which takes its row: so with the row held we look again.
     const held = await sql.query<{ digest: string }>(
-      `select digest from ${facts} where digest = any($1::text[]) order by digest for update skip locked`,
+      `select digest
+       from ${facts}
+       where digest = any($1::text[])
+       order by digest
+       for update skip locked`,
       [page.unheld],
     )
     await sql.query(`delete from ${facts} as fact where digest = any($1::text[]) and not (${isHeld})`, [

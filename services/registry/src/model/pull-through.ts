@@ -24,7 +24,11 @@ export async function pullThroughFor(sql: Sql, name: string): Promise<PullThroug
   const prefixes = parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'))
   const [found] = await sql.prepared<{ host: PullThrough }>(
     'pull-through-for',
-    `select ${pullThroughOf('pull_through')} as host from pull_through where base_path = any($1::text[]) order by length(base_path) desc limit 1`,
+    `select ${pullThroughOf('pull_through')} as host
+     from pull_through
+     where base_path = any($1::text[])
+     order by length(base_path) desc
+     limit 1`,
     [prefixes],
   )
   return found?.host
@@ -34,7 +38,11 @@ export async function pullThroughFor(sql: Sql, name: string): Promise<PullThroug
 export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrough | undefined> {
   const [found] = await sql.prepared<{ host: PullThrough }>(
     'pull-through-from',
-    `select ${pullThroughOf('pull_through')} as host from pull_through where host = $1 order by base_path limit 1`,
+    `select ${pullThroughOf('pull_through')} as host
+     from pull_through
+     where host = $1
+     order by base_path
+     limit 1`,
     [host],
   )
   return found?.host
@@ -43,15 +51,27 @@ export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrou
 /** Takes over what catalog says of a pull-through distribution, unless something newer was heard. */
 export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promise<void> {
   if (row.deleted) return forgetPullThrough(sql, row)
-  const [before] = await sql.query<{ access: string }>('select access from pull_through where id = $1 for update', [
-    row.id,
-  ])
+  const [before] = await sql.query<{ access: string }>(
+    `select access
+     from pull_through
+     where id = $1
+     for update`,
+    [row.id],
+  )
   const written = await sql.query(
     `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, access, revision)
-     select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select from gone_distribution where id = $1)
-     on conflict (id) do update set base_path = excluded.base_path, host = excluded.host, remote_id = excluded.remote_id,
-       ttl_seconds = excluded.ttl_seconds, trigger = excluded.trigger, access = excluded.access, revision = excluded.revision
-     where known.revision < excluded.revision returning id`,
+     select $1, $2, $3, $4, $5, $6, $7, $8
+     where not exists (select from gone_distribution where id = $1)
+     on conflict (id) do update set
+       base_path = excluded.base_path,
+       host = excluded.host,
+       remote_id = excluded.remote_id,
+       ttl_seconds = excluded.ttl_seconds,
+       trigger = excluded.trigger,
+       access = excluded.access,
+       revision = excluded.revision
+     where known.revision < excluded.revision
+     returning id`,
     [
       row.id,
       row.basePath,

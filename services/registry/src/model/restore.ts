@@ -22,20 +22,30 @@ export async function restoreServed(
     const same = columns.map((column) => `open.${column} = old.${column}`).join(' and ')
     const values = [repositoryId, at, version]
     await sql.query(
-      `update ${table} as open set until = $2 where open.repository_id = $1 and open.until is null
+      `update ${table} as open
+       set until = $2
+       where open.repository_id = $1
+         and open.until is null
          and not exists (select from ${table} as old where ${inTarget} and ${same})`,
       values,
     )
     // Rare, and looking for each row whether it is there already takes as long as writing it.
     const [inTheWay] = await sql.query(
-      `select from ${table} where repository_id = $1 and since = $2 and until <= since limit 1`,
+      `select
+       from ${table}
+       where repository_id = $1
+         and since = $2
+         and until <= since
+       limit 1`,
       [repositoryId, at],
     )
     const orOpenAgain = `on conflict (repository_id, ${key}, since) do update
          set until = null${others.map((column) => `, ${column} = excluded.${column}`).join('')}`
     await sql.query(
       `insert into ${table} (repository_id, since, ${columns.join(', ')})
-       select $1, $2, ${columns.map((column) => `old.${column}`).join(', ')} from ${table} as old where ${inTarget}
+       select $1, $2, ${columns.map((column) => `old.${column}`).join(', ')}
+       from ${table} as old
+       where ${inTarget}
          and not exists (select from ${table} as open where open.repository_id = $1 and open.until is null and ${same})
        ${inTheWay ? orOpenAgain : ''}`,
       values,

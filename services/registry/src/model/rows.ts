@@ -34,7 +34,10 @@ export async function lockServed(
   const read = () =>
     sql.prepared<{ revision: number; latestVersion: number; name: string }>(
       'lock-served',
-      'select revision, latest_version as "latestVersion", name from served_repository where id = $1 for update',
+      `select revision, latest_version as "latestVersion", name
+       from served_repository
+       where id = $1
+       for update`,
       [repositoryId],
     )
   const [row] = await read()
@@ -45,37 +48,47 @@ export async function lockServed(
   return made
 }
 
+const writePointer = `
+  insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision,
+    distribution_revision, access, redirect, warning, convert_to_schema1, via)
+  select $2, $1, repository.id, repository.name, $4, repository.latest_version, repository.revision,
+    case when host.id is null then $7 else 0 end, coalesce(host.access, $5), $6, $8, coalesce($9, false), $10
+  from served_repository as repository
+  left join pull_through as host on host.id = $10 and host.access = 'private' and host.revision > $7
+  where repository.id = $3
+    and not exists (select from gone_distribution where id = $1)
+  on conflict (distribution_id) do update set
+    repository_id = excluded.repository_id,
+    repository_name = excluded.repository_name,
+    pinned = excluded.pinned,
+    latest_version = excluded.latest_version,
+    repository_revision = excluded.repository_revision,
+    distribution_revision = $7,
+    access = $5,
+    redirect = excluded.redirect,
+    warning = excluded.warning,
+    convert_to_schema1 = excluded.convert_to_schema1,
+    via = excluded.via
+  where pointer.distribution_revision < $7`
+
 /**
  * Takes over what catalog says of a distribution, unless something newer was heard. The caller holds its repository. What came by
  * a host that became private since is private until it is told of again: this may be from before that.
  */
 export async function writeDistribution(sql: Sql, row: ServedDistribution): Promise<void> {
   if (row.deleted) return forgetDistribution(sql, row)
-  await sql.prepared(
-    'write-distribution',
-    `insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision, distribution_revision, access, redirect, warning, convert_to_schema1, via)
-     select $2, $1, repository.id, repository.name, $4, repository.latest_version, repository.revision,
-       case when host.id is null then $7 else 0 end, coalesce(host.access, $5), $6, $8, coalesce($9, false), $10
-     from served_repository as repository left join pull_through as host on host.id = $10 and host.access = 'private' and host.revision > $7
-     where repository.id = $3 and not exists (select from gone_distribution where id = $1)
-     on conflict (distribution_id) do update set repository_id = excluded.repository_id, repository_name = excluded.repository_name, pinned = excluded.pinned,
-       latest_version = excluded.latest_version, repository_revision = excluded.repository_revision,
-       distribution_revision = $7, access = $5, redirect = excluded.redirect,
-       warning = excluded.warning, convert_to_schema1 = excluded.convert_to_schema1, via = excluded.via
-     where pointer.distribution_revision < $7`,
-    [
-      row.id,
-      row.basePath,
-      row.repositoryId,
-      row.version,
-      row.access,
-      row.redirect,
-      row.revision,
-      row.warning,
-      row.convertToSchema1,
-      row.via,
-    ],
-  )
+  await sql.prepared('write-distribution', writePointer, [
+    row.id,
+    row.basePath,
+    row.repositoryId,
+    row.version,
+    row.access,
+    row.redirect,
+    row.revision,
+    row.warning,
+    row.convertToSchema1,
+    row.via,
+  ])
 }
 
 /** Serves a distribution no more, whatever is still heard of it. The caller holds its repository. */

@@ -45,10 +45,13 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
   if (!isSessionId(id)) throw unknownUpload()
   const [row] = await db.prepared<Claim>(
     'claim-session',
-    `insert into upload_session as session (id, repository, subject, fence) select $1, $2, $3, 1 where $4
-       or exists (select from upload_session where ${owned})
+    `insert into upload_session as session (id, repository, subject, fence)
+     select $1, $2, $3, 1
+     where $4 or exists (select from upload_session where ${owned})
      on conflict (id) do update set fence = session.fence + 1, touched_at = now()
-       where session.repository = $2 and session.subject = $3 and session.state = 'open'
+     where session.repository = $2
+       and session.subject = $3
+       and session.state = 'open'
      returning id, fence, offset_bytes as "offsetBytes"`,
     [id, owner.repository, owner.subject, ids.isGenuine(id, owner)],
   )
@@ -63,10 +66,18 @@ export async function recordPart(db: Database, claim: Claim, part: StagedPart): 
   const rows = await db.prepared(
     'record-part',
     `with claimed as (
-       update upload_session set offset_bytes = offset_bytes + $3, touched_at = now()
-       where id = $1 and fence = $2 and state = 'open' and offset_bytes = $4 returning id)
-     insert into upload_part (session, start_offset, part) select id, $4, $5 from claimed
-     on conflict (session, start_offset) do update set part = excluded.part returning session`,
+       update upload_session
+       set offset_bytes = offset_bytes + $3, touched_at = now()
+       where id = $1
+         and fence = $2
+         and state = 'open'
+         and offset_bytes = $4
+       returning id)
+     insert into upload_part (session, start_offset, part)
+     select id, $4, $5
+     from claimed
+     on conflict (session, start_offset) do update set part = excluded.part
+     returning session`,
     [claim.id, claim.fence, part.sizeBytes, part.startOffset, JSON.stringify(part)],
   )
   return rows.length > 0
@@ -76,7 +87,10 @@ export async function recordPart(db: Database, claim: Claim, part: StagedPart): 
 export async function readParts(db: Database, id: string): Promise<StagedPart[]> {
   const rows = await db.prepared<{ part: StagedPart }>(
     'read-parts',
-    'select part from upload_part where session = $1 order by start_offset',
+    `select part
+     from upload_part
+     where session = $1
+     order by start_offset`,
     [id],
   )
   return rows.map((row) => row.part).filter((part) => part.sizeBytes > 0)
@@ -87,7 +101,9 @@ export async function commitSession(db: Database, id: string, digest: Digest): P
   await db.prepared(
     'commit-session',
     `with parts as (delete from upload_part where session = $1)
-     update upload_session set state = 'committed', digest = $2, touched_at = now() where id = $1`,
+     update upload_session
+     set state = 'committed', digest = $2, touched_at = now()
+     where id = $1`,
     [id, digest],
   )
 }
@@ -97,7 +113,8 @@ export async function dropSession(db: Database, id: string, owner: SessionOwner)
   const parts = await readParts(db, id)
   await db.query(
     `with parts as (delete from upload_part where session = $1)
-     insert into upload_session (id, repository, subject, state) values ($1, $2, $3, 'dropped')
+     insert into upload_session (id, repository, subject, state)
+     values ($1, $2, $3, 'dropped')
      on conflict (id) do update set state = 'dropped', touched_at = now()`,
     [id, owner.repository, owner.subject],
   )
@@ -109,7 +126,11 @@ const committedHours = 1
 /** Ends sessions that nobody touched for a day, and forgets those that ended. Answers the parts whose bytes can go. */
 export async function expireSessions(db: Database): Promise<string[]> {
   const rows = await db.query<{ part: StagedPart }>(
-    `select part from upload_part join upload_session on id = session where state = 'open' and touched_at < now() - make_interval(hours => $1)`,
+    `select part
+     from upload_part
+     join upload_session on id = session
+     where state = 'open'
+       and touched_at < now() - make_interval(hours => $1)`,
     [openHours],
   )
   // A dropped one goes when its id is no longer good for anything either.

@@ -28,8 +28,10 @@ async function openKey(db: Database, sealer: Sealer): Promise<KeyObject> {
   const sealed = sealer.seal(privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(), context)
   // Only over what could not be opened: of several replicas that make one, the first one's stays.
   await db.query(
-    `insert into schema1_key (sealed) values ($1)
-     on conflict (single) do update set sealed = excluded.sealed, made_at = now() where schema1_key.sealed = $2`,
+    `insert into schema1_key (sealed)
+     values ($1)
+     on conflict (single) do update set sealed = excluded.sealed, made_at = now()
+     where schema1_key.sealed = $2`,
     [sealed, known.sealed ?? null],
   )
   return (await read(db, sealer)).key ?? privateKey

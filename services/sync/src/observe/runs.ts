@@ -68,10 +68,18 @@ function readLastSuccess(db: Database, log: Logger): () => Promise<LastSuccess[]
       .query<LastSuccess>(
         `select remote.name as remote, extract(epoch from success.finished_at)::float8 as at,
            extract(epoch from now() - coalesce(success.finished_at, remote.created_at))::float8 as "lagSeconds"
-         from remote left join lateral (select finished_at from sync_run as run
-           where run.remote_id = remote.id and run.state = 'completed' and not run.dry_run order by finished_at desc limit 1) as success on true
+         from remote
+         left join lateral (
+           select finished_at
+           from sync_run as run
+           where run.remote_id = remote.id
+             and run.state = 'completed'
+             and not run.dry_run
+           order by finished_at desc
+           limit 1) as success on true
          where remote.upstream_name is not null or remote.target_prefix is not null or success.finished_at is not null
-         order by remote.name limit ${mostRemotes}`,
+         order by remote.name
+         limit ${mostRemotes}`,
       )
       .catch((error: unknown) => {
         // The other metrics are all the more wanted then.

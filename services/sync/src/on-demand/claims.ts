@@ -45,9 +45,10 @@ export function createClaims(db: Database, log: Logger, address: string | undefi
       for (;;) {
         // Whoever claimed it at our own address was killed: we would ask ourselves, and that again.
         const ours = await db.query(
-          `insert into fetch_claim as held (digest, owner, address, deadline) values ($1, $2, $3, now() + make_interval(secs => $4))
+          `insert into fetch_claim as held (digest, owner, address, deadline)
+           values ($1, $2, $3, now() + make_interval(secs => $4))
            on conflict (digest) do update set owner = excluded.owner, address = excluded.address, deadline = excluded.deadline
-             where held.deadline < now() or held.address is null or held.owner = excluded.owner or held.address = excluded.address
+           where held.deadline < now() or held.address is null or held.owner = excluded.owner or held.address = excluded.address
            returning digest`,
           [digest, self, address ?? null, claimSeconds],
         )

@@ -64,7 +64,12 @@ export function startPruning({ db, catalog, log }: Parts & { log: Logger }): Loo
 async function* pages(db: Database, condition: string, value: unknown): AsyncIterable<Digest[]> {
   for (let after = ''; ; ) {
     const rows = await db.query<{ digest: Digest }>(
-      `select distinct digest from content_source as source where digest > $1 and ${condition} order by digest limit ${pageRows}`,
+      `select distinct digest
+       from content_source as source
+       where digest > $1
+         and ${condition}
+       order by digest
+       limit ${pageRows}`,
       [after, value],
     )
     const last = rows.at(-1)

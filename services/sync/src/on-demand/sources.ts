@@ -15,8 +15,10 @@ export async function recordSources(
 ): Promise<void> {
   if (digests.length === 0) return
   await db.query(
-    `insert into content_source (digest, remote_id, upstream_repository) select unnest($1::text[]), $2, $3
-     on conflict (digest, remote_id, upstream_repository) do update set seen_at = now() where content_source.seen_at < now() - interval '1 hour'`,
+    `insert into content_source (digest, remote_id, upstream_repository)
+     select unnest($1::text[]), $2, $3
+     on conflict (digest, remote_id, upstream_repository) do update set seen_at = now()
+     where content_source.seen_at < now() - interval '1 hour'`,
     [inOneOrder(digests), remoteId, repository],
   )
 }
@@ -29,9 +31,10 @@ export async function recordGiven(
 ): Promise<void> {
   if (digests.length === 0) return
   await db.query(
-    `insert into content_source (digest, remote_id, upstream_repository, given_at) select unnest($1::text[]), $2, $3, now()
+    `insert into content_source (digest, remote_id, upstream_repository, given_at)
+     select unnest($1::text[]), $2, $3, now()
      on conflict (digest, remote_id, upstream_repository) do update set seen_at = now(), given_at = now()
-       where content_source.given_at is null or content_source.seen_at < now() - interval '1 hour'`,
+     where content_source.given_at is null or content_source.seen_at < now() - interval '1 hour'`,
     [inOneOrder(digests), remoteId, repository],
   )
 }
@@ -53,10 +56,15 @@ const isSameWay = `(other.id = own.id or (other.url = own.url and other.tls_vali
 /** What is known of these digests, seen from a remote; those that were seen nowhere are left out. */
 export async function knownOf(db: Database, remoteId: string, digests: readonly Digest[]): Promise<Known[]> {
   return db.query<Known>(
-    `select source.digest, coalesce(array_agg(source.upstream_repository) filter (where source.given_at is not null and ${isSameWay}), '{}') as givers,
-       bool_or(not ${isSameWay}) as "isElsewhere"
-     from content_source as source join remote as other on other.id = source.remote_id join remote as own on own.id = $1
-     where source.digest = any($2::text[]) group by source.digest`,
+    `select source.digest, bool_or(not ${isSameWay}) as "isElsewhere",
+       coalesce(
+         array_agg(source.upstream_repository) filter (where source.given_at is not null and ${isSameWay}),
+         '{}') as givers
+     from content_source as source
+     join remote as other on other.id = source.remote_id
+     join remote as own on own.id = $1
+     where source.digest = any($2::text[])
+     group by source.digest`,
     [remoteId, digests],
   )
 }
@@ -64,10 +72,14 @@ export async function knownOf(db: Database, remoteId: string, digests: readonly 
 /** Where a blob was seen, lately seen first; remotes that gave wrong bytes lately come last. */
 export async function sourcesOf(db: Database, digest: Digest): Promise<Source[]> {
   return db.query<Source>(
-    `select remote.id as "remoteId", remote.name as remote, source.upstream_repository as repository, remote.policy <> 'streamed' as "isKept"
-     from content_source as source join remote on remote.id = source.remote_id
-       left join set_aside_remote as aside on aside.remote_id = remote.id and aside.until > now()
-     where source.digest = $1 order by aside.until nulls first, source.seen_at desc, remote.id limit ${mostSources}`,
+    `select remote.id as "remoteId", remote.name as remote, source.upstream_repository as repository,
+       remote.policy <> 'streamed' as "isKept"
+     from content_source as source
+     join remote on remote.id = source.remote_id
+     left join set_aside_remote as aside on aside.remote_id = remote.id and aside.until > now()
+     where source.digest = $1
+     order by aside.until nulls first, source.seen_at desc, remote.id
+     limit ${mostSources}`,
     [digest],
   )
 }
@@ -94,7 +106,10 @@ export async function withoutSource(db: Database, digests: readonly Digest[]): P
 /** Has a remote that gave wrong bytes asked last for a while. */
 export async function setAside(db: Database, remoteId: string, reason: string): Promise<void> {
   await db.query(
-    `insert into set_aside_remote (remote_id, until, reason) select id, now() + make_interval(secs => $2), $3 from remote where id = $1
+    `insert into set_aside_remote (remote_id, until, reason)
+     select id, now() + make_interval(secs => $2), $3
+     from remote
+     where id = $1
      on conflict (remote_id) do update set until = excluded.until, reason = excluded.reason`,
     [remoteId, setAsideSeconds, reason],
   )

@@ -71,7 +71,13 @@ type Sealed = Record<SecretField, Buffer | null>
 async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; sealed: Sealed }> {
   const open = Object.entries(columns).map(([field, column]) => `${column} as "${field}"`)
   const secret = Object.entries(sealedColumns).map(([field, column]) => `${column} as "sealed.${field}"`)
-  const [row] = await sql.query(`select ${[...open, ...secret].join(', ')} from remote where id = $1 for update`, [id])
+  const [row] = await sql.query(
+    `select ${[...open, ...secret].join(', ')}
+     from remote
+     where id = $1
+     for update`,
+    [id],
+  )
   if (!row) throw notFound('remote', id)
   const entries = Object.entries(row)
   const isSealed = ([key]: [string, unknown]) => key.startsWith('sealed.')

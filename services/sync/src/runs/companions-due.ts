@@ -15,9 +15,16 @@ export async function areCompanionsDue(
   remote: Pick<Remote, 'id' | 'updatedAt'>,
 ): Promise<boolean> {
   const asked = await sql.query(
-    `select 1 from sync_run where remote_id = $1 and repository_id = $2 and upstream_name is not distinct from $3
-       and companions_asked and state = 'completed' and not dry_run
-       and started_at > greatest(now() - make_interval(hours => $4), $5::timestamptz) limit 1`,
+    `select 1
+     from sync_run
+     where remote_id = $1
+       and repository_id = $2
+       and upstream_name is not distinct from $3
+       and companions_asked
+       and state = 'completed'
+       and not dry_run
+       and started_at > greatest(now() - make_interval(hours => $4), $5::timestamptz)
+     limit 1`,
     [remote.id, repositoryId, upstreamName, hoursBetween, remote.updatedAt],
   )
   return asked.length === 0

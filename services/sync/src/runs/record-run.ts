@@ -47,7 +47,11 @@ function announcedFailure({ tag, digest, code, message }: SyncFailure) {
 export async function recordStart(db: Database, run: SyncRun): Promise<void> {
   await db.transaction(async (sql) => {
     const started = await sql.query(
-      `update sync_run set state = 'running', started_at = now() where id = $1 and state = 'waiting' returning id`,
+      `update sync_run
+       set state = 'running', started_at = now()
+       where id = $1
+         and state = 'waiting'
+       returning id`,
       [run.id],
     )
     if (started.length === 0 || run.dryRun) return
@@ -74,7 +78,10 @@ export async function recordPlan(db: Database, run: SyncRun, plan: SyncPlan): Pr
 export async function recordSuccess(db: Database, run: SyncRun, result: SyncResult): Promise<void> {
   await db.transaction(async (sql) => {
     const [row] = await sql.query<{ durationMs: number }>(
-      `update sync_run set state = 'completed', result = $2, finished_at = now() where id = $1 and state in ('waiting', 'running')
+      `update sync_run
+       set state = 'completed', result = $2, finished_at = now()
+       where id = $1
+         and state in ('waiting', 'running')
        returning (extract(epoch from now() - coalesce(started_at, created_at)) * 1000)::bigint as "durationMs"`,
       [run.id, JSON.stringify(result)],
     )
@@ -112,7 +119,11 @@ export async function endRun(
   error: TaskError,
 ): Promise<boolean> {
   const ended = await sql.query(
-    `update sync_run set state = $2, error = $3, finished_at = now() where id = $1 and state in ('waiting', 'running') returning id`,
+    `update sync_run
+     set state = $2, error = $3, finished_at = now()
+     where id = $1
+       and state in ('waiting', 'running')
+     returning id`,
     [run.id, state, JSON.stringify(error)],
   )
   if (ended.length === 0 || run.dryRun) return false

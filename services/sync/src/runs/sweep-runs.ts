@@ -68,13 +68,40 @@ function readUnended(db: Database, after: Pick<Unended, 'createdAt' | 'id'> | un
   // The time as text: a Date would lose its microseconds, and the row would come again.
   return db.query<Unended>(
     `select id, task_id as "taskId", parent_task as "parentTask", remote_id as "remoteId", remote_name as "remoteName",
-       repository_id as "repositoryId", repository_name as "repositoryName", actor, dry_run as "dryRun", created_at::text as "createdAt"
-     from sync_run where state in ('waiting', 'running') and created_at < now() - make_interval(mins => $1)
+       repository_id as "repositoryId", repository_name as "repositoryName", actor, dry_run as "dryRun",
+       created_at::text as "createdAt"
+     from sync_run
+     where state in ('waiting', 'running')
+       and created_at < now() - make_interval(mins => $1)
        and ($2::timestamptz is null or (created_at, id) > ($2, $3::uuid))
-     order by created_at, id limit ${pageRows}`,
+     order by created_at, id
+     limit ${pageRows}`,
     [settledMinutes, after?.createdAt ?? null, after?.id ?? null],
   )
 }
+
+const deleteOld = `
+  delete from sync_run
+  where id in (
+    select id
+    from sync_run as run
+    where created_at < now() - make_interval(days => $1)
+      and finished_at < now() - make_interval(days => $1)
+      and not (
+        state = 'completed'
+        and not dry_run
+        and exists (select from remote where remote.id = run.remote_id)
+        and not exists (
+          select
+          from sync_run as later
+          where later.state = 'completed'
+            and not later.dry_run
+            and later.remote_id = run.remote_id
+            and later.repository_id is not distinct from run.repository_id
+            and later.upstream_name is not distinct from run.upstream_name
+            and (later.finished_at, later.id) > (run.finished_at, run.id)))
+    limit ${pageRows})
+  returning id`
 
 /**
  * Forgets runs that ended more than 90 days ago. The last that went well of each remote, upstream repository and repository stays
@@ -83,18 +110,7 @@ function readUnended(db: Database, after: Pick<Unended, 'createdAt' | 'id'> | un
 export async function forgetOldRuns(db: Database, signal: AbortSignal): Promise<void> {
   for (let forgotten = pageRows; forgotten === pageRows; ) {
     signal.throwIfAborted()
-    const rows = await db.query(
-      `delete from sync_run where id in (
-         select id from sync_run as run
-         where created_at < now() - make_interval(days => $1) and finished_at < now() - make_interval(days => $1)
-           and not (state = 'completed' and not dry_run and exists (select from remote where remote.id = run.remote_id)
-             and not exists (select from sync_run as later where later.state = 'completed' and not later.dry_run
-               and later.remote_id = run.remote_id and later.repository_id is not distinct from run.repository_id
-               and later.upstream_name is not distinct from run.upstream_name
-               and (later.finished_at, later.id) > (run.finished_at, run.id)))
-         limit ${pageRows}) returning id`,
-      [keptDays],
-    )
+    const rows = await db.query(deleteOld, [keptDays])
     forgotten = rows.length
   }
 }
