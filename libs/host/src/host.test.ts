@@ -38,7 +38,9 @@ test('a start that fails ends all that it had begun, and tells why', async () =>
   await expect(service.start()).rejects.toThrow('no keys')
   expect(stopped).toEqual(['third', 'first'])
   expect(runs).toBeGreaterThan(0)
-  await expect(host.db.query('select 1')).rejects.toThrow('after calling end on the pool')
+  await expect(host.db.query('select 1')).rejects.toMatchObject({
+    cause: { message: expect.stringContaining('after calling end on the pool') },
+  })
 })
 
 test('a service may not follow one that it does not say it asks', async () => {
