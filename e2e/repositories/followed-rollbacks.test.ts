@@ -15,6 +15,7 @@ import {
 import { serviceKey } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { streamHeads, streamRows } from '../../services/catalog/src/served/rows.ts'
 import {
   type Catalog,
   contentOf,
@@ -22,8 +23,7 @@ import {
   pushBlob,
   pushManifest,
   startCatalog,
-} from '../../services/catalog/src/catalog.fixture.ts'
-import { streamHeads, streamRows } from '../../services/catalog/src/served/rows.ts'
+} from '../../services/catalog/src/testing/catalog.fixture.ts'
 import { deleteVersion } from '../../services/catalog/src/versions/drop-versions.ts'
 import { rollBack } from '../../services/catalog/src/versions/rollback.ts'
 import { letGo, settleOne } from '../../services/catalog/src/versions/settling.ts'

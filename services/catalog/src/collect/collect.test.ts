@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Digest } from '@berth/oci'
 import { until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { digestOf, idOf, newCall } from '../catalog.fixture.ts'
-import { deleteBlobLink, deleteReference } from '../content/delete-reference.ts'
-import { keepBlob, leaseBlobs, renewLeases } from '../content/leases.ts'
-import { linkBlob } from '../content/link-blob.ts'
+import { keepBlob, leaseBlobs, renewLeases } from '../leases/leases.ts'
+import { deleteBlobLink, deleteReference } from '../pushes/delete-reference.ts'
+import { linkBlob } from '../pushes/link-blob.ts'
 import { streamRows } from '../served/rows.ts'
+import { digestOf, idOf, newCall } from '../testing/catalog.fixture.ts'
 import {
   drop,
   endLeases,
@@ -18,7 +18,7 @@ import {
   store,
   storedDigests,
   type Yard,
-} from './collect.fixture.ts'
+} from '../testing/collect.fixture.ts'
 import { findCandidates } from './find-candidates.ts'
 import { markBatch } from './mark.ts'
 

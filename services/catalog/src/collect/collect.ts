@@ -1,6 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
 import type { Database } from '@berth/service'
-import { pruneLeases } from '../content/leases.ts'
+import { pruneLeases } from '../leases/leases.ts'
 import { expireLinks, type Unlinked } from './expire-links.ts'
 import { findCandidates } from './find-candidates.ts'
 import { dueCandidates, markBatch } from './mark.ts'

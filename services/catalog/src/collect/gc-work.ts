@@ -1,5 +1,5 @@
 import type { Work } from '@berth/worker'
-import { workOf } from '../store/task-work.ts'
+import { workOf } from '../cleaner/task-work.ts'
 import type { CollectResult } from './collect.ts'
 import { type CollectorParts, carryOutRun } from './collector.ts'
 import { planCollection } from './plan.ts'

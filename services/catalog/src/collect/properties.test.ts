@@ -1,11 +1,9 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { digestOf, idOf, newCall } from '../catalog.fixture.ts'
-import { deleteReference } from '../content/delete-reference.ts'
-import { keepBlob } from '../content/leases.ts'
-import { rollBack } from '../versions/rollback.ts'
-import { letGo, settleOne } from '../versions/settling.ts'
+import { keepBlob } from '../leases/leases.ts'
+import { deleteReference } from '../pushes/delete-reference.ts'
+import { digestOf, idOf, newCall } from '../testing/catalog.fixture.ts'
 import {
   endLeases,
   push,
@@ -15,7 +13,9 @@ import {
   stateOf,
   storedDigests,
   type Yard,
-} from './collect.fixture.ts'
+} from '../testing/collect.fixture.ts'
+import { rollBack } from '../versions/rollback.ts'
+import { letGo, settleOne } from '../versions/settling.ts'
 
 // `BERTH_TEST_RUNS=20` does thousands of operations more.
 const runs = 12 * Number(process.env.BERTH_TEST_RUNS ?? 1)

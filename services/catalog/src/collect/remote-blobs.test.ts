@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { contentOf, digestOf, idOf } from '../catalog.fixture.ts'
-import { leaseBlobs, recordBlobs } from '../content/leases.ts'
+import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
 import { commitStage } from '../stages/commit-stage.ts'
 import { stageContent } from '../stages/stage-content.ts'
+import { contentOf, digestOf, idOf } from '../testing/catalog.fixture.ts'
 import {
   drop,
   endLeases,
@@ -16,7 +16,7 @@ import {
   stateOf,
   store,
   type Yard,
-} from './collect.fixture.ts'
+} from '../testing/collect.fixture.ts'
 
 let yard: Yard
 beforeAll(async () => {

@@ -2,6 +2,8 @@ import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
+import { putSignature } from '../pushes/put-signature.ts'
+import { ensureRepository } from '../repositories/ensure.ts'
 import {
   type Catalog,
   contentOf,
@@ -11,14 +13,12 @@ import {
   pushBlob,
   pushManifest,
   startCatalog,
-} from '../catalog.fixture.ts'
-import { putSignature } from '../content/put-signature.ts'
-import { ensureRepository } from '../repositories/ensure.ts'
+} from '../testing/catalog.fixture.ts'
+import { type Content, copyOf, Model, Refused } from '../testing/model.fixture.ts'
 import { deleteVersion } from '../versions/drop-versions.ts'
 import { rollBack } from '../versions/rollback.ts'
 import { settleOne } from '../versions/settling.ts'
 import { type Curation, curate, planCuration } from './curate.ts'
-import { type Content, copyOf, Model, Refused } from './model.fixture.ts'
 import { copyWork, type ModifyBody, modifyWork, type Work } from './requests.ts'
 
 // A share of what `BERTH_TEST_RUNS=30` does by hand: ten thousand operations and more.

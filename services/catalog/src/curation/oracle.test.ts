@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Catalog, contentOf, idOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
 import { ensureRepository } from '../repositories/ensure.ts'
+import { type Catalog, contentOf, idOf, pushBlob, pushManifest, startCatalog } from '../testing/catalog.fixture.ts'
 import { curate } from './curate.ts'
 import { copyWork, type ModifyBody, modifyWork } from './requests.ts'
 

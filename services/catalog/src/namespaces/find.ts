@@ -1,5 +1,5 @@
 import { fitPage, notFound, type PageRequest, type Sql } from '@berth/service'
-import { type LabelSelector, selectorCondition } from '../labels/selector.ts'
+import { type LabelSelector, selectorCondition } from '../settings/label-selector.ts'
 import { defaultNamespace, type NamespaceSettings } from './settings.ts'
 
 /** A namespace: without an id nothing is set about it, and it is there because of its repositories. */

@@ -1,7 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import { Problem, type Transaction } from '@berth/service'
-import { checkLabels } from '../labels/check-labels.ts'
-import { checkRetention, type Retention } from '../retention/policy.ts'
+import { checkLabels } from '../settings/check-labels.ts'
+import { checkRetention, type Retention } from '../settings/retention-rules.ts'
 import { lockCount, recountNamespace } from './quota.ts'
 
 /** What can be set about a namespace. */

@@ -1,8 +1,8 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import { checkRequiredSignatures, type RequiredSignatures } from '@berth/commands'
 import { type Database, notFound, type Transaction } from '@berth/service'
-import { checkLabels } from '../labels/check-labels.ts'
-import { checkPattern, checkRetention, type Retention } from '../retention/policy.ts'
+import { checkLabels } from '../settings/check-labels.ts'
+import { checkPattern, checkRetention, type Retention } from '../settings/retention-rules.ts'
 
 /** What can be set about a repository. */
 export type RepositorySettings = {

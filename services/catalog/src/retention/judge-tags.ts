@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import { newestFirst, parseTagPattern } from '@berth/oci'
-import type { RetentionRule } from './policy.ts'
+import type { RetentionRule } from '../settings/retention-rules.ts'
 
 /** Why a tag stays or goes. `companion`: it does what its manifest does, and no rule looks at it. */
 export type TagReason =

@@ -1,10 +1,10 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { contentOf, idOf, pushManifest } from '../catalog.fixture.ts'
 import { curate } from '../curation/curate.ts'
+import { contentOf, idOf, pushManifest } from '../testing/catalog.fixture.ts'
+import { age, apply, catalog, image, setRules, startRetention } from '../testing/retention.fixture.ts'
 import { removeTags } from '../versions/edit.ts'
 import { applyRetention } from './apply.ts'
-import { age, apply, catalog, image, setRules, startRetention } from './retention.fixture.ts'
 
 beforeAll(startRetention)
 afterAll(() => catalog.stop())

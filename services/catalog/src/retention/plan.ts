@@ -1,8 +1,8 @@
 import { type Digest, parseTagPattern } from '@berth/oci'
 import { notFound, type Sql } from '@berth/service'
+import type { Retention } from '../settings/retention-rules.ts'
 import { judgeTags, type TagFacts, type TagVerdict } from './judge-tags.ts'
 import { pinnedManifests } from './pinned.ts'
-import type { Retention } from './policy.ts'
 import { findUntagged, type UntaggedVerdict } from './untagged.ts'
 
 /** What retention would do with a repository as it is. `source`: whose rules these are. */

@@ -1,13 +1,13 @@
 import { type Digest, newestFirst } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { contentOf, idOf, pushBlob, pushManifest } from '../catalog.fixture.ts'
 import { curate } from '../curation/curate.ts'
-import { Model } from '../curation/model.fixture.ts'
+import type { Retention, RetentionRule } from '../settings/retention-rules.ts'
+import { contentOf, idOf, pushBlob, pushManifest } from '../testing/catalog.fixture.ts'
+import { Model } from '../testing/model.fixture.ts'
+import { age, apply, catalog, foresee, pin, pull, setRules, startRetention } from '../testing/retention.fixture.ts'
 import { removeTags } from '../versions/edit.ts'
 import { rollBack } from '../versions/rollback.ts'
-import type { Retention, RetentionRule } from './policy.ts'
-import { age, apply, catalog, foresee, pin, pull, setRules, startRetention } from './retention.fixture.ts'
 
 const scale = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 20_261_122)

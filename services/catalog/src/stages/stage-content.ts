@@ -1,7 +1,7 @@
 import type { CatalogCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
-import { recordManifests } from '../content/record-manifests.ts'
+import { recordManifests } from '../pushes/record-manifests.ts'
 
 export type StageRow = {
   fence: number

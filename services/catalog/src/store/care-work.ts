@@ -2,12 +2,12 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
+import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
+import { workOf } from '../cleaner/task-work.ts'
 import { settled } from '../versions/settled.ts'
-import type { LoneCleaner } from './lone-cleaner.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
-import { workOf } from './task-work.ts'
 
 type Parts = {
   db: Database

@@ -1,6 +1,6 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { leaseBlobs, recordBlobs, releaseLeases } from '../content/leases.ts'
+import { leaseBlobs, recordBlobs, releaseLeases } from '../leases/leases.ts'
 import { blobsHealed } from './damage.ts'
 import { isInScope, type Scrubbing, type ScrubResult, scrub } from './scrub.ts'
 

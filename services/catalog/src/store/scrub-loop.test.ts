@@ -6,7 +6,7 @@ import type { Digest } from '@berth/oci'
 import { createLogger } from '@berth/service'
 import { until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
-import { push, startYard, stateOf, type Yard } from '../collect/collect.fixture.ts'
+import { push, startYard, stateOf, type Yard } from '../testing/collect.fixture.ts'
 import { startScrub } from './scrub-loop.ts'
 import { keepRound, lastRound, takeRound } from './scrub-rounds.ts'
 

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { type BlobStore, readStoreIdentity } from '@berth/blobs'
 import { createLogger } from '@berth/service'
 import { afterEach, expect, test } from '@jest/globals'
-import { type Catalog, startCatalog } from '../catalog.fixture.ts'
-import { pushImage, startYard, store, type Yard } from '../collect/collect.fixture.ts'
+import { claimStore, storeIdentity } from '../cleaner/claim-store.ts'
+import { createLoneCleaner, deletingAlone, renewMark } from '../cleaner/lone-cleaner.ts'
 import { carryOutRun } from '../collect/collector.ts'
 import { beginRun } from '../collect/runs.ts'
-import { claimStore, storeIdentity } from './claim-store.ts'
-import { createLoneCleaner, deletingAlone, renewMark } from './lone-cleaner.ts'
+import { type Catalog, startCatalog } from '../testing/catalog.fixture.ts'
+import { pushImage, startYard, store, type Yard } from '../testing/collect.fixture.ts'
 
 const open: { stop: () => Promise<void> }[] = []
 afterEach(async () => {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { openDatabase } from '@berth/service'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { digestOf } from '../catalog.fixture.ts'
+import { planCollection } from '../collect/plan.ts'
+import { digestOf } from '../testing/catalog.fixture.ts'
 import {
   drop,
   endLeases,
@@ -11,8 +12,7 @@ import {
   startYard,
   stateOf,
   type Yard,
-} from '../collect/collect.fixture.ts'
-import { planCollection } from '../collect/plan.ts'
+} from '../testing/collect.fixture.ts'
 import { explain } from './explain.ts'
 import { readRepositoryBytes, readStoreFacts } from './facts.ts'
 import { listCandidates } from './lists.ts'

@@ -1,6 +1,6 @@
 import { type ManifestKind, manifestKinds, parseDigest } from '@berth/oci'
 import { badField, pageBytes } from '@berth/service'
-import { checkPattern } from '../retention/policy.ts'
+import { checkPattern } from '../settings/retention-rules.ts'
 import { tagNameCondition } from './tag-name.ts'
 
 export const contentTypes = ['tag', 'manifest', 'blob', 'signature'] as const

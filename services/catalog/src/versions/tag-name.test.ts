@@ -1,7 +1,7 @@
 import { parseTagPattern } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type Catalog, startCatalog } from '../catalog.fixture.ts'
+import { type Catalog, startCatalog } from '../testing/catalog.fixture.ts'
 import { tagNameCondition } from './tag-name.ts'
 
 let catalog: Catalog

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlobStore, createFileSystemStore } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
-import { type Catalog, digestOf, newCall, startCatalog } from '../catalog.fixture.ts'
-import { deleteReference } from '../content/delete-reference.ts'
-import { leaseBlobs } from '../content/leases.ts'
-import { linkBlob } from '../content/link-blob.ts'
-import { putManifest } from '../content/put-manifest.ts'
-import { type Collecting, type CollectResult, collect } from './collect.ts'
+import { type Collecting, type CollectResult, collect } from '../collect/collect.ts'
+import { leaseBlobs } from '../leases/leases.ts'
+import { deleteReference } from '../pushes/delete-reference.ts'
+import { linkBlob } from '../pushes/link-blob.ts'
+import { putManifest } from '../pushes/put-manifest.ts'
+import { type Catalog, digestOf, newCall, startCatalog } from './catalog.fixture.ts'
 
 /** A catalog with a store, where pushes write real bytes. */
 export type Yard = Catalog & { blobs: BlobStore; folder: string }

@@ -2,10 +2,10 @@ import { createHash, randomUUID } from 'node:crypto'
 import { asDigest, type Digest } from '@berth/oci'
 import { applyMigrations, type Database, type InternalCall, openDatabase } from '@berth/service'
 import { makeDatabase } from '@berth/service/testing'
-import { leaseBlobs } from './content/leases.ts'
-import { linkBlob } from './content/link-blob.ts'
-import { putManifest } from './content/put-manifest.ts'
-import { schemaParts } from './db/schema-parts.ts'
+import { schemaParts } from '../db/schema-parts.ts'
+import { leaseBlobs } from '../leases/leases.ts'
+import { linkBlob } from '../pushes/link-blob.ts'
+import { putManifest } from '../pushes/put-manifest.ts'
 
 export type Catalog = { db: Database; url: string; stop: () => Promise<void> }
 /** What a manifest of a test names. */

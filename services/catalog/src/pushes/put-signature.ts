@@ -1,6 +1,6 @@
 import type { CatalogCommands, ManifestSignature } from '@berth/commands'
 import { type Database, type InternalCall, notFound, Problem, type Sql } from '@berth/service'
-import { runCommand } from '../run-command.ts'
+import { runCommand } from '../db/run-command.ts'
 import { rowsAfter } from '../served/rows.ts'
 import { addSignature, beginEdit } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'

@@ -1,8 +1,8 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { type Catalog, idOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
-import { applyRetention, foreseeRetention } from './apply.ts'
-import type { Retention } from './policy.ts'
+import { applyRetention, foreseeRetention } from '../retention/apply.ts'
+import type { Retention } from '../settings/retention-rules.ts'
+import { type Catalog, idOf, pushBlob, pushManifest, startCatalog } from './catalog.fixture.ts'
 
 export let catalog: Catalog
 

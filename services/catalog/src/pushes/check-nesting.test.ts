@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Catalog, contentOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
+import { type Catalog, contentOf, pushBlob, pushManifest, startCatalog } from '../testing/catalog.fixture.ts'
 
 let catalog: Catalog
 beforeAll(async () => {

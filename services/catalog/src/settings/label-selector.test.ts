@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { checkLabels } from './check-labels.ts'
-import { parseSelector } from './selector.ts'
+import { parseSelector } from './label-selector.ts'
 
 test('terms say equality, inequality and presence, and a comma means and', () => {
   expect(parseSelector('team=payments,env!=prod,tier,note=a=b,empty=')).toEqual({

@@ -12,28 +12,21 @@ import {
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
-import { type LabelSelector, parseSelector, selectorCondition } from '../labels/selector.ts'
+import { insertRepository } from '../repositories/ensure.ts'
+import { findRepository } from '../repositories/find.ts'
+import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from '../repositories/settings.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
+import { type LabelSelector, parseSelector, selectorCondition } from '../settings/label-selector.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
-import { insertRepository } from './ensure.ts'
-import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from './settings.ts'
 
 type RepositoryBody = { name: string } & Partial<RepositorySettings>
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a repository. */
 function showRepository(row: Repository): Record<string, unknown> {
   const { revision: _revision, looseSince: _looseSince, contentOf: _contentOf, latelyRead: _latelyRead, ...rest } = row
   const { createdAt, ...shown } = rest
   return { ...shown, createdAt: createdAt.toISOString() }
-}
-
-/** Finds a repository by id or name. Throws 404. */
-export async function findRepository(prisma: Prisma, idOrName: string): Promise<Repository> {
-  const row = await prisma.repository.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
-  if (!row) throw notFound('repository', idOrName)
-  return row
 }
 
 /** The API of repositories themselves. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Catalog, digestOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
+import { type Catalog, digestOf, pushBlob, pushManifest, startCatalog } from '../testing/catalog.fixture.ts'
 import { freelyGiven } from './freely-given.ts'
 import { leaseBlobs } from './leases.ts'
 

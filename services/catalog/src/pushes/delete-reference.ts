@@ -1,7 +1,7 @@
 import type { CatalogCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, type InternalCall, notFound, Problem, type Sql } from '@berth/service'
-import { runCommand } from '../run-command.ts'
+import { runCommand } from '../db/run-command.ts'
 import { rowsAfter } from '../served/rows.ts'
 import { beginEdit, type Edit, removeManifests, removeTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'

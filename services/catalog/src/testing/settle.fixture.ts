@@ -1,10 +1,10 @@
 import { expect } from '@jest/globals'
-import { type Content, contentOf, idOf } from '../catalog.fixture.ts'
-import { endLeases, push, pushImage, type Yard } from '../collect/collect.fixture.ts'
 import { curate } from '../curation/curate.ts'
-import { removeManifests, removeTags } from './edit.ts'
-import { rollBack } from './rollback.ts'
-import { unsettledRepositories } from './settling.ts'
+import { removeManifests, removeTags } from '../versions/edit.ts'
+import { rollBack } from '../versions/rollback.ts'
+import { unsettledRepositories } from '../versions/settling.ts'
+import { type Content, contentOf, idOf } from './catalog.fixture.ts'
+import { endLeases, push, pushImage, type Yard } from './collect.fixture.ts'
 
 const actor = 'ana'
 let made = 0

@@ -1,13 +1,13 @@
 import type { Digest } from '@berth/oci'
 import { type ApiHandler, type ApiReply, type Database, notFound } from '@berth/service'
+import { type Curation, curate, planCuration } from '../curation/curate.ts'
+import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
-import { findRepository } from '../repositories/api.ts'
 import { ensureServed } from '../repositories/ensure.ts'
+import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { removeTags, setTags } from '../versions/edit.ts'
 import { findVersion, showVersion } from '../versions/show.ts'
-import { type Curation, curate, planCuration } from './curate.ts'
-import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from './requests.ts'
 
 /** The API of editing repositories by hand. */
 export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {

@@ -1,13 +1,13 @@
 import { type ApiHandler, type ApiReply, badField, type Database, numberAfter, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import { findRepository } from '../repositories/api.ts'
+import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { type ContentType, contentQuery, contentTypes, readFilter } from './content.ts'
-import { diffVersions } from './diff.ts'
-import { deleteVersion } from './drop-versions.ts'
-import { rollBack } from './rollback.ts'
-import { readingAt, settled } from './settled.ts'
-import { findVersion, showVersion } from './show.ts'
+import { type ContentType, contentQuery, contentTypes, readFilter } from '../versions/content.ts'
+import { diffVersions } from '../versions/diff.ts'
+import { deleteVersion } from '../versions/drop-versions.ts'
+import { rollBack } from '../versions/rollback.ts'
+import { readingAt, settled } from '../versions/settled.ts'
+import { findVersion, showVersion } from '../versions/show.ts'
 
 const defaultListed = 1_000
 

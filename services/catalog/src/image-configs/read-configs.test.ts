@@ -5,9 +5,9 @@ import path from 'node:path'
 import { type BlobStore, createFileSystemStore } from '@berth/blobs'
 import { type Digest, hexOf } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { type Catalog, digestOf, pushBlob, pushManifest, startCatalog } from '../catalog.fixture.ts'
-import { leaseBlobs, recordBlobs } from '../content/leases.ts'
+import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
 import { stageContent } from '../stages/stage-content.ts'
+import { type Catalog, digestOf, pushBlob, pushManifest, startCatalog } from '../testing/catalog.fixture.ts'
 import { readConfigs } from './read-configs.ts'
 
 let catalog: Catalog

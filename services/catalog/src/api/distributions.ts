@@ -10,11 +10,8 @@ import {
   toPage,
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import { findRepository } from '../repositories/api.ts'
-import type { ServedGate } from '../served/wait-until-served.ts'
-import { settledVersion } from '../versions/settled.ts'
-import { type PullThroughBody, readPullThrough, refuseNeverPulled } from './pull-through.ts'
-import { findDistribution, type PullThrough, type Row, showDistribution, toServed } from './show.ts'
+import { type PullThroughBody, readPullThrough, refuseNeverPulled } from '../distributions/pull-through.ts'
+import { findDistribution, type PullThrough, type Row, showDistribution, toServed } from '../distributions/show.ts'
 import {
   type DistributionFields,
   insertDistribution,
@@ -23,7 +20,10 @@ import {
   translate,
   type Update,
   updateDistribution,
-} from './write.ts'
+} from '../distributions/write.ts'
+import { findRepository } from '../repositories/find.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
+import { settledVersion } from '../versions/settled.ts'
 
 type DistributionBody = DistributionFields & { repository?: string; pullThrough?: PullThroughBody }
 

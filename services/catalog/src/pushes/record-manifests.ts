@@ -1,7 +1,7 @@
 import type { ManifestRecord } from '@berth/commands'
 import { listedAnnotations, manifestFacts, readableConfig } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { recordBlobs } from './leases.ts'
+import { recordBlobs } from '../leases/leases.ts'
 
 /**
  * Records manifests with their references; known ones stay as they are, for a digest can only mean one content. An envelope

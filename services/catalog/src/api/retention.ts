@@ -1,10 +1,10 @@
 import type { ApiHandler, Database } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import { findRepository } from '../repositories/api.ts'
+import { findRepository } from '../repositories/find.ts'
+import { applyRetention, foreseeRetention } from '../retention/apply.ts'
+import type { TagVerdict } from '../retention/judge-tags.ts'
+import type { RetentionPlan } from '../retention/plan.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { applyRetention, foreseeRetention } from './apply.ts'
-import type { TagVerdict } from './judge-tags.ts'
-import type { RetentionPlan } from './plan.ts'
 
 // An answer of some twenty megabytes; the counts tell of all.
 const listed = 100_000

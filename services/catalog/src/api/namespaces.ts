@@ -1,6 +1,5 @@
 import { type ApiHandler, type Database, readPage, toPage } from '@berth/service'
-import { parseSelector } from '../labels/selector.ts'
-import { findNamespace, type Namespace, namespacePage, usageOf } from './find.ts'
+import { findNamespace, type Namespace, namespacePage, usageOf } from '../namespaces/find.ts'
 import {
   checkNamespace,
   createNamespace,
@@ -8,7 +7,8 @@ import {
   deleteNamespace,
   type NamespaceSettings,
   updateNamespace,
-} from './settings.ts'
+} from '../namespaces/settings.ts'
+import { parseSelector } from '../settings/label-selector.ts'
 
 function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown> {
   return { ...row, createdAt: createdAt?.toISOString() ?? null }

@@ -11,18 +11,18 @@ import {
   readPage,
   toPage,
 } from '@berth/service'
+import { storeIdentity } from '../cleaner/claim-store.ts'
+import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import type { GcPayload } from '../collect/gc-work.ts'
 import type { Prisma } from '../db/client.ts'
-import { findRepository } from '../repositories/api.ts'
+import { findRepository } from '../repositories/find.ts'
+import type { ReclaimPayload, RepairPayload, ScrubPayload } from '../store/care-work.ts'
+import { explain } from '../store/explain.ts'
+import { readRepositoryBytes, readStoreFacts } from '../store/facts.ts'
+import { isolatedRepositories } from '../store/isolated.ts'
+import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from '../store/lists.ts'
+import { lastRound } from '../store/scrub-rounds.ts'
 import { findVersion } from '../versions/show.ts'
-import type { ReclaimPayload, RepairPayload, ScrubPayload } from './care-work.ts'
-import { storeIdentity } from './claim-store.ts'
-import { explain } from './explain.ts'
-import { readRepositoryBytes, readStoreFacts } from './facts.ts'
-import { isolatedRepositories } from './isolated.ts'
-import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from './lists.ts'
-import type { LoneCleaner } from './lone-cleaner.ts'
-import { lastRound } from './scrub-rounds.ts'
 
 type Parts = {
   db: Database

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import { digestOf, startCatalog } from '../catalog.fixture.ts'
+import { digestOf, startCatalog } from '../testing/catalog.fixture.ts'
 import { leaseBlobs, recordBlobs } from './leases.ts'
 
 let catalog: Awaited<ReturnType<typeof startCatalog>>
