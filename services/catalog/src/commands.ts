@@ -135,9 +135,18 @@ async function membersOf(db: Database, request: CatalogCommands['members']['requ
 
 async function remoteBlobs(db: Database, request: CatalogCommands['remote-blobs']['request']) {
   return db.query<{ digest: Digest; sizeBytes: number }>(
-    `select digest, size_bytes as "sizeBytes" from blob where state = 'remote' and digest > $2
-       and exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
-     order by digest limit $3`,
+    `select digest, size_bytes as "sizeBytes"
+     from blob
+     where state = 'remote'
+       and digest > $2
+       and exists (
+         select
+         from blob_interval as member
+         where member.repository_id = $1
+           and member.digest = blob.digest
+           and member.until is null)
+     order by digest
+     limit $3`,
     [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
   )
 }
@@ -168,12 +177,18 @@ async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest
   const rows = await db.query<{ digest: Digest }>(
     `with recursive members as materialized (select digest from manifest_interval where repository_id = $1 and until is null),
      sparse (digest) as (
-       select reference.manifest from members join manifest on manifest.digest = members.digest and manifest.is_index
-         join manifest_reference as reference on reference.manifest = manifest.digest and reference.role = 'manifest'
-         where not exists (select from members as child where child.digest = reference.child)
-       union select reference.manifest from sparse join manifest_reference as reference on reference.child = sparse.digest and reference.role = 'manifest'
-         join members on members.digest = reference.manifest)
-     select digest from sparse`,
+       select reference.manifest
+       from members
+       join manifest on manifest.digest = members.digest and manifest.is_index
+       join manifest_reference as reference on reference.manifest = manifest.digest and reference.role = 'manifest'
+       where not exists (select from members as child where child.digest = reference.child)
+       union
+       select reference.manifest
+       from sparse
+       join manifest_reference as reference on reference.child = sparse.digest and reference.role = 'manifest'
+       join members on members.digest = reference.manifest)
+     select digest
+     from sparse`,
     [repositoryId],
   )
   return rows.map((row) => row.digest)
@@ -181,32 +196,56 @@ async function sparseIndexes(db: Database, repositoryId: string): Promise<Digest
 
 async function lacksForeign(db: Database, repositoryId: string): Promise<Digest[]> {
   const rows = await db.query<{ digest: Digest }>(
-    `select distinct member.digest from manifest_interval as member
-       join manifest_reference as layer on layer.manifest = member.digest and layer.role = 'layer' and layer.optional
-     where member.repository_id = $1 and member.until is null
-       and not exists (select from blob_interval as held where held.repository_id = $1 and held.digest = layer.child and held.until is null)`,
+    `select distinct member.digest
+     from manifest_interval as member
+     join manifest_reference as layer on layer.manifest = member.digest and layer.role = 'layer' and layer.optional
+     where member.repository_id = $1
+       and member.until is null
+       and not exists (
+         select
+         from blob_interval as held
+         where held.repository_id = $1
+           and held.digest = layer.child
+           and held.until is null)`,
     [repositoryId],
   )
   return rows.map((row) => row.digest)
 }
 
+const isNamedQuery = `
+  select
+  from manifest_reference as reference
+  join manifest_interval as member on member.digest = reference.manifest
+  join repository on repository.id = member.repository_id
+    and case
+      when content_of is null then member.until is null
+      else member.since <= content_of and (member.until is null or member.until > content_of)
+    end
+  where repository.name = $1
+    and reference.child = $2
+    and reference.role = 'manifest'
+    and not exists (
+      select
+      from tag_interval as tag
+      where tag.repository_id = repository.id
+        and tag.digest = member.digest
+        and tag.name ~ '^sha(256|512)-[0-9a-f]{64}')
+  limit 1`
+
 async function isNamed(db: Database, { repository, digest }: CatalogCommands['is-named']['request']): Promise<boolean> {
-  const found = await db.query(
-    `select from manifest_reference as reference join manifest_interval as member on member.digest = reference.manifest
-       join repository on repository.id = member.repository_id and case when content_of is null then member.until is null
-         else member.since <= content_of and (member.until is null or member.until > content_of) end
-     where repository.name = $1 and reference.child = $2 and reference.role = 'manifest'
-       and not exists (select from tag_interval as tag where tag.repository_id = repository.id and tag.digest = member.digest
-         and tag.name ~ '^sha(256|512)-[0-9a-f]{64}')
-     limit 1`,
-    [repository, digest],
-  )
+  const found = await db.query(isNamedQuery, [repository, digest])
   return found.length > 0
 }
 
 async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {
   return db.query<{ name: string; digest: Digest }>(
-    'select name, digest from tag_interval where repository_id = $1 and until is null and name > $2 order by name limit $3',
+    `select name, digest
+     from tag_interval
+     where repository_id = $1
+       and until is null
+       and name > $2
+     order by name
+     limit $3`,
     [request.repositoryId, request.after ?? '', Math.min(request.limit, 10_000)],
   )
 }
@@ -223,8 +262,10 @@ async function knownManifests(
   digests: readonly Digest[],
 ): Promise<{ manifests: ManifestRecord[]; rest: Digest[] }> {
   const sizes = await db.query<{ digest: Digest; listedBytes: number }>(
-    `select digest, listed_bytes + ${referenceBytes} * (select count(*) from manifest_reference where manifest = digest)::integer as "listedBytes"
-     from unnest($1::text[]) with ordinality as wanted (digest, place) join manifest using (digest)
+    `select digest,
+       listed_bytes + ${referenceBytes} * (select count(*) from manifest_reference where manifest = digest)::integer as "listedBytes"
+     from unnest($1::text[]) with ordinality as wanted (digest, place)
+     join manifest using (digest)
      order by place`,
     [digests],
   )
@@ -236,15 +277,28 @@ async function knownManifests(
   return { manifests, rest: sizes.slice(fitting.length).map(({ digest }) => digest) }
 }
 
+const manifestsQuery = `
+  select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex",
+    manifest.size_bytes as "sizeBytes", blob.generation, manifest.artifact_type as "artifactType", manifest.subject,
+    manifest.annotations,
+    coalesce((
+      select json_agg(
+        json_build_object(
+          'role', role, 'digest', child, 'mediaType', media_type, 'sizeBytes', size_bytes, 'optional', optional,
+          'platform', platform)
+        order by place)
+      from manifest_reference as reference
+      where reference.manifest = manifest.digest
+        and place > 0), '[]') as references,
+    case when whole.digest is not null then json_build_object(
+      'digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end as envelope
+  from manifest
+  join blob using (digest)
+  left join blob as whole on whole.digest = manifest.envelope and whole.state = 'present'
+  where manifest.digest = any($1::text[])
+    and blob.state = 'present'
+    and (manifest.envelope is null or whole.digest is not null)`
+
 async function readManifests(db: Database, digests: readonly Digest[]): Promise<ManifestRecord[]> {
-  return db.query<ManifestRecord>(
-    `select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.size_bytes as "sizeBytes", blob.generation,
-       manifest.artifact_type as "artifactType", manifest.subject, manifest.annotations,
-       coalesce((select json_agg(json_build_object('role', role, 'digest', child, 'mediaType', media_type, 'sizeBytes', size_bytes, 'optional', optional, 'platform', platform) order by place)
-         from manifest_reference as reference where reference.manifest = manifest.digest and place > 0), '[]') as references,
-       case when whole.digest is not null then json_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end as envelope
-     from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope and whole.state = 'present'
-     where manifest.digest = any($1::text[]) and blob.state = 'present' and (manifest.envelope is null or whole.digest is not null)`,
-    [digests],
-  )
+  return db.query<ManifestRecord>(manifestsQuery, [digests])
 }

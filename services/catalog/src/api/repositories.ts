@@ -98,7 +98,11 @@ async function repositoryPage(
     ...(filter.labels ? [selectorCondition('labels', filter.labels, values)] : []),
   ]
   return db.query<{ id: string; listedBytes: number }>(
-    `select id, listed_bytes as "listedBytes" from repository where ${conditions.join(' and ')} order by name limit $2`,
+    `select id, listed_bytes as "listedBytes"
+     from repository
+     where ${conditions.join(' and ')}
+     order by name
+     limit $2`,
     values,
   )
 }

@@ -44,7 +44,11 @@ async function isFree(db: Database, blobs: BlobStore): Promise<boolean> {
 
 async function isKnown(db: Database, blobs: BlobStore): Promise<boolean> {
   const keys = await db.query<{ digest: Digest; generation: number }>(
-    `select digest, generation from blob where state = 'present' order by digest limit $1`,
+    `select digest, generation
+     from blob
+     where state = 'present'
+     order by digest
+     limit $1`,
     [lookedUp],
   )
   const found = await Promise.all(keys.map((key) => blobs.stat(key)))

@@ -25,8 +25,12 @@ export async function expireLinks(
   for (;;) {
     signal.throwIfAborted()
     const page = await db.query<Key>(
-      `select repository_id as "repositoryId", digest from blob_link as link where ${isExpired} and (repository_id, digest) > ($2, $3)
-       order by repository_id, digest limit $4`,
+      `select repository_id as "repositoryId", digest
+       from blob_link as link
+       where ${isExpired}
+         and (repository_id, digest) > ($2, $3)
+       order by repository_id, digest
+       limit $4`,
       [graceSeconds, after.repositoryId, after.digest, pageRows],
     )
     for (const [repositoryId, links] of Map.groupBy(page, (key) => key.repositoryId)) {
@@ -48,18 +52,30 @@ async function unlink(
 ): Promise<Unlinked | undefined> {
   // The repository before its blobs, as every push does it.
   const [repository] = await sql.query<{ revision: number }>(
-    'select revision from repository where id = $1 for update skip locked',
+    `select revision
+     from repository
+     where id = $1
+     for update skip locked`,
     [repositoryId],
   )
   if (!repository) return undefined
   // Who asked a moment ago whether a blob is there was told so under a lock of its row, with a lease: looked at only then.
   const held = await sql.query<{ digest: string }>(
-    'select digest from blob where digest = any($1::text[]) order by digest for no key update skip locked',
+    `select digest
+     from blob
+     where digest = any($1::text[])
+     order by digest
+     for no key update skip locked`,
     [digests],
   )
   const revision = repository.revision + 1
   const gone = await sql.query(
-    `update blob_link as link set linked = false, revision = $4 where link.repository_id = $2 and link.digest = any($3::text[]) and ${isExpired} returning link.digest`,
+    `update blob_link as link
+     set linked = false, revision = $4
+     where link.repository_id = $2
+       and link.digest = any($3::text[])
+       and ${isExpired}
+     returning link.digest`,
     [graceSeconds, repositoryId, held.map((row) => row.digest), revision],
   )
   if (gone.length === 0) return undefined

@@ -8,21 +8,43 @@ const mostLevels = 8
 type Page = { last: string | null; seen: number; found: string[] }
 
 // `skip locked`: whoever holds a row is using it just now, and we never wait, so we are never part of a deadlock.
-const judge = (page: string) => `with page as (${page}),
-  judged as (select blob.digest, not (${isNeededDirectly} or ${isNamedByKept}) as unneeded from page join blob using (digest)
+const judge = (page: string) => `
+  with page as (${page}),
+  judged as (
+    select blob.digest, not (${isNeededDirectly} or ${isNamedByKept}) as unneeded
+    from page
+    join blob using (digest)
     where blob.state <> 'removing'),
-  locked as (select blob.digest, judged.unneeded from blob join judged using (digest)
-    where (blob.candidate_since is not null) <> judged.unneeded order by blob.digest for no key update of blob skip locked),
-  changed as (update blob set candidate_since = case when locked.unneeded then now() end from locked
-    where blob.digest = locked.digest returning blob.digest, locked.unneeded)
+  locked as (
+    select blob.digest, judged.unneeded
+    from blob
+    join judged using (digest)
+    where (blob.candidate_since is not null) <> judged.unneeded
+    order by blob.digest
+    for no key update of blob skip locked),
+  changed as (
+    update blob
+    set candidate_since = case when locked.unneeded then now() end
+    from locked
+    where blob.digest = locked.digest
+    returning blob.digest, locked.unneeded)
   select (select max(digest) from page) as last, (select count(*) from page) as seen,
     coalesce((select array_agg(digest) from changed where unneeded), '{}') as found`
 
-const judgePage = judge('select digest from blob where digest > $1 order by digest limit $2')
+const judgePage = judge(`
+  select digest
+  from blob
+  where digest > $1
+  order by digest
+  limit $2`)
 const judgeChildren = judge(
   // Materialized, or all references of the store are gone through in the order of their children.
   `with named as materialized (select child from manifest_reference where manifest = any($1::text[]))
-   select distinct child as digest from named where child > $2 order by child limit $3`,
+   select distinct child as digest
+   from named
+   where child > $2
+   order by child
+   limit $3`,
 )
 
 /**

@@ -11,7 +11,12 @@ const batchRows = 200
 /** The digests, after one, of what has been a candidate for at least the grace time. */
 export async function dueCandidates(db: Database, graceSeconds: number, after: string): Promise<Digest[]> {
   const rows = await db.query<{ digest: Digest }>(
-    `select digest from blob where candidate_since <= now() - make_interval(secs => $1) and digest > $2 order by digest limit $3`,
+    `select digest
+     from blob
+     where candidate_since <= now() - make_interval(secs => $1)
+       and digest > $2
+     order by digest
+     limit $3`,
     [graceSeconds, after, batchRows],
   )
   return rows.map((row) => row.digest)
@@ -27,8 +32,13 @@ export async function markBatch(db: Database, graceSeconds: number, digests: rea
   return db.transaction(async (sql) => {
     await lookUpByIndex(sql)
     const held = await sql.query<{ digest: Digest }>(
-      `select digest from blob where digest = any($1::text[]) and state <> 'removing'
-         and candidate_since <= now() - make_interval(secs => $2) order by digest for update skip locked`,
+      `select digest
+       from blob
+       where digest = any($1::text[])
+         and state <> 'removing'
+         and candidate_since <= now() - make_interval(secs => $2)
+       order by digest
+       for update skip locked`,
       [digests, graceSeconds],
     )
     const free = await withoutNeeds(
@@ -80,9 +90,15 @@ async function markFree(sql: Sql, digests: readonly Digest[]): Promise<Doomed[]>
   const free = rows.map((row) => row.digest)
   await sql.query('delete from manifest where digest = any($1::text[])', [free])
   return sql.query<Doomed>(
-    `update blob set state = 'removing', marked_at = now(), candidate_since = null, damage = null,
+    `update blob
+     set
+       state = 'removing',
+       marked_at = now(),
+       candidate_since = null,
+       damage = null,
        size_bytes = case state when 'remote' then null else size_bytes end
-     where digest = any($1::text[]) returning digest, generation, size_bytes is not null as written`,
+     where digest = any($1::text[])
+     returning digest, generation, size_bytes is not null as written`,
     [free],
   )
 }

@@ -29,17 +29,35 @@ const needs = {
   link: `exists (select from blob_link as link where link.digest = blob.digest and link.linked and link.linked_at > now() - make_interval(secs => $1))`,
 }
 
-const planQuery = `with recursive needed (digest) as (
-    select digest from blob where ${Object.values(needs).join(' or ')}
-    union select reference.child from needed join manifest_reference as reference on reference.manifest = needed.digest and ${holds('reference')}),
+const planQuery = `
+  with recursive needed (digest) as (
+    select digest
+    from blob
+    where ${Object.values(needs).join(' or ')}
+    union
+    select reference.child
+    from needed
+    join manifest_reference as reference on reference.manifest = needed.digest and ${holds('reference')}),
   candidate as (
-    select digest, case state when 'remote' then 0 else coalesce(size_bytes, 0) end as bytes, case state when 'writing' then 'unfinished' else 'unreferenced' end as reason,
-      candidate_since, coalesce(candidate_since, now()) + make_interval(secs => $1) as goes_at
-    from blob where state <> 'removing' and not exists (select from needed where needed.digest = blob.digest))
+    select digest, case state when 'remote' then 0 else coalesce(size_bytes, 0) end as bytes,
+      case state when 'writing' then 'unfinished' else 'unreferenced' end as reason, candidate_since,
+      coalesce(candidate_since, now()) + make_interval(secs => $1) as goes_at
+    from blob
+    where state <> 'removing'
+      and not exists (select from needed where needed.digest = blob.digest))
   select count(*) as candidates, coalesce(sum(bytes), 0)::bigint as bytes, count(*) filter (where goes_at <= now()) as due,
     coalesce(sum(bytes) filter (where goes_at <= now()), 0)::bigint as "dueBytes",
-    coalesce((select json_agg(json_build_object('digest', digest, 'bytes', bytes, 'reason', reason, 'candidateSince', candidate_since,
-      'goesAt', goes_at, 'due', goes_at <= now()) order by digest) from (select * from candidate order by digest limit $2) as first), '[]') as items
+    coalesce((
+      select json_agg(
+        json_build_object(
+          'digest', digest, 'bytes', bytes, 'reason', reason, 'candidateSince', candidate_since, 'goesAt', goes_at,
+          'due', goes_at <= now())
+        order by digest)
+      from (
+        select *
+        from candidate
+        order by digest
+        limit $2) as first), '[]') as items
   from candidate`
 
 /**

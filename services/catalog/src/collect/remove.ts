@@ -68,9 +68,16 @@ const batchRows = 200
 /** Takes over marks whose collector has not come to its end within a minute: killed, most likely. */
 export async function takeLeftMarks(db: Database): Promise<Doomed[]> {
   return db.query<Doomed>(
-    `update blob set marked_at = now() where digest in (
-       select digest from blob where state = 'removing' and (marked_at is null or marked_at < now() - make_interval(secs => $1))
-       order by digest limit $2 for update skip locked)
+    `update blob
+     set marked_at = now()
+     where digest in (
+       select digest
+       from blob
+       where state = 'removing'
+         and (marked_at is null or marked_at < now() - make_interval(secs => $1))
+       order by digest
+       limit $2
+       for update skip locked)
      returning digest, generation, size_bytes is not null as written`,
     [deadlineSeconds, batchRows],
   )

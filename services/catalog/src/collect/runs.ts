@@ -47,7 +47,12 @@ export async function endRun(db: Database, run: Run, outcome: CollectResult | Er
     ])
     if (result && (run.cause === 'request' || result.removed + result.orphans > 0)) await announce(sql, run, result)
     await sql.query(
-      'delete from gc_run where id in (select id from gc_run order by started_at desc, id desc offset $1)',
+      `delete from gc_run
+       where id in (
+         select id
+         from gc_run
+         order by started_at desc, id desc
+         offset $1)`,
       [keptRuns],
     )
   })

@@ -50,10 +50,14 @@ async function sweepBatch(db: Database, blobs: BlobStore, batch: readonly Listed
   // Given a row, it goes the way of all others: whoever pushes it meanwhile gets the next generation.
   const unknown = await db.query<Doomed>(
     `insert into blob (digest, generation, state, size_bytes, marked_at)
-     select object.digest, max(object.generation), 'removing', 0, now() from unnest($1::text[], $2::integer[]) as object (digest, generation)
-     where object.generation <= (select last_value from blob_generation) and not exists (select from blob where blob.digest = object.digest)
-     group by object.digest order by object.digest
-     on conflict (digest) do nothing returning digest, generation, true as written`,
+     select object.digest, max(object.generation), 'removing', 0, now()
+     from unnest($1::text[], $2::integer[]) as object (digest, generation)
+     where object.generation <= (select last_value from blob_generation)
+       and not exists (select from blob where blob.digest = object.digest)
+     group by object.digest
+     order by object.digest
+     on conflict (digest) do nothing
+     returning digest, generation, true as written`,
     objects,
   )
   hooks.onRemoved(await removeMarked(db, blobs, unknown))

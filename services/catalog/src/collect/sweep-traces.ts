@@ -16,8 +16,17 @@ export async function sweepTraces(db: Database, signal: AbortSignal): Promise<nu
       const gone = await db.transaction(async (sql) => {
         const rows = await sql.query<Forgotten>(
           // Sorted as others touch them; a row in use is no trace for much longer.
-          `delete from ${table} where ctid = any(array(select ctid from ${table} where ${isTrace} order by repository_id, ${key} limit ${batchRows} for update skip locked))
-             and ${isTrace} returning repository_id as "repositoryId", revision`,
+          `delete from ${table}
+           where ctid = any(
+             array(
+               select ctid
+               from ${table}
+               where ${isTrace}
+               order by repository_id, ${key}
+               limit ${batchRows}
+               for update skip locked))
+             and ${isTrace}
+           returning repository_id as "repositoryId", revision`,
         )
         await noteForgotten(sql, rows)
         return rows.length

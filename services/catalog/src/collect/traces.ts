@@ -23,7 +23,9 @@ export async function noteForgotten(sql: Sql, forgotten: readonly Forgotten[]): 
   // Sorted, so that two collectors never wait for each other in a circle.
   const sorted = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))
   await sql.query(
-    `insert into forgotten_trace (repository_id, revision) select * from unnest($1::uuid[], $2::bigint[])
+    `insert into forgotten_trace (repository_id, revision)
+     select *
+     from unnest($1::uuid[], $2::bigint[])
      on conflict (repository_id) do update set revision = greatest(forgotten_trace.revision, excluded.revision)`,
     [sorted.map(([id]) => id), sorted.map(([, revision]) => revision)],
   )

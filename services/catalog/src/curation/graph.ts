@@ -17,11 +17,16 @@ export function edges(at: string): string {
   ) as edge join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = edge.digest`
 }
 
-const closureQuery = `with recursive closure (digest) as (
+const closureQuery = `
+  with recursive closure (digest) as (
     select unnest($3::text[])
-    union select edge.digest from closure cross join ${edges('closure')} 
-      where case when edge.is_child then closure.digest <> all ($5::text[]) else $4::boolean end)
-  select digest from closure`
+    union
+    select edge.digest
+    from closure
+    cross join ${edges('closure')}
+    where case when edge.is_child then closure.digest <> all ($5::text[]) else $4::boolean end)
+  select digest
+  from closure`
 
 /** Manifests and all that hangs on them in a source, at any depth; without companions only what indexes name, but not `childless` ones. */
 export async function closureOf(

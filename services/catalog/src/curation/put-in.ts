@@ -30,7 +30,9 @@ export async function putAllIn(sql: Sql, edit: Edit, source: Source, wanted: Wan
   await setTags(sql, edit, wanted.tags)
 }
 
-const blobsOfManifests = `select reference.child as digest from unnest($3::text[]) as wanted (digest)
+const blobsOfManifests = `
+  select reference.child as digest
+  from unnest($3::text[]) as wanted (digest)
   join manifest_reference as reference on reference.manifest = wanted.digest and reference.role in ('config', 'layer')
   join blob_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.child`
 
@@ -41,12 +43,18 @@ const blobsOfManifests = `select reference.child as digest from unnest($3::text[
 async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[]): Promise<void> {
   const values = [source.repositoryId, source.bound, manifests]
   await sql.query(
-    `select from blob where digest in (${blobsOfManifests} union select unnest($3::text[])) order by digest for share`,
+    `select
+     from blob
+     where digest in (${blobsOfManifests} union select unnest($3::text[]))
+     order by digest
+     for share`,
     values,
   )
   const gone = await sql.query<{ digest: string }>(
-    `select wanted.digest from (${blobsOfManifests} union select unnest($3::text[])) as wanted
-     where not exists (select from blob where blob.digest = wanted.digest and state in ('present', 'remote')) limit 10`,
+    `select wanted.digest
+     from (${blobsOfManifests} union select unnest($3::text[])) as wanted
+     where not exists (select from blob where blob.digest = wanted.digest and state in ('present', 'remote'))
+     limit 10`,
     values,
   )
   if (gone.length === 0) return
@@ -66,8 +74,14 @@ async function openIntervals(sql: Sql, edit: Edit, source: Source, manifests: re
   const values = [source.repositoryId, source.bound, manifests, edit.repositoryId, edit.number, edit.revision]
   const open = (table: string, digests: string) => `
     insert into ${table} (repository_id, digest, since, revision)
-    select distinct $4::uuid, wanted.digest, $5::integer, $6::bigint from (${digests}) as wanted
-    where not exists (select from ${table} as open where open.repository_id = $4 and open.digest = wanted.digest and open.until is null)
+    select distinct $4::uuid, wanted.digest, $5::integer, $6::bigint
+    from (${digests}) as wanted
+    where not exists (
+      select
+      from ${table} as open
+      where open.repository_id = $4
+        and open.digest = wanted.digest
+        and open.until is null)
     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
   // The first two parameters stay named, for PostgreSQL must know their types.
   await sql.query(
@@ -80,15 +94,32 @@ async function openIntervals(sql: Sql, edit: Edit, source: Source, manifests: re
   await sql.query(open('blob_interval', blobsOfManifests), values)
 }
 
+const copySignatures = `
+  insert into signature_interval (repository_id, name, digest, content, since, revision)
+  select $4, signature.name, signature.digest, signature.content, $5, $6
+  from signature_interval as signature
+  where ${holdsIn('signature', '$1', '$2')}
+    and signature.digest = any($3::text[])
+    and not exists (
+      select
+      from signature_interval as open
+      where open.repository_id = $4
+        and open.name = signature.name
+        and open.until is null)
+  on conflict (repository_id, name, since) do update set
+    until = null,
+    digest = excluded.digest,
+    content = excluded.content,
+    revision = excluded.revision`
+
 /** Atomic signatures of what came in; a name that is given already keeps what it has. */
 async function openSignatures(sql: Sql, edit: Edit, source: Source, manifests: readonly Digest[]): Promise<void> {
-  await sql.query(
-    `insert into signature_interval (repository_id, name, digest, content, since, revision)
-     select $4, signature.name, signature.digest, signature.content, $5, $6 from signature_interval as signature
-     where ${holdsIn('signature', '$1', '$2')} and signature.digest = any($3::text[])
-       and not exists (select from signature_interval as open where open.repository_id = $4 and open.name = signature.name and open.until is null)
-     on conflict (repository_id, name, since) do update
-       set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
-    [source.repositoryId, source.bound, manifests, edit.repositoryId, edit.number, edit.revision],
-  )
+  await sql.query(copySignatures, [
+    source.repositoryId,
+    source.bound,
+    manifests,
+    edit.repositoryId,
+    edit.number,
+    edit.revision,
+  ])
 }

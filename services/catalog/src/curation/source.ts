@@ -18,8 +18,11 @@ export function holdsIn(table: string, id: string, bound: string): string {
  */
 export async function findSource(sql: Sql, { repository, version }: SourceName, field: string): Promise<Source> {
   const [row] = await sql.query<{ id: string; name: string; latest: number; contentOf: number | null; known: boolean }>(
-    `select id, name, latest_version as latest, content_of as "contentOf", exists (select from version where repository_id = repository.id and number = $2) as known
-     from repository where name = $1 or id::text = $1 for share of repository`,
+    `select id, name, latest_version as latest, content_of as "contentOf",
+       exists (select from version where repository_id = repository.id and number = $2) as known
+     from repository
+     where name = $1 or id::text = $1
+     for share of repository`,
     [repository, version ?? 0],
   )
   if (!row)
@@ -47,7 +50,14 @@ export async function findSourcesOf(
 ): Promise<Map<Digest, Source>> {
   // Looked for, held, and looked at again: what changed in between is somewhere else now.
   const held = (await sourcesOf(sql, repositoryId, digests)).map((row) => row.repositoryId)
-  await sql.query('select from repository where id = any($1::uuid[]) order by id for share', [held])
+  await sql.query(
+    `select
+     from repository
+     where id = any($1::uuid[])
+     order by id
+     for share`,
+    [held],
+  )
   const rows = await sourcesOf(sql, repositoryId, digests)
   if (rows.some((row) => !held.includes(row.repositoryId)))
     throw Object.assign(new Error('the sources changed while they were read'), { code: serializationFailure })
@@ -69,8 +79,10 @@ async function sourcesOf(
   return sql.query(
     `select distinct on (member.digest) member.digest, repository.id as "repositoryId", repository.name,
        coalesce(member.until - 1, repository.latest_version + 1) as bound
-     from manifest_interval as member join repository on repository.id = member.repository_id
-     where member.digest = any($2::text[]) and (member.until is null or member.until > member.since)
+     from manifest_interval as member
+     join repository on repository.id = member.repository_id
+     where member.digest = any($2::text[])
+       and (member.until is null or member.until > member.since)
      order by member.digest, (member.repository_id = $1) desc, (member.until is null) desc, member.since desc`,
     [repositoryId, digests],
   )
@@ -95,7 +107,11 @@ export async function tagsOf(
   names?: readonly string[],
 ): Promise<{ name: string; digest: Digest }[]> {
   return sql.query(
-    `select name, digest from tag_interval where ${holdsIn('tag_interval', '$1', '$2')} and ($3::text[] is null or name = any($3)) order by name`,
+    `select name, digest
+     from tag_interval
+     where ${holdsIn('tag_interval', '$1', '$2')}
+       and ($3::text[] is null or name = any($3))
+     order by name`,
     [source.repositoryId, source.bound, names ?? null],
   )
 }

@@ -58,9 +58,13 @@ async function withHolders(sql: Sql, edit: Edit, named: Named): Promise<{ explic
   const above = await sql.query<{ digest: Digest }>(
     `with recursive above (digest) as (
        select unnest($3::text[])
-       union select reference.manifest from above join manifest_reference as reference on reference.child = above.digest and reference.role = 'manifest'
-         join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest)
-     select digest from above`,
+       union
+       select reference.manifest
+       from above
+       join manifest_reference as reference on reference.child = above.digest and reference.role = 'manifest'
+       join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest)
+     select digest
+     from above`,
     values,
   )
   const explicit = above.map((row) => row.digest)
@@ -74,12 +78,44 @@ async function withHolders(sql: Sql, edit: Edit, named: Named): Promise<{ explic
 async function hangingOn(sql: Sql, edit: Edit, roots: readonly Digest[]): Promise<Digest[]> {
   const rows = await sql.query<{ digest: Digest }>(
     `with recursive hanging (digest) as (
-       select unnest($3::text[]) union select edge.digest from hanging cross join ${edges('hanging')})
-     select digest from hanging`,
+       select unnest($3::text[])
+       union
+       select edge.digest
+       from hanging
+       cross join ${edges('hanging')})
+     select digest
+     from hanging`,
     [edit.repositoryId, edit.number, roots],
   )
   return rows.map((row) => row.digest)
 }
+
+const keptQuery = `
+  with recursive going as materialized (select unnest($3::text[]) as digest),
+  held as (
+    select tag.digest
+    from tag_interval as tag
+    join going using (digest)
+    where ${holdsIn('tag', '$1', '$2')}
+      and tag.name <> all($5::text[])
+      and not exists (select from going as owner where split_part(tag.name, '.', 1) = replace(owner.digest, ':', '-'))
+    union
+    select going.digest
+    from going
+    join manifest_reference as reference on reference.child = going.digest and reference.role = 'manifest'
+    join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
+    where not exists (select from going as other where other.digest = reference.manifest)),
+  kept (digest) as (
+    select digest
+    from held
+    union
+    select edge.digest
+    from kept
+    cross join ${edges('kept')}
+    where edge.digest in (select digest from going)
+      and (edge.is_child or edge.digest <> all($4::text[])))
+  select digest
+  from kept`
 
 /**
  * What of the hanging must stay: what a staying tag or index holds, and what hangs on that in turn. A companion tag holds
@@ -90,23 +126,13 @@ async function keptOf(
   edit: Edit,
   given: { hanging: readonly Digest[]; explicit: readonly Digest[]; tags: readonly string[] },
 ): Promise<Digest[]> {
-  const rows = await sql.query<{ digest: Digest }>(
-    `with recursive going as materialized (select unnest($3::text[]) as digest),
-     held as (
-       select tag.digest from tag_interval as tag join going using (digest)
-       where ${holdsIn('tag', '$1', '$2')} and tag.name <> all($5::text[])
-         and not exists (select from going as owner where split_part(tag.name, '.', 1) = replace(owner.digest, ':', '-'))
-       union select going.digest from going
-         join manifest_reference as reference on reference.child = going.digest and reference.role = 'manifest'
-         join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
-       where not exists (select from going as other where other.digest = reference.manifest)),
-     kept (digest) as (
-       select digest from held
-       union select edge.digest from kept cross join ${edges('kept')}
-       where edge.digest in (select digest from going) and (edge.is_child or edge.digest <> all($4::text[])))
-     select digest from kept`,
-    [edit.repositoryId, edit.number, given.hanging, given.explicit, given.tags],
-  )
+  const rows = await sql.query<{ digest: Digest }>(keptQuery, [
+    edit.repositoryId,
+    edit.number,
+    given.hanging,
+    given.explicit,
+    given.tags,
+  ])
   return rows.map((row) => row.digest)
 }
 
@@ -118,11 +144,20 @@ async function refuseHeld(
   if (given.held.length === 0) return
   const leaving = given.going.filter((digest) => !given.kept.has(digest))
   const holders = await sql.query<{ digest: string; holder: string }>(
-    `select digest, name as holder from tag_interval as tag where ${holdsIn('tag', '$1', '$2')} and digest = any($3::text[]) and name <> all($5::text[])
-     union select reference.child, reference.manifest from manifest_reference as reference
-       join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
-       where reference.role = 'manifest' and reference.child = any($3::text[]) and reference.manifest <> all($4::text[])
-     order by 1, 2 limit 100`,
+    `select digest, name as holder
+     from tag_interval as tag
+     where ${holdsIn('tag', '$1', '$2')}
+       and digest = any($3::text[])
+       and name <> all($5::text[])
+     union
+     select reference.child, reference.manifest
+     from manifest_reference as reference
+     join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
+     where reference.role = 'manifest'
+       and reference.child = any($3::text[])
+       and reference.manifest <> all($4::text[])
+     order by 1, 2
+     limit 100`,
     [edit.repositoryId, edit.number, given.held, leaving, given.tags],
   )
   const names = [...new Set(holders.map((row) => row.holder))]

@@ -64,7 +64,11 @@ const mostNamed = 10
 /** The names of the distributions that bring what they serve from a remote, ten at most. */
 export async function pulledThrough(db: Database, remoteId: string): Promise<string[]> {
   const rows = await db.query<{ name: string }>(
-    `select name from distribution where pull_through ->> 'remoteId' = $1 order by name limit ${mostNamed}`,
+    `select name
+     from distribution
+     where pull_through ->> 'remoteId' = $1
+     order by name
+     limit ${mostNamed}`,
     [remoteId],
   )
   return rows.map(({ name }) => name)

@@ -50,18 +50,31 @@ export type Update = Partial<Omit<DistributionFields, 'name' | 'basePath'>> &
 
 /** Changes a distribution. With the access of a host goes that of all that came by it and has the same. */
 export async function updateDistribution(sql: Transaction, id: string, changes: Update, actor: string): Promise<void> {
-  const [before] = await sql.query<{ access: string }>('select access from distribution where id = $1 for update', [id])
+  const [before] = await sql.query<{ access: string }>(
+    `select access
+     from distribution
+     where id = $1
+     for update`,
+    [id],
+  )
   if (before && changes.access !== undefined && changes.access !== before.access)
     await sql.query(
       `update distribution set access = $2, revision = nextval('distribution_revision') where via = $1 and access = $3`,
       [id, changes.access, before.access],
     )
   const [row] = await sql.query<{ base_path: string; repository_id: string | null; version: number | null }>(
-    `update distribution set repository_id = coalesce($2, repository_id), version = case when $3 then $4::integer else version end,
-       access = coalesce($5, access), redirect = coalesce($6, redirect),
-       warning = case when $7 then $8 else warning end, convert_to_schema1 = coalesce($9, convert_to_schema1),
-       pull_through = coalesce($10, pull_through), revision = nextval('distribution_revision')
-     where id = $1 returning base_path, repository_id, version`,
+    `update distribution
+     set
+       repository_id = coalesce($2, repository_id),
+       version = case when $3 then $4::integer else version end,
+       access = coalesce($5, access),
+       redirect = coalesce($6, redirect),
+       warning = case when $7 then $8 else warning end,
+       convert_to_schema1 = coalesce($9, convert_to_schema1),
+       pull_through = coalesce($10, pull_through),
+       revision = nextval('distribution_revision')
+     where id = $1
+     returning base_path, repository_id, version`,
     [
       id,
       changes.repositoryId ?? null,
@@ -104,7 +117,8 @@ export async function removeDistribution(
   if (!gone.some((one) => one.id === row.id)) throw notFound('distribution', row.name)
   const traces = await sql.query<{ id: string; revision: number }>(
     `insert into deleted_distribution (id, base_path, repository_id, revision)
-     select id, base_path, repository_id, nextval('distribution_revision') from unnest($1::uuid[], $2::text[], $3::uuid[]) as gone (id, base_path, repository_id)
+     select id, base_path, repository_id, nextval('distribution_revision')
+     from unnest($1::uuid[], $2::text[], $3::uuid[]) as gone (id, base_path, repository_id)
      returning id, revision`,
     [gone.map((one) => one.id), gone.map((one) => one.basePath), gone.map((one) => one.repositoryId)],
   )

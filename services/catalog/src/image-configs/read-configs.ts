@@ -42,7 +42,12 @@ export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal
   const failures: unknown[] = []
   for (let after = ''; !signal.aborted; ) {
     const rows = await db.query<Unread>(
-      `select ${columns} from manifest where ${isReadable} and digest > $1 order by digest limit $2`,
+      `select ${columns}
+       from manifest
+       where ${isReadable}
+         and digest > $1
+       order by digest
+       limit $2`,
       [after, batch],
     )
     failures.push(...(await readAll(db, blobs, rows)))
@@ -59,8 +64,11 @@ export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal
  */
 export async function readConfigsOf(db: Sql, blobs: BlobStore, repositoryId: string): Promise<void> {
   const rows = await db.query<Unread>(
-    `select ${columns} from manifest where ${isReadable} and exists (
-       select from manifest_interval as member where member.repository_id = $1 and member.digest = manifest.digest) limit $2`,
+    `select ${columns}
+     from manifest
+     where ${isReadable}
+       and exists (select from manifest_interval as member where member.repository_id = $1 and member.digest = manifest.digest)
+     limit $2`,
     [repositoryId, batch],
   )
   const [failure] = await readAll(db, blobs, rows)
@@ -82,7 +90,9 @@ async function readAll(db: Sql, blobs: BlobStore, rows: readonly Unread[]): Prom
   }
   if (read.length > 0)
     await db.query(
-      `update manifest set facts = read.facts, config_unread = false from unnest($1::text[], $2::jsonb[]) as read (digest, facts)
+      `update manifest
+       set facts = read.facts, config_unread = false
+       from unnest($1::text[], $2::jsonb[]) as read (digest, facts)
        where manifest.digest = read.digest`,
       [read.map(({ digest }) => digest), read.map(({ facts }) => JSON.stringify(facts))],
     )

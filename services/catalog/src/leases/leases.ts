@@ -68,9 +68,12 @@ export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promi
   // The rows are there since the lease, so their own locks order this against the collector's mark.
   const recorded = await sql.prepared<{ digest: string }>(
     'record-blobs',
-    `update blob set state = 'present', size_bytes = stored.size_bytes
+    `update blob
+     set state = 'present', size_bytes = stored.size_bytes
      from unnest($1::text[], $2::integer[], $3::bigint[]) as stored (digest, generation, size_bytes)
-     where blob.digest = stored.digest and blob.generation = stored.generation and blob.state in ('writing', 'present', 'remote')
+     where blob.digest = stored.digest
+       and blob.generation = stored.generation
+       and blob.state in ('writing', 'present', 'remote')
      returning blob.digest`,
     [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.generation), sorted.map((blob) => blob.sizeBytes)],
   )

@@ -15,8 +15,8 @@ const columns = `namespace.id, names.name, default_access as "defaultAccess", qu
 /** Finds a namespace by name, or by the id of its settings. Throws 404. */
 export async function findNamespace(sql: Sql, idOrName: string): Promise<Namespace> {
   const [row] = await sql.query<Row>(
-    `select ${columns} from (
-       select coalesce((select name from namespace where id::text = $1), $1) as name) as names
+    `select ${columns}
+     from (select coalesce((select name from namespace where id::text = $1), $1) as name) as names
      left join namespace on namespace.name = names.name
      where namespace.id is not null or exists (select from repository where split_part(repository.name, '/', 1) = names.name)`,
     [idOrName],
@@ -36,12 +36,26 @@ function withDefaults(row: Row): Namespace {
 }
 
 // Goes from one first segment to the next by the index, however many repositories lie between.
-const implicitNames = `with recursive segment (name) as (
-    (select split_part(name, '/', 1) from repository where split_part(name, '/', 1) > $1 order by split_part(name, '/', 1) limit 1)
+const implicitNames = `
+  with recursive segment (name) as (
+    (
+      select split_part(name, '/', 1)
+      from repository
+      where split_part(name, '/', 1) > $1
+      order by split_part(name, '/', 1)
+      limit 1)
     union all
-    select (select split_part(repository.name, '/', 1) from repository where split_part(repository.name, '/', 1) > segment.name
-      order by split_part(repository.name, '/', 1) limit 1) from segment where segment.name is not null)
-  select name from segment where name is not null`
+    select (
+      select split_part(repository.name, '/', 1)
+      from repository
+      where split_part(repository.name, '/', 1) > segment.name
+      order by split_part(repository.name, '/', 1)
+      limit 1)
+    from segment
+    where segment.name is not null)
+  select name
+  from segment
+  where name is not null`
 
 /** A page of namespaces by name. Labels are those that are set: one without any has none. */
 export async function namespacePage(
@@ -55,7 +69,12 @@ export async function namespacePage(
   if (filter.labels) conditions.push(selectorCondition(`coalesce(namespace.labels, '{}')`, filter.labels, values))
   const keys = await sql.query<{ name: string; listedBytes: number }>(
     `select names.name, coalesce(listed_bytes, 500) as "listedBytes"
-     from (select name from (${implicitNames}) as implicit union select name from namespace) as names
+     from (
+       select name
+       from (${implicitNames}) as implicit
+       union
+       select name
+       from namespace) as names
      left join namespace on namespace.name = names.name
      where ${conditions.join(' and ')}
      order by names.name

@@ -105,7 +105,12 @@ export async function recountNamespace(sql: Sql, name: string): Promise<number> 
 /** Recounts the namespace with a quota that was not counted for longest, if that is an hour ago. */
 export async function recountOldest(db: Database): Promise<void> {
   const [oldest] = await db.query<{ name: string }>(
-    `select name from namespace where quota_bytes is not null and counted_at < now() - make_interval(secs => $1) order by counted_at limit 1`,
+    `select name
+     from namespace
+     where quota_bytes is not null
+       and counted_at < now() - make_interval(secs => $1)
+     order by counted_at
+     limit 1`,
     [recountHourly],
   )
   if (oldest) await db.transaction((sql) => recountNamespace(sql, oldest.name))

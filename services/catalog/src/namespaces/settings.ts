@@ -38,8 +38,10 @@ export async function createNamespace(
   actor: string,
 ): Promise<void> {
   const [row] = await sql.query<NamespaceSettings & { name: string }>(
-    `insert into namespace (name, default_access, labels, retention, created_by, quota_bytes) values ($1, $2, $3, $4, $5, $6)
-     on conflict (name) do nothing returning ${columns}`,
+    `insert into namespace (name, default_access, labels, retention, created_by, quota_bytes)
+     values ($1, $2, $3, $4, $5, $6)
+     on conflict (name) do nothing
+     returning ${columns}`,
     [
       name,
       settings.defaultAccess,
@@ -68,9 +70,14 @@ export async function updateNamespace(
   const { defaultAccess = null, labels, retention, quotaBytes } = changes
   if (quotaBytes !== undefined) await lockCount(sql, name)
   const [row] = await sql.query<NamespaceSettings & { name: string }>(
-    `update namespace set default_access = coalesce($2, default_access), labels = coalesce($3, labels),
-       retention = case when $4 then $5::jsonb else retention end, quota_bytes = case when $6 then $7::bigint else quota_bytes end
-     where name = $1 returning ${columns}`,
+    `update namespace
+     set
+       default_access = coalesce($2, default_access),
+       labels = coalesce($3, labels),
+       retention = case when $4 then $5::jsonb else retention end,
+       quota_bytes = case when $6 then $7::bigint else quota_bytes end
+     where name = $1
+     returning ${columns}`,
     [
       name,
       defaultAccess,

@@ -48,8 +48,11 @@ async function* evict(db: Database, host: Host, signal: AbortSignal): AsyncItera
   }
 }
 
-const membersOf = (table: string) => `select member.digest from ${table} as member
-  join distribution as arrived on arrived.repository_id = member.repository_id and arrived.via = $1 where member.until is null`
+const membersOf = (table: string) => `
+  select member.digest
+  from ${table} as member
+  join distribution as arrived on arrived.repository_id = member.repository_id and arrived.via = $1
+  where member.until is null`
 
 async function heldBytes(db: Database, host: string): Promise<number> {
   const [row] = await db.query<{ bytes: number }>(
@@ -60,22 +63,42 @@ async function heldBytes(db: Database, host: string): Promise<number> {
   return row?.bytes ?? 0
 }
 
+const leastUsedQuery = `
+  with used as (
+    select member.repository_id, member.digest,
+      greatest(
+        member.opened_at, pull.pulled_at,
+        (
+          select max(tag_pull.pulled_at)
+          from tag_interval as tag
+          join tag_pull on tag_pull.repository_id = tag.repository_id and tag_pull.name = tag.name
+          where tag.repository_id = member.repository_id
+            and tag.digest = member.digest
+            and tag.until is null)) as at
+    from manifest_interval as member
+    join distribution as arrived on arrived.repository_id = member.repository_id and arrived.via = $1
+    left join manifest_pull as pull on pull.repository_id = member.repository_id and pull.digest = member.digest
+    where member.until is null
+    order by at, member.digest
+    limit ${batchManifests})
+  select repository_id as "repositoryId", digest,
+    (
+      select coalesce(sum(size_bytes), 0)::bigint
+      from blob
+      where state = 'present'
+        and (
+          blob.digest = used.digest
+          or blob.digest in (
+            select child
+            from manifest_reference
+            where manifest = used.digest
+              and role in ('config', 'layer')))) as bytes
+  from used
+  order by at, digest`
+
 /** What was pulled least lately, by tag or by digest, or came then; with the bytes that are stored of it. */
 async function leastUsed(db: Database, host: string): Promise<Member[]> {
-  return db.query<Member>(
-    `with used as (
-       select member.repository_id, member.digest, greatest(member.opened_at, pull.pulled_at,
-         (select max(tag_pull.pulled_at) from tag_interval as tag join tag_pull on tag_pull.repository_id = tag.repository_id and tag_pull.name = tag.name
-          where tag.repository_id = member.repository_id and tag.digest = member.digest and tag.until is null)) as at
-       from manifest_interval as member join distribution as arrived on arrived.repository_id = member.repository_id and arrived.via = $1
-         left join manifest_pull as pull on pull.repository_id = member.repository_id and pull.digest = member.digest
-       where member.until is null order by at, member.digest limit ${batchManifests})
-     select repository_id as "repositoryId", digest, (
-       select coalesce(sum(size_bytes), 0)::bigint from blob where state = 'present' and (blob.digest = used.digest
-         or blob.digest in (select child from manifest_reference where manifest = used.digest and role in ('config', 'layer')))) as bytes
-     from used order by at, digest`,
-    [host],
-  )
+  return db.query<Member>(leastUsedQuery, [host])
 }
 
 /** As many of them, in order, as hold the bytes in excess; what shares its layers frees less, and the next round sees to it. */

@@ -9,10 +9,12 @@ const keep = (table: string, key: string, field: string) =>
   `insert into ${table} (repository_id, ${key}, pulled_at)
    select repository.id, pull.${field}, least(max(to_timestamp(pull.at / 1000.0)), now())
    from jsonb_to_recordset($1::jsonb) as pull ("repositoryId" uuid, ${field} text, at double precision)
-   join repository on repository.id = pull."repositoryId" where pull.${field} is not null
-   group by repository.id, pull.${field} order by repository.id, pull.${field}
+   join repository on repository.id = pull."repositoryId"
+   where pull.${field} is not null
+   group by repository.id, pull.${field}
+   order by repository.id, pull.${field}
    on conflict (repository_id, ${key}) do update set pulled_at = excluded.pulled_at
-     where ${table}.pulled_at < excluded.pulled_at`
+   where ${table}.pulled_at < excluded.pulled_at`
 const queries = { tags: keep('tag_pull', 'name', 'tag'), manifests: keep('manifest_pull', 'digest', 'digest') }
 
 /** Keeps when tags and manifests were pulled last. Doing it twice is doing it once. */

@@ -11,11 +11,20 @@ export async function checkNesting(sql: Sql, { isIndex, references }: ManifestRe
   const [tooDeep] = await sql.prepared(
     'check-nesting',
     `with recursive below (digest, level) as (
-       select manifest.digest, 2 from manifest where manifest.digest = any($1::text[]) and is_index
-       union select manifest.digest, below.level + 1 from below
-         join manifest_reference as reference on reference.manifest = below.digest and reference.role = 'manifest'
-         join manifest on manifest.digest = reference.child and is_index where below.level <= $2)
-     select from below where level > $2 limit 1`,
+       select manifest.digest, 2
+       from manifest
+       where manifest.digest = any($1::text[])
+         and is_index
+       union
+       select manifest.digest, below.level + 1
+       from below
+       join manifest_reference as reference on reference.manifest = below.digest and reference.role = 'manifest'
+       join manifest on manifest.digest = reference.child and is_index
+       where below.level <= $2)
+     select
+     from below
+     where level > $2
+     limit 1`,
     [children, mostLevels],
   )
   if (tooDeep)

@@ -2,6 +2,27 @@ import type { ManifestRecord } from '@berth/commands'
 import { Problem, type Sql } from '@berth/service'
 import type { LockedRepository } from '../versions/locked-repository.ts'
 
+const presentReferences = `
+  select digest
+  from blob
+  where digest = any($2::text[])
+    and state in ('present', 'remote')
+    and (
+      exists (
+        select
+        from blob_interval as member
+        where member.repository_id = $1
+          and member.digest = blob.digest
+          and member.until is null)
+      or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked)
+      or exists (select from lease where lease.repository_id = $1 and lease.digest = blob.digest and lease.expires_at > now()))
+  union all
+  select digest
+  from manifest_interval
+  where repository_id = $1
+    and digest = any($3::text[])
+    and until is null`
+
 /**
  * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes since they were, manifests a part of
  * it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
@@ -20,17 +41,16 @@ export async function checkReferences(
   const manifests = needed.filter((reference) => reference.role === 'manifest').map((reference) => reference.digest)
   // Held first, looked at then: what the collector had marked before we held it is seen as marked.
   const [, found] = await Promise.all([
-    sql.prepared('hold-blobs', 'select from blob where digest = any($1::text[]) order by digest for share', [blobs]),
-    sql.prepared<{ digest: string }>(
-      'check-references',
-      `select digest from blob where digest = any($2::text[]) and state in ('present', 'remote') and (
-         exists (select from blob_interval as member where member.repository_id = $1 and member.digest = blob.digest and member.until is null)
-         or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked)
-         or exists (select from lease where lease.repository_id = $1 and lease.digest = blob.digest and lease.expires_at > now()))
-       union all
-       select digest from manifest_interval where repository_id = $1 and digest = any($3::text[]) and until is null`,
-      [repositoryId, blobs, manifests],
+    sql.prepared(
+      'hold-blobs',
+      `select
+       from blob
+       where digest = any($1::text[])
+       order by digest
+       for share`,
+      [blobs],
     ),
+    sql.prepared<{ digest: string }>('check-references', presentReferences, [repositoryId, blobs, manifests]),
   ])
   const present = new Set(found.map((row) => row.digest))
   const missing = [...new Set(needed.map((reference) => reference.digest).filter((digest) => !present.has(digest)))]

@@ -51,9 +51,12 @@ async function deleteManifest(sql: Sql, edit: Edit, digest: Digest): Promise<voi
   )
   if (!open) throw notFound('manifest', digest)
   const holders = await sql.query<{ manifest: string }>(
-    `select distinct reference.manifest from manifest_reference as reference
+    `select distinct reference.manifest
+     from manifest_reference as reference
      join manifest_interval as member on member.digest = reference.manifest and member.repository_id = $1 and member.until is null
-     where reference.child = $2 and reference.role = 'manifest' limit 10`,
+     where reference.child = $2
+       and reference.role = 'manifest'
+     limit 10`,
     [edit.repositoryId, digest],
   )
   if (holders.length > 0) {
@@ -94,7 +97,12 @@ export async function deleteBlobLink(
       })
     const revision = await nextRevision(sql, repository)
     const unlinked = await sql.query(
-      'update blob_link set linked = false, revision = $3 where repository_id = $1 and digest = $2 and linked returning digest',
+      `update blob_link
+       set linked = false, revision = $3
+       where repository_id = $1
+         and digest = $2
+         and linked
+       returning digest`,
       [repository.id, request.digest, revision],
     )
     if (unlinked.length === 0) throw notFound('blob', request.digest)

@@ -3,6 +3,31 @@ import { listedAnnotations, manifestFacts, readableConfig } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import { recordBlobs } from '../leases/leases.ts'
 
+const insertManifests = `
+  with given as (
+    select *
+    from jsonb_to_recordset($1) as row (
+      digest text, "mediaType" text, "isIndex" boolean, "sizeBytes" bigint, "artifactType" text, subject text,
+      annotations jsonb, "references" jsonb, envelope jsonb, facts jsonb, "configUnread" boolean)),
+  added as (
+    insert into manifest (
+      digest, media_type, is_index, size_bytes, artifact_type, subject, annotations, envelope, facts, config_unread)
+    select digest, "mediaType", "isIndex", "sizeBytes", "artifactType", subject, annotations, envelope ->> 'digest', facts,
+      "configUnread"
+    from given
+    on conflict do nothing
+    returning digest)
+  insert into manifest_reference (manifest, place, role, child, media_type, size_bytes, optional, platform)
+  select added.digest, reference.place, value ->> 'role', value ->> 'digest', value ->> 'mediaType',
+    (value ->> 'sizeBytes')::bigint, (value ->> 'optional')::boolean, value -> 'platform'
+  from added
+  join given using (digest), jsonb_array_elements(given."references") with ordinality as reference (value, place)
+  union all
+  select added.digest, 0, 'layer', envelope ->> 'digest', "mediaType", (envelope ->> 'sizeBytes')::bigint, false, null
+  from added
+  join given using (digest)
+  where envelope is not null`
+
 /**
  * Records manifests with their references; known ones stay as they are, for a digest can only mean one content. An envelope
  * is a reference too, at place 0: so it comes, stays and goes with its manifest (docs/decisions/0009).
@@ -14,26 +39,7 @@ export async function recordManifests(sql: Sql, manifests: readonly ManifestReco
       sql,
       manifests.flatMap((manifest) => (manifest.envelope ? [manifest, manifest.envelope] : [manifest])),
     ),
-    sql.prepared(
-      'record-manifests',
-      `with given as (
-         select * from jsonb_to_recordset($1) as row (digest text, "mediaType" text, "isIndex" boolean, "sizeBytes" bigint,
-           "artifactType" text, subject text, annotations jsonb, "references" jsonb, envelope jsonb, facts jsonb, "configUnread" boolean)
-       ),
-       added as (
-         insert into manifest (digest, media_type, is_index, size_bytes, artifact_type, subject, annotations, envelope, facts, config_unread)
-         select digest, "mediaType", "isIndex", "sizeBytes", "artifactType", subject, annotations, envelope ->> 'digest', facts, "configUnread" from given
-         on conflict do nothing returning digest
-       )
-       insert into manifest_reference (manifest, place, role, child, media_type, size_bytes, optional, platform)
-       select added.digest, reference.place, value ->> 'role', value ->> 'digest', value ->> 'mediaType', (value ->> 'sizeBytes')::bigint,
-         (value ->> 'optional')::boolean, value -> 'platform'
-       from added join given using (digest), jsonb_array_elements(given."references") with ordinality as reference (value, place)
-       union all
-       select added.digest, 0, 'layer', envelope ->> 'digest', "mediaType", (envelope ->> 'sizeBytes')::bigint, false, null
-       from added join given using (digest) where envelope is not null`,
-      [JSON.stringify(manifests.map(withFacts))],
-    ),
+    sql.prepared('record-manifests', insertManifests, [JSON.stringify(manifests.map(withFacts))]),
   ])
 }
 

@@ -76,8 +76,10 @@ async function insertArrived(
 ): Promise<boolean> {
   const { via, name, repositoryId, access, actor } = wanted
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, via, created_by) values ($1, $1, $2, $3, $4, $5)
-     on conflict do nothing returning id`,
+    `insert into distribution (name, base_path, repository_id, access, via, created_by)
+     values ($1, $1, $2, $3, $4, $5)
+     on conflict do nothing
+     returning id`,
     [name, repositoryId, access, via, actor],
   )
   if (!row) return false

@@ -52,8 +52,11 @@ export async function insertRepository(
   const { name, settings, actor } = repository
   const { description, labels, immutableTags, sparseIndexes, retainVersions, retention, signatures } = settings
   const [row] = await sql.query<{ id: string }>(
-    `insert into repository (name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention, signatures) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-     on conflict (name) do nothing returning id`,
+    `insert into repository (
+       name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention, signatures)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+     on conflict (name) do nothing
+     returning id`,
     [
       name,
       description,
@@ -93,7 +96,13 @@ export async function ensureServed(
   repository: { id: string; name: string; actor: string },
 ): Promise<ServedDistribution[]> {
   const { id, name, actor } = repository
-  const [served] = await sql.query('select from distribution where repository_id = $1 limit 1', [id])
+  const [served] = await sql.query(
+    `select
+     from distribution
+     where repository_id = $1
+     limit 1`,
+    [id],
+  )
   if (served || !(await insertDistribution(sql, { name, repositoryId: id, actor }))) return []
   return distributionsOf(sql, id)
 }
@@ -105,8 +114,11 @@ async function insertDistribution(
 ): Promise<boolean> {
   const { name, repositoryId, actor } = distribution
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, created_by) values ($1, $1, $2,
-       coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3) on conflict do nothing returning id`,
+    `insert into distribution (name, base_path, repository_id, access, created_by)
+     values (
+       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3)
+     on conflict do nothing
+     returning id`,
     [name, repositoryId, actor],
   )
   if (!row) return false

@@ -52,12 +52,19 @@ export async function updateSettings(
   const { description = null, labels, immutableTags = null, sparseIndexes = null } = changes
   const { retainVersions, retention, signatures } = changes
   const [row] = await sql.query<Announced>(
-    `update repository set description = coalesce($2, description), labels = coalesce($3, labels),
-       immutable_tags = coalesce($4, immutable_tags), sparse_indexes = coalesce($5, sparse_indexes),
+    `update repository
+     set
+       description = coalesce($2, description),
+       labels = coalesce($3, labels),
+       immutable_tags = coalesce($4, immutable_tags),
+       sparse_indexes = coalesce($5, sparse_indexes),
        retain_versions = case when $6 then $7::integer else retain_versions end,
-       retention = case when $8 then $9::jsonb else retention end, signatures = case when $10 then $11::jsonb else signatures end
-     where id = $1 returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes",
-       retain_versions as "retainVersions", retention, coalesce((signatures ->> 'require')::boolean, false) as "requiresSignatures"`,
+       retention = case when $8 then $9::jsonb else retention end,
+       signatures = case when $10 then $11::jsonb else signatures end
+     where id = $1
+     returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes",
+       retain_versions as "retainVersions", retention,
+       coalesce((signatures ->> 'require')::boolean, false) as "requiresSignatures"`,
     [
       id,
       description,

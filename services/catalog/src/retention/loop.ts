@@ -48,8 +48,13 @@ async function retainAll(
 async function* repositoriesWithRules(db: Database): AsyncIterable<{ id: string; name: string }> {
   for (let after = '00000000-0000-0000-0000-000000000000'; ; ) {
     const rows = await db.query<{ id: string; name: string }>(
-      `select repository.id, repository.name from repository left join namespace on namespace.name = split_part(repository.name, '/', 1)
-       where coalesce(repository.retention, namespace.retention) is not null and repository.id > $1 order by repository.id limit $2`,
+      `select repository.id, repository.name
+       from repository
+       left join namespace on namespace.name = split_part(repository.name, '/', 1)
+       where coalesce(repository.retention, namespace.retention) is not null
+         and repository.id > $1
+       order by repository.id
+       limit $2`,
       [after, pageRows],
     )
     yield* rows

@@ -64,7 +64,11 @@ export async function stillHolds(sql: Sql, run: Run): Promise<Run | undefined> {
   const changed = await sql.query<{ name: string; isOpen: boolean; isOver: boolean }>(
     `select name, bool_or(until is not null) as "isOver",
        exists (select from tag_interval as open where open.repository_id = $1 and open.name = tag.name and open.until is null) as "isOpen"
-     from tag_interval as tag where repository_id = $1 and revision > $2 and revision <= $3 group by name`,
+     from tag_interval as tag
+     where repository_id = $1
+       and revision > $2
+       and revision <= $3
+     group by name`,
     [run.plan.repositoryId, run.asOf, revision],
   )
   const immutable = settings.immutableTags.map(parseTagPattern)

@@ -24,30 +24,74 @@ const inIndex = (digest: string) => `exists (select from manifest_reference as r
  * Manifests that no tag and no index holds, that refer to nothing which is here, and that nothing held refers to: at any depth,
  * except by companion tags, which go with what they belong to.
  */
-const query = `with recursive loose as materialized (
-    select member.digest, member.opened_at from manifest_interval as member join manifest using (digest)
-    where member.repository_id = $1 and member.until is null and ($3::text[] is null or member.digest = any($3))
-      and not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.digest = member.digest and tag.until is null)
+const query = `
+  with recursive loose as materialized (
+    select member.digest, member.opened_at
+    from manifest_interval as member
+    join manifest using (digest)
+    where member.repository_id = $1
+      and member.until is null
+      and ($3::text[] is null or member.digest = any($3))
+      and not exists (
+        select
+        from tag_interval as tag
+        where tag.repository_id = $1
+          and tag.digest = member.digest
+          and tag.until is null)
       and not ${inIndex('member.digest')}
-      and not exists (select from manifest_interval as subject where subject.repository_id = $1 and subject.digest = manifest.subject and subject.until is null)),
+      and not exists (
+        select
+        from manifest_interval as subject
+        where subject.repository_id = $1
+          and subject.digest = manifest.subject
+          and subject.until is null)),
   referring (root, digest) as (
-    select digest, digest from loose
-    union select referring.root, referrer.digest from referring join manifest as referrer on referrer.subject = referring.digest
-      join manifest_interval as member on member.repository_id = $1 and member.digest = referrer.digest and member.until is null),
+    select digest, digest
+    from loose
+    union
+    select referring.root, referrer.digest
+    from referring
+    join manifest as referrer on referrer.subject = referring.digest
+    join manifest_interval as member on member.repository_id = $1 and member.digest = referrer.digest and member.until is null),
   held as (
-    select root from referring where digest <> root and (${inIndex('referring.digest')}
-      or exists (select from tag_interval as tag where tag.repository_id = $1 and tag.digest = referring.digest and tag.until is null
-        and tag.name !~ '^sha(256|512)-[0-9a-f]{64}'))),
+    select root
+    from referring
+    where digest <> root
+      and (
+        ${inIndex('referring.digest')}
+        or exists (
+          select
+          from tag_interval as tag
+          where tag.repository_id = $1
+            and tag.digest = referring.digest
+            and tag.until is null
+            and tag.name !~ '^sha(256|512)-[0-9a-f]{64}'))),
   aged as (
-    select digest, greatest(opened_at,
-      (select max(${endOf('tag')}) from tag_interval as tag where tag.repository_id = $1 and tag.digest = loose.digest and tag.until is not null),
-      (select max(${endOf('holder')}) from manifest_reference as reference
-        join manifest_interval as holder on holder.repository_id = $1 and holder.digest = reference.manifest and holder.until is not null
-        where reference.child = loose.digest and reference.role = 'manifest')) as since
-    from loose where digest not in (select root from held)),
+    select digest,
+      greatest(
+        opened_at,
+        (
+          select max(${endOf('tag')})
+          from tag_interval as tag
+          where tag.repository_id = $1
+            and tag.digest = loose.digest
+            and tag.until is not null),
+        (
+          select max(${endOf('holder')})
+          from manifest_reference as reference
+          join manifest_interval as holder on holder.repository_id = $1
+            and holder.digest = reference.manifest
+            and holder.until is not null
+          where reference.child = loose.digest
+            and reference.role = 'manifest')) as since
+    from loose
+    where digest not in (select root from held)),
   pinned as materialized (${pinnedManifests})
-  select digest, (extract(epoch from since) * 1000)::double precision as "untaggedAt", digest in (select digest from pinned) as pinned
-  from aged where since < now() - make_interval(days => $2) order by digest`
+  select digest, (extract(epoch from since) * 1000)::double precision as "untaggedAt",
+    digest in (select digest from pinned) as pinned
+  from aged
+  where since < now() - make_interval(days => $2)
+  order by digest`
 
 /** What has been untagged for so many days, of these if some are named. `guarded` may not go because of an immutable companion tag. */
 export async function findUntagged(

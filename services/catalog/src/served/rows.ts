@@ -177,10 +177,15 @@ function changed(names: { repository: string; after: string; end: string; isLimi
     ],
     [
       'manifest-facts',
-      `select jsonb_build_object('kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
-       'sizeBytes', manifest.size_bytes, 'envelope', case when whole.digest is not null then jsonb_build_object('digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,
-       'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row
-       from manifest join blob using (digest) left join blob as whole on whole.digest = manifest.envelope
+      `select jsonb_build_object(
+         'kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+         'sizeBytes', manifest.size_bytes,
+         'envelope', case when whole.digest is not null then jsonb_build_object(
+           'digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,
+         'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row
+       from manifest
+       join blob using (digest)
+       left join blob as whole on whole.digest = manifest.envelope
        where manifest.digest in (select digest ${since('manifest_interval')})`,
     ],
     interval('tag', `'name', name, 'digest', digest`),
@@ -216,19 +221,33 @@ export async function distributionsOf(sql: Sql, repositoryId: string): Promise<S
  */
 export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   const distributions = await db.query<ServedDistribution>(
-    `select ${distributionColumns} from distribution where repository_id is not null
-     union all select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true from deleted_distribution where repository_id is not null`,
+    `select ${distributionColumns}
+     from distribution
+     where repository_id is not null
+     union all
+     select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true
+     from deleted_distribution
+     where repository_id is not null`,
   )
   const hosts = await db.query<ServedPullThrough>(
     `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
-       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision, false as deleted
-     from distribution where pull_through is not null
-     union all select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true from deleted_distribution where repository_id is null`,
+       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision,
+       false as deleted
+     from distribution
+     where pull_through is not null
+     union all
+     select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true
+     from deleted_distribution
+     where repository_id is null`,
   )
   let after = '00000000-0000-0000-0000-000000000000'
   for (;;) {
     const rows = await db.query<{ id: string; revision: number }>(
-      'select id, revision from repository where id > $1 order by id limit $2',
+      `select id, revision
+       from repository
+       where id > $1
+       order by id
+       limit $2`,
       [after, pageRows],
     )
     for (const { id, revision } of rows) yield { kind: 'repository', repositoryId: id, revision }

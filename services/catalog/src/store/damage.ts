@@ -21,7 +21,12 @@ export async function noteDamage(
 ): Promise<boolean> {
   return db.transaction(async (sql) => {
     const [held] = await sql.query(
-      `select from blob where digest = $1 and generation = $2 and state = 'present' for update`,
+      `select
+       from blob
+       where digest = $1
+         and generation = $2
+         and state = 'present'
+       for update`,
       [digest, generation],
     )
     if (!held) return false
@@ -57,14 +62,28 @@ const batchDigests = 500
  */
 export async function announceHealed(db: Database): Promise<{ repositoryId: string; revision: number }[]> {
   const healed = await db.query<{ digest: string }>(
-    `select digest from blob where damage = 'healed' and state in ('present', 'remote') order by digest limit $1`,
+    `select digest
+     from blob
+     where damage = 'healed'
+       and state in ('present', 'remote')
+     order by digest
+     limit $1`,
     [batchDigests],
   )
   const digests = healed.map((row) => row.digest)
   if (digests.length === 0) return []
   const holders = await db.query<{ id: string }>(
-    `select repository_id as id from blob_interval where digest = any($1::text[]) union select repository_id from manifest_interval where digest = any($1::text[])
-     union select repository_id from blob_link where digest = any($1::text[])`,
+    `select repository_id as id
+     from blob_interval
+     where digest = any($1::text[])
+     union
+     select repository_id
+     from manifest_interval
+     where digest = any($1::text[])
+     union
+     select repository_id
+     from blob_link
+     where digest = any($1::text[])`,
     [digests],
   )
   const changed = []

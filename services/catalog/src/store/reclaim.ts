@@ -77,10 +77,17 @@ export async function reclaim(reclaiming: Reclaiming): Promise<ReclaimResult> {
 
 async function layersAfter({ db, repositoryId, unusedSeconds }: Reclaiming, after: string): Promise<Layer[]> {
   return db.query<Layer>(
-    `select digest, generation, size_bytes as "sizeBytes" from blob where state = 'present' and damage is null and digest > $1 and ${isLayerOnly} and ${isUnused}
+    `select digest, generation, size_bytes as "sizeBytes"
+     from blob
+     where state = 'present'
+       and damage is null
+       and digest > $1
+       and ${isLayerOnly}
+       and ${isUnused}
        and exists (select from blob_interval as held where ${held} and ($2::uuid is null or held.repository_id = $2))
        and ($2::uuid is null or not exists (select from blob_interval as held where ${held} and held.repository_id <> $2))
-     order by digest limit ${pageRows}`,
+     order by digest
+     limit ${pageRows}`,
     [after, repositoryId, unusedSeconds],
   )
 }
@@ -89,7 +96,13 @@ async function layersAfter({ db, repositoryId, unusedSeconds }: Reclaiming, afte
 async function letGo({ db, blobs, log }: Reclaiming, { digest, generation }: Layer): Promise<boolean> {
   const noted = await db.transaction(async (sql) => {
     const [row] = await sql.query(
-      `select from blob where digest = $1 and generation = $2 and state = 'present' and damage is null for update`,
+      `select
+       from blob
+       where digest = $1
+         and generation = $2
+         and state = 'present'
+         and damage is null
+       for update`,
       [digest, generation],
     )
     if (!row) return false

@@ -43,19 +43,27 @@ export async function repair(
 
 async function damagedAfter({ db, scope }: Scrubbing, after: string): Promise<Damaged[]> {
   return db.query<Damaged>(
-    `select digest, damage, size_bytes as "sizeBytes", exists (select from manifest where manifest.digest = blob.digest) as "isManifest",
+    `select digest, damage, size_bytes as "sizeBytes",
+       exists (select from manifest where manifest.digest = blob.digest) as "isManifest",
        array(select id from (${holders}) as holder) as ids, array(select name from (${holders}) as holder order by name) as names
-     from blob where digest > $1 and damage in ('missing', 'rotten') and ${isInScope('$2', '$3')} order by digest limit 100`,
+     from blob
+     where digest > $1
+       and damage in ('missing', 'rotten')
+       and ${isInScope('$2', '$3')}
+     order by digest
+     limit 100`,
     [after, scope?.repositoryId ?? null, scope?.version ?? null],
   )
 }
 
 const holders = ['blob_interval', 'manifest_interval']
   .map(
-    (
-      table,
-    ) => `select repository.id, repository.name from ${table} as held join repository on repository.id = held.repository_id
-      where held.digest = blob.digest and (held.until is null or held.until > held.since)`,
+    (table) => `
+      select repository.id, repository.name
+      from ${table} as held
+      join repository on repository.id = held.repository_id
+      where held.digest = blob.digest
+        and (held.until is null or held.until > held.since)`,
   )
   .join(' union ')
 

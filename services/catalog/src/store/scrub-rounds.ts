@@ -17,13 +17,17 @@ export async function takeRound(
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth scrub', 0))")
     const [taken] = await sql.query<Round>(
-      `update scrub_round set holder = $1, lease_until = now() + make_interval(secs => $2)
-       where finished_at is null and (holder = $1 or lease_until < now()) returning id, started_at as "startedAt"`,
+      `update scrub_round
+       set holder = $1, lease_until = now() + make_interval(secs => $2)
+       where finished_at is null
+         and (holder = $1 or lease_until < now())
+       returning id, started_at as "startedAt"`,
       [holder, leaseSeconds],
     )
     if (taken) return taken
     const [begun] = await sql.query<Round>(
-      `insert into scrub_round (holder, lease_until) select $1, now() + make_interval(secs => $2)
+      `insert into scrub_round (holder, lease_until)
+       select $1, now() + make_interval(secs => $2)
        where not exists (select from scrub_round where finished_at is null or started_at > now() - make_interval(secs => $3))
        returning id, started_at as "startedAt"`,
       [holder, leaseSeconds, intervalSeconds],
@@ -39,8 +43,16 @@ export async function keepRound(
   { checked, checkedBytes, damaged }: Checked,
 ): Promise<boolean> {
   const kept = await sql.query(
-    `update scrub_round set lease_until = now() + make_interval(secs => $3), checked = checked + $4, checked_bytes = checked_bytes + $5,
-       damaged = damaged + $6 where id = $1 and holder = $2 and finished_at is null returning id`,
+    `update scrub_round
+     set
+       lease_until = now() + make_interval(secs => $3),
+       checked = checked + $4,
+       checked_bytes = checked_bytes + $5,
+       damaged = damaged + $6
+     where id = $1
+       and holder = $2
+       and finished_at is null
+     returning id`,
     [id, holder, leaseSeconds, checked, checkedBytes, damaged],
   )
   return kept.length > 0
@@ -53,7 +65,12 @@ export async function endRound(sql: Sql, id: string, holder: string): Promise<vo
     holder,
   ])
   await sql.query(
-    'delete from scrub_round where id in (select id from scrub_round order by started_at desc offset $1)',
+    `delete from scrub_round
+     where id in (
+       select id
+       from scrub_round
+       order by started_at desc
+       offset $1)`,
     [keptRounds],
   )
 }
@@ -64,7 +81,9 @@ export async function lastRound(
 ): Promise<({ startedAt: string; finishedAt: string | null } & Checked) | null> {
   const [round] = await sql.query<{ startedAt: Date; finishedAt: Date | null } & Checked>(
     `select started_at as "startedAt", finished_at as "finishedAt", checked, checked_bytes as "checkedBytes", damaged
-     from scrub_round order by started_at desc limit 1`,
+     from scrub_round
+     order by started_at desc
+     limit 1`,
   )
   if (!round) return null
   const { startedAt, finishedAt, ...checked } = round

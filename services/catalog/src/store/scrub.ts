@@ -80,9 +80,15 @@ export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
 
 async function nextRows({ db, since, scope, isMissingOnly = false }: Scrubbing, after: string): Promise<Row[]> {
   return db.query<Row>(
-    `select digest, generation, size_bytes as "sizeBytes", damage from blob
-     where digest > $1 and (state = 'present' or (state = 'writing' and damage = 'missing')) and coalesce(checked_at, created_at) < $2
-       ${isMissingOnly ? "and damage = 'missing'" : ''} and ${isInScope('$3', '$4')} order by digest limit ${pageRows}`,
+    `select digest, generation, size_bytes as "sizeBytes", damage
+     from blob
+     where digest > $1
+       and (state = 'present' or (state = 'writing' and damage = 'missing'))
+       and coalesce(checked_at, created_at) < $2
+       ${isMissingOnly ? "and damage = 'missing'" : ''}
+       and ${isInScope('$3', '$4')}
+     order by digest
+     limit ${pageRows}`,
     [after, since, scope?.repositoryId ?? null, scope?.version ?? null],
   )
 }
