@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import { type Answer, discard } from './egress/egress.ts'
-import { isTransient, type Patience, retrying } from './manners/retry.ts'
-import { connectionError, UpstreamError } from './upstream-error.ts'
+import { connectionError, UpstreamError } from './egress/upstream-error.ts'
+import { isTransient, type Patience, retrying } from './rate-limits/retry.ts'
 
 /**
  * A blob, its size where its descriptor says one (schema 1 has none, and then the answer's is taken), and the byte to begin

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, readAll, repository, type Scene, startScene } from './client.fixture.ts'
 import {
   cut,
   type Fault,
@@ -11,6 +10,7 @@ import {
   status,
   wrongBytes,
 } from './misbehaving-upstream/index.ts'
+import { failure, readAll, repository, type Scene, startScene } from './testing/client.fixture.ts'
 
 let scene: Scene
 beforeEach(async () => {

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, readAll, repository, type Scene, startScene } from './client.fixture.ts'
 import {
   cut,
   type MisbehavingUpstream,
@@ -8,6 +7,7 @@ import {
   startMisbehavingUpstream,
   status,
 } from './misbehaving-upstream/index.ts'
+import { failure, readAll, repository, type Scene, startScene } from './testing/client.fixture.ts'
 
 let scene: Scene
 let elsewhere: MisbehavingUpstream

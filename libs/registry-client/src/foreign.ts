@@ -1,8 +1,8 @@
 import type { AskForBytes } from './blob.ts'
 import { discard, type Egress } from './egress/egress.ts'
-import { retryAfterSeconds } from './manners/limit-notice.ts'
-import { readBytes } from './read-text.ts'
-import { statusError, UpstreamError } from './upstream-error.ts'
+import { retryAfterSeconds } from './egress/limit-notice.ts'
+import { readBytes } from './egress/read-text.ts'
+import { statusError, UpstreamError } from './egress/upstream-error.ts'
 
 /**
  * Asks for the bytes of a layer that a manifest only points to by URL (image-spec, layer.md "Non-Distributable Layers"). Nobody

@@ -1,7 +1,7 @@
 import { mediaTypes } from '@berth/oci'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, repository, type Scene, startScene } from './client.fixture.ts'
 import { cut, type Fault, imageOf, manifestOf, startMisbehavingUpstream, status } from './misbehaving-upstream/index.ts'
+import { failure, repository, type Scene, startScene } from './testing/client.fixture.ts'
 
 let scene: Scene
 beforeEach(async () => {

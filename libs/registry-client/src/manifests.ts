@@ -11,9 +11,9 @@ import {
   parseManifest,
 } from '@berth/oci'
 import { type Answer, discard } from './egress/egress.ts'
-import { readBytes } from './read-text.ts'
+import { readBytes } from './egress/read-text.ts'
+import { UpstreamError } from './egress/upstream-error.ts'
 import type { Send } from './send.ts'
-import { UpstreamError } from './upstream-error.ts'
 
 export type FetchedManifest = { bytes: Buffer; mediaType: string; digest: Digest }
 

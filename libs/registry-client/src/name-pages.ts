@@ -1,6 +1,6 @@
-import { readText } from './read-text.ts'
+import { readText } from './egress/read-text.ts'
+import { UpstreamError } from './egress/upstream-error.ts'
 import type { Send } from './send.ts'
-import { UpstreamError } from './upstream-error.ts'
 
 export const namesPerPage = 1_000
 const pageLimitBytes = 64 << 20

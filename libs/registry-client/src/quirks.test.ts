@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, readAll, repository, type Scene, startScene } from './client.fixture.ts'
 import {
   afterwards,
   type Fault,
@@ -16,6 +15,7 @@ import {
   status,
   without,
 } from './misbehaving-upstream/index.ts'
+import { failure, readAll, repository, type Scene, startScene } from './testing/client.fixture.ts'
 
 let scene: Scene
 let elsewhere: MisbehavingUpstream

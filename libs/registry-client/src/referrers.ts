@@ -1,9 +1,9 @@
 import { type Digest, mediaTypes, parseDigest } from '@berth/oci'
 import { discard } from './egress/egress.ts'
+import { readText } from './egress/read-text.ts'
+import { UpstreamError } from './egress/upstream-error.ts'
 import { nextPath } from './name-pages.ts'
-import { readText } from './read-text.ts'
 import type { Send } from './send.ts'
-import { UpstreamError } from './upstream-error.ts'
 
 /** What refers to a digest, as the upstream lists it. */
 export type Referrer = {

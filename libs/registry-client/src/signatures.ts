@@ -1,8 +1,8 @@
 import type { Digest } from '@berth/oci'
 import type { Answer } from './egress/egress.ts'
-import { readText } from './read-text.ts'
+import { readText } from './egress/read-text.ts'
+import { UpstreamError } from './egress/upstream-error.ts'
 import type { Send } from './send.ts'
-import { UpstreamError } from './upstream-error.ts'
 
 /** An atomic signature, as containers/image signs: `name` is the digest, `@` and 32 hex digits; `content` is base64. */
 export type AtomicSignature = { name: string; content: string }

@@ -1,7 +1,7 @@
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import request from 'supertest'
-import { type StartedAuth, startAuth } from './started.fixture.ts'
+import { type StartedAuth, startAuth } from './testing/started.fixture.ts'
 
 const password = 'the password of the admin'
 let database: TestDatabase

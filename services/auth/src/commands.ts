@@ -1,8 +1,8 @@
 import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
 import type { Database, InternalHandler, Principal } from '@berth/service'
 import { decideAccess } from './access/decide.ts'
+import { type Account, accountsByName } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
-import { type Account, accountsByName } from './login/account.ts'
 import type { Authenticate } from './login/identify.ts'
 
 /** What other services ask auth. */

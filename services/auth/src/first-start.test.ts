@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { hash } from '@node-rs/argon2'
 import pg from 'pg'
 import request from 'supertest'
-import { type StartedAuth, startAuth } from './started.fixture.ts'
+import { type StartedAuth, startAuth } from './testing/started.fixture.ts'
 
 let database: TestDatabase
 const started: StartedAuth[] = []

@@ -3,7 +3,7 @@ import type { Task } from '@berth/commands'
 import { makeDatabase, type ServiceProcess, startProcess, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import request from 'supertest'
-import { type StartedTasks, startTasks } from './started.fixture.ts'
+import { type StartedTasks, startTasks } from './testing/started.fixture.ts'
 
 const password = 'the password of the admin'
 let database: TestDatabase

@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { makeDatabase, type TestDatabase, testServers, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { type StartedTasks, startTasks } from './started.fixture.ts'
+import { type StartedTasks, startTasks } from './testing/started.fixture.ts'
 
 let database: TestDatabase
 let started: StartedTasks

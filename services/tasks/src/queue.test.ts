@@ -4,7 +4,7 @@ import { makeDatabase, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import pg from 'pg'
 import { forgetTasks } from './queue/forget.ts'
-import { type StartedTasks, startTasks } from './started.fixture.ts'
+import { type StartedTasks, startTasks } from './testing/started.fixture.ts'
 
 let database: TestDatabase
 let one: StartedTasks

@@ -1,6 +1,6 @@
 import { type LookupAddress, type LookupAllOptions, lookup as resolveBySystem } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
-import { UpstreamError } from '../upstream-error.ts'
+import { UpstreamError } from './upstream-error.ts'
 
 /**
  * Addresses that a registry on the internet never has: private, loopback, link-local, carrier-grade NAT, multicast and

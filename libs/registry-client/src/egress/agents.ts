@@ -1,7 +1,7 @@
 import { getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici'
-import { basic } from '../tokens/credentials.ts'
 import type { AddressRule } from './address-rules.ts'
+import { basic } from './credentials.ts'
 
 export type TlsOptions = {
   ca?: string | undefined

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { readRemaining } from '../manners/limit-notice.ts'
-import { connectionError, UpstreamError } from '../upstream-error.ts'
 import { type AgentOptions, createAgents } from './agents.ts'
+import { readRemaining } from './limit-notice.ts'
+import { connectionError, UpstreamError } from './upstream-error.ts'
 
 /** What an upstream, or a host that it points to, answered to one request: without `status`, nothing. `remaining` is what it still grants. */
 export type UpstreamAnswer = { host: string; status?: number; remaining?: number | undefined }

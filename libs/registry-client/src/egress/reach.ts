@@ -1,10 +1,10 @@
 import type { LookupAddress } from 'node:dns'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { unlessAborted } from '../unless-aborted.ts'
-import { connectionError } from '../upstream-error.ts'
 import { createAddressRule } from './address-rules.ts'
 import type { TlsOptions } from './agents.ts'
+import { unlessAborted } from './unless-aborted.ts'
+import { connectionError } from './upstream-error.ts'
 
 // The way to a registry step by step, as the agents go it at once: for those who want to know where it ends.
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, readAll, repository, type Scene, startScene } from '../client.fixture.ts'
 import type { RegistryClientOptions } from '../client.ts'
 import { redirectTo, status } from '../misbehaving-upstream/index.ts'
+import { failure, readAll, repository, type Scene, startScene } from '../testing/client.fixture.ts'
 import { createAddressRule, isPrivateAddress } from './address-rules.ts'
 
 let scene: Scene

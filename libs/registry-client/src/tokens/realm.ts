@@ -1,4 +1,4 @@
-import { UpstreamError } from '../upstream-error.ts'
+import { UpstreamError } from '../egress/upstream-error.ts'
 
 /** Issuers that are known to belong to a registry on another host. */
 const knownRealms: Record<string, string[]> = {

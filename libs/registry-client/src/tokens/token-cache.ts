@@ -1,4 +1,4 @@
-import { unlessAborted } from '../unless-aborted.ts'
+import { unlessAborted } from '../egress/unless-aborted.ts'
 import type { ParsedChallenge } from './challenge.ts'
 
 /** A token, the challenge that it answers, and when (`performance.now()`) it should be renewed and will be worth nothing. */

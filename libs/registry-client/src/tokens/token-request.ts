@@ -1,8 +1,8 @@
+import { basic, type Credentials } from '../egress/credentials.ts'
 import { type Answer, discard, type Egress, type Outgoing } from '../egress/egress.ts'
-import { retryAfterSeconds } from '../manners/limit-notice.ts'
-import { readText } from '../read-text.ts'
-import { statusError, UpstreamError } from '../upstream-error.ts'
-import { basic, type Credentials } from './credentials.ts'
+import { retryAfterSeconds } from '../egress/limit-notice.ts'
+import { readText } from '../egress/read-text.ts'
+import { statusError, UpstreamError } from '../egress/upstream-error.ts'
 
 // The token spec: 60 s when the issuer does not say.
 const defaultLifeSeconds = 60

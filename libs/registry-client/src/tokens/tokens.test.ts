@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, repository, type Scene, startScene } from '../client.fixture.ts'
 import {
   hang,
   imageOf,
@@ -10,6 +9,7 @@ import {
   startMisbehavingUpstream,
   status,
 } from '../misbehaving-upstream/index.ts'
+import { failure, repository, type Scene, startScene } from '../testing/client.fixture.ts'
 import { createTokenCache, type KeptToken } from './token-cache.ts'
 
 let scene: Scene

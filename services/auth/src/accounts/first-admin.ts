@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
 import { type Database, type Logger, StartupError } from '@berth/service'
+import { generatePassword, type Passwords } from '../passwords/passwords.ts'
 import { changePassword } from './change-password.ts'
-import { generatePassword, type Passwords } from './passwords.ts'
 
 /** The account that the first start makes. */
 export const firstAdmin = 'admin'

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
-import type { Passwords } from '../accounts/passwords.ts'
-import { type Account, accountById, accountByName } from './account.ts'
+import { type Account, accountById, accountByName } from '../accounts/account.ts'
+import type { Passwords } from '../passwords/passwords.ts'
 import { createKnownLogins } from './known-logins.ts'
 import type { Throttle } from './throttle.ts'
 

@@ -1,9 +1,9 @@
 import { type Database, type Identify, Problem } from '@berth/service'
 import { parseAuthorization } from '@berth/tokens'
+import { type Account, accountById } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import { readSession } from '../tokens/issue.ts'
 import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
-import { type Account, accountById } from './account.ts'
 import type { CheckPassword } from './check-password.ts'
 
 /** Reads an `Authorization` header; `undefined` when it is not right. */

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Sql } from '@berth/service'
-import type { Account } from './account.ts'
+import type { Account } from '../accounts/account.ts'
 
 const knownHours = 24
 

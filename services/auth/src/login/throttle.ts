@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Database, networkOf, Problem, type Sql } from '@berth/service'
-import { createTurns } from './turns.ts'
+import { createTurns } from '../passwords/turns.ts'
 
 const windowSeconds = 300
 /** Failures in five minutes, from the narrowest to the widest. */

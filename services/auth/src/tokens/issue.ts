@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { type Access, tokenIssuer, tokenService } from '@berth/tokens'
 import jwt from 'jsonwebtoken'
+import type { Account } from '../accounts/account.ts'
 import type { SigningKey } from '../keys/key-ring.ts'
-import type { Account } from '../login/account.ts'
 
 /**
  * How long an access token lives: with the minute that clocks may differ, what was taken away ends within five minutes. Clients take

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Sql } from '@berth/service'
-import type { Account } from '../login/account.ts'
+import type { Account } from '../accounts/account.ts'
 
 /** The user name under which docker sends a refresh token as the password. */
 export const refreshTokenUser = '<token>'

@@ -11,7 +11,7 @@ import {
   type TokenCheck,
   tokenService,
 } from '@berth/tokens'
-import { originOf } from '../gateway/origin.ts'
+import { originOf } from './origin.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. The subject is empty for an anonymous one. */

@@ -7,8 +7,8 @@ import {
   sendBytes,
   sendEmpty,
   sendJson,
-} from '../gateway/exchange.ts'
-import { warningOf } from '../gateway/warning.ts'
+} from '../exchange/exchange.ts'
+import { warningOf } from '../exchange/warning.ts'
 import { listBasePaths, listReferrers, listTags, type Referrer } from '../model/lists.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { FreshSource } from '../pull-through/ensure-fresh.ts'

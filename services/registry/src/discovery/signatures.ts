@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { type NamedExchange, requireServed, sendJson } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendJson } from '../exchange/exchange.ts'
 import { listSignatures } from '../model/lists.ts'
 
 /**

@@ -1,8 +1,8 @@
 import { BlobStoreError, type BlobStoreErrorCode, BlobTooLarge, DigestMismatch, SizeMismatch } from '@berth/blobs'
 import { OciError, type OciErrorCode, ociErrorBody } from '@berth/oci'
 import { databaseProblem, Problem } from '@berth/service'
-import { endEarly, isEarly } from './early-answer.ts'
-import { commonHeaders, type Exchange, sendBytes } from './exchange.ts'
+import { endEarly, isEarly } from '../exchange/early-answer.ts'
+import { commonHeaders, type Exchange, sendBytes } from '../exchange/exchange.ts'
 
 /** How refusals of catalog are said on `/v2`. */
 const codes: Record<string, { code: OciErrorCode; status?: number }> = {

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { type CommandClient, type SyncCommands, storedGeneration } from '@berth/commands'
 import type { ByteRange, Digest } from '@berth/oci'
-import type { Exchange } from '../gateway/exchange.ts'
+import type { Exchange } from '../exchange/exchange.ts'
 
 /** Bytes that are not in the store: they come now, or are there by now under a generation. */
 export type Arrival = { kind: 'coming'; body: Readable } | { kind: 'stored'; generation: number }

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
 import type { ProxyResult } from '../pull-through/count-proxied.ts'

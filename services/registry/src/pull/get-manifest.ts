@@ -6,12 +6,12 @@ import {
   mediaTypes,
   OciError,
 } from '@berth/oci'
-import { commonHeaders, type NamedExchange, sendBytes, sendEmpty, unknownName } from '../gateway/exchange.ts'
-import { warningOf } from '../gateway/warning.ts'
+import { commonHeaders, type NamedExchange, sendBytes, sendEmpty, unknownName } from '../exchange/exchange.ts'
+import { warningOf } from '../exchange/warning.ts'
 import type { Lookup, ServedManifest } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { FreshSource } from '../pull-through/ensure-fresh.ts'
-import type { MadeManifest, Schema1Converter } from '../schema1/convert.ts'
+import type { MadeManifest, Schema1Converter } from './convert-to-schema1.ts'
 import type { SingleFinder } from './find-single.ts'
 import type { LastPulls } from './last-pulls.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { OpenBlob } from '@berth/blobs'
 import { type ByteRange, OciError, parseRanges } from '@berth/oci'
-import type { Exchange } from '../gateway/exchange.ts'
+import type { Exchange } from '../exchange/exchange.ts'
 
 /** Whether more than one range is asked for. */
 export function asksForSeveral({ headers }: IncomingMessage): boolean {

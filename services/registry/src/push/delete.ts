@@ -1,6 +1,6 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
 type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type BlobStore, BlobStoreError, DigestMismatch, type StagedPart } from '@berth/blobs'
 import type { LeasedBlob } from '@berth/commands'
 import { algorithmOf, type Digest, hexOf, OciError } from '@berth/oci'
-import type { NamedExchange } from '../gateway/exchange.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
 import { appendBytes, takeWhole } from './receive.ts'
 import {
   checkRange,

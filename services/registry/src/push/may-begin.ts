@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { NamedExchange } from '../gateway/exchange.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
 
 /** Ends when the name takes uploads; throws when it does not. */
 export type MayBegin = (exchange: NamedExchange) => Promise<void>

@@ -1,6 +1,6 @@
 import { type Digest, isRepositoryName } from '@berth/oci'
 import type { Database } from '@berth/service'
-import type { NamedExchange } from '../gateway/exchange.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
 import { isServedSomewhere } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'

@@ -11,8 +11,8 @@ import {
   type ParsedManifest,
   parseManifest,
 } from '@berth/oci'
-import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
-import { warn } from '../gateway/warning.ts'
+import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
+import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
 import { verifySchema1 } from '../schema1/verify.ts'
 import { readBody } from './read-body.ts'

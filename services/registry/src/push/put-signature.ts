@@ -1,6 +1,6 @@
 import type { CatalogCommands, CommandClient, ManifestSignature } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { type NamedExchange, requireServed, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, requireServed, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import { readBody } from './read-body.ts'
 

@@ -1,6 +1,6 @@
 import type { OciError } from '@berth/oci'
-import { bodyOf } from '../gateway/early-answer.ts'
-import type { NamedExchange } from '../gateway/exchange.ts'
+import { bodyOf } from '../exchange/early-answer.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
 
 /** Reads a body whole, up to a limit in bytes; throws what `tooLarge` makes as soon as it is known to be longer. */
 export async function readBody(

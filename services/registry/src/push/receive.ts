@@ -1,8 +1,8 @@
 import { BlobStoreError, PartInterrupted, type StagedPart } from '@berth/blobs'
 import type { LeasedBlob } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { bodyOf } from '../gateway/early-answer.ts'
-import type { NamedExchange } from '../gateway/exchange.ts'
+import { bodyOf } from '../exchange/early-answer.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
 import { checkRange, type UploadParts } from './session-answers.ts'
 import { type Claim, recordPart } from './sessions.ts'
 

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import { type Digest, OciError, parseContentRange, parseDigest } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import type { MayBegin } from './may-begin.ts'
 import type { MountParts } from './mount.ts'
 import type { SessionOwner } from './session-id.ts'

@@ -1,8 +1,8 @@
 import type { CatalogCommands, CommandClient, LeasedBlob, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { LRUCache } from 'lru-cache'
-import type { NamedExchange } from '../gateway/exchange.ts'
-import { warn } from '../gateway/warning.ts'
+import type { NamedExchange } from '../exchange/exchange.ts'
+import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
 
 /** The holder of the leases of pushes to a repository. */

@@ -1,5 +1,5 @@
 import { OciError } from '@berth/oci'
-import { type NamedExchange, sendEmpty } from '../gateway/exchange.ts'
+import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { mountBlob } from './mount.ts'
 import { appendBytes, takeWhole } from './receive.ts'
 import { checkRange, ownerOf, sendCreated, sessionHeaders, type UploadParts, wantedDigest } from './session-answers.ts'

@@ -2,8 +2,8 @@ import type { EventCommands } from '@berth/bus'
 import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
 import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
-import { createTasks } from './app.ts'
-import type { TasksConfig } from './config.ts'
+import { createTasks } from '../app.ts'
+import type { TasksConfig } from '../config.ts'
 
 type Commands = TasksCommands & EventCommands
 export type StartedTasks = Served & { tasks: CommandClient<Commands> }

@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { failure, repository, type Scene, startScene } from '../client.fixture.ts'
 import {
   imageOf,
   limitRequests,
@@ -8,6 +7,7 @@ import {
   startMisbehavingUpstream,
   status,
 } from '../misbehaving-upstream/index.ts'
+import { failure, repository, type Scene, startScene } from '../testing/client.fixture.ts'
 import type { Pause } from './host-gates.ts'
 
 let scene: Scene

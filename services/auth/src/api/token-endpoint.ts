@@ -12,12 +12,12 @@ import {
 import { formatScope, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import { decideAccess } from '../access/decide.ts'
+import type { Account } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import type { Account } from '../login/account.ts'
 import type { CheckPassword } from '../login/check-password.ts'
 import type { Authenticate } from '../login/identify.ts'
-import { issueToken, tokenLifeSeconds } from './issue.ts'
-import { findRefreshToken, makeRefreshToken } from './refresh-tokens.ts'
+import { issueToken, tokenLifeSeconds } from '../tokens/issue.ts'
+import { findRefreshToken, makeRefreshToken } from '../tokens/refresh-tokens.ts'
 
 const formLimit = '64kb'
 

@@ -10,11 +10,11 @@ import {
   sqlState,
   toPage,
 } from '@berth/service'
+import { changePassword } from '../accounts/change-password.ts'
+import { deleteUser } from '../accounts/delete-user.ts'
 import type { Prisma } from '../db/client.ts'
 import type { CheckPassword } from '../login/check-password.ts'
-import { changePassword } from './change-password.ts'
-import { deleteUser } from './delete-user.ts'
-import type { Passwords } from './passwords.ts'
+import type { Passwords } from '../passwords/passwords.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 

@@ -1,6 +1,6 @@
 import type { Answer, Egress } from '../egress/egress.ts'
+import { readLimitNotice } from '../egress/limit-notice.ts'
 import type { Guest, HostGates } from './host-gates.ts'
-import { readLimitNotice } from './limit-notice.ts'
 
 /** An egress whose requests wait where a host wants to be left alone, and that heeds what hosts say about it. */
 export function politeEgress(egress: Egress, gates: HostGates, guest: Guest): Egress {

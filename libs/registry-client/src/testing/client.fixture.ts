@@ -1,13 +1,13 @@
-import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from './client.ts'
-import { createHostGates } from './manners/host-gates.ts'
+import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from '../client.ts'
+import type { UpstreamError } from '../egress/upstream-error.ts'
 import {
   type Image,
   imageOf,
   type MisbehavingUpstream,
   startMisbehavingUpstream,
-} from './misbehaving-upstream/index.ts'
-import { createTokenCache } from './tokens/token-cache.ts'
-import type { UpstreamError } from './upstream-error.ts'
+} from '../misbehaving-upstream/index.ts'
+import { createHostGates } from '../rate-limits/host-gates.ts'
+import { createTokenCache } from '../tokens/token-cache.ts'
 
 export const repository = 'library/alpine'
 

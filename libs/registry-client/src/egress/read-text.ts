@@ -1,4 +1,4 @@
-import type { Answer } from './egress/egress.ts'
+import type { Answer } from './egress.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
 /** Reads a body as text. Throws `UpstreamError` when it breaks off, or is longer than `limitBytes`. */

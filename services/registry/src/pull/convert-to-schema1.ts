@@ -4,10 +4,10 @@ import { asDigest, type Digest, isIndexType, mediaTypes, OciError, parseManifest
 import { LRUCache } from 'lru-cache'
 import type { Lookup, ServedManifest } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
-import type { SingleFinder } from '../pull/find-single.ts'
-import type { ManifestBytes } from '../pull/manifest-bytes.ts'
-import { NotConvertible, partsOf, schema1Payload } from './payload.ts'
-import { signSchema1 } from './sign.ts'
+import { NotConvertible, partsOf, schema1Payload } from '../schema1/payload.ts'
+import { signSchema1 } from '../schema1/sign.ts'
+import type { SingleFinder } from './find-single.ts'
+import type { ManifestBytes } from './manifest-bytes.ts'
 
 /** A manifest that was made for the client. Its digest is of what is signed, and nothing is stored under it. */
 export type MadeManifest = { digest: Digest; mediaType: string; sizeBytes: number; bytes: Buffer }

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { hash, verify } from '@node-rs/argon2'
-import { createTurns } from '../login/turns.ts'
+import { createTurns } from './turns.ts'
 
 /** argon2id with 19 MiB, 2 passes, 1 lane (reliability.md §3.2, "Password hashing"). */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }

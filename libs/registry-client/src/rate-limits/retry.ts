@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { UpstreamError } from '../upstream-error.ts'
+import { UpstreamError } from '../egress/upstream-error.ts'
 
 const firstPauseMs = 250
 const longestBackOffMs = 15_000

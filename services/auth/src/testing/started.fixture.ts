@@ -3,8 +3,8 @@ import type { EventCommands } from '@berth/bus'
 import { type AuthCommands, type CommandClient, commandsOf } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
 import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
-import { type Auth, createAuth } from './app.ts'
-import type { AuthConfig } from './config.ts'
+import { type Auth, createAuth } from '../app.ts'
+import type { AuthConfig } from '../config.ts'
 
 type Commands = AuthCommands & EventCommands
 export type StartedAuth = Served & { auth: CommandClient<Commands>; service: Auth }

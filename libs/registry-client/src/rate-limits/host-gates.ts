@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { unlessAborted } from '../unless-aborted.ts'
-import { UpstreamError } from '../upstream-error.ts'
-import type { LimitNotice } from './limit-notice.ts'
+import type { LimitNotice } from '../egress/limit-notice.ts'
+import { unlessAborted } from '../egress/unless-aborted.ts'
+import { UpstreamError } from '../egress/upstream-error.ts'
 
 /** That all requests to a host wait, and until when. */
 export type Pause = { host: string; until: Date; reason: string }
