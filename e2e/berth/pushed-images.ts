@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from '@jest/globals'
+import type { Berth } from './berth.ts'
 import { pushRandomImage, type Target } from './push.ts'
 import { basic, repositoryPath, sha256 } from './requests.ts'
-import type { TestStack } from './stack.ts'
 
 export type Acknowledged = { repository: string; tag: string; digest: string }
 
@@ -16,7 +16,7 @@ export type Traffic = {
 const retryMs = 20
 
 /** Starts to push to so many repositories at once. */
-export function startTraffic(stack: TestStack, width: number): Traffic {
+export function startTraffic(stack: Berth, width: number): Traffic {
   const acknowledged: Acknowledged[] = []
   const stopping = new AbortController()
   const repositories = Array.from({ length: width }, (_, i) => `team/app-${i}`)
@@ -44,10 +44,10 @@ export function startTraffic(stack: TestStack, width: number): Traffic {
   }
 }
 
-const targetOf = (stack: TestStack): Target => ({ url: stack.url, authorization: basic(stack) })
+const targetOf = (stack: Berth): Target => ({ url: stack.url, authorization: basic(stack) })
 
 /** Pulls as a client does. Answers the digest of what a tag stands for; throws when any byte of it is missing or wrong. */
-async function pull(stack: TestStack, repository: string, tag: string): Promise<string> {
+async function pull(stack: Berth, repository: string, tag: string): Promise<string> {
   const manifest = await get(stack, `/v2/${repository}/manifests/${tag}`)
   const { config, layers } = JSON.parse(manifest.toString()) as {
     config: { digest: string }
@@ -58,7 +58,7 @@ async function pull(stack: TestStack, repository: string, tag: string): Promise<
   return sha256(manifest)
 }
 
-async function get(stack: TestStack, path: string): Promise<Buffer> {
+async function get(stack: Berth, path: string): Promise<Buffer> {
   const accept = 'application/vnd.oci.image.manifest.v1+json'
   const response = await fetch(`${stack.url}${path}`, { headers: { authorization: basic(stack), accept } })
   if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`)
@@ -66,7 +66,7 @@ async function get(stack: TestStack, path: string): Promise<Buffer> {
 }
 
 /** All tags of a repository, as the registry serves them and as catalog knows them; both have to be the same. */
-async function tagsOf(stack: TestStack, repository: string): Promise<string[]> {
+async function tagsOf(stack: Berth, repository: string): Promise<string[]> {
   const served = JSON.parse((await get(stack, `/v2/${repository}/tags/list?n=10000`)).toString()) as { tags: string[] }
   const known: string[] = []
   for (let cursor: string | undefined = ''; cursor !== undefined; ) {
@@ -81,7 +81,7 @@ async function tagsOf(stack: TestStack, repository: string): Promise<string[]> {
 }
 
 /** Everything that was acknowledged is served right, and whatever else is served is whole. */
-export async function expectServed(stack: TestStack, acknowledged: readonly Acknowledged[]): Promise<void> {
+export async function expectServed(stack: Berth, acknowledged: readonly Acknowledged[]): Promise<void> {
   const digests = new Map(acknowledged.map(({ repository, tag, digest }) => [`${repository}:${tag}`, digest]))
   for (const repository of new Set(acknowledged.map((one) => one.repository)))
     for (const tag of await tagsOf(stack, repository)) {

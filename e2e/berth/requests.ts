@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals'
-import type { Answer, TaskView, TestStack } from './stack.ts'
+import type { Answer, Berth, TaskView } from './berth.ts'
 
 export { sha256 } from './sha256.ts'
 
@@ -9,7 +9,7 @@ export function repositoryPath(name: string): string {
 }
 
 /** Makes something by POST and answers it; fails the test when it is not made. */
-export async function make(stack: TestStack, path: string, body: unknown): Promise<Answer['body']> {
+export async function make(stack: Berth, path: string, body: unknown): Promise<Answer['body']> {
   const answer = await stack.api('POST', path, body)
   expect({ status: answer.status, body: answer.body }).toMatchObject({ status: 201 })
   return answer.body
@@ -29,7 +29,7 @@ export function localRemote(name: string, url: string, upstreamName: string, mor
 }
 
 /** Asks for a sync and answers its task, not yet ended. */
-export async function startSync(stack: TestStack, repository: string, remote: string): Promise<TaskView> {
+export async function startSync(stack: Berth, repository: string, remote: string): Promise<TaskView> {
   const { status, headers, body } = await stack.api('POST', '/syncs', { repository, remote, mode: 'additive' })
   expect({ status, body }).toMatchObject({ status: 202 })
   expect(headers.get('location')).toBe(`/api/v1/tasks/${body.id}`)
@@ -37,7 +37,7 @@ export async function startSync(stack: TestStack, repository: string, remote: st
 }
 
 /** Syncs to the end; the task must complete. */
-export async function sync(stack: TestStack, repository: string, remote: string): Promise<TaskView> {
+export async function sync(stack: Berth, repository: string, remote: string): Promise<TaskView> {
   const { id } = await startSync(stack, repository, remote)
   const task = await stack.waitForTask(id)
   expect(task).toMatchObject({ state: 'completed', error: null })
@@ -45,7 +45,7 @@ export async function sync(stack: TestStack, repository: string, remote: string)
 }
 
 /** The numbers of the versions, newest first. */
-export async function versionNumbers(stack: TestStack, repository: string): Promise<number[]> {
+export async function versionNumbers(stack: Berth, repository: string): Promise<number[]> {
   const { status, body } = await stack.api('GET', `${repositoryPath(repository)}/versions`)
   expect(status).toBe(200)
   return body.items.map((version: { number: number }) => version.number)
@@ -61,7 +61,7 @@ export const manifestTypes = [
 /** GET of a manifest on any registry, anonymous unless the stack's administrator asks. */
 export async function getManifest(
   url: string,
-  as?: TestStack,
+  as?: { user: string; password: string },
 ): Promise<{ status: number; digest: string; text: string }> {
   const headers: Record<string, string> = { accept: manifestTypes }
   if (as) headers.authorization = basic(as)

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { dyingWithUs, ended, hasEnded } from '@berth/standalone/children'
 import type { S3Place } from '../servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+import { askBerth, type Berth } from './berth.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { processesOn, until } from './processes.ts'
 
@@ -26,43 +28,12 @@ export type StackOptions = {
   external?: { natsUrl?: string; s3?: S3Place }
 }
 
-export type Answer = {
-  status: number
-  // oxlint-disable-next-line typescript/no-explicit-any -- answers of the API, looked into by expectations
-  body: any
-  headers: Headers
-}
-
-/** What the API shows of a task. */
-export type TaskView = {
-  id: string
-  state: 'waiting' | 'running' | 'completed' | 'failed' | 'cancelled'
-  progress: { phase: string; done: number; total: number | null; unit: string }[]
-  // oxlint-disable-next-line typescript/no-explicit-any -- depends on the kind of the task
-  result: any
-  error: { code: string; message: string } | null
-}
-
 export type Ended = { code: number | null; signal: NodeJS.Signals | null; durationMs: number }
 
-/** The real program, as a process of its own on a home of its own. */
-export type TestStack = {
-  readonly url: string
-  /** `localhost:PORT`, as in image names. */
-  readonly host: string
-  readonly port: number
-  readonly home: string
-  readonly pid: number
-  readonly user: 'admin'
-  readonly password: string
+/** A Berth of one test file or one test alone, which may be killed and started again. */
+export type TestStack = Berth & {
   /** How long the last start took until the line `berth is ready`. */
   readonly startMs: number
-  /** The URL of the database, unless it is the embedded one. */
-  readonly databaseUrl: string | undefined
-  /** Asks `/api/v1` as the administrator, with a JSON body. */
-  api(method: string, path: string, body?: unknown): Promise<Answer>
-  /** The task once it has ended, however it did. */
-  waitForTask(id: string, withinMs?: number): Promise<TaskView>
   /** Sends a signal and waits for the end of the program. */
   kill(signal: NodeJS.Signals): Promise<Ended>
   /** Ends the program and all that it has started by SIGKILL at once, as a power cut would. For a stack with `ownGroup`. */
@@ -71,8 +42,6 @@ export type TestStack = {
   restart(env?: NodeJS.ProcessEnv): Promise<void>
   /** Ends all and removes the folder and the database. */
   stop(): Promise<void>
-  /** All that the program has written so far. */
-  logs(): string
 }
 
 type Run = { child: ChildProcess; url: string; port: number; startMs: number }
@@ -85,11 +54,17 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
   const shared = options.embeddedDatabase ? undefined : process.env.BERTH_TEST_DATABASE_URL
   const database = shared ? await createDatabase(shared) : undefined
   const environment = environmentOf({ home, password, options, ...(database ? { databaseUrl: database } : {}) })
-  const written: string[] = []
-  const write = (text: string) => void written.push(text)
+  const output = path.join(folder, 'output')
+  writeFileSync(output, '')
+  let isOver = false
+  // Last words may still come out of the pipe when the program is gone, and its folder with it.
+  const write = (text: string) => {
+    if (!isOver) appendFileSync(output, text)
+  }
 
   const cleanUp = async () => {
     await until('the servers of a stack end', () => processesOn(folder).length === 0, 20_000)
+    isOver = true
     removeFolder(folder)
     if (database) await dropDatabase(database)
   }
@@ -101,8 +76,7 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
     throw error
   }
   const kill = (signal: NodeJS.Signals) => endProgram(run.child, signal)
-  const api = (method: string, path: string, body?: unknown) => ask(`${run.url}/api/v1${path}`, method, password, body)
-  return {
+  const stack: TestStack = {
     get url() {
       return run.url
     },
@@ -122,8 +96,8 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
     user: 'admin',
     password,
     databaseUrl: database,
-    api,
-    waitForTask: (id, withinMs = 60_000) => waitForTask(api, id, withinMs),
+    output,
+    ...askBerth(() => stack),
     kill,
     killGroup: () => endProgram(run.child, 'SIGKILL', () => process.kill(-(run.child.pid as number), 'SIGKILL')),
     restart: async (env = {}) => {
@@ -134,8 +108,8 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
       if (!hasEnded(run.child)) await kill('SIGTERM')
       await cleanUp()
     },
-    logs: () => written.join(''),
   }
+  return stack
 }
 
 type Settings = { home: string; password: string; options: StackOptions; databaseUrl?: string }
@@ -201,31 +175,4 @@ async function endProgram(
   await ended(child)
   clearTimeout(late)
   return { code: child.exitCode, signal: child.signalCode, durationMs: Date.now() - askedAt }
-}
-
-async function ask(url: string, method: string, password: string, body: unknown): Promise<Answer> {
-  const response = await fetch(url, {
-    method,
-    headers: {
-      authorization: `Basic ${btoa(`admin:${password}`)}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  })
-  const text = await response.text()
-  const isJson = /json/.test(response.headers.get('content-type') ?? '')
-  return { status: response.status, body: isJson && text ? JSON.parse(text) : text, headers: response.headers }
-}
-
-async function waitForTask(api: TestStack['api'], id: string, withinMs: number): Promise<TaskView> {
-  return until(
-    `task ${id} ends`,
-    async () => {
-      const { status, body } = await api('GET', `/tasks/${id}`)
-      if (status !== 200) throw new Error(`task ${id}: ${status} ${JSON.stringify(body)}`)
-      const task = body as TaskView
-      return ['completed', 'failed', 'cancelled'].includes(task.state) ? task : undefined
-    },
-    withinMs,
-  )
 }

@@ -1,5 +1,6 @@
 import { describe, test } from '@jest/globals'
-import { everything, startBerthTarget } from './berth.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { berthTarget, everything } from './berth.ts'
 import { conformanceSuite } from './suite.ts'
 
 const {
@@ -10,7 +11,9 @@ const {
 
 if (endpoint && accessKey && secretKey) {
   const s3 = { endpoint, bucket: `conformance-${process.pid}`, accessKey, secretKey }
-  conformanceSuite('Berth on S3', () => startBerthTarget({ external: { s3 } }), everything)
+  const berth = withBerth({ own: true, external: { s3 } })
+  const target = () => ({ ...berthTarget(berth), chunkMinLength: String(5 << 20) })
+  conformanceSuite('Berth on S3', target, everything)
 } else {
   // oxlint-disable-next-line jest/no-disabled-tests -- there is no S3 server to be had, and the report says so
   describe.skip('OCI conformance: Berth on S3 (skipped: no S3 server)', () => {

@@ -1,4 +1,6 @@
-import { everything, startBerthTarget } from './berth.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { berthTarget, everything } from './berth.ts'
 import { conformanceSuite } from './suite.ts'
 
-conformanceSuite('Berth on the file system', startBerthTarget, everything)
+const berth = withBerth()
+conformanceSuite('Berth on the file system', () => berthTarget(berth), everything)

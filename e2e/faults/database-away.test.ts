@@ -1,25 +1,21 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
+import { imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { createDatabase, dropDatabase } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
 import { basic, localRemote, make, startSync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { type CutProxy, startCutProxy } from '../servers/cut-proxy.ts'
 
 const name = 'away/image'
-let stack: TestStack
 let proxy: CutProxy
-let upstream: MisbehavingUpstream
 let database = ''
 let token = ''
 
-beforeAll(async () => {
+// Else Berth could not stop: it ends what it has begun. Hooks run in the order in which they are written.
+afterAll(() => proxy?.mend())
+const stack = withBerth(async () => {
   const shared = process.env.BERTH_TEST_DATABASE_URL
   if (!shared) throw new Error('the test servers are not running')
   database = await createDatabase(shared)
@@ -27,8 +23,11 @@ beforeAll(async () => {
   proxy = await startCutProxy({ host: url.hostname, port: Number(url.port || 5432) })
   url.hostname = '127.0.0.1'
   url.port = String(proxy.port)
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack({ env: { BERTH_DATABASE_URL: url.href, BERTH_CALL_TIMEOUT_SECONDS: '3' } })
+  return { own: true, env: { BERTH_DATABASE_URL: url.href, BERTH_CALL_TIMEOUT_SECONDS: '3' } }
+})
+const upstream = withUpstream()
+
+beforeAll(async () => {
   upstream.add(name, 'latest', imageOf('an image', 50_000, 60_000))
   await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0 }))
   await make(stack, '/repositories', { name })
@@ -39,9 +38,6 @@ beforeAll(async () => {
   token = ((await asked.json()) as { token: string }).token
 }, 90_000)
 afterAll(async () => {
-  proxy?.mend()
-  await stack?.stop()
-  await upstream?.close()
   await proxy?.stop()
   await dropDatabase(database)
 }, 60_000)

@@ -1,20 +1,18 @@
 import { renameSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth({ own: true })
 let berth: Target
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   await make(stack, '/remotes', localRemote('itself', stack.url, 'disk/app'))
   await make(stack, '/repositories', { name: 'disk/mirror' })
 }, 60_000)
-afterAll(() => stack?.stop(), 60_000)
 
 test('while the folder of the blobs is away writes are 503, the rest of the metrics is there, and all goes on afterwards', async () => {
   const folder = path.join(stack.home, 'blobs')

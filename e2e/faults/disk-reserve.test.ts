@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage, send, startUpload, type Target } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
@@ -21,11 +21,7 @@ const group = why ? describe.skip : describe
 group(`a disk below its reserve${why ? ` (${why})` : ''}`, () => {
   let folder: string
   let mounted = ''
-  let stack: TestStack
-  let berth: Target
-  let digest: string
-
-  beforeAll(async () => {
+  const stack = withBerth(async () => {
     folder = makeTemporaryFolder('disk-reserve')
     const place = path.join(folder, 'blobs')
     mkdirSync(place)
@@ -36,7 +32,12 @@ group(`a disk below its reserve${why ? ` (${why})` : ''}`, () => {
       BERTH_DISK_RESERVE_BYTES: String(32 * mebibyte),
       BERTH_PUSH_LEASE_SECONDS: '1',
     }
-    stack = await startTestStack({ env })
+    return { own: true, env }
+  })
+  let berth: Target
+  let digest: string
+
+  beforeAll(async () => {
     berth = { url: stack.url, authorization: basic(stack) }
     await make(stack, '/repositories', { name: 'disk/app', retainVersions: 1 })
     await make(stack, '/distributions', { name: 'disk/app', basePath: 'disk/app', repository: 'disk/app' })
@@ -46,7 +47,6 @@ group(`a disk below its reserve${why ? ` (${why})` : ''}`, () => {
     await make(stack, '/repositories', { name: 'disk/mirror' })
   }, 90_000)
   afterAll(async () => {
-    await stack?.stop()
     if (mounted) await execute('umount', [mounted])
     if (folder) removeFolder(folder)
   }, 60_000)

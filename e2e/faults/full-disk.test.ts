@@ -6,7 +6,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { everything } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from '../conformance/wire.ts'
@@ -24,23 +24,23 @@ group(`a blob store that fails${why ? ` (${why})` : ''}`, () => {
   const repository = 'disk/app'
   let folder: string
   let mounted = ''
-  let stack: TestStack
-  let wire: Wire
-  const layer = randomBytes(mebibyte)
-
-  beforeAll(async () => {
+  const stack = withBerth(async () => {
     folder = makeTemporaryFolder('full-disk')
     const place = path.join(folder, 'blobs')
     mkdirSync(place)
     await execute('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', place])
     mounted = place
-    stack = await startTestStack({ env: { BERTH_BLOBS_DIR: mounted } })
+    return { own: true, env: { BERTH_BLOBS_DIR: mounted } }
+  })
+  let wire: Wire
+  const layer = randomBytes(mebibyte)
+
+  beforeAll(async () => {
     wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
     await wire.push(repository, layer)
   }, 90_000)
   afterAll(async () => {
     wire?.close()
-    await stack?.stop()
     if (mounted) await execute('umount', [mounted])
     if (folder) removeFolder(folder)
   }, 60_000)

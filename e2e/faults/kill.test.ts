@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { type Pushed, pushRandomImage, send, startUpload, type Target } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make, startSync, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { type SlowProxy, startSlowProxy } from '../servers/slow-proxy.ts'
 import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
@@ -13,7 +13,7 @@ const group = missing.length > 0 ? describe.skip : describe
 const mebibyte = 1 << 20
 
 group(`killed with SIGKILL${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true, env: { BERTH_TASK_LEASE_SECONDS: '4' }, embeddedDatabase: true })
   let upstream: Upstream
   let proxy: SlowProxy
   let image: Pushed
@@ -23,10 +23,8 @@ group(`killed with SIGKILL${missing.length > 0 ? ` (not installed: ${missing.joi
     upstream = await startDockerRegistry()
     image = await pushRandomImage({ url: upstream.url }, 'slow', 'one', Array(6).fill(mebibyte))
     proxy = await startSlowProxy({ host: upstream.host, bytesPerSecond: 2 * mebibyte })
-    stack = await startTestStack({ env: { BERTH_TASK_LEASE_SECONDS: '4' }, embeddedDatabase: true })
   }, 90_000)
   afterAll(async () => {
-    await stack?.stop()
     await proxy?.stop()
     await upstream?.stop()
   }, 60_000)

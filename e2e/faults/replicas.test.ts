@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type Replica, registryPort, startReplica } from '../berth/replicas.ts'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { startPodman } from '../clients/podman.ts'
 import { startSkopeo } from '../clients/skopeo.ts'
 import { everything } from '../conformance/berth.ts'
@@ -15,7 +15,7 @@ import { type RoundRobin, startRoundRobin } from '../servers/round-robin.ts'
 const moves = 1_000
 
 describe('two replicas of registry behind a round-robin proxy', () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true, env: { BERTH_PROCESSES: 'true' } })
   let replica: Replica
   let proxy: RoundRobin
   let one: Wire
@@ -23,7 +23,6 @@ describe('two replicas of registry behind a round-robin proxy', () => {
   let both: Wire
 
   beforeAll(async () => {
-    stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
     replica = await startReplica(stack)
     const first = registryPort(stack)
     proxy = await startRoundRobin({ replicas: [first, replica.port], front: stack.port })
@@ -37,7 +36,6 @@ describe('two replicas of registry behind a round-robin proxy', () => {
     for (const wire of [one, other, both]) wire?.close()
     await proxy?.stop()
     await replica?.stop()
-    await stack?.stop()
   }, 60_000)
 
   /** Begins an upload here and answers its path, which is the same on every replica. */

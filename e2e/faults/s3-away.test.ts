@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { everything } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from '../conformance/wire.ts'
@@ -15,17 +15,16 @@ group(`a bucket that is away${minioMissing}`, () => {
   const repository = 'away/app'
   const layer = randomBytes(100_000)
   let minio: TestMinio
-  let stack: TestStack
+  const stack = withBerth(async () => {
+    minio = await startMinio()
+    const { endpoint, accessKey, secretKey } = minio
+    const s3 = { endpoint, bucket: 'away', accessKey, secretKey }
+    return { own: true, env: { BERTH_S3_TIMEOUT_SECONDS: '1' }, external: { s3 } }
+  })
   let wire: Wire
   let manifest: Record<string, unknown>
 
   beforeAll(async () => {
-    minio = await startMinio()
-    const { endpoint, accessKey, secretKey } = minio
-    stack = await startTestStack({
-      env: { BERTH_S3_TIMEOUT_SECONDS: '1' },
-      external: { s3: { endpoint, bucket: 'away', accessKey, secretKey } },
-    })
     wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
     await wire.push(repository, layer)
     manifest = await newManifest(wire, repository)
@@ -35,7 +34,6 @@ group(`a bucket that is away${minioMissing}`, () => {
   }, 90_000)
   afterAll(async () => {
     wire?.close()
-    await stack?.stop()
     await minio?.stop()
   }, 60_000)
 

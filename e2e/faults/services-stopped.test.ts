@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { isAlive, until } from '../berth/processes.ts'
 import { pidOf, type Replica, startReplica } from '../berth/replicas.ts'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { everything } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from '../conformance/wire.ts'
@@ -18,7 +18,9 @@ describe('with every service but registry stopped', () => {
   const repository = 'alone/private'
   const open = 'alone/public'
   const layer = randomBytes(100_000)
-  let stack: TestStack
+  const env = { BERTH_PROCESSES: 'true', BERTH_CALL_TIMEOUT_SECONDS: String(callTimeoutSeconds) }
+  // Not on the embedded database: the kill of Berth would take it along.
+  const stack = withBerth({ own: true, env })
   let replica: Replica
   let manifest: Record<string, unknown>
   let pullToken = ''
@@ -29,9 +31,6 @@ describe('with every service but registry stopped', () => {
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
   beforeAll(async () => {
-    // Not on the embedded database: the kill of Berth would take it along.
-    const env = { BERTH_PROCESSES: 'true', BERTH_CALL_TIMEOUT_SECONDS: String(callTimeoutSeconds) }
-    stack = await startTestStack({ env })
     replica = await startReplica(stack)
     const wire = wireTo(stack.url, { authorization: basic(stack) })
     for (const name of [open, repository]) {
@@ -52,7 +51,6 @@ describe('with every service but registry stopped', () => {
   }, 120_000)
   afterAll(async () => {
     await replica?.stop()
-    await stack?.stop()
   }, 60_000)
 
   /** Every way to pull, on a wire that is let in. */

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 type Case = [what: string, method: string, path: string, body: unknown, expected: { status: number; field?: string }]
 
@@ -154,14 +154,12 @@ const cases: Case[] = [
 ]
 
 describe('bad input of the API is answered with problem+json that names the field', () => {
-  let stack: TestStack
+  const stack = withBerth()
   beforeAll(async () => {
-    stack = await startTestStack()
     await make(stack, '/repositories', { name: 'taken/app' })
     await make(stack, '/distributions', { name: 'taken/app', basePath: 'taken/app', repository: 'taken/app' })
     await make(stack, '/remotes', localRemote('taken', 'http://127.0.0.1:5000', 'library/a'))
   }, 60_000)
-  afterAll(() => stack?.stop(), 60_000)
 
   test.each(cases)('%s', async (_what, method, path, body, expected) => {
     const answer = await stack.api(method, path, body)

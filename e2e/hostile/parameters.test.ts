@@ -1,19 +1,18 @@
 import { mergeDocuments } from '@berth/standalone/origin'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { fieldsOf, type OpenApiDocument, type Operated, operationsOf, sampleOf } from './document.ts'
 import { badCursors, badFields, badTexts } from './values.ts'
 
 const name = 'hostile/app'
 const atOnce = 8
-let stack: TestStack
+const stack = withBerth({ own: true })
 /** A good value for each parameter of a path, for the time that another one is bad. */
 let good: Record<string, string>
 
 beforeAll(async () => {
-  stack = await startTestStack()
   await pushRandomImage({ url: stack.url, authorization: basic(stack) }, name, 'latest')
   await make(stack, '/remotes', localRemote('hostile', 'http://127.0.0.1:1', 'library/a', { retries: 0 }))
   const task = (await stack.api('POST', '/store/repair', {})).body.id
@@ -31,7 +30,6 @@ beforeAll(async () => {
   }
   good = { ...good, version: '1', tag: 'latest', user: 'admin', namespace: 'hostile', sync: task }
 }, 90_000)
-afterAll(() => stack?.stop(), 60_000)
 
 const document = mergeDocuments() as unknown as OpenApiDocument
 // They would change the keys, or who may log in, under the requests beside them.

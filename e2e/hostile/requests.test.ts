@@ -2,30 +2,30 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { startBerthTarget } from '../conformance/berth.ts'
+import { basic } from '../berth/requests.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, manifestType, octets, pathOf, Wire, withDigest } from '../conformance/wire.ts'
 
 const digest = digestOf(Buffer.from('x'))
 
 describe('requests that mean harm, or are merely broken', () => {
-  let running: Awaited<ReturnType<typeof startBerthTarget>>
+  const berth = withBerth()
   let wire: Wire
 
   beforeAll(async () => {
-    running = await startBerthTarget()
-    wire = new Wire(running.target)
+    wire = new Wire(berthTarget(berth))
   }, 60_000)
   afterAll(async () => {
     wire?.close()
-    await running?.stop()
   }, 30_000)
 
   const code = (body: Buffer) => (JSON.parse(body.toString()) as { errors: { code: string }[] }).errors[0]?.code
 
   /** Sends bytes as they are and answers the first line of what comes back. */
   const sendRaw = async (text: string): Promise<string> => {
-    const { hostname, port } = new URL(running.target.url)
+    const { hostname, port } = new URL(berth.url)
     const socket = connect(Number(port), hostname)
     let answer = ''
     socket.setEncoding('utf8').on('data', (data: string) => (answer += data))
@@ -117,7 +117,7 @@ describe('requests that mean harm, or are merely broken', () => {
   })
 
   test('a manifest of 50 MB is refused before it is read', async () => {
-    const head = `PUT /v2/hostile/large/manifests/x HTTP/1.1\r\nHost: x\r\nAuthorization: ${running.target.headers.authorization}\r\nContent-Type: ${manifestType}\r\nContent-Length: 52428800\r\n\r\n`
+    const head = `PUT /v2/hostile/large/manifests/x HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic(berth)}\r\nContent-Type: ${manifestType}\r\nContent-Length: 52428800\r\n\r\n`
     expect(await sendRaw(head)).toMatch(/ 413 /)
   })
 
@@ -137,11 +137,11 @@ describe('requests that mean harm, or are merely broken', () => {
   test('an upload whose client breaks off goes on from the last byte that came', async () => {
     const bytes = randomBytes(400_000)
     const location = pathOf(await wire.begin('hostile/broken'))
-    const { hostname, port } = new URL(running.target.url)
+    const { hostname, port } = new URL(berth.url)
     const socket = connect(Number(port), hostname)
     socket.on('error', () => undefined)
     socket.write(
-      `PATCH ${location} HTTP/1.1\r\nHost: x\r\nAuthorization: ${running.target.headers.authorization}\r\nContent-Length: 400000\r\n\r\n`,
+      `PATCH ${location} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic(berth)}\r\nContent-Length: 400000\r\n\r\n`,
     )
     socket.write(bytes.subarray(0, 250_000), () => socket.destroy())
     let offset = 0
@@ -172,7 +172,7 @@ describe('requests that mean harm, or are merely broken', () => {
 
   test('without credentials the answers to a private name and to a missing one are alike', async () => {
     await wire.pushManifest('hostile/private', await newManifest(wire, 'hostile/private'), 'latest')
-    const anonymous = new Wire({ ...running.target, headers: {} })
+    const anonymous = new Wire({ ...berthTarget(berth), headers: {} })
     try {
       const ask = async (name: string) => {
         const { status, headers, body } = await anonymous.send('GET', `/v2/${name}/manifests/latest`)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Berth } from '../berth/berth.ts'
 import { waitForEvent } from '../berth/events.ts'
 import {
   basic,
@@ -12,7 +13,6 @@ import {
   sync,
   versionNumbers,
 } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
 import type { Client } from '../clients/client.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { startPodman } from '../clients/podman.ts'
@@ -21,12 +21,12 @@ import { missingPrograms } from '../servers/programs.ts'
 import { startUpstreams, type Upstreams, upstreamLogin, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
 
 /** A stack to do the main job on, and where its events can be read. */
-export type Setting = { stack: TestStack; natsUrl: string; stop(): Promise<void> }
+export type Setting = { stack: Berth; natsUrl: string; stop(): Promise<void> }
 
 const mirror = 'library/busybox'
 const copyPatienceMs = 60_000
 
-type Scene = { setting: Setting; stack: TestStack; upstreams: Upstreams; clients: Map<string, Client>; skopeo: Skopeo }
+type Scene = { setting: Setting; stack: Berth; upstreams: Upstreams; clients: Map<string, Client>; skopeo: Skopeo }
 
 const clientNames = ['podman', 'docker', 'skopeo'] as const
 const absent: Record<(typeof clientNames)[number], string | undefined> = {
@@ -202,7 +202,7 @@ function describePush(scene: Scene): void {
 }
 
 /** The image id that a tag `app` serves. */
-async function served(stack: TestStack, repository: string): Promise<string> {
+async function served(stack: Berth, repository: string): Promise<string> {
   const { status, text } = await getManifest(`${stack.url}/v2/${repository}/manifests/app`, stack)
   expect(status).toBe(200)
   return (JSON.parse(text) as { config: { digest: string } }).config.digest

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect } from '@jest/globals'
 import { basic, getManifest, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { type BuiltImages, pushImage, sharedImages } from '../servers/images.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -15,7 +15,7 @@ const missing = missingPrograms('skopeo', 'buildah', 'busybox')
 const group = missing.length > 0 ? describe.skip : describe
 
 group(`the clients that people use${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth()
   let folder: string
   let images: BuiltImages
   const scene: Scene = {
@@ -34,7 +34,6 @@ group(`the clients that people use${missing.length > 0 ? ` (not installed: ${mis
   }
 
   beforeAll(async () => {
-    stack = await startTestStack()
     folder = makeTemporaryFolder('client-matrix')
     images = await sharedImages()
     const auths = { [stack.host]: { auth: basic(stack).slice('Basic '.length) } }
@@ -43,7 +42,6 @@ group(`the clients that people use${missing.length > 0 ? ` (not installed: ${mis
       await pushImage(images, tag, `${stack.host}/clients/app:${tag}`, stack)
   }, 120_000)
   afterAll(async () => {
-    await stack?.stop()
     if (folder) removeFolder(folder)
   }, 30_000)
 

@@ -5,23 +5,17 @@ import {
   gone,
   type Image,
   imageOf,
-  type MisbehavingUpstream,
   manifestOf,
   status,
   wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { localRemote, make, sync } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 type Mirrored = { name: string; image: Image; blob: (i: number) => string; layer: (i: number) => string }
 

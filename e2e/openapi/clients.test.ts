@@ -6,7 +6,7 @@ import { mergeDocuments } from '@berth/standalone/origin'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
 const execute = promisify(execFile)
@@ -18,12 +18,11 @@ const examples = 5 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 const leftOut = ['watchTask', 'getToken', 'postToken', 'updateMe', 'updateUser', 'deleteUser', 'createUser']
 
 group(`what others make of the OpenAPI document${tools ? '' : ` (${process.env.BERTH_TEST_NO_PYTHON_TOOLS})`}`, () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true })
   let folder: string
   beforeAll(async () => {
     folder = makeTemporaryFolder('clients')
     writeFileSync(path.join(folder, 'openapi.json'), JSON.stringify(mergeDocuments()))
-    stack = await startTestStack()
     const target = { url: stack.url, authorization: basic(stack) }
     await pushRandomImage(target, 'clients/app', 'v1')
     await make(stack, '/repositories', { name: 'clients/copy' })
@@ -34,7 +33,6 @@ group(`what others make of the OpenAPI document${tools ? '' : ` (${process.env.B
     )
   }, 90_000)
   afterAll(async () => {
-    await stack?.stop()
     removeFolder(folder)
   }, 30_000)
 

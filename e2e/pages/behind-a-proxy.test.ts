@@ -5,7 +5,7 @@ import { publicRoutes } from '@berth/standalone/origin'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, getManifest } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { startSkopeo } from '../clients/skopeo.ts'
 import { findProgram, missingPrograms } from '../servers/programs.ts'
 import { answers, type ServerProcess, startServerProcess } from '../servers/server-process.ts'
@@ -22,14 +22,16 @@ test('the page says of each path which service answers it', () => {
 withNginx(
   `behind nginx as the page has it${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`,
   () => {
-    let stack: TestStack
     let nginx: ServerProcess
+    let port: number
     let url: string
+    const stack = withBerth(async () => {
+      port = await freePort()
+      url = `http://localhost:${port}`
+      return { own: true, env: { BERTH_EXTERNAL_URL: url } }
+    })
 
     beforeAll(async () => {
-      const port = await freePort()
-      url = `http://localhost:${port}`
-      stack = await startTestStack({ env: { BERTH_EXTERNAL_URL: url } })
       const text = /^```nginx conf\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? ''
       const server = text.replace('8443', `127.0.0.1:${port}`).replace('127.0.0.1:8080', `127.0.0.1:${stack.port}`)
       nginx = await startServerProcess({
@@ -49,7 +51,6 @@ withNginx(
     }, 60_000)
     afterAll(async () => {
       await nginx?.stop()
-      await stack?.stop()
     }, 30_000)
 
     test('clients push layers of many megabytes and pull them again', async () => {

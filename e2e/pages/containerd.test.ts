@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { type Containerd, containerdMissing, startContainerd } from '../clients/containerd.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
@@ -21,15 +21,15 @@ function block(name: string): string {
 }
 
 describePage(`the page about containerd${why ? ` (skipped: ${why})` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth()
   let upstreams: Upstreams
   let containerd: Containerd
 
   beforeAll(async () => {
-    ;[stack, upstreams, containerd] = await Promise.all([startTestStack(), startUpstreams(), startContainerd()])
+    ;[upstreams, containerd] = await Promise.all([startUpstreams(), startContainerd()])
   }, 120_000)
   afterAll(async () => {
-    await Promise.allSettled([stack?.stop(), upstreams?.stop(), containerd?.stop()])
+    await Promise.allSettled([upstreams?.stop(), containerd?.stop()])
   }, 60_000)
 
   /** The upstream on this machine stands for docker.io; all else is typed as it is written. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { make, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
@@ -12,12 +12,12 @@ const why = missing.length > 0 ? `${missing.join(', ')} missing` : dockerMissing
 const describePage = why ? describe.skip : describe
 
 describePage(`the page for users of docker${why ? ` (skipped: ${why})` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth()
   let upstreams: Upstreams
   let docker: Awaited<ReturnType<typeof startDocker>>
 
   beforeAll(async () => {
-    ;[stack, upstreams, docker] = await Promise.all([startTestStack(), startUpstreams(), startDocker()])
+    ;[upstreams, docker] = await Promise.all([startUpstreams(), startDocker()])
     const name = 'library/alpine'
     const remote = {
       name: 'alpine',
@@ -32,7 +32,7 @@ describePage(`the page for users of docker${why ? ` (skipped: ${why})` : ''}`, (
     await sync(stack, name, 'alpine')
   }, 120_000)
   afterAll(async () => {
-    await Promise.allSettled([stack?.stop(), upstreams?.stop(), docker?.stop()])
+    await Promise.allSettled([upstreams?.stop(), docker?.stop()])
   }, 60_000)
 
   test('does what it says, typed as it is written', async () => {

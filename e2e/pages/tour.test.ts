@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { findProgram, missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
@@ -11,17 +11,16 @@ const missing = missingPrograms(...upstreamPrograms, 'podman', 'curl')
 const describeTour = missing.length === 0 ? describe : describe.skip
 
 describeTour(`the tour in the README${missing.length > 0 ? ` (skipped: ${missing.join(', ')} missing)` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true, embeddedDatabase: true })
   let upstreams: Upstreams
   let folder: string
 
   beforeAll(async () => {
-    ;[stack, upstreams] = await Promise.all([startTestStack({ embeddedDatabase: true }), startUpstreams()])
+    upstreams = await startUpstreams()
     folder = makeTemporaryFolder('tour')
   }, 120_000)
 
   afterAll(async () => {
-    await stack?.stop()
     await upstreams?.stop()
     if (folder) removeFolder(folder)
   }, 60_000)

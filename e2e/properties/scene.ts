@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
+import type { Berth } from '../berth/berth.ts'
 import { basic, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { Wire } from '../conformance/wire.ts'
 
@@ -10,23 +10,17 @@ export const privateName = 'closed/app'
 
 /** A Berth that holds one public and one private image, and credentials of several kinds. */
 export type Scene = {
-  stack: TestStack
+  stack: Berth
   wire: Wire
   layer: Buffer
   /** The digests of what both names hold. */
   digests: { manifest: string; layer: string; config: string }
   authorization: { admin: string; otherAdmin: string; reader: string; anonymous: string }
-  stop(): Promise<void>
 }
 
-export async function startScene(): Promise<Scene> {
-  const stack = await startTestStack()
-  const wire = new Wire({
-    name: 'berth',
-    url: stack.url,
-    headers: { authorization: basic(stack) },
-    supports: everything,
-  })
+/** Puts the images and users of the scene into a Berth. */
+export async function makeScene(stack: Berth): Promise<Scene> {
+  const wire = new Wire(berthTarget(stack))
   const layer = randomBytes(20_000)
   const [manifest, digest] = await pushBoth(wire, layer)
   const found = (await stack.api('GET', `/distributions?q=${publicName}`)).body.items as {
@@ -54,10 +48,6 @@ export async function startScene(): Promise<Scene> {
       otherAdmin: basic({ user: 'second', password }),
       reader: await tokenOf('reader'),
       anonymous: await tokenOf(),
-    },
-    stop: async () => {
-      wire.close()
-      await stack.stop()
     },
   }
 }

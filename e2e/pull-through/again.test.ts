@@ -1,19 +1,10 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
+import { imageOf, startMisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { localRemote, make, manifestTypes, repositoryPath } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 const base = 'hub'
 async function pull(name: string, tag: string): Promise<{ status: number; text: string }> {

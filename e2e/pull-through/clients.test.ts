@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { getManifest, localRemote, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import type { Client } from '../clients/client.ts'
 import { type Containerd, containerdMissing, startContainerd } from '../clients/containerd.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
@@ -14,14 +14,12 @@ const group = missing.length > 0 ? describe.skip : describe
 group(
   `pulls through a registry that asks for a login${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`,
   () => {
-    let stack: TestStack
+    const stack = withBerth()
     let upstreams: Upstreams
     const stops: (() => Promise<void>)[] = []
     beforeAll(async () => {
       upstreams = await startUpstreams()
       stops.push(() => upstreams.stop())
-      stack = await startTestStack()
-      stops.push(() => stack.stop())
       const login = { username: upstreamLogin.user, password: upstreamLogin.password }
       await make(stack, '/remotes', { ...localRemote('guarded', upstreams.guarded.url, '', login), upstreamName: null })
       const pullThrough = { remote: 'guarded', trigger: 'anonymous' }
@@ -51,8 +49,7 @@ group(
         expect(await pulls(await startDocker(), 'multi')).toMatch(/^sha256:/)
         const path = `/v2/${upstreamName}/manifests/multi`
         const ours = await getManifest(`${stack.url}/v2/hub/${upstreamName}/manifests/multi`)
-        const guarded = { ...stack, user: upstreamLogin.user, password: upstreamLogin.password } as TestStack
-        expect(ours.text).toBe((await getManifest(`${upstreams.guarded.url}${path}`, guarded)).text)
+        expect(ours.text).toBe((await getManifest(`${upstreams.guarded.url}${path}`, upstreamLogin)).text)
       },
       60_000,
     )

@@ -1,16 +1,11 @@
-import { imageOf, type MisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
+import { imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { until } from '../berth/processes.ts'
 import { getManifest, localRemote, make } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth({ own: true })
+const upstream = withUpstream()
 
 test('above its limit a pull-through distribution gives up what was pulled first, and has it again when that is pulled', async () => {
   await make(stack, '/remotes', { ...localRemote('hub', upstream.url, '', { retries: 0 }), upstreamName: null })

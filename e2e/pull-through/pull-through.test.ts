@@ -8,19 +8,14 @@ import {
   status,
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make, manifestTypes, sha256 } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 type Hub = { base: string; id: string; image: Image; repository: string }
 

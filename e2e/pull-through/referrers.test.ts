@@ -1,25 +1,20 @@
 import {
   imageOf,
   type Manifest,
-  type MisbehavingUpstream,
   manifestOf,
   startMisbehavingUpstream,
   status,
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { pushBlob, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, manifestTypes, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { startTestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { startDistribution } from '../servers/upstream.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 const ociManifest = 'application/vnd.oci.image.manifest.v1+json'
 const ociIndex = 'application/vnd.oci.image.index.v1+json'

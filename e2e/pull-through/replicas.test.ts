@@ -1,27 +1,20 @@
 import { commandsOf, type SyncCommands } from '@berth/commands'
-import {
-  type Fault,
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
+import { type Fault, imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { createInternalClient, type InternalClient } from '@berth/service'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { environmentOf, pidOf, type Replica, startReplica } from '../berth/replicas.ts'
 import { localRemote, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth({ own: true, env: { BERTH_PROCESSES: 'true' } })
 let other: Replica
-let upstream: MisbehavingUpstream
+const upstream = withUpstream()
 let clients: InternalClient[] = []
 let remoteId = ''
 let via = ''
 const base = 'replicated'
 const upstreamName = 'team/app'
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
   other = await startReplica(stack, 'sync')
   const { BERTH_SERVICE_KEY: serviceKey = '', BERTH_INTERNAL_URL = '' } = environmentOf(pidOf(stack, 'sync'))
   clients = [BERTH_INTERNAL_URL, other.internalUrl].map((baseUrl) =>
@@ -35,8 +28,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.close()))
   await other?.stop()
-  await stack?.stop()
-  await upstream?.close()
 }, 60_000)
 
 /** Has a replica of sync bring what the tag stands for upstream. */

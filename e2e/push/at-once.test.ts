@@ -1,22 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { startBerthTarget } from '../conformance/berth.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { describe as descriptor, digestOf, octets, pathOf, Wire, withDigest } from '../conformance/wire.ts'
 
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
 
 describe('pushes at once', () => {
-  let running: Awaited<ReturnType<typeof startBerthTarget>>
+  const berth = withBerth()
   let wire: Wire
 
   beforeAll(async () => {
-    running = await startBerthTarget()
-    wire = new Wire(running.target)
+    wire = new Wire(berthTarget(berth))
   }, 60_000)
   afterAll(async () => {
     wire?.close()
-    await running?.stop()
   }, 30_000)
 
   const api = async (path: string) => JSON.parse((await wire.send('GET', `/api/v1${path}`)).body.toString())

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { blobOf, newImage, writeLayout } from '../bench/content.ts'
 import { send } from '../berth/push.ts'
 import { basic, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import type { Client } from '../clients/client.ts'
 import { startPodman } from '../clients/podman.ts'
 import { pushImage, sharedImages } from '../servers/images.ts'
@@ -20,17 +20,15 @@ const clients = skopeos + podmans
 const missing = ['skopeo', 'podman', 'buildah', 'busybox'].filter((program) => !findProgram(program))
 const whenInstalled = missing.length === 0 ? test : test.skip
 
-let stack: TestStack
+const stack = withBerth()
 let folder: string
 let podman: Client
 beforeAll(async () => {
-  stack = await startTestStack()
   folder = makeTemporaryFolder('crowd')
   podman = await startPodman()
 }, 90_000)
 afterAll(async () => {
   await podman?.stop()
-  await stack?.stop()
   if (folder) removeFolder(folder)
 }, 30_000)
 

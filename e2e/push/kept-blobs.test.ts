@@ -2,25 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import pg from 'pg'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { everything } from '../conformance/berth.ts'
 import { digestOf, Wire } from '../conformance/wire.ts'
 
-let stack: TestStack
 let wire: Wire
 let sql: pg.Client
+afterAll(async () => {
+  await sql?.end()
+  wire?.close()
+})
+const stack = withBerth({ own: true })
 
 beforeAll(async () => {
-  stack = await startTestStack()
   wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
   sql = new pg.Client({ connectionString: stack.databaseUrl, options: '-c search_path=catalog' })
   await sql.connect()
 }, 60_000)
-afterAll(async () => {
-  await sql?.end()
-  wire?.close()
-  await stack?.stop()
-}, 30_000)
 
 const head = (digest: string) => wire.send('HEAD', `/v2/kept/blobs/blobs/${digest}`)
 

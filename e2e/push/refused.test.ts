@@ -1,20 +1,18 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { Client } from 'pg'
 import { pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, make, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 let pid: number
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   pid = stack.pid
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 // One process carries all six services: an error that no handler takes would be the end of all.
 afterEach(async () => {

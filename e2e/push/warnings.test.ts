@@ -1,22 +1,20 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { missingPrograms } from '../servers/programs.ts'
 
 const text = 'end of life in March; "team/next" has what follows \\o/ – ade'
 
 describe('the warning of a distribution', () => {
-  let stack: TestStack
+  const stack = withBerth()
   let digest = ''
   beforeAll(async () => {
-    stack = await startTestStack()
     const target = { url: stack.url, authorization: basic(stack) }
     digest = (await pushRandomImage(target, 'team/old', 'latest')).digest
   }, 60_000)
-  afterAll(() => stack?.stop(), 30_000)
 
   const change = async (warning: unknown) => stack.api('PATCH', '/distributions/team%2Fold', { warning })
   const warnedBy = async (method: string, path: string) => {

@@ -1,24 +1,22 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const source = 'curation/source'
 const target = 'curation/target'
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 let first: string
 let second: string
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   first = (await pushRandomImage(berth, source, 'one')).digest
   second = (await pushRandomImage(berth, source, 'two')).digest
   await make(stack, '/repositories', { name: target })
   await make(stack, '/distributions', { name: target, basePath: target, repository: target })
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 const api = (method: string, path: string, body?: unknown) =>
   stack.api(method, `${repositoryPath(target)}${path}`, body)

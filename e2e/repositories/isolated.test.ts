@@ -3,16 +3,16 @@ import { Client } from 'pg'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let berth: Target
 let database: Client
+afterAll(() => database?.end())
+const stack = withBerth({ own: true })
+let berth: Target
 let id: string
 let oldDigest: string
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   for (const name of ['isolated/bad', 'isolated/good']) {
     await make(stack, '/repositories', { name })
@@ -28,10 +28,6 @@ beforeAll(async () => {
     create trigger refuse before insert on registry.served_tag for each row
       when (new.repository_id = '${id}') execute function registry.refuse()`)
 }, 90_000)
-afterAll(async () => {
-  await database?.end()
-  await stack?.stop()
-}, 30_000)
 
 const digestOf = async (name: string, tag: string) => {
   const answer = await fetch(`${stack.url}/v2/isolated/${name}/manifests/${tag}`, {

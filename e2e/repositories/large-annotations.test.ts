@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { pushBlob, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, getManifest, make, repositoryPath, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 const emptyType = 'application/vnd.oci.empty.v1+json'
@@ -10,13 +10,12 @@ const repository = 'large/annotations'
 const referrers = 72
 const annotationBytes = 3_900_000
 const pageLimit = (4 << 20) + 100_000
-let stack: TestStack
+const stack = withBerth({ own: true })
 let berth: Target
 let subject: string
 const texts = new Map<string, string>()
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   await make(stack, '/repositories', { name: repository })
   await make(stack, '/distributions', { name: repository, basePath: repository, repository, access: 'public' })
@@ -37,7 +36,6 @@ beforeAll(async () => {
     await pushManifest(berth, repository, sha256(text), text, imageType)
   }
 }, 180_000)
-afterAll(() => stack?.stop(), 30_000)
 
 /** All pages of a list by their Link headers, each measured. */
 async function referrerPages() {

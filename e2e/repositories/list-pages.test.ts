@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { Client } from 'pg'
 import { localRemote, make, startSync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
 let database: Client
+afterAll(() => database?.end())
+const stack = withBerth({ own: true })
 
 beforeAll(async () => {
-  stack = await startTestStack()
   database = new Client({ connectionString: stack.databaseUrl })
   await database.connect()
   await make(stack, '/namespaces', { name: 'pages' })
@@ -17,10 +17,6 @@ beforeAll(async () => {
   const { id } = await startSync(stack, 'pages/first', 'first')
   await stack.waitForTask(id)
 }, 90_000)
-afterAll(async () => {
-  await database?.end()
-  await stack?.stop()
-}, 30_000)
 
 const copies = 60
 const largeBytes = 200_000

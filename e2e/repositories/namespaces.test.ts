@@ -1,17 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, repositoryPath, sha256, startSync, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 /** The names in all pages of a list. */
 async function namesOf(path: string): Promise<string[]> {

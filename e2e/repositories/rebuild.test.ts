@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { type Pushed, pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const model = [
   'pointer',
@@ -15,18 +15,16 @@ const model = [
   'blob_facts',
   'served_repository',
 ]
-let stack: TestStack
+const stack = withBerth({ own: true })
 let berth: Target
 let damaged: Pushed
 let sound: Pushed
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   damaged = await pushRandomImage(berth, 'rebuild/damaged', 'v1', [2_000, 3_000])
   sound = await pushRandomImage(berth, 'rebuild/sound', 'v1')
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 const pull = (repository: string, tag: string) => send(berth, 'GET', `/v2/${repository}/manifests/${tag}`, 200)
 async function pullAll(repository: string, { digest, layers }: Pushed): Promise<void> {

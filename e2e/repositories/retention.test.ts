@@ -1,17 +1,15 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, make, repositoryPath, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth({ own: true, env: { BERTH_RETENTION_INTERVAL_SECONDS: '1' } })
 let berth: Target
 
 beforeAll(async () => {
-  stack = await startTestStack({ env: { BERTH_RETENTION_INTERVAL_SECONDS: '1' } })
   berth = { url: stack.url, authorization: basic(stack) }
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 const retain = (repository: string, body?: object) => stack.api('POST', `${repositoryPath(repository)}/retention`, body)
 const tagsOf = async (repository: string) => {

@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushBlob, pushManifest, pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, repositoryPath, startSync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const indexType = 'application/vnd.oci.image.index.v1+json'
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 const digestOf = async (repository: string, tag: string) =>
   (await send(berth, 'HEAD', `/v2/${repository}/manifests/${tag}`, 200)).headers.get('docker-content-digest')

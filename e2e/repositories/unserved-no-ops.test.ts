@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { Client } from 'pg'
 import { pushBlob, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make, repositoryPath, sha256, startSync, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 const emptyType = 'application/vnd.oci.empty.v1+json'
@@ -11,13 +11,13 @@ const source = 'source/app'
 const target = 'target/app'
 // Long enough for a success that is told too early to be seen.
 const tooEarlyMs = 1_500
-let stack: TestStack
 let database: Client
+afterAll(() => database?.end())
+const stack = withBerth({ own: true })
 let digest: string
 let referrers: number
 
 beforeAll(async () => {
-  stack = await startTestStack()
   const berth: Target = { url: stack.url, authorization: basic(stack) }
   for (const name of [source, target]) {
     await make(stack, '/repositories', { name })
@@ -29,10 +29,6 @@ beforeAll(async () => {
   database = new Client({ connectionString: stack.databaseUrl })
   await database.connect()
 }, 90_000)
-afterAll(async () => {
-  await database?.end()
-  await stack?.stop()
-}, 30_000)
 
 async function pushReferrers(berth: Target, image: { digest: string; text: string }): Promise<number> {
   const config = { mediaType: emptyType, ...(await pushBlob(berth, source, Buffer.from('{}'))) }

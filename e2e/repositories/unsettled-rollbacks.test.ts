@@ -5,7 +5,7 @@ import { query } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
 import { type Pushed, pushBlob, pushManifest, pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 // Twice as many rows are written by a rollback that moves all of them, which is more than is written at once.
 const tagCount = 1_150
@@ -14,23 +14,19 @@ const tagsListed = 1_000
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 const names = Array.from({ length: tagCount }, (_, i) => `tag-${String(i).padStart(4, '0')}`)
 
-let stack: TestStack
-let berth: Target
-let database: string
 /** A connection on which a test holds up the writing of intervals. */
 let holder: Client
+afterAll(() => holder?.end())
+const stack = withBerth({ own: true })
+let berth: Target
+let database: string
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   database = stack.databaseUrl as string
   holder = new Client({ connectionString: database })
   await holder.connect()
 }, 90_000)
-afterAll(async () => {
-  await holder?.end()
-  await stack?.stop()
-}, 30_000)
 afterEach(() => holder.query('rollback'))
 
 type Moved = { repository: string; path: string; first: Pushed; second: Pushed; full: number; moved: number }

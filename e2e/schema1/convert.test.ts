@@ -4,7 +4,7 @@ import path from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { basic, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { runner } from '../clients/client.ts'
 import { everything } from '../conformance/berth.ts'
 import { describe as described, type Reply, Wire } from '../conformance/wire.ts'
@@ -27,7 +27,7 @@ const history = [
 ]
 
 describe('images for clients that know schema 1 only', () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true })
   let wire: Wire
   let layers: string[]
   const config = (more: object = {}) => ({
@@ -66,7 +66,6 @@ describe('images for clients that know schema 1 only', () => {
   }
 
   beforeAll(async () => {
-    stack = await startTestStack()
     wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
     layers = []
     for (let i = 0; i < 2; i++) layers.push(await wire.push(name, gzipSync(randomBytes(100))))
@@ -75,7 +74,6 @@ describe('images for clients that know schema 1 only', () => {
   }, 60_000)
   afterAll(async () => {
     wire?.close()
-    await stack?.stop()
   }, 30_000)
 
   /** What is signed, checked as an old client does: the signature by its own key, the digest of what it is over. */

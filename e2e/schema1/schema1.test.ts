@@ -3,7 +3,8 @@ import { cpSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { basic, localRemote, make, repositoryPath, sha256, sync, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { startTestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { runner } from '../clients/client.ts'
 import { everything } from '../conformance/berth.ts'
 import { type Reply, Wire } from '../conformance/wire.ts'
@@ -16,17 +17,15 @@ const name = 'old/app'
 const key = makeSchema1Key('ES256')
 
 describe('manifests of schema 1', () => {
-  let stack: TestStack
+  const stack = withBerth()
   let wire: Wire
   let layers: string[]
   beforeAll(async () => {
-    stack = await startTestStack()
     wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
     layers = [await wire.push(name, randomBytes(100)), await wire.push(name, randomBytes(100))]
   }, 60_000)
   afterAll(async () => {
     wire?.close()
-    await stack?.stop()
   }, 30_000)
 
   const put = (text: string, reference: string, type = schema1SignedType): Promise<Reply> =>

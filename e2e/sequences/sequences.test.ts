@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, describe } from '@jest/globals'
+import { describe } from '@jest/globals'
 import { basic } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { pullSequences } from './pulls.ts'
 import { pushSequences } from './pushes.ts'
 
 describe('what clients send, request by request', () => {
-  let stack: TestStack
-  beforeAll(async () => {
-    stack = await startTestStack()
-  }, 60_000)
-  afterAll(() => stack?.stop(), 30_000)
+  const stack = withBerth()
   const place = () => ({ url: stack.url, authorization: basic(stack) })
 
   describe('to push', () => {

@@ -1,16 +1,11 @@
-import { imageOf, type MisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
+import { imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { getManifest, localRemote, make, repositoryPath } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { cosign, newKey } from './signing.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 const requiring = (name: string, { publicKey }: { publicKey: string }) => ({
   require: true,

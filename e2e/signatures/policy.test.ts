@@ -1,38 +1,27 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import {
-  blobOf,
-  type Image,
-  imageOf,
-  type MisbehavingUpstream,
-  manifestOf,
-  startMisbehavingUpstream,
-  status,
-} from '@berth/registry-client/misbehaving-upstream'
+import { blobOf, type Image, imageOf, manifestOf, status } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { createMessage, generateKey, readPrivateKey, sign as signMessage } from 'openpgp'
+import type { TaskView } from '../berth/berth.ts'
 import { getManifest, localRemote, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { cosign, describeBlob, emptyConfig, newKey, oci } from './signing.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth()
+const upstream = withUpstream()
 let lookaside: Server
 const kept = new Map<string, Uint8Array>()
 let count = 0
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   lookaside = createServer((request, response) => {
     const bytes = kept.get(request.url ?? '')
     response.writeHead(bytes ? 200 : 404).end(bytes)
   })
   await new Promise<void>((resolve) => void lookaside.listen(0, '127.0.0.1', resolve))
-  stack = await startTestStack()
 }, 90_000)
 afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
   lookaside?.close()
 }, 60_000)
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, getManifest, make, repositoryPath, sha256, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { runner } from '../clients/client.ts'
 import { writeDockerImage } from '../schema1/docker-image.ts'
 import { missingPrograms } from '../servers/programs.ts'
@@ -16,13 +16,11 @@ const name = 'team/signed'
 const content = (bytes: string | Buffer) => Buffer.from(bytes).toString('base64')
 
 describe('atomic signatures', () => {
-  let stack: TestStack
+  const stack = withBerth()
   let digest = ''
   beforeAll(async () => {
-    stack = await startTestStack()
     digest = (await pushRandomImage({ url: stack.url, authorization: basic(stack) }, name, 'latest')).digest
   }, 60_000)
-  afterAll(() => stack?.stop(), 30_000)
 
   const newName = (of = digest) => `${of}@${randomBytes(16).toString('hex')}`
   const signature = (more: object = {}) => {

@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { processesOn } from '../berth/processes.ts'
 import { make, repositoryPath } from '../berth/requests.ts'
-import { environmentOf, startTestStack, type TestStack } from '../berth/stack.ts'
+import { environmentOf } from '../berth/stack.ts'
 import { attemptStart, expectRefusal, standaloneMain } from '../berth/start-attempt.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { findProgram } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
@@ -126,7 +127,7 @@ describe('a start that cannot succeed says why and what to do, and damages nothi
 })
 
 describe('a Berth with content', () => {
-  let stack: TestStack
+  const stack = withBerth({ own: true })
   const env = (more: NodeJS.ProcessEnv = {}) => {
     const { home, databaseUrl } = stack
     return environmentOf({
@@ -137,10 +138,8 @@ describe('a Berth with content', () => {
     })
   }
   beforeAll(async () => {
-    stack = await startTestStack()
     await make(stack, '/repositories', { name: 'kept/app' })
   }, 60_000)
-  afterAll(() => stack?.stop(), 60_000)
 
   test('refuses a second one on its home, and goes on', async () => {
     expectRefusal(await attemptStart(env()), new RegExp(`another Berth \\(pid ${stack.pid}\\)`), /BERTH_HOME/)

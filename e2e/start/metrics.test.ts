@@ -1,16 +1,11 @@
-import { imageOf, type MisbehavingUpstream, status } from '@berth/registry-client/misbehaving-upstream'
+import { imageOf, status } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { until } from '../berth/processes.ts'
 import { localRemote, make, sync } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth({ own: true })
+const upstream = withUpstream()
 
 /** The value of a series, 0 while there is none. */
 async function metric(name: string, labels: Record<string, string> = {}): Promise<number> {

@@ -1,27 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  requireTokens,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { imageOf, requireTokens } from '@berth/registry-client/misbehaving-upstream'
+import { expect, test } from '@jest/globals'
 import { localRemote, make, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const [oldKey, key] = [1, 2].map(() => randomBytes(32).toString('base64'))
-let stack: TestStack
-let upstream: MisbehavingUpstream
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack({ env: { BERTH_SECRETS_KEY: oldKey } })
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+const stack = withBerth({ own: true, env: { BERTH_SECRETS_KEY: oldKey } })
+const upstream = withUpstream()
 
 test('after a change of the key remotes log in and tokens hold, with the old key for one start only', async () => {
   const login = { username: 'reader', password: 'pl4nted' }

@@ -11,8 +11,9 @@ import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { basic, sha256 } from '../berth/requests.ts'
-import { environmentOf, startTestStack, type TestStack } from '../berth/stack.ts'
+import { environmentOf } from '../berth/stack.ts'
 import { attemptStart, expectRefusal } from '../berth/start-attempt.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startServerProcess } from '../servers/server-process.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -63,19 +64,19 @@ describe.each([
   const folder = makeTemporaryFolder('tls')
   const first = makeSelfSigned('berth-first')
   const files = { BERTH_TLS_CERT: path.join(folder, 'tls.crt'), BERTH_TLS_KEY: path.join(folder, 'tls.key') }
-  let stack: TestStack
-  let client: ReturnType<typeof clientOf>
-  beforeAll(async () => {
+  const stack = withBerth(async () => {
     writeFileSync(files.BERTH_TLS_CERT, first.cert)
     writeFileSync(files.BERTH_TLS_KEY, first.key)
-    stack = await startTestStack({ env: { ...env, ...files } })
+    return { own: true, env: { ...env, ...files } }
+  })
+  let client: ReturnType<typeof clientOf>
+  beforeAll(() => {
     client = clientOf(stack.url, first.cert, basic(stack))
-  }, 60_000)
-  afterAll(async () => {
+  })
+  afterAll(() => {
     client?.close()
-    await stack?.stop()
     removeFolder(folder)
-  }, 30_000)
+  })
 
   const push = async (repository: string, bytes: Buffer) => {
     const { headers } = await client.send('POST', `/v2/${repository}/blobs/uploads/`)

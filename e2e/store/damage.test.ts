@@ -4,17 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { pushBlob, pushRandomImage, send } from '../berth/push.ts'
 import { basic, localRemote, make, sha256, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
 
-let stack: TestStack
+const stack = withBerth({ own: true })
 const target = () => ({ url: stack.url, authorization: basic(stack) })
-
-beforeAll(async () => {
-  stack = await startTestStack()
-}, 60_000)
-afterAll(() => stack?.stop(), 60_000)
 
 /** Where the bytes of a digest lie, whatever their generation. */
 function fileOf(digest: string): string {

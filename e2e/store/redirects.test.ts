@@ -3,7 +3,7 @@ import { imageOf, startMisbehavingUpstream } from '@berth/registry-client/misbeh
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { basic, localRemote, make, sha256, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { everything } from '../conformance/berth.ts'
 import { Wire } from '../conformance/wire.ts'
 
@@ -18,18 +18,16 @@ const describeIf = hasS3 ? describe : describe.skip
 
 describeIf(`a distribution that redirects${hasS3 ? '' : ' (skipped: no S3 server)'}`, () => {
   const bytes = randomBytes(100_000)
-  let stack: TestStack
+  const stack = withBerth({ own: true, external: { s3: { ...s3, secretKey: secretKey ?? '' } } })
   let wire: Wire
   let path = ''
   beforeAll(async () => {
-    stack = await startTestStack({ external: { s3: { ...s3, secretKey: secretKey ?? '' } } })
     wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
     path = `/v2/team/app/blobs/${await wire.push('team/app', bytes)}`
     expect((await stack.api('PATCH', '/distributions/team%2Fapp', { redirect: true })).status).toBe(200)
   }, 60_000)
   afterAll(async () => {
     wire?.close()
-    await stack?.stop()
   }, 30_000)
 
   test('sends clients to the object store, which has the blob and its parts', async () => {

@@ -1,15 +1,14 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
 import { type Pushed, pushRandomImage, send } from '../berth/push.ts'
 import { basic, make } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const repository = 'cared/for'
-let stack: TestStack
+const stack = withBerth({ own: true, env: { BERTH_PUSH_LEASE_SECONDS: '1' } })
 let kept: Pushed
 let gone: Pushed
 
 beforeAll(async () => {
-  stack = await startTestStack({ env: { BERTH_PUSH_LEASE_SECONDS: '1' } })
   await make(stack, '/repositories', { name: repository, retainVersions: 1 })
   await make(stack, '/distributions', { name: repository, basePath: repository, repository })
   const target = { url: stack.url, authorization: basic(stack) }
@@ -17,7 +16,6 @@ beforeAll(async () => {
   kept = await pushRandomImage(target, repository, 'kept')
   await send(target, 'DELETE', `/v2/${repository}/manifests/${gone.digest}`, 202)
 }, 60_000)
-afterAll(() => stack?.stop(), 60_000)
 
 const collect = async (body?: object) => {
   const { status, headers, body: task } = await stack.api('POST', '/store/gc', body)

@@ -4,11 +4,12 @@ import {
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import type { TaskView } from '../berth/berth.ts'
 import { localRemote, make, startSync } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const tagCount = Number(process.env.BERTH_TEST_TAGS ?? 1_000)
-let stack: TestStack
+const stack = withBerth()
 const upstreams = new Map<string, MisbehavingUpstream>()
 beforeAll(async () => {
   for (const name of ['with', 'without']) {
@@ -16,10 +17,8 @@ beforeAll(async () => {
     upstreams.set(name, upstream)
     for (let i = 0; i < tagCount; i++) upstream.add(name, `v${i}`, imageOf(`${name} ${i}`, 500))
   }
-  stack = await startTestStack()
 }, 300_000)
 afterAll(async () => {
-  await stack?.stop()
   await Promise.all([...upstreams.values()].map((one) => one.close()))
 }, 60_000)
 

@@ -1,17 +1,12 @@
-import { hang, hangAfter, imageOf, type MisbehavingUpstream, status } from '@berth/registry-client/misbehaving-upstream'
+import { hang, hangAfter, imageOf, status } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { until } from '../berth/processes.ts'
 import { localRemote, make, startSync, versionNumbers } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 const busy = status(429, { 'retry-after': '600' })
 test.each([

@@ -3,18 +3,16 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { localRemote, make, startSync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 // An upstream that never answers: what is asked of it runs until it is cancelled.
 const silent = createServer(() => {})
-let stack: TestStack
+const stack = withBerth()
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => void silent.listen(0, '127.0.0.1', resolve))
-  stack = await startTestStack()
 }, 60_000)
 afterAll(async () => {
-  await stack?.stop()
   silent.closeAllConnections()
   silent.close()
 }, 30_000)

@@ -9,22 +9,21 @@ import {
   status,
 } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { TaskView } from '../berth/berth.ts'
 import { query } from '../berth/databases.ts'
 import { pushRandomImage } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make, sync } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth()
 let count = 0
 const upstreams: Record<'old' | 'new', MisbehavingUpstream> = {} as never
 
 beforeAll(async () => {
   upstreams.old = await startMisbehavingUpstream({ referrersApi: false })
   upstreams.new = await startMisbehavingUpstream()
-  stack = await startTestStack()
 }, 90_000)
 afterAll(async () => {
-  await stack?.stop()
   await Promise.all(Object.values(upstreams).map((one) => one.close()))
 }, 60_000)
 

@@ -1,13 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushBlob, pushManifest, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, repositoryPath, sha256, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const repository = 'filters/app'
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
 const indexType = 'application/vnd.oci.image.index.v1+json'
 const configType = 'application/vnd.oci.image.config.v1+json'
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 const digests: Record<string, string> = {}
 
@@ -29,7 +29,6 @@ async function pushImage(tag: string, { config, configType: type = configType, m
 const sizes: Record<string, number> = {}
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   const labels = { config: { Labels: { team: 'web', empty: '' } } }
   await pushImage('amd64-1', {
@@ -55,7 +54,6 @@ beforeAll(async () => {
   await pushManifest(berth, repository, 'all', text, indexType)
   digests.all = sha256(text)
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 type Item = { name?: string; digest: string } & Record<string, unknown>
 

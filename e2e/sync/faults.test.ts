@@ -5,7 +5,6 @@ import {
   hang,
   hangAfter,
   imageOf,
-  type MisbehavingUpstream,
   manifestOf,
   oversized,
   short,
@@ -13,17 +12,12 @@ import {
   wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { localRemote, make, startSync, sync, versionNumbers } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 /** A repository upstream with an image nobody has yet, a remote of it, and a repository of ours. */
 async function makeMirror(more: object = {}): Promise<string> {

@@ -1,32 +1,22 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { imageOf } from '@berth/registry-client/misbehaving-upstream'
+import { beforeAll, expect, test } from '@jest/globals'
 import { localRemote, make, startSync, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const large = 'filters/large'
 const [image, other] = [imageOf('filtered', 1_000), imageOf('another', 1_000)]
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth()
+const upstream = withUpstream()
 let count = 0
 
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   upstream.add(
     large,
     Array.from({ length: 50_000 }, (_, i) => `1.${i}.0`),
     image,
   )
   upstream.add(large, ['latest', 'edge'], other)
-  stack = await startTestStack()
 }, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
 
 /** A repository of ours and a remote of the large one with these filters; both have the name that is answered. */
 async function makeFiltered(includeTags: string[], excludeTags: string[] = [], from = large): Promise<string> {

@@ -1,19 +1,12 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import {
-  blobOf,
-  type Image,
-  imageOf,
-  type MisbehavingUpstream,
-  manifestOf,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
+import { blobOf, type Image, imageOf, manifestOf } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { localRemote, make, startSync, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth()
+const upstream = withUpstream()
 let elsewhere: Server
 let place: string
 let bytes: Buffer
@@ -21,7 +14,6 @@ const seen: IncomingMessage[] = []
 let count = 0
 
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   elsewhere = createServer((request, response) => {
     seen.push(request)
     if (request.url === '/gone') response.writeHead(404).end()
@@ -29,11 +21,8 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => void elsewhere.listen(0, '127.0.0.1', resolve))
   place = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`
-  stack = await startTestStack()
 }, 90_000)
 afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
   elsewhere?.closeAllConnections()
   elsewhere?.close()
 }, 60_000)

@@ -1,27 +1,16 @@
-import {
-  hang,
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-  wrongBytes,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals'
+import { hang, imageOf, wrongBytes } from '@berth/registry-client/misbehaving-upstream'
+import { afterEach, beforeAll, expect, test } from '@jest/globals'
+import type { TaskView } from '../berth/berth.ts'
 import { until } from '../berth/processes.ts'
 import { basic, localRemote, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth()
+const upstream = withUpstream()
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   for (const name of ['many/a', 'many/b', 'many/bad', 'other/x', 'other/y'])
     upstream.add(name, ['1', '2'], imageOf(name, 2_000))
-  stack = await startTestStack()
 }, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
 afterEach(() => upstream.mend())
 
 async function makeRemote(targetPrefix: string, upstreamNames: string[]): Promise<string> {

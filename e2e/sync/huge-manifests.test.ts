@@ -1,27 +1,16 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  manifestOf,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { imageOf, manifestOf } from '@berth/registry-client/misbehaving-upstream'
+import { beforeAll, expect, test } from '@jest/globals'
 import { localRemote, make, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 // Together more than the 64 MiB that one command between services takes.
 const tagCount = 20
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth({ own: true, env: { BERTH_PROCESSES: 'true' } })
+const upstream = withUpstream()
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   // What services say to each other has a limit only between processes.
-  stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
 }, 120_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
 
 test('manifests near their largest size come, however many there are', async () => {
   const name = 'huge/manifests'

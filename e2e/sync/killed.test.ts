@@ -1,14 +1,8 @@
-import {
-  type Image,
-  imageOf,
-  type MisbehavingUpstream,
-  slowly,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { type Image, imageOf, slowly } from '@berth/registry-client/misbehaving-upstream'
+import { expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { getManifest, localRemote, make, startSync, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const killsOfRun = Number(process.env.BERTH_TEST_KILLS ?? 3)
 const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
@@ -18,16 +12,8 @@ const chunkBytes = 16 << 10
 // Each kill costs this: nobody else takes the task before.
 const leaseSeconds = 5
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
-beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
-  stack = await startTestStack({ env: { BERTH_TASK_LEASE_SECONDS: String(leaseSeconds) } })
-}, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
+const stack = withBerth({ own: true, env: { BERTH_TASK_LEASE_SECONDS: String(leaseSeconds) } })
+const upstream = withUpstream()
 
 /** Numbers from 0 to 1 that are the same at each run of the test (mulberry32). */
 function random(from: number): () => number {

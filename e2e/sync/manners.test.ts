@@ -9,21 +9,15 @@ import {
   startMisbehavingUpstream,
   status,
 } from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
 import { getManifest, localRemote, make, startSync, sync } from '../berth/requests.ts'
-import { startTestStack, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
-let stack: TestStack
+const stack = withBerth({ own: true, env: { BERTH_LOG_LEVEL: 'debug' } })
 let upstream: MisbehavingUpstream
 let issuer: MisbehavingUpstream
-beforeAll(async () => {
-  stack = await startTestStack({
-    env: { BERTH_LOG_LEVEL: 'debug' },
-  })
-}, 90_000)
-afterAll(() => stack?.stop(), 60_000)
 beforeEach(async () => {
   upstream = await startMisbehavingUpstream()
   issuer = await startMisbehavingUpstream({ host: 'localhost' })

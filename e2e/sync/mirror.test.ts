@@ -1,15 +1,15 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, expect, test } from '@jest/globals'
+import type { TaskView } from '../berth/berth.ts'
 import { pushRandomImage, send, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, repositoryPath } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 
 const upstream = 'mirror/upstream'
 const repository = 'mirror/app'
-let stack: TestStack
+const stack = withBerth()
 let berth: Target
 
 beforeAll(async () => {
-  stack = await startTestStack()
   berth = { url: stack.url, authorization: basic(stack) }
   for (const tag of ['a', 'b', 'c', 'd']) await pushRandomImage(berth, upstream, tag)
   const login = { username: stack.user, password: stack.password }
@@ -17,7 +17,6 @@ beforeAll(async () => {
   await make(stack, '/repositories', { name: repository })
   await make(stack, '/distributions', { name: repository, basePath: repository, repository })
 }, 90_000)
-afterAll(() => stack?.stop(), 30_000)
 
 async function mirror(more: object = {}): Promise<TaskView> {
   const { status, body } = await stack.api('POST', '/syncs', {

@@ -1,19 +1,13 @@
 import { EventEmitter, once } from 'node:events'
-import type { MisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { type Fault, imageOf, status } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
 import { localRemote, make, startSync, sync } from '../berth/requests.ts'
-import type { TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 // More than are fetched before catalog is told of the first ones.
 const tagCount = 450
-let stack: TestStack
-let upstream: MisbehavingUpstream
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 async function makeMirror(name: string): Promise<void> {
   for (let i = 0; i < tagCount; i++) upstream.add(name, `v${i}`, imageOf(`${name} ${i}`, 300))

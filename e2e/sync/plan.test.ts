@@ -1,20 +1,15 @@
-import {
-  imageOf,
-  type MisbehavingUpstream,
-  startMisbehavingUpstream,
-} from '@berth/registry-client/misbehaving-upstream'
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { imageOf } from '@berth/registry-client/misbehaving-upstream'
+import { beforeAll, expect, test } from '@jest/globals'
+import type { TaskView } from '../berth/berth.ts'
 import { localRemote, make, sync, versionNumbers } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const name = 'planned/app'
-let stack: TestStack
-let upstream: MisbehavingUpstream
+const stack = withBerth({ own: true })
+const upstream = withUpstream()
 
 beforeAll(async () => {
-  upstream = await startMisbehavingUpstream()
   for (const tag of ['kept', 'moves', 'goes']) upstream.add(name, tag, imageOf(tag, 3_000, 4_000))
-  stack = await startTestStack()
   await make(
     stack,
     '/remotes',
@@ -22,10 +17,6 @@ beforeAll(async () => {
   )
   await make(stack, '/repositories', { name })
 }, 90_000)
-afterAll(async () => {
-  await stack?.stop()
-  await upstream?.close()
-}, 60_000)
 
 async function run(more: object): Promise<TaskView> {
   const { status, body } = await stack.api('POST', '/syncs', { repository: name, remote: name, ...more })

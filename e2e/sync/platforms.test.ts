@@ -1,27 +1,14 @@
-import {
-  type Image,
-  imageOf,
-  type Manifest,
-  type MisbehavingUpstream,
-  manifestOf,
-} from '@berth/registry-client/misbehaving-upstream'
+import { type Image, imageOf, type Manifest, manifestOf } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
+import type { TaskView } from '../berth/berth.ts'
 import { getManifest, localRemote, make, repositoryPath, startSync, sync } from '../berth/requests.ts'
-import type { TaskView, TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const ociIndex = 'application/vnd.oci.image.index.v1+json'
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
 
-startAround(
-  (berth, far) => {
-    stack = berth
-    upstream = far
-  },
-  { referrersApi: false },
-)
+const stack = withBerth()
+const upstream = withUpstream({ referrersApi: false })
 
 type Child = { image?: Image; index?: Manifest; platform?: string; about?: Image }
 function indexOf(children: Child[]): Manifest {

@@ -8,17 +8,13 @@ import {
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
 import { describe, expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
+import type { TaskView } from '../berth/berth.ts'
 import { basic, getManifest, localRemote, make, repositoryPath, sync } from '../berth/requests.ts'
-import type { TaskView, TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
-startAround((berth, far) => {
-  stack = berth
-  upstream = far
-})
+const stack = withBerth()
+const upstream = withUpstream()
 
 const sharedBytes = 200_000
 const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip'

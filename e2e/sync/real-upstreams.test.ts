@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import type { Berth, TaskView } from '../berth/berth.ts'
 import { getManifest, localRemote, make, sha256 } from '../berth/requests.ts'
-import { startTestStack, type TaskView, type TestStack } from '../berth/stack.ts'
+import { startTestStack } from '../berth/stack.ts'
+import { withBerth } from '../berth/with-berth.ts'
 import { type Skopeo, startSkopeo } from '../clients/skopeo.ts'
 import { pushImage } from '../servers/images.ts'
 import { missingPrograms } from '../servers/programs.ts'
@@ -13,20 +15,19 @@ const group = missing.length > 0 ? describe.skip : describe
 const withTokens = 'distribution that takes tokens of Berth'
 
 group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${missing.join(', ')})` : ''}`, () => {
-  let stack: TestStack
+  const stack = withBerth()
   let upstreams: Upstreams
   let skopeo: Skopeo
   let tokens: Upstream | undefined
   let count = 0
   beforeAll(async () => {
     upstreams = await startUpstreams()
-    stack = await startTestStack()
     skopeo = startSkopeo()
     if (hasDistribution) tokens = await startGuardedByBerth(upstreams, stack)
     await synced('whole', {}, { name: 'whole/busybox' })
   }, 120_000)
   afterAll(async () => {
-    await Promise.all([stack, upstreams, skopeo].map((one) => one?.stop()).concat(tokens?.stop() ?? []))
+    await Promise.all([upstreams, skopeo].map((one) => one?.stop()).concat(tokens?.stop() ?? []))
   }, 60_000)
 
   const places: Record<string, () => object> = {
@@ -49,11 +50,7 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
   async function synced(
     place: string,
     fields: object,
-    {
-      name = `real/${++count}`,
-      mode = 'additive',
-      into = stack,
-    }: { name?: string; mode?: string; into?: TestStack } = {},
+    { name = `real/${++count}`, mode = 'additive', into = stack }: { name?: string; mode?: string; into?: Berth } = {},
   ): Promise<{ name: string; task: TaskView }> {
     const from = places[place] ?? places['docker-registry']
     await make(into, '/remotes', { ...from?.(), name: `remote-${name}`, ...fields })
@@ -116,7 +113,7 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
     },
     120_000,
   )
-  async function pullLate(into: TestStack, place: string, policy: string): Promise<void> {
+  async function pullLate(into: Berth, place: string, policy: string): Promise<void> {
     const { name, task } = await synced(place, { policy }, { into })
     const { text } = await getManifest(`${into.url}/v2/${name}/manifests/layered`)
     const { layers } = JSON.parse(text) as { layers: { digest: string; size: number }[] }
@@ -167,7 +164,7 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
 })
 
 /** distribution 3 as it is set up in docs/how-to/upstreams.md, with the images that the open registry has. */
-async function startGuardedByBerth({ images }: Upstreams, stack: TestStack): Promise<Upstream> {
+async function startGuardedByBerth({ images }: Upstreams, stack: Berth): Promise<Upstream> {
   const jwks = (await (await fetch(`${stack.url}/api/v1/keys`)).json()) as object
   const token = { realm: `${stack.url}/token`, service: 'berth', issuer: 'berth-auth', jwks }
   const upstream = await startDistribution({ token })

@@ -1,20 +1,13 @@
-import { imageOf, type MisbehavingUpstream, status, wrongBytes } from '@berth/registry-client/misbehaving-upstream'
+import { imageOf, status, wrongBytes } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
-import { startAround } from '../berth/around.ts'
+import type { TaskView } from '../berth/berth.ts'
 import { localRemote, make, versionNumbers } from '../berth/requests.ts'
-import type { TaskView, TestStack } from '../berth/stack.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-let stack: TestStack
-let upstream: MisbehavingUpstream
 let count = 0
 
-startAround(
-  (berth, far) => {
-    stack = berth
-    upstream = far
-  },
-  { referrersApi: false },
-)
+const stack = withBerth()
+const upstream = withUpstream({ referrersApi: false })
 
 const shared = imageOf('shared', 3_000)
 /** An upstream repository with the tags `good` and `bad`, whose images share nothing, and `twin`, which is `good` again. */

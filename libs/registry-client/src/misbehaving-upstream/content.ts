@@ -15,10 +15,17 @@ export function manifestOf(body: { mediaType: string }): Manifest {
   return { ...blobOf(Buffer.from(JSON.stringify(body))), mediaType: body.mediaType }
 }
 
-/** An image with a layer of each size in bytes. The same name and sizes give the same bytes. */
+let mark = ''
+
+/** Puts a mark into all images from now on, so that those of several test files differ in a store that all of them fill. */
+export function markImages(text: string): void {
+  mark = `${text} `
+}
+
+/** An image with a layer of each size in bytes. The same name and sizes give the same bytes under the same mark. */
 export function imageOf(name: string, ...layerBytes: number[]): Image {
-  const config = blobOf(Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', name })))
-  const layers = layerBytes.map((size, i) => blobOf(Buffer.alloc(size, `${name} ${i} `)))
+  const config = blobOf(Buffer.from(JSON.stringify({ os: 'linux', architecture: 'amd64', name: `${mark}${name}` })))
+  const layers = layerBytes.map((size, i) => blobOf(Buffer.alloc(size, `${mark}${name} ${i} `)))
   const descriptor = ({ digest, bytes }: Blob, mediaType: string) => ({ mediaType, digest, size: bytes.length })
   const body = {
     schemaVersion: 2,

@@ -1,5 +1,5 @@
 // An upstream for tests that does what they ask, wrong or right. Nothing that ships imports it.
-export { blobOf, type Image, imageOf, type Manifest, manifestOf } from './content.ts'
+export { blobOf, type Image, imageOf, type Manifest, manifestOf, markImages } from './content.ts'
 export {
   afterwards,
   cut,
