@@ -10,6 +10,11 @@ const checks = [
   { label: 'promises have holders', program: 'node', args: ['deploy/bootstrap/check-promises.mjs'] },
   { label: 'types', program: 'tsc', args: ['-p', '.'] },
   { label: 'imports only point down', program: 'depcruise', args: ['libs', 'services', 'deploy/standalone', 'e2e'] },
+  {
+    label: 'folders only point down',
+    program: 'depcruise',
+    args: ['--config', '.dependency-cruiser-folders.mjs', 'libs', 'services', 'deploy/standalone'],
+  },
 ]
 
 /** Runs every check, also after one has failed; answers 1 when any failed. */

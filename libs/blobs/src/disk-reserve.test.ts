@@ -8,7 +8,7 @@ import { chunksOf, freshBlob } from './contract/subject.ts'
 import { reserveDisks } from './disk-reserve.ts'
 import { measureDisks, refuseBelowReserve, reserveNotes } from './disk-state.ts'
 import { openBlobStore } from './open.ts'
-import type { BlobStore } from './store.ts'
+import type { BlobStore } from './store/store.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-blobs-'))
 afterAll(() => rm(folder, { recursive: true }))

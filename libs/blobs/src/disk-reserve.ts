@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises'
-import { BlobStoreError } from './errors.ts'
 import { orFail } from './file-system/failure.ts'
-import type { Disk, DiskState } from './store.ts'
+import { BlobStoreError } from './store/errors.ts'
+import type { Disk, DiskState } from './store/store.ts'
 
 /** Keeps pushes and syncs from taking the last of a disk, which PostgreSQL, deletes and collections need. */
 export type DiskReserve = {

@@ -1,6 +1,6 @@
 import { Gauge, type Metrics, type Notes, Problem } from '@berth/service'
-import { BlobStoreError } from './errors.ts'
-import type { BlobStore, DiskState } from './store.ts'
+import { BlobStoreError } from './store/errors.ts'
+import type { BlobStore, DiskState } from './store/store.ts'
 
 const isLow = ({ freeBytes, reserveBytes }: DiskState) => freeBytes < reserveBytes
 const retryAfterSeconds = 30

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob, freshId, gatheringSink, MiB, readAll, staged } from './contract/subject.ts'
 import { createFileSystemStore } from './file-system/store.ts'
-import { blobPath } from './paths.ts'
+import { blobPath } from './store/paths.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-blobs-'))
 const root = join(folder, 'root')

@@ -5,7 +5,7 @@ import { expect, test } from '@jest/globals'
 import { blobStoreContract } from './contract/contract.ts'
 import { chunksOf, freshBlob, freshId, readAll, staged } from './contract/subject.ts'
 import { createFileSystemStore } from './file-system/store.ts'
-import { blobPath } from './paths.ts'
+import { blobPath } from './store/paths.ts'
 
 blobStoreContract('a file-system blob store', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))

@@ -1,6 +1,6 @@
 import { type Sql, StartupError } from '@berth/service'
-import { BlobStoreError } from './errors.ts'
-import type { BlobStore } from './store.ts'
+import { BlobStoreError } from './store/errors.ts'
+import type { BlobStore } from './store/store.ts'
 
 const note = 'berth-store.json'
 const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/

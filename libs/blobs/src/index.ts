@@ -1,12 +1,4 @@
 export { measureDisks, refuseBelowReserve, reserveNotes } from './disk-state.ts'
-export {
-  BlobStoreError,
-  type BlobStoreErrorCode,
-  BlobTooLarge,
-  DigestMismatch,
-  PartInterrupted,
-  SizeMismatch,
-} from './errors.ts'
 export { createFileSystemStore } from './file-system/store.ts'
 export {
   checkStoreIdentity,
@@ -18,6 +10,14 @@ export {
 export { type BlobSettings, blobSettings, logHealing, openBlobStore } from './open.ts'
 export type { S3Options } from './s3/requests.ts'
 export { createS3Store } from './s3/store.ts'
+export {
+  BlobStoreError,
+  type BlobStoreErrorCode,
+  BlobTooLarge,
+  DigestMismatch,
+  PartInterrupted,
+  SizeMismatch,
+} from './store/errors.ts'
 export type {
   BlobKey,
   BlobStat,
@@ -31,4 +31,4 @@ export type {
   StagedLeftover,
   StagedPart,
   WriteOptions,
-} from './store.ts'
+} from './store/store.ts'

@@ -8,11 +8,11 @@ import {
   StartupError,
 } from '@berth/service'
 import { reserveDisks } from './disk-reserve.ts'
-import { BlobStoreError } from './errors.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { withReserve } from './reserved-store.ts'
 import { createS3Store } from './s3/store.ts'
-import type { BlobStore, Disk, HealingReport } from './store.ts'
+import { BlobStoreError } from './store/errors.ts'
+import type { BlobStore, Disk, HealingReport } from './store/store.ts'
 
 /** The settings that name the blob store: a directory, or a bucket. All services of an installation have the same. */
 export const blobSettings = {

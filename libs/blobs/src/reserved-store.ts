@@ -1,5 +1,5 @@
 import type { DiskReserve } from './disk-reserve.ts'
-import type { BlobStore } from './store.ts'
+import type { BlobStore } from './store/store.ts'
 
 /** A store that takes nothing new while a disk is below its reserve. Reading, removing and publishing go on. */
 export function withReserve(store: BlobStore, reserve: DiskReserve): BlobStore {

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { until } from '@berth/service/testing'
 import { afterEach, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob, freshId, gatheringSink, MiB } from './contract/subject.ts'
-import { BlobStoreError } from './errors.ts'
 import { createS3Store } from './s3/store.ts'
-import type { BlobStore } from './store.ts'
+import { BlobStoreError } from './store/errors.ts'
+import type { BlobStore } from './store/store.ts'
 
 type Handler = (request: http.IncomingMessage, response: http.ServerResponse, body: Buffer) => void
 

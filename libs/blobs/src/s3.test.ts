@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { Client } from 'minio'
 import { blobStoreContract } from './contract/contract.ts'
 import type { Subject } from './contract/subject.ts'
-import { blobPath } from './paths.ts'
 import { createS3Store } from './s3/store.ts'
+import { blobPath } from './store/paths.ts'
 
 const {
   BERTH_TEST_S3_ENDPOINT: endpoint = '',

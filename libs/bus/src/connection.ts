@@ -14,7 +14,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from 'nats'
-import { type EventSource, streamOfSource } from './event.ts'
+import { type EventSource, streamOfSource } from './events/event.ts'
 import { forgetNats, isAnyAway, measureNats, noteNats } from './nats-state.ts'
 
 /**

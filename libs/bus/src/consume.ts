@@ -1,7 +1,7 @@
 import type { Database, Logger, Sql, Transaction } from '@berth/service'
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
 import { type Bus, isNatsAway, streamOf } from './connection.ts'
-import type { CloudEvent, EventSource } from './event.ts'
+import type { CloudEvent, EventSource } from './events/event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'

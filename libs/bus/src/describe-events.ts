@@ -1,6 +1,6 @@
-import { type EventKind, streamOfSource, subjectOf, typeOf } from './event.ts'
 import * as authEvents from './events/auth.ts'
 import * as catalogEvents from './events/catalog.ts'
+import { type EventKind, streamOfSource, subjectOf, typeOf } from './events/event.ts'
 import * as syncEvents from './events/sync.ts'
 import { taskEvents } from './events/tasks.ts'
 

@@ -1,5 +1,5 @@
 import type { Sql } from '@berth/service'
-import type { EventSource } from './event.ts'
+import type { EventSource } from './events/event.ts'
 
 /** A consumer of a source: what it is done with is kept under both names. */
 type Place = { consumer: string; source: EventSource }

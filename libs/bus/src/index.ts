@@ -1,5 +1,8 @@
 export { type Bus, connectBus, streamOf } from './connection.ts'
 export { type ConsumeOptions, type Consumer, type EventOwner, startConsumer } from './consume.ts'
+export { eventTables } from './event-tables.ts'
+export * as authEvents from './events/auth.ts'
+export * as catalogEvents from './events/catalog.ts'
 export {
   type CloudEvent,
   type EventKind,
@@ -8,10 +11,7 @@ export {
   type NewEvent,
   subjectOf,
   typeOf,
-} from './event.ts'
-export { eventTables } from './event-tables.ts'
-export * as authEvents from './events/auth.ts'
-export * as catalogEvents from './events/catalog.ts'
+} from './events/event.ts'
 export { nameLimit } from './events/fields.ts'
 export * as syncEvents from './events/sync.ts'
 export { type TaskChanged, taskEvents } from './events/tasks.ts'

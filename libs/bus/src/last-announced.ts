@@ -1,6 +1,6 @@
 import { AckPolicy, DeliverPolicy, type JsMsg, nanos } from 'nats'
 import { type Bus, streamOf } from './connection.ts'
-import type { EventSource } from './event.ts'
+import type { EventSource } from './events/event.ts'
 import type { Announced } from './jump.ts'
 
 // The last one need not be the highest: a relay that was ended sends up to a batch again, and replicas do so together.

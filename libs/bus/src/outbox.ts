@@ -1,5 +1,5 @@
 import { createSignal, type Sql, type Transaction } from '@berth/service'
-import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './event.ts'
+import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './events/event.ts'
 
 /** Raised by every transaction that recorded events. */
 export const eventsRecorded = createSignal('events recorded')

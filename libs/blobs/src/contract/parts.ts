@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
-import { BlobStoreError, BlobTooLarge, DigestMismatch, PartInterrupted } from '../errors.ts'
-import type { BlobStore, StagedPart } from '../store.ts'
+import { BlobStoreError, BlobTooLarge, DigestMismatch, PartInterrupted } from '../store/errors.ts'
+import type { BlobStore, StagedPart } from '../store/store.ts'
 import {
   breakingAfter,
   chunksOf,

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { PassThrough, Writable } from 'node:stream'
 import { expect, test } from '@jest/globals'
-import { BlobStoreError } from '../errors.ts'
+import { BlobStoreError } from '../store/errors.ts'
 import { chunksOf, freshBlob, gatheringSink, MiB, readAll, type Subject, sendAll } from './subject.ts'
 
 export function readingContract(subject: () => Subject): void {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { Writable } from 'node:stream'
 import { asDigest, type DigestAlgorithm } from '@berth/oci'
-import type { BlobKey, BlobStore } from '../store.ts'
+import type { BlobKey, BlobStore } from '../store/store.ts'
 
 /** What a driver gives to the contract. */
 export type Subject = {

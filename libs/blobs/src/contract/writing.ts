@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals'
-import { BlobTooLarge, DigestMismatch, SizeMismatch } from '../errors.ts'
+import { BlobTooLarge, DigestMismatch, SizeMismatch } from '../store/errors.ts'
 import { breakingAfter, chunksOf, freshBlob, hangingAfter, MiB, readAll, type Subject, staged } from './subject.ts'
 
 // Below and above what is hashed inline, one part or slab, and several of either with a remainder.

@@ -1,4 +1,4 @@
-import { BlobStoreError, type BlobStoreErrorCode } from '../errors.ts'
+import { BlobStoreError, type BlobStoreErrorCode } from '../store/errors.ts'
 
 const kinds: Record<string, { code: BlobStoreErrorCode; remedy: string }> = {
   ENOSPC: { code: 'no_space', remedy: 'the file system is full: free space, run the collector, or give it more' },

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writePath } from '../paths.ts'
-import type { NoteName } from '../store.ts'
+import { writePath } from '../store/paths.ts'
+import type { NoteName } from '../store/store.ts'
 import { moveFile, syncFolder, writeSmallFile } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
 

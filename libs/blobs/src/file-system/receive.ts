@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import type { HashThreads } from '../hashing/hash-threads.ts'
 import { uploadSlabs } from '../hashing/slabs.ts'
-import { readHead, type SourceHead, type SourceReader } from '../source-reader.ts'
-import type { Received } from '../verify.ts'
+import { readHead, type SourceHead, type SourceReader } from '../store/source-reader.ts'
+import type { Received } from '../store/verify.ts'
 import { closeFile, openNew, writeSmallFile } from './descriptors.ts'
 import { SlabWriter } from './slab-writer.ts'
 

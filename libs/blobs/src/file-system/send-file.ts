@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { ByteRange } from '@berth/oci'
-import { BlobStoreError } from '../errors.ts'
-import { releasesBuffers, type SinkWriter, writeToSink } from '../sink-writer.ts'
+import { BlobStoreError } from '../store/errors.ts'
+import { releasesBuffers, type SinkWriter, writeToSink } from '../store/sink-writer.ts'
 import { readInto } from './descriptors.ts'
 import { sendBuffers } from './send-buffers.ts'
 

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { algorithmOf } from '@berth/oci'
-import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
-import { createHealing } from '../healing.ts'
-import { inOrder, totalBytes, wholePart } from '../parts.ts'
-import { blobPath, partPath, writePath } from '../paths.ts'
-import { settled } from '../pending-key.ts'
-import { readSource } from '../source-reader.ts'
+import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
+import { createHealing } from '../store/healing.ts'
+import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
+import { blobPath, partPath, writePath } from '../store/paths.ts'
+import { settled } from '../store/pending-key.ts'
+import { readSource } from '../store/source-reader.ts'
 import type {
   BlobKey,
   BlobStat,
@@ -18,8 +18,8 @@ import type {
   PendingKey,
   StagedPart,
   WriteOptions,
-} from '../store.ts'
-import { checkReceived, type Received } from '../verify.ts'
+} from '../store/store.ts'
+import { checkReceived, type Received } from '../store/verify.ts'
 import { type Commit, createCommit, replaceFile } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'

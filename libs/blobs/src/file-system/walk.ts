@@ -1,7 +1,7 @@
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { algorithmFolders, keyOfBlobPath, partIdOfName, stagingFolder } from '../paths.ts'
-import type { BlobKey, BlobStat, StagedLeftover } from '../store.ts'
+import { algorithmFolders, keyOfBlobPath, partIdOfName, stagingFolder } from '../store/paths.ts'
+import type { BlobKey, BlobStat, StagedLeftover } from '../store/store.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
 

@@ -2,7 +2,7 @@
 /* oxlint-disable unicorn/require-post-message-target-origin */
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { BlobStoreError } from '../errors.ts'
+import { BlobStoreError } from '../store/errors.ts'
 import type { HashReply, HashRequest } from './hash-worker.ts'
 
 /** A running hash whose work is done in another thread. */

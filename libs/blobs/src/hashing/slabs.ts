@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { BlobStoreError } from '../errors.ts'
+import { BlobStoreError } from '../store/errors.ts'
 
 /** 1 MiB was the fastest of the sizes tried for hashing and writing alike. */
 export const slabBytes = 1 << 20

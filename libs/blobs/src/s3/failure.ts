@@ -1,4 +1,4 @@
-import { BlobStoreError, type BlobStoreErrorCode } from '../errors.ts'
+import { BlobStoreError, type BlobStoreErrorCode } from '../store/errors.ts'
 
 /** A request that failed, with what our side saw of its answer: the client library keeps the status to itself. */
 export class RequestFailed extends Error {

@@ -1,4 +1,4 @@
-import { BlobStoreError, BlobTooLarge } from '../errors.ts'
+import { BlobStoreError, BlobTooLarge } from '../store/errors.ts'
 import type { S3 } from './requests.ts'
 
 /** Each part is held in memory until it is stored, for its retries; S3 takes none smaller than 5 MiB but the last. */

@@ -1,4 +1,4 @@
-import type { NoteName } from '../store.ts'
+import type { NoteName } from '../store/store.ts'
 import { readObject } from './open-object.ts'
 import type { S3 } from './requests.ts'
 

@@ -1,6 +1,6 @@
 import type { RemoteHash } from '../hashing/hash-threads.ts'
 import { copyIntoSlab, createSlabPool, type Slab, type SlabHolder } from '../hashing/slabs.ts'
-import type { Received } from '../verify.ts'
+import type { Received } from '../store/verify.ts'
 import { type Multipart, partBytes, startMultipart, type UploadedPart } from './multipart.ts'
 import type { S3 } from './requests.ts'
 

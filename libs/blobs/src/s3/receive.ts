@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { HashThreads } from '../hashing/hash-threads.ts'
-import { readHead, type SourceReader } from '../source-reader.ts'
-import type { Received } from '../verify.ts'
+import { readHead, type SourceReader } from '../store/source-reader.ts'
+import type { Received } from '../store/verify.ts'
 import { PartWriter, partSlabs } from './part-writer.ts'
 import type { S3 } from './requests.ts'
 

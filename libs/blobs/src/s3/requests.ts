@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Client } from 'minio'
-import { BlobStoreError } from '../errors.ts'
+import { BlobStoreError } from '../store/errors.ts'
 import { isMissingKey, isTransient, RequestFailed, s3Failure } from './failure.ts'
 import { createTransport, oneRequest, type Transport } from './transport.ts'
 

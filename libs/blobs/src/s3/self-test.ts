@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { BlobStoreError } from '../errors.ts'
-import { writePath } from '../paths.ts'
+import { BlobStoreError } from '../store/errors.ts'
+import { writePath } from '../store/paths.ts'
 import { startMultipart } from './multipart.ts'
 import { putNote } from './notes.ts'
 import { readObject } from './open-object.ts'

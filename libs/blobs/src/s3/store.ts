@@ -1,11 +1,11 @@
 import { algorithmOf } from '@berth/oci'
-import { BlobStoreError, PartInterrupted } from '../errors.ts'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
-import { createHealing, type Healing } from '../healing.ts'
-import { inOrder, totalBytes, wholePart } from '../parts.ts'
-import { blobPath, partPath } from '../paths.ts'
-import { settled } from '../pending-key.ts'
-import { readSource } from '../source-reader.ts'
+import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
+import { createHealing, type Healing } from '../store/healing.ts'
+import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
+import { blobPath, partPath } from '../store/paths.ts'
+import { settled } from '../store/pending-key.ts'
+import { readSource } from '../store/source-reader.ts'
 import type {
   BlobKey,
   BlobStat,
@@ -16,8 +16,8 @@ import type {
   PublishOptions,
   StagedPart,
   WriteOptions,
-} from '../store.ts'
-import { checkReceived } from '../verify.ts'
+} from '../store/store.ts'
+import { checkReceived } from '../store/verify.ts'
 import { copyObject } from './copy.ts'
 import { getNote, putNote } from './notes.ts'
 import { openObject, readObject } from './open-object.ts'

@@ -1,5 +1,5 @@
-import { blobsFolder, keyOfBlobPath, partIdOfName, stagingFolder } from '../paths.ts'
-import type { BlobKey, BlobStat, StagedLeftover } from '../store.ts'
+import { blobsFolder, keyOfBlobPath, partIdOfName, stagingFolder } from '../store/paths.ts'
+import type { BlobKey, BlobStat, StagedLeftover } from '../store/store.ts'
 import type { S3 } from './requests.ts'
 
 type Listed = { name: string; sizeBytes: number; modifiedAt: Date }

@@ -1,4 +1,4 @@
-import { defineEvent } from '../event.ts'
+import { defineEvent } from './event.ts'
 import { text, uuid } from './fields.ts'
 
 export type UserChanged = { id: string; name: string }

@@ -1,4 +1,4 @@
-import { defineEvent } from '../event.ts'
+import { defineEvent } from './event.ts'
 import { count, digest, names, repository, text, uuid } from './fields.ts'
 
 export type RepositoryCreated = {

@@ -1,4 +1,4 @@
-import { defineEvent } from '../event.ts'
+import { defineEvent } from './event.ts'
 import { count, names, text, uuid } from './fields.ts'
 
 const remote = { id: uuid, name: text, host: text, policy: text }

@@ -1,4 +1,4 @@
-import { defineEvent, type EventKind } from '../event.ts'
+import { defineEvent, type EventKind } from './event.ts'
 import { count, text, uuid } from './fields.ts'
 
 export type TaskChanged = {

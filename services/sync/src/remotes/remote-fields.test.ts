@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { makeSelfSigned } from '@berth/service/testing'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { type StartedSync, startSync } from '../started.fixture.ts'
+import { type StartedSync, startSync } from '../testing/started.fixture.ts'
 
 let sync: StartedSync
 let sql: pg.Client

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { type StartedSync, startSync } from '../started.fixture.ts'
+import { type StartedSync, startSync } from '../testing/started.fixture.ts'
 
 let sync: StartedSync
 let sql: pg.Client

@@ -11,7 +11,7 @@ import {
 import { makeSelfSigned } from '@berth/service/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { type StartedSync, startSync } from '../../started.fixture.ts'
+import { type StartedSync, startSync } from '../../testing/started.fixture.ts'
 
 let sync: StartedSync
 beforeAll(async () => {

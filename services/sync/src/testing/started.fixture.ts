@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { openBlobStore } from '@berth/blobs'
 import { createLogger, createMetrics } from '@berth/service'
 import { makeDatabase, serve, serviceKey, startProcess, testServers } from '@berth/service/testing'
-import { createSync } from './app.ts'
+import { createSync } from '../app.ts'
 
 const password = 'the password of the admin'
 /** `authorization` is that of the administrator: a token, for a password is checked slowly on purpose. */

@@ -2,11 +2,11 @@ import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type ApiHandler, type Database, fitPage, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { refuseWhileNeeded } from '../on-demand/needed.ts'
-import { walkToRemote } from './check/walk.ts'
-import type { RemoteBody } from './fields.ts'
-import { resealRemotes } from './reseal-remotes.ts'
-import { findRemote, showRemote } from './show.ts'
-import { deleteRemote, insertRemote, updateRemote } from './write.ts'
+import { walkToRemote } from '../remotes/check/walk.ts'
+import type { RemoteBody } from '../remotes/fields.ts'
+import { resealRemotes } from '../remotes/reseal-remotes.ts'
+import { findRemote, showRemote } from '../remotes/show.ts'
+import { deleteRemote, insertRemote, updateRemote } from '../remotes/write.ts'
 
 /** The API of remotes: where content comes from. */
 export function remoteHandlers(parts: {

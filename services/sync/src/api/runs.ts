@@ -17,7 +17,7 @@ import type { Prisma } from '../db/client.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
 import { findRemote } from '../remotes/show.ts'
-import { type RunOptions, startRun } from './start-run.ts'
+import { type RunOptions, startRun } from '../runs/start-run.ts'
 
 type SyncBody = {
   repository?: string

@@ -2,10 +2,10 @@ import type { SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { UpstreamError } from '@berth/registry-client'
 import type { Database, Logger } from '@berth/service'
-import { inParallel } from '../copy/in-parallel.ts'
 import type { Prisma } from '../db/client.ts'
+import { type Source, sourcesOf } from '../on-demand/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
-import { type Source, sourcesOf } from './sources.ts'
+import { inParallel } from './in-parallel.ts'
 
 type Parts = { db: Database; prisma: Prisma; remotes: KeptClients; log: Logger }
 type StillThere = SyncCommands['still-there']
