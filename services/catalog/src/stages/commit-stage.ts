@@ -32,7 +32,11 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
     throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
   const manifests = await stagedManifests(sql, request.stage)
   const tags = await sql.query<{ name: string; digest: Digest }>(
-    'select name, digest from stage_tag where stage = $1 and digest is not null order by name',
+    `select name, digest
+     from stage_tag
+     where stage = $1
+       and digest is not null
+     order by name`,
     [request.stage],
   )
   const { repositoryId, asked } = request
@@ -77,31 +81,55 @@ async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
 async function addSignatures(sql: Sql, edit: Edit, stage: string): Promise<void> {
   await sql.query(
     `insert into signature_interval (repository_id, name, digest, content, since, revision)
-     select $1, staged.name, staged.digest, staged.content, $2, $3 from stage_signature as staged
+     select $1, staged.name, staged.digest, staged.content, $2, $3
+     from stage_signature as staged
      join manifest_interval as member on member.repository_id = $1 and member.digest = staged.digest and member.until is null
      where staged.stage = $4
-       and not exists (select from signature_interval as open where open.repository_id = $1 and open.name = staged.name and open.until is null)
-     on conflict (repository_id, name, since) do update
-       set until = null, digest = excluded.digest, content = excluded.content, revision = excluded.revision`,
+       and not exists (
+         select
+         from signature_interval as open
+         where open.repository_id = $1
+           and open.name = staged.name
+           and open.until is null)
+     on conflict (repository_id, name, since) do update set
+       until = null,
+       digest = excluded.digest,
+       content = excluded.content,
+       revision = excluded.revision`,
     [edit.repositoryId, edit.number, edit.revision, stage],
   )
 }
 
+const insertForeign = `
+  with held as materialized (
+    select blob.digest
+    from blob
+    join stage_blob as staged on staged.stage = $4 and staged.digest = blob.digest
+    where blob.state = 'present'
+    order by blob.digest
+    for share of blob)
+  insert into blob_interval (repository_id, digest, since, revision)
+  select $1, held.digest, $2, $3
+  from held
+  where exists (
+    select
+    from manifest_reference as reference
+    join manifest_interval as member on member.repository_id = $1
+      and member.digest = reference.manifest
+      and member.until is null
+    where reference.child = held.digest
+      and reference.role = 'layer')
+    and not exists (
+      select
+      from blob_interval as open
+      where open.repository_id = $1
+        and open.digest = held.digest
+        and open.until is null)
+  on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
+
 /** Puts stored foreign layers in that a manifest of the repository names. Their rows are held against the collector. */
 async function addForeign(sql: Sql, edit: Edit, stage: string): Promise<void> {
-  await sql.query(
-    `with held as materialized (
-       select blob.digest from blob join stage_blob as staged on staged.stage = $4 and staged.digest = blob.digest
-       where blob.state = 'present' order by blob.digest for share of blob)
-     insert into blob_interval (repository_id, digest, since, revision)
-     select $1, held.digest, $2, $3 from held
-     where exists (select from manifest_reference as reference join manifest_interval as member
-         on member.repository_id = $1 and member.digest = reference.manifest and member.until is null
-         where reference.child = held.digest and reference.role = 'layer')
-       and not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = held.digest and open.until is null)
-     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`,
-    [edit.repositoryId, edit.number, edit.revision, stage],
-  )
+  await sql.query(insertForeign, [edit.repositoryId, edit.number, edit.revision, stage])
 }
 
 /**

@@ -46,8 +46,13 @@ export async function dropUnmirrored(sql: Sql, edit: Edit, stage: string): Promi
 
 async function keptContent(sql: Sql, edit: Edit, stage: string): Promise<Kept> {
   const tags = await sql.query<{ name: string; digest: Digest }>(
-    `select tag.name, tag.digest from stage_tag as staged join tag_interval as tag on tag.name = staged.name
-     where staged.stage = $1 and staged.digest is null and tag.repository_id = $2 and tag.until is null`,
+    `select tag.name, tag.digest
+     from stage_tag as staged
+     join tag_interval as tag on tag.name = staged.name
+     where staged.stage = $1
+       and staged.digest is null
+       and tag.repository_id = $2
+       and tag.until is null`,
     [stage, edit.repositoryId],
   )
   const source = { repositoryId: edit.repositoryId, bound: edit.number, name: '' }
@@ -59,25 +64,49 @@ async function keptContent(sql: Sql, edit: Edit, stage: string): Promise<Kept> {
 
 async function unmirroredTags(sql: Sql, edit: Edit, stage: string, kept: Kept): Promise<string[]> {
   const rows = await sql.query<{ name: string }>(
-    `select name from tag_interval as tag where repository_id = $1 and until is null
+    `select name
+     from tag_interval as tag
+     where repository_id = $1
+       and until is null
        and not exists (select from stage_tag where stage = $2 and stage_tag.name = tag.name)
-       and name <> all($3::text[]) order by name`,
+       and name <> all($3::text[])
+     order by name`,
     [edit.repositoryId, stage, kept.tags],
   )
   return rows.map((row) => row.name)
 }
 
+const unmirroredQuery = `
+  with recursive wanted (digest) as (
+    select digest
+    from stage_manifest
+    where stage = $2
+    union
+    select digest
+    from stage_tag
+    where stage = $2
+      and digest is not null
+    union
+    select unnest($3::text[])
+    union
+    select reference.child
+    from wanted
+    join manifest_reference as reference on reference.manifest = wanted.digest
+      and reference.role = 'manifest'
+      and not exists (
+        select
+        from stage_omission as omission
+        where omission.stage = $2
+          and omission.manifest = reference.manifest
+          and omission.child = reference.child))
+  select digest
+  from manifest_interval as member
+  where repository_id = $1
+    and until is null
+    and not exists (select from wanted where wanted.digest = member.digest)`
+
 /** Manifests of the repository that nothing staged reaches. */
 async function unmirrored(sql: Sql, edit: Edit, stage: string, kept: Kept): Promise<Digest[]> {
-  const rows = await sql.query<{ digest: Digest }>(
-    `with recursive wanted (digest) as (
-       select digest from stage_manifest where stage = $2 union select digest from stage_tag where stage = $2 and digest is not null
-       union select unnest($3::text[])
-       union select reference.child from wanted join manifest_reference as reference on reference.manifest = wanted.digest and reference.role = 'manifest'
-         and not exists (select from stage_omission as omission where omission.stage = $2 and omission.manifest = reference.manifest and omission.child = reference.child))
-     select digest from manifest_interval as member where repository_id = $1 and until is null
-       and not exists (select from wanted where wanted.digest = member.digest)`,
-    [edit.repositoryId, stage, kept.manifests],
-  )
+  const rows = await sql.query<{ digest: Digest }>(unmirroredQuery, [edit.repositoryId, stage, kept.manifests])
   return rows.map((row) => row.digest)
 }

@@ -15,7 +15,13 @@ export const stageTables = ['stage_tag', 'stage_manifest', 'stage_omission', 'st
 /** Locks a stage for a writer with this fence, opening it at its first use. A writer that was replaced is refused. */
 export async function lockStage(sql: Sql, stage: string, fence: number): Promise<StageRow> {
   await sql.query(`insert into stage (id, fence, state) values ($1, $2, 'open') on conflict do nothing`, [stage, fence])
-  const [row] = await sql.query<StageRow>('select fence, state, reply from stage where id = $1 for update', [stage])
+  const [row] = await sql.query<StageRow>(
+    `select fence, state, reply
+     from stage
+     where id = $1
+     for update`,
+    [stage],
+  )
   if (!row || row.fence > fence) throw new Problem(409, 'fence_too_low', 'Another worker has taken over this run.')
   await sql.query('update stage set fence = $2, touched_at = now() where id = $1', [stage, fence])
   return row
@@ -38,7 +44,9 @@ export async function stageContent(db: Database, request: Request): Promise<void
 async function stageTags(sql: Sql, { stage, tags, kept = [] }: Request): Promise<void> {
   if (tags.length + kept.length === 0) return
   await sql.query(
-    `insert into stage_tag (stage, name, digest) select $1, name, digest from unnest($2::text[], $3::text[]) as tag (name, digest)
+    `insert into stage_tag (stage, name, digest)
+     select $1, name, digest
+     from unnest($2::text[], $3::text[]) as tag (name, digest)
      on conflict (stage, name) do update set digest = excluded.digest`,
     [stage, [...tags.map((tag) => tag.name), ...kept], [...tags.map((tag) => tag.digest), ...kept.map(() => null)]],
   )
@@ -60,8 +68,10 @@ async function stageRows(sql: Sql, request: Request): Promise<void> {
     if (values[0]?.length === 0) continue
     const lists = values.map((_value, i) => `$${i + 2}::text[]`).join(', ')
     await sql.query(
-      `insert into ${table} (stage, ${columns.join(', ')}) select $1, ${columns.join(', ')}
-       from unnest(${lists}) as given (${columns.join(', ')}) on conflict do nothing`,
+      `insert into ${table} (stage, ${columns.join(', ')})
+       select $1, ${columns.join(', ')}
+       from unnest(${lists}) as given (${columns.join(', ')})
+       on conflict do nothing`,
       [stage, ...values],
     )
   }
@@ -75,16 +85,23 @@ async function deferBlobs(sql: Sql, deferred: readonly { digest: Digest; sizeByt
   if (deferred.length === 0) return
   const sorted = [...deferred].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const disputed = await sql.query<{ digest: Digest }>(
-    `update blob set state = 'writing', generation = greatest(nextval('blob_generation'), generation + 1), size_bytes = null
+    `update blob
+     set state = 'writing', generation = greatest(nextval('blob_generation'), generation + 1), size_bytes = null
      from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes)
-     where blob.digest = said.digest and blob.state = 'remote' and blob.size_bytes <> said.size_bytes returning blob.digest`,
+     where blob.digest = said.digest
+       and blob.state = 'remote'
+       and blob.size_bytes <> said.size_bytes
+     returning blob.digest`,
     [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.sizeBytes)],
   )
   const isDisputed = new Set(disputed.map((blob) => blob.digest))
   const agreed = sorted.filter((blob) => !isDisputed.has(blob.digest))
   await sql.query(
-    `update blob set state = 'remote', size_bytes = said.size_bytes, damage = case damage when 'rotten' then 'healed' end
-     from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes) where blob.digest = said.digest and blob.state = 'writing'`,
+    `update blob
+     set state = 'remote', size_bytes = said.size_bytes, damage = case damage when 'rotten' then 'healed' end
+     from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes)
+     where blob.digest = said.digest
+       and blob.state = 'writing'`,
     [agreed.map((blob) => blob.digest), agreed.map((blob) => blob.sizeBytes)],
   )
 }

@@ -27,20 +27,27 @@ export type VersionDiff = {
 const at = (table: string, version: string) =>
   `select * from ${table} where repository_id = $1 and since <= ${version} and (until is null or until > ${version})`
 
-const tagsQuery = `select name as tag, old.digest as "from", new.digest as "to"
-  from (${at('tag_interval', '$2')}) as old full join (${at('tag_interval', '$3')}) as new using (name)
-  where old.digest is distinct from new.digest order by name`
+const tagsQuery = `
+  select name as tag, old.digest as "from", new.digest as "to"
+  from (${at('tag_interval', '$2')}) as old
+  full join (${at('tag_interval', '$3')}) as new using (name)
+  where old.digest is distinct from new.digest
+  order by name`
 
-const membersQuery = (
-  table: string,
-  sizes: string,
-) => `select digest, sizes.size_bytes as "sizeBytes", old.digest is null as added
-  from (${at(table, '$2')}) as old full join (${at(table, '$3')}) as new using (digest)
-  join ${sizes} as sizes using (digest) where old.digest is null or new.digest is null order by digest`
+const membersQuery = (table: string, sizes: string) => `
+  select digest, sizes.size_bytes as "sizeBytes", old.digest is null as added
+  from (${at(table, '$2')}) as old
+  full join (${at(table, '$3')}) as new using (digest)
+  join ${sizes} as sizes using (digest)
+  where old.digest is null or new.digest is null
+  order by digest`
 
-const signaturesQuery = `select name, old.digest is null as added
-  from (${at('signature_interval', '$2')}) as old full join (${at('signature_interval', '$3')}) as new using (name, content)
-  where old.digest is null or new.digest is null order by name`
+const signaturesQuery = `
+  select name, old.digest is null as added
+  from (${at('signature_interval', '$2')}) as old
+  full join (${at('signature_interval', '$3')}) as new using (name, content)
+  where old.digest is null or new.digest is null
+  order by name`
 
 /** Compares two versions of a repository; a version to come may be one of them, inside the transaction that makes it. */
 export async function diffVersions(

@@ -19,7 +19,12 @@ export async function deleteVersion(
         hint: 'Roll back first, if another content is wanted; the latest version always stays.',
       })
     const pins = await sql.query<{ name: string }>(
-      'select name from distribution where repository_id = $1 and version = $2 order by name limit 10',
+      `select name
+       from distribution
+       where repository_id = $1
+         and version = $2
+       order by name
+       limit 10`,
       [repository.id, number],
     )
     const names = pins.map((pin) => pin.name)

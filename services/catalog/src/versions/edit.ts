@@ -23,16 +23,22 @@ export async function setTags(sql: Sql, edit: Edit, tags: readonly { name: strin
   await Promise.all([
     sql.prepared(
       'close-moved-tags',
-      `update tag_interval as tag set until = $2, revision = $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
-     where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null and tag.digest <> wanted.digest`,
+      `update tag_interval as tag
+       set until = $2, revision = $3
+       from unnest($4::text[], $5::text[]) as wanted (name, digest)
+       where tag.repository_id = $1
+         and tag.name = wanted.name
+         and tag.until is null
+         and tag.digest <> wanted.digest`,
       values,
     ),
     sql.prepared(
       'open-tags',
       `insert into tag_interval (repository_id, name, since, digest, revision)
-     select $1, wanted.name, $2, wanted.digest, $3 from unnest($4::text[], $5::text[]) as wanted (name, digest)
-     where not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null)
-     on conflict (repository_id, name, since) do update set digest = excluded.digest, until = null, revision = excluded.revision`,
+       select $1, wanted.name, $2, wanted.digest, $3
+       from unnest($4::text[], $5::text[]) as wanted (name, digest)
+       where not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.name = wanted.name and tag.until is null)
+       on conflict (repository_id, name, since) do update set digest = excluded.digest, until = null, revision = excluded.revision`,
       values,
     ),
   ])
@@ -58,23 +64,39 @@ export async function addManifests(sql: Sql, edit: Edit, digests: readonly Diges
 
 // Whether a blob is here is looked up for each by itself. As a join it may be planned, before there are statistics of what a
 // sync has just brought, as every manifest beside every blob: a second for a thousand tags, and the square of that for more.
-const addQuery = `with present as (select manifest.digest from unnest($4::text[]) as wanted (digest) join manifest using (digest)),
-     added as (
-       insert into manifest_interval (repository_id, digest, since, revision)
-       select $1, digest, $2, $3 from present
-       where not exists (select from manifest_interval as open where open.repository_id = $1 and open.digest = present.digest and open.until is null)
-       on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision
-     ),
-     named as materialized (
-       select child as digest, bool_and(optional) as optional from manifest_reference
-       where manifest = any($4::text[]) and role in ('config', 'layer') group by child
-     )
-     insert into blob_interval (repository_id, digest, since, revision)
-     select $1::uuid, digest, $2::integer, $3::bigint from named
-     where (select state from blob where blob.digest = named.digest) in ('present', 'remote')
-       and not exists (select from blob_interval as open where open.repository_id = $1 and open.digest = named.digest and open.until is null)
-       and (not optional or exists (select from blob_link as link where link.repository_id = $1 and link.digest = named.digest and link.linked))
-     on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
+const addQuery = `
+  with present as (select manifest.digest from unnest($4::text[]) as wanted (digest) join manifest using (digest)),
+  added as (
+    insert into manifest_interval (repository_id, digest, since, revision)
+    select $1, digest, $2, $3
+    from present
+    where not exists (
+      select
+      from manifest_interval as open
+      where open.repository_id = $1
+        and open.digest = present.digest
+        and open.until is null)
+    on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision),
+  named as materialized (
+    select child as digest, bool_and(optional) as optional
+    from manifest_reference
+    where manifest = any($4::text[])
+      and role in ('config', 'layer')
+    group by child)
+  insert into blob_interval (repository_id, digest, since, revision)
+  select $1::uuid, digest, $2::integer, $3::bigint
+  from named
+  where (select state from blob where blob.digest = named.digest) in ('present', 'remote')
+    and not exists (
+      select
+      from blob_interval as open
+      where open.repository_id = $1
+        and open.digest = named.digest
+        and open.until is null)
+    and (
+      not optional
+      or exists (select from blob_link as link where link.repository_id = $1 and link.digest = named.digest and link.linked))
+  on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
 
 /** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */
 export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
@@ -86,14 +108,20 @@ export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Di
       values,
     )
   await sql.query(
-    `update blob_interval as blob set until = $2, revision = $3
+    `update blob_interval as blob
+     set until = $2, revision = $3
      from manifest_reference as gone
-     where gone.manifest = any($4::text[]) and gone.role in ('config', 'layer')
-       and blob.repository_id = $1 and blob.digest = gone.child and blob.until is null
+     where gone.manifest = any($4::text[])
+       and gone.role in ('config', 'layer')
+       and blob.repository_id = $1
+       and blob.digest = gone.child
+       and blob.until is null
        and not exists (
-         select from manifest_reference as kept join manifest_interval as member
-           on member.digest = kept.manifest and member.repository_id = $1 and member.until is null
-         where kept.child = blob.digest and kept.role in ('config', 'layer'))`,
+         select
+         from manifest_reference as kept
+         join manifest_interval as member on member.digest = kept.manifest and member.repository_id = $1 and member.until is null
+         where kept.child = blob.digest
+           and kept.role in ('config', 'layer'))`,
     values,
   )
 }
@@ -142,7 +170,12 @@ export async function restoreVersion(
       values,
     )
     const [inTheWay] = await sql.query(
-      `select from ${table} where repository_id = $1 and since = $2 and until <= since limit 1`,
+      `select
+       from ${table}
+       where repository_id = $1
+         and since = $2
+         and until <= since
+       limit 1`,
       [edit.repositoryId, edit.number],
     )
     // Ready for a conflict, PostgreSQL looks each row up first and writes it in two steps: a third of the time of very many.
@@ -150,7 +183,10 @@ export async function restoreVersion(
          set until = null, revision = excluded.revision${others.map((column) => `, ${column} = excluded.${column}`).join('')}`
     await sql.query(
       `insert into ${table} (repository_id, since, revision, ${columns.join(', ')})
-       select $1, $2, $3, ${columns.map((column) => `old.${column}`).join(', ')} from ${table} as old where ${inTarget} and ${isLater('old')}
+       select $1, $2, $3, ${columns.map((column) => `old.${column}`).join(', ')}
+       from ${table} as old
+       where ${inTarget}
+         and ${isLater('old')}
          and not exists (select from ${table} as open where open.repository_id = $1 and open.until is null and ${same})
        ${inTheWay ? orOpenAgain : ''}`,
       values,

@@ -86,11 +86,17 @@ const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_inter
 const signatureMember = `name || '=' || encode(sha256(convert_to(content, 'UTF8')), 'hex')`
 
 /** `limit`: of the list of tags; the counts tell of all. */
-const changesQuery = (limit = '') => `with latest as (
-    select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
+const changesQuery = (limit = '') => `
+  with latest as (select revision, present, content_hash as "contentHash" from version where repository_id = $1 and number = $3),
   named as (
-    select name as tag, max(digest) filter (where until = $2 and since < $2) as "from", max(digest) filter (where since = $2 and until is null) as "to"
-    from tag_interval where repository_id = $1 and revision > ${latestRevision} and revision <= $4 and (until = $2 or since = $2) group by name),
+    select name as tag, max(digest) filter (where until = $2 and since < $2) as "from",
+      max(digest) filter (where since = $2 and until is null) as "to"
+    from tag_interval
+    where repository_id = $1
+      and revision > ${latestRevision}
+      and revision <= $4
+      and (until = $2 or since = $2)
+    group by name),
   tags as (select * from named where "from" is distinct from "to")
   select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
     ${members('signature_interval', signatureMember)} as signatures,

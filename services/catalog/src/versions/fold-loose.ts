@@ -22,7 +22,11 @@ export async function foldLoose(
 /** Folds what has been loose for a quiet minute. Answers the repositories that changed. */
 export async function foldQuiet(db: Database): Promise<{ repositoryId: string; revision: number }[]> {
   const quiet = await db.query<{ id: string }>(
-    'select id from repository where loose_since < now() - make_interval(secs => $1) order by loose_since limit 100',
+    `select id
+     from repository
+     where loose_since < now() - make_interval(secs => $1)
+     order by loose_since
+     limit 100`,
     [quietSeconds],
   )
   const changed = []

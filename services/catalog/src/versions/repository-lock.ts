@@ -10,9 +10,14 @@ const columns = `id, name, latest_version as "latestVersion", revision, loose_si
 
 /** Locks a repository by name; `undefined` when there is none. What a rollback left to be written is written. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {
-  const [row] = await sql.prepared<Row>('lock-named', `select ${columns} from repository where name = $1 for update`, [
-    name,
-  ])
+  const [row] = await sql.prepared<Row>(
+    'lock-named',
+    `select ${columns}
+     from repository
+     where name = $1
+     for update`,
+    [name],
+  )
   return row && settleLocked(sql, row)
 }
 
@@ -20,7 +25,10 @@ export async function lockRepositoryNamed(sql: Sql, name: string): Promise<Locke
 export async function lockRepository(sql: Sql, id: string): Promise<LockedRepository> {
   const [row] = await sql.prepared<Row>(
     'lock-repository',
-    `select ${columns} from repository where id = $1 for update`,
+    `select ${columns}
+     from repository
+     where id = $1
+     for update`,
     [id],
   )
   if (!row) throw notFound('repository', id)

@@ -47,7 +47,11 @@ async function placesOf(sql: Sql, repositoryId: string, numbers: readonly number
 export async function settledVersion(sql: Sql, repositoryId: string, number: number): Promise<number | undefined> {
   const [rollback] = await sql.query<{ revision: number; isWaiting: boolean }>(
     `select repository.revision, latest_version = number and content_of is not null as "isWaiting"
-     from version join repository on repository.id = version.repository_id where repository_id = $1 and number = $2 and cause = 'rollback'`,
+     from version
+     join repository on repository.id = version.repository_id
+     where repository_id = $1
+       and number = $2
+       and cause = 'rollback'`,
     [repositoryId, number],
   )
   return rollback?.isWaiting ? (await lockRepository(sql, repositoryId)).revision : rollback?.revision

@@ -39,14 +39,25 @@ export function startSettling(parts: Parts): Loop {
 
 /** Repositories whose latest version has its content by that of another. */
 export async function unsettledRepositories(db: Database): Promise<string[]> {
-  const rows = await db.query<{ id: string }>('select id from repository where content_of is not null order by id')
+  const rows = await db.query<{ id: string }>(`
+    select id
+    from repository
+    where content_of is not null
+    order by id`)
   return rows.map(({ id }) => id)
 }
 
 /** Those, and where what was read meanwhile is to be let go. */
 async function unfinishedRepositories(db: Database): Promise<string[]> {
   const rows = await db.query<{ id: string }>(
-    `select id from repository where content_of is not null union select id from repository where lately_read <> '{}' order by id`,
+    `select id
+     from repository
+     where content_of is not null
+     union
+     select id
+     from repository
+     where lately_read <> '{}'
+     order by id`,
   )
   return rows.map(({ id }) => id)
 }
@@ -86,7 +97,14 @@ export async function settleOne(db: Database, id: string, signal?: AbortSignal):
         .catch(() => 'it comes to its own end')
     signal?.addEventListener('abort', cancel, { once: true })
     try {
-      const [mine] = await sql.query('select from repository where id = $1 and content_of is not null for update', [id])
+      const [mine] = await sql.query(
+        `select
+         from repository
+         where id = $1
+           and content_of is not null
+         for update`,
+        [id],
+      )
       return mine && (await lockRepository(sql, id)).revision
     } finally {
       signal?.removeEventListener('abort', cancel)
