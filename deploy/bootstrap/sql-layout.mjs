@@ -7,6 +7,7 @@ import { API } from 'typescript/unstable/sync'
 const mostOnOneLine = 3
 // About fifteen; a line or two more do not need a name.
 const longestUnnamed = 18
+const widestLine = 132
 
 /** Finds the SQL in TypeScript that does not keep to this: each as `file:line what is wrong`. `isChecked` chooses the files by path. */
 export function findCrowdedSql(configFile, isChecked) {
@@ -48,13 +49,18 @@ function textsIn(file) {
 const beginning =
   /^\s*(select\s|insert into\s|delete from\s|update\s+\S+(\s+as)?(\s+\w+)?\s+set\s|with\s+(recursive\s+)?\w+\s*(\([^)]*\)\s*)?as\s)/
 
-const isSql = (text) => beginning.test(text)
+// Conditions and columns that are filled in elsewhere have their queries in brackets.
+const within = /\(\s*(select|with\s+(recursive\s+)?\w+\s+as|insert into|update \w+ set|delete from)\s/
+
+const isSql = (text) => beginning.test(text) || within.test(text)
 
 /** What is wrong with the layout of a statement. */
 export function faultsOf(sql, isUnnamed = false) {
   const faults = queriesIn(sql)
     .filter((lines) => lines.length > mostOnOneLine && new Set(lines).size < lines.length)
     .map((lines) => `a query of ${lines.length} clauses has several on one line`)
+  const widest = Math.max(...sql.split('\n').map((line) => line.trim().length))
+  if (widest > widestLine) faults.push(`a line of ${widest} characters`)
   const length = sql.trim().split('\n').length
   if (isUnnamed && length > longestUnnamed) faults.push(`SQL of ${length} lines stands in a call: give it a name`)
   return faults

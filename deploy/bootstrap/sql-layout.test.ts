@@ -42,6 +42,10 @@ test.each([
   expect(faultsOf(sql)).toEqual([`a query of ${count} clauses has several on one line`])
 })
 
+test('what is wide has another line', () => {
+  expect(faultsOf(`select ${'a'.repeat(126)}`)).toEqual(['a line of 133 characters'])
+})
+
 test('what is long has a name', () => {
   const sql = `select ${Array.from({ length: 20 }, (_, n) => `a${n}`).join(',\n')}`
   expect(faultsOf(sql)).toEqual([])

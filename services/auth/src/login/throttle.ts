@@ -51,7 +51,8 @@ async function count(
     `jsonb_build_object('count', count(*) filter (where ${condition}), 'waitSeconds',
        ceil(extract(epoch from min(at) filter (where ${condition}) + make_interval(secs => $4) - now())))`
   const [counts] = await sql.query<Counts>(
-    `select ${of('name = $1 and network = $2')} as account, ${of('network = $2')} as network, ${of('site = $3')} as site, ${of('true')} as all
+    `select ${of('name = $1 and network = $2')} as account, ${of('network = $2')} as network, ${of('site = $3')} as site,
+       ${of('true')} as all
      from login_attempt
      where at > now() - make_interval(secs => $4)`,
     [name, network, site, windowSeconds],

@@ -5,7 +5,12 @@ const pageRows = 500
 // Nobody leases the blob: a push that may still name it does, and so does who was told that it is there. Where a manifest of
 // the repository names it the link adds nothing, and stays; it is looked at again when the manifest is gone.
 const isExpired = `link.linked and link.linked_at <= now() - make_interval(secs => $1)
-  and not exists (select from blob_interval as member where member.repository_id = link.repository_id and member.digest = link.digest and member.until is null)
+  and not exists (
+    select
+    from blob_interval as member
+    where member.repository_id = link.repository_id
+      and member.digest = link.digest
+      and member.until is null)
   and not exists (select from lease where lease.digest = link.digest and lease.expires_at > clock_timestamp())`
 
 type Key = { repositoryId: string; digest: string }

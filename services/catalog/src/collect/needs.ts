@@ -45,9 +45,17 @@ export async function lookUpByIndex(sql: Sql): Promise<void> {
 }
 
 /** Whether a manifest that is recorded names `blob.digest`, be it needed itself or not. */
-export const isNamed = `exists (select from manifest_reference as reference where reference.child = blob.digest and ${holds('reference')})`
+export const isNamed = `exists (
+  select
+  from manifest_reference as reference
+  where reference.child = blob.digest
+    and ${holds('reference')})`
 
 /** Whether a manifest that is not itself a candidate names `blob.digest`. */
 export const isNamedByKept = `exists (
-  select from manifest_reference as reference join blob as holder on holder.digest = reference.manifest
-  where reference.child = blob.digest and ${holds('reference')} and holder.candidate_since is null)`
+  select
+  from manifest_reference as reference
+  join blob as holder on holder.digest = reference.manifest
+  where reference.child = blob.digest
+    and ${holds('reference')}
+    and holder.candidate_since is null)`

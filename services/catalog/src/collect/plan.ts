@@ -26,7 +26,12 @@ const listed = 1_000
 // A run takes away links that no manifest came for before it looks, so they keep nothing here either.
 const needs = {
   ...directNeeds,
-  link: `exists (select from blob_link as link where link.digest = blob.digest and link.linked and link.linked_at > now() - make_interval(secs => $1))`,
+  link: `exists (
+    select
+    from blob_link as link
+    where link.digest = blob.digest
+      and link.linked
+      and link.linked_at > now() - make_interval(secs => $1))`,
 }
 
 const planQuery = `

@@ -25,8 +25,14 @@ export async function beginRun(
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth collector', 0))")
     const [run] = await sql.query<Run>(
       `insert into gc_run (cause, task_id, grace_seconds, thorough)
-       select $1, $2, $3, $1 = 'request' or not exists (select from gc_run where thorough and finished_at is not null and error is null
-         and started_at > now() - make_interval(hours => $5))
+       select $1, $2, $3,
+         $1 = 'request' or not exists (
+           select
+           from gc_run
+           where thorough
+             and finished_at is not null
+             and error is null
+             and started_at > now() - make_interval(hours => $5))
        where $1 = 'request' or not exists (select from gc_run where started_at > now() - make_interval(secs => $4))
        returning id, cause, task_id as "taskId", thorough`,
       [wanted.cause, taskId, wanted.graceSeconds, intervalSeconds, thoroughEveryHours],

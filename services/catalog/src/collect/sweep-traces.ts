@@ -61,8 +61,13 @@ export async function sweepRecords(db: Database): Promise<void> {
     { table: 'manifest_pull', key: 'digest', members: 'manifest_interval' },
   ])
     await db.query(
-      `delete from ${table} as pull where pulled_at < now() - make_interval(days => $1)
-         and not exists (select from ${members} as member where member.repository_id = pull.repository_id and member.${key} = pull.${key})`,
+      `delete from ${table} as pull
+       where pulled_at < now() - make_interval(days => $1)
+         and not exists (
+           select
+           from ${members} as member
+           where member.repository_id = pull.repository_id
+             and member.${key} = pull.${key})`,
       [pulledBeforeDays],
     )
 }

@@ -9,12 +9,21 @@ import { holdsIn, type Source } from './source.ts'
  */
 export function edges(at: string): string {
   return `lateral (
-    select reference.child as digest, true as is_child from manifest_reference as reference
-      where reference.manifest = ${at}.digest and reference.role = 'manifest'
-    union all select attached.digest, false from manifest as attached where attached.subject = ${at}.digest
-    union all select tag.digest, false from tag_interval as tag where ${holdsIn('tag', '$1', '$2')}
-      and tag.name >= replace(${at}.digest, ':', '-') and tag.name < replace(${at}.digest, ':', '-') || '/'
-  ) as edge join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = edge.digest`
+    select reference.child as digest, true as is_child
+    from manifest_reference as reference
+    where reference.manifest = ${at}.digest
+      and reference.role = 'manifest'
+    union all
+    select attached.digest, false
+    from manifest as attached
+    where attached.subject = ${at}.digest
+    union all
+    select tag.digest, false
+    from tag_interval as tag
+    where ${holdsIn('tag', '$1', '$2')}
+      and tag.name >= replace(${at}.digest, ':', '-')
+      and tag.name < replace(${at}.digest, ':', '-') || '/') as edge
+  join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = edge.digest`
 }
 
 const closureQuery = `

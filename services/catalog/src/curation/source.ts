@@ -123,8 +123,13 @@ export async function manifestsOf(
   filter: { digests?: readonly Digest[] | undefined; mediaTypes?: readonly string[] | undefined } = {},
 ): Promise<Digest[]> {
   const rows = await sql.query<{ digest: Digest }>(
-    `select digest from manifest_interval as member where ${holdsIn('member', '$1', '$2')} and ($3::text[] is null or digest = any($3))
-       and ($4::text[] is null or exists (select from manifest where manifest.digest = member.digest and manifest.media_type = any($4)))`,
+    `select digest
+     from manifest_interval as member
+     where ${holdsIn('member', '$1', '$2')}
+       and ($3::text[] is null or digest = any($3))
+       and (
+         $4::text[] is null
+         or exists (select from manifest where manifest.digest = member.digest and manifest.media_type = any($4)))`,
     [source.repositoryId, source.bound, filter.digests ?? null, filter.mediaTypes ?? null],
   )
   return rows.map((row) => row.digest)

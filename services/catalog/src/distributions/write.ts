@@ -25,7 +25,10 @@ export async function insertDistribution(
   const repositoryId = 'repositoryId' in serves ? serves.repositoryId : null
   const pullThrough = 'pullThrough' in serves ? JSON.stringify(serves.pullThrough) : null
   const [row] = await sql.query<{ id: string }>(
-    'insert into distribution (name, base_path, repository_id, version, access, redirect, warning, created_by, convert_to_schema1, pull_through) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) returning id',
+    `insert into distribution (
+       name, base_path, repository_id, version, access, redirect, warning, created_by, convert_to_schema1, pull_through)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     returning id`,
     [
       name,
       basePath,

@@ -22,16 +22,32 @@ type Unread = {
   config: BlobKey | null
 }
 
-const columns = `manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.artifact_type as "artifactType", manifest.annotations,
-  coalesce((select jsonb_agg(jsonb_build_object('role', role, 'digest', child, 'mediaType', reference.media_type, 'sizeBytes', reference.size_bytes) order by place)
-    from manifest_reference as reference where reference.manifest = manifest.digest and place > 0), '[]') as references,
-  (select jsonb_build_object('digest', blob.digest, 'generation', blob.generation) from manifest_reference as reference join blob on blob.digest = reference.child and blob.state = 'present'
-    where reference.manifest = manifest.digest and reference.role = 'config' limit 1) as config`
+const columns = `
+  manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex", manifest.artifact_type as "artifactType",
+  manifest.annotations,
+  coalesce((
+    select jsonb_agg(
+      jsonb_build_object(
+        'role', role, 'digest', child, 'mediaType', reference.media_type, 'sizeBytes', reference.size_bytes)
+      order by place)
+    from manifest_reference as reference
+    where reference.manifest = manifest.digest
+      and place > 0), '[]') as references,
+  (
+    select jsonb_build_object('digest', blob.digest, 'generation', blob.generation)
+    from manifest_reference as reference
+    join blob on blob.digest = reference.child and blob.state = 'present'
+    where reference.manifest = manifest.digest
+      and reference.role = 'config'
+    limit 1) as config`
 
 // A sync tells of manifests before their configurations come. Whoever has no facts at all gets those that need none.
 const isReadable = `config_unread and (facts is null or exists (
-  select from manifest_reference as reference join blob on blob.digest = reference.child and blob.state = 'present'
-  where reference.manifest = manifest.digest and reference.role = 'config'))`
+  select
+  from manifest_reference as reference
+  join blob on blob.digest = reference.child and blob.state = 'present'
+  where reference.manifest = manifest.digest
+    and reference.role = 'config'))`
 
 /**
  * Looks into the configurations of manifests that came lately, and into all there is to know of those that were recorded

@@ -15,14 +15,22 @@ const memberOf = (table: string) =>
   `exists (select from ${table} as member where member.repository_id = $1 and member.digest = wanted.digest and member.until is null)`
 
 const shownBy = (table: string) =>
-  `exists (select from ${table} as member join distribution as shown on shown.repository_id = member.repository_id and shown.access = 'public'
-     join repository on repository.id = member.repository_id
-     where member.digest = wanted.digest and ${served('member')})`
+  `exists (
+    select
+    from ${table} as member
+    join distribution as shown on shown.repository_id = member.repository_id and shown.access = 'public'
+    join repository on repository.id = member.repository_id
+    where member.digest = wanted.digest
+      and ${served('member')})`
 
-const query = `select wanted.digest from unnest($2::text[]) as wanted (digest)
-   where ${memberOf('blob_interval')} or ${memberOf('manifest_interval')}
-     or exists (select from blob_link as link where link.repository_id = $1 and link.digest = wanted.digest and link.linked)
-     or ${shownBy('blob_interval')} or ${shownBy('manifest_interval')}`
+const query = `
+  select wanted.digest
+  from unnest($2::text[]) as wanted (digest)
+  where ${memberOf('blob_interval')}
+    or ${memberOf('manifest_interval')}
+    or exists (select from blob_link as link where link.repository_id = $1 and link.digest = wanted.digest and link.linked)
+    or ${shownBy('blob_interval')}
+    or ${shownBy('manifest_interval')}`
 
 /** Which of these digests the repository has, or anybody may pull as it is: to put them there tells nobody anything new. */
 export async function freelyGiven(

@@ -100,7 +100,10 @@ export async function usageOf(sql: Sql, name: string): Promise<NamespaceUsage> {
     `with member as (select id from repository where split_part(name, '/', 1) = $1)
      select (select count(*) from member) as repositories,
        (select count(*) from tag_interval where until is null and repository_id in (select id from member)) as tags,
-       (select coalesce(sum(size_bytes), 0)::bigint from blob where digest in (${heldDigests('select id from member')})) as "uniqueBytes"`,
+       (
+         select coalesce(sum(size_bytes), 0)::bigint
+         from blob
+         where digest in (${heldDigests('select id from member')})) as "uniqueBytes"`,
     [name],
   )
   return row ?? { repositories: 0, tags: 0, uniqueBytes: 0 }
@@ -110,6 +113,8 @@ export async function usageOf(sql: Sql, name: string): Promise<NamespaceUsage> {
 export function heldDigests(repositoryIds: string): string {
   const inIntervals = (table: string) =>
     `select digest from ${table} where repository_id in (${repositoryIds}) and (until is null or until > since)`
-  return `${inIntervals('blob_interval')} union ${inIntervals('manifest_interval')}
+  return `
+    ${inIntervals('blob_interval')}
+    union ${inIntervals('manifest_interval')}
     union select digest from blob_link where repository_id in (${repositoryIds}) and linked`
 }

@@ -83,7 +83,9 @@ function refusal(error: { detail: string }): Problem {
 async function recountIfStale(db: Database, name: string): Promise<boolean> {
   return db.transaction(async (sql) => {
     const [before] = await sql.query<{ used: number; isFresh: boolean }>(
-      `select used_bytes as used, coalesce(counted_at > now() - make_interval(secs => $2), false) as "isFresh" from namespace where name = $1`,
+      `select used_bytes as used, coalesce(counted_at > now() - make_interval(secs => $2), false) as "isFresh"
+       from namespace
+       where name = $1`,
       [name, recountAfterSeconds],
     )
     if (!before || before.isFresh) return false

@@ -16,7 +16,9 @@ const batchManifests = 200
  */
 export async function* evictAll(db: Database, signal: AbortSignal): AsyncIterable<Eviction> {
   const hosts = await db.query<Host>(
-    `select id, name, (pull_through ->> 'maxBytes')::bigint as "maxBytes" from distribution where pull_through ->> 'maxBytes' is not null`,
+    `select id, name, (pull_through ->> 'maxBytes')::bigint as "maxBytes"
+     from distribution
+     where pull_through ->> 'maxBytes' is not null`,
   )
   for (const host of hosts) yield* evict(db, host, signal)
 }

@@ -28,8 +28,18 @@ export async function refuseOvertaken(
   { repositoryId, tag, asked }: { repositoryId: string; tag: { name: string; digest: Digest }; asked: number },
 ): Promise<void> {
   const [later] = await sql.query(
-    `select 1 from pulled_tag as answer where answer.repository_id = $1 and answer.name = $2 and answer.answered > $3
-       and not exists (select from tag_interval as tag where tag.repository_id = $1 and tag.name = $2 and tag.digest = $4 and tag.until is null)`,
+    `select 1
+     from pulled_tag as answer
+     where answer.repository_id = $1
+       and answer.name = $2
+       and answer.answered > $3
+       and not exists (
+         select
+         from tag_interval as tag
+         where tag.repository_id = $1
+           and tag.name = $2
+           and tag.digest = $4
+           and tag.until is null)`,
     [repositoryId, tag.name, asked, tag.digest],
   )
   if (later)

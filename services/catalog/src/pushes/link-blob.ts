@@ -18,7 +18,8 @@ export async function linkBlob(db: Database, request: Link['request']): Promise<
   const link = async (sql: Pick<Database, 'prepared'>) => {
     const [row] = await sql.prepared<Linked>(
       'link-blob',
-      'select id, name, revision, latest_version as "latestVersion", used_bytes as "usedBytes", quota_bytes as "quotaBytes" from link_blob($1, $2, $3, $4, $5, $6)',
+      `select id, name, revision, latest_version as "latestVersion", used_bytes as "usedBytes", quota_bytes as "quotaBytes"
+       from link_blob($1, $2, $3, $4, $5, $6)`,
       [request.repository, digest, generation, sizeBytes, request.holder, request.ttlSeconds],
     )
     return row

@@ -12,13 +12,21 @@ export type UntaggedVerdict = {
 }
 
 // The version in which a row ended tells when; where it was deleted, the next one is later, which only keeps longer.
-const endOf = (row: string) => `(select version.created_at from version where version.repository_id = $1
-  and version.number >= greatest(${row}.until, ${row}.since + 1) order by version.number limit 1)`
+const endOf = (row: string) => `(
+  select version.created_at
+  from version
+  where version.repository_id = $1
+    and version.number >= greatest(${row}.until, ${row}.since + 1)
+  order by version.number
+  limit 1)`
 
 /** Whether a manifest is held by an index that is here. */
-const inIndex = (digest: string) => `exists (select from manifest_reference as reference
+const inIndex = (digest: string) => `exists (
+  select
+  from manifest_reference as reference
   join manifest_interval as holder on holder.repository_id = $1 and holder.digest = reference.manifest and holder.until is null
-  where reference.child = ${digest} and reference.role = 'manifest')`
+  where reference.child = ${digest}
+    and reference.role = 'manifest')`
 
 /**
  * Manifests that no tag and no index holds, that refer to nothing which is here, and that nothing held refers to: at any depth,

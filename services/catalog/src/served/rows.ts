@@ -131,7 +131,8 @@ async function* readContent(sql: Sql, repositoryId: string, afterRevision: numbe
   const cursor = `served ${randomUUID()}`
   // A cursor takes no parameters, so it finds them as settings of the transaction.
   await sql.query(
-    `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('berth.end', $3, true), set_config('cursor_tuple_fraction', '1', true)`,
+    `select set_config('berth.repository', $1, true), set_config('berth.revision', $2, true), set_config('berth.end', $3, true),
+       set_config('cursor_tuple_fraction', '1', true)`,
     [repositoryId, String(afterRevision), String(endOfRevisions)],
   )
   await sql.query(
@@ -173,7 +174,9 @@ function changed(names: { repository: string; after: string; end: string; isLimi
     [
       'blob-facts',
       `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row
-       from blob where digest in (select digest ${since('blob_interval')} union select digest ${since('blob_link')} and linked) and size_bytes is not null`,
+       from blob
+       where digest in (select digest ${since('blob_interval')} union select digest ${since('blob_link')} and linked)
+         and size_bytes is not null`,
     ],
     [
       'manifest-facts',

@@ -67,10 +67,26 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
 
 /** All that the change makes part of the repository: what is staged and what that names, at any depth, less what is left out. */
 const stagedTrees = `closure (digest) as (
-  select digest from stage_manifest where stage = $1 union select digest from stage_tag where stage = $1 and digest is not null
-  union select reference.child from closure join manifest_reference as reference on reference.manifest = closure.digest
-    and reference.role = 'manifest' and not reference.optional
-    and not exists (select from stage_omission as omission where omission.stage = $1 and omission.manifest = reference.manifest and omission.child = reference.child))`
+  select digest
+  from stage_manifest
+  where stage = $1
+  union
+  select digest
+  from stage_tag
+  where stage = $1
+    and digest is not null
+  union
+  select reference.child
+  from closure
+  join manifest_reference as reference on reference.manifest = closure.digest
+    and reference.role = 'manifest'
+    and not reference.optional
+    and not exists (
+      select
+      from stage_omission as omission
+      where omission.stage = $1
+        and omission.manifest = reference.manifest
+        and omission.child = reference.child))`
 
 async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
   const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, [stage])
@@ -132,25 +148,35 @@ async function addForeign(sql: Sql, edit: Edit, stage: string): Promise<void> {
   await sql.query(insertForeign, [edit.repositoryId, edit.number, edit.revision, stage])
 }
 
+const missingQuery = `
+  with recursive ${stagedTrees},
+  needed as (
+    select digest, true as is_manifest
+    from closure
+    union
+    select reference.child, false
+    from closure
+    join manifest_reference as reference on reference.manifest = closure.digest
+      and reference.role in ('config', 'layer')
+      and not reference.optional),
+  held as materialized (
+    select digest
+    from blob
+    where digest in (select digest from needed)
+      and state in ('present', 'remote')
+    for share)
+  select needed.digest
+  from needed
+  where not exists (select from held where held.digest = needed.digest)
+    or (is_manifest and not exists (select from manifest where manifest.digest = needed.digest))
+  limit 10`
+
 /**
  * Refuses a stage whose content is not all there: a manifest below the tags that is not recorded, or a blob whose bytes are
  * neither durable nor deferred. The blob rows are held until the end, so that the collector cannot take one meanwhile.
  */
 async function checkComplete(sql: Sql, stage: string): Promise<void> {
-  const missing = await sql.query<{ digest: string }>(
-    `with recursive ${stagedTrees},
-     needed as (
-       select digest, true as is_manifest from closure
-       union select reference.child, false from closure join manifest_reference as reference on reference.manifest = closure.digest
-         and reference.role in ('config', 'layer') and not reference.optional
-     ),
-     held as materialized (select digest from blob where digest in (select digest from needed) and state in ('present', 'remote') for share)
-     select needed.digest from needed
-     where not exists (select from held where held.digest = needed.digest)
-        or (is_manifest and not exists (select from manifest where manifest.digest = needed.digest))
-     limit 10`,
-    [stage],
-  )
+  const missing = await sql.query<{ digest: string }>(missingQuery, [stage])
   if (missing.length === 0) return
   const digests = missing.map((row) => row.digest)
   throw new Problem(

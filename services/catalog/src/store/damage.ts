@@ -34,7 +34,11 @@ export async function noteDamage(
     if (now?.sizeBytes !== stat?.sizeBytes || now?.modifiedAt.getTime() !== stat?.modifiedAt.getTime()) return false
     if (found === 'rotten') await blobs.remove({ digest, generation })
     await sql.query(
-      `update blob set state = 'writing', damage = $2, generation = case $2 when 'rotten' then greatest(nextval('blob_generation'), generation + 1) else generation end
+      `update blob
+       set
+         state = 'writing',
+         damage = $2,
+         generation = case $2 when 'rotten' then greatest(nextval('blob_generation'), generation + 1) else generation end
        where digest = $1`,
       [digest, found],
     )

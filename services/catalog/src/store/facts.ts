@@ -2,12 +2,24 @@ import type { Sql } from '@berth/service'
 
 // What a repository has in any of its versions, and what is loose in it.
 const members = (repository: string) => `(
-    select digest from blob_interval where repository_id = ${repository} and (until is null or until > since)
-    union select digest from manifest_interval where repository_id = ${repository} and (until is null or until > since))`
+  select digest
+  from blob_interval
+  where repository_id = ${repository}
+    and (until is null or until > since)
+  union
+  select digest
+  from manifest_interval
+  where repository_id = ${repository}
+    and (until is null or until > since))`
 
 const allMembers = `(
-    select repository_id, digest from blob_interval where until is null or until > since
-    union select repository_id, digest from manifest_interval where until is null or until > since)`
+  select repository_id, digest
+  from blob_interval
+  where until is null or until > since
+  union
+  select repository_id, digest
+  from manifest_interval
+  where until is null or until > since)`
 
 /** How much the store holds, and for how many. */
 export type StoreFacts = {

@@ -39,14 +39,27 @@ const askPatienceMs = 300_000
 
 const held = 'held.digest = blob.digest and (held.until is null or held.until > held.since)'
 // Of signed manifests and configurations Berth itself reads the bytes; what is leased or only linked is being pushed.
-const isLayerOnly = `exists (select from manifest_reference as named where named.child = blob.digest and named.role = 'layer' and named.place > 0)
-  and not exists (select from manifest_reference as named where named.child = blob.digest and (named.role = 'config' or named.place = 0))
+const isLayerOnly = `exists (
+    select
+    from manifest_reference as named
+    where named.child = blob.digest
+      and named.role = 'layer'
+      and named.place > 0)
+  and not exists (
+    select
+    from manifest_reference as named
+    where named.child = blob.digest
+      and (named.role = 'config' or named.place = 0))
   and not exists (select from manifest where manifest.digest = blob.digest)
   and not exists (select from lease where lease.digest = blob.digest and lease.expires_at > now())`
 // A pull is noted by tag and manifest, so a layer is as fresh as the freshest that has it.
-const isUnused = `not exists (select from manifest_reference as named join manifest_interval as member on member.digest = named.manifest and (member.until is null or member.until > member.since)
-    left join manifest_pull as pull on pull.repository_id = member.repository_id and pull.digest = member.digest
-    where named.child = blob.digest and greatest(pull.pulled_at, member.opened_at) > now() - make_interval(secs => $3))`
+const isUnused = `not exists (
+  select
+  from manifest_reference as named
+  join manifest_interval as member on member.digest = named.manifest and (member.until is null or member.until > member.since)
+  left join manifest_pull as pull on pull.repository_id = member.repository_id and pull.digest = member.digest
+  where named.child = blob.digest
+    and greatest(pull.pulled_at, member.opened_at) > now() - make_interval(secs => $3))`
 
 /**
  * Lets go of the bytes of layers that a remote can give again; they come back when somebody pulls them. Only what a remote says
@@ -112,7 +125,9 @@ async function letGo({ db, blobs, log }: Reclaiming, { digest, generation }: Lay
     // Registry hears of the new generation as it does of healed bytes; until then it finds nothing, and asks sync.
     sql.afterCommit(blobsHealed)
     await sql.query(
-      `update blob set state = 'remote', generation = greatest(nextval('blob_generation'), generation + 1), damage = 'healed' where digest = $1`,
+      `update blob
+       set state = 'remote', generation = greatest(nextval('blob_generation'), generation + 1), damage = 'healed'
+       where digest = $1`,
       [digest],
     )
     return true

@@ -95,16 +95,38 @@ async function lease(db: Database, repository: string, digest: Digest) {
 
 export type Content = { tags: Record<string, Digest>; manifests: Digest[]; blobs: Digest[] }
 
+const contentQuery = `
+  with wanted as (
+    select id,
+      case
+        when coalesce($2, latest_version) = latest_version then coalesce(content_of, latest_version)
+        else $2::integer
+      end as number
+    from repository
+    where name = $1)
+  select
+    (
+      select coalesce(jsonb_object_agg(name, digest), '{}')
+      from tag_interval, wanted
+      where repository_id = wanted.id
+        and since <= number
+        and (until is null or until > number)) as tags,
+    (
+      select coalesce(jsonb_agg(digest order by digest), '[]')
+      from manifest_interval, wanted
+      where repository_id = wanted.id
+        and since <= number
+        and (until is null or until > number)) as manifests,
+    (
+      select coalesce(jsonb_agg(digest order by digest), '[]')
+      from blob_interval, wanted
+      where repository_id = wanted.id
+        and since <= number
+        and (until is null or until > number)) as blobs`
+
 /** What a version holds; the latest when none is named. Of one that is not settled, what the version holds whose content it has. */
 export async function contentOf(db: Database, repository: string, version?: number): Promise<Content> {
-  const [row] = await db.query<Content>(
-    `with wanted as (select id, case when coalesce($2, latest_version) = latest_version then coalesce(content_of, latest_version) else $2::integer end as number
-       from repository where name = $1)
-     select (select coalesce(jsonb_object_agg(name, digest), '{}') from tag_interval, wanted where repository_id = wanted.id and since <= number and (until is null or until > number)) as tags,
-       (select coalesce(jsonb_agg(digest order by digest), '[]') from manifest_interval, wanted where repository_id = wanted.id and since <= number and (until is null or until > number)) as manifests,
-       (select coalesce(jsonb_agg(digest order by digest), '[]') from blob_interval, wanted where repository_id = wanted.id and since <= number and (until is null or until > number)) as blobs`,
-    [repository, version ?? null],
-  )
+  const [row] = await db.query<Content>(contentQuery, [repository, version ?? null])
   if (!row) throw new Error(`no repository ${repository}`)
   return row
 }

@@ -72,8 +72,12 @@ const shownFacts = ['architecture', 'os', 'variant', 'createdAt', 'labels']
   .map((fact) => `'${fact}', manifest.facts -> '${fact}'`)
   .join(', ')
 /** Whether it is an index of which this version lacks a manifest: the platforms that a sync left out, or a sparse push. */
-const lacksChild = `manifest.is_index and exists (select from manifest_reference as child where child.manifest = manifest.digest and child.role = 'manifest'
-  and not exists (select from manifest_interval as held where ${held('held')} and held.digest = child.child))`
+const lacksChild = `manifest.is_index and exists (
+    select
+    from manifest_reference as child
+    where child.manifest = manifest.digest
+      and child.role = 'manifest'
+      and not exists (select from manifest_interval as held where ${held('held')} and held.digest = child.child))`
 const manifestFields = `'mediaType', manifest.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
   'sparse', ${lacksChild}, 'kind', manifest.facts -> 'kind', 'compressedBytes', manifest.facts -> 'compressedBytes', ${shownFacts}`
 const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'lastPulledAt', ${isoTime('fitting.pulled_at')}`

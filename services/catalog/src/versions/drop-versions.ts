@@ -51,10 +51,17 @@ export async function retainNewest(
   actor: string,
 ): Promise<number | undefined> {
   const old = await sql.query<{ number: number }>(
-    `select number from (
-       select number, dense_rank() over (order by coalesce(part_of, number) desc) as place from version where repository_id = $1
-         and (number = $2 or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))
-     ) as ranked where place > $3 and number <> $2 and number <> all ($4::integer[])`,
+    `select number
+     from (
+       select number, dense_rank() over (order by coalesce(part_of, number) desc) as place
+       from version
+       where repository_id = $1
+         and (
+           number = $2
+           or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))) as ranked
+     where place > $3
+       and number <> $2
+       and number <> all ($4::integer[])`,
     [repository.id, repository.latestVersion, keep, repository.inUse],
   )
   const numbers = old.map((row) => row.number)
@@ -99,8 +106,16 @@ async function emptyIntervals(
   revision: number,
 ): Promise<void> {
   await sql.query(
-    `update ${table} as interval set until = since, revision = $2 where repository_id = $1 and until > since
-       and not exists (select from version where version.repository_id = $1 and version.number >= interval.since and version.number < interval.until)`,
+    `update ${table} as interval
+     set until = since, revision = $2
+     where repository_id = $1
+       and until > since
+       and not exists (
+         select
+         from version
+         where version.repository_id = $1
+           and version.number >= interval.since
+           and version.number < interval.until)`,
     [repositoryId, revision],
   )
 }

@@ -165,7 +165,11 @@ export async function restoreVersion(
     const [key, ...others] = columns
     const same = columns.map((column) => `open.${column} = old.${column}`).join(' and ')
     await sql.query(
-      `update ${table} as open set until = $2, revision = $3 where open.repository_id = $1 and open.until is null and ${isLater('open')}
+      `update ${table} as open
+       set until = $2, revision = $3
+       where open.repository_id = $1
+         and open.until is null
+         and ${isLater('open')}
          and not exists (select from ${table} as old where ${inTarget} and ${same})`,
       values,
     )

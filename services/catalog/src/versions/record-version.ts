@@ -63,7 +63,8 @@ export async function recordVersion(
   const recorded = [
     sql.prepared(
       'insert-version',
-      `insert into version (repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash, part_of)
+      `insert into version (
+         repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash, part_of)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
       [
         edit.repositoryId,

@@ -4,9 +4,10 @@ import { settle } from './settle.ts'
 
 type Row = LockedRepository & { contentOf: number | null }
 
-const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince", immutable_tags as "immutableTags",
-  sparse_indexes as "sparseIndexes", content_of as "contentOf", lately_read as "inUse",
-  retain_versions as "retainVersions", (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
+const columns = `id, name, latest_version as "latestVersion", revision, loose_since as "looseSince",
+  immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes", content_of as "contentOf", lately_read as "inUse",
+  retain_versions as "retainVersions",
+  (select quota_bytes from namespace where namespace.name = split_part(repository.name, '/', 1)) as "quotaBytes"`
 
 /** Locks a repository by name; `undefined` when there is none. What a rollback left to be written is written. */
 export async function lockRepositoryNamed(sql: Sql, name: string): Promise<LockedRepository | undefined> {

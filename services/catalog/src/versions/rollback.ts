@@ -98,8 +98,13 @@ async function largeChange(
 async function isMuchLater(sql: Sql, repositoryId: string, revision: number, count: number): Promise<boolean> {
   const later = intervalTables
     .map(
-      ({ table }) =>
-        `(select from ${table} where repository_id = $1 and revision > $2 and revision <= $3 limit $4::bigint + 1)`,
+      ({ table }) => `(
+        select
+        from ${table}
+        where repository_id = $1
+          and revision > $2
+          and revision <= $3
+        limit $4::bigint + 1)`,
     )
     .join(' union all ')
   const [row] = await sql.query<{ count: number }>(`select count(*) from (${later}) as later`, [

@@ -77,7 +77,10 @@ const queries = {
     repositoryId: 'target.repository_id',
     bound: 'target.bound',
     isLatest: 'target.is_latest',
-    from: `(select repository_id, coalesce(pinned, latest_version + 1) as bound, pinned is null as is_latest from pointer where base_path = $1) as target,`,
+    from: `(
+      select repository_id, coalesce(pinned, latest_version + 1) as bound, pinned is null as is_latest
+      from pointer
+      where base_path = $1) as target,`,
   }),
 }
 const remembered = 200_000

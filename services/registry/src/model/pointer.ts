@@ -29,11 +29,14 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
 }
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
-const query = `select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId", repository_name as "repositoryName",
-  pinned, latest_version as "latestVersion", repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
-  convert_to_schema1 as "convertToSchema1",
-  (select ${pullThroughOf('pull_through')} from pull_through where pull_through.id = pointer.via) as "pullThrough"
-  from pointer where base_path = any($1)`
+const query = `
+  select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId",
+    repository_name as "repositoryName", pinned, latest_version as "latestVersion",
+    repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
+    convert_to_schema1 as "convertToSchema1",
+    (select ${pullThroughOf('pull_through')} from pull_through where pull_through.id = pointer.via) as "pullThrough"
+  from pointer
+  where base_path = any($1)`
 const mostRunning = 2
 
 /**

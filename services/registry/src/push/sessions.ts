@@ -20,7 +20,11 @@ export type Sessions = { db: Database; ids: SessionIds }
 
 type Row = Omit<UploadSession, 'stored' | 'state'> & { state: UploadSession['state'] | 'dropped' }
 // Empty ones are left out: they add nothing.
-const partsOf = `(select coalesce(jsonb_agg(part order by start_offset), '[]') from upload_part where session = upload_session.id and (part ->> 'sizeBytes')::bigint > 0)`
+const partsOf = `(
+  select coalesce(jsonb_agg(part order by start_offset), '[]')
+  from upload_part
+  where session = upload_session.id
+    and (part ->> 'sizeBytes')::bigint > 0)`
 const owned = 'id = $1 and repository = $2 and subject = $3'
 
 function unknownUpload(): OciError {
@@ -135,7 +139,8 @@ export async function expireSessions(db: Database): Promise<string[]> {
   )
   // A dropped one goes when its id is no longer good for anything either.
   await db.query(
-    `delete from upload_session where touched_at < now() - make_interval(hours => case state when 'committed' then $2::integer else $1::integer end)`,
+    `delete from upload_session
+     where touched_at < now() - make_interval(hours => case state when 'committed' then $2::integer else $1::integer end)`,
     [openHours, committedHours],
   )
   return rows.map((row) => row.part.id)

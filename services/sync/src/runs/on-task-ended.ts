@@ -11,7 +11,10 @@ export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<
   if (kind !== 'sync' || (state !== 'failed' && state !== 'cancelled')) return undefined
   const [run] = await sql.query<RunIds>(
     `select id, task_id as "taskId", remote_id as "remoteId", remote_name as "remoteName", repository_id as "repositoryId",
-       repository_name as "repositoryName", actor, dry_run as "dryRun" from sync_run where task_id = $1 and state in ('waiting', 'running')`,
+       repository_name as "repositoryName", actor, dry_run as "dryRun"
+     from sync_run
+     where task_id = $1
+       and state in ('waiting', 'running')`,
     [taskId],
   )
   const reason = error ?? { code: state, message: `The task of this sync was ${state}.` }
