@@ -66,6 +66,12 @@ export function faultsOf(sql, isUnnamed = false) {
   return faults
 }
 
+/** The same for a file of statements, or of a function's body. */
+export function faultsOfScript(sql) {
+  const statements = sql.split(/;|\$\$|\b(?:begin|then|else|loop|return query|perform)\b/)
+  return statements.flatMap((statement) => (isSql(statement) ? faultsOf(statement.trim()) : []))
+}
+
 const tokenPattern = /--.*|'(?:[^']|'')*'|"[^"]*"|\w+|\n|\S/g
 
 /** The queries in a statement, itself and those in brackets: of each, the lines on which its clauses begin. */

@@ -2,10 +2,13 @@ import { expect, test } from '@jest/globals'
 
 type Layout = {
   faultsOf: (sql: string, isUnnamed?: boolean) => string[]
+  faultsOfScript: (sql: string) => string[]
   queriesIn: (sql: string) => number[][]
 }
 // The bootstrap is plain JavaScript, which has no types.
-const { faultsOf, queriesIn } = (await import(new URL('./sql-layout.mjs', import.meta.url).href)) as Layout
+const { faultsOf, faultsOfScript, queriesIn } = (await import(
+  new URL('./sql-layout.mjs', import.meta.url).href
+)) as Layout
 
 test.each([
   ['three clauses on one line', 'select a from b where c'],
@@ -40,6 +43,18 @@ test.each([
   ['those of a lock', 'select a from b where c for update', 4],
 ])('%s are too many', (_, sql, count) => {
   expect(faultsOf(sql)).toEqual([`a query of ${count} clauses has several on one line`])
+})
+
+test('statements of a function are looked at one by one', () => {
+  const body = (insert: string) => `create or replace function f() returns void language plpgsql as $$
+    begin
+      if true then ${insert} end if;
+      update a set b = 1 where c;
+    end $$;`
+  expect(faultsOfScript(body('delete from a where b;'))).toEqual([])
+  expect(faultsOfScript(body('insert into a (b) select b from c where d;'))).toEqual([
+    'a query of 4 clauses has several on one line',
+  ])
 })
 
 test('what is wide has another line', () => {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { applyMigrations, type Database, openDatabase } from '@berth/service'
 import { dumpSchema, makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
@@ -35,6 +35,27 @@ describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('
     const dump = heading(schema) + (await dumpSchema(db, schema))
     if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, dump)
     expect(readFileSync(file, 'utf8')).toBe(dump)
+  })
+
+  test('has the functions of its files and no others', async () => {
+    const files = parts.flatMap((part) => {
+      const folder = new URL('functions/', part)
+      return existsSync(folder) ? readdirSync(folder).map((name) => new URL(name, folder)) : []
+    })
+    const made = files.map((file) => {
+      const names = [...readFileSync(file, 'utf8').matchAll(/^create or replace function (\w+)/gm)].map(
+        ([, name]) => name,
+      )
+      expect([file.pathname.split('/').at(-1), names]).toEqual([`${names[0]?.replaceAll('_', '-')}.sql`, [names[0]]])
+      return names[0]
+    })
+    const rows = await db.query<{ name: string }>(
+      'select proname as name from pg_proc where pronamespace = $1::regnamespace',
+      [schema],
+    )
+    // The figures that it gave are stored, so it is in a migration.
+    const known = rows.map(({ name }) => name).filter((name) => name !== 'text_bytes')
+    expect(new Set(known)).toEqual(new Set(made))
   })
 
   test('is what the models of schema.prisma say, as far as they go', async () => {

@@ -8,7 +8,10 @@ begin
   if jsonb_array_length(p_rows) = 2 and p_rows @> '[{"kind": "link", "linked": true}, {"kind": "blob-facts"}]' then
     perform set_config('synchronous_commit', 'off', true);
   end if;
-  select revision into v_revision from served_repository where id = p_repository for update;
+  select revision into v_revision
+  from served_repository
+  where id = p_repository
+  for update;
   if (p_head ->> 'revision')::bigint <= v_revision then return 'old'; end if;
   if v_revision is null or (p_head ->> 'from')::bigint > v_revision then return 'gap'; end if;
   perform write_rows(p_repository, p_rows);
