@@ -26,7 +26,7 @@ import {
 } from '../../services/catalog/src/testing/catalog.fixture.ts'
 import { deleteVersion } from '../../services/catalog/src/versions/drop-versions.ts'
 import { rollBack } from '../../services/catalog/src/versions/rollback.ts'
-import { letGo, settleOne } from '../../services/catalog/src/versions/settling.ts'
+import { letGo, writeOutRollback } from '../../services/catalog/src/versions/rollback-writer.ts'
 import { schemaParts } from '../../services/registry/src/db/schema-parts.ts'
 import { createFollower, type Follower } from '../../services/registry/src/model/follow.ts'
 import { createIsolation } from '../../services/registry/src/model/isolation.ts'
@@ -114,7 +114,7 @@ class Subject {
     expect(made.created).toBe(textOf(wanted) !== textOf(this.now))
     if (made.created) this.versions.push(wanted)
     this.now = wanted
-    if (!made.isSettled) Subject.unsettled++
+    if (!made.isWrittenOut) Subject.unsettled++
   }
 
   async numbers(id: string): Promise<number[]> {
@@ -165,7 +165,7 @@ async function apply(subject: Subject, one: Step): Promise<void> {
     )
     await db.query('update repository set revision = revision + 1 where id = $1', [id])
   } else if (kind < 85) {
-    await settleOne(db, id)
+    await writeOutRollback(db, id)
     if (b % 2 === 0) await letGo(db, id, async () => {})
   } else if (kind < 92) {
     await db.query('update repository set retain_versions = $2 where id = $1', [id, a % 2 === 0 ? null : 1 + (b % 3)])

@@ -29,7 +29,7 @@ import { createCareWorks } from './store/care-work.ts'
 import { announceHealed, blobsHealed } from './store/damage.ts'
 import { startScrub } from './store/scrub-loop.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
-import { startSettling } from './versions/settling.ts'
+import { startRollbackWriter } from './versions/rollback-writer.ts'
 
 const foldEveryMs = 10_000
 
@@ -54,9 +54,9 @@ export function createCatalog(
   const cleaner = createLoneCleaner(db, store, log)
   const blobs = deletingAlone(store, cleaner)
   const gate = createServedGate(registry)
-  let settling: Loop | undefined
+  let writer: Loop | undefined
   // A list is worth having without what the store does not give now.
-  const settleFacts = (repositoryId: string) =>
+  const readNewConfigs = (repositoryId: string) =>
     readConfigsOf(background, blobs, repositoryId).catch((error: unknown) =>
       log.warn('configurations will be read again', { repositoryId, error }),
     )
@@ -73,7 +73,7 @@ export function createCatalog(
     public: {
       handlers: {
         ...repositoryHandlers(db, prisma, gate),
-        ...versionHandlers(db, prisma, gate, settleFacts, () => settling?.wake()),
+        ...versionHandlers(db, prisma, gate, readNewConfigs, () => writer?.wake()),
         ...curationHandlers(db, prisma, gate),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, { sync, auth }, gate),
@@ -89,7 +89,7 @@ export function createCatalog(
     start: async ({ bus, keep, loop }) => {
       const folding = loop('folding', { everyMs: foldEveryMs, failure: 'folding will be tried again', run: fold })
       db.onCommit(blobsHealed, () => folding.wake())
-      settling = keep('settling', startSettling({ db: background, registry, log }))
+      writer = keep('writer of rollbacks', startRollbackWriter({ db: background, registry, log }))
       keep('collector', startCollector(collecting, config))
       keep('reader of configurations', startConfigReader({ db: background, blobs, log }))
       if (config.retentionIntervalSeconds > 0)

@@ -4,6 +4,7 @@ import { type Database, fitPage, type InternalHandler, notFound, rows } from '@b
 import type { LoneCleaner } from './cleaner/lone-cleaner.ts'
 import { closureOf } from './curation/graph.ts'
 import { pulledThrough } from './distributions/pull-through.ts'
+import { heldNow } from './intervals/held.ts'
 import { freelyGiven } from './leases/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
 import { nextOrder } from './pull-through/order.ts'
@@ -19,7 +20,7 @@ import { streamHeads, streamRows } from './served/rows.ts'
 import type { ServedGate } from './served/wait-until-served.ts'
 import { commitStage } from './stages/commit-stage.ts'
 import { closeStage, stageContent } from './stages/stage-content.ts'
-import { settled } from './versions/settled.ts'
+import { ensureWrittenOut } from './versions/ensure-written-out.ts'
 
 type Streamed = 'served-rows' | 'served-heads'
 
@@ -27,7 +28,7 @@ type Streamed = 'served-rows' | 'served-heads'
 export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: ServedGate): Record<string, InternalHandler> {
   /** The database, once what is open in a repository is what its latest version has. */
   const latestOf = async (repositoryId: string): Promise<Database> => {
-    await settled(db, repositoryId)
+    await ensureWrittenOut(db, repositoryId)
     return db
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
@@ -217,10 +218,7 @@ const isNamedQuery = `
   from manifest_reference as reference
   join manifest_interval as member on member.digest = reference.manifest
   join repository on repository.id = member.repository_id
-    and case
-      when content_of is null then member.until is null
-      else member.since <= content_of and (member.until is null or member.until > content_of)
-    end
+    and ${heldNow('member', 'content_of')}
   where repository.name = $1
     and reference.child = $2
     and reference.role = 'manifest'

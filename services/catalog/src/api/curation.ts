@@ -3,23 +3,18 @@ import { type ApiHandler, type ApiReply, type Database, notFound } from '@berth/
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
+import { removeTags, setTags } from '../intervals/edit.ts'
 import { ensureServed } from '../repositories/ensure.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { removeTags, setTags } from '../versions/edit.ts'
-import { findVersion, showVersion } from '../versions/show.ts'
+import { publish } from './publish.ts'
 
 /** The API of editing repositories by hand. */
 export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
   const carryOut = async (curation: Curation, work: Work, dryRun = false): Promise<ApiReply> => {
     const id = curation.repositoryId
     if (dryRun) return { status: 200, body: await planCuration(db, curation, work) }
-    const made = await curate(db, curation, work)
-    await gate.repository(id, made.revision, made.number)
-    const body = showVersion(await findVersion(prisma, id, made.number))
-    // Nothing to change is no error, and makes nothing: then the present version is the answer.
-    if (!made.created) return { status: 200, body }
-    return { status: 201, headers: { location: `/api/v1/repositories/${id}/versions/${made.number}` }, body }
+    return publish({ gate, prisma }, id, await curate(db, curation, work))
   }
   return {
     modifyRepository: async ({ params, body, principal }) => {

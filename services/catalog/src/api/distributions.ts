@@ -23,7 +23,7 @@ import {
 } from '../distributions/write.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { settledVersion } from '../versions/settled.ts'
+import { ensureVersionWrittenOut } from '../versions/ensure-written-out.ts'
 
 type DistributionBody = DistributionFields & { repository?: string; pullThrough?: PullThroughBody }
 
@@ -43,13 +43,13 @@ export function distributionHandlers(
     const id = await translate(wanted, () =>
       db.transaction(async (sql) => {
         const id = await change(sql)
-        await settlePin(sql, await findPin(sql, id))
+        await writeOutPin(sql, await findPin(sql, id))
         return id
       }),
     )
     const row = await findDistribution(prisma, id)
     // Of what is told, and not of what we wrote: who pinned it elsewhere since may himself still wait for registry.
-    const revision = await db.transaction((sql) => settlePin(sql, row))
+    const revision = await db.transaction((sql) => writeOutPin(sql, row))
     if (row.repositoryId !== null && revision !== undefined) await gate.repository(row.repositoryId, revision)
     await untilServed(row)
     return row
@@ -135,8 +135,8 @@ async function findPin(sql: Sql, id: string): Promise<Pin> {
 }
 
 /** Answers the revision that registry must have followed before it serves this, if that is a question. */
-async function settlePin(sql: Sql, { repositoryId, version }: Pin): Promise<number | undefined> {
-  return repositoryId === null || version === null ? undefined : settledVersion(sql, repositoryId, version)
+async function writeOutPin(sql: Sql, { repositoryId, version }: Pin): Promise<number | undefined> {
+  return repositoryId === null || version === null ? undefined : ensureVersionWrittenOut(sql, repositoryId, version)
 }
 
 /** What a new distribution is to serve: one of the two. */

@@ -1,26 +1,28 @@
 import { type ApiHandler, type ApiReply, badField, type Database, numberAfter, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
+import { readingAt } from '../intervals/reading-at.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { type ContentType, contentQuery, contentTypes, readFilter } from '../versions/content.ts'
 import { diffVersions } from '../versions/diff.ts'
 import { deleteVersion } from '../versions/drop-versions.ts'
+import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { readingAt, settled } from '../versions/settled.ts'
 import { findVersion, showVersion } from '../versions/show.ts'
+import { publish } from './publish.ts'
 
 const defaultListed = 1_000
 
 /**
- * The API of the versions of a repository. `settleFacts` sees to it that what came just now can be found by its facts;
- * `settleSoon` has a rollback that is served already written to the end.
+ * The API of the versions of a repository. `readNewConfigs` sees to it that what came just now can be found by its facts;
+ * `writeOutSoon` has a rollback that is served already written to the end.
  */
 export function versionHandlers(
   db: Database,
   prisma: Prisma,
   gate: ServedGate,
-  settleFacts: (repositoryId: string) => Promise<void>,
-  settleSoon: () => void,
+  readNewConfigs: (repositoryId: string) => Promise<void>,
+  writeOutSoon: () => void,
 ): Record<string, ApiHandler> {
   const listContent = async (
     repositoryId: string,
@@ -30,7 +32,7 @@ export function versionHandlers(
   ): Promise<ApiReply> => {
     const page = readPage(query)
     const filter = readFilter(type, query)
-    if (type === 'tag' || type === 'manifest') await settleFacts(repositoryId)
+    if (type === 'tag' || type === 'manifest') await readNewConfigs(repositoryId)
     const rows = await readingAt(db, repositoryId, [version], ([at = version]) => {
       const wanted = { repositoryId, version: at, after: page.after ?? '', rows: page.limit + 1 }
       const { text, values } = contentQuery(type, wanted, filter)
@@ -87,7 +89,7 @@ export function versionHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const number = Number(params.version)
       // Served first: it may be the one whose content is read as that of the latest.
-      await settled(db, id)
+      await ensureWrittenOut(db, id)
       await gate.repository(id, Number((await findRepository(prisma, id)).revision))
       const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
       await gate.repository(id, revision)
@@ -97,13 +99,9 @@ export function versionHandlers(
       const { id } = await findRepository(prisma, params.repository ?? '')
       const { version } = body as { version: number }
       const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
-      await gate.repository(id, made.revision, made.number)
-      if (!made.isSettled) settleSoon()
-      const row = showVersion(await findVersion(prisma, id, made.number))
-      // Nothing to roll back is no error, and makes nothing: then the present version is the answer.
-      return made.created
-        ? { status: 201, headers: { location: `/api/v1/repositories/${id}/versions/${made.number}` }, body: row }
-        : { status: 200, body: row }
+      const reply = await publish({ gate, prisma }, id, made)
+      if (!made.isWrittenOut) writeOutSoon()
+      return reply
     },
   }
 }

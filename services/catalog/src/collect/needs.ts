@@ -1,11 +1,12 @@
 import type { Sql } from '@berth/service'
+import { heldByAny } from '../intervals/held.ts'
 
 /** What can need a digest, in the order in which it is told. */
 export const needKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
 export type NeedKind = (typeof needKinds)[number]
 
 const liveMember = (table: string) =>
-  `exists (select from ${table} as member where member.digest = blob.digest and (member.until is null or member.until > member.since))`
+  `exists (select from ${table} as member where member.digest = blob.digest and ${heldByAny('member')})`
 
 /**
  * Whether something that is no other content needs `blob.digest`: SQL by kind. An interval that is not empty covers a version

@@ -15,7 +15,7 @@ import {
   type Yard,
 } from '../testing/collect.fixture.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { letGo, settleOne } from '../versions/settling.ts'
+import { letGo, writeOutRollback } from '../versions/rollback-writer.ts'
 
 // `BERTH_TEST_RUNS=20` does thousands of operations more.
 const runs = 12 * Number(process.env.BERTH_TEST_RUNS ?? 1)
@@ -132,10 +132,10 @@ class Harbour {
     await retain(null)
     const { version } = await deleteReference(db, { repository: name, actor: 'ana', digest: image.digest }, newCall())
     const back = await rollBack(db, { repositoryId, version: version - 1, actor: 'ana' }, 0)
-    expect(back.isSettled).toBe(false)
+    expect(back.isWrittenOut).toBe(false)
     wentBack++
     await retain(1)
-    if (c % 3 === 0) await settleOne(db, repositoryId)
+    if (c % 3 === 0) await writeOutRollback(db, repositoryId)
   }
 
   /** What the repositories hold is stored and readable; everything else of theirs is gone once nothing needs it. */

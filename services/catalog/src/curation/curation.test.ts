@@ -17,7 +17,7 @@ import {
 import { type Content, copyOf, Model, Refused } from '../testing/model.fixture.ts'
 import { deleteVersion } from '../versions/drop-versions.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { settleOne } from '../versions/settling.ts'
+import { writeOutRollback } from '../versions/rollback-writer.ts'
 import { type Curation, curate, planCuration } from './curate.ts'
 import { copyWork, type ModifyBody, modifyWork, type Work } from './requests.ts'
 
@@ -200,8 +200,8 @@ async function apply(pair: Pair, step: Operation): Promise<void> {
       async () => {
         // As one of very much is: served before it is written, which somebody does later, or whoever comes next.
         const made = await rollBack(catalog.db, { repositoryId, version, actor: 'ana' }, c % 3 > 0 ? 0 : undefined)
-        unsettled += made.isSettled ? 0 : 1
-        if (flag) await settleOne(catalog.db, repositoryId)
+        unsettled += made.isWrittenOut ? 0 : 1
+        if (flag) await writeOutRollback(catalog.db, repositoryId)
       },
       (content) => {
         content.tags = new Map(old.tags)

@@ -1,6 +1,7 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { holdsIn, type Source } from './source.ts'
+import { heldIn } from '../intervals/held.ts'
+import type { Source } from './source.ts'
 
 /**
  * What hangs on a manifest within a repository: the manifests an index names; what refers to it by `subject`; and what its
@@ -20,10 +21,10 @@ export function edges(at: string): string {
     union all
     select tag.digest, false
     from tag_interval as tag
-    where ${holdsIn('tag', '$1', '$2')}
+    where ${heldIn('tag', '$1', '$2')}
       and tag.name >= replace(${at}.digest, ':', '-')
       and tag.name < replace(${at}.digest, ':', '-') || '/') as edge
-  join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = edge.digest`
+  join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = edge.digest`
 }
 
 const closureQuery = `
@@ -63,7 +64,7 @@ export async function companionTags(
 ): Promise<{ name: string; digest: Digest }[]> {
   if (digests.length === 0) return []
   return sql.query(
-    `select tag.name, tag.digest from tag_interval as tag where ${holdsIn('tag', '$1', '$2')}
+    `select tag.name, tag.digest from tag_interval as tag where ${heldIn('tag', '$1', '$2')}
        and split_part(tag.name, '.', 1) in (select replace(digest, ':', '-') from unnest($3::text[]) as digest)`,
     [source.repositoryId, source.bound, digests],
   )

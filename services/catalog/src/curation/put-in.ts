@@ -1,8 +1,10 @@
 import type { Digest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
-import { type Edit, setTags } from '../versions/edit.ts'
+import { type Edit, setTags } from '../intervals/edit.ts'
+import { heldIn } from '../intervals/held.ts'
+import { openRows } from '../intervals/write-rows.ts'
 import { closureOf, companionTags } from './graph.ts'
-import { holdsIn, type Source } from './source.ts'
+import type { Source } from './source.ts'
 
 export type Wanted = { manifests: readonly Digest[]; tags: readonly { name: string; digest: Digest }[] }
 export type PutOptions = {
@@ -30,11 +32,13 @@ export async function putAllIn(sql: Sql, edit: Edit, source: Source, wanted: Wan
   await setTags(sql, edit, wanted.tags)
 }
 
-const blobsOfManifests = `
-  select reference.child as digest
-  from unnest($3::text[]) as wanted (digest)
-  join manifest_reference as reference on reference.manifest = wanted.digest and reference.role in ('config', 'layer')
-  join blob_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.child`
+/** The blobs that manifests of a source name and it has; the parameters from `$first` on are its id, its bound and the manifests. */
+const blobsOfManifests = (first: number) => `
+  select distinct reference.child as digest
+  from unnest($${first + 2}::text[]) as named (digest)
+  join manifest_reference as reference on reference.manifest = named.digest and reference.role in ('config', 'layer')
+  join blob_interval as member on ${heldIn('member', `$${first}::uuid`, `$${first + 1}::integer`)}
+    and member.digest = reference.child`
 
 /**
  * Holds the rows of all bytes that come in until the transaction ends, so that the collector cannot take them meanwhile;
@@ -45,14 +49,14 @@ async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[
   await sql.query(
     `select
      from blob
-     where digest in (${blobsOfManifests} union select unnest($3::text[]))
+     where digest in (${blobsOfManifests(1)} union select unnest($3::text[]))
      order by digest
      for share`,
     values,
   )
   const gone = await sql.query<{ digest: string }>(
     `select wanted.digest
-     from (${blobsOfManifests} union select unnest($3::text[])) as wanted
+     from (${blobsOfManifests(1)} union select unnest($3::text[])) as wanted
      where not exists (select from blob where blob.digest = wanted.digest and state in ('present', 'remote'))
      limit 10`,
     values,
@@ -71,55 +75,20 @@ async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[
 }
 
 async function openIntervals(sql: Sql, edit: Edit, source: Source, manifests: readonly Digest[]): Promise<void> {
-  const values = [source.repositoryId, source.bound, manifests, edit.repositoryId, edit.number, edit.revision]
-  const open = (table: string, digests: string) => `
-    insert into ${table} (repository_id, digest, since, revision)
-    select distinct $4::uuid, wanted.digest, $5::integer, $6::bigint
-    from (${digests}) as wanted
-    where not exists (
-      select
-      from ${table} as open
-      where open.repository_id = $4
-        and open.digest = wanted.digest
-        and open.until is null)
-    on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
-  // The first two parameters stay named, for PostgreSQL must know their types.
-  await sql.query(
-    open(
-      'manifest_interval',
-      'select unnest($3::text[]) as digest where $1::uuid is not null and $2::integer is not null',
-    ),
-    values,
-  )
-  await sql.query(open('blob_interval', blobsOfManifests), values)
+  const wanted = 'select distinct unnest($4::text[]) as digest'
+  await openRows(sql, edit, 'manifest_interval', { wanted, values: [manifests] })
+  const values = [source.repositoryId, source.bound, manifests]
+  await openRows(sql, edit, 'blob_interval', { wanted: blobsOfManifests(4), values })
 }
 
-const copySignatures = `
-  insert into signature_interval (repository_id, name, digest, content, since, revision)
-  select $4, signature.name, signature.digest, signature.content, $5, $6
+const signaturesOfManifests = `
+  select signature.name, signature.digest, signature.content
   from signature_interval as signature
-  where ${holdsIn('signature', '$1', '$2')}
-    and signature.digest = any($3::text[])
-    and not exists (
-      select
-      from signature_interval as open
-      where open.repository_id = $4
-        and open.name = signature.name
-        and open.until is null)
-  on conflict (repository_id, name, since) do update set
-    until = null,
-    digest = excluded.digest,
-    content = excluded.content,
-    revision = excluded.revision`
+  where ${heldIn('signature', '$4', '$5')}
+    and signature.digest = any($6::text[])`
 
 /** Atomic signatures of what came in; a name that is given already keeps what it has. */
 async function openSignatures(sql: Sql, edit: Edit, source: Source, manifests: readonly Digest[]): Promise<void> {
-  await sql.query(copySignatures, [
-    source.repositoryId,
-    source.bound,
-    manifests,
-    edit.repositoryId,
-    edit.number,
-    edit.revision,
-  ])
+  const values = [source.repositoryId, source.bound, manifests]
+  await openRows(sql, edit, 'signature_interval', { wanted: signaturesOfManifests, values })
 }

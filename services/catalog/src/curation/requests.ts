@@ -1,6 +1,7 @@
 import { type Digest, parseTagPattern } from '@berth/oci'
 import { badField, type Transaction } from '@berth/service'
-import type { Edit } from '../versions/edit.ts'
+import type { Edit } from '../intervals/edit.ts'
+import { removeAll } from '../intervals/edit.ts'
 import type { Curation } from './curate.ts'
 import { putAllIn, putIn } from './put-in.ts'
 import {
@@ -12,7 +13,7 @@ import {
   type SourceName,
   tagsOf,
 } from './source.ts'
-import { takeAllOut, takeOut } from './take-out.ts'
+import { takeOut } from './take-out.ts'
 
 export type ModifyBody = {
   baseVersion?: number
@@ -51,7 +52,7 @@ export function modifyWork(body: ModifyBody): { work: Work; cause: Curation['cau
       )
   const unwanted = remove.filter((entry) => entry !== '*')
   const work: Work = async (sql, edit) => {
-    if (everything) await takeAllOut(sql, edit)
+    if (everything) await removeAll(sql, edit)
     else if (unwanted.length > 0)
       await takeOut(
         sql,

@@ -1,15 +1,11 @@
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
+import { heldByAny, heldIn } from '../intervals/held.ts'
 
 /** Where content is taken from: a repository as it is in one version, or in its latest with what is loose. */
 export type Source = { repositoryId: string; name: string; bound: number }
 /** How a request names a source: id or name, and a version or the latest. */
 export type SourceName = { repository: string; version?: number }
-
-/** The rows of an interval table that hold in a source; `$id` and `$bound` are its parameters. */
-export function holdsIn(table: string, id: string, bound: string): string {
-  return `${table}.repository_id = ${id} and ${table}.since <= ${bound} and (${table}.until is null or ${table}.until > ${bound})`
-}
 
 /**
  * Finds a source, and keeps it as it is until the transaction ends: what is read of it in several steps belongs together. Two
@@ -29,7 +25,7 @@ export async function findSource(sql: Sql, { repository, version }: SourceName, 
     throw new Problem(404, 'repository_not_found', `There is no repository "${repository}", or you may not see it.`, {
       field: `${field}.repository`,
     })
-  // Held as it is, it is not settled meanwhile; nothing is loose in one that is not.
+  // Held as it is, it is not written out meanwhile; nothing is loose in one that is not.
   if (version === undefined) return { repositoryId: row.id, name: row.name, bound: row.contentOf ?? row.latest + 1 }
   if (!row.known)
     throw new Problem(404, 'version_not_found', `${row.name} has no version ${version}.`, {
@@ -70,7 +66,7 @@ export async function findSourcesOf(
 // Transactions that fail so are begun again.
 const serializationFailure = '40001'
 
-// In a repository that is not settled, what is open is in the version before the latest: as good a source as any.
+// In a repository that is not written out, what is open is in the version before the latest: as good a source as any.
 async function sourcesOf(
   sql: Sql,
   repositoryId: string,
@@ -82,7 +78,7 @@ async function sourcesOf(
      from manifest_interval as member
      join repository on repository.id = member.repository_id
      where member.digest = any($2::text[])
-       and (member.until is null or member.until > member.since)
+       and ${heldByAny('member')}
      order by member.digest, (member.repository_id = $1) desc, (member.until is null) desc, member.since desc`,
     [repositoryId, digests],
   )
@@ -109,7 +105,7 @@ export async function tagsOf(
   return sql.query(
     `select name, digest
      from tag_interval
-     where ${holdsIn('tag_interval', '$1', '$2')}
+     where ${heldIn('tag_interval', '$1', '$2')}
        and ($3::text[] is null or name = any($3))
      order by name`,
     [source.repositoryId, source.bound, names ?? null],
@@ -125,7 +121,7 @@ export async function manifestsOf(
   const rows = await sql.query<{ digest: Digest }>(
     `select digest
      from manifest_interval as member
-     where ${holdsIn('member', '$1', '$2')}
+     where ${heldIn('member', '$1', '$2')}
        and ($3::text[] is null or digest = any($3))
        and (
          $4::text[] is null

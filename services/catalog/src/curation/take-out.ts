@@ -1,8 +1,9 @@
 import type { Digest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
-import { type Edit, removeManifests, removeTags } from '../versions/edit.ts'
+import { type Edit, removeManifests, removeTags } from '../intervals/edit.ts'
+import { heldIn } from '../intervals/held.ts'
 import { edges } from './graph.ts'
-import { holdsIn, missingContent } from './source.ts'
+import { missingContent } from './source.ts'
 
 export type Unwanted = { manifests: readonly Digest[]; tags: readonly string[] }
 type Named = { explicit: Digest[]; tags: string[]; tagged: Digest[] }
@@ -21,16 +22,6 @@ export async function takeOut(sql: Sql, edit: Edit, unwanted: Unwanted, { force 
   const going = hanging.filter((digest) => !kept.has(digest))
   await removeTags(sql, edit, [...tags, ...(await tagsOn(sql, edit, going))])
   await removeManifests(sql, edit, going)
-}
-
-/** Takes everything out. */
-export async function takeAllOut(sql: Sql, edit: Edit): Promise<void> {
-  for (const table of ['tag_interval', 'manifest_interval', 'blob_interval', 'signature_interval'])
-    await sql.query(`update ${table} set until = $2, revision = $3 where repository_id = $1 and until is null`, [
-      edit.repositoryId,
-      edit.number,
-      edit.revision,
-    ])
 }
 
 async function findNamed(sql: Sql, edit: Edit, unwanted: Unwanted): Promise<Named> {
@@ -62,7 +53,7 @@ async function withHolders(sql: Sql, edit: Edit, named: Named): Promise<{ explic
        select reference.manifest
        from above
        join manifest_reference as reference on reference.child = above.digest and reference.role = 'manifest'
-       join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest)
+       join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = reference.manifest)
      select digest
      from above`,
     values,
@@ -96,14 +87,14 @@ const keptQuery = `
     select tag.digest
     from tag_interval as tag
     join going using (digest)
-    where ${holdsIn('tag', '$1', '$2')}
+    where ${heldIn('tag', '$1', '$2')}
       and tag.name <> all($5::text[])
       and not exists (select from going as owner where split_part(tag.name, '.', 1) = replace(owner.digest, ':', '-'))
     union
     select going.digest
     from going
     join manifest_reference as reference on reference.child = going.digest and reference.role = 'manifest'
-    join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
+    join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = reference.manifest
     where not exists (select from going as other where other.digest = reference.manifest)),
   kept (digest) as (
     select digest
@@ -146,13 +137,13 @@ async function refuseHeld(
   const holders = await sql.query<{ digest: string; holder: string }>(
     `select digest, name as holder
      from tag_interval as tag
-     where ${holdsIn('tag', '$1', '$2')}
+     where ${heldIn('tag', '$1', '$2')}
        and digest = any($3::text[])
        and name <> all($5::text[])
      union
      select reference.child, reference.manifest
      from manifest_reference as reference
-     join manifest_interval as member on ${holdsIn('member', '$1', '$2')} and member.digest = reference.manifest
+     join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = reference.manifest
      where reference.role = 'manifest'
        and reference.child = any($3::text[])
        and reference.manifest <> all($4::text[])
@@ -170,7 +161,7 @@ async function refuseHeld(
 /** Tags on manifests that go, and companion tags of those, wherever they point. */
 async function tagsOn(sql: Sql, edit: Edit, going: readonly Digest[]): Promise<string[]> {
   const rows = await sql.query<{ name: string }>(
-    `select name from tag_interval as tag where ${holdsIn('tag', '$1', '$2')} and (digest = any($3::text[])
+    `select name from tag_interval as tag where ${heldIn('tag', '$1', '$2')} and (digest = any($3::text[])
        or split_part(name, '.', 1) in (select replace(digest, ':', '-') from unnest($3::text[]) as digest))`,
     [edit.repositoryId, edit.number, going],
   )

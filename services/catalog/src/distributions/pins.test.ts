@@ -15,9 +15,9 @@ import { openPrisma } from '../db/client.ts'
 import { streamHeads } from '../served/rows.ts'
 import { createServedGate } from '../served/wait-until-served.ts'
 import { startYard, type Yard } from '../testing/collect.fixture.ts'
-import { rolledBack } from '../testing/settle.fixture.ts'
+import { rolledBack } from '../testing/large-rollback.fixture.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { settleOne } from '../versions/settling.ts'
+import { writeOutRollback } from '../versions/rollback-writer.ts'
 import { insertDistribution } from './write.ts'
 
 const actor = 'ana'
@@ -71,7 +71,7 @@ afterAll(async () => {
 async function pinned() {
   const { db } = yard
   const { name, id: repositoryId } = await rolledBack(yard)
-  await settleOne(db, repositoryId)
+  await writeOutRollback(db, repositoryId)
   const basePath = `${name}-pinned`
   const fields = { name: basePath, basePath, version: 4 }
   const id = await db.transaction((sql) => insertDistribution(sql, fields, { repositoryId }, actor))

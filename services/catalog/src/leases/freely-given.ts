@@ -1,15 +1,13 @@
 import type { CatalogCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { badField, type Database } from '@berth/service'
-import { settled } from '../versions/settled.ts'
+import { heldNow } from '../intervals/held.ts'
+import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 
 const mostDigests = 1_000
 
-/** What a distribution serves of a repository: its pinned version, or the latest, perhaps by the content of another, with what is loose. */
-const served = (member: string) =>
-  `case when coalesce(shown.version, repository.content_of) is null then ${member}.until is null
-     else ${member}.since <= coalesce(shown.version, repository.content_of)
-       and (${member}.until is null or ${member}.until > coalesce(shown.version, repository.content_of)) end`
+/** What a distribution serves of a repository: its pinned version, or what is read as the latest, with what is loose. */
+const served = (member: string) => heldNow(member, 'coalesce(shown.version, repository.content_of)')
 
 const memberOf = (table: string) =>
   `exists (select from ${table} as member where member.repository_id = $1 and member.digest = wanted.digest and member.until is null)`
@@ -38,7 +36,7 @@ export async function freelyGiven(
   { repositoryId, digests }: CatalogCommands['freely-given']['request'],
 ): Promise<Digest[]> {
   if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
-  await settled(db, repositoryId)
+  await ensureWrittenOut(db, repositoryId)
   const rows = await db.query<{ digest: Digest }>(query, [repositoryId, digests])
   return rows.map((row) => row.digest)
 }

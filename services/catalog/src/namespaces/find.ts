@@ -1,4 +1,5 @@
 import { fitPage, notFound, type PageRequest, type Sql } from '@berth/service'
+import { heldByAny } from '../intervals/held.ts'
 import { type LabelSelector, selectorCondition } from '../settings/label-selector.ts'
 import { defaultNamespace, type NamespaceSettings } from './settings.ts'
 
@@ -112,7 +113,7 @@ export async function usageOf(sql: Sql, name: string): Promise<NamespaceUsage> {
 /** The digests that repositories hold: in any of their versions, loose, or linked for a manifest to come. */
 export function heldDigests(repositoryIds: string): string {
   const inIntervals = (table: string) =>
-    `select digest from ${table} where repository_id in (${repositoryIds}) and (until is null or until > since)`
+    `select digest from ${table} as held where repository_id in (${repositoryIds}) and ${heldByAny('held')}`
   return `
     ${inIntervals('blob_interval')}
     union ${inIntervals('manifest_interval')}

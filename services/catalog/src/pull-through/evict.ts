@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { curate } from '../curation/curate.ts'
-import { removeManifests, removeTags } from '../versions/edit.ts'
+import { removeManifests, removeTags } from '../intervals/edit.ts'
 
 type Host = { id: string; name: string; maxBytes: number }
 type Member = { repositoryId: string; digest: Digest; bytes: number }

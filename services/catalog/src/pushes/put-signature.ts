@@ -1,8 +1,8 @@
 import type { CatalogCommands, ManifestSignature } from '@berth/commands'
 import { type Database, type InternalCall, notFound, Problem, type Sql } from '@berth/service'
 import { runCommand } from '../db/run-command.ts'
+import { addSignature, beginEdit } from '../intervals/edit.ts'
 import { rowsAfter } from '../served/rows.ts'
-import { addSignature, beginEdit } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 

@@ -2,11 +2,11 @@ import type { Digest } from '@berth/oci'
 import type { Database, Sql, Transaction } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { takeOut } from '../curation/take-out.ts'
+import type { Edit } from '../intervals/edit.ts'
 import { addCounts, type ContentCounts, noContent } from '../versions/counts.ts'
 import type { VersionDiff } from '../versions/diff.ts'
-import type { Edit } from '../versions/edit.ts'
+import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import type { MadeVersion } from '../versions/record-version.ts'
-import { settled } from '../versions/settled.ts'
 import { planRetention, type RetentionPlan } from './plan.ts'
 import { beginRun, isDone, type Run, stillHolds, withWent } from './run.ts'
 import { findUntagged } from './untagged.ts'
@@ -36,7 +36,7 @@ export async function applyRetention(
   subject: Subject,
   { atOnce = mostAtOnce, onVersion }: { atOnce?: number; onVersion?: (made: MadeVersion) => Promise<void> } = {},
 ): Promise<Retained> {
-  await settled(db, subject.repositoryId)
+  await ensureWrittenOut(db, subject.repositoryId)
   let run = beginRun(await planRetention(db, subject.repositoryId))
   let made: Retained['made']
   let first: number | undefined
@@ -62,7 +62,7 @@ export async function foreseeRetention(
   db: Database,
   subject: Subject,
 ): Promise<{ plan: RetentionPlan; changes: VersionDiff | undefined }> {
-  await settled(db, subject.repositoryId)
+  await ensureWrittenOut(db, subject.repositoryId)
   const seen = beginRun(await planRetention(db, subject.repositoryId))
   if (isDone(seen)) return { plan: seen.plan, changes: undefined }
   let { plan } = seen

@@ -1,9 +1,9 @@
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { curate } from '../curation/curate.ts'
+import { removeTags } from '../intervals/edit.ts'
 import { contentOf, idOf, pushManifest } from '../testing/catalog.fixture.ts'
 import { age, apply, catalog, image, setRules, startRetention } from '../testing/retention.fixture.ts'
-import { removeTags } from '../versions/edit.ts'
 import { applyRetention } from './apply.ts'
 
 beforeAll(startRetention)

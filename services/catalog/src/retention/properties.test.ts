@@ -2,11 +2,11 @@ import { type Digest, newestFirst } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { curate } from '../curation/curate.ts'
+import { removeTags } from '../intervals/edit.ts'
 import type { Retention, RetentionRule } from '../settings/retention-rules.ts'
 import { contentOf, idOf, pushBlob, pushManifest } from '../testing/catalog.fixture.ts'
 import { Model } from '../testing/model.fixture.ts'
 import { age, apply, catalog, foresee, pin, pull, setRules, startRetention } from '../testing/retention.fixture.ts'
-import { removeTags } from '../versions/edit.ts'
 import { rollBack } from '../versions/rollback.ts'
 
 const scale = Number(process.env.BERTH_TEST_RUNS ?? 1)
@@ -98,7 +98,7 @@ async function build(name: string, steps: readonly Step[]): Promise<History> {
         history.next((content) =>
           Object.assign(content, { tags: new Map(old?.tags), manifests: new Set(old?.manifests) }),
         )
-      if (!made.isSettled) rolledBack++
+      if (!made.isWrittenOut) rolledBack++
       continue
     }
     const children = kind < 4 ? [...new Set([pick(a), pick(b)])].filter((one) => one !== undefined) : []

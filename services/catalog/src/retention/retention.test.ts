@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { curate } from '../curation/curate.ts'
+import { removeTags } from '../intervals/edit.ts'
 import { contentOf, idOf, pushManifest } from '../testing/catalog.fixture.ts'
 import {
   age,
@@ -12,7 +13,6 @@ import {
   setRules,
   startRetention,
 } from '../testing/retention.fixture.ts'
-import { removeTags } from '../versions/edit.ts'
 
 beforeAll(startRetention)
 afterAll(() => catalog.stop())

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
-import { endOfRevisions } from '../versions/locked-repository.ts'
+import { endOfRevisions } from '../intervals/tables.ts'
 
 const pageRows = 1_000
 // A page in memory, here and there, and never near what one value of PostgreSQL may have.
@@ -70,7 +70,7 @@ async function* openSnapshot<Row>(db: Database, read: (sql: Sql) => AsyncIterabl
   }
 }
 
-/** `latestVersion` as registry is told it: one below the version whose content the latest has, while that is not settled. */
+/** `latestVersion` as registry is told it: one below the version whose content the latest has, while that is not written out. */
 export type HeadRow = { name: string; revision: number; latestVersion: number }
 
 async function readHead(sql: Sql, repositoryId: string): Promise<HeadRow | undefined> {

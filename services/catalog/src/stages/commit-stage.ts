@@ -2,9 +2,10 @@ import { fitLists } from '@berth/bus'
 import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { addManifests, beginEdit, type Edit, setTags } from '../intervals/edit.ts'
+import { openRows } from '../intervals/write-rows.ts'
 import { withinQuota } from '../namespaces/quota.ts'
 import { refuseOvertaken } from '../pull-through/order.ts'
-import { addManifests, beginEdit, type Edit, setTags } from '../versions/edit.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
@@ -93,59 +94,41 @@ async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
   return rows.map((row) => row.digest)
 }
 
+const stagedSignatures = `
+  select staged.name, staged.digest, staged.content
+  from stage_signature as staged
+  join manifest_interval as member on member.repository_id = $1
+    and member.digest = staged.digest
+    and member.until is null
+  where staged.stage = $4`
+
 /** Puts staged signatures in, of manifests that are in the repository now; a name that is taken keeps what it has. */
 async function addSignatures(sql: Sql, edit: Edit, stage: string): Promise<void> {
-  await sql.query(
-    `insert into signature_interval (repository_id, name, digest, content, since, revision)
-     select $1, staged.name, staged.digest, staged.content, $2, $3
-     from stage_signature as staged
-     join manifest_interval as member on member.repository_id = $1 and member.digest = staged.digest and member.until is null
-     where staged.stage = $4
-       and not exists (
-         select
-         from signature_interval as open
-         where open.repository_id = $1
-           and open.name = staged.name
-           and open.until is null)
-     on conflict (repository_id, name, since) do update set
-       until = null,
-       digest = excluded.digest,
-       content = excluded.content,
-       revision = excluded.revision`,
-    [edit.repositoryId, edit.number, edit.revision, stage],
-  )
+  await openRows(sql, edit, 'signature_interval', { wanted: stagedSignatures, values: [stage] })
 }
 
-const insertForeign = `
-  with held as materialized (
+const stagedForeign = `
+  with stored as materialized (
     select blob.digest
     from blob
     join stage_blob as staged on staged.stage = $4 and staged.digest = blob.digest
     where blob.state = 'present'
     order by blob.digest
     for share of blob)
-  insert into blob_interval (repository_id, digest, since, revision)
-  select $1, held.digest, $2, $3
-  from held
+  select stored.digest
+  from stored
   where exists (
     select
     from manifest_reference as reference
     join manifest_interval as member on member.repository_id = $1
       and member.digest = reference.manifest
       and member.until is null
-    where reference.child = held.digest
-      and reference.role = 'layer')
-    and not exists (
-      select
-      from blob_interval as open
-      where open.repository_id = $1
-        and open.digest = held.digest
-        and open.until is null)
-  on conflict (repository_id, digest, since) do update set until = null, revision = excluded.revision`
+    where reference.child = stored.digest
+      and reference.role = 'layer')`
 
 /** Puts stored foreign layers in that a manifest of the repository names. Their rows are held against the collector. */
 async function addForeign(sql: Sql, edit: Edit, stage: string): Promise<void> {
-  await sql.query(insertForeign, [edit.repositoryId, edit.number, edit.revision, stage])
+  await openRows(sql, edit, 'blob_interval', { wanted: stagedForeign, values: [stage] })
 }
 
 const missingQuery = `

@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
 import { closureOf, companionTags } from '../curation/graph.ts'
-import { type Edit, removeManifests, removeTags } from '../versions/edit.ts'
+import { type Edit, removeManifests, removeTags } from '../intervals/edit.ts'
 
 /** What a mirror leaves as it is: tags that upstream could not give, with all that hangs on them. */
 type Kept = { tags: readonly string[]; manifests: readonly Digest[] }

@@ -4,7 +4,7 @@ import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { workOf } from '../cleaner/task-work.ts'
-import { settled } from '../versions/settled.ts'
+import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
@@ -50,7 +50,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
     }),
     repair: workOf(log, async (task, { signal, report }) => {
       const { since, scope } = task.payload as RepairPayload
-      if (scope) await settled(db, scope.repositoryId)
+      if (scope) await ensureWrittenOut(db, scope.repositoryId)
       const scrubbing = {
         db,
         blobs,

@@ -2,6 +2,7 @@ import type { BlobStat, BlobStore } from '@berth/blobs'
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { Digest } from '@berth/oci'
 import { createSignal, type Database, type Sql } from '@berth/service'
+import { touchRows } from '../intervals/write-rows.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
 
@@ -100,11 +101,13 @@ export async function announceHealed(db: Database): Promise<{ repositoryId: stri
 async function touch(sql: Sql, repositoryId: string, digests: readonly string[]): Promise<number> {
   const repository = await lockRepository(sql, repositoryId)
   const revision = await nextRevision(sql, repository)
-  for (const table of ['blob_interval', 'manifest_interval', 'blob_link'])
-    await sql.query(`update ${table} set revision = $2 where repository_id = $1 and digest = any($3::text[])`, [
-      repositoryId,
-      revision,
-      digests,
-    ])
+  await touchRows(sql, repositoryId, revision, digests)
+  await sql.query(
+    `update blob_link
+     set revision = $2
+     where repository_id = $1
+       and digest = any($3::text[])`,
+    [repositoryId, revision, digests],
+  )
   return revision
 }

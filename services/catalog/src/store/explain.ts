@@ -1,6 +1,7 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import { holds } from '../collect/needs.ts'
+import { heldByAny } from '../intervals/held.ts'
 
 const listed = 100
 
@@ -53,14 +54,14 @@ const membership = (kind: 'blob' | 'manifest', tags: string) => `
   from ${kind}_interval as member
   join repository on repository.id = member.repository_id
   where member.digest = blob.digest
-    and (member.until is null or member.until > member.since)`
+    and ${heldByAny('member')}`
 
 const tagsOfManifest = `array(
       select distinct name
       from tag_interval as tag
       where tag.repository_id = repository.id
         and tag.digest = blob.digest
-        and (tag.until is null or tag.until > tag.since)
+        and ${heldByAny('tag')}
       order by name
       limit ${listed})`
 

@@ -1,25 +1,26 @@
 import type { Sql } from '@berth/service'
+import { heldByAny } from '../intervals/held.ts'
 
 // What a repository has in any of its versions, and what is loose in it.
 const members = (repository: string) => `(
   select digest
-  from blob_interval
+  from blob_interval as held
   where repository_id = ${repository}
-    and (until is null or until > since)
+    and ${heldByAny('held')}
   union
   select digest
-  from manifest_interval
+  from manifest_interval as held
   where repository_id = ${repository}
-    and (until is null or until > since))`
+    and ${heldByAny('held')})`
 
 const allMembers = `(
   select repository_id, digest
-  from blob_interval
-  where until is null or until > since
+  from blob_interval as held
+  where ${heldByAny('held')}
   union
   select repository_id, digest
-  from manifest_interval
-  where until is null or until > since)`
+  from manifest_interval as held
+  where ${heldByAny('held')})`
 
 /** How much the store holds, and for how many. */
 export type StoreFacts = {
@@ -98,13 +99,13 @@ const repositoryBytesQuery = `
             from blob_interval as other
             where other.digest = blob.digest
               and other.repository_id <> page.id
-              and (other.until is null or other.until > other.since))
+              and ${heldByAny('other')})
           or exists (
             select
             from manifest_interval as other
             where other.digest = blob.digest
               and other.repository_id <> page.id
-              and (other.until is null or other.until > other.since))),
+              and ${heldByAny('other')})),
         0) as shared
     from ${members('page.id')} as member
     join blob using (digest)

@@ -1,4 +1,5 @@
 import { type PageRequest, pageBytes, type Sql, timeAndIdAfter } from '@berth/service'
+import { heldByAny } from '../intervals/held.ts'
 
 const time = (value: string) => `to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
@@ -79,13 +80,13 @@ const damagedQuery = `
         from blob_interval as held
         where held.digest = blob.digest
           and held.repository_id = repository.id
-          and (held.until is null or held.until > held.since))
+          and ${heldByAny('held')})
         or exists (
           select
           from manifest_interval as held
           where held.digest = blob.digest
             and held.repository_id = repository.id
-            and (held.until is null or held.until > held.since))
+            and ${heldByAny('held')})
       order by name
       limit ${mostNamed}) as repositories
   from blob

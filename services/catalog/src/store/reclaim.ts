@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import { heldByAny } from '../intervals/held.ts'
 import { blobsHealed } from './damage.ts'
 
 /** What a reclaim freed, or would free. */
@@ -37,7 +38,7 @@ const pageRows = 200
 const listed = 1_000
 const askPatienceMs = 300_000
 
-const held = 'held.digest = blob.digest and (held.until is null or held.until > held.since)'
+const held = `held.digest = blob.digest and ${heldByAny('held')}`
 // Of signed manifests and configurations Berth itself reads the bytes; what is leased or only linked is being pushed.
 const isLayerOnly = `exists (
     select
@@ -56,7 +57,7 @@ const isLayerOnly = `exists (
 const isUnused = `not exists (
   select
   from manifest_reference as named
-  join manifest_interval as member on member.digest = named.manifest and (member.until is null or member.until > member.since)
+  join manifest_interval as member on member.digest = named.manifest and ${heldByAny('member')}
   left join manifest_pull as pull on pull.repository_id = member.repository_id and pull.digest = member.digest
   where named.child = blob.digest
     and greatest(pull.pulled_at, member.opened_at) > now() - make_interval(secs => $3))`

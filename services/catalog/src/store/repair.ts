@@ -1,5 +1,6 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
+import { heldByAny } from '../intervals/held.ts'
 import { leaseBlobs, recordBlobs, releaseLeases } from '../leases/leases.ts'
 import { blobsHealed } from './damage.ts'
 import { isInScope, type Scrubbing, type ScrubResult, scrub } from './scrub.ts'
@@ -63,7 +64,7 @@ const holders = ['blob_interval', 'manifest_interval']
       from ${table} as held
       join repository on repository.id = held.repository_id
       where held.digest = blob.digest
-        and (held.until is null or held.until > held.since)`,
+        and ${heldByAny('held')}`,
   )
   .join(' union ')
 

@@ -1,6 +1,7 @@
 import type { BlobStat, BlobStore } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import { heldAt, heldByAny } from '../intervals/held.ts'
 import { checkBytes } from './check-bytes.ts'
 import { noteDamage, noteFound } from './damage.ts'
 import { createPace, type Pace } from './pace.ts'
@@ -45,8 +46,8 @@ export function isInScope(repository: string, version: string): string {
   const holds = (
     table: string,
   ) => `exists (select from ${table} as member where member.repository_id = ${repository} and member.digest = blob.digest
-    and (member.until is null or member.until > member.since)
-    and (${version}::integer is null or (member.since <= ${version} and (member.until is null or member.until > ${version}))))`
+    and ${heldByAny('member')}
+    and (${version}::integer is null or (${heldAt('member', version)})))`
   return `(${repository}::uuid is null or ${holds('blob_interval')} or ${holds('manifest_interval')})`
 }
 

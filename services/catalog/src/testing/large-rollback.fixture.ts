@@ -1,15 +1,15 @@
 import { expect } from '@jest/globals'
 import { curate } from '../curation/curate.ts'
-import { removeManifests, removeTags } from '../versions/edit.ts'
+import { removeManifests, removeTags } from '../intervals/edit.ts'
 import { rollBack } from '../versions/rollback.ts'
-import { unsettledRepositories } from '../versions/settling.ts'
+import { unwrittenRepositories } from '../versions/rollback-writer.ts'
 import { type Content, contentOf, idOf } from './catalog.fixture.ts'
 import { endLeases, push, pushImage, type Yard } from './collect.fixture.ts'
 
 const actor = 'ana'
 let made = 0
 
-/** Version 1 has one image, version 2 nothing and version 3 another image; version 4 is version 1 again, not settled yet. */
+/** Version 1 has one image, version 2 nothing and version 3 another image; version 4 is version 1 again, not written out yet. */
 export async function rolledBack(yard: Yard) {
   const { db } = yard
   const name = `settle/${made++}`
@@ -29,14 +29,14 @@ export async function rolledBack(yard: Yard) {
   const wanted = await contentOf(db, name, 1)
   const last = await contentOf(db, name, 3)
   const version = await rollBack(db, { repositoryId: id, version: 1, actor }, 0)
-  expect(version).toMatchObject({ number: 4, created: true, isSettled: false })
-  expect(await unsettledRepositories(db)).toContain(id)
+  expect(version).toMatchObject({ number: 4, created: true, isWrittenOut: false })
+  expect(await unwrittenRepositories(db)).toContain(id)
   return { name, id, old, recent, wanted, last }
 }
 
-/** Expects a repository to be settled, with this content. */
-export async function isSettled(yard: Yard, id: string, name: string, wanted: Content) {
-  expect(await unsettledRepositories(yard.db)).not.toContain(id)
+/** Expects a repository to be written out, with this content. */
+export async function expectWrittenOut(yard: Yard, id: string, name: string, wanted: Content) {
+  expect(await unwrittenRepositories(yard.db)).not.toContain(id)
   const [held] = await yard.db.query<{ tags: object }>(
     `select coalesce(jsonb_object_agg(name, digest), '{}') as tags from tag_interval where repository_id = $1 and until is null`,
     [id],

@@ -1,5 +1,6 @@
 import { type ManifestKind, manifestKinds, parseDigest } from '@berth/oci'
 import { badField, pageBytes } from '@berth/service'
+import { heldIn } from '../intervals/held.ts'
 import { checkPattern } from '../settings/retention-rules.ts'
 import { tagNameCondition } from './tag-name.ts'
 
@@ -62,8 +63,7 @@ function readLabel(text: string): NonNullable<ContentFilter['label']> {
   return { key, ...(at < 0 ? {} : { value: text.slice(at + 1) }) }
 }
 
-const held = (table: string) =>
-  `${table}.repository_id = $1 and ${table}.since <= $2 and (${table}.until is null or ${table}.until > $2)`
+const held = (row: string) => heldIn(row, '$1', '$2')
 
 /** A time as everywhere in the API; null stays null. */
 const isoTime = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`

@@ -1,5 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
+import { heldIn } from '../intervals/held.ts'
 import type { TagChange } from './tag-change.ts'
 
 type Sized = { digest: Digest; sizeBytes: number }
@@ -25,7 +26,7 @@ export type VersionDiff = {
 }
 
 const at = (table: string, version: string) =>
-  `select * from ${table} where repository_id = $1 and since <= ${version} and (until is null or until > ${version})`
+  `select * from ${table} as member where ${heldIn('member', '$1', version)}`
 
 const tagsQuery = `
   select name as tag, old.digest as "from", new.digest as "to"

@@ -1,5 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Database, Problem, type Transaction } from '@berth/service'
+import { intervalTables } from '../intervals/tables.ts'
+import { emptyRows } from '../intervals/write-rows.ts'
 import { type LockedRepository, nextRevision } from './locked-repository.ts'
 import { lockRepository } from './repository-lock.ts'
 
@@ -51,24 +53,15 @@ export async function retainNewest(
   actor: string,
 ): Promise<number | undefined> {
   const old = await sql.query<{ number: number }>(
-    `select number
-     from (
-       select number, dense_rank() over (order by coalesce(part_of, number) desc) as place
-       from version
-       where repository_id = $1
-         and (
-           number = $2
-           or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))) as ranked
-     where place > $3
-       and number <> $2
-       and number <> all ($4::integer[])`,
+    `select number from (
+       select number, dense_rank() over (order by coalesce(part_of, number) desc) as place from version where repository_id = $1
+         and (number = $2 or not exists (select from distribution as pin where pin.repository_id = $1 and pin.version = version.number))
+     ) as ranked where place > $3 and number <> $2 and number <> all ($4::integer[])`,
     [repository.id, repository.latestVersion, keep, repository.inUse],
   )
   const numbers = old.map((row) => row.number)
   return numbers.length === 0 ? undefined : dropVersions(sql, repository, numbers, actor)
 }
-
-const intervalTables = ['tag_interval', 'manifest_interval', 'blob_interval', 'signature_interval'] as const
 
 async function dropVersions(
   sql: Transaction,
@@ -82,7 +75,7 @@ async function dropVersions(
   )
   if (gone.length === 0) return undefined
   const revision = await nextRevision(sql, repository)
-  for (const table of intervalTables) await emptyIntervals(sql, table, repository.id, revision)
+  for (const { table } of intervalTables) await emptyRows(sql, table, repository.id, revision)
   await recordEvents(
     sql,
     gone.map(({ number }) => ({
@@ -93,29 +86,4 @@ async function dropVersions(
     })),
   )
   return revision
-}
-
-/**
- * Empties the intervals in which no version is left, so that nothing keeps their content. They end where they begin and stay
- * a while, for followers to hear of it; the collector takes them away.
- */
-async function emptyIntervals(
-  sql: Sql,
-  table: (typeof intervalTables)[number],
-  repositoryId: string,
-  revision: number,
-): Promise<void> {
-  await sql.query(
-    `update ${table} as interval
-     set until = since, revision = $2
-     where repository_id = $1
-       and until > since
-       and not exists (
-         select
-         from version
-         where version.repository_id = $1
-           and version.number >= interval.since
-           and version.number < interval.until)`,
-    [repositoryId, revision],
-  )
 }

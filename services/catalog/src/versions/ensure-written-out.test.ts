@@ -4,6 +4,8 @@ import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { catalogCommands } from '../commands.ts'
 import { curate } from '../curation/curate.ts'
 import { copyWork } from '../curation/requests.ts'
+import { removeTags } from '../intervals/edit.ts'
+import { readingAt } from '../intervals/reading-at.ts'
 import { freelyGiven } from '../leases/freely-given.ts'
 import { keepBlob } from '../leases/leases.ts'
 import { putSignature } from '../pushes/put-signature.ts'
@@ -13,13 +15,12 @@ import type { ServedGate } from '../served/wait-until-served.ts'
 import { explain } from '../store/explain.ts'
 import { contentOf, idOf, newCall } from '../testing/catalog.fixture.ts'
 import { pushImage, startYard, type Yard } from '../testing/collect.fixture.ts'
-import { isSettled, rolledBack } from '../testing/settle.fixture.ts'
+import { expectWrittenOut, rolledBack } from '../testing/large-rollback.fixture.ts'
 import { diffVersions } from './diff.ts'
 import { deleteVersion } from './drop-versions.ts'
-import { removeTags } from './edit.ts'
+import { ensureVersionWrittenOut, ensureWrittenOut } from './ensure-written-out.ts'
 import { rollBack } from './rollback.ts'
-import { readingAt, settled, settledVersion } from './settled.ts'
-import { settleOne, unsettledRepositories } from './settling.ts'
+import { unwrittenRepositories, writeOutRollback } from './rollback-writer.ts'
 
 let yard: Yard
 beforeAll(async () => {
@@ -38,7 +39,7 @@ test('followers are told where to read it, then to do the same, and are sent no 
   const followed = await revisionOf()
   const head = { kind: 'head', repositoryId: id, name }
   expect(await rowsAfter(followed - 1)).toEqual([{ ...head, from: followed - 1, revision: followed, latestVersion: 0 }])
-  await settleOne(db, id)
+  await writeOutRollback(db, id)
   const settledAt = await revisionOf()
   const restored = { kind: 'restored', version: 1, at: 4 }
   expect(await rowsAfter(followed)).toEqual([
@@ -80,13 +81,13 @@ test('it is compared, copied, listed, explained and given away as what it is', a
     expect((await contentOf(db, target)).tags).toMatchObject({ a: old.digest, b: old.digest })
     expect((await contentOf(db, target)).tags).not.toHaveProperty('c')
   }
-  expect(await unsettledRepositories(db)).toContain(id)
+  expect(await unwrittenRepositories(db)).toContain(id)
   await db.query(`update distribution set access = 'public' where repository_id = $1`, [id])
   const other = await idOf(db, `${name}-copy-4`)
   const digests = [old.blob, recent.blob]
   expect(await freelyGiven(db, { repositoryId: other, digests })).toEqual([old.blob])
   expect(await freelyGiven(db, { repositoryId: id, digests })).toEqual([old.blob])
-  expect(await unsettledRepositories(db)).not.toContain(id)
+  expect(await unwrittenRepositories(db)).not.toContain(id)
 })
 
 /** What other services ask, none of which waits for registry. */
@@ -113,7 +114,7 @@ test('signatures go and come with it', async () => {
     [2, [signature.name]],
   ] as const) {
     const back = await rollBack(db, { repositoryId: id, version, actor }, 0)
-    expect(back).toMatchObject({ isSettled: false, added: { signatures: names.length } })
+    expect(back).toMatchObject({ isWrittenOut: false, added: { signatures: names.length } })
     expect(await present(back.number)).toEqual(await present(version))
     expect(await known()).toEqual({ names })
   }
@@ -162,14 +163,14 @@ test('retention judges what is served, also in a dry run', async () => {
 test('what is to be served by its own number is settled first, as what is read by who decides by it', async () => {
   const { db } = yard
   const pinned = await rolledBack(yard)
-  expect(await db.transaction((sql) => settledVersion(sql, pinned.id, 1))).toBeUndefined()
-  expect(await unsettledRepositories(db)).toContain(pinned.id)
-  expect(await db.transaction((sql) => settledVersion(sql, pinned.id, 4))).toBeDefined()
-  await isSettled(yard, pinned.id, pinned.name, pinned.wanted)
+  expect(await db.transaction((sql) => ensureVersionWrittenOut(sql, pinned.id, 1))).toBeUndefined()
+  expect(await unwrittenRepositories(db)).toContain(pinned.id)
+  expect(await db.transaction((sql) => ensureVersionWrittenOut(sql, pinned.id, 4))).toBeDefined()
+  await expectWrittenOut(yard, pinned.id, pinned.name, pinned.wanted)
   const read = await rolledBack(yard)
-  expect(await settled(db, read.id)).toBeDefined()
-  await isSettled(yard, read.id, read.name, read.wanted)
-  expect(await settled(db, read.id)).toBeUndefined()
+  expect(await ensureWrittenOut(db, read.id)).toBeDefined()
+  await expectWrittenOut(yard, read.id, read.name, read.wanted)
+  expect(await ensureWrittenOut(db, read.id)).toBeUndefined()
 })
 
 test('read again where it was settled, and the other version deleted, between two looks', async () => {

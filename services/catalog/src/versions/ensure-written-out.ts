@@ -5,7 +5,7 @@ import { lockRepository } from './repository-lock.ts'
  * Sees to it that what is open in a repository is what its latest version has, for who reads that without the repository's lock
  * and decides by it. Answers the revision that says so, if there was anything to write.
  */
-export async function settled(db: Database, repositoryId: string): Promise<number | undefined> {
+export async function ensureWrittenOut(db: Database, repositoryId: string): Promise<number | undefined> {
   const [waiting] = await db.prepared(
     'is-unsettled',
     'select from repository where id = $1 and content_of is not null',
@@ -15,36 +15,14 @@ export async function settled(db: Database, repositoryId: string): Promise<numbe
 }
 
 /**
- * Reads by the numbers of versions of a repository: `read` is given the numbers under which their content is to be found. That
- * of a version which is settled meanwhile is where it was, unless the other version was deleted then: so it is read again.
- */
-export async function readingAt<T>(
-  sql: Sql,
-  repositoryId: string,
-  numbers: readonly number[],
-  read: (at: readonly number[]) => Promise<T>,
-): Promise<T> {
-  const at = await placesOf(sql, repositoryId, numbers)
-  const found = await read(at)
-  const isWhereItWas = at.every((place, i) => place === numbers[i])
-  if (isWhereItWas || String(await placesOf(sql, repositoryId, numbers)) === String(at)) return found
-  return read(numbers)
-}
-
-async function placesOf(sql: Sql, repositoryId: string, numbers: readonly number[]): Promise<readonly number[]> {
-  const [unsettled] = await sql.prepared<{ latest: number; contentOf: number }>(
-    'content-of-latest',
-    'select latest_version as latest, content_of as "contentOf" from repository where id = $1 and content_of is not null',
-    [repositoryId],
-  )
-  return unsettled ? numbers.map((one) => (one === unsettled.latest ? unsettled.contentOf : one)) : numbers
-}
-
-/**
  * Sees to it that a version has intervals of its own, for who is to serve it by its number. Answers the revision that registry
  * must have followed before; `undefined` where that is no question, for only rollbacks are ever waited for.
  */
-export async function settledVersion(sql: Sql, repositoryId: string, number: number): Promise<number | undefined> {
+export async function ensureVersionWrittenOut(
+  sql: Sql,
+  repositoryId: string,
+  number: number,
+): Promise<number | undefined> {
   const [rollback] = await sql.query<{ revision: number; isWaiting: boolean }>(
     `select repository.revision, latest_version = number and content_of is not null as "isWaiting"
      from version

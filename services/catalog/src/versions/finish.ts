@@ -1,10 +1,11 @@
 import { nameLimit } from '@berth/bus'
 import type { Sql, Transaction } from '@berth/service'
+import type { Edit } from '../intervals/edit.ts'
+import { endOfRevisions } from '../intervals/tables.ts'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import { retainNewest } from './drop-versions.ts'
-import type { Edit } from './edit.ts'
-import { endOfRevisions, type LockedRepository } from './locked-repository.ts'
+import type { LockedRepository } from './locked-repository.ts'
 import { type MadeVersion, type Making, recordVersion } from './record-version.ts'
 import type { TagChange } from './tag-change.ts'
 

@@ -1,5 +1,5 @@
 import type { Database, Transaction } from '@berth/service'
-import { beginEdit } from './edit.ts'
+import { beginEdit } from '../intervals/edit.ts'
 import { finishVersion } from './finish.ts'
 import type { LockedRepository } from './locked-repository.ts'
 import { lockRepository } from './repository-lock.ts'

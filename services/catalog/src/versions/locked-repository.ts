@@ -19,12 +19,6 @@ export type LockedRepository = {
   inUse: readonly number[]
 }
 
-/**
- * Above every revision there will ever be. A query for rows "above a revision" has this as its other end, as a parameter: of
- * an open range PostgreSQL expects a third of the table and reads all of it; of a closed one, few rows, and uses the index.
- */
-export const endOfRevisions = Number.MAX_SAFE_INTEGER
-
 /** Takes the next revision of a locked repository for a served change that makes no version. */
 export async function nextRevision(sql: Sql, repository: LockedRepository): Promise<number> {
   const revision = repository.revision + 1

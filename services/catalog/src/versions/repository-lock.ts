@@ -1,6 +1,6 @@
 import { notFound, type Sql } from '@berth/service'
 import type { LockedRepository } from './locked-repository.ts'
-import { settle } from './settle.ts'
+import { writeOut } from './write-out.ts'
 
 type Row = LockedRepository & { contentOf: number | null }
 
@@ -19,7 +19,7 @@ export async function lockRepositoryNamed(sql: Sql, name: string): Promise<Locke
      for update`,
     [name],
   )
-  return row && settleLocked(sql, row)
+  return row && writeOutLocked(sql, row)
 }
 
 /** Locks a repository by id. What a rollback left to be written is written. Throws 404 when it is gone. */
@@ -33,12 +33,16 @@ export async function lockRepository(sql: Sql, id: string): Promise<LockedReposi
     [id],
   )
   if (!row) throw notFound('repository', id)
-  return settleLocked(sql, row)
+  return writeOutLocked(sql, row)
 }
 
 // Everything that changes a repository goes by its open intervals, so they have to be those of its latest version.
-async function settleLocked(sql: Sql, { contentOf, ...repository }: Row): Promise<LockedRepository> {
+async function writeOutLocked(sql: Sql, { contentOf, ...repository }: Row): Promise<LockedRepository> {
   if (contentOf === null) return repository
   // Whoever was told a moment ago that the latest is read there still finds it there.
-  return { ...repository, revision: await settle(sql, repository, contentOf), inUse: [...repository.inUse, contentOf] }
+  return {
+    ...repository,
+    revision: await writeOut(sql, repository, contentOf),
+    inUse: [...repository.inUse, contentOf],
+  }
 }

@@ -17,7 +17,7 @@ type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Log
  * Writes the intervals of rollbacks that are served already: at once when it is woken by one, and those that a process which was
  * killed left behind. Stopped in the middle of one, it lets PostgreSQL undo what it did: it is there for the next.
  */
-export function startSettling(parts: Parts): Loop {
+export function startRollbackWriter(parts: Parts): Loop {
   return startLoop({
     pollMs,
     pauseAfterFailureMs,
@@ -27,7 +27,7 @@ export function startSettling(parts: Parts): Loop {
       for (const id of await unfinishedRepositories(parts.db)) {
         if (signal.aborted) return
         // One that fails keeps no other from being settled.
-        await settleAndFollow(parts, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
+        await writeOutAndFollow(parts, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
       }
       const [first] = failures
       const ids = failures.slice(0, mostNamed).map(({ id }) => id)
@@ -38,7 +38,7 @@ export function startSettling(parts: Parts): Loop {
 }
 
 /** Repositories whose latest version has its content by that of another. */
-export async function unsettledRepositories(db: Database): Promise<string[]> {
+export async function unwrittenRepositories(db: Database): Promise<string[]> {
   const rows = await db.query<{ id: string }>(`
     select id
     from repository
@@ -62,9 +62,9 @@ async function unfinishedRepositories(db: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-async function settleAndFollow({ db, registry, log }: Parts, repositoryId: string, signal: AbortSignal) {
+async function writeOutAndFollow({ db, registry, log }: Parts, repositoryId: string, signal: AbortSignal) {
   const startedAt = performance.now()
-  const revision = await settleOne(db, repositoryId, signal)
+  const revision = await writeOutRollback(db, repositoryId, signal)
   if (revision !== undefined)
     log.info('rollback settled', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
   const follow = (revision: number) => registry.call('follow-repository', { repositoryId, revision })
@@ -77,10 +77,10 @@ async function settleAndFollow({ db, registry, log }: Parts, repositoryId: strin
 }
 
 /**
- * Settles a repository. `undefined`: somebody else has. Whoever is at it is waited for, because he may be undone: a push that comes
- * too late undoes what it settled, and where pushes keep coming it would be settled by none of them.
+ * Writes out the rollback of a repository. `undefined`: somebody else has. Whoever is at it is waited for, because he may be undone: a push that comes
+ * too late undoes what it wrote, and where pushes keep coming it would be written out by none of them.
  */
-export async function settleOne(db: Database, id: string, signal?: AbortSignal): Promise<number | undefined> {
+export async function writeOutRollback(db: Database, id: string, signal?: AbortSignal): Promise<number | undefined> {
   return db.transaction(async (sql) => {
     const [own] = await sql.query<{ pid: number; began: string }>(
       'select pg_backend_pid() as pid, now()::text as began',

@@ -1,17 +1,19 @@
 import { nameLimit } from '@berth/bus'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { beginEdit } from '../intervals/edit.ts'
+import { restoreVersion } from '../intervals/restore.ts'
+import { endOfRevisions, intervalTables } from '../intervals/tables.ts'
 import { withinQuota } from '../namespaces/quota.ts'
 import type { ContentCounts } from './counts.ts'
 import { diffVersions } from './diff.ts'
-import { beginEdit, intervalTables, restoreVersion } from './edit.ts'
 import { finishVersion } from './finish.ts'
 import { foldLoose } from './fold-loose.ts'
-import { endOfRevisions, type LockedRepository } from './locked-repository.ts'
+import type { LockedRepository } from './locked-repository.ts'
 import { type Change, type MadeVersion, type Making, recordVersion } from './record-version.ts'
 import { lockRepository } from './repository-lock.ts'
 
-/** `isSettled`: whether its intervals are written; if not, `settle` is to follow. */
-export type RolledBack = MadeVersion & { isSettled: boolean }
+/** `isWrittenOut`: whether its intervals are written; if not, `writeOutRollback` is to follow. */
+export type RolledBack = MadeVersion & { isWrittenOut: boolean }
 
 type Target = { number: number; revision: number; contentHash: string; present: ContentCounts }
 
@@ -20,7 +22,7 @@ const mostAtOnce = 2_000
 
 /**
  * Makes a new version with the content of an old one; none when the content is that already. Where more than `atOnce` intervals
- * would have to be written, the version only says whose content it has, and is not settled. Throws 404 for an unknown version.
+ * would have to be written, the version only says whose content it has, and is not written out. Throws 404 for an unknown version.
  */
 export async function rollBack(
   db: Database,
@@ -38,9 +40,9 @@ export async function rollBack(
       const making: Making = { cause: 'rollback', actor: request.actor, taskId: null, base, contentHash }
       const change = await largeChange(sql, repository, target, atOnce)
       const edit = beginEdit(repository)
-      if (change) return { ...(await recordVersion(sql, repository, edit, making, change)), isSettled: false }
+      if (change) return { ...(await recordVersion(sql, repository, edit, making, change)), isWrittenOut: false }
       await restoreVersion(sql, edit, target)
-      return { ...(await finishVersion(sql, repository, edit, making)), isSettled: true }
+      return { ...(await finishVersion(sql, repository, edit, making)), isWrittenOut: true }
     }),
   )
 }

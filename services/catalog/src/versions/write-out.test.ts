@@ -4,11 +4,11 @@ import { serviceKey, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { contentOf } from '../testing/catalog.fixture.ts'
 import { endLeases, pushImage, runCollector, startYard, storedDigests, type Yard } from '../testing/collect.fixture.ts'
-import { isSettled, rolledBack } from '../testing/settle.fixture.ts'
+import { expectWrittenOut, rolledBack } from '../testing/large-rollback.fixture.ts'
 import { deleteVersion } from './drop-versions.ts'
 import { lockRepository } from './repository-lock.ts'
 import { rollBack } from './rollback.ts'
-import { letGo, settleOne, startSettling, unsettledRepositories } from './settling.ts'
+import { letGo, startRollbackWriter, unwrittenRepositories, writeOutRollback } from './rollback-writer.ts'
 
 let yard: Yard
 beforeAll(async () => {
@@ -31,10 +31,10 @@ test('a rollback of much is the content it names before and after its intervals 
     [id],
   )
   expect(row?.present).toEqual({ tags: 2, manifests: 1, blobs: 1, signatures: 0 })
-  expect(await settleOne(db, id)).toBeDefined()
-  await isSettled(yard, id, name, wanted)
+  expect(await writeOutRollback(db, id)).toBeDefined()
+  await expectWrittenOut(yard, id, name, wanted)
   expect(await contentOf(db, name, 3)).toEqual(last)
-  expect(await settleOne(db, id)).toBeUndefined()
+  expect(await writeOutRollback(db, id)).toBeUndefined()
 })
 
 test('killed or stopped while the intervals are written, it is as it was, and is found again', async () => {
@@ -46,12 +46,12 @@ test('killed or stopped while the intervals are written, it is as it was, and is
     throw killed
   })
   await expect(dying).rejects.toBe(killed)
-  expect(await unsettledRepositories(db)).toContain(id)
+  expect(await unwrittenRepositories(db)).toContain(id)
   expect(await contentOf(db, name)).toEqual(wanted)
   const stopped = new AbortController()
   await db.transaction(async (sql) => {
     await sql.query('lock table tag_interval in share mode')
-    const settling = settleOne(db, id, stopped.signal)
+    const settling = writeOutRollback(db, id, stopped.signal)
     await until(
       async () =>
         (await sql.query(`select from pg_locks where not granted and relation = 'tag_interval'::regclass`)).length > 0,
@@ -59,10 +59,10 @@ test('killed or stopped while the intervals are written, it is as it was, and is
     stopped.abort()
     await expect(settling).rejects.toMatchObject({ cause: { code: '57014' } })
   })
-  expect(await settleOne(db, id, stopped.signal)).toBeUndefined()
-  expect(await unsettledRepositories(db)).toContain(id)
-  await settleOne(db, id)
-  await isSettled(yard, id, name, wanted)
+  expect(await writeOutRollback(db, id, stopped.signal)).toBeUndefined()
+  expect(await unwrittenRepositories(db)).toContain(id)
+  await writeOutRollback(db, id)
+  await expectWrittenOut(yard, id, name, wanted)
 })
 
 test('who settled it and was undone keeps nobody from settling it at once', async () => {
@@ -73,13 +73,13 @@ test('who settled it and was undone keeps nobody from settling it at once', asyn
   const isWaitedFor = 'select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))'
   const pushing = db.transaction(async (sql) => {
     await lockRepository(sql, id)
-    settling = settleOne(db, id)
+    settling = writeOutRollback(db, id)
     await Promise.race([settling, until(async () => (await sql.query(isWaitedFor)).length > 0)])
     throw tooLate
   })
   await expect(pushing).rejects.toBe(tooLate)
   expect(await settling).toBeDefined()
-  await isSettled(yard, id, name, wanted)
+  await expectWrittenOut(yard, id, name, wanted)
 })
 
 test('nothing comes on top of it before it is settled, whoever tries', async () => {
@@ -89,7 +89,7 @@ test('nothing comes on top of it before it is settled, whoever tries', async () 
   expect(await code('update repository set latest_version = latest_version + 1 where id = $1')).toBe('40001')
   expect(await code('update repository set loose_since = now() where id = $1')).toBe('23514')
   expect(await code('delete from version where repository_id = $1 and number = 1')).toBe('23503')
-  await settleOne(db, id)
+  await writeOutRollback(db, id)
   expect(await code('delete from version where repository_id = $1 and number = 1')).toBe('done')
 })
 
@@ -98,18 +98,24 @@ test('a push to it finds it settled, and takes its place behind it', async () =>
   const digest = await pushImage(yard, name, { name: `${name} more` }, ['d'])
   expect(await contentOf(yard.db, name, 4)).toEqual(wanted)
   expect((await contentOf(yard.db, name)).tags).toEqual({ ...wanted.tags, d: digest })
-  expect(await unsettledRepositories(yard.db)).not.toContain(id)
+  expect(await unwrittenRepositories(yard.db)).not.toContain(id)
 })
 
 test('a rollback of a rollback that is not settled goes back to either', async () => {
   const { name, id, wanted, last } = await rolledBack(yard)
   const { db } = yard
-  expect(await rollBack(db, { repositoryId: id, version: 3, actor }, 0)).toMatchObject({ number: 5, isSettled: false })
+  expect(await rollBack(db, { repositoryId: id, version: 3, actor }, 0)).toMatchObject({
+    number: 5,
+    isWrittenOut: false,
+  })
   expect(await contentOf(db, name)).toEqual(last)
   expect(await contentOf(db, name, 4)).toEqual(wanted)
-  expect(await rollBack(db, { repositoryId: id, version: 4, actor }, 0)).toMatchObject({ number: 6, isSettled: false })
-  await settleOne(db, id)
-  await isSettled(yard, id, name, wanted)
+  expect(await rollBack(db, { repositoryId: id, version: 4, actor }, 0)).toMatchObject({
+    number: 6,
+    isWrittenOut: false,
+  })
+  await writeOutRollback(db, id)
+  await expectWrittenOut(yard, id, name, wanted)
   for (const version of [1, 4]) expect(await contentOf(db, name, version)).toEqual(wanted)
   for (const version of [3, 5]) expect(await contentOf(db, name, version)).toEqual(last)
   expect(await rollBack(db, { repositoryId: id, version: 1, actor }, 0)).toMatchObject({ number: 6, created: false })
@@ -119,7 +125,7 @@ test('the version whose content it has can be deleted at once, and goes last of 
   const { db } = yard
   const deleted = await rolledBack(yard)
   await deleteVersion(db, { repositoryId: deleted.id, number: 1, actor })
-  await isSettled(yard, deleted.id, deleted.name, deleted.wanted)
+  await expectWrittenOut(yard, deleted.id, deleted.name, deleted.wanted)
   const retained = await rolledBack(yard)
   await db.query('update repository set retain_versions = 1 where id = $1', [retained.id])
   for (const tag of ['d', 'e']) await pushImage(yard, retained.name, { name: tag }, [tag])
@@ -138,7 +144,7 @@ test('the version whose content it has stays when it is gone back to again while
   await letGo(db, id, async () => {
     await rollBack(db, { repositoryId: id, version: 1, actor }, 0)
   })
-  await isSettled(yard, id, name, wanted)
+  await expectWrittenOut(yard, id, name, wanted)
   expect(await numbersOf(id)).toEqual([1, 6])
   await letGo(db, id, async () => {})
   expect(await numbersOf(id)).toEqual([6])
@@ -159,14 +165,14 @@ test('the collector takes nothing of it, before and after; and all of it with th
   }
   await collectTwice()
   expect(await storedDigests(yard)).toEqual([...others, ...held].sort())
-  await settleOne(db, id)
+  await writeOutRollback(db, id)
   await deleteVersion(db, { repositoryId: id, number: 3, actor })
   await deleteVersion(db, { repositoryId: id, number: 1, actor })
   await collectTwice()
   expect(await storedDigests(yard)).toEqual([...others, old.digest, old.blob].sort())
-  await isSettled(yard, id, name, wanted)
+  await expectWrittenOut(yard, id, name, wanted)
   await rollBack(db, { repositoryId: id, version: 0, actor }, 0)
-  expect(await unsettledRepositories(db)).toContain(id)
+  expect(await unwrittenRepositories(db)).toContain(id)
   await db.query('delete from distribution where repository_id = $1', [id])
   await db.query('delete from repository where id = $1', [id])
   await collectTwice()
@@ -180,17 +186,17 @@ test('the loop settles what it can while registry is away, and says of which rep
   const log = { ...createLogger({ service: 'catalog', silent: true }) }
   log.warn = (_message, fields) => warned.resolve(fields?.error)
   const away = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'catalog', to: 'registry', serviceKey })
-  const registry: Parameters<typeof startSettling>[0]['registry'] = {
+  const registry: Parameters<typeof startRollbackWriter>[0]['registry'] = {
     ...commandsOf<RegistryCommands>(away),
     call: (command, body) => commandsOf<RegistryCommands>(away).call(command, body, { timeoutMs: 1 }),
   }
-  const settling = startSettling({ db, registry, log })
+  const settling = startRollbackWriter({ db, registry, log })
   const error = (await warned.promise) as Error
   await settling.stop()
   await away.close()
   for (const { id, name, wanted } of some) {
     expect(error.message).toContain(id)
-    await isSettled(yard, id, name, wanted)
+    await expectWrittenOut(yard, id, name, wanted)
   }
   expect(error.cause).toMatchObject({ code: 'service_unavailable' })
 })

@@ -1,5 +1,5 @@
 import type { Sql } from '@berth/service'
-import { restoreVersion } from './edit.ts'
+import { restoreVersion } from '../intervals/restore.ts'
 import type { LockedRepository } from './locked-repository.ts'
 
 /**
@@ -7,7 +7,7 @@ import type { LockedRepository } from './locked-repository.ts'
  * (docs/decisions/0024). Nothing that is read changes. They are a change of their own for followers, and the version takes its
  * revision, so that whatever is opened or closed after it has a higher one. Answers that revision.
  */
-export async function settle(
+export async function writeOut(
   sql: Sql,
   { id, latestVersion, revision }: Pick<LockedRepository, 'id' | 'latestVersion' | 'revision'>,
   contentOf: number,

@@ -1,8 +1,9 @@
 import type { Digest } from '@berth/oci'
 import { type Database, pageBytes } from '@berth/service'
+import { heldAt } from './held.ts'
 import type { Pointer } from './pointer.ts'
 
-const held = 'since <= $2 and (until is null or until > $2)'
+const held = heldAt('$2')
 
 /** Up to `limit` tags after a name, in byte order. */
 export async function listTags(db: Database, pointer: Pointer, after: string, limit: number): Promise<string[]> {
@@ -62,8 +63,7 @@ const servedSomewhere = `
         from served_blob as member
         where member.repository_id = pointer.repository_id
           and member.digest = $1
-          and since <= coalesce(pinned, latest_version + 1)
-          and (until is null or until > coalesce(pinned, latest_version + 1)))
+          and ${heldAt('coalesce(pinned, latest_version + 1)')})
       or (
         pinned is null
         and exists (select from served_link as link where link.repository_id = pointer.repository_id and link.digest = $1)))

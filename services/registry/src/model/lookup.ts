@@ -2,6 +2,7 @@ import type { BlobKey } from '@berth/blobs'
 import { type Digest, servableType } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
+import { heldAt } from './held.ts'
 import type { Pointer } from './pointer.ts'
 
 /** A manifest that is served, and where its bytes lie: under its digest, or in an envelope (docs/decisions/0009). */
@@ -18,7 +19,6 @@ export type Lookup = {
   blobAt(basePath: string, digest: Digest): Promise<ServedBlob | undefined>
 }
 
-const heldAt = (bound: string) => `since <= ${bound} and (until is null or until > ${bound})`
 const held = heldAt('$3')
 const manifestColumns = `facts.digest, facts.media_type as "mediaType", coalesce((facts.envelope ->> 'sizeBytes')::bigint, facts.size_bytes) as "sizeBytes",
   coalesce(facts.envelope, jsonb_build_object('digest', facts.digest, 'generation', facts.generation)) as stored`

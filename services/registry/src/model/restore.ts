@@ -1,4 +1,5 @@
 import type { Sql } from '@berth/service'
+import { heldAt } from './held.ts'
 
 const tables = [
   { table: 'served_tag', columns: ['name', 'digest'] },
@@ -16,7 +17,7 @@ export async function restoreServed(
   repositoryId: string,
   { version, at }: { version: number; at: number },
 ): Promise<void> {
-  const inTarget = 'old.repository_id = $1 and old.since <= $3 and (old.until is null or old.until > $3)'
+  const inTarget = `old.repository_id = $1 and ${heldAt('$3', 'old')}`
   for (const { table, columns } of tables) {
     const [key, ...others] = columns
     const same = columns.map((column) => `open.${column} = old.${column}`).join(' and ')

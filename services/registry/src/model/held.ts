@@ -1,0 +1,5 @@
+/** Whether a row of the model belongs to a version, as SQL over its two bounds; what is open belongs to all that come. */
+export function heldAt(version: string, row = ''): string {
+  const [since, until] = row === '' ? ['since', 'until'] : [`${row}.since`, `${row}.until`]
+  return `${since} <= ${version} and (${until} is null or ${until} > ${version})`
+}
