@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { load } from 'js-yaml'
 
 /** Who may call an operation, said in the document as `x-access`. The one place where the API decides this. */
 export const accessLevels = ['anonymous', 'user', 'admin'] as const
@@ -82,9 +82,14 @@ export function operationsOf(document: ApiDocument): Operation[] {
 }
 
 function readYaml(file: URL): unknown {
-  return parse(readFileSync(file, 'utf8'), (_key, value: unknown) =>
-    isQueryParameter(value) ? { ...value, allowReserved: true } : value,
-  )
+  return allowReserved(load(readFileSync(file, 'utf8')))
+}
+
+function allowReserved(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(allowReserved)
+  if (typeof value !== 'object' || value === null) return value
+  const copy = Object.fromEntries(Object.entries(value).map(([key, part]) => [key, allowReserved(part)]))
+  return isQueryParameter(copy) ? { ...copy, allowReserved: true } : copy
 }
 
 function isQueryParameter(value: unknown): value is { in: 'query'; name: string } {

@@ -71,7 +71,8 @@ export function createApi(options: {
   app.use(refuseUnstorableText)
   app.use(
     validate({
-      apiSpec: document as never,
+      apiSpec: structuredClone(document) as never,
+      $refParser: { mode: 'dereference' },
       validateRequests: { allErrors: true },
       validateResponses: false,
       validateSecurity: false,

@@ -1,5 +1,4 @@
 import type { Digest } from '@berth/oci'
-import { readKeys, readMessage, verify } from 'openpgp'
 import { payloadNames } from './claims.ts'
 
 const simpleTypes = ['atomic container signature']
@@ -11,6 +10,8 @@ const config = { maxDecompressedMessageSize: 1 << 20 }
  * expired or revoked does not count.
  */
 export async function isSignedByGpg(armoredKey: string, message: Buffer, digest: Digest): Promise<boolean> {
+  // Loaded when first needed: it is large, and most installations never do.
+  const { readKeys, readMessage, verify } = await import('openpgp')
   const verificationKeys = await readKeys({ armoredKeys: armoredKey })
   try {
     const { data, signatures } = await verify({
