@@ -7,7 +7,7 @@ const libs = {
   tokens: ['service'],
   commands: ['oci', 'service', 'tokens'],
   'registry-client': ['oci'],
-  worker: ['bus', 'commands', 'service'],
+  worker: ['blobs', 'bus', 'commands', 'service'],
   host: ['blobs', 'bus', 'commands', 'service', 'tokens'],
 }
 

@@ -1,2 +1,3 @@
+export { type ErrorOutcome, type Outcome, outcomeOfError, TaskCancelled, TaskLost } from './outcome.ts'
 export { workerSettings } from './settings.ts'
-export { type Outcome, startWorker, TaskCancelled, TaskLost, type Work } from './work.ts'
+export { startWorker, type Work } from './work.ts'

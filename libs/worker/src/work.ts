@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, listenForWork, startLoop } from '@berth/bus'
 import type { ClaimedTask, CommandClient, TaskError, TaskProgress, TasksCommands } from '@berth/commands'
-import { databaseProblem, isPassing, type Logger, Problem, reasonOf } from '@berth/service'
+import { databaseProblem, type Logger, Problem, reasonOf } from '@berth/service'
+import { type Outcome, outcomeOfError, TaskCancelled, TaskLost } from './outcome.ts'
 
-/** How a task ended, as its worker reports it. */
-export type Outcome = { state: 'completed' | 'failed' | 'cancelled'; result?: unknown; error?: TaskError }
 /**
- * Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. What it throws because a database or another
- * service is away (`isPassing`) has the task tried again.
+ * Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. An error that it throws ends the task as
+ * `outcomeOfError` says, unless a database or another service is away (`isPassing`): then the task is tried again.
  */
 export type Work = (
   task: ClaimedTask,
@@ -17,15 +16,6 @@ export type Work = (
 
 /** The task is to be tried again: what it needs was away. */
 type PutBack = { state: 'put back'; error: TaskError }
-
-/** Somebody asked to end the task. */
-export class TaskCancelled extends Error {
-  override name = 'TaskCancelled'
-}
-/** The task is another worker's now or soon, or we are stopping; nothing is to be reported. */
-export class TaskLost extends Error {
-  override name = 'TaskLost'
-}
 
 const pollMs = 2_000
 const beatMs = 1_000
@@ -38,9 +28,9 @@ const longestPauseMs = 10_000
 const stopGraceMs = 2_000
 
 /**
- * Takes tasks of some kinds and does them, a few at a time, beating for each so that nobody else takes it before
+ * Takes tasks of some kinds and does them, a few at a time, beating for each so that no other worker takes it before
  * `leaseSeconds` without a beat are over. `name` is the service's, for the log of tasks. `stop` waits two seconds for what
- * runs to heed its signal; what does not is left to its lease, and says so in the log.
+ * runs to heed its signal; what does not is left to its lease, and the log says so.
  */
 export function startWorker(options: {
   tasks: CommandClient<TasksCommands>
@@ -63,7 +53,8 @@ export function startWorker(options: {
     onError: (error) => log.warn('tasks cannot be asked for work', { error }),
     run: async (signal) => {
       while (running.size < capacity && !stopping.signal.aborted) {
-        // Given up when we stop, however long tasks stays away; a task that this loses comes back when its lease ends.
+        // The claim is given up when the worker stops, however long tasks stays away; a task that this loses comes back when its
+        // lease ends.
         const { task } = await tasks.call('claim', { kinds, worker, leaseSeconds }, { signal })
         if (!task) return
         const ended = new AbortController()
@@ -86,20 +77,14 @@ export function startWorker(options: {
     beating.catch((error: unknown) => ended.abort(new TaskLost('its heart stopped', { cause: error })))
     let outcome: Outcome | PutBack | undefined
     try {
-      const work = works[task.kind]
-      if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
-      const signal = AbortSignal.any([ended.signal, stopping.signal])
-      outcome = await work(task, {
-        signal,
-        report: (source) => {
-          progress = source
-        },
+      outcome = await doWork(task, AbortSignal.any([ended.signal, stopping.signal]), (source) => {
+        progress = source
       })
     } catch (error) {
-      // While we stop nothing is reported: whoever goes on with it meets the fault again.
+      // While this worker stops nothing is reported: the one that goes on with the task meets the fault again.
       if (error instanceof TaskLost || stopping.signal.aborted)
         log.warn('task is left to its lease', { taskId: task.id, error })
-      else outcome = unforeseen(task, error)
+      else outcome = putBack(task, error)
     } finally {
       const lost = ended.signal.reason instanceof TaskLost || stopping.signal.aborted
       ended.abort(new TaskLost())
@@ -108,17 +93,24 @@ export function startWorker(options: {
     }
   }
 
-  function unforeseen(task: ClaimedTask, error: unknown): Outcome | PutBack {
-    if (isPassing(error)) {
-      const problem = databaseProblem(error) ?? (error as Problem)
-      log.warn('a task met something that is away', { taskId: task.id, ...reasonOf(problem) })
-      return { state: 'put back', error: { code: problem.code, message: problem.message } }
+  async function doWork(
+    task: ClaimedTask,
+    signal: AbortSignal,
+    report: (progress: () => TaskProgress[]) => void,
+  ): Promise<Outcome> {
+    try {
+      const work = works[task.kind]
+      if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
+      return await work(task, { signal, report })
+    } catch (error) {
+      return outcomeOfError(error, { task, signal, log })
     }
-    log.error('task failed in an unforeseen way', { taskId: task.id, error })
-    return {
-      state: 'failed',
-      error: { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' },
-    }
+  }
+
+  function putBack(task: ClaimedTask, error: unknown): PutBack {
+    const problem = databaseProblem(error) ?? (error as Problem)
+    log.warn('a task met something that is away', { taskId: task.id, ...reasonOf(problem) })
+    return { state: 'put back', error: { code: problem.code, message: problem.message } }
   }
 
   async function beat(task: ClaimedTask, ended: AbortController, progress: () => TaskProgress[]): Promise<void> {
@@ -134,13 +126,13 @@ export function startWorker(options: {
         if (cancelled) ended.abort(new TaskCancelled())
       } catch (error) {
         if (error instanceof Problem && error.code === 'task_lost') ended.abort(new TaskLost())
-        // Tasks may be restarting. Whoever took over meanwhile has a higher fence, so going on can do no harm.
+        // Tasks may be restarting. A worker that took over meanwhile has a higher fence, so going on can do no harm.
         else log.warn('heartbeat was not heard', { taskId: task.id, error })
       }
     }
   }
 
-  /** Reports the end until it is acknowledged: an end that nobody heard would be done again. */
+  /** Reports the end until it is acknowledged: a task whose end was not heard would be done again. */
   async function finish(task: ClaimedTask, outcome: Outcome | PutBack, progress: TaskProgress[]): Promise<void> {
     for (let pauseMs = 500; !stopping.signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
@@ -156,7 +148,7 @@ export function startWorker(options: {
     }
   }
 
-  /** Waits for what runs, but no longer than the grace. What is left beats no more, so that another worker gets it, under a higher fence. */
+  /** Waits for what runs, but no longer than the grace. Tasks that are left beat no more, so that another worker gets them, under a higher fence. */
   async function leaveRunning(): Promise<void> {
     const over = new AbortController()
     const grace = delay(stopGraceMs, undefined, { signal: over.signal }).catch(() => 'over')

@@ -83,7 +83,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       const worker = { tasks, bus, name: 'sync', leaseSeconds, log }
       const runs = startWorker({ ...worker, works: { sync: createSyncWork(copying) } })
       // Of their own, for they wait for tasks that the other ones do.
-      const works = { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks, hear }) }
+      const works = { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks, log, hear }) }
       const groups = startWorker({ ...worker, works })
       keep('workers', { stop: async () => void (await Promise.all([runs.stop(), groups.stop()])) })
     },

@@ -1,5 +1,4 @@
 import type { Work } from '@berth/worker'
-import { workOf } from '../cleaner/task-work.ts'
 import type { CollectResult } from './collect.ts'
 import { type CollectorParts, carryOutRun } from './collector.ts'
 import { planCollection } from './plan.ts'
@@ -9,9 +8,9 @@ export type GcPayload = { dryRun: boolean; graceSeconds: number }
 
 /** Does the tasks of kind `gc`: a run of the collector, or its plan. */
 export function createGcWork(parts: CollectorParts): Work {
-  return workOf(parts.log, async (task, { signal, report }) => {
+  return async (task, { signal, report }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
-    if (dryRun) return planCollection(parts.db, graceSeconds)
+    if (dryRun) return { state: 'completed', result: await planCollection(parts.db, graceSeconds) }
     const run = await beginRun(parts.db, { cause: 'request', taskId: task.id, graceSeconds })
     if (!run) throw new Error('a run that is asked for always begins')
     let seen: CollectResult | undefined
@@ -22,6 +21,7 @@ export function createGcWork(parts: CollectorParts): Work {
     const onProgress = (result: CollectResult) => {
       seen = result
     }
-    return { runId: run.id, ...(await carryOutRun(parts, run, { graceSeconds, signal, onProgress })) }
-  })
+    const removed = await carryOutRun(parts, run, { graceSeconds, signal, onProgress })
+    return { state: 'completed', result: { runId: run.id, ...removed } }
+  }
 }

@@ -3,7 +3,6 @@ import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Work } from '@berth/worker'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
-import { workOf } from '../cleaner/task-work.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
@@ -33,12 +32,13 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
     }
   }
   return {
-    scrub: workOf(log, async (task, { signal, report }) => {
+    scrub: async (task, { signal, report }) => {
       const { since, bytesPerSecond } = task.payload as ScrubPayload
       const onProgress = follow(report)
-      return scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress })
-    }),
-    reclaim: workOf(log, async (task, { signal, report }) => {
+      const result = await scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress })
+      return { state: 'completed', result }
+    },
+    reclaim: async (task, { signal, report }) => {
       await parts.cleaner.assertAlone()
       let seen: ReclaimResult | undefined
       report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
@@ -46,9 +46,10 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
         seen = result
       }
       const { sync } = parts
-      return reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
-    }),
-    repair: workOf(log, async (task, { signal, report }) => {
+      const result = await reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
+      return { state: 'completed', result }
+    },
+    repair: async (task, { signal, report }) => {
       const { since, scope } = task.payload as RepairPayload
       if (scope) await ensureWrittenOut(db, scope.repositoryId)
       const scrubbing = {
@@ -60,7 +61,8 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
         signal,
         onProgress: follow(report),
       }
-      return repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` })
-    }),
+      const result = await repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` })
+      return { state: 'completed', result }
+    },
   }
 }

@@ -9,8 +9,8 @@ import type {
   TasksCommands,
 } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
-import { isPassing, Problem, type Sealer } from '@berth/service'
-import { type Outcome, TaskCancelled, type Work } from '@berth/worker'
+import { type Logger, Problem, type Sealer } from '@berth/service'
+import { type Outcome, outcomeOfError, type Work } from '@berth/worker'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { HearAnswers } from '../observe/upstreams.ts'
@@ -23,6 +23,7 @@ export type GroupParts = {
   sealer: Sealer
   catalog: CommandClient<CatalogCommands>
   tasks: CommandClient<TasksCommands>
+  log: Logger
   hear?: HearAnswers
 }
 /** What a task of kind `sync-group` carries. */
@@ -56,15 +57,11 @@ export function createGroupWork(parts: GroupParts): Work {
       const failed = await waitForChildren(parts, task, progress, signal)
       return outcome(pairs.length, [...refused.map(cannotBeTaken), ...failed], options)
     } catch (error) {
-      if (signal.reason instanceof TaskCancelled) {
-        // Those that were made while the cancel was on its way.
-        await parts.tasks.call('cancel-children', { parent: task.id })
-        return { state: 'cancelled', error: { code: 'cancelled', message: 'The sync was cancelled.' } }
-      }
-      signal.throwIfAborted()
-      // The worker has it tried again.
-      if (isPassing(error)) throw error
-      return { state: 'failed', error: explain(error) }
+      const context = { task, signal, log: parts.log, cancelled: 'The sync was cancelled.', explain: explainUpstream }
+      const ended = outcomeOfError(error, context)
+      // Those that were made while the cancel was on its way.
+      if (ended.state === 'cancelled') await parts.tasks.call('cancel-children', { parent: task.id })
+      return ended
     }
   }
 }
@@ -150,8 +147,6 @@ function cannotBeTaken(upstreamName: string): Failed {
   return { repository: upstreamName, code: 'name_invalid', message: `${upstreamName} with its prefix is no name here.` }
 }
 
-function explain(error: unknown): TaskError {
-  if (error instanceof UpstreamError) return { code: `upstream_${error.code}`, message: error.message }
-  if (error instanceof Problem) return { code: error.code, message: error.message }
-  throw error
+function explainUpstream(error: unknown): TaskError | undefined {
+  return error instanceof UpstreamError ? { code: `upstream_${error.code}`, message: error.message } : undefined
 }

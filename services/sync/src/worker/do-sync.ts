@@ -2,8 +2,8 @@ import { type BlobStore, BlobStoreError } from '@berth/blobs'
 import { startLoop } from '@berth/bus'
 import type { CatalogCommands, ClaimedTask, CommandClient, TaskError } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
-import { type Database, isPassing, type Logger, Problem, type Sealer } from '@berth/service'
-import { type Outcome, TaskCancelled, TaskLost, type Work } from '@berth/worker'
+import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
+import { type ErrorOutcome, type Outcome, outcomeOfError, TaskLost, type Work } from '@berth/worker'
 import { leaseSeconds } from '../copy/copy-manifests.ts'
 import { shortened } from '../copy/failures.ts'
 import { createProgressView, newProgress } from '../copy/progress.ts'
@@ -38,7 +38,7 @@ export function createSyncWork(parts: SyncParts): Work {
   return async (task, { signal, report }) => {
     const { runId } = task.payload as { runId: string }
     const found = await prisma.syncRun.findUnique({ where: { id: runId } })
-    if (!found) return failed({ code: 'run_not_found', message: `There is no sync run ${runId}.` })
+    if (!found) return { state: 'failed', error: { code: 'run_not_found', message: `There is no sync run ${runId}.` } }
     const run: PlacedRun = { ...found, repositoryId: found.repositoryId ?? nowhere }
     if (run.state === 'completed') return { state: 'completed', result: run.result }
     await recordStart(db, run)
@@ -63,12 +63,11 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
     if (run.dryRun) return await plan(parts, run, task, hooks)
     return await succeed(parts, run, await copy(parts, run, task, hooks))
   } catch (error) {
-    const reason: unknown = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
-    if (reason instanceof TaskLost) throw reason
-    // Neither stage nor run is ended: the worker has the task tried again, and that goes on from what is stored.
-    if (isPassing(reason)) throw reason
-    return await giveUp(parts, run, task, reason).catch((cause: unknown) => {
-      // Whether the commit won is catalog's to say, and it did not. Neither end may be told: whoever gets the task next asks again.
+    const reason = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
+    // Throws what leaves stage and run as they are: the task is tried again, and that goes on from what is stored.
+    const ended = outcomeOfError(reason, { task, signal, log: parts.log, cancelled, explain })
+    return await giveUp(parts, run, task, ended).catch((cause: unknown) => {
+      // Whether the commit won is catalog's to say, and it did not. Neither end may be told: the next worker of the task asks again.
       throw new TaskLost('the end of a sync run could not be recorded', { cause })
     })
   }
@@ -172,7 +171,7 @@ async function succeed(parts: SyncParts, run: PlacedRun, result: SyncResult): Pr
 }
 
 /** Ends a run that did not come to its commit; if the commit was faster than the cancel, the run has succeeded after all. */
-async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, reason: unknown): Promise<Outcome> {
+async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, ended: ErrorOutcome): Promise<Outcome> {
   if (!run.dryRun) {
     const { committed } = await parts.catalog.call('close-stage', { stage: run.id, fence: task.fence })
     if (committed) {
@@ -188,8 +187,7 @@ async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, reaso
     }
     await release(parts, run)
   }
-  const error = explain(reason, parts.log, run)
-  const state = reason instanceof TaskCancelled ? 'cancelled' : 'failed'
+  const { state, error } = ended
   parts.log.info('sync run ended without a change', {
     runId: run.id,
     repository: run.repositoryName,
@@ -198,25 +196,16 @@ async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, reaso
     reason: error.message,
   })
   await recordFailure(parts.db, run, state, error)
-  return state === 'failed' ? failed(error) : { state, error }
+  return ended
 }
 
-function failed(error: TaskError): Outcome {
-  return { state: 'failed', error }
-}
+const cancelled = 'The sync was cancelled; nothing of it is visible.'
 
-/** What a person is told: what failed, where, and what to do. */
-function explain(reason: unknown, log: Logger, run: PlacedRun): TaskError {
-  if (reason instanceof TaskCancelled)
-    return { code: 'cancelled', message: 'The sync was cancelled; nothing of it is visible.' }
-  if (reason instanceof UpstreamError)
-    return {
-      code: `upstream_${reason.code}`,
-      message: `${shortened(reason.message)}. Nothing of this sync is visible.`,
-    }
-  if (reason instanceof Problem)
-    return { code: reason.code, message: [shortened(reason.message), reason.options.hint].filter(Boolean).join(' ') }
-  if (reason instanceof BlobStoreError) return { code: `store_${reason.code}`, message: reason.message }
-  log.error('sync run failed in an unforeseen way', { runId: run.id, error: reason })
-  return { code: 'internal_error', message: 'Something went wrong in Berth; the log says what.' }
+/** What a user is told: what failed, where, and what to do. */
+function explain(error: unknown): TaskError | undefined {
+  if (error instanceof UpstreamError)
+    return { code: `upstream_${error.code}`, message: `${shortened(error.message)}. Nothing of this sync is visible.` }
+  if (error instanceof Problem)
+    return { code: error.code, message: [shortened(error.message), error.options.hint].filter(Boolean).join(' ') }
+  return undefined
 }
