@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { type ApiHandler, createApi, type Identify } from './api.ts'
+import { type ApiHandler, type ApiRequest, createApi, type Identify } from './api.ts'
 import type { ApiDocument } from './api-document.ts'
 import { inertHeaders } from './browser-guard.ts'
 import { createLogger } from './logger.ts'
@@ -41,6 +41,16 @@ const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
 const document = documentOf({
   '/open': { get: operation('open', 'anonymous') },
   '/things': { get: operation('list', 'user'), post: operation('make', 'admin', { requestBody: body }) },
+  '/typed/{kind}': {
+    get: operation('typed', 'anonymous', {
+      parameters: [
+        { name: 'kind', in: 'path', required: true, schema: { type: 'integer' } },
+        { name: 'limit', in: 'query', schema: { type: 'integer' } },
+        { name: 'force', in: 'query', schema: { type: 'boolean' } },
+        { name: 'q', in: 'query', schema: { type: 'string' } },
+      ],
+    }),
+  },
   '/faults/{kind}': {
     get: operation('fault', 'anonymous', {
       parameters: [{ name: 'kind', in: 'path', required: true, schema: { type: 'string' } }],
@@ -57,11 +67,13 @@ const faults: Record<string, Error> = {
   field: badField('size', 'is too small', 'Take a larger one.'),
   unforeseen: new Error('the password of the database is hunter2'),
 }
-const handlers: Record<string, ApiHandler> = {
+type Handler = (request: Omit<ApiRequest, 'params'> & { params: { kind: string } }) => ReturnType<ApiHandler>
+const handlers: Record<string, Handler> = {
   open: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
   list: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
   make: async (request) => ({ status: 201, body: request.body }),
-  fault: async ({ params }) => Promise.reject(faults[params.kind ?? '']),
+  typed: async ({ params, query }) => ({ status: 200, body: { params, query } }),
+  fault: async ({ params }) => Promise.reject(faults[params.kind]),
 }
 const parts = {
   service: 'test',
@@ -138,6 +150,11 @@ describe('a page of another site', () => {
   ])('is not what %s is taken for', async (_, headers) => {
     expect((await send('POST', headers)).resume().statusCode).toBe(201)
   })
+})
+
+test('parts of a path and of a query come as the types that the document names', async () => {
+  const reply = await ask('GET', '/api/v1/typed/7?limit=5&force=true&q=5')
+  expect(reply.body).toEqual({ params: { kind: 7 }, query: { limit: 5, force: true, q: '5' } })
 })
 
 test('no answer of the API can be made more of by a browser than bytes', async () => {

@@ -36,7 +36,8 @@ export type ApiRequest = {
   response: Response
 }
 export type ApiReply = { status: number; body?: unknown; headers?: Record<string, string> }
-export type ApiHandler = (request: ApiRequest) => Promise<ApiReply | undefined>
+/** Answers one operation; what it takes of a request is what the document says of it (`Handlers`). */
+export type ApiHandler = (request: never) => Promise<ApiReply | undefined>
 
 const anonymous: Principal = { name: '', admin: false }
 const bodyLimit = '1mb'
@@ -193,7 +194,8 @@ function route(
     })
     // Again, for the operation that is really run: whoever else matches paths may match them in another way.
     requireAccess(operation['x-access'] ?? 'admin', readPrincipal(response), request)
-    const reply = await handler(readRequest(request, response, gone.signal))
+    // The validator has compared it with the document, of which the types of handlers are made.
+    const reply = await handler(readRequest(request, response, gone.signal) as never)
     if (reply) sendReply(response, reply)
   }
 }

@@ -7,9 +7,11 @@ export {
   type Principal,
 } from './api.ts'
 export { type ApiDocument, operationsOf, readApiDocument } from './api-document.ts'
+export type { Handlers, RequestOf } from './api-types.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
+export { assignments, type Columns, columnValues, insertQuery, pickFields, selectedColumns } from './columns.ts'
 export {
   type ConfigOf,
   choice,

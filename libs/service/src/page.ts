@@ -13,7 +13,7 @@ export type PageRequest = {
 export type Page<T> = { items: T[]; next: string | null }
 
 /** Reads `limit` and `cursor`. A cursor is the last key of the page before, in base64url so that nobody builds on its form. */
-export function readPage(query: Record<string, unknown>): PageRequest {
+export function readPage(query: { limit?: unknown; cursor?: unknown }): PageRequest {
   const limit = Math.min(Number(query.limit ?? defaultLimit), maxLimit)
   if (typeof query.cursor !== 'string') return { after: undefined, limit }
   const after = Buffer.from(query.cursor, 'base64url').toString('utf8')

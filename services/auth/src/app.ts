@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http'
 import { createHost } from '@berth/host'
-import { createSealer, Problem, type Service, type ServiceParts } from '@berth/service'
+import { createSealer, type Handlers, Problem, type Service, type ServiceParts } from '@berth/service'
 import { ensureAdmin } from './accounts/first-admin.ts'
 import { accountHandlers } from './api/accounts.ts'
 import { createTokenEndpoint } from './api/token-endpoint.ts'
@@ -14,6 +14,7 @@ import { ensureKeys, rotateKeys } from './keys/rotate.ts'
 import { createCheckPassword } from './login/check-password.ts'
 import { createAuthenticate, identifyLocally } from './login/identify.ts'
 import { createThrottle } from './login/throttle.ts'
+import type { operations } from './openapi-types.ts'
 import { createPasswords } from './passwords/passwords.ts'
 import { pruneRefreshTokens } from './tokens/refresh-tokens.ts'
 
@@ -49,7 +50,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
           await keys().refresh()
           return { status: 200, body: rotated }
         },
-      },
+      } satisfies Handlers<Omit<operations, 'getToken' | 'postToken'>>,
       identify: identifyLocally(authenticate),
       beside: (api) => routePublic(tokens, api),
     },

@@ -1,5 +1,6 @@
-import { type ApiHandler, badCursor, notFound, type Principal, readPage, toPage } from '@berth/service'
+import { badCursor, type Handlers, notFound, type Principal, type RequestOf, readPage, toPage } from '@berth/service'
 import type { Prisma } from './db/client.ts'
+import type { operations } from './openapi-types.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -30,26 +31,26 @@ function showBuild(row: BuildRow) {
 }
 
 /** The API of builds. Users see the builds that they started, administrators all of them. */
-export function buildHandlers(prisma: Prisma): Record<string, ApiHandler> {
+export function buildHandlers(prisma: Prisma) {
   return {
     listBuilds: async ({ query, principal }) => ({ status: 200, body: await listBuilds(prisma, query, principal) }),
     showBuild: async ({ params, principal }) => {
-      const id = params.build ?? ''
+      const id = params.build
       const row = uuid.test(id) ? await prisma.build.findFirst({ where: { id, ...visibleTo(principal) } }) : null
       if (!row) throw notFound('build', id)
       return { status: 200, body: showBuild(row) }
     },
-  }
+  } satisfies Handlers<operations>
 }
 
 function visibleTo(principal: Principal): { createdBy?: string } {
   return principal.admin ? {} : { createdBy: principal.name }
 }
 
-async function listBuilds(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
+async function listBuilds(prisma: Prisma, query: RequestOf<operations['listBuilds']>['query'], principal: Principal) {
   const page = readPage(query)
   if (page.after !== undefined && !/^\d{1,18}$/.test(page.after)) throw badCursor()
-  const { repository, q } = query as { repository?: string; q?: string }
+  const { repository, q } = query
   const rows = await prisma.build.findMany({
     where: {
       ...visibleTo(principal),

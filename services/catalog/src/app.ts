@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { Loop } from '@berth/bus'
 import { createHost } from '@berth/host'
-import type { Service, ServiceParts } from '@berth/service'
+import type { Handlers, Service, ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
 import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
@@ -22,6 +22,7 @@ import { schemaParts } from './db/schema-parts.ts'
 import { startConfigReader } from './image-configs/loop.ts'
 import { readConfigsOf } from './image-configs/read-configs.ts'
 import { recountOldest } from './namespaces/quota.ts'
+import type { operations } from './openapi-types.ts'
 import { startEviction } from './pull-through/loop.ts'
 import { startRetention } from './retention/loop.ts'
 import { createServedGate } from './served/wait-until-served.ts'
@@ -79,7 +80,7 @@ export function createCatalog(
         ...distributionHandlers(db, prisma, { sync, auth }, gate),
         ...namespaceHandlers(db),
         ...retentionHandlers(db, prisma, gate),
-      },
+      } satisfies Handlers<operations>,
     },
     commands: catalogCommands(db, cleaner, gate),
     prepare: async ({ keep }) => {

@@ -1,7 +1,7 @@
 import { type BlobStore, checkStoreIdentity, reserveNotes } from '@berth/blobs'
 import { commandHandlers, type SyncCommands } from '@berth/commands'
 import { createHost, watchStoreIdentity } from '@berth/host'
-import { createSealer, type Service, type ServiceParts } from '@berth/service'
+import { createSealer, type Handlers, type Service, type ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
 import { remoteHandlers } from './api/remotes.ts'
 import { runHandlers } from './api/runs.ts'
@@ -18,6 +18,7 @@ import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
 import { startPruning } from './on-demand/needed.ts'
 import { createSiblings } from './on-demand/siblings.ts'
+import type { operations } from './openapi-types.ts'
 import { pullThrough } from './pull-through/bring.ts'
 import { bringReferrers } from './pull-through/bring-referrers.ts'
 import { keepClients } from './remotes/kept-clients.ts'
@@ -49,7 +50,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       handlers: {
         ...remoteHandlers({ db, prisma, sealer, catalog, log }),
         ...runHandlers({ prisma, catalog, tasks, blobs }),
-      },
+      } satisfies Handlers<operations>,
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),

@@ -1,16 +1,17 @@
-import type { TaskState } from '@berth/commands'
 import {
-  type ApiHandler,
   badCursor,
   type Database,
   fitPage,
+  type Handlers,
   notFound,
   type Principal,
   Problem,
+  type RequestOf,
   readPage,
   toPage,
 } from '@berth/service'
 import type { Prisma } from './db/client.ts'
+import type { operations } from './openapi-types.ts'
 import { cancelTask } from './queue/cancel.ts'
 import { hasEnded, showTask, type TaskRow } from './queue/row.ts'
 import type { Changes } from './watch/changes.ts'
@@ -19,7 +20,7 @@ import { streamTask } from './watch/stream.ts'
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** The API of tasks. Users see the tasks that they started, administrators all of them. */
-export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes): Record<string, ApiHandler> {
+export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes) {
   const find = async (id: string, principal: Principal): Promise<TaskRow> => {
     const row = uuid.test(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
     if (!row) throw notFound('task', id)
@@ -29,10 +30,10 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     listTasks: async ({ query, principal }) => ({ status: 200, body: await listTasks(prisma, query, principal) }),
     showTask: async ({ params, principal }) => ({
       status: 200,
-      body: showTask(await find(params.task ?? '', principal)),
+      body: showTask(await find(params.task, principal)),
     }),
     cancelTask: async ({ params, principal }) => {
-      const { id } = await find(params.task ?? '', principal)
+      const { id } = await find(params.task, principal)
       const task = showTask(await cancelTask(db, id))
       // A running task ends once its worker has stopped: 202 says that it is not there yet.
       return hasEnded(task.state)
@@ -40,21 +41,21 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
         : { status: 202, body: task, headers: { location: `/api/v1/tasks/${id}` } }
     },
     watchTask: async (request) => {
-      const row = await find(request.params.task ?? '', request.principal)
+      const row = await find(request.params.task, request.principal)
       streamTask(request, showTask(row), changes())
       return undefined
     },
-  }
+  } satisfies Handlers<operations>
 }
 
 function visibleTo(principal: Principal): { actor?: string } {
   return principal.admin ? {} : { actor: principal.name }
 }
 
-async function listTasks(prisma: Prisma, query: Record<string, unknown>, principal: Principal) {
+async function listTasks(prisma: Prisma, query: RequestOf<operations['listTasks']>['query'], principal: Principal) {
   const page = readPage(query)
   if (page.after !== undefined && !/^\d{1,18}$/.test(page.after)) throw badCursor()
-  const { state, kind, parent, q } = query as { state?: TaskState; kind?: string; parent?: string; q?: string }
+  const { state, kind, parent, q } = query
   const keys = await prisma.task.findMany({
     where: {
       ...visibleTo(principal),

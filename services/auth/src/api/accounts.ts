@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
 import {
-  type ApiHandler,
   clientAddress,
   type Database,
+  type Handlers,
   notFound,
   Problem,
   readPage,
@@ -14,6 +14,7 @@ import { changePassword } from '../accounts/change-password.ts'
 import { deleteUser } from '../accounts/delete-user.ts'
 import type { Prisma } from '../db/client.ts'
 import type { CheckPassword } from '../login/check-password.ts'
+import type { operations } from '../openapi-types.ts'
 import type { Passwords } from '../passwords/passwords.ts'
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -27,7 +28,7 @@ function showUser({ id, name, isAdmin, createdAt }: UserRow) {
 type Parts = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
 
 /** The API of accounts. */
-export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts): Record<string, ApiHandler> {
+export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts) {
   const find = async (idOrName: string): Promise<UserRow> => {
     const row = await prisma.account.findFirst({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
     if (!row) throw notFound('user', idOrName)
@@ -36,7 +37,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts)
   return {
     showMe: async ({ principal }) => ({ status: 200, body: principal }),
     updateMe: async ({ body, principal, response }) => {
-      const { password, currentPassword } = body as { password: string; currentPassword: string }
+      const { password, currentPassword } = body
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
       if (!account)
         throw new Problem(403, 'wrong_password', 'currentPassword is not your password.', { field: 'currentPassword' })
@@ -62,23 +63,23 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts)
       return { status: 200, body: toPage(rows, page, (row) => row.name, showUser) }
     },
     createUser: async ({ body, principal }) => {
-      const { name, password, admin = false } = body as { name: string; password: string; admin?: boolean }
+      const { name, password, admin = false } = body
       const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password) }
       const row = await createUser(db, user, principal.name)
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
     },
-    showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user ?? '')) }),
+    showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user)) }),
     updateUser: async ({ params, body, principal }) => {
-      const user = await find(params.user ?? '')
-      const { password } = body as { password: string }
+      const user = await find(params.user)
+      const { password } = body
       await changePassword(db, { id: user.id, passwordHash: await passwords.hash(password), actor: principal.name })
       return { status: 200, body: showUser(user) }
     },
     deleteUser: async ({ params, principal }) => {
-      await deleteUser(db, await find(params.user ?? ''), principal.name)
+      await deleteUser(db, await find(params.user), principal.name)
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 async function createUser(

@@ -1,16 +1,17 @@
-import type { Digest } from '@berth/oci'
-import { type ApiHandler, type ApiReply, type Database, notFound } from '@berth/service'
+import { asDigest } from '@berth/oci'
+import { type ApiReply, type Database, type Handlers, notFound } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
-import { type CopyBody, copyWork, type ModifyBody, modifyWork, type Work } from '../curation/requests.ts'
+import { copyWork, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
 import { removeTags, setTags } from '../intervals/edit.ts'
+import type { operations } from '../openapi-types.ts'
 import { ensureServed } from '../repositories/ensure.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { publish } from './publish.ts'
 
 /** The API of editing repositories by hand. */
-export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
+export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate) {
   const carryOut = async (curation: Curation, work: Work, dryRun = false): Promise<ApiReply> => {
     const id = curation.repositoryId
     if (dryRun) return { status: 200, body: await planCuration(db, curation, work) }
@@ -18,19 +19,17 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate)
   }
   return {
     modifyRepository: async ({ params, body, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const wanted = body as ModifyBody
-      const { work, cause, foldsFirst } = modifyWork(wanted)
-      const { baseVersion, dryRun } = wanted
+      const { id } = await findRepository(prisma, params.repository)
+      const { work, cause, foldsFirst } = modifyWork(body)
+      const { baseVersion, dryRun } = body
       return carryOut({ repositoryId: id, actor: principal.name, cause, baseVersion, foldsFirst }, work, dryRun)
     },
     copyIntoRepository: async ({ params, body, principal }) => {
-      const { id, name } = await findRepository(prisma, params.repository ?? '')
-      const wanted = body as CopyBody
-      const { baseVersion, dryRun } = wanted
+      const { id, name } = await findRepository(prisma, params.repository)
+      const { baseVersion, dryRun } = body
       const actor = principal.name
       const curation = { repositoryId: id, actor, cause: 'copy', baseVersion } as const
-      const reply = await carryOut(curation, copyWork(wanted), dryRun)
+      const reply = await carryOut(curation, copyWork(body), dryRun)
       if (dryRun) return reply
       // What was copied can be pulled, as what was pushed can.
       for (const made of await db.transaction((sql) => ensureServed(sql, { id, name, actor }))) {
@@ -39,20 +38,20 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate)
       return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, id) } }
     },
     setTag: async ({ params, body, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const { digest } = body as { digest: Digest }
+      const { id } = await findRepository(prisma, params.repository)
+      const digest = asDigest(body.digest)
       return carryOut({ repositoryId: id, actor: principal.name, cause: 'tag' }, async (sql, edit) => {
         const [member] = await sql.query(
           'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
           [id, digest],
         )
         if (!member) throw notFound('manifest', digest)
-        await setTags(sql, edit, [{ name: params.tag ?? '', digest }])
+        await setTags(sql, edit, [{ name: params.tag, digest }])
       })
     },
     deleteTag: async ({ params, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const name = params.tag ?? ''
+      const { id } = await findRepository(prisma, params.repository)
+      const name = params.tag
       await carryOut({ repositoryId: id, actor: principal.name, cause: 'untag' }, async (sql, edit) => {
         const [tag] = await sql.query(
           'select from tag_interval where repository_id = $1 and name = $2 and until is null',
@@ -63,7 +62,7 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate)
       })
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 const mostBasePaths = 100

@@ -1,9 +1,9 @@
 import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
-  type ApiHandler,
   badField,
   type Database,
   fitPage,
+  type Handlers,
   readPage,
   type Sql,
   type Transaction,
@@ -21,6 +21,7 @@ import {
   type Update,
   updateDistribution,
 } from '../distributions/write.ts'
+import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { ensureVersionWrittenOut } from '../versions/ensure-written-out.ts'
@@ -33,7 +34,7 @@ export function distributionHandlers(
   prisma: Prisma,
   { sync, auth }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> },
   gate: ServedGate,
-): Record<string, ApiHandler> {
+) {
   const untilServed = (row: Row) => {
     const { kind, served } = toServed(row)
     return kind === 'distribution' ? gate.distribution(served) : gate.pullThrough(served)
@@ -80,7 +81,7 @@ export function distributionHandlers(
       return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showDistribution) }
     },
     createDistribution: async ({ body, principal }) => {
-      const wanted = body as DistributionBody
+      const wanted = body
       const serves = await readServes(prisma, sync, wanted)
       if ('pullThrough' in serves)
         await refuseNeverPulled(auth, {
@@ -93,11 +94,11 @@ export function distributionHandlers(
     },
     showDistribution: async ({ params }) => ({
       status: 200,
-      body: showDistribution(await findDistribution(prisma, params.distribution ?? '')),
+      body: showDistribution(await findDistribution(prisma, params.distribution)),
     }),
     updateDistribution: async ({ params, body, principal }) => {
-      const current = await findDistribution(prisma, params.distribution ?? '')
-      const changes = body as Partial<DistributionBody>
+      const current = await findDistribution(prisma, params.distribution)
+      const changes = body
       const update = await readUpdate(prisma, sync, current, changes)
       const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
       if (pullThrough)
@@ -114,14 +115,14 @@ export function distributionHandlers(
       return { status: 200, body: showDistribution(row) }
     },
     deleteDistribution: async ({ params, principal }) => {
-      const row = await findDistribution(prisma, params.distribution ?? '')
+      const row = await findDistribution(prisma, params.distribution)
       const revision = await db.transaction((sql) => removeDistribution(sql, row, principal.name))
       const { kind, served } = toServed(row)
       if (kind === 'distribution') await gate.distribution({ ...served, revision, deleted: true })
       else await gate.pullThrough({ ...served, revision, deleted: true })
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 type Pin = { repositoryId: string | null; version: number | null }

@@ -1,13 +1,13 @@
-import { type ApiHandler, type Database, readPage, toPage } from '@berth/service'
+import { type Database, type Handlers, readPage, toPage } from '@berth/service'
 import { findNamespace, type Namespace, namespacePage, usageOf } from '../namespaces/find.ts'
 import {
   checkNamespace,
   createNamespace,
   defaultNamespace,
   deleteNamespace,
-  type NamespaceSettings,
   updateNamespace,
 } from '../namespaces/settings.ts'
+import type { operations } from '../openapi-types.ts'
 import { parseSelector } from '../settings/label-selector.ts'
 
 function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown> {
@@ -15,7 +15,7 @@ function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown
 }
 
 /** The API of namespaces, the first segments of repositories' names. */
-export function namespaceHandlers(db: Database): Record<string, ApiHandler> {
+export function namespaceHandlers(db: Database) {
   const show = async (idOrName: string) => {
     const namespace = await findNamespace(db, idOrName)
     return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
@@ -24,34 +24,34 @@ export function namespaceHandlers(db: Database): Record<string, ApiHandler> {
     listNamespaces: async ({ query }) => {
       const page = readPage(query)
       const fitting = await namespacePage(db, page, {
-        q: typeof query.q === 'string' ? query.q : undefined,
+        q: query.q,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       })
       return { status: 200, body: toPage(fitting.rows, fitting.page, (row) => row.name, showNamespace) }
     },
     createNamespace: async ({ body, principal }) => {
-      const wanted = body as { name: string } & Partial<NamespaceSettings>
+      const wanted = body
       const settings = checkNamespace({ ...defaultNamespace, ...wanted })
       await db.transaction((sql) => createNamespace(sql, settings, principal.name))
       const { name } = wanted
       return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
     },
-    showNamespace: async ({ params }) => ({ status: 200, body: await show(params.namespace ?? '') }),
+    showNamespace: async ({ params }) => ({ status: 200, body: await show(params.namespace) }),
     updateNamespace: async ({ params, body, principal }) => {
-      const changes = checkNamespace(body as Partial<NamespaceSettings>)
+      const changes = checkNamespace(body)
       await db.transaction(async (sql) => {
-        const { id, name } = await findNamespace(sql, params.namespace ?? '')
+        const { id, name } = await findNamespace(sql, params.namespace)
         if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, principal.name)
         else await updateNamespace(sql, name, changes, principal.name)
       })
-      return { status: 200, body: await show(params.namespace ?? '') }
+      return { status: 200, body: await show(params.namespace) }
     },
     deleteNamespace: async ({ params, principal }) => {
       await db.transaction(async (sql) => {
-        const { name } = await findNamespace(sql, params.namespace ?? '')
+        const { name } = await findNamespace(sql, params.namespace)
         await deleteNamespace(sql, name, principal.name)
       })
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }

@@ -1,41 +1,47 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import {
-  type ApiHandler,
   type Database,
   fitPage,
+  type Handlers,
   notFound,
   type PageRequest,
   Problem,
+  pickFields,
   readPage,
   sqlState,
   toPage,
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
+import type { components, operations } from '../openapi-types.ts'
 import { insertRepository } from '../repositories/ensure.ts'
 import { findRepository } from '../repositories/find.ts'
-import { checkSettings, defaultSettings, type RepositorySettings, updateSettings } from '../repositories/settings.ts'
+import { checkSettings, defaultSettings, settingColumns, updateSettings } from '../repositories/settings.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { type LabelSelector, parseSelector, selectorCondition } from '../settings/label-selector.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
 
-type RepositoryBody = { name: string } & Partial<RepositorySettings>
-
 /** How the API shows a repository. */
-function showRepository(row: Repository): Record<string, unknown> {
-  const { revision: _revision, looseSince: _looseSince, contentOf: _contentOf, latelyRead: _latelyRead, ...rest } = row
-  const { createdAt, ...shown } = rest
-  return { ...shown, createdAt: createdAt.toISOString() }
+function showRepository(row: Repository): components['schemas']['Repository'] {
+  const { id, name, latestVersion, createdAt, createdBy } = row
+  return {
+    id,
+    name,
+    ...pickFields(settingColumns, row),
+    latestVersion,
+    createdAt: createdAt.toISOString(),
+    createdBy,
+  }
 }
 
 /** The API of repositories themselves. */
-export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
+export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGate) {
   return {
     listRepositories: async ({ query }) => {
       const page = readPage(query)
       const filter = {
-        q: typeof query.q === 'string' ? query.q : undefined,
+        q: query.q,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       }
       const fitting = fitPage(await repositoryPage(db, page, filter), page)
@@ -44,7 +50,7 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
       return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showRepository) }
     },
     createRepository: async ({ body, principal }) => {
-      const { name, ...given } = body as RepositoryBody
+      const { name, ...given } = body
       const settings = checkSettings({ ...defaultSettings, ...given })
       const id = await db.transaction((sql) => insertRepository(sql, { name, settings, actor: principal.name }))
       if (id === undefined)
@@ -61,28 +67,28 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
     },
     showRepository: async ({ params }) => ({
       status: 200,
-      body: showRepository(await findRepository(prisma, params.repository ?? '')),
+      body: showRepository(await findRepository(prisma, params.repository)),
     }),
     updateRepository: async ({ params, body, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const changes = checkSettings(body as Partial<RepositorySettings>)
+      const { id } = await findRepository(prisma, params.repository)
+      const changes = checkSettings(body)
       await db.transaction((sql) => updateSettings(sql, id, changes, principal.name))
       return { status: 200, body: showRepository(await findRepository(prisma, id)) }
     },
     rebuildRepository: async ({ params }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { id } = await findRepository(prisma, params.repository)
       // A revision of its own, so that every replica leaves behind what it remembers.
       const revision = await db.transaction(async (sql) => nextRevision(sql, await lockRepository(sql, id)))
       await gate.rebuilt(id, revision)
       return { status: 204 }
     },
     deleteRepository: async ({ params, principal }) => {
-      const { id, name } = await findRepository(prisma, params.repository ?? '')
+      const { id, name } = await findRepository(prisma, params.repository)
       await deleteRepository(db, { id, name, actor: principal.name })
       await gate.repositoryGone(id)
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 /** The ids and sizes of a page of repositories, by name, and of one more. */

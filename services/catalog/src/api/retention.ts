@@ -1,5 +1,6 @@
-import type { ApiHandler, Database } from '@berth/service'
+import type { Database, Handlers } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
+import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
 import { applyRetention, foreseeRetention } from '../retention/apply.ts'
 import type { TagVerdict } from '../retention/judge-tags.ts'
@@ -10,12 +11,12 @@ import type { ServedGate } from '../served/wait-until-served.ts'
 const listed = 100_000
 
 /** The API of applying the rules of retention by hand. */
-export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate): Record<string, ApiHandler> {
+export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate) {
   return {
     applyRetention: async ({ params, body, principal }) => {
-      const { id, latestVersion } = await findRepository(prisma, params.repository ?? '')
+      const { id, latestVersion } = await findRepository(prisma, params.repository)
       const subject = { repositoryId: id, actor: principal.name }
-      const { dryRun = false } = (body ?? {}) as { dryRun?: boolean }
+      const { dryRun = false } = body ?? {}
       if (dryRun) {
         const { plan, changes } = await foreseeRetention(db, subject)
         const version = changes?.from ?? latestVersion
@@ -38,7 +39,7 @@ export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate
       const versions = made?.versions ?? 0
       return { status: 200, body: { version: number, created: versions > 0, versions, ...shown, removed } }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 function showPlan(plan: RetentionPlan, isShown: (tag: TagVerdict) => boolean): Record<string, unknown> {

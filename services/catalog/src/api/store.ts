@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { CommandClient, RegistryCommands, TasksCommands } from '@berth/commands'
 import { parseDigest } from '@berth/oci'
 import {
-  type ApiHandler,
   type ApiReply,
   type ApiRequest,
   badField,
   type Database,
+  type Handlers,
   Problem,
   readPage,
   toPage,
@@ -15,6 +15,7 @@ import { storeIdentity } from '../cleaner/claim-store.ts'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import type { GcPayload } from '../collect/gc-work.ts'
 import type { Prisma } from '../db/client.ts'
+import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ReclaimPayload, RepairPayload, ScrubPayload } from '../store/care-work.ts'
 import { explain } from '../store/explain.ts'
@@ -38,7 +39,7 @@ const lock = 'store:care'
 const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
-export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
+export function storeHandlers(parts: Parts) {
   const { db, prisma, tasks, registry, cleaner, graceSeconds } = parts
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
@@ -59,7 +60,7 @@ export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
     }),
     listStoreRepositories: async ({ query }) => {
       const page = readPage(query)
-      const q = typeof query.q === 'string' ? query.q : undefined
+      const q = query.q
       const rows = await readRepositoryBytes(db, { after: page.after ?? '', limit: page.limit, q })
       return {
         status: 200,
@@ -72,17 +73,17 @@ export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
       }
     },
     collectStore: async (request) => {
-      const wanted = (request.body ?? {}) as Partial<GcPayload>
+      const wanted = request.body ?? {}
       const payload: GcPayload = { dryRun: wanted.dryRun ?? false, graceSeconds: wanted.graceSeconds ?? graceSeconds }
       return start('gc', payload, request)
     },
     scrubStore: async (request) => {
-      const { bytesPerSecond = gentleBytesPerSecond } = (request.body ?? {}) as { bytesPerSecond?: number }
+      const { bytesPerSecond = gentleBytesPerSecond } = request.body ?? {}
       const payload: ScrubPayload = { since: new Date().toISOString(), bytesPerSecond }
       return start('scrub', payload, request)
     },
     repairStore: async (request) => {
-      const { repository, version } = (request.body ?? {}) as { repository?: string; version?: number }
+      const { repository, version } = request.body ?? {}
       if (repository === undefined && version !== undefined)
         throw badField('version', 'needs a repository', 'Name the repository whose version it is.')
       const id = repository === undefined ? undefined : (await findRepository(prisma, repository)).id
@@ -92,7 +93,7 @@ export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
       return start('repair', payload, request)
     },
     reclaimStore: async (request) => {
-      const wanted = (request.body ?? {}) as { repository?: string; unusedSeconds?: number; dryRun?: boolean }
+      const wanted = request.body ?? {}
       const { repository, unusedSeconds = 0, dryRun = false } = wanted
       const repositoryId = repository === undefined ? null : (await findRepository(prisma, repository)).id
       const payload: ReclaimPayload = { repositoryId, unusedSeconds, dryRun }
@@ -138,7 +139,7 @@ export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
       }
     },
     explainDigest: async ({ params }) => {
-      const digest = parseDigest(params.digest ?? '')
+      const digest = parseDigest(params.digest)
       if (!digest) throw badField('digest', 'is no digest', 'It is sha256: or sha512: and hex digits.')
       const explained = await explain(db, digest, graceSeconds)
       if (!explained)
@@ -147,5 +148,5 @@ export function storeHandlers(parts: Parts): Record<string, ApiHandler> {
         })
       return { status: 200, body: explained }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }

@@ -1,6 +1,7 @@
-import { type ApiHandler, type ApiReply, badField, type Database, numberAfter, readPage, toPage } from '@berth/service'
+import { type ApiReply, badField, type Database, type Handlers, numberAfter, readPage, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { readingAt } from '../intervals/reading-at.ts'
+import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { type ContentType, contentQuery, contentTypes, readFilter } from '../versions/content.ts'
@@ -23,7 +24,7 @@ export function versionHandlers(
   gate: ServedGate,
   readNewConfigs: (repositoryId: string) => Promise<void>,
   writeOutSoon: () => void,
-): Record<string, ApiHandler> {
+) {
   const listContent = async (
     repositoryId: string,
     version: number,
@@ -48,7 +49,7 @@ export function versionHandlers(
   }
   return {
     listVersions: async ({ params, query }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
+      const { id } = await findRepository(prisma, params.repository)
       const page = readPage(query)
       const before = numberAfter(page)
       const rows = await prisma.version.findMany({
@@ -59,26 +60,24 @@ export function versionHandlers(
       return { status: 200, body: toPage(rows, page, (row) => String(row.number), showVersion) }
     },
     showVersion: async ({ params }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      return { status: 200, body: showVersion(await findVersion(prisma, id, Number(params.version))) }
+      const { id } = await findRepository(prisma, params.repository)
+      return { status: 200, body: showVersion(await findVersion(prisma, id, params.version)) }
     },
     listVersionContent: async ({ params, query }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const version = await findVersion(prisma, id, Number(params.version))
-      const type = (query.type ?? 'tag') as ContentType
+      const { id } = await findRepository(prisma, params.repository)
+      const version = await findVersion(prisma, id, params.version)
+      const type = query.type ?? 'tag'
       if (!contentTypes.includes(type)) throw badField('type', `must be one of ${contentTypes.join(', ')}`)
       return listContent(id, version.number, type, query)
     },
     listTags: async ({ params, query }) => {
-      const { id, latestVersion } = await findRepository(prisma, params.repository ?? '')
+      const { id, latestVersion } = await findRepository(prisma, params.repository)
       return listContent(id, latestVersion, 'tag', query)
     },
     diffVersions: async ({ params, query }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const [from, to] = await Promise.all(
-        [params.version, query.to].map((number) => findVersion(prisma, id, Number(number))),
-      )
-      const limit = Number(query.limit ?? defaultListed)
+      const { id } = await findRepository(prisma, params.repository)
+      const [from, to] = await Promise.all([params.version, query.to].map((number) => findVersion(prisma, id, number)))
+      const limit = query.limit ?? defaultListed
       const numbers = { from: from?.number ?? 0, to: to?.number ?? 0 }
       const diff = await readingAt(db, id, [numbers.from, numbers.to], ([from = 0, to = 0]) =>
         diffVersions(db, { repositoryId: id, from, to, limit }),
@@ -86,8 +85,8 @@ export function versionHandlers(
       return { status: 200, body: { ...diff, ...numbers } }
     },
     deleteVersion: async ({ params, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const number = Number(params.version)
+      const { id } = await findRepository(prisma, params.repository)
+      const number = params.version
       // Served first: it may be the one whose content is read as that of the latest.
       await ensureWrittenOut(db, id)
       await gate.repository(id, Number((await findRepository(prisma, id)).revision))
@@ -96,12 +95,12 @@ export function versionHandlers(
       return { status: 204 }
     },
     rollBackRepository: async ({ params, body, principal }) => {
-      const { id } = await findRepository(prisma, params.repository ?? '')
-      const { version } = body as { version: number }
+      const { id } = await findRepository(prisma, params.repository)
+      const { version } = body
       const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
       const reply = await publish({ gate, prisma }, id, made)
       if (!made.isWrittenOut) writeOutSoon()
       return reply
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }

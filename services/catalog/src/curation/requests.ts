@@ -1,7 +1,8 @@
-import { type Digest, parseTagPattern } from '@berth/oci'
-import { badField, type Transaction } from '@berth/service'
+import { asDigest, type Digest, parseTagPattern } from '@berth/oci'
+import { badField, type RequestOf, type Transaction } from '@berth/service'
 import type { Edit } from '../intervals/edit.ts'
 import { removeAll } from '../intervals/edit.ts'
+import type { operations } from '../openapi-types.ts'
 import type { Curation } from './curate.ts'
 import { putAllIn, putIn } from './put-in.ts'
 import {
@@ -15,24 +16,8 @@ import {
 } from './source.ts'
 import { takeOut } from './take-out.ts'
 
-export type ModifyBody = {
-  baseVersion?: number
-  dryRun?: boolean
-  force?: boolean
-  companions?: boolean
-  from?: SourceName
-  add?: { digest?: Digest; tag?: string; from?: SourceName }[]
-  remove?: ({ digest?: Digest; tag?: string } | '*')[]
-}
-export type CopyBody = {
-  from: SourceName
-  tags?: string[]
-  digests?: Digest[]
-  mediaTypes?: string[]
-  companions?: boolean
-  baseVersion?: number
-  dryRun?: boolean
-}
+export type ModifyBody = RequestOf<operations['modifyRepository']>['body']
+export type CopyBody = RequestOf<operations['copyIntoRepository']>['body']
 /** The work of a request, to be carried out or planned. */
 export type Work = (sql: Transaction, edit: Edit) => Promise<void>
 
@@ -58,7 +43,7 @@ export function modifyWork(body: ModifyBody): { work: Work; cause: Curation['cau
         sql,
         edit,
         {
-          manifests: unwanted.flatMap(({ digest }) => digest ?? []),
+          manifests: unwanted.flatMap(({ digest }) => (digest === undefined ? [] : asDigest(digest))),
           tags: unwanted.flatMap(({ tag }) => tag ?? []),
         },
         { force: body.force ?? false },
@@ -96,9 +81,9 @@ async function addEntries(sql: Transaction, edit: Edit, body: ModifyBody): Promi
     const name = from ?? body.from
     if (name) {
       const group = groupOf(await sourceOf(name, from ? `add[${i}].from` : 'from'))
-      if (digest) group.manifests.push(digest)
+      if (digest) group.manifests.push(asDigest(digest))
       if (tag !== undefined) group.tags.push(tag)
-    } else if (digest) anywhere.push(digest)
+    } else if (digest) anywhere.push(asDigest(digest))
   }
   for (const [digest, source] of await findSourcesOf(sql, edit.repositoryId, anywhere))
     groupOf(source).manifests.push(digest)
@@ -125,7 +110,8 @@ async function addGroup(
  */
 export function copyWork(body: CopyBody): Work {
   const patterns = (body.tags ?? []).map((text, i) => readPattern(text, `tags[${i}]`))
-  const { digests, mediaTypes } = body
+  const { mediaTypes } = body
+  const digests = body.digests?.map(asDigest)
   return async (sql, edit) => {
     const source = await findSource(sql, body.from, 'from')
     if (!body.tags && !digests && !mediaTypes) {

@@ -1,5 +1,16 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { badField, notFound, Problem, sqlState, type Transaction, violatedConstraint } from '@berth/service'
+import {
+  assignments,
+  badField,
+  type Columns,
+  columnValues,
+  insertQuery,
+  notFound,
+  Problem,
+  sqlState,
+  type Transaction,
+  violatedConstraint,
+} from '@berth/service'
 import type { PullThrough } from './show.ts'
 
 export type DistributionFields = {
@@ -11,6 +22,20 @@ export type DistributionFields = {
   warning?: string | null
   convertToSchema1?: boolean
 }
+type Settings = Pick<Required<DistributionFields>, 'version' | 'access' | 'redirect' | 'warning' | 'convertToSchema1'>
+
+// Where what can be set about a distribution is kept, and what it has when nothing is said.
+const settingColumns: Columns<Settings & { repositoryId: string; pullThrough: PullThrough }> = {
+  version: { column: 'version' },
+  access: { column: 'access' },
+  redirect: { column: 'redirect' },
+  warning: { column: 'warning' },
+  convertToSchema1: { column: 'convert_to_schema1' },
+  repositoryId: { column: 'repository_id' },
+  pullThrough: { column: 'pull_through', isJson: true },
+}
+const defaults: Settings = { version: null, access: 'private', redirect: false, warning: null, convertToSchema1: false }
+
 /** What a distribution serves: a repository, or what comes from a host. */
 export type Serves = { repositoryId: string } | { pullThrough: PullThrough }
 
@@ -21,27 +46,11 @@ export async function insertDistribution(
   serves: Serves,
   actor: string,
 ): Promise<string> {
-  const { name, basePath, version = null, access = 'private', redirect = false, warning = null } = wanted
+  const { name, basePath, version = null } = wanted
   const repositoryId = 'repositoryId' in serves ? serves.repositoryId : null
-  const pullThrough = 'pullThrough' in serves ? JSON.stringify(serves.pullThrough) : null
-  const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (
-       name, base_path, repository_id, version, access, redirect, warning, created_by, convert_to_schema1, pull_through)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-     returning id`,
-    [
-      name,
-      basePath,
-      repositoryId,
-      version,
-      access,
-      redirect,
-      warning,
-      actor,
-      wanted.convertToSchema1 ?? false,
-      pullThrough,
-    ],
-  )
+  const settings = columnValues(settingColumns, { ...defaults, ...wanted, ...serves })
+  const insert = insertQuery('distribution', { name, base_path: basePath, created_by: actor, ...settings })
+  const [row] = await sql.query<{ id: string }>(`${insert.text} returning id`, insert.values)
   const id = row?.id ?? ''
   await recordPointed(sql, { id, basePath, repositoryId, version }, actor)
   return id
@@ -65,31 +74,13 @@ export async function updateDistribution(sql: Transaction, id: string, changes: 
       `update distribution set access = $2, revision = nextval('distribution_revision') where via = $1 and access = $3`,
       [id, changes.access, before.access],
     )
+  const values = columnValues(settingColumns, changes)
   const [row] = await sql.query<{ base_path: string; repository_id: string | null; version: number | null }>(
     `update distribution
-     set
-       repository_id = coalesce($2, repository_id),
-       version = case when $3 then $4::integer else version end,
-       access = coalesce($5, access),
-       redirect = coalesce($6, redirect),
-       warning = case when $7 then $8 else warning end,
-       convert_to_schema1 = coalesce($9, convert_to_schema1),
-       pull_through = coalesce($10, pull_through),
-       revision = nextval('distribution_revision')
+     set ${assignments(values, 2)}, revision = nextval('distribution_revision')
      where id = $1
      returning base_path, repository_id, version`,
-    [
-      id,
-      changes.repositoryId ?? null,
-      changes.version !== undefined,
-      changes.version ?? null,
-      changes.access ?? null,
-      changes.redirect ?? null,
-      changes.warning !== undefined,
-      changes.warning ?? null,
-      changes.convertToSchema1 ?? null,
-      changes.pullThrough === undefined ? null : JSON.stringify(changes.pullThrough),
-    ],
+    [id, ...Object.values(values)],
   )
   if (!row) throw notFound('distribution', id)
   const data = { id, basePath: row.base_path, repositoryId: row.repository_id, version: row.version }

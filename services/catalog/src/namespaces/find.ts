@@ -1,7 +1,7 @@
-import { fitPage, notFound, type PageRequest, type Sql } from '@berth/service'
+import { fitPage, notFound, type PageRequest, type Sql, selectedColumns } from '@berth/service'
 import { heldByAny } from '../intervals/held.ts'
 import { type LabelSelector, selectorCondition } from '../settings/label-selector.ts'
-import { defaultNamespace, type NamespaceSettings } from './settings.ts'
+import { defaultNamespace, type NamespaceSettings, namespaceColumns } from './settings.ts'
 
 /** A namespace: without an id nothing is set about it, and it is there because of its repositories. */
 export type Namespace = NamespaceSettings & {
@@ -11,7 +11,8 @@ export type Namespace = NamespaceSettings & {
   createdBy: string | null
 }
 
-const columns = `namespace.id, names.name, default_access as "defaultAccess", quota_bytes as "quotaBytes", labels, retention, created_at as "createdAt", created_by as "createdBy"`
+const columns = `
+  namespace.id, names.name, ${selectedColumns(namespaceColumns)}, created_at as "createdAt", created_by as "createdBy"`
 
 /** Finds a namespace by name, or by the id of its settings. Throws 404. */
 export async function findNamespace(sql: Sql, idOrName: string): Promise<Namespace> {

@@ -1,5 +1,13 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { Problem, type Transaction } from '@berth/service'
+import {
+  assignments,
+  type Columns,
+  columnValues,
+  insertQuery,
+  Problem,
+  selectedColumns,
+  type Transaction,
+} from '@berth/service'
 import { checkLabels } from '../settings/check-labels.ts'
 import { checkRetention, type Retention } from '../settings/retention-rules.ts'
 import { lockCount, recountNamespace } from './quota.ts'
@@ -22,7 +30,14 @@ export const defaultNamespace: NamespaceSettings = {
   retention: null,
 }
 
-const columns = `name, default_access as "defaultAccess", quota_bytes as "quotaBytes", labels, retention`
+/** Where the settings of a namespace are kept. */
+export const namespaceColumns: Columns<NamespaceSettings> = {
+  defaultAccess: { column: 'default_access' },
+  quotaBytes: { column: 'quota_bytes' },
+  labels: { column: 'labels', isJson: true },
+  retention: { column: 'retention', isJson: true },
+}
+const returned = `name, ${selectedColumns(namespaceColumns)}`
 
 /** Checks what the schema of the API cannot. Throws 400 that names the field. */
 export function checkNamespace<Given extends Partial<NamespaceSettings>>(given: Given): Given {
@@ -37,19 +52,10 @@ export async function createNamespace(
   { name, ...settings }: NamespaceSettings & { name: string },
   actor: string,
 ): Promise<void> {
+  const insert = insertQuery('namespace', { name, created_by: actor, ...columnValues(namespaceColumns, settings) })
   const [row] = await sql.query<NamespaceSettings & { name: string }>(
-    `insert into namespace (name, default_access, labels, retention, created_by, quota_bytes)
-     values ($1, $2, $3, $4, $5, $6)
-     on conflict (name) do nothing
-     returning ${columns}`,
-    [
-      name,
-      settings.defaultAccess,
-      JSON.stringify(settings.labels),
-      asJson(settings.retention),
-      actor,
-      settings.quotaBytes,
-    ],
+    `${insert.text} on conflict (name) do nothing returning ${returned}`,
+    insert.values,
   )
   if (!row)
     throw new Problem(409, 'name_taken', `Something is set about the namespace "${name}" already.`, {
@@ -67,26 +73,15 @@ export async function updateNamespace(
   changes: Partial<NamespaceSettings>,
   actor: string,
 ): Promise<void> {
-  const { defaultAccess = null, labels, retention, quotaBytes } = changes
+  const { quotaBytes } = changes
   if (quotaBytes !== undefined) await lockCount(sql, name)
+  const values = columnValues(namespaceColumns, changes)
   const [row] = await sql.query<NamespaceSettings & { name: string }>(
     `update namespace
-     set
-       default_access = coalesce($2, default_access),
-       labels = coalesce($3, labels),
-       retention = case when $4 then $5::jsonb else retention end,
-       quota_bytes = case when $6 then $7::bigint else quota_bytes end
+     set ${assignments(values, 2)}
      where name = $1
-     returning ${columns}`,
-    [
-      name,
-      defaultAccess,
-      labels ? JSON.stringify(labels) : null,
-      retention !== undefined,
-      asJson(retention ?? null),
-      quotaBytes !== undefined,
-      quotaBytes ?? null,
-    ],
+     returning ${returned}`,
+    [name, ...Object.values(values)],
   )
   if (!row) return
   if (quotaBytes !== undefined) await recountNamespace(sql, name)
@@ -97,8 +92,4 @@ export async function updateNamespace(
 export async function deleteNamespace(sql: Transaction, name: string, actor: string): Promise<void> {
   const gone = await sql.query('delete from namespace where name = $1 returning name', [name])
   if (gone.length > 0) await recordEvents(sql, [{ kind: catalogEvents.namespaceDeleted, data: { name }, actor }])
-}
-
-function asJson(retention: Retention | null): string | null {
-  return retention && JSON.stringify(retention)
 }

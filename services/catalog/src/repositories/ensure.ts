@@ -1,12 +1,12 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { RepositoryHead, ServedDistribution } from '@berth/commands'
-import type { Database, Transaction } from '@berth/service'
+import { columnValues, type Database, insertQuery, type Transaction } from '@berth/service'
 import { distributionsOf } from '../served/rows.ts'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
 import type { LockedRepository } from '../versions/locked-repository.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
-import { defaultSettings, type RepositorySettings } from './settings.ts'
+import { defaultSettings, type RepositorySettings, settingColumns } from './settings.ts'
 
 /** `known`: the revision from which a follower needs the rows; 0 when something was made just now. */
 export type EnsuredRepository = LockedRepository & { known: number }
@@ -50,24 +50,10 @@ export async function insertRepository(
   repository: { name: string; settings: RepositorySettings; actor: string },
 ): Promise<string | undefined> {
   const { name, settings, actor } = repository
-  const { description, labels, immutableTags, sparseIndexes, retainVersions, retention, signatures } = settings
+  const insert = insertQuery('repository', { name, created_by: actor, ...columnValues(settingColumns, settings) })
   const [row] = await sql.query<{ id: string }>(
-    `insert into repository (
-       name, description, labels, immutable_tags, sparse_indexes, retain_versions, created_by, retention, signatures)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-     on conflict (name) do nothing
-     returning id`,
-    [
-      name,
-      description,
-      JSON.stringify(labels),
-      immutableTags,
-      sparseIndexes,
-      retainVersions,
-      actor,
-      retention && JSON.stringify(retention),
-      signatures && JSON.stringify(signatures),
-    ],
+    `${insert.text} on conflict (name) do nothing returning id`,
+    insert.values,
   )
   if (!row) return undefined
   const empty = JSON.stringify(noContent)
@@ -79,7 +65,7 @@ export async function insertRepository(
   await recordEvents(sql, [
     {
       kind: catalogEvents.repositoryCreated,
-      data: { repositoryId: row.id, name, description, labels },
+      data: { repositoryId: row.id, name, description: settings.description, labels: settings.labels },
       repositoryId: row.id,
       actor,
     },

@@ -1,6 +1,14 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import { checkRequiredSignatures, type RequiredSignatures } from '@berth/commands'
-import { type Database, notFound, type Transaction } from '@berth/service'
+import {
+  assignments,
+  type Columns,
+  columnValues,
+  type Database,
+  notFound,
+  selectedColumns,
+  type Transaction,
+} from '@berth/service'
 import { checkLabels } from '../settings/check-labels.ts'
 import { checkPattern, checkRetention, type Retention } from '../settings/retention-rules.ts'
 
@@ -30,6 +38,17 @@ export const defaultSettings: RepositorySettings = {
   signatures: null,
 }
 
+/** Where the settings of a repository are kept. */
+export const settingColumns: Columns<RepositorySettings> = {
+  description: { column: 'description' },
+  labels: { column: 'labels', isJson: true },
+  immutableTags: { column: 'immutable_tags' },
+  sparseIndexes: { column: 'sparse_indexes' },
+  retainVersions: { column: 'retain_versions' },
+  retention: { column: 'retention', isJson: true },
+  signatures: { column: 'signatures', isJson: true },
+}
+
 /** Checks what the schema of the API cannot. Throws 400 that names the field. */
 export function checkSettings<Given extends Partial<RepositorySettings>>(given: Given): Given {
   for (const [i, pattern] of (given.immutableTags ?? []).entries()) checkPattern(pattern, `immutableTags[${i}]`)
@@ -39,9 +58,6 @@ export function checkSettings<Given extends Partial<RepositorySettings>>(given: 
   return given
 }
 
-/** Keys may be longer than an event. */
-type Announced = Omit<RepositorySettings, 'signatures'> & { name: string; requiresSignatures: boolean }
-
 /** Changes the settings that are given, and announces all of them as they are then. Throws 404. */
 export async function updateSettings(
   sql: Transaction,
@@ -49,38 +65,18 @@ export async function updateSettings(
   changes: Partial<RepositorySettings>,
   actor: string,
 ): Promise<void> {
-  const { description = null, labels, immutableTags = null, sparseIndexes = null } = changes
-  const { retainVersions, retention, signatures } = changes
-  const [row] = await sql.query<Announced>(
+  const values = columnValues(settingColumns, changes)
+  const [row] = await sql.query<RepositorySettings & { name: string }>(
     `update repository
-     set
-       description = coalesce($2, description),
-       labels = coalesce($3, labels),
-       immutable_tags = coalesce($4, immutable_tags),
-       sparse_indexes = coalesce($5, sparse_indexes),
-       retain_versions = case when $6 then $7::integer else retain_versions end,
-       retention = case when $8 then $9::jsonb else retention end,
-       signatures = case when $10 then $11::jsonb else signatures end
+     set ${assignments(values, 2)}
      where id = $1
-     returning name, description, labels, immutable_tags as "immutableTags", sparse_indexes as "sparseIndexes",
-       retain_versions as "retainVersions", retention,
-       coalesce((signatures ->> 'require')::boolean, false) as "requiresSignatures"`,
-    [
-      id,
-      description,
-      labels === undefined ? null : JSON.stringify(labels),
-      immutableTags,
-      sparseIndexes,
-      retainVersions !== undefined,
-      retainVersions ?? null,
-      retention !== undefined,
-      retention ? JSON.stringify(retention) : null,
-      signatures !== undefined,
-      signatures ? JSON.stringify(signatures) : null,
-    ],
+     returning name, ${selectedColumns(settingColumns)}`,
+    [id, ...Object.values(values)],
   )
   if (!row) throw notFound('repository', id)
-  const data = { repositoryId: id, ...row }
+  const { signatures, ...announced } = row
+  // Keys may be longer than an event.
+  const data = { repositoryId: id, ...announced, requiresSignatures: signatures?.require ?? false }
   await recordEvents(sql, [{ kind: catalogEvents.repositoryUpdated, data, repositoryId: id, actor }])
 }
 

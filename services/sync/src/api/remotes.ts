@@ -1,9 +1,9 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type ApiHandler, type Database, fitPage, type Logger, readPage, type Sealer, toPage } from '@berth/service'
+import { type Database, fitPage, type Handlers, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { refuseWhileNeeded } from '../on-demand/needed.ts'
+import type { operations } from '../openapi-types.ts'
 import { walkToRemote } from '../remotes/check/walk.ts'
-import type { RemoteBody } from '../remotes/fields.ts'
 import { resealRemotes } from '../remotes/reseal-remotes.ts'
 import { findRemote, showRemote } from '../remotes/show.ts'
 import { deleteRemote, insertRemote, updateRemote } from '../remotes/write.ts'
@@ -15,7 +15,7 @@ export function remoteHandlers(parts: {
   sealer: Sealer
   catalog: CommandClient<CatalogCommands>
   log: Logger
-}): Record<string, ApiHandler> {
+}) {
   const { db, prisma, sealer, catalog, log } = parts
   return {
     listRemotes: async ({ query }) => {
@@ -37,7 +37,7 @@ export function remoteHandlers(parts: {
       return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showRemote) }
     },
     createRemote: async ({ body, principal }) => {
-      const id = await insertRemote({ db, sealer, actor: principal.name }, body as RemoteBody)
+      const id = await insertRemote({ db, sealer, actor: principal.name }, body)
       return {
         status: 201,
         headers: { location: `/api/v1/remotes/${id}` },
@@ -46,23 +46,23 @@ export function remoteHandlers(parts: {
     },
     showRemote: async ({ params }) => ({
       status: 200,
-      body: showRemote(await findRemote(prisma, params.remote ?? '')),
+      body: showRemote(await findRemote(prisma, params.remote)),
     }),
     updateRemote: async ({ params, body, principal }) => {
-      const { id } = await findRemote(prisma, params.remote ?? '')
-      await updateRemote({ db, sealer, actor: principal.name }, id, body as Partial<RemoteBody>)
+      const { id } = await findRemote(prisma, params.remote)
+      await updateRemote({ db, sealer, actor: principal.name }, id, body)
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
     checkRemote: async ({ params }) => ({
       status: 200,
-      body: await walkToRemote(await findRemote(prisma, params.remote ?? ''), sealer),
+      body: await walkToRemote(await findRemote(prisma, params.remote), sealer),
     }),
     rotateRemoteKeys: async () => ({ status: 200, body: await resealRemotes(db, sealer, log) }),
     deleteRemote: async ({ params, query, principal }) => {
-      const remote = await findRemote(prisma, params.remote ?? '')
-      if (query.force !== 'true' && query.force !== true) await refuseWhileNeeded({ db, catalog }, remote)
+      const remote = await findRemote(prisma, params.remote)
+      if (query.force !== true) await refuseWhileNeeded({ db, catalog }, remote)
       await deleteRemote(db, remote, principal.name)
       return { status: 204 }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import {
-  type ApiHandler,
   badField,
   fitPage,
+  type Handlers,
   notFound,
   type Page,
   type PageRequest,
@@ -16,6 +16,7 @@ import {
 import type { Prisma } from '../db/client.ts'
 import type { Remote, SyncRun } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
+import type { operations } from '../openapi-types.ts'
 import { findRemote } from '../remotes/show.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 
@@ -81,7 +82,7 @@ export function runHandlers({
   catalog: CommandClient<CatalogCommands>
   tasks: CommandClient<TasksCommands>
   blobs: BlobStore
-}): Record<string, ApiHandler> {
+}) {
   type Caller = { actor: string; requestId: string }
   const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
     if (wanted.repository === undefined)
@@ -119,7 +120,7 @@ export function runHandlers({
   }
   return {
     startSync: async ({ body, principal, requestId }) => {
-      const wanted = body as SyncBody
+      const wanted = body
       if (wanted.force && wanted.mode !== 'mirror')
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
       if (!wanted.dryRun) await refuseBelowReserve(blobs)
@@ -141,12 +142,12 @@ export function runHandlers({
       return { status: 200, body: await listRuns(prisma, page, query) }
     },
     showSync: async ({ params }) => {
-      const id = params.sync ?? ''
+      const id = params.sync
       const run = uuid.test(id) ? await prisma.syncRun.findUnique({ where: { id } }) : null
       if (!run) throw notFound('sync', id)
       return { status: 200, body: showRun(run) }
     },
-  }
+  } satisfies Partial<Handlers<operations>>
 }
 
 const newestFirst = [{ createdAt: 'desc' as const }, { id: 'desc' as const }]

@@ -1,4 +1,6 @@
 import type { RequiredSignatures } from '@berth/commands'
+import type { Columns } from '@berth/service'
+
 /** `sigstore`: where simple signatures lie. */
 export type SignaturePolicy = RequiredSignatures & { sigstore?: string }
 export type RemoteTimeouts = { connectSeconds?: number; headersSeconds?: number; idleSeconds?: number }
@@ -46,31 +48,31 @@ export type SecretField = keyof Secrets
 export type Held = { has: (field: SecretField) => boolean; clientKey: string | undefined }
 
 /** The columns of what can be shown. */
-export const columns: Record<OpenField, string> = {
-  name: 'name',
-  url: 'url',
-  upstreamName: 'upstream_name',
-  upstreamNames: 'upstream_names',
-  targetPrefix: 'target_prefix',
-  policy: 'policy',
-  includeTags: 'include_tags',
-  excludeTags: 'exclude_tags',
-  platforms: 'platforms',
-  username: 'username',
-  tokenHosts: 'token_hosts',
-  tlsValidation: 'tls_validation',
-  caCert: 'ca_cert',
-  clientCert: 'client_cert',
-  proxyUrl: 'proxy_url',
-  proxyUsername: 'proxy_username',
-  concurrency: 'concurrency',
-  rateLimit: 'rate_limit',
-  timeouts: 'timeouts',
-  retries: 'retries',
-  includeForeignLayers: 'include_foreign_layers',
-  signatures: 'signatures',
-  redirectHosts: 'redirect_hosts',
-  allowPrivateAddresses: 'allow_private_addresses',
+export const columns: Columns<OpenFields> = {
+  name: { column: 'name' },
+  url: { column: 'url' },
+  upstreamName: { column: 'upstream_name' },
+  upstreamNames: { column: 'upstream_names' },
+  targetPrefix: { column: 'target_prefix' },
+  policy: { column: 'policy' },
+  includeTags: { column: 'include_tags' },
+  excludeTags: { column: 'exclude_tags' },
+  platforms: { column: 'platforms' },
+  username: { column: 'username' },
+  tokenHosts: { column: 'token_hosts' },
+  tlsValidation: { column: 'tls_validation' },
+  caCert: { column: 'ca_cert' },
+  clientCert: { column: 'client_cert' },
+  proxyUrl: { column: 'proxy_url' },
+  proxyUsername: { column: 'proxy_username' },
+  concurrency: { column: 'concurrency' },
+  rateLimit: { column: 'rate_limit' },
+  timeouts: { column: 'timeouts', isJson: true },
+  retries: { column: 'retries' },
+  includeForeignLayers: { column: 'include_foreign_layers' },
+  signatures: { column: 'signatures', isJson: true },
+  redirectHosts: { column: 'redirect_hosts' },
+  allowPrivateAddresses: { column: 'allow_private_addresses' },
 }
 
 /** The columns of what is sealed. */

@@ -1,20 +1,24 @@
 import { normalizeRegistryUrl } from '@berth/registry-client'
-import { notFound } from '@berth/service'
+import { notFound, pickFields } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
+import type { components } from '../openapi-types.ts'
+import { columns } from './fields.ts'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a remote: which secrets there are, never what they are. */
-export function showRemote(row: Remote): Record<string, unknown> {
-  const { sealedPassword, sealedToken, sealedClientKey, sealedProxyPassword, sealedHeaders: _headers, ...rest } = row
-  const { listedBytes: _size, ...shown } = rest
+export function showRemote(row: Remote): components['schemas']['Remote'] {
+  const { id, headerNames, createdBy } = row
   return {
-    ...shown,
-    hasCredentials: sealedPassword !== null || sealedToken !== null,
-    hasClientKey: sealedClientKey !== null,
-    hasProxyPassword: sealedProxyPassword !== null,
+    id,
+    ...pickFields(columns, row),
+    headerNames,
+    hasCredentials: row.sealedPassword !== null || row.sealedToken !== null,
+    hasClientKey: row.sealedClientKey !== null,
+    hasProxyPassword: row.sealedProxyPassword !== null,
     createdAt: row.createdAt.toISOString(),
+    createdBy,
     updatedAt: row.updatedAt.toISOString(),
   }
 }

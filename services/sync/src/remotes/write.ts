@@ -1,9 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { recordEvents, syncEvents } from '@berth/bus'
 import { normalizeRegistryUrl } from '@berth/registry-client'
-import { badField, type Database, notFound, Problem, type Sealer, type Sql, sqlState } from '@berth/service'
+import {
+  assignments,
+  badField,
+  columnValues,
+  type Database,
+  insertQuery,
+  notFound,
+  Problem,
+  type Sealer,
+  type Sql,
+  selectedColumns,
+  sqlState,
+} from '@berth/service'
 import { checkRemote } from './check-remote.ts'
-import { columns, type OpenField, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
+import { columns, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
 
 export type Writing = { db: Database; sealer: Sealer; actor: string }
 
@@ -12,13 +24,10 @@ export async function insertRemote({ db, sealer, actor }: Writing, wanted: Remot
   checkRemote(wanted, { has: (field) => hasText(wanted[field]), clientKey: wanted.clientKey ?? undefined })
   const id = randomUUID()
   const values = { id, policy: 'immediate', created_by: actor, ...valuesOf(id, wanted, sealer) }
-  const names = Object.keys(values)
+  const insert = insertQuery('remote', values)
   await nameTaken(wanted.name, () =>
     db.transaction(async (sql) => {
-      await sql.query(
-        `insert into remote (${names.join(', ')}) values (${names.map((_, i) => `$${i + 1}`).join(', ')})`,
-        Object.values(values),
-      )
+      await sql.query(insert.text, insert.values)
       await recordEvents(sql, [{ kind: syncEvents.remoteCreated, data: announced(id, wanted), actor }])
     }),
   )
@@ -40,8 +49,7 @@ export async function updateRemote(
       checkRemote(merged, { has, clientKey: clientKeyOf(id, changes, sealed.clientKey, sealer) })
       checkWhereSecretsGo(remote, merged, (field) => sealed[field] !== null && changes[field] === undefined)
       const values = valuesOf(id, changes, sealer)
-      const assignments = Object.keys(values).map((column, i) => `${column} = $${i + 2}`)
-      await sql.query(`update remote set ${[...assignments, 'updated_at = now()'].join(', ')} where id = $1`, [
+      await sql.query(`update remote set ${assignments(values, 2)}, updated_at = now() where id = $1`, [
         id,
         ...Object.values(values),
       ])
@@ -69,10 +77,9 @@ type Sealed = Record<SecretField, Buffer | null>
 
 // Locked, so that of two changes at once the second is checked against what the first left.
 async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; sealed: Sealed }> {
-  const open = Object.entries(columns).map(([field, column]) => `${column} as "${field}"`)
   const secret = Object.entries(sealedColumns).map(([field, column]) => `${column} as "sealed.${field}"`)
   const [row] = await sql.query(
-    `select ${[...open, ...secret].join(', ')}
+    `select ${[selectedColumns(columns), ...secret].join(', ')}
      from remote
      where id = $1
      for update`,
@@ -123,13 +130,7 @@ function clientKeyOf(
 
 /** The columns that a body names, with their values. */
 function valuesOf(id: string, body: Partial<RemoteBody>, sealer: Sealer): Record<string, unknown> {
-  const values: Record<string, unknown> = {}
-  for (const [field, column] of Object.entries(columns) as [OpenField, string][]) {
-    const value = body[field]
-    if (value === undefined) continue
-    const isDocument = field === 'timeouts' || field === 'signatures'
-    values[column] = isDocument && value !== null ? JSON.stringify(value) : value
-  }
+  const values = columnValues(columns, body)
   for (const [field, column] of Object.entries(sealedColumns) as [SecretField, string][]) {
     const secret = body[field]
     if (secret === undefined) continue
