@@ -164,4 +164,12 @@ describe('an upstream that does wrong', () => {
     expect(performance.now() - startedAt).toBeLessThan(10_000)
     expect(await versionNumbers(stack, name)).toEqual([0])
   })
+
+  test('and does not listen: the task says so at once, and does not take it for a server of ours that is away', async () => {
+    const name = await makeMirror()
+    await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { url: 'http://127.0.0.1:1' })
+    const task = await stack.waitForTask((await startSync(stack, name, name)).id, 10_000)
+    expect(task).toMatchObject({ state: 'failed', error: { code: 'upstream_unavailable' } })
+    expect(task.error?.message).toContain('127.0.0.1:1')
+  })
 })

@@ -41,6 +41,12 @@ test('an error ends no task that is lost, or that needs what is away', () => {
   expect(() => outcomeOfError(away, context)).toThrow(away)
 })
 
+test('a foreign server that refuses the connection ends the task, though a database that does ends none', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+  expect(() => outcomeOfError(refused, context)).toThrow(refused)
+  expect(outcomeOfError(refused, { ...context, isForeign: () => true })).toMatchObject({ state: 'failed' })
+})
+
 test('what a kind of task knows itself is told in its words, a problem in its own, and anything else is only logged', () => {
   const explain = (error: unknown) => (error instanceof TypeError ? { code: 'odd', message: 'It is odd.' } : undefined)
   const tell = (error: unknown) => outcomeOfError(error, { ...context, explain }).error

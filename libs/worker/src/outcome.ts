@@ -25,6 +25,8 @@ export type ErrorContext = {
   cancelled?: string
   /** Tells of errors that only this kind of task knows, or tells of known ones in its own words; `undefined` of all others. */
   explain?: (error: unknown) => TaskError | undefined
+  /** Whether an error is of a server that is not ours. It ends the task: its refused connection only looks like that of a database. */
+  isForeign?: (error: unknown) => boolean
 }
 
 /**
@@ -36,7 +38,7 @@ export function outcomeOfError(error: unknown, context: ErrorContext): ErrorOutc
   const reason: unknown = signal.aborted ? signal.reason : error
   if (reason instanceof TaskLost) throw reason
   if (reason instanceof TaskCancelled) return { state: 'cancelled', error: { code: 'cancelled', message: cancelled } }
-  if (isPassing(reason)) throw reason
+  if (isPassing(reason) && !context.isForeign?.(reason)) throw reason
   return { state: 'failed', error: context.explain?.(reason) ?? explainError(reason, context) }
 }
 

@@ -57,8 +57,14 @@ export function createGroupWork(parts: GroupParts): Work {
       const failed = await waitForChildren(parts, task, progress, signal)
       return outcome(pairs.length, [...refused.map(cannotBeTaken), ...failed], options)
     } catch (error) {
-      const context = { task, signal, log: parts.log, cancelled: 'The sync was cancelled.', explain: explainUpstream }
-      const ended = outcomeOfError(error, context)
+      const ended = outcomeOfError(error, {
+        task,
+        signal,
+        log: parts.log,
+        cancelled: 'The sync was cancelled.',
+        explain: explainUpstream,
+        isForeign: (reason) => reason instanceof UpstreamError,
+      })
       // Those that were made while the cancel was on its way.
       if (ended.state === 'cancelled') await parts.tasks.call('cancel-children', { parent: task.id })
       return ended

@@ -65,7 +65,7 @@ async function end(parts: SyncParts, run: PlacedRun, task: ClaimedTask, hooks: H
   } catch (error) {
     const reason = signal.aborted ? signal.reason : await whatIsGone(parts, run, error)
     // Throws what leaves stage and run as they are: the task is tried again, and that goes on from what is stored.
-    const ended = outcomeOfError(reason, { task, signal, log: parts.log, cancelled, explain })
+    const ended = outcomeOfError(reason, { task, signal, log: parts.log, cancelled, explain, isForeign })
     return await giveUp(parts, run, task, ended).catch((cause: unknown) => {
       // Whether the commit won is catalog's to say, and it did not. Neither end may be told: the next worker of the task asks again.
       throw new TaskLost('the end of a sync run could not be recorded', { cause })
@@ -200,6 +200,8 @@ async function giveUp(parts: SyncParts, run: PlacedRun, task: ClaimedTask, ended
 }
 
 const cancelled = 'The sync was cancelled; nothing of it is visible.'
+
+const isForeign = (error: unknown) => error instanceof UpstreamError
 
 /** What a user is told: what failed, where, and what to do. */
 function explain(error: unknown): TaskError | undefined {
