@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { sha256 } from './requests.ts'
+import { sha256 } from './sha256.ts'
 
 /** A registry that takes pushes, Berth or another. */
 export type Target = { url: string; authorization?: string }

@@ -1,6 +1,8 @@
 import { expect } from '@jest/globals'
+import { basic } from './basic.ts'
 import type { Answer, Berth, TaskView } from './berth.ts'
 
+export { basic } from './basic.ts'
 export { sha256 } from './sha256.ts'
 
 /** The path of a repository in the API: slashes in its name are escaped. */
@@ -71,9 +73,4 @@ export async function getManifest(
     digest: answer.headers.get('docker-content-digest') ?? '',
     text: await answer.text(),
   }
-}
-
-/** The Authorization header of the administrator; /v2 takes it too. */
-export function basic({ user, password }: { user: string; password: string }): string {
-  return `Basic ${btoa(`${user}:${password}`)}`
 }

@@ -1,4 +1,4 @@
-import { basic } from '../berth/requests.ts'
+import { basic } from '../berth/basic.ts'
 import { abilities, type Target } from './wire.ts'
 
 /** Berth does all of it. */

@@ -5,9 +5,8 @@ import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { basic } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from '../conformance/wire.ts'
 import { missingPrograms } from '../servers/programs.ts'
@@ -36,7 +35,7 @@ group(`a blob store that fails${why ? ` (${why})` : ''}`, () => {
   const layer = randomBytes(mebibyte)
 
   beforeAll(async () => {
-    wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+    wire = new Wire(berthTarget(stack))
     await wire.push(repository, layer)
   }, 90_000)
   afterAll(async () => {

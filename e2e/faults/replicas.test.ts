@@ -11,8 +11,10 @@ import { digestOf, octets, pathOf, Wire, withDigest } from '../conformance/wire.
 import { pushImage, sharedImages } from '../servers/images.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { type RoundRobin, startRoundRobin } from '../servers/round-robin.ts'
+import { moveTag } from '../soak/moving-tag.ts'
 
-const moves = 1_000
+// A share of `npm run soak -- replicas`, which moves it ten thousand times.
+const moves = 300 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 
 describe('two replicas of registry behind a round-robin proxy', () => {
   const stack = withBerth({ own: true, env: { BERTH_PROCESSES: 'true' } })
@@ -54,31 +56,7 @@ describe('two replicas of registry behind a round-robin proxy', () => {
   test(`what one answered with 201 the other serves at once: a tag moves ${moves} times, never stale, never 404`, async () => {
     const repository = 'replicas/tag'
     const manifest = await newManifest(one, repository)
-    const numbers = new Map<string, number>()
-    const read = async (wire: Wire) => {
-      const { status, headers } = await wire.send('GET', `/v2/${repository}/manifests/latest`)
-      return { status, number: numbers.get(String(headers['docker-content-digest'])) ?? -1 }
-    }
-    const move = async (wire: Wire, number: number) => {
-      const body = { ...manifest, annotations: { number: String(number) } }
-      numbers.set(digestOf(Buffer.from(JSON.stringify(body, null, 2))), number)
-      expect((await wire.pushManifest(repository, body, 'latest')).reply.status).toBe(201)
-    }
-    await move(one, 0)
-
-    // While a move runs either tag may be read, from any replica; once it is answered only the new one.
-    const wrong: string[] = []
-    const look = async (wire: Wire, allowed: number[]) => {
-      const { status, number } = await read(wire)
-      if (status !== 200 || !allowed.includes(number)) wrong.push(`${status}, ${number} for ${allowed.join(' or ')}`)
-    }
-    for (let number = 1; number <= moves; number++) {
-      const [writer, reader] = number % 2 === 0 ? [one, other] : [other, one]
-      const moving = move(writer, number)
-      await Promise.all([moving, look(writer, [number - 1, number]), look(reader, [number - 1, number])])
-      await look(reader, [number])
-    }
-    expect(wrong).toEqual([])
+    expect(await moveTag({ replicas: [one, other], repository, manifest, moves })).toEqual([])
   }, 120_000)
 
   test('an upload begun on one is continued and finished on the other', async () => {

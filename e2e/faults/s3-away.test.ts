@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { basic } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { newManifest } from '../conformance/manifests.ts'
 import { digestOf, octets, pathOf, type Reply, Wire, withDigest } from '../conformance/wire.ts'
 import { startMinio, type TestMinio } from '../servers/minio.ts'
@@ -25,7 +24,7 @@ group(`a bucket that is away${minioMissing}`, () => {
   let manifest: Record<string, unknown>
 
   beforeAll(async () => {
-    wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+    wire = new Wire(berthTarget(stack))
     await wire.push(repository, layer)
     manifest = await newManifest(wire, repository)
     await wire.pushManifest(repository, manifest, 'latest')

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import pg from 'pg'
-import { basic } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { digestOf, Wire } from '../conformance/wire.ts'
 
 let wire: Wire
@@ -15,7 +14,7 @@ afterAll(async () => {
 const stack = withBerth({ own: true })
 
 beforeAll(async () => {
-  wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+  wire = new Wire(berthTarget(stack))
   sql = new pg.Client({ connectionString: stack.databaseUrl, options: '-c search_path=catalog' })
   await sql.connect()
 }, 60_000)

@@ -3,10 +3,10 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { basic, sha256 } from '../berth/requests.ts'
+import { sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { runner } from '../clients/client.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { describe as described, type Reply, Wire } from '../conformance/wire.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -66,7 +66,7 @@ describe('images for clients that know schema 1 only', () => {
   }
 
   beforeAll(async () => {
-    wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+    wire = new Wire(berthTarget(stack))
     layers = []
     for (let i = 0; i < 2; i++) layers.push(await wire.push(name, gzipSync(randomBytes(100))))
     await pushImage('latest', config())

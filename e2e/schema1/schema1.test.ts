@@ -6,7 +6,7 @@ import { basic, localRemote, make, repositoryPath, sha256, sync, versionNumbers 
 import { startTestStack } from '../berth/stack.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { runner } from '../clients/client.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget, everything } from '../conformance/berth.ts'
 import { type Reply, Wire } from '../conformance/wire.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -21,7 +21,7 @@ describe('manifests of schema 1', () => {
   let wire: Wire
   let layers: string[]
   beforeAll(async () => {
-    wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+    wire = new Wire(berthTarget(stack))
     layers = [await wire.push(name, randomBytes(100)), await wire.push(name, randomBytes(100))]
   }, 60_000)
   afterAll(async () => {

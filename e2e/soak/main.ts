@@ -1,5 +1,12 @@
+import { basic } from '../berth/basic.ts'
+import { pushRandomImage } from '../berth/push.ts'
+import { registryPort, startReplica } from '../berth/replicas.ts'
+import { startTestStack } from '../berth/stack.ts'
+import { berthTarget } from '../conformance/berth.ts'
+import { Wire } from '../conformance/wire.ts'
 import { nemesis } from '../nemesis/nemesis.ts'
 import { startTestServers, stopTestServers } from '../servers/running.ts'
+import { moveTag } from './moving-tag.ts'
 import { soak } from './soak.ts'
 
 /** Both `--name=value` and `--name value`. */
@@ -13,11 +20,12 @@ function option(name: string): string | undefined {
 /**
  * Hours of use in minutes: eight pushers with shared layers, deletes and a collector without grace, then the same with catalog
  * killed every few seconds. `--pushes=N` (2,000), `--seed=N`, `--only=calm|kills`, `--store=files|s3`
- * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. Ends with 1 when
- * anything was lost.
+ * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. `replicas
+ * --moves=N` (10,000) moves a tag on two replicas. Ends with 1 when anything was lost or read wrongly.
  */
 async function main(): Promise<void> {
   if (process.argv[2] === 'nemesis') return runNemesis()
+  if (process.argv[2] === 'replicas') return runReplicas()
   const pushes = Number(option('pushes') ?? 2_000)
   const seed = Number(option('seed') ?? Date.now() % 1_000_000)
   const only = option('only')
@@ -46,6 +54,29 @@ async function runNemesis(): Promise<void> {
   const report = await nemesis({ seed, seconds: minutes * 60 })
   process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   if (report.violations.length > 0) process.exitCode = 1
+}
+
+async function runReplicas(): Promise<void> {
+  const moves = Number(option('moves') ?? 10_000)
+  await startTestServers()
+  const stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
+  const replica = await startReplica(stack)
+  const wires = [`http://localhost:${registryPort(stack)}`, replica.url].map(
+    (url) => new Wire({ ...berthTarget(stack), url }),
+  ) as [Wire, Wire]
+  try {
+    process.stdout.write(`two replicas: ${moves} moves of a tag\n`)
+    const repository = 'soak/moving'
+    const { text } = await pushRandomImage({ url: stack.url, authorization: basic(stack) }, repository, 'first')
+    const wrong = await moveTag({ replicas: wires, repository, manifest: JSON.parse(text) as object, moves })
+    process.stdout.write(`${JSON.stringify({ moves, wrong }, null, 2)}\n`)
+    if (wrong.length > 0) process.exitCode = 1
+  } finally {
+    for (const wire of wires) wire.close()
+    await replica.stop()
+    await stack.stop()
+    await stopTestServers()
+  }
 }
 
 const exitKilled = () => process.exit(1)

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { imageOf, startMisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
-import { basic, localRemote, make, sha256, sync } from '../berth/requests.ts'
+import { localRemote, make, sha256, sync } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
-import { everything } from '../conformance/berth.ts'
+import { berthTarget } from '../conformance/berth.ts'
 import { Wire } from '../conformance/wire.ts'
 
 const {
@@ -22,7 +22,7 @@ describeIf(`a distribution that redirects${hasS3 ? '' : ' (skipped: no S3 server
   let wire: Wire
   let path = ''
   beforeAll(async () => {
-    wire = new Wire({ name: 'berth', url: stack.url, headers: { authorization: basic(stack) }, supports: everything })
+    wire = new Wire(berthTarget(stack))
     path = `/v2/team/app/blobs/${await wire.push('team/app', bytes)}`
     expect((await stack.api('PATCH', '/distributions/team%2Fapp', { redirect: true })).status).toBe(200)
   }, 60_000)

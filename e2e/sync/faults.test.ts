@@ -139,7 +139,8 @@ describe('an upstream that does wrong', () => {
   }, 60_000)
 
   test('and hangs, before it answers or in the middle: the task fails when its patience ends', async () => {
-    const [silent, stuck] = [await makeMirror(), await makeMirror()]
+    const timeouts = { headersSeconds: 2, idleSeconds: 2 }
+    const [silent, stuck] = [await makeMirror({ timeouts }), await makeMirror({ timeouts })]
     upstream.when(new RegExp(`${silent}/tags`), hang)
     upstream.when(new RegExp(`${stuck}/blobs`), hangAfter(10))
     const started = [await startSync(stack, silent, silent), await startSync(stack, stuck, stuck)]
