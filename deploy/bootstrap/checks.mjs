@@ -11,6 +11,7 @@ const checks = [
   { label: 'SQL can be read', program: 'node', args: ['deploy/bootstrap/check-sql.mjs'] },
   { label: 'types', program: 'tsc', args: ['-p', '.'] },
   { label: 'imports only point down', program: 'depcruise', args: ['libs', 'services', 'deploy/standalone', 'e2e'] },
+  { label: 'nothing is unused', program: 'knip', args: ['--no-progress', '--no-config-hints'] },
   {
     label: 'folders only point down',
     program: 'depcruise',

@@ -28,7 +28,7 @@ export type StackOptions = {
   external?: { natsUrl?: string; s3?: S3Place }
 }
 
-export type Ended = { code: number | null; signal: NodeJS.Signals | null; durationMs: number }
+type Ended = { code: number | null; signal: NodeJS.Signals | null; durationMs: number }
 
 /** A Berth of one test file or one test alone, which may be killed and started again. */
 export type TestStack = Berth & {

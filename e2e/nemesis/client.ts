@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import type { History } from './history.ts'
 
 /** An answer, or `undefined` where a kill cut the connection. */
-export type Reply = { status: number; headers: Headers; bytes: Buffer } | undefined
+type Reply = { status: number; headers: Headers; bytes: Buffer } | undefined
 
 export type NemesisClient = {
   /** `isSure`: nothing speaks against it, so an answer that refuses it is noted. */

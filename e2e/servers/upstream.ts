@@ -6,7 +6,7 @@ import { findProgram } from './programs.ts'
 import { answers, startServerProcess } from './server-process.ts'
 
 /** Whose tokens a registry takes. */
-export type TokenServer = { realm: string; service: string; issuer: string; jwks: object }
+type TokenServer = { realm: string; service: string; issuer: string; jwks: object }
 
 export type UpstreamOptions = {
   /** With these, every request needs Basic credentials; needs `htpasswd`. */

@@ -23,7 +23,7 @@ import { taskSettings } from '@berth/tasks-service'
 import { workerSettings } from '@berth/worker'
 
 /** What the standalone stack reads from the environment (design.md §5). */
-export const standaloneSettings = {
+const standaloneSettings = {
   port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   home: text('BERTH_HOME', { fallback: './.berth' }),

@@ -8,7 +8,7 @@ import { startLoop } from './loop.ts'
 import type { OutboxPage } from './outbox.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
-export type EventOwner = {
+type EventOwner = {
   /** `signal` ends the wait for an owner that is away. */
   eventsAfter(position: number, signal: AbortSignal): Promise<OutboxPage>
 }

@@ -7,7 +7,7 @@ import { taskEvents } from './events/tasks.ts'
 const groups = [authEvents, catalogEvents, syncEvents, taskEvents] as const
 
 /** Every kind of event that Berth announces, by source and name. */
-export const allEvents: readonly EventKind<unknown>[] = groups
+const allEvents: readonly EventKind<unknown>[] = groups
   .flatMap((group) => Object.values(group) as EventKind<unknown>[])
   .sort((a, b) => (typeOf(a) < typeOf(b) ? -1 : 1))
 

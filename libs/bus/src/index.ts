@@ -1,5 +1,5 @@
-export { type Bus, connectBus, streamOf } from './connection.ts'
-export { type ConsumeOptions, type Consumer, type EventOwner, startConsumer } from './consume.ts'
+export { type Bus, connectBus } from './connection.ts'
+export { type ConsumeOptions, type Consumer, startConsumer } from './consume.ts'
 export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'
 export * as catalogEvents from './events/catalog.ts'
@@ -7,10 +7,7 @@ export {
   type CloudEvent,
   type EventKind,
   type EventSource,
-  eventSources,
   type NewEvent,
-  subjectOf,
-  typeOf,
 } from './events/event.ts'
 export { nameLimit } from './events/fields.ts'
 export * as syncEvents from './events/sync.ts'
@@ -23,7 +20,6 @@ export {
   eventsRecorded,
   type OutboxPage,
   type OutboxRow,
-  placeEvents,
   readOutbox,
   recordEvents,
 } from './outbox.ts'

@@ -54,7 +54,7 @@ export type OmittedChild = { manifest: Digest; child: Digest }
 export type TagChanges = { added: string[]; moved: string[]; removed: string[] }
 
 /** What registry must have applied before anybody is told of a success. */
-export type ServedChange = { repositoryId: string; revision: number }
+type ServedChange = { repositoryId: string; revision: number }
 
 /** Catalog's internal commands and queries. */
 export type CatalogCommands = {

@@ -8,7 +8,6 @@ export type {
   OmittedChild,
   PullTrigger,
   RepositoryHead,
-  ServedChange,
   ServedDistribution,
   ServedHead,
   ServedPullThrough,
@@ -19,7 +18,7 @@ export type {
 } from './catalog.ts'
 export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
 export type { IsolatedRepository, RegistryCommands } from './registry.ts'
-export { checkRequiredSignatures, type RequiredSignatures, type SignatureKey } from './required-signatures.ts'
+export { checkRequiredSignatures, type RequiredSignatures } from './required-signatures.ts'
 export { type SyncCommands, storedGeneration } from './sync.ts'
 export {
   type ClaimedTask,
@@ -28,5 +27,4 @@ export {
   type TaskProgress,
   type TaskState,
   type TasksCommands,
-  taskStates,
 } from './tasks.ts'

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import { badField } from '@berth/service'
 
-export type SignatureKey = { type: 'cosign' | 'gpg'; name: string; publicKey: string }
+type SignatureKey = { type: 'cosign' | 'gpg'; name: string; publicKey: string }
 /** Whose signatures content must have: one of these keys', where they are required. */
 export type RequiredSignatures = { require: boolean; keys: SignatureKey[] }
 

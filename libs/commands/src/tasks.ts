@@ -1,4 +1,4 @@
-export const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
+const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
 export type TaskState = (typeof taskStates)[number]
 /** A phase of a task. `perSecond` is of its unit; `pausedUntil` and `reason` say that it waits for somebody else. */
 export type TaskProgress = {

@@ -65,7 +65,7 @@ export type Running = Preparing & {
   ) => Consumer
 }
 
-export type PublicApi = {
+type PublicApi = {
   handlers: Record<string, ApiHandler>
   /** Learns who calls; auth is asked unless this is set. */
   identify?: Identify
@@ -74,7 +74,7 @@ export type PublicApi = {
 }
 
 /** What is special about a service. */
-export type Special = {
+type Special = {
   /** Answers the API of its `openapi.yaml`, or its public requests by itself. */
   public: PublicApi | RequestListener
   /** What other services may ask; that they may ask for its events is understood. */

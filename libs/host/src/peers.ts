@@ -9,7 +9,7 @@ import type {
 } from '@berth/commands'
 
 /** What each service answers to the others. */
-export type ServiceCommands = {
+type ServiceCommands = {
   auth: AuthCommands & EventCommands
   catalog: CatalogCommands & EventCommands
   registry: RegistryCommands & EventCommands

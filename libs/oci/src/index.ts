@@ -10,14 +10,13 @@ export {
   parseDigest,
 } from './digest.ts'
 export { BadPattern, type Glob } from './glob.ts'
-export { listedAnnotations, listedAnnotationsBytes } from './listed-annotations.ts'
+export { listedAnnotations } from './listed-annotations.ts'
 export {
   manifestLimitBytes,
   type ParsedManifest,
   type Platform,
   parseManifest,
   type Reference,
-  type ReferenceRole,
 } from './manifest.ts'
 export {
   configLimitBytes,

@@ -1,5 +1,5 @@
 /** Most bytes of annotations of one manifest that lists show, as JSON. */
-export const listedAnnotationsBytes = 64 << 10
+const listedAnnotationsBytes = 64 << 10
 
 /**
  * What lists show of a manifest's annotations: whole entries in byte order of their keys, up to 64 KiB. Clients read an index of

@@ -11,7 +11,7 @@ export const referenceLimit = 1_000
 /** Deepest nesting of JSON that a manifest may have (reliability.md §3.2). */
 export const jsonDepthLimit = 32
 
-export type ReferenceRole = 'config' | 'layer' | 'manifest' | 'subject'
+type ReferenceRole = 'config' | 'layer' | 'manifest' | 'subject'
 
 /** One thing a manifest points to. `optional` when the manifest is whole without it: a subject, or a layer that lies elsewhere. */
 export type Reference = {

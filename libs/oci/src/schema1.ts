@@ -7,7 +7,7 @@ import { invalidManifest, OciError } from './oci-error.ts'
 const layerLimit = 1_000
 const v1DepthLimit = 32
 /** Most signatures of one manifest; clients make one. */
-export const schema1SignatureLimit = 16
+const schema1SignatureLimit = 16
 
 /** One signature of a signed schema 1 manifest, as it stands there: base64url texts, and a header that names the key. */
 export type Schema1Signature = {

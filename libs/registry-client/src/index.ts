@@ -13,7 +13,7 @@ export { unlessAborted } from './egress/unless-aborted.ts'
 export { UpstreamError, type UpstreamErrorCode } from './egress/upstream-error.ts'
 export type { FetchedManifest } from './manifests.ts'
 export type { Pause } from './rate-limits/host-gates.ts'
-export { createLimiter } from './rate-limits/limiter.ts'
+
 export type { Referrer } from './referrers.ts'
 export type { AtomicSignature } from './signatures.ts'
 export { createTokenCache } from './tokens/token-cache.ts'

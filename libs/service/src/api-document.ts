@@ -77,7 +77,7 @@ function nameSchemas(document: ApiDocument, components: Components): void {
 }
 
 /** The operations of a document, whatever their paths. */
-export function operationsOf(document: ApiDocument): Operation[] {
+function operationsOf(document: ApiDocument): Operation[] {
   return Object.values(document.paths).flatMap((item) => methods.flatMap((method) => item[method] ?? []))
 }
 

@@ -18,7 +18,7 @@ const awayTexts =
 const deepest = 5
 
 /** The code of problems that tell of a database that does not answer. They cross the internal calls as they are. */
-export const databaseUnavailable = 'database_unavailable'
+const databaseUnavailable = 'database_unavailable'
 
 /**
  * The one translation, for every door, of a database that does not answer in time: 503 with Retry-After. `undefined` for any

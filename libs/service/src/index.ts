@@ -6,7 +6,7 @@ export {
   type Identify,
   type Principal,
 } from './api.ts'
-export { type ApiDocument, operationsOf, readApiDocument } from './api-document.ts'
+export { type ApiDocument, readApiDocument } from './api-document.ts'
 export type { Handlers, RequestOf } from './api-types.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
@@ -14,10 +14,8 @@ export { type ClientLimits, usualClientLimits } from './client-guard.ts'
 export { assignments, type Columns, columnValues, insertQuery, pickFields, selectedColumns } from './columns.ts'
 export {
   type ConfigOf,
-  choice,
   flag,
   integer,
-  networks,
   optionalInteger,
   optionalText,
   optionalUrl,
@@ -36,7 +34,7 @@ export {
   type Transaction,
   violatedConstraint,
 } from './database.ts'
-export { databaseProblem, databaseUnavailable, isPassing } from './database-away.ts'
+export { databaseProblem, isPassing } from './database-away.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,
@@ -47,19 +45,15 @@ export {
   rows,
 } from './internal-server.ts'
 export { deadLetterSettings, restoredSettings } from './kept-settings.ts'
-export { knownVariables, refuseUnknownVariables } from './known-variables.ts'
+
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { logSettings } from './log-settings.ts'
 export {
   createLogger,
-  type LogFields,
   type Logger,
   type LogLevel,
   type LogOutput,
-  logLevels,
-  logOutputs,
-  redact,
 } from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
@@ -96,6 +90,6 @@ export {
 } from './service.ts'
 export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
-export { StartupError, startupMessage } from './startup-error.ts'
+export { StartupError } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'
 export { version } from './version.ts'

@@ -4,7 +4,7 @@ import { databaseProblem } from './database-away.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
-export type LogFields = Record<string, unknown>
+type LogFields = Record<string, unknown>
 
 /** One JSON line an entry: a fixed phrase, and the values as fields. */
 export type Logger = {

@@ -3,7 +3,7 @@ import { version } from './version.ts'
 
 export { Counter, Gauge, Histogram } from 'prom-client'
 
-export type RequestObservation = { service: string; route: string; method: string; code: number; seconds: number }
+type RequestObservation = { service: string; route: string; method: string; code: number; seconds: number }
 
 /** The metrics of one process, in Prometheus' text form. */
 export type Metrics = {

@@ -14,7 +14,7 @@ const keyId = /^[A-Za-z0-9_-]{1,64}$/
 export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: string; use: 'sig'; alg: 'ES256' }
 
 /** What a checked access token says. An empty subject is an anonymous caller; `admin` may use the whole API. */
-export type AccessClaims = { subject: string; admin: boolean; access: Access[]; expiresAt: number }
+type AccessClaims = { subject: string; admin: boolean; access: Access[]; expiresAt: number }
 
 export type TokenCheck = {
   /** The claims of a token that is sound now; `undefined` otherwise. */

@@ -1,5 +1,4 @@
 export {
-  type AccessClaims,
   createTokenCheck,
   type PublicJwk,
   type TokenCheck,

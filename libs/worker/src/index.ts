@@ -1,3 +1,3 @@
-export { type ErrorOutcome, type Outcome, outcomeOfError, TaskCancelled, TaskLost } from './outcome.ts'
+export { type ErrorOutcome, type Outcome, outcomeOfError, TaskLost } from './outcome.ts'
 export { workerSettings } from './settings.ts'
 export { startWorker, type Work } from './work.ts'

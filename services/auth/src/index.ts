@@ -1,2 +1,1 @@
 export { createAuth } from './app.ts'
-export { type AuthConfig, authSettings } from './config.ts'

@@ -1,2 +1,1 @@
 export { createBuild } from './app.ts'
-export { type BuildConfig, buildSettings } from './config.ts'

@@ -1,2 +1,2 @@
 export { createCatalog } from './app.ts'
-export { type CatalogConfig, catalogSettings, collectorSettings, retentionSettings, scrubSettings } from './config.ts'
+export { collectorSettings, retentionSettings, scrubSettings } from './config.ts'

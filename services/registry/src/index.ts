@@ -1,2 +1,2 @@
 export { createRegistry } from './app.ts'
-export { pushSettings, type RegistryConfig, registrySettings } from './config.ts'
+export { pushSettings } from './config.ts'

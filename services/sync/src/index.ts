@@ -1,2 +1,1 @@
 export { createSync } from './app.ts'
-export { type SyncConfig, syncSettings } from './config.ts'

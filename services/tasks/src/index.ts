@@ -1,2 +1,2 @@
 export { createTasks } from './app.ts'
-export { type TasksConfig, taskSettings, tasksSettings } from './config.ts'
+export { taskSettings } from './config.ts'

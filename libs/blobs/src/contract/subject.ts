@@ -24,7 +24,7 @@ export function freshBlob(sizeBytes: number, algorithm: DigestAlgorithm = 'sha25
   return { bytes, key: keyOf(bytes, algorithm, lastGeneration) }
 }
 
-export function keyOf(bytes: Uint8Array, algorithm: DigestAlgorithm, generation: number): BlobKey {
+function keyOf(bytes: Uint8Array, algorithm: DigestAlgorithm, generation: number): BlobKey {
   return { digest: asDigest(`${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`), generation }
 }
 

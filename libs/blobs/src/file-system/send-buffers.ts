@@ -13,7 +13,7 @@ const sizes = [
 /** How many idle buffers of each size are kept. */
 const kept = 16
 
-export function createSendBuffers(): SendBuffers {
+function createSendBuffers(): SendBuffers {
   const idle = new Map<number, Buffer[]>(sizes.map(({ bytes }) => [bytes, []]))
   let out = 0
   return {

@@ -22,7 +22,7 @@ export type S3Options = {
   retries?: number | undefined
 }
 
-export type RequestOptions = { signal?: AbortSignal | undefined; streams?: boolean }
+type RequestOptions = { signal?: AbortSignal | undefined; streams?: boolean }
 
 export type S3 = {
   readonly bucket: string

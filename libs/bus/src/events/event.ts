@@ -3,7 +3,7 @@ import formats from 'ajv-formats'
 import { v7 as uuidv7 } from 'uuid'
 
 /** The services that announce events; each has a stream of its own, named in capitals. */
-export const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
+const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
 export type EventSource = (typeof eventSources)[number]
 
 /** The streams that hold the events of each source. */
@@ -84,7 +84,7 @@ export function typeOf(kind: EventKind<unknown>): string {
 }
 
 /** Throws when the data break the kind's schema: such an event is a fault of the announcer and is not sent. */
-export function checkEventData(kind: EventKind<unknown>, data: unknown): void {
+function checkEventData(kind: EventKind<unknown>, data: unknown): void {
   const check = ajv.getSchema(typeOf(kind)) ?? ajv.addSchema(kind.schema, typeOf(kind)).getSchema(typeOf(kind))
   if (!check?.(data)) throw new TypeError(`event ${typeOf(kind)} breaks its schema: ${ajv.errorsText(check?.errors)}`)
 }

@@ -16,8 +16,8 @@ export {
   without,
   wrongBytes,
 } from './faults.ts'
-export { type LimitOptions, type LimitStyle, type Limits, limitRequests } from './limits.ts'
+export { type LimitOptions, type Limits, limitRequests } from './limits.ts'
 export { inPages, type PageQuirk } from './pages.ts'
 export { startTestProxy, type TestProxy } from './proxy.ts'
-export { requireTokens, type TokenQuestion, type TokenRealm, type TokenRealmOptions } from './token-realm.ts'
-export { type MisbehavingUpstream, type Seen, startMisbehavingUpstream } from './upstream.ts'
+export { requireTokens, type TokenRealm, type TokenRealmOptions } from './token-realm.ts'
+export { type MisbehavingUpstream, startMisbehavingUpstream } from './upstream.ts'

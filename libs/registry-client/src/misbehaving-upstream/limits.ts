@@ -1,6 +1,6 @@
 import type { MisbehavingUpstream } from './upstream.ts'
 
-export type LimitStyle = 'docker' | 'reset' | 'draft' | 'seconds' | 'date'
+type LimitStyle = 'docker' | 'reset' | 'draft' | 'seconds' | 'date'
 type Standing = { left: number; limit: number; windowSeconds: number; resetSeconds: number }
 
 /** How an upstream tells of its limits: with the fields of Docker Hub, of the IETF drafts, or with Retry-After. */

@@ -12,7 +12,7 @@ export type TokenRealmOptions = {
   methods?: readonly ('GET' | 'POST')[]
 }
 /** One question for a token. */
-export type TokenQuestion = { method: string; scope: string | null; grantType: string | null; given: boolean }
+type TokenQuestion = { method: string; scope: string | null; grantType: string | null; given: boolean }
 export type TokenRealm = {
   readonly asked: TokenQuestion[]
   /** Takes no token any more that it gave so far. */

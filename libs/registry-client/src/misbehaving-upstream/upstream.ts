@@ -13,7 +13,7 @@ import type { Image, Manifest } from './content.ts'
 import type { Answer, Fault } from './faults.ts'
 import { createContent } from './registry.ts'
 
-export type Seen = {
+type Seen = {
   method: string
   path: string
   authorization: string | undefined

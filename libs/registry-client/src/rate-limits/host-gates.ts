@@ -28,7 +28,7 @@ export type HostGates = {
 }
 
 /** How a request ended: whether the host answered at all, and what it said of its limits. */
-export type Outcome = { answered: boolean; notice: LimitNotice | undefined }
+type Outcome = { answered: boolean; notice: LimitNotice | undefined }
 
 type Paused = { endsAt: number; reason: string; probe: Promise<void> | undefined; probedAt: number }
 

@@ -15,7 +15,7 @@ export type TokenCache = {
    */
   obtain(key: string, asker: Asker, fetch: () => Promise<KeptToken>): Promise<string>
 }
-export type Asker = { signal: AbortSignal | undefined; isGone: () => boolean }
+type Asker = { signal: AbortSignal | undefined; isGone: () => boolean }
 
 class AskerGone extends Error {
   override name = 'AskerGone'

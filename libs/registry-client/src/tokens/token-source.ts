@@ -20,7 +20,7 @@ export type TokenSource = {
   /** Forgets a header that was refused, though it was new. */
   forget(refused: Refused): void
 }
-export type Refused = { scope: string; authorization: string | undefined }
+type Refused = { scope: string; authorization: string | undefined }
 
 export type TokenSourceOptions = {
   cache: TokenCache

@@ -5,7 +5,7 @@ import { generatePassword, type Passwords } from '../passwords/passwords.ts'
 import { changePassword } from './change-password.ts'
 
 /** The account that the first start makes. */
-export const firstAdmin = 'admin'
+const firstAdmin = 'admin'
 const leastCharacters = 12
 
 /**

@@ -26,7 +26,7 @@ export type CollectResult = {
 }
 
 /** The places between the steps of a run at which it may be killed: tests stop it there. */
-export type Passing = (place: 'unlinked' | 'judged' | 'marked' | 'removed') => Promise<void>
+type Passing = (place: 'unlinked' | 'judged' | 'marked' | 'removed') => Promise<void>
 
 export type Collecting = {
   db: Database

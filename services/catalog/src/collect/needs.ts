@@ -2,7 +2,7 @@ import type { Sql } from '@berth/service'
 import { heldByAny } from '../intervals/held.ts'
 
 /** What can need a digest, in the order in which it is told. */
-export const needKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
+const needKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
 export type NeedKind = (typeof needKinds)[number]
 
 const liveMember = (table: string) =>

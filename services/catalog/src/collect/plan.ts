@@ -2,7 +2,7 @@ import type { Database } from '@berth/service'
 import { directNeeds, holds } from './needs.ts'
 
 /** What would go: `due` when a run of now would remove it, else at `goesAt`. */
-export type PlannedItem = {
+type PlannedItem = {
   digest: string
   bytes: number
   /** `unreferenced`: nothing needs it. `unfinished`: it was announced and never written. */

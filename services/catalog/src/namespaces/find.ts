@@ -112,7 +112,7 @@ export async function usageOf(sql: Sql, name: string): Promise<NamespaceUsage> {
 }
 
 /** The digests that repositories hold: in any of their versions, loose, or linked for a manifest to come. */
-export function heldDigests(repositoryIds: string): string {
+function heldDigests(repositoryIds: string): string {
   const inIntervals = (table: string) =>
     `select digest from ${table} as held where repository_id in (${repositoryIds}) and ${heldByAny('held')}`
   return `

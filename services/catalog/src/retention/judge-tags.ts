@@ -3,7 +3,7 @@ import { newestFirst, parseTagPattern } from '@berth/oci'
 import type { RetentionRule } from '../settings/retention-rules.ts'
 
 /** Why a tag stays or goes. `companion`: it does what its manifest does, and no rule looks at it. */
-export type TagReason =
+type TagReason =
   | 'unmatched'
   | 'newest'
   | 'pushed'

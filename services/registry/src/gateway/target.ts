@@ -8,7 +8,7 @@ import { type PullThrough, pullThroughFor } from '../model/pull-through.ts'
 import { nameUnder } from '../pull-through/namespace.ts'
 
 /** What is known of a name, each read once when it is first wanted. */
-export type Place = {
+type Place = {
   basePath: string
   pointer: () => Promise<Pointer | undefined>
   host: () => Promise<PullThrough | undefined>

@@ -10,7 +10,7 @@ import type { PullThrough } from '../model/pull-through.ts'
 import type { ProxyResult } from './count-proxied.ts'
 import { upstreamTrouble } from './upstream-trouble.ts'
 
-export type Reference = { tag?: string | undefined; digest?: Digest | undefined }
+type Reference = { tag?: string | undefined; digest?: Digest | undefined }
 
 /**
  * Makes sure that what is about to be served of a host is there and, of a tag, as upstream last said within the time that the
@@ -21,7 +21,7 @@ export type FreshSource = {
   /** As `reference`, of the list of what refers to a manifest. Where it was never seen, throws what upstream says. */
   referrers(exchange: NamedExchange, subject: Digest): Promise<Fresh>
 }
-export type Fresh = { pointer: Pointer | undefined; staleness?: string }
+type Fresh = { pointer: Pointer | undefined; staleness?: string }
 
 type Parts = {
   sync: CommandClient<SyncCommands>

@@ -7,7 +7,7 @@ const claimSeconds = 15
 const renewEveryMs = 5_000
 
 /** Who fetches a blob: we, until `release`, or another replica at its address. */
-export type Claim = { isOurs: true; release(): Promise<void> } | { isOurs: false; owner: string; address: string }
+type Claim = { isOurs: true; release(): Promise<void> } | { isOurs: false; owner: string; address: string }
 
 export type Claims = {
   /** Claims a digest, unless another replica that can be found has done so. */

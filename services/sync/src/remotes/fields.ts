@@ -41,7 +41,6 @@ type Secrets = {
   headers?: Record<string, string> | null
 }
 export type RemoteBody = OpenFields & Secrets
-export type OpenField = keyof OpenFields
 export type SecretField = keyof Secrets
 
 /** Which secrets the remote would have, and its private key where that is at hand. */

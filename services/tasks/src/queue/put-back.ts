@@ -5,7 +5,7 @@ import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
 /** How often a task is tried again because a database or a service that it needs was away. */
-export const mostPutBack = 5
+const mostPutBack = 5
 const firstPauseSeconds = 1
 
 type Held = { state: string; fence: number; putBack: number; cancelRequested: boolean }

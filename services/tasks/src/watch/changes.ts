@@ -4,7 +4,7 @@ import type { Database, Logger } from '@berth/service'
 import { showTask, type TaskRow, taskColumns } from '../queue/row.ts'
 
 /** Is told the state of a task again and again, changed or not. */
-export type Watcher = { seen(task: Task): void /** The service stops. */; end(): void }
+type Watcher = { seen(task: Task): void /** The service stops. */; end(): void }
 
 export type Changes = {
   /** Looks after a task from now on; answers how to stop that. */

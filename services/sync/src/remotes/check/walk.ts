@@ -14,7 +14,7 @@ import type { Remote } from '../../db/generated/client.ts'
 import { clientOptionsOf } from '../open-remote.ts'
 import { remedyFor } from './remedy.ts'
 
-export type CheckStep = { step: string; ok: boolean; ms: number; detail: string; remedy?: string }
+type CheckStep = { step: string; ok: boolean; ms: number; detail: string; remedy?: string }
 export type CheckResult = { ok: boolean; steps: CheckStep[] }
 
 // All of them together stay below the 15 s that a check may take.
