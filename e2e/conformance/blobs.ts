@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
 import { type Ability, digestOf, octets, pathOf, type Target, type Wire, withDigest } from './wire.ts'
 
-/** Blobs: every way to push them, to read them, to delete them (distribution-spec; protocol.md §13.1 "blobs"). */
+/** Blobs: every way to push them, to read them, to delete them (distribution-spec; docs/protocol.md#conformance). */
 export function blobTests(wire: () => Wire, repository: string, supports: Target['supports']): void {
   /** A test that a peer without the ability would fail. */
   const testIf = (ability: Ability) => (supports[ability] ? test : () => undefined)

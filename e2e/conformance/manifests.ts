@@ -25,7 +25,7 @@ export async function newManifest(
   }
 }
 
-/** Manifests of every kind the specification knows (protocol.md §13.1, data sets). */
+/** Manifests of every kind the specification knows (docs/protocol.md#conformance). */
 export function manifestTests(wire: () => Wire, repository: string, supports: Target['supports']): void {
   const testIf = (ability: Ability) => (supports[ability] ? test : () => undefined)
   const expectServed = async (

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from '@jest/globals'
 import { type Ability, digestOf, type Reply, type Target, type Wire } from './wire.ts'
 
-/** Ranges of blobs, one and several (RFC 9110 §14; protocol.md §6.3). */
+/** Ranges of blobs, one and several (RFC 9110 §14; docs/protocol.md#ranges). */
 export function rangeTests(wire: () => Wire, repository: string, supports: Target['supports']): void {
   /** A test that a peer without the ability would fail. */
   const testIf = (ability: Ability) => (supports[ability] ? test : () => undefined)

@@ -6,7 +6,7 @@ import { rangeTests } from './ranges.ts'
 import { referrerTests } from './referrers.ts'
 import { type Target, Wire } from './wire.ts'
 
-/** The OCI conformance checks by their names (protocol.md §13), against a registry that runs once the tests begin. */
+/** The OCI conformance checks by their names (docs/protocol.md#conformance), against a registry that runs once the tests begin. */
 export function conformanceSuite(name: string, target: () => Target, supports: Target['supports']): void {
   describe(`OCI conformance: ${name}`, () => {
     const repository = `conformance/r${randomBytes(4).toString('hex')}`

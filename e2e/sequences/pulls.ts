@@ -7,7 +7,7 @@ import { freshImage, give, type Place, type Replay, startReplay } from './replay
 const repository = 'sequences/pulled'
 const tagCount = 60
 
-/** What clients send to pull and to look (protocol.md §14). */
+/** What clients send to pull and to look (docs/protocol.md#request-sequences). */
 export function pullSequences(place: () => Place): void {
   const layer = randomBytes(1 << 20)
   const image = freshImage()

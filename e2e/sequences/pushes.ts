@@ -6,7 +6,7 @@ import { closing, freshImage, give, type Place, type Replay, startReplay, stream
 const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json'
 const typed = (type: string) => ({ 'content-type': type })
 
-/** What clients send to push (protocol.md §14). Each ends by reading back what it pushed. */
+/** What clients send to push (docs/protocol.md#request-sequences). Each ends by reading back what it pushed. */
 export function pushSequences(place: () => Place): void {
   const replay = (title: string, agent: string, run: (client: Replay, repository: string) => Promise<void>) =>
     test(title, async () => {

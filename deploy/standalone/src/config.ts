@@ -22,7 +22,7 @@ import {
 import { taskSettings } from '@berth/tasks-service'
 import { workerSettings } from '@berth/worker'
 
-/** What the standalone stack reads from the environment (design.md §5). */
+/** What the standalone stack reads from the environment (docs/reference/settings.md). */
 const standaloneSettings = {
   port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),

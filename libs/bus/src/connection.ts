@@ -38,7 +38,7 @@ const reconnectWaitMs = 250
 const refusedWaitMs = 10_000
 
 /**
- * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (design.md §3.1).
+ * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (docs/guarantees.md, N1).
  * Credentials may stand in the URL. Throws `StartupError` when the server refuses them.
  */
 export async function connectBus(options: {

@@ -51,7 +51,7 @@ export function knowsOnlySchema1(accept: string | undefined): boolean {
 
 /**
  * Whether a client knows manifests of single images only, as tools older than lists do: it can do nothing with a list. Who
- * says nothing of manifests gets what is stored (protocol.md §6.2).
+ * says nothing of manifests gets what is stored (docs/protocol.md#accept).
  */
 export function knowsOnlySingleManifests(accept: string | undefined): boolean {
   if (accept === undefined) return false

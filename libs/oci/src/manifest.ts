@@ -6,9 +6,9 @@ import { readSchema1, type SignedSchema1, unwrapSchema1 } from './schema1.ts'
 
 /** Largest manifest taken, in bytes (distribution-spec, "Pushing Manifests": at least 4 MiB). */
 export const manifestLimitBytes = 4 << 20
-/** Most descriptors one manifest may hold (reliability.md §3.2, manifest bombs). */
+/** Most descriptors one manifest may hold (docs/guarantees.md#bombs). */
 export const referenceLimit = 1_000
-/** Deepest nesting of JSON that a manifest may have (reliability.md §3.2). */
+/** Deepest nesting of JSON that a manifest may have (docs/guarantees.md#bombs). */
 export const jsonDepthLimit = 32
 
 type ReferenceRole = 'config' | 'layer' | 'manifest' | 'subject'

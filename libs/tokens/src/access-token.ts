@@ -29,7 +29,7 @@ const rememberedBytes = 32 << 20
 
 /**
  * Checks access tokens of this installation: ES256 only, with a key out of our own set and never one out of the token, our
- * issuer and audience, an end, and a life of ten minutes at most (reliability.md §3.2, "JWT alg and key").
+ * issuer and audience, an end, and a life of ten minutes at most (docs/guarantees.md#tokens).
  */
 export function createTokenCheck(keys: readonly PublicJwk[] = []): TokenCheck {
   let known = new Map<string, KeyObject>()

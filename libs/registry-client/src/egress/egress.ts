@@ -39,7 +39,7 @@ export function discard({ body }: Answer): void {
   })
 }
 
-/** The one way out of Berth to registries and whatever they point to (design.md rule 10). */
+/** The one way out of Berth to registries and whatever they point to (docs/guarantees.md#ssrf). */
 export type Egress = {
   /** Sends a request and follows redirects; no header but `accept` and `range` goes to another origin. Answers any status. */
   send(outgoing: Outgoing): Promise<Answer>

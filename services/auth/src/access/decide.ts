@@ -8,7 +8,7 @@ const grantLimitCharacters = 4_096
 /**
  * The one place that decides who may do what. Administrators may do everything, so they get exactly what they ask for;
  * all others get nothing, as public content is served without any grant. What is not granted is left out and never an error
- * (protocol.md §4.2).
+ * (docs/protocol.md#tokens).
  */
 export function decideAccess(who: { isAdmin: boolean } | undefined, wanted: readonly Access[]): Access[] {
   if (!who?.isAdmin) return []

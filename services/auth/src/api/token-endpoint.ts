@@ -30,7 +30,7 @@ export type TokenEndpoint = {
   metrics: Metrics
 }
 
-/** Answers `/token`: the docker token endpoint in its two forms (protocol.md §4.2 and §4.3). Errors have OCI bodies. */
+/** Answers `/token`: the docker token endpoint in its two forms (docs/protocol.md#tokens). Errors have OCI bodies. */
 export function createTokenEndpoint(parts: TokenEndpoint): RequestListener {
   const app = express()
   app.disable('x-powered-by')

@@ -13,7 +13,7 @@ const refreshAtMostEveryMs = 2_000
 
 /**
  * Tells who sends credentials: a name and a password, `<token>` and a refresh token, or an access token of ours. A token
- * opens the API only while its account is as it was at its issue, so what is taken away ends at once (reliability.md P7).
+ * opens the API only while its account is as it was at its issue, so what is taken away ends at once (docs/guarantees.md, P7).
  */
 export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassword: CheckPassword): Authenticate {
   let refreshedAt = 0

@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { hash, verify } from '@node-rs/argon2'
 import { createTurns } from './turns.ts'
 
-/** argon2id with 19 MiB, 2 passes, 1 lane (reliability.md §3.2, "Password hashing"). */
+/** argon2id with 19 MiB, 2 passes, 1 lane (docs/guarantees.md#passwords). */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 const runsAtOnce = 2
 const mostWaiting = 100

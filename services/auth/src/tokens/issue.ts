@@ -6,13 +6,13 @@ import type { SigningKey } from '../keys/key-ring.ts'
 
 /**
  * How long an access token lives: with the minute that clocks may differ, what was taken away ends within five minutes. Clients take
- * 60 s when they are not told; below that none is given (protocol.md §4.2).
+ * 60 s when they are not told; below that none is given (docs/protocol.md#tokens).
  */
 export const tokenLifeSeconds = 240
 
 export type IssuedToken = { token: string; issuedAt: string }
 
-/** Signs an access token with what is granted (protocol.md §4.4). Without an account it is one of an anonymous caller. */
+/** Signs an access token with what is granted (docs/protocol.md#tokens). Without an account it is one of an anonymous caller. */
 export function issueToken(key: SigningKey, account: Account | undefined, access: readonly Access[]): IssuedToken {
   const now = Math.floor(Date.now() / 1000)
   const claims = {

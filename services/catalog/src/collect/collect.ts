@@ -138,7 +138,7 @@ async function removeDue(collecting: Collecting, result: CollectResult, passing:
   }
 }
 
-/** A batch that fails is told of and left for the next run; the others go on (reliability.md G11). */
+/** A batch that fails is told of and left for the next run; the others go on (docs/guarantees.md, G11). */
 async function attempt<T>(collecting: Collecting, result: CollectResult, work: Promise<T>): Promise<T | undefined> {
   try {
     return await work

@@ -66,7 +66,7 @@ const planQuery = `
   from candidate`
 
 /**
- * Says what the collector would remove, in a transaction in which PostgreSQL lets nothing be written (reliability.md G10). What
+ * Says what the collector would remove, in a transaction in which PostgreSQL lets nothing be written (docs/guarantees.md, G10). What
  * only a listing of the store finds is no part of it.
  */
 export async function planCollection(db: Database, graceSeconds: number): Promise<Plan> {

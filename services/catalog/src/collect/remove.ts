@@ -2,7 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { Database } from '@berth/service'
 import type { Doomed } from './mark.ts'
 
-/** What removing did. Bytes count when the object was there before and a second look finds it gone (reliability.md G8). */
+/** What removing did. Bytes count when the object was there before and a second look finds it gone (docs/guarantees.md, G8). */
 export type Removal = { removed: number; removedBytes: number; notFound: number; failures: Error[] }
 
 const width = 8

@@ -5,7 +5,7 @@ const keptHours = 24
 /**
  * Carries out a command once, however often it comes: the reply is stored in the transaction of the effect, and a repetition
  * gets it. A command that took longer than its caller waits is undone, because the caller may have told its own client that
- * it failed; the database's clock decides (design.md §4, "Commands").
+ * it failed; the database's clock decides (docs/guarantees.md, D2).
  */
 export async function runCommand<Reply>(
   db: Database,

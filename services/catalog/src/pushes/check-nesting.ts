@@ -1,7 +1,7 @@
 import type { ManifestRecord } from '@berth/commands'
 import { Problem, type Sql } from '@berth/service'
 
-/** How deep indexes may lie in each other (reliability.md §3.2): who pulls, copies or deletes one goes through all of them. */
+/** How deep indexes may lie in each other (docs/guarantees.md#bombs): who pulls, copies or deletes one goes through all of them. */
 const mostLevels = 16
 
 /** Refuses an index in which indexes lie deeper than that. Throws `index_too_deep`. */

@@ -8,7 +8,7 @@ type Kept = { tags: readonly string[]; manifests: readonly Digest[] }
 
 /**
  * Refuses a mirror that would take away more than half of the tags, unless it is forced: an empty or shrunken answer of an
- * upstream in trouble must not empty the repository (reliability.md S12).
+ * upstream in trouble must not empty the repository (docs/guarantees.md, S12).
  */
 export async function guardMirror(
   sql: Sql,

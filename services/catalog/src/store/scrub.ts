@@ -51,7 +51,7 @@ export function isInScope(repository: string, version: string): string {
   return `(${repository}::uuid is null or ${holds('blob_interval')} or ${holds('manifest_interval')})`
 }
 
-/** Hashes stored bytes again, at a gentle pace, and notes what is damaged (reliability.md F23). */
+/** Hashes stored bytes again, at a gentle pace, and notes what is damaged (docs/guarantees.md, F23). */
 export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
   const result: ScrubResult = {
     checked: 0,

@@ -10,7 +10,7 @@ export function copyOf({ tags, manifests }: Content): Content {
   return { tags: new Map(tags), manifests: new Set(manifests) }
 }
 
-/** Curation in memory, one step after the other as the rules say them (features.md §3): what the real one is held against. */
+/** Curation in memory, one step after the other as the rules say them: what the real one is held against. */
 export class Model {
   readonly known = new Map<Digest, Manifest>()
 

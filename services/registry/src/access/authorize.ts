@@ -28,7 +28,7 @@ export type Gatekeeper = {
   identify(request: IncomingMessage, wanted: readonly Access[]): Promise<Caller>
   /**
    * Lets a caller do something with a name, or throws. What nobody named, and what is private, answer alike: 401 to who
-   * might still log in, 403 to who has (reliability.md §3.2, "Catalog and search leaks").
+   * might still log in, 403 to who has (docs/guarantees.md#leaks).
    */
   require(
     request: IncomingMessage,

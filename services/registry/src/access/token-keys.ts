@@ -11,7 +11,7 @@ const refreshAtMostEveryMs = 5_000
 
 /**
  * Checks tokens with the issuer's public keys, which are kept in this schema too: with auth stopped, tokens that are still
- * valid open what they opened (design.md §3.5). A token that is not valid makes us ask for the keys, but not again and again.
+ * valid open what they opened. A token that is not valid makes us ask for the keys, but not again and again.
  */
 export async function startTokenKeys(options: {
   db: Database

@@ -38,7 +38,7 @@ export function unknownName({ basePath }: NamedExchange): OciError {
   return new OciError('NAME_UNKNOWN', `there is no repository ${basePath}, or you may not see it`)
 }
 
-/** Headers of every answer under `/v2` (protocol.md §2). */
+/** Headers of every answer under `/v2` (docs/protocol.md#headers). */
 export const commonHeaders = { 'docker-distribution-api-version': 'registry/2.0', ...inertHeaders }
 
 /** Answers with a body that is at hand; to HEAD with its headers alone. */

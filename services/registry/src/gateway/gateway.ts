@@ -66,7 +66,7 @@ const pull: Action[] = ['pull']
 const push: Action[] = ['pull', 'push']
 const remove: Action[] = ['delete']
 
-/** Every verb of `/v2` on a name, with the right it takes (protocol.md §4.1). */
+/** Every verb of `/v2` on a name, with the right it takes (docs/protocol.md#challenges). */
 function verbTable(parts: GatewayParts): Verbs {
   const readBytes = createManifestBytes(parts.blobs)
   const findSingle = createSingleFinder(parts.lookup, readBytes)
@@ -214,7 +214,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const { request } = base
     const wanted = kind === 'catalog' ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : []
     const caller = await gatekeeper.identify(request, wanted)
-    // Always a challenge to callers without credentials: from it clients learn where to log in (protocol.md §4.1).
+    // Always a challenge to callers without credentials: from it clients learn where to log in (docs/protocol.md#challenges).
     if (request.headers.authorization === undefined) {
       const scope = kind === 'catalog' ? { scope: 'registry:catalog:*' } : {}
       throw new OciError('UNAUTHORIZED', 'log in, or ask for an anonymous token', {

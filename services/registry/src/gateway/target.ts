@@ -19,7 +19,7 @@ export type Target = { place: Place; namespace?: string }
 export type Naming = { repository: string; namespace: string | null; isWrite: boolean }
 type Reading = { db: Database; readPointer: (basePath: string) => Promise<Pointer | undefined> }
 
-/** The names that a request may be about, the most wanted first; one that reads from another registry means what comes from there (protocol.md §2). */
+/** The names that a request may be about, the most wanted first; one that reads from another registry means what comes from there (docs/protocol.md#names). */
 export async function namesOf(db: Database, { repository, namespace, isWrite }: Naming): Promise<string[]> {
   if (!namespace || isWrite) return [repository]
   // Also where no distribution stands for that registry there are two, so that the answer takes as long.

@@ -42,7 +42,7 @@ const mostRunning = 2
 /**
  * Reads pointers, freshly for each request, at the price of one query for all that wait. A request joins the next query to
  * start and never one already running: so each sees the state at or after its own arrival, and no replica can serve what
- * was replaced before the request came (design.md §4, "Pull by tag").
+ * was replaced before the request came (docs/flows/pull.md).
  */
 export function createPointerReader(db: Database): (basePath: string) => Promise<Pointer | undefined> {
   let waiting = new Map<string, Waiter[]>()

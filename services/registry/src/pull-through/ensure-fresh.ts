@@ -36,7 +36,7 @@ const remembered = 100_000
 const rememberedBytes = 32 << 20
 // What an entry takes beside its texts.
 const entryBytes = 200
-// A pull of what is here never waits longer for upstream (reliability.md S4).
+// A pull of what is here never waits longer for upstream (docs/guarantees.md, S4).
 const stalePatienceMs = 2_000
 const firstPatienceMs = 120_000
 const failurePauseMs = 10_000
@@ -133,7 +133,7 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
     if (!via) return { pointer }
     const { tag, digest } = reference
     const stored = pointer && (digest ? await lookup.manifest(pointer, digest) : await lookup.tag(pointer, tag ?? ''))
-    // What is under a digest never changes (reliability.md S6).
+    // What is under a digest never changes (docs/guarantees.md, S6).
     if (stored && (digest || !mayTrigger(exchange.caller, via))) {
       count('hit')
       return { pointer }

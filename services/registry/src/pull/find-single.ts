@@ -9,7 +9,7 @@ const remembered = 10_000
 /** The manifest that a client gets instead of a list which it cannot read. Throws MANIFEST_UNKNOWN when there is none. */
 export type SingleFinder = (pointer: Pointer, list: ServedManifest) => Promise<ServedManifest>
 
-/** Clients that know no lists know one platform only, and that is what other registries give them (protocol.md §6.2). */
+/** Clients that know no lists know one platform only, and that is what other registries give them (docs/protocol.md#accept). */
 export function createSingleFinder(lookup: Lookup, readBytes: ManifestBytes): SingleFinder {
   const members = new LRUCache<Digest, { digest: Digest | undefined }>({ max: remembered })
   const memberOf = async (list: ServedManifest) => {

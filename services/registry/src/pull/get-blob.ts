@@ -94,7 +94,7 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
 /**
  * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
  * blob is leased before it is given, and catalog says whether the repository has it: what this model knows may just be going
- * (reliability.md G2, G4).
+ * (docs/guarantees.md, G4).
  */
 async function keepForPush(exchange: NamedExchange, digest: Digest, { leases }: BlobDelivery): Promise<void> {
   if (!(await leases.keep(exchange, digest))) throw unknownBlob(exchange.basePath, digest)

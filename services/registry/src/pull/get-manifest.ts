@@ -73,7 +73,7 @@ export async function getManifest(
   sendBytes(exchange, 200, headers, 'bytes' in manifest ? manifest.bytes : await readBytes(manifest))
 }
 
-/** What a client gets by a tag that cannot use what is stored (protocol.md §6.2); everybody else gets what is stored. */
+/** What a client gets by a tag that cannot use what is stored (docs/protocol.md#accept); everybody else gets what is stored. */
 async function chooseByAccept(
   { request }: NamedExchange,
   { pointer, tag, stored }: { pointer: Pointer; tag: string; stored: ServedManifest },

@@ -15,7 +15,7 @@ export type MountParts = {
 /**
  * Links a blob of another repository instead of uploading it again. Only out of a repository that the caller may pull; for
  * any other the answer is the same as for a missing blob, an ordinary upload, so that nothing is given away
- * (distribution-spec, "Mounting a blob from another repository"; reliability.md §3.2). Answers whether it did.
+ * (distribution-spec, "Mounting a blob from another repository"; docs/guarantees.md#mounts). Answers whether it did.
  */
 export async function mountBlob(
   exchange: NamedExchange,

@@ -5,7 +5,7 @@ export type SessionOwner = { repository: string; subject: string }
 
 /**
  * Makes and recognises the ids of upload sessions. An id proves by itself that a registry of this installation gave it to
- * this owner, and when; so beginning a session writes nothing, and any replica takes it over (design.md §4, "Uploads").
+ * this owner, and when; so beginning a session writes nothing, and any replica takes it over (docs/decisions/0013-session-ids-prove-themselves.md).
  */
 export type SessionIds = {
   make(owner: SessionOwner): string

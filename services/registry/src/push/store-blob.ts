@@ -25,7 +25,7 @@ export type Leases = {
 const longestAheadMs = 60_000
 const mostAhead = 10_000
 
-/** `leaseSeconds`: how long pushed bytes are kept for a manifest that is still to come (reliability.md G2). */
+/** `leaseSeconds`: how long pushed bytes are kept for a manifest that is still to come (docs/guarantees.md, G2). */
 export function createLeases(
   catalog: CommandClient<CatalogCommands>,
   follower: Follower,

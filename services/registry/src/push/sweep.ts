@@ -8,7 +8,7 @@ const sessionIdCharacters = 36
 
 /**
  * Removes what uploads left behind: the bytes of sessions that nobody touched for a day, and staged bytes that no session
- * knows, as a kill in the middle of a request leaves them (reliability.md U8). The latter may be those of another installation
+ * knows, as a kill in the middle of a request leaves them (docs/guarantees.md, U8). The latter may be those of another installation
  * that uses the store as well, so `mayDelete` says whether this one is alone. Answers how many leftovers went.
  */
 export async function sweepUploads(
