@@ -2,7 +2,8 @@ import { readdirSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { commandOf, startOf, workingFolderOf } from '@berth/standalone/children'
 
-const pollMs = 25
+const shortestPollMs = 25
+const longestPollMs = 150
 
 export type Living = { pid: number; command: string }
 
@@ -30,11 +31,13 @@ export async function until<T>(
   claim: () => Promise<T | undefined | false> | T | undefined | false,
   withinMs = 20_000,
 ): Promise<T> {
-  const deadline = Date.now() + withinMs
+  const startedAt = Date.now()
   for (;;) {
     const value = await claim()
     if (value !== undefined && value !== false) return value
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s`)
-    await pause(pollMs)
+    const waitedMs = Date.now() - startedAt
+    if (waitedMs > withinMs) throw new Error(`${what}: not within ${withinMs / 1000} s`)
+    // What takes long is asked for less often: each question costs those who answer it.
+    await pause(Math.min(Math.max(shortestPollMs, waitedMs / 10), longestPollMs))
   }
 }

@@ -11,7 +11,7 @@ afterAll(async () => {
   await sql?.end()
   wire?.close()
 })
-const stack = withBerth({ own: true })
+const stack = withBerth()
 
 beforeAll(async () => {
   wire = new Wire(berthTarget(stack))

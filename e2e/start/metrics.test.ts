@@ -4,7 +4,7 @@ import { until } from '../berth/processes.ts'
 import { localRemote, make, sync } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
-const stack = withBerth({ own: true })
+const stack = withBerth()
 const upstream = withUpstream()
 
 /** The value of a series, 0 while there is none. */

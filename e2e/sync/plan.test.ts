@@ -5,10 +5,12 @@ import { localRemote, make, sync, versionNumbers } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 
 const name = 'planned/app'
-const stack = withBerth({ own: true })
+const stack = withBerth()
 const upstream = withUpstream()
 
+let storedBefore = 0
 beforeAll(async () => {
+  storedBefore = await stored()
   for (const tag of ['kept', 'moves', 'goes']) upstream.add(name, tag, imageOf(tag, 3_000, 4_000))
   await make(
     stack,
@@ -23,7 +25,8 @@ async function run(more: object): Promise<TaskView> {
   expect({ status, body }).toMatchObject({ status: 202 })
   return stack.waitForTask(body.id)
 }
-const stored = async () => (await stack.api('GET', '/store')).body.objects as number
+/** How many objects the store has got since the tests began. */
+const stored = async () => ((await stack.api('GET', '/store')).body.objects as number) - storedBefore
 
 test('a plan says what a first sync would fetch, and then nothing of it is there', async () => {
   const task = await run({ dryRun: true })
