@@ -2,8 +2,8 @@ import { statSync } from 'node:fs'
 import { askBerth, type Berth, type BerthPlace } from './berth.ts'
 import { emptyBerth } from './empty-berth.ts'
 
-// The one of this worker of jest, so that only one file at a time has it (e2e/servers/lent-berths.ts).
-const lender = () => `${process.env.BERTH_TEST_BERTHS}/${process.env.JEST_WORKER_ID}`
+// The one of this worker of jest, so that only one file at a time has it (e2e/servers/lender.ts).
+const lender = () => `${process.env.BERTH_TEST_LENDER}/berths/${process.env.JEST_WORKER_ID}`
 
 /** The Berth that the files of this worker use one after another. */
 export async function borrowBerth(): Promise<Berth> {

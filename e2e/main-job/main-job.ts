@@ -18,7 +18,14 @@ import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { startPodman } from '../clients/podman.ts'
 import { type Skopeo, startSkopeo } from '../clients/skopeo.ts'
 import { missingPrograms } from '../servers/programs.ts'
-import { startUpstreams, type Upstreams, upstreamLogin, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import {
+  borrowUpstreams,
+  imageIdOf,
+  type Upstreams,
+  upstreamLogin,
+  upstreamName,
+  upstreamPrograms,
+} from '../servers/upstreams.ts'
 
 /** A stack to do the main job on, and where its events can be read. */
 export type Setting = { stack: Berth; natsUrl: string; stop(): Promise<void> }
@@ -46,7 +53,7 @@ export function describeMainJob(title: string, start: () => Promise<Setting>, sk
   group(why ? `${title} (${why})` : title, () => {
     const scene = {} as Scene
     beforeAll(async () => {
-      scene.upstreams = await startUpstreams()
+      scene.upstreams = await borrowUpstreams()
       scene.setting = await start()
       scene.stack = scene.setting.stack
       scene.skopeo = startSkopeo()
@@ -55,8 +62,8 @@ export function describeMainJob(title: string, start: () => Promise<Setting>, sk
       if (!absent.docker) scene.clients.set('docker', await startDocker())
     }, 120_000)
     afterAll(async () => {
-      const { clients, setting, upstreams } = scene
-      const stops = [...(clients?.values() ?? []), setting, upstreams].map((one) => one?.stop())
+      const { clients, setting } = scene
+      const stops = [...(clients?.values() ?? []), setting].map((one) => one?.stop())
       const ends = await Promise.allSettled(stops)
       expect(ends.filter((end) => end.status === 'rejected')).toEqual([])
     }, 60_000)
@@ -137,10 +144,10 @@ function describePull(scene: Scene): void {
         const { stack, upstreams } = scene
         const client = scene.clients.get(name) as Client
         const { digest } = await getManifest(`${stack.url}/v2/${mirror}/manifests/layered`)
-        const expected = await upstreams.imageId('layered')
+        const expected = await imageIdOf(upstreams, 'layered')
         expect(await client.pull(`${stack.host}/${mirror}:layered`)).toBe(expected)
         expect(await client.pull(`${stack.host}/${mirror}@${digest}`)).toBe(expected)
-        expect(await client.pull(`${stack.host}/${mirror}:small`)).toBe(await upstreams.imageId('small'))
+        expect(await client.pull(`${stack.host}/${mirror}:small`)).toBe(await imageIdOf(upstreams, 'small'))
       },
       copyPatienceMs,
     )
@@ -183,17 +190,17 @@ function describePush(scene: Scene): void {
         const target = `${stack.host}/${repository}:app`
         await client.login(stack.host, stack)
         await client.push(`${stack.host}/${mirror}:small`, target)
-        expect(await served(stack, repository)).toBe(await upstreams.imageId('small'))
+        expect(await served(stack, repository)).toBe(await imageIdOf(upstreams, 'small'))
         expect(await versionNumbers(stack, repository)).toEqual([1, 0])
 
         await client.push(`${stack.host}/${mirror}:layered`, target)
-        expect(await served(stack, repository)).toBe(await upstreams.imageId('layered'))
+        expect(await served(stack, repository)).toBe(await imageIdOf(upstreams, 'layered'))
         expect(await versionNumbers(stack, repository)).toEqual([2, 1, 0])
 
         const rollback = await stack.api('POST', `${repositoryPath(repository)}/rollback`, { version: 1 })
         expect(rollback).toMatchObject({ status: 201, body: { number: 3, cause: 'rollback' } })
-        expect(await served(stack, repository)).toBe(await upstreams.imageId('small'))
-        expect(await client.pull(target)).toBe(await upstreams.imageId('small'))
+        expect(await served(stack, repository)).toBe(await imageIdOf(upstreams, 'small'))
+        expect(await client.pull(target)).toBe(await imageIdOf(upstreams, 'small'))
         await client.login(stack.host)
       },
       copyPatienceMs,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { withBerth } from '../berth/with-berth.ts'
 import { type Containerd, containerdMissing, startContainerd } from '../clients/containerd.ts'
 import { missingPrograms } from '../servers/programs.ts'
-import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import { borrowUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
 import { readTour, screenOf, typeAll } from './tour.ts'
 
 const page = new URL('../../docs/how-to/containerd.md', import.meta.url)
@@ -26,10 +26,10 @@ describePage(`the page about containerd${why ? ` (skipped: ${why})` : ''}`, () =
   let containerd: Containerd
 
   beforeAll(async () => {
-    ;[upstreams, containerd] = await Promise.all([startUpstreams(), startContainerd()])
+    ;[upstreams, containerd] = await Promise.all([borrowUpstreams(), startContainerd()])
   }, 120_000)
   afterAll(async () => {
-    await Promise.allSettled([upstreams?.stop(), containerd?.stop()])
+    await containerd?.stop()
   }, 60_000)
 
   /** The upstream on this machine stands for docker.io; all else is typed as it is written. */

@@ -3,7 +3,7 @@ import { make, sync } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { missingPrograms } from '../servers/programs.ts'
-import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import { borrowUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
 import { readTour, screenOf, typeAll } from './tour.ts'
 
 const steps = readTour(new URL('../../docs/how-to/clients.md', import.meta.url), 'docker')
@@ -17,7 +17,7 @@ describePage(`the page for users of docker${why ? ` (skipped: ${why})` : ''}`, (
   let docker: Awaited<ReturnType<typeof startDocker>>
 
   beforeAll(async () => {
-    ;[upstreams, docker] = await Promise.all([startUpstreams(), startDocker()])
+    ;[upstreams, docker] = await Promise.all([borrowUpstreams(), startDocker()])
     const name = 'library/alpine'
     const remote = {
       name: 'alpine',
@@ -32,7 +32,7 @@ describePage(`the page for users of docker${why ? ` (skipped: ${why})` : ''}`, (
     await sync(stack, name, 'alpine')
   }, 120_000)
   afterAll(async () => {
-    await Promise.allSettled([upstreams?.stop(), docker?.stop()])
+    await docker?.stop()
   }, 60_000)
 
   test('does what it says, typed as it is written', async () => {

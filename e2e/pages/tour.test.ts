@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { withBerth } from '../berth/with-berth.ts'
 import { findProgram, missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
-import { startUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import { borrowUpstreams, type Upstreams, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
 import { readTour, screenOf, typeAll } from './tour.ts'
 
 const steps = readTour(new URL('../../README.md', import.meta.url))
@@ -16,12 +16,11 @@ describeTour(`the tour in the README${missing.length > 0 ? ` (skipped: ${missing
   let folder: string
 
   beforeAll(async () => {
-    upstreams = await startUpstreams()
+    upstreams = await borrowUpstreams()
     folder = makeTemporaryFolder('tour')
   }, 120_000)
 
   afterAll(async () => {
-    await upstreams?.stop()
     if (folder) removeFolder(folder)
   }, 60_000)
 

@@ -6,7 +6,14 @@ import { type Containerd, containerdMissing, startContainerd } from '../clients/
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { startPodman } from '../clients/podman.ts'
 import { missingPrograms } from '../servers/programs.ts'
-import { startUpstreams, type Upstreams, upstreamLogin, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import {
+  borrowUpstreams,
+  imageIdOf,
+  type Upstreams,
+  upstreamLogin,
+  upstreamName,
+  upstreamPrograms,
+} from '../servers/upstreams.ts'
 
 const missing = missingPrograms(...upstreamPrograms)
 const group = missing.length > 0 ? describe.skip : describe
@@ -18,8 +25,7 @@ group(
     let upstreams: Upstreams
     const stops: (() => Promise<void>)[] = []
     beforeAll(async () => {
-      upstreams = await startUpstreams()
-      stops.push(() => upstreams.stop())
+      upstreams = await borrowUpstreams()
       const login = { username: upstreamLogin.user, password: upstreamLogin.password }
       await make(stack, '/remotes', { ...localRemote('guarded', upstreams.guarded.url, '', login), upstreamName: null })
       const pullThrough = { remote: 'guarded', trigger: 'anonymous' }
@@ -38,7 +44,7 @@ group(
     testIf(missingPrograms('podman').length > 0 ? 'podman not installed' : undefined)(
       'podman gets the image that upstream has, without knowing its login',
       async () => {
-        expect(await pulls(await startPodman(), 'small')).toBe(await upstreams.imageId('small'))
+        expect(await pulls(await startPodman(), 'small')).toBe(await imageIdOf(upstreams, 'small'))
       },
       60_000,
     )

@@ -1,17 +1,18 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { startNats, startPostgres } from '@berth/standalone/embedded'
-import { type LentBerths, lendBerths } from './lent-berths.ts'
+import { type Lender, startLender } from './lender.ts'
 import { startMinio } from './minio.ts'
 import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
 
 const bootstrap = fileURLToPath(new URL('../../deploy/bootstrap/run.mjs', import.meta.url))
 const stops: (() => Promise<void>)[] = []
-let lent: LentBerths | undefined
+let lender: Lender | undefined
 
 /**
  * Starts what the tests share, one of each, and tells them by BERTH_TEST_DATABASE_URL, BERTH_TEST_NATS_URL and
- * BERTH_TEST_S3_*; where it lends Berths is told by BERTH_TEST_BERTHS. A server that the caller's environment already names
+ * BERTH_TEST_S3_*; what test files use one after another is lent at
+ * BERTH_TEST_LENDER. A server that the caller's environment already names
  * is used instead.
  */
 export async function startTestServers(): Promise<void> {
@@ -24,8 +25,8 @@ export async function startTestServers(): Promise<void> {
   const started = await Promise.allSettled([startDatabase(), startBus(), startS3()])
   const failures = started.filter((one) => one.status === 'rejected').map((one) => one.reason as Error)
   if (failures.length === 0) {
-    lent = await lendBerths()
-    process.env.BERTH_TEST_BERTHS = lent.url
+    lender = await startLender()
+    process.env.BERTH_TEST_LENDER = lender.url
     return
   }
   await stopTestServers()
@@ -34,9 +35,9 @@ export async function startTestServers(): Promise<void> {
 
 /** Stops what `startTestServers` started and removes its folders. */
 export async function stopTestServers(): Promise<void> {
-  // They first: each drops its database.
-  await lent?.stop()
-  lent = undefined
+  // First, for each Berth drops its database.
+  await lender?.stop()
+  lender = undefined
   await Promise.all(stops.splice(0).map((stop) => stop()))
 }
 

@@ -11,18 +11,15 @@ export const upstreamLogin = { user: 'reader', password: 'letters' }
 /** Real images, and two registries that hold them: an open one, and one that asks for `upstreamLogin`. */
 export type Upstreams = {
   images: BuiltImages
-  open: Upstream
-  guarded: Upstream
-  /** The image id (digest of the configuration) of a single image. */
-  imageId(tag: string): Promise<string>
-  stop(): Promise<void>
+  open: Pick<Upstream, 'url' | 'host'>
+  guarded: Pick<Upstream, 'url' | 'host'>
 }
 
 /** What these need to be installed. */
 export const upstreamPrograms = ['buildah', 'skopeo', 'busybox', 'docker-registry', 'htpasswd']
 
 /** Fills the registries with the images of the run; the open one has all of them, the guarded one `small` and `multi`. */
-export async function startUpstreams(): Promise<Upstreams> {
+export async function startUpstreams(): Promise<Upstreams & { stop(): Promise<void> }> {
   const stops: (() => Promise<void>)[] = []
   const stop = async () => void (await Promise.all(stops.map((one) => one())))
   try {
@@ -31,19 +28,28 @@ export async function startUpstreams(): Promise<Upstreams> {
     stops.push(() => open.stop())
     const guarded = await startDockerRegistry({ htpasswd: upstreamLogin })
     stops.push(() => guarded.stop())
-    await fill(images, open, guarded)
-    const imageId = async (tag: string) => {
-      const { stdout } = await execute('skopeo', ['inspect', '--raw', `oci:${images.layout}:${tag}`])
-      return (JSON.parse(stdout) as { config: { digest: string } }).config.digest
-    }
-    return { images, open, guarded, imageId, stop }
+    await fill({ images, open, guarded })
+    return { images, open, guarded, stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function fill(images: BuiltImages, open: Upstream, guarded: Upstream): Promise<void> {
+/** Those that all files of the run use, which they only read. */
+export async function borrowUpstreams(): Promise<Upstreams> {
+  const answer = await fetch(`${process.env.BERTH_TEST_LENDER}/upstreams`)
+  if (!answer.ok) throw new Error(await answer.text())
+  return (await answer.json()) as Upstreams
+}
+
+/** The image id (digest of the configuration) of a single image. */
+export async function imageIdOf({ images }: Upstreams, tag: string): Promise<string> {
+  const { stdout } = await execute('skopeo', ['inspect', '--raw', `oci:${images.layout}:${tag}`])
+  return (JSON.parse(stdout) as { config: { digest: string } }).config.digest
+}
+
+async function fill({ images, open, guarded }: Upstreams): Promise<void> {
   for (const tag of [...images.singles, images.list])
     await pushImage(images, tag, `${open.host}/${upstreamName}:${tag}`)
   for (const tag of ['small', images.list] as const)

@@ -7,7 +7,14 @@ import { type Skopeo, startSkopeo } from '../clients/skopeo.ts'
 import { pushImage } from '../servers/images.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startDistribution, type Upstream } from '../servers/upstream.ts'
-import { startUpstreams, type Upstreams, upstreamLogin, upstreamName, upstreamPrograms } from '../servers/upstreams.ts'
+import {
+  borrowUpstreams,
+  imageIdOf,
+  type Upstreams,
+  upstreamLogin,
+  upstreamName,
+  upstreamPrograms,
+} from '../servers/upstreams.ts'
 
 const hasDistribution = process.env.BERTH_TEST_DISTRIBUTION !== undefined
 const missing = missingPrograms(...upstreamPrograms)
@@ -21,13 +28,13 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
   let tokens: Upstream | undefined
   let count = 0
   beforeAll(async () => {
-    upstreams = await startUpstreams()
+    upstreams = await borrowUpstreams()
     skopeo = startSkopeo()
     if (hasDistribution) tokens = await startGuardedByBerth(upstreams, stack)
     await synced('whole', {}, { name: 'whole/busybox' })
   }, 120_000)
   afterAll(async () => {
-    await Promise.all([upstreams, skopeo].map((one) => one?.stop()).concat(tokens?.stop() ?? []))
+    await Promise.all([skopeo?.stop(), tokens?.stop()])
   }, 60_000)
 
   const places: Record<string, () => object> = {
@@ -120,7 +127,7 @@ group(`syncs from real registries${missing.length > 0 ? ` (not installed: ${miss
     expect(task.state).toBe('completed')
     expect(task.result.bytesFetched).toBeLessThan(Math.max(...layers.map(({ size }) => size)))
     for (const tag of ['layered', 'small'])
-      expect(await skopeo.pull(`${into.host}/${name}:${tag}`)).toBe(await upstreams.imageId(tag))
+      expect(await skopeo.pull(`${into.host}/${name}:${tag}`)).toBe(await imageIdOf(upstreams, tag))
     expect(await skopeo.pullFor('arm64', `${into.host}/${name}:multi`)).toBe(
       await skopeo.pullFor('arm64', `${upstreams.open.host}/${upstreamName}:multi`),
     )
