@@ -21,7 +21,7 @@ export async function startLender(): Promise<Lender> {
     lent.delete(path)
     // One that did not start needs no stop.
     await thing?.then(
-      ({ stop }) => stop(),
+      (started) => started.stop(),
       () => undefined,
     )
   }
