@@ -157,6 +157,10 @@ test('parts of a path and of a query come as the types that the document names',
   expect(reply.body).toEqual({ params: { kind: 7 }, query: { limit: 5, force: true, q: '5' } })
 })
 
+test('so does a part of a path that is 0', async () => {
+  expect((await ask('GET', '/api/v1/typed/0')).body).toMatchObject({ params: { kind: 0 } })
+})
+
 test('no answer of the API can be made more of by a browser than bytes', async () => {
   for (const [method, path] of [
     ['GET', '/api/v1/open'],

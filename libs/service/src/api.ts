@@ -207,7 +207,7 @@ function readPrincipal(response: Response): Principal | undefined {
 
 function readRequest(request: Request, response: Response, signal: AbortSignal): ApiRequest {
   return {
-    params: request.params as Record<string, string>,
+    params: readParams(request),
     query: request.query,
     body: request.body,
     principal: response.locals.principal as Principal,
@@ -215,6 +215,12 @@ function readRequest(request: Request, response: Response, signal: AbortSignal):
     signal,
     response,
   }
+}
+
+/** The parameters of a path, of the types that the document says. The validator puts none into `params` that is 0. */
+function readParams(request: Request): Record<string, string> {
+  const { openapi } = request as { openapi?: { pathParams?: object } }
+  return { ...request.params, ...openapi?.pathParams } as Record<string, string>
 }
 
 function sendReply(response: Response, reply: ApiReply): void {
