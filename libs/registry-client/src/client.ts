@@ -53,6 +53,8 @@ export type RegistryClientOptions = {
   tokenHosts?: readonly string[] | undefined
   /** Where tokens are kept: shared by all clients of the process if nothing is said. */
   tokens?: TokenCache | undefined
+  /** Whether this client sends a few small requests only, such as those of a check. */
+  isRare?: boolean | undefined
   /** What clients know of the limits of hosts: shared by all of the process if nothing is said. */
   gates?: HostGates | undefined
 }
@@ -89,7 +91,7 @@ const defaultLongestPauseMs = 120_000
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const origin = new URL(options.url)
   const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options
-  const direct = createEgress({
+  const way = {
     origin,
     addressRule: options.addressRule ?? createAddressRule({ openHosts: openHostsOf(options, origin) }),
     tls: options.tls ?? {},
@@ -98,11 +100,15 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     onAnswer: options.onAnswer,
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     connections: concurrency,
-  })
-  const egress = politeEgress(direct, options.gates ?? sharedGates, guestOf(options, origin, longestPauseMs))
+  }
+  const gates = options.gates ?? sharedGates
+  const guest = guestOf(options, origin, longestPauseMs)
+  const direct = createEgress({ ...way, isRare: options.isRare })
+  const forTokens = createEgress({ ...way, isRare: true })
+  const egress = politeEgress(direct, gates, guest)
   const tokens = createTokenSource({
     cache: options.tokens ?? sharedTokens,
-    egress,
+    egress: politeEgress(forTokens, gates, guest),
     origin,
     credentials: options.credentials,
     tokenHosts: options.tokenHosts ?? [],
@@ -216,7 +222,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         patience: patience(signal),
       })
     },
-    close: () => egress.close(),
+    close: async () => void (await Promise.all([direct.close(), forTokens.close()])),
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
-import { type AgentOptions, createAgents } from './agents.ts'
+import type { AgentOptions } from './agents.ts'
+import { createBulkTransport } from './bulk-transport.ts'
 import { readRemaining } from './limit-notice.ts'
+import { createRareTransport } from './rare-transport.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
 /** What an upstream, or a host that it points to, answered to one request: without `status`, nothing. `remaining` is what it still grants. */
@@ -14,6 +15,8 @@ export type EgressOptions = AgentOptions & {
   origin: URL
   /** Headers for the origin, in lower case or not. */
   headers: Record<string, string>
+  /** Whether requests are few and small. */
+  isRare?: boolean | undefined
 }
 
 export type Outgoing = {
@@ -54,8 +57,9 @@ const redirects = new Set([301, 302, 303, 307, 308])
 
 /** Makes a way out for one registry. Throws `UpstreamError` for addresses that are refused and connections that fail. */
 export function createEgress(options: EgressOptions): Egress {
-  const { origin, addressRule, proxy, timeouts } = options
-  const agents = createAgents(options)
+  const { origin, addressRule, proxy, isRare = false } = options
+  // Only undici's proxy agent says what a proxy has refused.
+  const transport = isRare && !proxy ? createRareTransport(options) : createBulkTransport(options)
 
   const once = async (outgoing: Outgoing): Promise<Answer> => {
     const { url, method, headers, body, signal } = outgoing
@@ -67,21 +71,10 @@ export function createEgress(options: EgressOptions): Egress {
     const sent = isOrigin ? { ...options.headers, ...headers } : headers
     checkHeaders(sent, url.host)
     try {
-      const answer = await (isOrigin ? agents.origin() : agents.elsewhere()).request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method,
-        headers: sent,
-        headersTimeout: timeouts.headersMs,
-        bodyTimeout: timeouts.idleMs,
-        body: body ?? null,
-        signal: signal ?? null,
-        // Or each HEAD would end its connection (undici, for servers that send a body with it): a sync of tags asks thousands.
-        reset: false,
-      })
-      const head = { status: answer.statusCode, headers: flatten(answer.headers) }
-      options.onAnswer?.({ host: url.host, status: head.status, remaining: readRemaining(head.headers) })
-      return { ...head, body: answer.body, url }
+      const answer = await transport.request({ method, url, headers: sent, body, isOrigin, signal })
+      const { status } = answer
+      options.onAnswer?.({ host: url.host, status, remaining: readRemaining(answer.headers) })
+      return { ...answer, url }
     } catch (error) {
       signal?.throwIfAborted()
       options.onAnswer?.({ host: url.host })
@@ -109,8 +102,8 @@ export function createEgress(options: EgressOptions): Egress {
         current = redirected(current, new URL(location, current.url))
       }
     },
-    isClosed: () => agents.isClosed(),
-    close: () => agents.close(),
+    isClosed: () => transport.isClosed(),
+    close: () => transport.close(),
   }
 }
 
@@ -133,11 +126,4 @@ function checkHeaders(headers: Record<string, string>, host: string): void {
         host,
       })
   }
-}
-
-function flatten(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
-  const entries = Object.entries(headers).map(
-    ([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')] as const,
-  )
-  return Object.fromEntries(entries)
 }

@@ -1,4 +1,4 @@
-import { asDigest, newestFirst, versionOf, versionText } from '@berth/oci'
+import { asDigest, newestFirst, versionOf } from '@berth/oci'
 import type { Problem } from '@berth/service'
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
@@ -55,7 +55,7 @@ describe('which tags are wanted', () => {
     fc.assert(
       fc.property(fc.uniqueArray(tag, { maxLength: 20 }), (names) => {
         const versions = newestFirst(names).flatMap((name) => versionOf(name) ?? [])
-        const texts = versions.map(versionText)
+        const texts = versions.map(({ version }) => version)
         expect(texts).toEqual(texts.toSorted(rcompare))
         const isVersion = (name: string) => {
           const [, release = '', rest = ''] = /^v?([^-]*)(.*)$/.exec(name) ?? []

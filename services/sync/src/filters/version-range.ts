@@ -1,4 +1,4 @@
-import { BadPattern, versionOf, versionText } from '@berth/oci'
+import { BadPattern, versionOf } from '@berth/oci'
 import { Range, validRange } from 'semver'
 
 /**
@@ -9,7 +9,7 @@ export function readVersionRange(text: string, position: number): (tag: string) 
   const range = rangeOf(text, position)
   return (tag) => {
     const version = versionOf(tag)
-    return version !== undefined && range.test(versionText(version))
+    return version !== undefined && range.test(version)
   }
 }
 

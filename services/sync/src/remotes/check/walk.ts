@@ -28,6 +28,7 @@ export async function walkToRemote(remote: Remote, sealer: Sealer): Promise<Chec
   const whole = AbortSignal.timeout(wholeMs)
   const client = createRegistryClient({
     ...options,
+    isRare: true,
     retries: 0,
     longestPauseMs: 0,
     timeouts: { connectMs, headersMs: answerMs, idleMs: answerMs },
