@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Digest } from '@berth/oci'
+import pLimit from 'p-limit'
 import { readBlob, type WantedBlob } from './blob.ts'
 import { type AddressRule, createAddressRule } from './egress/address-rules.ts'
 import type { ProxyOptions, Timeouts, TlsOptions } from './egress/agents.ts'
@@ -12,7 +13,6 @@ import { type FetchedManifest, fetchManifest, resolve } from './manifests.ts'
 import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './rate-limits/host-gates.ts'
 import { politeEgress } from './rate-limits/limited-egress.ts'
-import { createLimiter } from './rate-limits/limiter.ts'
 import { type Patience, retrying } from './rate-limits/retry.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import type { Send } from './send.ts'
@@ -114,7 +114,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     tokenHosts: options.tokenHosts ?? [],
     identity: [options.tls, options.headers, options.proxy],
   })
-  const limit = createLimiter(concurrency)
+  const limit = pLimit(concurrency)
   const insecure = origin.protocol === 'http:' || options.tls?.verify === false
 
   const send: Send = async ({ method, path, repository, headers = {}, absent = false, signal, ...more }) => {
