@@ -9,7 +9,10 @@ const mostOnOneLine = 3
 const longestUnnamed = 18
 const widestLine = 132
 
-/** Finds the SQL in TypeScript that does not keep to this: each as `file:line what is wrong`. `isChecked` chooses the files by path. */
+/**
+ * Finds the SQL in TypeScript that does not keep to this: each as `file:line what is wrong`. `isChecked` chooses the files by
+ * path.
+ */
 export function findCrowdedSql(configFile, isChecked) {
   const api = new API({ cwd: path.dirname(configFile) })
   try {

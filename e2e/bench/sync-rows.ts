@@ -16,9 +16,10 @@ const tagCount = 500
 const concurrency = 32
 
 /**
- * Copies 500 tags that share layers out of an upstream that holds nothing else: by Berth's sync, by `crane cp -a` and by `skopeo
- * sync` into a registry of their own. Each is measured the first time and again, with nothing changed; so often, with other tags each time.
- * Berth and the upstream are servers that go on running: the very first sync, which warms both up, is told by itself.
+ * Copies 500 tags that share layers out of an upstream that holds nothing else: by Berth's sync, by `crane cp -a` and by
+ * `skopeo sync` into a registry of their own. Each is measured the first time and again, with nothing changed; so often, with
+ * other tags each time. Berth and the upstream are servers that go on running: the very first sync, which warms both up, is
+ * told by itself.
  */
 export async function measureSync(berth: Subject, runs: number): Promise<SyncTimes> {
   const upstream = await startPeer(process.env.BERTH_TEST_DISTRIBUTION ? 'dist. 3' : '2.8')

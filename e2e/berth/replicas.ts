@@ -45,7 +45,10 @@ export function registryPort(stack: TestStack): number {
   return Number(environmentOf(pidOf(stack, 'registry')).BERTH_PORT)
 }
 
-/** Starts a second replica of a service beside that of the stack, with the same settings but its own ports. It outlives the stack. */
+/**
+ * Starts a second replica of a service beside that of the stack, with the same settings but its own ports. It outlives the
+ * stack.
+ */
 export async function startReplica(stack: TestStack, service: ServiceName = 'registry'): Promise<Replica> {
   const [port, internalPort] = [await freePort(), await freePort()]
   const url = `http://localhost:${port}`

@@ -91,7 +91,10 @@ function wantedOf(kept: readonly Kept[]): Set<string> {
   return new Set(kept.flatMap(({ digest, blobs }) => [digest, ...blobs]))
 }
 
-/** How many objects the store has once the collector has come to its end: as many as are wanted, or whatever there is after a while. */
+/**
+ * How many objects the store has once the collector has come to its end: as many as are wanted, or whatever there is after a
+ * while.
+ */
 async function countWhenCollected(store: BlobStore, wanted: number): Promise<number> {
   try {
     const deadline = Date.now() + goneWithinMs

@@ -29,7 +29,7 @@ export function createForward(port: number): RequestListener {
       const given = { ...answer.headers }
       for (const name of hopByHop) delete given[name]
       response.writeHead(answer.statusCode ?? 502, given)
-      // Either side may leave in the middle; the other end is then cut, and there is nobody left to tell.
+      // Either side may leave in the middle; the other end is then cut, and there is no client left to tell.
       pipeline(answer, response).catch(() => response.destroy())
     })
     onward.on('error', (cause) => {

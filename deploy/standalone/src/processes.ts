@@ -58,10 +58,11 @@ function environmentOf(
     `http://127.0.0.1:${port.internal}`,
   ])
   return {
-    // Services of their own do not share the log file, so their lines go to the terminal: warnings only, unless all lines are collected there.
+    // Services of their own do not share the log file, so their lines go to the terminal: warnings only, unless all lines are
+    // collected there.
     BERTH_LOG_LEVEL: config.logOutput === 'stdout' ? config.logLevel : 'warn',
     ...process.env,
-    // Only the front is for everybody, and it alone speaks TLS.
+    // Only the front is for clients, and it alone speaks TLS.
     BERTH_HOST: '127.0.0.1',
     BERTH_TLS_CERT: '',
     BERTH_TLS_KEY: '',

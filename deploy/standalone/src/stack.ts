@@ -87,7 +87,7 @@ async function startOn(
   )
   life.onStop('blob store', () => blobs.close())
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)
-  // Registered last, so that it closes first: nobody is let in while the services stop.
+  // Registered last, so that it closes first: no request is let in while the services stop.
   life.onStop('public listener', () => closeServer(server, 3_000))
   const url = `${tls ? 'https' : 'http'}://localhost:${port}`
   log.info('berth is ready', { url, version })

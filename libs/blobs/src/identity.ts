@@ -35,7 +35,8 @@ export function foreignStore(why: string, adopt: string): StartupError {
 
 /**
  * Compares a service's own copy of the identity, in its table `store_identity`, with the store; the first look makes the copy.
- * A store that catalog has not taken yet is looked at again later. Throws `StartupError` when they differ, unless `adopt` names the store.
+ * A store that catalog has not taken yet is looked at again later. Throws `StartupError` when they differ, unless `adopt` names
+ * the store.
  */
 export async function checkStoreIdentity(sql: Sql, blobs: BlobStore, adopt?: string): Promise<void> {
   const stored = await readStoreIdentity(blobs)

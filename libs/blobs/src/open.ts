@@ -71,7 +71,7 @@ export async function openBlobStore(
   }
 }
 
-/** A bucket without its endpoint would be a directory, and nobody would know. */
+/** A bucket without its endpoint would be a directory, and no operator would know. */
 function refuseHalf({ s3Endpoint, s3Bucket, s3AccessKey, s3SecretKey, s3Region }: BlobSettings): void {
   if (s3Endpoint !== undefined) return
   const half = { _BUCKET: s3Bucket, _ACCESS_KEY: s3AccessKey, _SECRET_KEY: s3SecretKey, _REGION: s3Region }

@@ -34,7 +34,7 @@ const keptDays = 7
 const dayMs = 86_400_000
 const connectTimeoutMs = 2_000
 const reconnectWaitMs = 250
-// Somebody has to mend the credentials; until then the log is not to be filled.
+// An operator has to mend the credentials; until then the log is not to be filled.
 const refusedWaitMs = 10_000
 
 /**
@@ -115,7 +115,7 @@ async function openLate(
   }
 }
 
-/** Tries once; `undefined` when nobody answers. Throws `StartupError` when the server refuses the credentials. */
+/** Tries once; `undefined` when there is no answer. Throws `StartupError` when the server refuses the credentials. */
 async function open(options: { url: string; name: string }): Promise<NatsConnection | undefined> {
   const { username, password, host } = new URL(options.url)
   const settings: ConnectionOptions = {

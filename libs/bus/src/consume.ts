@@ -186,7 +186,7 @@ function readEvent(message: JsMsg): CloudEvent | undefined {
   try {
     return message.json<CloudEvent | undefined>()
   } catch {
-    // Somebody else wrote to our stream; the owner knows what there really is.
+    // Another program wrote to the stream; the owner knows what there really is.
     return undefined
   }
 }
@@ -250,7 +250,7 @@ async function handleNext(
   } catch (error) {
     const count = (failures.get(trying.position) ?? 0) + 1
     failures.set(trying.position, count)
-    // Those before it were undone with it; whoever catches up takes them one by one.
+    // Those before it were undone with it; catching up takes them one by one.
     if (count < attempts || events.length > 1) throw error
     failures.delete(trying.position)
     await bury(options, trying.position, trying.event, error)
@@ -280,7 +280,10 @@ async function handleInOrder(
   return fits
 }
 
-/** Sets an event aside that cannot be handled, so that the ones behind it can. An operator finds it in `dead_letter` and on the bus. */
+/**
+ * Sets an event aside that cannot be handled, so that the ones behind it can. An operator finds it in `dead_letter` and on the
+ * bus.
+ */
 async function bury(options: ConsumeOptions, position: number, event: CloudEvent, error: unknown): Promise<void> {
   const reason = error instanceof Error ? error.message : String(error)
   options.log.error('event cannot be handled and was set aside', {

@@ -13,7 +13,7 @@ export async function readPosition(sql: Sql, { consumer, source }: Place): Promi
   return row?.position ?? 0
 }
 
-/** As `readPosition`, and nobody else moves it until the transaction ends. */
+/** As `readPosition`, and no other transaction moves it until this one ends. */
 export async function lockPosition(sql: Sql, place: Place): Promise<number> {
   await sql.query('insert into inbox (consumer, source, position) values ($1, $2, 0) on conflict do nothing', [
     place.consumer,

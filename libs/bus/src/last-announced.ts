@@ -8,7 +8,7 @@ const looked = 1_000
 const expiresMs = 5_000
 // By the server, should we be ended before we say that we are done.
 const forgottenMs = 30_000
-// Nobody has announced so many. Whoever else writes to our stream cannot use up the numbers that are left.
+// No service announces so many, and another writer to the stream cannot use up the numbers that are left.
 const highest = 2 ** 52
 
 /** The event with the highest position among the last 1,000 messages of a stream; `undefined` when there is none. */

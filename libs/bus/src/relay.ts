@@ -23,10 +23,11 @@ const isAnythingWaiting = `
 export type Relay = { stop(): Promise<void> }
 
 /**
- * Publishes the outbox of a service, in the order of its positions, each event with its id as message id: at once after a commit of
- * this process that recorded events, and within a second after one of another replica. An event counts as published only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be
- * made anew, because the server lost its store, all that the outbox still holds is sent once more. When the stream knows more
- * than the database, which was restored, positions jump beyond it; with `restored` they do in any case, once for each such name.
+ * Publishes the outbox of a service, in the order of its positions, each event with its id as message id: at once after a
+ * commit of this process that recorded events, and within a second after one of another replica. An event counts as published
+ * only once the server has acknowledged it; until then it is sent again (at least once). When the stream had to be made anew,
+ * because the server lost its store, all that the outbox still holds is sent once more. When the stream knows more than the
+ * database, which was restored, positions jump beyond it; with `restored` they do in any case, once for each such name.
  */
 export function startRelay(options: {
   db: Database

@@ -57,7 +57,7 @@ export function listenForWork(options: { bus: Bus; kind: string; log: Logger; on
 /** The next announcement; `undefined` when none comes for a second, and at once when `signal` aborts. */
 async function nextRing(consumer: Consumer, signal: AbortSignal): Promise<JsMsg | undefined> {
   const messages = await consumer.fetch({ max_messages: 1, expires: expiresMs })
-  // The server sees that nobody waits any more, and keeps the next announcement for another worker.
+  // The server sees that this worker waits no more, and keeps the next announcement for another worker.
   const stop = () => messages.stop()
   signal.addEventListener('abort', stop, { once: true })
   if (signal.aborted) stop()

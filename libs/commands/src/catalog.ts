@@ -19,7 +19,7 @@ export type StoredBlob = { digest: Digest; generation: number; sizeBytes: number
 /**
  * A lease keeps bytes from the collector. `present`: the bytes are there and need not be written. `write`: write them under
  * this generation, then say so by `record-blobs` or the command that links them. With `isNew` the generation begins with this
- * lease: nobody can have left bytes under it. `isAlone`: nobody but this holder has ever leased the generation, so bytes that lie
+ * lease: no upload can have left bytes under it. `isAlone`: no other holder has ever leased the generation, so bytes that lie
  * under it already are its own.
  */
 export type LeasedBlob = {
@@ -53,7 +53,7 @@ export type RepositoryHead = { id: string; name: string; latestVersion: number; 
 export type OmittedChild = { manifest: Digest; child: Digest }
 export type TagChanges = { added: string[]; moved: string[]; removed: string[] }
 
-/** What registry must have applied before anybody is told of a success. */
+/** What registry must have applied before the client is told of a success. */
 type ServedChange = { repositoryId: string; revision: number }
 
 /** Catalog's internal commands and queries. */
@@ -73,13 +73,19 @@ export type CatalogCommands = {
   'until-served': { request: { repository: string }; reply: { version: number } }
   /** A moment, for `asked` of `commit-stage`: to be taken before upstream is asked. */
   'pull-order': { request: Record<string, never>; reply: { asked: number } }
-  /** Whether an index of the repository names this manifest; one that came by a companion tag, which nobody signs, does not count. */
+  /**
+   * Whether an index of the repository names this manifest; one that came by a companion tag, which is not signed, does not
+   * count.
+   */
   'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
   /** A repository by id or name. */
   repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
-  /** Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not there. */
+  /**
+   * Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not
+   * there.
+   */
   'required-signatures': { request: { repository: string }; reply: { signatures: RequiredSignatures | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
@@ -97,7 +103,10 @@ export type CatalogCommands = {
   'release-leases': { request: { holder: string }; reply: Record<string, never> }
   /** Says that leased bytes are durable now. */
   'record-blobs': { request: { holder: string; blobs: StoredBlob[] }; reply: Record<string, never> }
-  /** Links a blob to a repository of that name and leases it from now; makes the repository and its distribution when `mayCreate` and there is none. */
+  /**
+   * Links a blob to a repository of that name and leases it from now; makes the repository and its distribution when
+   * `mayCreate` and there is none.
+   */
   'link-blob': {
     request: {
       repository: string
@@ -107,7 +116,7 @@ export type CatalogCommands = {
       ttlSeconds: number
       blob: StoredBlob
     }
-    /** `warning` is for whoever pushes: the quota of the namespace is nearly used up. */
+    /** `warning` is for the client that pushes: the quota of the namespace is nearly used up. */
     reply: { change: ServedChange; rows: ServedRow[]; warning?: string }
   }
   /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
@@ -140,10 +149,10 @@ export type CatalogCommands = {
   /**
    * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
    * `manifests` are recorded only: what becomes part of the repository is what `tags` and `members`, recorded manifests without
-   * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags that a mirror is to
-   * leave as they are, with all that hangs on them, are `kept`. `signatures` come with their manifests; a name that is taken stays. `blobs` are
-   * stored foreign layers that come with the manifests that name them.
-   * `deferred`: blobs that are leased and stay where they are until somebody pulls them (docs/decisions/0014).
+   * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags that a mirror is
+   * to leave as they are, with all that hangs on them, are `kept`. `signatures` come with their manifests; a name that is taken
+   * stays. `blobs` are stored foreign layers that come with the manifests that name them. `deferred`: blobs that are leased and
+   * stay where they are until they are pulled (docs/decisions/0014).
    */
   'stage-content': {
     request: {
@@ -161,8 +170,8 @@ export type CatalogCommands = {
     reply: Record<string, never>
   }
   /**
-   * Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it answers.
-   * With `asked`, tags are refused (409 `overtaken`) of which a later answer may have been taken over.
+   * Commits what is staged as one version, or none when nothing changes; refuses a fence lower than one seen. Served when it
+   * answers. With `asked`, tags are refused (409 `overtaken`) of which a later answer may have been taken over.
    */
   'commit-stage': {
     request: {
@@ -193,8 +202,8 @@ export type CatalogCommands = {
   /** Which of these blobs are in the store. */
   'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
   /**
-   * Which of these manifests and blobs, 1,000 at most, give nobody anything new when the repository gets them: it has them, or
-   * anybody may pull them from a public distribution.
+   * Which of these manifests and blobs, 1,000 at most, tell no user anything new when the repository gets them: it has them, or
+   * every client may pull them from a public distribution.
    */
   'freely-given': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** The names of pull-through distributions that bring what they serve from a remote, ten at most. */
@@ -213,7 +222,10 @@ export type CatalogCommands = {
   }
   /** Which of these signatures the repository has, by name. */
   'known-signatures': { request: { repositoryId: string; names: string[] }; reply: { names: string[] } }
-  /** These manifests and what of the repository is below them, with `companions` also what refers to any of it. Of `childless` ones what they name is left out. */
+  /**
+   * These manifests and what of the repository is below them, with `companions` also what refers to any of it. Of `childless`
+   * ones what they name is left out.
+   */
   closure: {
     request: { repositoryId: string; digests: Digest[]; companions: boolean; childless?: Digest[] }
     reply: { digests: Digest[] }
@@ -248,7 +260,7 @@ export type CatalogCommands = {
 export type ServedRow =
   | { kind: 'head'; repositoryId: string; name: string; revision: number; latestVersion: number; from: number }
   | { kind: 'gone'; repositoryId: string }
-  /** All that changed: from version `at` on the content is that of `version`, which whoever has followed so far has. */
+  /** All that changed: from version `at` on the content is that of `version`, which a follower that has come so far has. */
   | { kind: 'restored'; version: number; at: number }
   | { kind: 'tag'; name: string; digest: Digest; since: number; until: number | null }
   | { kind: 'manifest'; digest: Digest; since: number; until: number | null }
@@ -293,7 +305,7 @@ export type ServedDistribution = {
   version: number | null
   access: 'public' | 'private'
   redirect: boolean
-  /** Told to everybody who pulls there. */
+  /** Told to every client that pulls there. */
   warning: string | null
   /** Whether clients that know nothing newer than Docker schema 1 get images as that. */
   convertToSchema1: boolean

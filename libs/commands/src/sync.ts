@@ -40,7 +40,7 @@ export type SyncCommands = {
   }
   /**
    * Brings what refers to a manifest upstream, as far as it is not here yet, into the repository of ours that is named, and answers
-   * once it is served. Throws as `pull-through`, save that nothing is absent: what nobody refers to changes nothing.
+   * once it is served. Throws as `pull-through`, save that nothing is absent: what is not referred to changes nothing.
    */
   'pull-through-referrers': {
     request: {

@@ -1,6 +1,6 @@
 const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
 export type TaskState = (typeof taskStates)[number]
-/** A phase of a task. `perSecond` is of its unit; `pausedUntil` and `reason` say that it waits for somebody else. */
+/** A phase of a task. `perSecond` is of its unit; `pausedUntil` and `reason` say that it waits for an upstream or another task. */
 export type TaskProgress = {
   phase: string
   done: number

@@ -41,7 +41,10 @@ type Stoppable = { stop(): Promise<void> | void }
 
 /** What a service may begin before it is on the bus; all of it is stopped with it, the last first. */
 export type Preparing = {
-  /** Runs `run` every `everyMs`, and after a failure, which is told of as `failure`, again after `pauseAfterFailureMs` (as long, unless set). */
+  /**
+   * Runs `run` every `everyMs`, and after a failure, which is told of as `failure`, again after `pauseAfterFailureMs` (as long,
+   * unless set).
+   */
   loop: (
     name: string,
     options: {
@@ -95,7 +98,7 @@ export type Host<P extends PeerName> = {
   readonly log: Logger
   readonly db: Database
   readonly peers: Peers<P>
-  /** A client of a service at an address that the settings do not name; whoever asked for it closes it. */
+  /** A client of a service at an address that the settings do not name; the caller closes it. */
   client(to: string, baseUrl: string): InternalClient
   service(special: Special): Service
 }

@@ -6,7 +6,7 @@ const lookEveryMs = 600_000
 
 /**
  * Goes on looking whether the blob store is still the one that this installation began with, and says so in the log when it is
- * not: somebody may have put another one in its place.
+ * not: another one may have been put in its place.
  */
 export function watchStoreIdentity(running: Running, db: Database, blobs: BlobStore): void {
   running.loop('identity of the store', {

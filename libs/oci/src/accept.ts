@@ -40,7 +40,10 @@ const singles = [
 const oldest = [mediaTypes.dockerSchema1, mediaTypes.dockerSchema1Signed]
 const newer = [...lists, mediaTypes.dockerManifest, mediaTypes.ociManifest]
 
-/** Whether a client knows nothing newer than schema 1, as docker before 1.10. Who says nothing of manifests is none of these. */
+/**
+ * Whether a client knows nothing newer than schema 1, as docker before 1.10. A client that says nothing of manifests is none of
+ * these.
+ */
 export function knowsOnlySchema1(accept: string | undefined): boolean {
   // Those that still name it nearly always name the next one too, without a weight; no more needs to be read then.
   if (accept === undefined || !accept.includes('distribution.manifest.v1+')) return false
@@ -55,7 +58,7 @@ export function knowsOnlySchema1(accept: string | undefined): boolean {
  */
 export function knowsOnlySingleManifests(accept: string | undefined): boolean {
   if (accept === undefined) return false
-  // Nearly everybody names lists, without a weight; no more needs to be read then.
+  // Nearly all clients name lists, without a weight; no more needs to be read then.
   if (accept.includes(mediaTypes.dockerList) && !/;\s*q/i.test(accept)) return false
   const ranges = parseAccept(accept)
   return !lists.some((type) => isAccepted(ranges, type)) && singles.some((type) => isAccepted(ranges, type))

@@ -2,7 +2,7 @@ import { jsonDepth } from './json-scan.ts'
 import { jsonDepthLimit, type ParsedManifest } from './manifest.ts'
 import { isSchema1Type } from './media-types.ts'
 
-/** What a manifest is of, to whoever looks for something. */
+/** What a manifest is of, for users who look for something. */
 export const manifestKinds = [
   'image',
   'index',
@@ -77,7 +77,7 @@ function kindOf(
   const types = [artifactType, configType, ...layers]
   if (types.includes('application/vnd.cncf.helm.config.v1+json')) return 'helm'
   if (types.some((type) => signatureTypes.includes(type))) return 'signature'
-  // A bundle holds either; who makes one says which (sigstore bundle, "OCI attachment").
+  // A bundle holds either; its maker says which (sigstore bundle, "OCI attachment").
   if (types.some((type) => type.startsWith(sigstoreBundle)))
     return annotations['dev.sigstore.bundle.content'] === 'dsse-envelope' ? 'attestation' : 'signature'
   if (types.some((type) => attestationTypes.test(type))) return 'attestation'
@@ -91,7 +91,10 @@ function kindOf(
 
 type ConfigFacts = Omit<ManifestFacts, 'kind' | 'compressedBytes'>
 
-/** Fields as in image-spec config.md. What is no text, too long, or cannot be stored is left out: somebody else wrote it. */
+/**
+ * Fields as in image-spec config.md. What is no text, too long, or cannot be stored is left out, because its author is not
+ * Berth.
+ */
 function readConfig(bytes: Uint8Array): ConfigFacts | undefined {
   if (bytes.length > configLimitBytes) return undefined
   const text = new TextDecoder().decode(bytes)

@@ -145,7 +145,7 @@ function mediaTypeOf(body: Json, contentType: string | undefined, origin: Manife
   throw invalidManifest('it names no media type, neither in Content-Type nor in "mediaType"')
 }
 
-/** The type as somebody says it, if that can be one of a manifest. */
+/** The type as a client or an upstream says it, if that can be one of a manifest. */
 function typedBy(type: string, field: string, origin: ManifestOrigin): string | undefined {
   if (type === '' || isManifestType(type)) return type || undefined
   // What was stored before this was looked at keeps its type; it is not served as that.

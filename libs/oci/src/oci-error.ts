@@ -1,4 +1,7 @@
-/** Error codes of the distribution spec and the field, each with the status that registries answer it with (docs/protocol.md#errors). */
+/**
+ * Error codes of the distribution spec and the field, each with the status that registries answer it with
+ * (docs/protocol.md#errors).
+ */
 const statuses = {
   BLOB_UNKNOWN: 404,
   BLOB_UPLOAD_INVALID: 400,

@@ -62,7 +62,10 @@ export type RegistryClientOptions = {
 /** A client of one upstream registry. Everything it gives has been verified. Errors are `UpstreamError`. */
 export type RegistryClient = {
   ping(signal?: AbortSignal): Promise<void>
-  /** What a tag or digest stands for now; `undefined` when there is none. To say that it is still `known` costs an upstream least. */
+  /**
+   * What a tag or digest stands for now; `undefined` when there is none. To say that it is still `known` costs an upstream
+   * least.
+   */
   resolve(repository: string, reference: string, signal?: AbortSignal, known?: Digest): Promise<Digest | undefined>
   manifest(repository: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest>
   /** The bytes of a blob; goes on where it was after a cut. Its digest is for whoever stores it to verify. */

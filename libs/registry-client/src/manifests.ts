@@ -26,8 +26,9 @@ function manifestPath({ repository, reference }: Wanted): string {
 }
 
 /**
- * Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD names no digest. What is `known` goes
- * along as a condition (RFC 9110 §13.1.2): registries whose entity tags are digests need not read a manifest to say that it stayed.
+ * Asks by HEAD, which costs an upstream little and does not count as a pull; by GET where HEAD names no digest. What is `known`
+ * goes along as a condition (RFC 9110 §13.1.2): registries whose entity tags are digests need not read a manifest to say that
+ * it stayed.
  */
 export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promise<Digest | undefined> {
   const { repository, signal } = wanted

@@ -23,10 +23,10 @@ export type ApiDocument = {
 const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
 
 /**
- * Reads a service's OpenAPI document (YAML), and completes it with what all of them share: Problem, Task and the parameters of lists
- * (`openapi/common.yaml`), a problem as the answer to whatever else goes wrong, and that a login is needed where it is. Query values
- * may hold `/` and `:` as they are: names of repositories and resources do, and RFC 3986 §3.4 allows it; the validator would refuse
- * them without `allowReserved`. Throws when a document has a part of its own under a shared name.
+ * Reads a service's OpenAPI document (YAML), and completes it with what all of them share: Problem, Task and the parameters of
+ * lists (`openapi/common.yaml`), a problem as the answer to whatever else goes wrong, and that a login is needed where it is.
+ * Query values may hold `/` and `:` as they are: names of repositories and resources do, and RFC 3986 §3.4 allows it; the
+ * validator would refuse them without `allowReserved`. Throws when a document has a part of its own under a shared name.
  */
 export function readApiDocument(file: URL): ApiDocument {
   const document = readYaml(file) as ApiDocument

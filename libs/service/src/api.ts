@@ -95,7 +95,7 @@ export function createApi(options: {
   return app
 }
 
-/** A path with `servers` of its own lies elsewhere (`/token`); the document only tells of it, and somebody else answers it. */
+/** A path with `servers` of its own lies elsewhere (`/token`); the document only tells of it, and another handler answers it. */
 function pathsUnderApi(document: ApiDocument): [string, ApiDocument['paths'][string]][] {
   return Object.entries(document.paths).filter(([, item]) => !('servers' in item))
 }
@@ -120,7 +120,7 @@ function refuseForged(externalUrl: string | undefined): RequestHandler {
   }
 }
 
-/** Decides before any byte of a body is read: who is not let in cannot make us parse. */
+/** Decides before any byte of a body is read, so that a caller that is not let in cannot cause any parsing. */
 function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHandler {
   const routes = pathsUnderApi(document).flatMap(([path, item]) =>
     methods
@@ -134,7 +134,7 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
   )
   return async (request, response, next) => {
     const found = routes.find((one) => one.method === request.method && one.pattern.test(request.path))
-    // A path that is none gets its 404 only after the login: what exists is nobody's business before.
+    // A path that is none gets its 404 only after the login: what exists is not told before.
     const access = found?.access ?? 'user'
     const principal = await identify(request.headers.authorization, {
       ip: clientAddress(request),
@@ -192,7 +192,7 @@ function route(
       })
       if (!response.writableFinished) gone.abort()
     })
-    // Again, for the operation that is really run: whoever else matches paths may match them in another way.
+    // Again, for the operation that is really run: other code that matches paths may match them in another way.
     requireAccess(operation['x-access'] ?? 'admin', readPrincipal(response), request)
     // The validator has compared it with the document, of which the types of handlers are made.
     const reply = await handler(readRequest(request, response, gone.signal) as never)

@@ -6,7 +6,8 @@ export const originSettings = { externalUrl: optionalUrl('BERTH_EXTERNAL_URL', [
 export type OriginSettings = Partial<ConfigOf<typeof originSettings>>
 
 /**
- * Headers that keep a browser from making more of an answer than bytes: what others pushed lies on the origin that people log in to.
+ * Headers that keep a browser from making more of an answer than bytes: what others pushed lies on the origin that people log
+ * in to.
  */
 export const inertHeaders = {
   'content-security-policy': "default-src 'none'; sandbox",

@@ -33,9 +33,10 @@ export function isIn(list: BlockList, address: string): boolean {
 }
 
 /**
- * The address that a request comes from. Of what `X-Forwarded-For` says, each trusted proxy vouches for the one address that it saw,
- * which is the last: so the client is the right-most address that is no trusted proxy. A neighbour that is none could otherwise
- * name another address for each guess of a password. An address of IPv4 is written as such, also where it came over IPv6.
+ * The address that a request comes from. Of what `X-Forwarded-For` says, each trusted proxy vouches for the one address that it
+ * saw, which is the last: so the client is the right-most address that is no trusted proxy. A neighbour that is none could
+ * otherwise name another address for each guess of a password. An address of IPv4 is written as such, also where it came over
+ * IPv6.
  */
 export function clientAddress(request: Request): string {
   const trusted = trustOf.get(request.socket) ?? loopback

@@ -9,7 +9,7 @@ import { networkOf } from './networks.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
 import { type ClientPace, followPace, type Patience, usualPatience } from './slow-client.ts'
 
-/** How many connections a listener takes, and how long it waits for who is behind them. */
+/** How many connections a listener takes, and how long it waits for the clients behind them. */
 export type ClientLimits = {
   mostConnections: number
   /** From one address of IPv4 or one /64 of IPv6. Proxies that are believed have no such limit. */
@@ -101,7 +101,7 @@ export function guardClients(
   }, limits.lookEveryMs)
   looking.unref()
   if (isEncrypted) {
-    // Who is about to agree on TLS holds a descriptor too, and cannot be told anything yet.
+    // A client that is about to agree on TLS holds a descriptor too, and cannot be told anything yet.
     let agreeing = 0
     server.on('connection', (socket: Socket) => {
       agreeing++

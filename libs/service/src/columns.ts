@@ -32,7 +32,10 @@ export function insertQuery(table: string, values: Record<string, unknown>): { t
   }
 }
 
-/** `<column> = $2, …`: assignments whose parameters begin at `$first`. Of nothing, one that changes nothing, over the column `id`. */
+/**
+ * `<column> = $2, …`: assignments whose parameters begin at `$first`. Of nothing, one that changes nothing, over the column
+ * `id`.
+ */
 export function assignments(values: Record<string, unknown>, first: number): string {
   const names = Object.keys(values)
   return names.length === 0 ? 'id = id' : names.map((name, i) => `${name} = $${i + first}`).join(', ')

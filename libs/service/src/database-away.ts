@@ -12,7 +12,8 @@ const awayCodes = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
 ])
-// What pg and its pool say without a code: of a connection that ended, of one that could not be had, of an answer that did not come.
+// What pg and its pool say without a code: of a connection that ended, of one that could not be had, of an answer that did not
+// come.
 const awayTexts =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client (has encountered a connection error|was closed) and is not queryable|Cannot use a pool after calling end)/
 const deepest = 5

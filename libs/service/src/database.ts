@@ -17,7 +17,7 @@ export type Sql = {
 
 /** An open transaction. */
 export type Transaction = Sql & {
-  /** Hands over a statement that was sent and whose result nobody needs: it is looked at with the commit, which waits for it. */
+  /** Hands over a statement that was sent and whose result is not needed: it is looked at with the commit, which waits for it. */
   later(statement: Promise<unknown>): void
   /** Raises a signal once the transaction is committed, and never when it is not; `Database.onCommit` hears it. */
   afterCommit<Value>(signal: Signal<Value>, ...value: Value extends void ? [] : [Value]): void
@@ -54,7 +54,7 @@ const idleInTransactionMs = 30_000
 const requestStatementMs = 30_000
 const backgroundStatementMs = 600_000
 const hangingMs = 500
-// Of the 10 s within which Berth stops. Whoever still has a connection when a service closes its database was waited for before.
+// Of the 10 s within which Berth stops. Work that still has a connection when a service closes its database was waited for before.
 const closeGraceMs = 1_000
 
 // counts and revisions fit a double exactly up to 2^53
@@ -92,7 +92,7 @@ export function openDatabase(options: {
   let isLostTold = false
   // A connection that the server closes fails the queries on it, and the next query opens another. Heard on the connection
   // and not on the pool alone: the pool does not listen while one is checked out, and node ends a process whose emitter
-  // reports an error to nobody. While we close, the server may be faster, and that is nothing to report.
+  // reports an error without a listener. While we close, the server may be faster, and that is nothing to report.
   pool.on('connect', (connection) => {
     isLostTold = false
     connection.on('error', (error) => {

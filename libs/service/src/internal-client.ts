@@ -30,7 +30,10 @@ export type InternalClient = {
   call<Reply>(command: string, body: unknown, options?: CallOptions): Promise<Reply>
   /** A reply of many objects, read as they come (NDJSON). Not tried again. */
   rows<Row>(command: string, body: unknown, options?: CallOptions): AsyncIterable<Row>
-  /** A reply of bytes with what was said of them, or a problem. Not tried again. A body that breaks off is an error of its reader. */
+  /**
+   * A reply of bytes with what was said of them, or a problem. Not tried again. A body that breaks off is an error of its
+   * reader.
+   */
   bytes(
     command: string,
     body: unknown,
@@ -44,8 +47,9 @@ const longestPauseMs = 1_000
 const connections = 64
 
 /**
- * Makes a client of one service. A call to one that lives in this process needs no socket, and is the same otherwise. A call that finds the service away is tried again until its time is over; its command id
- * stays the same, so the owner recognises what it has done already.
+ * Makes a client of one service. A call to one that lives in this process needs no socket, and is the same otherwise. A call
+ * that finds the service away is tried again until its time is over; its command id stays the same, so the owner recognises
+ * what it has done already.
  */
 export function createInternalClient(options: {
   baseUrl: string
@@ -60,7 +64,7 @@ export function createInternalClient(options: {
   const { origin } = new URL(options.baseUrl)
   const { callTimeoutSeconds = defaultTimeoutSeconds } = options
   const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
-  // Bytes go at the pace of whoever reads them: a slow reader must not take the place of a command, nor of another reader.
+  // Bytes go at the pace of their reader: a slow reader must not take the place of a command, nor of another reader.
   const streams = new Pool(origin, { connections: null, keepAliveTimeout: 20_000 })
   const token = createServiceTokens(options)
   const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number, through = pool) => {
@@ -181,7 +185,7 @@ async function* readRows<Row>(stream: Readable): AsyncIterable<Row> {
     }
   } finally {
     // A reader that leaves early ends the request, for the owner holds a snapshot open for it. Both report that end as an
-    // error of theirs, which is no news to anybody.
+    // error of theirs, which is no news.
     lines.on('error', () => {})
     stream.on('error', () => {}).destroy()
   }

@@ -71,7 +71,7 @@ export function createInternalServer(options: {
   const listener: RequestListener = (request, response) => {
     const requestId = header(request, 'x-request-id') ?? randomUUID()
     void answer(request, response, requestId).catch((error: unknown) => {
-      // A reader of rows that has enough leaves; that is no failure, and there is nobody to tell of one.
+      // A reader of rows that has enough leaves; that is no failure, and there is no reader to tell of one.
       if (response.destroyed && isLeaving(error)) return
       sendProblem(response, asProblem(error, options.log, request.url, requestId), requestId)
     })
@@ -159,7 +159,7 @@ async function sendRows(response: ServerResponse, source: AsyncIterable<unknown>
 }
 
 function asProblem(error: unknown, log: Logger, path: string | undefined, requestId: string): Problem {
-  // Whoever answers the request that led here says it in the log, once.
+  // The service that answers the request that led here says it in the log, once.
   const known = error instanceof Problem ? error : databaseProblem(error)
   if (known) return known
   log.error('internal command failed', { path, requestId, error })

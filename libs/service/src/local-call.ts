@@ -7,7 +7,7 @@ const callerLeft = new DOMException('the caller has left', 'AbortError')
 
 /**
  * Has a service in this process carry out a command. What holds over a socket holds here: the caller's wait is bounded, and
- * when it ends the command is told that nobody waits any more. Throws the Problem that the command threw.
+ * when it ends the command is told that its caller waits no more. Throws the Problem that the command threw.
  */
 export async function callLocally(
   server: InternalServer,

@@ -65,8 +65,8 @@ export type LogOutput = (typeof logOutputs)[number]
 
 /**
  * A logger of one service. Writes JSON lines to standard error, so that standard output stays for results; with `file`, the
- * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too. With the output `stdout` all go
- * there and nowhere else.
+ * lines go there (cut into a few files of 16 MiB) and only warnings and errors to standard error too. With the output `stdout`
+ * all go there and nowhere else.
  */
 export function createLogger(options: {
   service: string
@@ -94,7 +94,7 @@ export function createLogger(options: {
   return wrap(base, { service: options.service })
 }
 
-/** It names users and what they pull, so nobody else may read it; one of an earlier release is closed too. */
+/** It names users and what they pull, so only its owner may read it; one of an earlier release is closed too. */
 function fileTransport(file: string): winston.transport {
   if (existsSync(file)) chmodSync(file, fileMode)
   const options = { flags: 'a', mode: fileMode }
@@ -102,7 +102,7 @@ function fileTransport(file: string): winston.transport {
 }
 
 function wrap(base: winston.Logger, fields: LogFields): Logger {
-  // Asked first: a line that nobody wants would still be redacted and formatted.
+  // Asked first: a line below the level would still be redacted and formatted.
   const write = (level: LogLevel) => (message: string, more?: LogFields) => {
     if (base.isLevelEnabled(level)) base.log(level, message, { ...fields, ...more })
   }

@@ -54,7 +54,8 @@ const insufficientPrivilege = '42501'
 
 async function applyInOrder(client: pg.Client, schema: string, files: SchemaFiles): Promise<string[]> {
   const applied = await readApplied(client, schema)
-  // Functions are looked at only then: a program that does not know all migrations must not bring back its own (docs/decisions/0033).
+  // Functions are looked at only then: a program that does not know all migrations must not bring back its own
+  // (docs/decisions/0033).
   refuseStrangers(schema, applied, files.migrations)
   await makeNotes(client, schema)
   const missing = files.migrations.filter((migration) => !applied.has(migration.name))

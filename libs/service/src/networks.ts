@@ -14,8 +14,8 @@ export function parseNetwork(text: string): Network | undefined {
 }
 
 /**
- * The network that an address is counted under: itself for IPv4, the first `bits` (a multiple of 16) for IPv6, for whoever has one
- * address of IPv6 has a whole network of them. What is no address is counted as it is.
+ * The network that an address is counted under: itself for IPv4, the first `bits` (a multiple of 16) for IPv6, for a client
+ * that has one address of IPv6 has a whole network of them. What is no address is counted as it is.
  */
 export function networkOf(address: string, bits: 48 | 64): string {
   if (isIP(address) !== 6) return address

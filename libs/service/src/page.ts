@@ -12,7 +12,7 @@ export type PageRequest = {
 }
 export type Page<T> = { items: T[]; next: string | null }
 
-/** Reads `limit` and `cursor`. A cursor is the last key of the page before, in base64url so that nobody builds on its form. */
+/** Reads `limit` and `cursor`. A cursor is the last key of the page before, in base64url so that no client builds on its form. */
 export function readPage(query: { limit?: unknown; cursor?: unknown }): PageRequest {
   const limit = Math.min(Number(query.limit ?? defaultLimit), maxLimit)
   if (typeof query.cursor !== 'string') return { after: undefined, limit }

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import { StartupError } from './startup-error.ts'
 
-/** Seals secrets for the database. `context` says whose secret it is; it cannot be opened as anybody else's. */
+/** Seals secrets for the database. `context` says of what it is the secret; it cannot be opened as that of another thing. */
 export type Sealer = {
   /** Names the key that it seals under, at the beginning of what it sealed. */
   readonly keyId: Buffer

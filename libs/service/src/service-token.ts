@@ -3,7 +3,7 @@ import jwt from 'jsonwebtoken'
 const lifeSeconds = 60
 const renewBeforeSeconds = 20
 
-/** Signs the tokens by which one service of ours shows another who it is. They live a minute and are made anew before that. */
+/** Signs the tokens by which one service of Berth shows another its name. They live a minute and are made anew before that. */
 export function createServiceTokens(options: { serviceKey: string; from: string; to: string }): () => string {
   let current: { token: string; renewAt: number } | undefined
   return () => {

@@ -31,7 +31,7 @@ export type Observed = {
   name: string
   /** Why it cannot serve now; `undefined` when it can. */
   unready(): Promise<string | undefined>
-  /** What somebody should look at though it serves: shown by `/readyz`, which is public, so without names. */
+  /** What an operator should look at though it serves: shown by `/readyz`, which is public, so without names. */
   notes?(): Promise<Notes>
   /** The metrics of a service that runs in another process, in Prometheus' text form; empty when it does not answer. */
   metrics?(): Promise<string>
@@ -59,8 +59,9 @@ const longestHeadersMs = 30_000
 
 /**
  * Opens a listener, for https when it is given `tls`; answers the server and its port. A client that has not sent its headers
- * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes, but for what a `guard` says. Throws `StartupError` when the
- * port is taken. What proxies in `trustedProxies` (networks; this machine unless set) say of their clients is believed.
+ * after `headersTimeoutMs` (30 s unless set) is cut; its body may take as long as it takes, but for what a `guard` says. Throws
+ * `StartupError` when the port is taken. What proxies in `trustedProxies` (networks; this machine unless set) say of their
+ * clients is believed.
  */
 export async function listen(
   handler: RequestListener,
@@ -98,7 +99,7 @@ export async function listen(
     })
   const proxies = listOf(trustedProxies)
   server.on(options.tls ? 'secureConnection' : 'connection', (socket: object) => trustProxies(socket, proxies))
-  // A client that waits before it sends a body is told to go on by whoever takes the body, after it was let in; node's own
+  // A client that waits before it sends a body is told to go on by the code that takes the body, after it was let in; node's own
   // answer would come before any check.
   server.on('checkContinue', taken)
   await new Promise<void>((resolve, reject) => {
@@ -223,7 +224,10 @@ type Alone = {
   internalHost: string
 }
 
-/** Runs one service as a process of its own until SIGTERM or SIGINT. Its public listener speaks https when BERTH_TLS_CERT is set. */
+/**
+ * Runs one service as a process of its own until SIGTERM or SIGINT. Its public listener speaks https when BERTH_TLS_CERT is
+ * set.
+ */
 export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
   await runUntilSignal(async () => {
     const { service, log, metrics, port, host, internalPort, internalHost } = await build()
@@ -264,7 +268,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
 
 /**
  * Starts a program and stops it cleanly on SIGTERM or SIGINT. What keeps it from starting is printed as one message and
- * ends the process with code 1; a fault that nobody handled ends it too, because its state can no longer be trusted.
+ * ends the process with code 1; a fault that was not handled ends it too, because its state can no longer be trusted.
  */
 export async function runUntilSignal(start: () => Promise<() => Promise<void>>): Promise<void> {
   let stop: (() => Promise<void>) | undefined

@@ -8,11 +8,11 @@ export function createSignal<Value = void>(name: string): Signal<Value> {
   return { name }
 }
 
-/** Who listens to what of one database. */
+/** The listeners to the signals of one database. */
 export type Listeners = {
   /** Has `listener` called after each commit that raised the signal, with all that it carried; answers how to end that. */
   on: <Value>(signal: Signal<Value>, listener: (values: Value[]) => void) => () => void
-  /** Calls those that listen. The change is made, so a listener that throws is told of and keeps nobody from the rest. */
+  /** Calls those that listen. The change is made, so a listener that throws is told of and keeps no other from hearing. */
   emit: (raised: readonly Raised[]) => void
 }
 

@@ -31,8 +31,8 @@ export type ClientPace = {
 }
 
 /**
- * Follows the pace of a client. Only what Berth waits for is measured: bytes that a socket does not take, or a body of which all that came
- * was read. A client that waits for Berth is never slow.
+ * Follows the pace of a client. Only what Berth waits for is measured: bytes that a socket does not take, or a body of which
+ * all that came was read. A client that waits for Berth is never slow.
  */
 export function followPace(patience: Patience): ClientPace {
   const leastBytes = (patience.leastBytesPerSecond * patience.windowMs) / 1000
@@ -82,8 +82,8 @@ function isUntaken(socket: Socket): boolean {
 }
 
 /**
- * The bytes of answers that the client has taken. Of a write that the kernel has taken in part node tells that on its handle only, where
- * it looks itself before it ends a connection for a timeout (lib/net.js).
+ * The bytes of answers that the client has taken. Of a write that the kernel has taken in part node tells that on its handle
+ * only, where it looks itself before it ends a connection for a timeout (lib/net.js).
  */
 function takenBytes(socket: Socket): number {
   const handle = handleOf(socket)

@@ -1,6 +1,9 @@
 import { type Identify, type InternalClient, type Principal, Problem } from '@berth/service'
 
-/** Asks the auth service who sends these credentials; a caller without any is `undefined`. Nothing is remembered, so that a revoked account is out at once. */
+/**
+ * Asks the auth service who sends these credentials; a caller without any is `undefined`. Nothing is remembered, so that a
+ * revoked account is out at once.
+ */
 export function identifyThrough(auth: InternalClient): Identify {
   return async (authorization, { ip, requestId }) => {
     if (authorization === undefined) return undefined

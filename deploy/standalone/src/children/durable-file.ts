@@ -2,8 +2,8 @@ import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
 
 /**
- * Writes a file that only this user may read, and that is there after a power cut once this returns: what is sealed or locked with a
- * key must never be on the disk before the key is. Killed in between, it leaves either no file or a whole one.
+ * Writes a file that only this user may read, and that is there after a power cut once this returns: what is sealed or locked
+ * with a key must never be on the disk before the key is. Killed in between, it leaves either no file or a whole one.
  */
 export function writeDurably(file: string, text: string): void {
   const made = `${file}.new`

@@ -31,7 +31,7 @@ export function lockHome(home: string): HomeLock {
   }
 }
 
-// The identity is in the file before it gets the lock's name, so nobody ever reads an empty lock.
+// The identity is in the file before it gets the lock's name, so an empty lock is never read.
 function makeWritableHome(home: string, own: string, identity: string): void {
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 })
@@ -46,7 +46,10 @@ function makeWritableHome(home: string, own: string, identity: string): void {
   }
 }
 
-/** Keys, the log and all images lie here. A folder that is somebody else's, as volumes often are, is for its owner to close. */
+/**
+ * Closes the folder to other users, because it holds keys, the log and all images. One of another owner, as volumes often are,
+ * stays as it is.
+ */
 function keepOthersOut(home: string): void {
   const { mode, uid } = statSync(home)
   if ((mode & 0o077) !== 0 && uid === process.geteuid?.()) chmodSync(home, 0o700)

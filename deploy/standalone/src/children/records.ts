@@ -22,7 +22,7 @@ const lastPatienceMs = 3000
 /** Writes down a child that just started, so that a successor can stop it should we be killed. */
 export function recordChild(home: string, child: Omit<ChildRecord, 'start'>): void {
   const start = startOf(child.pid)
-  // Dead already: whoever started it sees that itself.
+  // Dead already: the program that started it sees that itself.
   if (start === undefined) return
   const others = readRecords(home).filter((record) => record.pid !== child.pid)
   writeRecords(home, [...others, { ...child, start }])
@@ -62,7 +62,7 @@ async function stopLeftover(record: ChildRecord): Promise<void> {
   await hasEnded(record, lastPatienceMs)
 }
 
-// Not our child, so nobody tells us of its end.
+// It is no child of this process, which is therefore not told of its end.
 async function hasEnded(record: ChildRecord, withinMs: number): Promise<boolean> {
   for (const until = Date.now() + withinMs; Date.now() < until; await pause(20)) {
     if (startOf(record.pid) !== record.start) return true

@@ -55,7 +55,7 @@ export async function startNats({ home: givenHome, binary, log }: NatsOptions): 
         },
       }
     } catch (error) {
-      // Between finding a free port and using it somebody else may have taken it.
+      // Between finding a free port and using it another program may have taken it.
       if (tries === portTries || !(error as Error).message.includes('address already in use')) throw error
     }
   }
@@ -82,7 +82,7 @@ function writeConfiguration(folder: string, port: number, password: string): voi
   }
 }
 
-// For those who want to watch the events: `HOME/nats/url`, for the owner alone.
+// For users who want to watch the events: `HOME/nats/url`, for the owner alone.
 function writeAddress(folder: string, url: string): void {
   const file = path.join(folder, 'url')
   writeFileSync(`${file}.new`, `${url}\n`, { mode: 0o600 })

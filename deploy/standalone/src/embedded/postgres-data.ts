@@ -53,7 +53,7 @@ async function makeParent(parent: string, { runAs }: PostgresProgram): Promise<v
   }
 }
 
-// Only what is empty is given away: with data in it the owner is somebody's decision.
+// Only what is empty is given away: with data in it the owner was chosen on purpose.
 async function giveTo(parent: string, runAs: { uid: number; gid: number }): Promise<void> {
   if ((await readdir(parent)).length === 0) await chown(parent, runAs.uid, runAs.gid)
 }

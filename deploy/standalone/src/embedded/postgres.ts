@@ -66,7 +66,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   }
 }
 
-// Between finding a free port and using it somebody else may take it.
+// Between finding a free port and using it another program may take it.
 async function onFreePort(start: (port: number) => Promise<KeptChild>): Promise<{ kept: KeptChild; port: number }> {
   for (let tries = 1; ; tries++) {
     const port = await freePort()

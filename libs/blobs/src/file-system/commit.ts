@@ -7,7 +7,7 @@ import { moveFile, removeFile, statPath } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
 import type { Folders } from './folders.ts'
 
-/** Moves a verified, durable file into its place. Those who commit one key at once take turns; all succeed. */
+/** Moves a verified, durable file into its place. Calls that commit one key at once take turns; all succeed. */
 export type Commit = (stagedPath: string, key: BlobKey, sizeBytes: number) => Promise<BlobStat>
 
 export function createCommit(root: string, folders: Folders, healing: Pick<Healing, 'keep'>): Commit {
@@ -66,7 +66,7 @@ async function moveIntoPlace(
   try {
     await folders.sync(folder)
   } catch (error) {
-    // The name may be lost at a power cut, so it must not be seen now either. Those who wait their turn have not
+    // The name may be lost at a power cut, so it must not be seen now either. Calls that wait their turn have not
     // relied on it yet.
     await removeFile(path)
     throw error

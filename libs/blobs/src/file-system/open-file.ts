@@ -25,7 +25,7 @@ function openBlob(fd: number, name: string, sizeBytes: number): OpenBlob {
   const uses = new Set<Promise<unknown>>()
   let closing: Promise<void> | undefined
 
-  // The descriptor stays open while anybody reads: a closed number may name another file a moment later.
+  // The descriptor stays open while it is read: a closed number may name another file a moment later.
   const using = <T>(work: () => Promise<T>): Promise<T> => {
     if (closing) return Promise.reject(new BlobStoreError('unavailable', `${name} is closed already`))
     const use = work()

@@ -9,7 +9,7 @@ export type OpenFolders = {
 
 type Kept = { fd: number; usedAt: number }
 
-/** Short, so that an idle store can be unmounted, and that a folder which somebody put in another's place is soon noticed. */
+/** Short, so that an idle store can be unmounted, and that a folder which was put in another's place is soon noticed. */
 const usuallyKeptMs = 5_000
 /** As many as there are folders of blobs of one algorithm. */
 const mostKept = 256
@@ -41,7 +41,7 @@ export function createOpenFolders(keptMs = usuallyKeptMs): OpenFolders {
   return {
     sync: async (path) => {
       const known = kept.get(path)
-      // Whoever syncs has it; it is put back afterwards.
+      // The call that syncs has it, and puts it back afterwards.
       kept.delete(path)
       const fd = known?.fd ?? (await openFile(path))
       try {

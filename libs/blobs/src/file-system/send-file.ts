@@ -25,7 +25,7 @@ export async function sendFile(
     else if (releasesBuffers(sink)) await sendPooled(span, writer)
     else await sendFresh(span, writer)
   } catch (error) {
-    // Without the error: this promise tells it, and a sink that nobody listens to would end the process with it.
+    // Without the error: this promise tells it, and a sink without a listener would end the process with it.
     if (writer.wroteSome) sink.destroy()
     throw error
   } finally {
@@ -59,7 +59,7 @@ async function sendPooled(span: Span, writer: SinkWriter): Promise<void> {
       if (done === span.sizeBytes) break
     }
   } finally {
-    // The thread that reads must be done with its buffer before anybody else gets it.
+    // The thread that reads must be done with its buffer before another read gets it.
     await Promise.allSettled([reading])
     for (const buffer of [current, next]) {
       // After a broken write the socket may still hold its buffer; then neither is used again.

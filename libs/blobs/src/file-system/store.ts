@@ -155,7 +155,7 @@ async function writePart(
     if (reader.broke) throw new PartInterrupted(part, reader.broke.cause)
     return part
   } catch (error) {
-    // A file that was there before this call is somebody else's part.
+    // A file that was there before this call is the part of another one.
     if (!(error instanceof PartInterrupted) && errnoOf(error) !== 'EEXIST') await removeFile(path)
     throw storeFailure(`stage part ${id}`, error)
   } finally {

@@ -11,7 +11,7 @@ export type RemoteHash = {
   update(bytes: Uint8Array): Promise<void>
   /** The hex digest of everything so far; ends the hash. */
   finish(): Promise<string>
-  /** Forgets it; for when nobody will ask for the digest. */
+  /** Forgets it; for when the digest will not be asked for. */
   drop(): void
 }
 

@@ -17,14 +17,14 @@ export function copyIntoSlab(slab: Slab, at: number, chunk: Uint8Array, offset: 
 }
 
 export type SlabHolder = {
-  /** Called when somebody waits for a slab while all are out: hand over what you hold half-filled and idle. */
+  /** Called when an upload waits for a slab while all are out: hand over what you hold half-filled and idle. */
   onWanted(): void
 }
 
 export type SlabPool = {
   /**
-   * Throws a `BlobStoreError` (`unavailable`) when there was none for 30 s, and the signal's reason when it aborts. What the taker has
-   * parked or reserved moves into the slab: it is counted no more.
+   * Throws a `BlobStoreError` (`unavailable`) when there was none for 30 s, and the signal's reason when it aborts. What the
+   * taker has parked or reserved moves into the slab: it is counted no more.
    */
   take(options?: Waiting & Partial<Moving>): Promise<Slab>
   /**
@@ -32,12 +32,12 @@ export type SlabPool = {
    * all memory at most, so that there are always slabs that go round.
    */
   reserve(bytes: number, options?: Waiting): Promise<void>
-  /** Reserved bytes that nobody needs any more. */
+  /** Reserved bytes that are not needed any more. */
   release(reservedBytes: number): void
   give(slab: Slab): void
   /** Gives a slab back of which so many bytes are kept elsewhere: they count as if they were still in it. */
   park(slab: Slab, bytes: number): void
-  /** Parked bytes that nobody needs any more. */
+  /** Parked bytes that are not needed any more. */
   drop(parkedBytes: number): void
   /** Says that the holder only waits for its source while it holds a half-filled slab; undone by `busy`. */
   idle(holder: SlabHolder): void
@@ -52,10 +52,10 @@ type Waiter = () => boolean
 const longestWaitMs = 30_000
 
 /**
- * The memory of all uploads together: slabs, parked and reserved bytes never exceed `limit` slabs. Whoever comes when all is taken waits in line;
- * an upload that holds a slab only because its client is slow is asked to part with it, so that slow clients can not
- * starve the others. It is asked once it was idle for `idleMs` (0 unless set): where parting costs a copy, only who really
- * stands still is. `longestWaitMs` is 30 s unless a test has less patience.
+ * The memory of all uploads together: slabs, parked and reserved bytes never exceed `limit` slabs. A call that comes when all
+ * is taken waits in line; an upload that holds a slab only because its client is slow is asked to part with it, so that slow
+ * clients can not starve the others. It is asked once it was idle for `idleMs` (0 unless set): where parting costs a copy, only
+ * who really stands still is. `longestWaitMs` is 30 s unless a test has less patience.
  */
 export function createSlabPool(size: {
   limit: number
@@ -84,7 +84,7 @@ export function createSlabPool(size: {
     return free.pop() ?? { view: Buffer.from(new SharedArrayBuffer(bytes)) }
   }
   const serve = () => {
-    // Who has bytes elsewhere needs less, and gets on where somebody before it cannot.
+    // An upload that has bytes elsewhere needs less, and gets on where one before it cannot.
     for (const waiter of line) if (waiter()) line.delete(waiter)
   }
   const askIdlers = () => {

@@ -24,7 +24,7 @@ export function openObject(s3: S3, object: StoredObject): OpenBlob {
       try {
         for await (const chunk of chunks) await writer.write(chunk)
       } catch (error) {
-        // Without the error: this promise tells it, and a sink that nobody listens to would end the process with it.
+        // Without the error: this promise tells it, and a sink without a listener would end the process with it.
         if (writer.wroteSome) sink.destroy()
         throw error
       } finally {

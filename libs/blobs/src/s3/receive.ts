@@ -25,7 +25,7 @@ type Receiving = {
  * visible; when it throws, or anything else does, nothing becomes so.
  */
 export async function receiveObject(s3: S3, key: string, reader: SourceReader, how: Receiving): Promise<Received> {
-  // What is small waits for nobody. Before more is read than sockets hold anyway there has to be memory for it.
+  // What is small does not wait. Before more is read than sockets hold anyway there has to be memory for it.
   const first = await readHead(reader, smallBytes)
   if (first.ended) return receiveShort(s3, key, first.chunks, how)
   await partSlabs.reserve(headBytes, { signal: how.waiting })

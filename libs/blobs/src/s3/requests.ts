@@ -49,7 +49,7 @@ export function connectS3(options: S3Options): S3 {
       try {
         return await oneRequest(signal, streams, async () => request(await client()))
       } catch (failure) {
-        // A server that hangs is not waited for as often as one that refuses: somebody waits for us.
+        // A server that hangs is not waited for as often as one that refuses, because a client waits.
         const isLate = performance.now() - begunAt >= idleTimeoutMs
         if (tries >= retries || isLate || !(failure instanceof RequestFailed) || !isTransient(failure)) throw failure
         await pause(tries, signal)

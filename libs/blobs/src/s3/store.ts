@@ -163,7 +163,7 @@ async function publish(
   if (whole) {
     const staged = await statObject(s3, partPath(whole.id), signal)
     if (staged?.sizeBytes === sizeBytes) {
-      // Copied only when it is needed: a copy of gigabytes takes its time, and somebody waits for the answer.
+      // Copied only when it is needed: a copy of gigabytes takes its time, and a client waits for the answer.
       const there = isThere ? await statObject(s3, path, signal) : undefined
       if (there?.sizeBytes === sizeBytes) {
         await healing.keep({ staged: partPath(whole.id), key, sizeBytes })

@@ -66,7 +66,7 @@ function noteAnswer(call: Call | undefined, response: http.IncomingMessage): voi
     const code = response.headers['x-minio-error-code']
     call.errorCode = typeof code === 'string' ? code : undefined
   }
-  // Nobody reads these bodies, which would keep their connections for ever.
+  // These bodies are not read, and would keep their connections for ever.
   if (transientStatuses.has(response.statusCode ?? 0)) response.resume()
 }
 

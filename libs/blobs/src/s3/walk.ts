@@ -12,7 +12,7 @@ export async function* walkBlobs(s3: S3, signal?: AbortSignal): AsyncGenerator<B
   }
 }
 
-/** Staged objects, and multipart uploads that nobody ended, begun before `olderThan`. */
+/** Staged objects, and multipart uploads that were not ended, begun before `olderThan`. */
 export async function* walkLeftovers(s3: S3, olderThan: Date, signal?: AbortSignal): AsyncGenerator<StagedLeftover> {
   for await (const { name, modifiedAt } of listObjects(s3, `${stagingFolder}/`, signal)) {
     if (modifiedAt >= olderThan) continue

@@ -1,10 +1,10 @@
 import type { StagedPart } from './store.ts'
 
 /**
- * What kind of failure it is, so that an edge can choose its answer:
- * `unavailable` try later, `no_space` the disk or quota is full, `below_reserve` what is left of it is kept, `busy` too much is being written at once, `denied` credentials or file permissions,
- * `misconfigured` an operator must change a setting, `damaged` stored bytes are not what they were,
- * `conflict` the id is taken or the parts do not fit together, `missing_part` a staged part is gone.
+ * What kind of failure it is, so that an edge can choose its answer: `unavailable` try later, `no_space` the disk or quota is
+ * full, `below_reserve` what is left of it is kept, `busy` too much is being written at once, `denied` credentials or file
+ * permissions, `misconfigured` an operator must change a setting, `damaged` stored bytes are not what they were, `conflict` the
+ * id is taken or the parts do not fit together, `missing_part` a staged part is gone.
  */
 export type BlobStoreErrorCode =
   | 'unavailable'

@@ -8,7 +8,7 @@ type Kept = { staged: string; key: BlobKey; sizeBytes: number }
 export type Healing = {
   /** Takes over verified bytes. They are compared behind whatever the caller does next, one after the other. */
   keep(kept: Kept): Promise<void>
-  /** Whether these bytes are kept here; whoever wants to discard them leaves that to us. */
+  /** Whether these bytes are kept here; a caller that wants to discard them leaves that to the healing. */
   keeps(staged: string): boolean
   /** Resolves once nothing is left to be compared. */
   idle(): Promise<void>
@@ -55,7 +55,7 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
   const compare = async ({ staged, key }: Kept) => {
     if (closing.signal.aborted) return
     try {
-      // Gone meanwhile: whoever needs it writes another generation.
+      // Gone meanwhile: a push that needs it writes another generation.
       if ((await isRight(key)) === false) {
         await replace(staged, key)
         hear?.({ digest: key.digest, healed: true })
@@ -79,7 +79,8 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
         return
       }
       kept.set(staged, one)
-      // `compare` tells of its failures itself; only a listener that throws comes here, and the next in line must be compared all the same.
+      // `compare` tells of its failures itself; only a listener that throws comes here, and the next in line must be compared
+      // all the same.
       working = working.then(() => compare(one)).catch(() => undefined)
     },
     keeps: (staged) => kept.has(staged),

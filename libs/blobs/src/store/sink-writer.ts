@@ -60,7 +60,7 @@ export function writeToSink(sink: Writable, signal?: AbortSignal): SinkWriter {
 
 /**
  * Whether a sink is done with a buffer when it calls back. Sockets are (the kernel has the bytes); a transform may have
- * passed the buffer on to somebody who reads it later.
+ * passed the buffer on to a reader that reads it later.
  */
 export function releasesBuffers(sink: Writable): boolean {
   return sink instanceof OutgoingMessage || sink instanceof Socket

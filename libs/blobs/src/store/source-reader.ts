@@ -60,7 +60,7 @@ export function readSource(source: AsyncIterable<Uint8Array>, options: WriteOpti
     stop() {
       signal?.removeEventListener('abort', onAbort)
       if (ended) return
-      // A generator answers `return` only after its pending `next`, so nobody waits for it; it is the source's own end.
+      // A generator answers `return` only after its pending `next`, so it is not waited for; it is the source's own end.
       iterator.return?.().catch(ignoreLateFailure)
     },
   }

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { ByteRange, Digest } from '@berth/oci'
 
-/** An object is named by digest *and* generation, so that a late delete can only hit what nobody uses any more. */
+/** An object is named by digest *and* generation, so that a late delete can only hit what is not used any more. */
 export type BlobKey = { digest: Digest; generation: number }
 
 /** A key whose generation may still be on its way: bytes can be received and verified before it is known. */
@@ -9,7 +9,7 @@ export type PendingKey = { digest: Digest; generation: number | Promise<number> 
 
 export type BlobStat = { sizeBytes: number; modifiedAt: Date }
 
-/** Bytes of an upload session that are durable but not yet anybody's blob. Plain JSON, made to be kept in a row. */
+/** Bytes of an upload session that are durable and not yet a blob. Plain JSON, made to be kept in a row. */
 export type StagedPart = {
   id: string
   startOffset: number
@@ -36,7 +36,7 @@ export type PartOptions = { signal?: AbortSignal | undefined; limitBytes?: numbe
 /** A blob held open: it can be read to its end even when it is removed meanwhile (on S3: unless it is removed). */
 export interface OpenBlob {
   readonly sizeBytes: number
-  /** A stream of its own buffers, for whoever keeps or transforms them. */
+  /** A stream of its own buffers, for a reader that keeps or transforms them. */
   stream(options?: ReadOptions): Readable
   /**
    * The hot path: writes the bytes to `sink` and resolves when the last one is handed over; does not end the sink.
@@ -83,7 +83,7 @@ export interface BlobStore {
   open(key: BlobKey): Promise<OpenBlob | undefined>
   /**
    * Stores a source whose digest is known. Of concurrent writers of one key all succeed. A blob that is there already is
-   * replaced when it turns out to be damaged; that is found out later, and nobody waits for it.
+   * replaced when it turns out to be damaged; that is found out later, and no call waits for it.
    */
   write(key: PendingKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
   /**

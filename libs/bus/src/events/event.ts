@@ -53,7 +53,7 @@ export type CloudEvent<Data = unknown> = {
   data: Data
 }
 
-/** Largest event in bytes; whoever makes one cuts its lists so that it fits. */
+/** Largest event in bytes; its maker cuts its lists so that it fits. */
 export const eventLimitBytes = 256 << 10
 
 const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true })

@@ -5,7 +5,10 @@ import { readRemaining } from './limit-notice.ts'
 import { createRareTransport } from './rare-transport.ts'
 import { connectionError, UpstreamError } from './upstream-error.ts'
 
-/** What an upstream, or a host that it points to, answered to one request: without `status`, nothing. `remaining` is what it still grants. */
+/**
+ * What an upstream, or a host that it points to, answered to one request: without `status`, nothing. `remaining` is what it
+ * still grants.
+ */
 export type UpstreamAnswer = { host: string; status?: number; remaining?: number | undefined }
 
 export type EgressOptions = AgentOptions & {
@@ -118,7 +121,10 @@ function redirected(outgoing: Outgoing, url: URL): Outgoing {
   return { ...outgoing, url, headers: { ...(accept ? { accept } : {}), ...(range ? { range } : {}) } }
 }
 
-/** To a host that cannot be reached a request with a header that cannot be sent never ends, whoever gives it up. Repeats no value. */
+/**
+ * To a host that cannot be reached a request with a header that cannot be sent never ends, whoever gives it up. Repeats no
+ * value.
+ */
 function checkHeaders(headers: Record<string, string>, host: string): void {
   for (const [name, value] of Object.entries(headers)) {
     if (unsendable.test(value))

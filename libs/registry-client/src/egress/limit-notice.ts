@@ -4,7 +4,10 @@ type Headers = Record<string, string>
 
 /** Without a time for the reset: how long to wait before asking again, however long the window is. */
 const longestGuessSeconds = 900
-/** No upstream is left alone for longer than 30 days, whatever it says: what is far beyond that is no moment that a Date can hold. */
+/**
+ * No upstream is left alone for longer than 30 days, whatever it says: what is far beyond that is no moment that a Date can
+ * hold.
+ */
 const longestWaitSeconds = 30 * 86_400
 const nowSeconds = () => Date.now() / 1000
 

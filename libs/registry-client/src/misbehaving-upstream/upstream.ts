@@ -33,7 +33,10 @@ export type MisbehavingUpstream = {
   add(repository: string, tag: string | readonly string[], image: Image): void
   /** Has a manifest of any kind; without a tag it is found by its digest alone. */
   addManifest(repository: string, manifest: Manifest, tag?: string): void
-  /** Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first, and may hand on to those before. */
+  /**
+   * Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first, and may
+   * hand on to those before.
+   */
   when(fits: RegExp, fault: Fault, times?: number): void
   /** Behaves from now on. */
   mend(): void

@@ -21,7 +21,10 @@ class AskerGone extends Error {
   override name = 'AskerGone'
 }
 
-/** Keeps at most so many tokens, and bytes of them, for an upstream may give tokens of any size; the one that was got longest ago goes first. */
+/**
+ * Keeps at most so many tokens, and bytes of them, for an upstream may give tokens of any size; the one that was got longest
+ * ago goes first.
+ */
 export function createTokenCache(mostTokens = 5_000, mostBytes = 32 << 20): TokenCache {
   const kept = new Map<string, KeptToken>()
   let bytes = 0

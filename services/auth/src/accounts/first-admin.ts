@@ -11,7 +11,7 @@ const leastCharacters = 12
 /**
  * Makes the first administrator when there is no account, and sets its password when BERTH_ADMIN_PASSWORD is another than
  * the stored one. Answers the password that was generated, if one was: it is stored nowhere, so it must be shown now. (Killed
- * in between, nobody has seen it; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it. Where the
+ * in between, it was never seen; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it. Where the
  * account was deleted the variable makes it again only if no administrator is left; else it has no effect, which the log says.
  */
 export async function ensureAdmin(

@@ -29,7 +29,10 @@ export async function publicKeys(db: Database): Promise<PublicJwk[]> {
   return rows.map((row) => row.jwk)
 }
 
-/** Opens the keys, and follows the rotations of other replicas. Throws `StartupError` when BERTH_SECRETS_KEY is not the one they were sealed with. */
+/**
+ * Opens the keys, and follows the rotations of other replicas. Throws `StartupError` when BERTH_SECRETS_KEY is not the one they
+ * were sealed with.
+ */
 export async function openKeyRing(db: Database, sealer: Sealer, log: Logger): Promise<KeyRing> {
   const check = createTokenCheck()
   let signing: SigningKey | undefined

@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
 import { type Database, Problem, type Sealer, type Sql } from '@berth/service'
 
-/** Taken by whoever changes the keys, so that replicas take turns. */
+/** Taken for each change of the keys, so that replicas take turns. */
 const lockKeys = "select pg_advisory_xact_lock(hashtextextended('berth signing keys', 0))"
 
 /** Makes the first keys when there are none: one that signs, and the one that will follow it. */

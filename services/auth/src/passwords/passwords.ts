@@ -35,7 +35,7 @@ export function createPasswords(): Passwords {
 const letters = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789'
 const generatedLength = 28
 
-/** A password nobody guesses (over 160 bits), of letters and digits that are not mistaken for each other. */
+/** A password that is not guessed (over 160 bits), of letters and digits that are not mistaken for each other. */
 export function generatePassword(): string {
   return Array.from({ length: generatedLength }, () => letters[randomInt(letters.length)]).join('')
 }

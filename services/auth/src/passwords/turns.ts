@@ -2,8 +2,8 @@ import { Problem } from '@berth/service'
 import pLimit from 'p-limit'
 
 /**
- * Does work in turn, `runsAtOnce` at a time. Who would be behind `mostWaiting` others is refused with 503: what guesses at passwords must take
- * neither all cores nor all connections to the database.
+ * Does work in turn, `runsAtOnce` at a time. A call behind `mostWaiting` others is refused with 503: what guesses at passwords
+ * must take neither all cores nor all connections to the database.
  */
 export function createTurns({ runsAtOnce, mostWaiting }: { runsAtOnce: number; mostWaiting: number }) {
   const limit = pLimit(runsAtOnce)

@@ -5,8 +5,8 @@ import type { Account } from '../accounts/account.ts'
 import type { SigningKey } from '../keys/key-ring.ts'
 
 /**
- * How long an access token lives: with the minute that clocks may differ, what was taken away ends within five minutes. Clients take
- * 60 s when they are not told; below that none is given (docs/protocol.md#tokens).
+ * How long an access token lives: with the minute that clocks may differ, what was taken away ends within five minutes. Clients
+ * take 60 s when they are not told; below that none is given (docs/protocol.md#tokens).
  */
 export const tokenLifeSeconds = 240
 

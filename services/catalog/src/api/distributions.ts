@@ -49,7 +49,7 @@ export function distributionHandlers(
       }),
     )
     const row = await findDistribution(prisma, id)
-    // Of what is told, and not of what we wrote: who pinned it elsewhere since may himself still wait for registry.
+    // Of what is told, and not of what we wrote: a change that pinned it elsewhere since may still wait for registry.
     const revision = await db.transaction((sql) => writeOutPin(sql, row))
     if (row.repositoryId !== null && revision !== undefined) await gate.repository(row.repositoryId, revision)
     await untilServed(row)

@@ -3,7 +3,7 @@ import type { Prisma } from '../db/client.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { findVersion, showVersion } from '../versions/show.ts'
 
-/** Where a change of a repository goes to before anybody is told of it. */
+/** What a change of a repository is to be seen by before a client is told of it. */
 export type Publishing = { gate: ServedGate; prisma: Prisma }
 
 /**

@@ -30,7 +30,7 @@ export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate
           await gate.repository(id, revision, number)
         },
       })
-      // Also when nothing was left to do: whoever did it may not be served yet.
+      // Also when nothing was left to do: what another run took away may not be served yet.
       const head = await findRepository(prisma, id)
       const { number, revision } = made ?? { number: head.latestVersion, revision: Number(head.revision) }
       await gate.repository(id, revision, number)

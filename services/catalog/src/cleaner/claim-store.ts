@@ -5,8 +5,9 @@ import type { Database } from '@berth/service'
 const lookedUp = 100
 
 /**
- * Makes sure that the blob store is this installation's, and makes it so where nobody has it: an empty store, or one without an
- * identity in which the database finds its blobs. `adopt` is what the operator allows besides. Throws `StartupError` with the remedy.
+ * Makes sure that the blob store is this installation's, and makes it so where no installation has it: an empty store, or one
+ * without an identity in which the database finds its blobs. `adopt` is what the operator allows besides. Throws `StartupError`
+ * with the remedy.
  */
 export async function claimStore(db: Database, blobs: BlobStore, adopt: string | undefined): Promise<void> {
   // Committed before the store is touched: killed in between, the next start finds an identity of its own and goes on.

@@ -4,7 +4,7 @@ import { type Database, type Logger, Problem } from '@berth/service'
 
 const note = 'berth-cleaner.json'
 const renewEveryMs = 60_000
-// Whoever deletes looks again after this: another one may have begun meanwhile.
+// A deletion looks again after this time: another installation may have begun to delete meanwhile.
 const trustedMs = 10_000
 const foreignSeconds = 300
 
@@ -63,7 +63,7 @@ export function startRenewing(cleaner: LoneCleaner, log: Logger): Loop {
   })
 }
 
-/** The store, deleting from it only while nobody else does: whatever removes gets this one. */
+/** The store, from which this one deletes only while no other installation does; all code that removes objects gets it. */
 export function deletingAlone(blobs: BlobStore, cleaner: LoneCleaner): BlobStore {
   return {
     ...blobs,
@@ -75,7 +75,7 @@ export function deletingAlone(blobs: BlobStore, cleaner: LoneCleaner): BlobStore
 }
 
 /**
- * Puts a new mark into store and database, and answers whether the one it found was ours, or too old to be anybody's. Which
+ * Puts a new mark into store and database, and answers whether the one it found was ours, or too old to be in use. Which
  * mark comes next was committed the time before: killed between store and database, the store has one that is ours. Replicas
  * take turns by the row.
  */

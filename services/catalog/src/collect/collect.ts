@@ -45,7 +45,7 @@ export type Collecting = {
 }
 
 /**
- * One run of the collector, online: nobody waits for more than the transaction of one batch. It may be killed anywhere, and
+ * One run of the collector, online: no other transaction waits for more than one batch. It may be killed anywhere, and
  * run beside another one (docs/flows/collect.md tells why nothing that is needed can go).
  */
 export async function collect(collecting: Collecting): Promise<CollectResult> {

@@ -2,7 +2,7 @@ import type { Database, Sql } from '@berth/service'
 
 const pageRows = 500
 
-// Nobody leases the blob: a push that may still name it does, and so does who was told that it is there. Where a manifest of
+// Without a lease no push may still name the blob, and no client was told that it is there. Where a manifest of
 // the repository names it the link adds nothing, and stays; it is looked at again when the manifest is gone.
 const isExpired = `link.linked and link.linked_at <= now() - make_interval(secs => $1)
   and not exists (
@@ -64,7 +64,7 @@ async function unlink(
     [repositoryId],
   )
   if (!repository) return undefined
-  // Who asked a moment ago whether a blob is there was told so under a lock of its row, with a lease: looked at only then.
+  // A client that asked a moment ago whether a blob is there got a lease under a lock of its row, so leases are read only now.
   const held = await sql.query<{ digest: string }>(
     `select digest
      from blob

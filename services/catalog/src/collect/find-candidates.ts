@@ -7,7 +7,7 @@ const mostLevels = 8
 
 type Page = { last: string | null; seen: number; found: string[] }
 
-// `skip locked`: whoever holds a row is using it just now, and we never wait, so we are never part of a deadlock.
+// `skip locked`: a row that is locked is in use just now, and a collector that never waits is never part of a deadlock.
 const judge = (page: string) => `
   with page as (${page}),
   judged as (

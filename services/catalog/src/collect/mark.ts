@@ -3,7 +3,7 @@ import type { Database, Sql } from '@berth/service'
 import { directNeeds, isNamed, isNeededDirectly, lookUpByIndex } from './needs.ts'
 import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
 
-/** An object that nobody will read or write any more. `written`: its bytes were there once, and did not only stay announced. */
+/** An object that will not be read or written any more. `written`: its bytes were there once, and did not only stay announced. */
 export type Doomed = { digest: Digest; generation: number; written: boolean }
 
 const batchRows = 200
@@ -24,9 +24,9 @@ export async function dueCandidates(db: Database, graceSeconds: number, after: s
 
 /**
  * The first step of a removal, in one transaction: whatever is still needed by nothing is marked as `removing`, and its
- * manifest goes, with what the manifest names. Everybody who begins to need a blob holds its row while doing so: by a lease, a
+ * manifest goes, with what the manifest names. Every transaction that begins to need a blob holds its row meanwhile: by a lease, a
  * link or `record-blobs` (they write it), by a commit (`for share`), by a foreign key. So with the rows held here, what is
- * looked up next is all there is, and whoever comes later sees the mark. Rows that somebody holds are left for the next run.
+ * looked up next is all there is, and transactions that come later see the mark. Rows that are held are left for the next run.
  */
 export async function markBatch(db: Database, graceSeconds: number, digests: readonly Digest[]): Promise<Doomed[]> {
   return db.transaction(async (sql) => {
@@ -81,7 +81,7 @@ const anyRow = [...traceTables.map(({ table }) => table), 'lease']
   .map((table) => `exists (select from ${table} where ${table}.digest = blob.digest)`)
   .join(' or ')
 
-/** Marks what now has no row left anywhere: a trace that somebody brought to life meanwhile is seen here. */
+/** Marks what now has no row left anywhere: a row that was opened again meanwhile is seen here. */
 async function markFree(sql: Sql, digests: readonly Digest[]): Promise<Doomed[]> {
   const rows = await sql.query<{ digest: Digest }>(
     `select digest from blob where digest = any($1::text[]) and not (${anyRow} or ${directNeeds.stage} or ${isNamed})`,

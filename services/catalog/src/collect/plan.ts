@@ -66,8 +66,8 @@ const planQuery = `
   from candidate`
 
 /**
- * Says what the collector would remove, in a transaction in which PostgreSQL lets nothing be written (docs/guarantees.md, G10). What
- * only a listing of the store finds is no part of it.
+ * Says what the collector would remove, in a transaction in which PostgreSQL lets nothing be written (docs/guarantees.md, G10).
+ * What only a listing of the store finds is no part of it.
  */
 export async function planCollection(db: Database, graceSeconds: number): Promise<Plan> {
   const work = async (sql: Pick<Database, 'query'>) => {

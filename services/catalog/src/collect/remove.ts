@@ -22,7 +22,7 @@ export async function removeMarked(db: Database, blobs: BlobStore, doomed: reado
         await removeObject(blobs, one, total)
         gone.push(one)
       } catch (cause) {
-        // One that cannot be deleted now keeps nobody else from it; its row stays marked for the next run.
+        // One that cannot be deleted now keeps no other from it; its row stays marked for the next run.
         total.failures.push(new Error(`cannot remove ${one.digest} of generation ${one.generation}`, { cause }))
       }
     }

@@ -9,7 +9,7 @@ const thoroughEveryHours = 24
 const keptRuns = 1_000
 
 /**
- * Notes that a run begins. One that nobody asked for begins only when none has begun within the interval, by the database's
+ * Notes that a run begins. One that was not asked for begins only when none has begun within the interval, by the database's
  * clock and whichever replica it was: `undefined` then. It lists the store once a day; one that was asked for always does.
  */
 export async function beginRun(

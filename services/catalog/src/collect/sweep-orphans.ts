@@ -10,7 +10,7 @@ const batchObjects = 200
 
 /**
  * Lists the store and removes what no row knows: objects of generations that were replaced, and such as a crash left before
- * their row was durable. Young ones stay for the grace time, so that somebody who restores a database finds its bytes.
+ * their row was durable. Young ones stay for the grace time, so that an operator who restores a database finds its bytes.
  */
 export async function sweepOrphans(
   db: Database,
@@ -47,7 +47,7 @@ async function sweepBatch(db: Database, blobs: BlobStore, batch: readonly Listed
       removal.failures.push(new Error(`cannot remove ${one.digest} of generation ${one.generation}`, { cause }))
     })
   hooks.onRemoved(removal)
-  // Given a row, it goes the way of all others: whoever pushes it meanwhile gets the next generation.
+  // Given a row, it is removed like all others: a push of it meanwhile gets the next generation.
   const unknown = await db.query<Doomed>(
     `insert into blob (digest, generation, state, size_bytes, marked_at)
      select object.digest, max(object.generation), 'removing', 0, now()

@@ -39,7 +39,7 @@ export async function sweepTraces(db: Database, signal: AbortSignal): Promise<nu
 }
 
 /**
- * Deletes stages that ended long ago, and those that nobody has touched for a week: a run that comes back to one of these
+ * Deletes stages that ended long ago, and those that were not touched for a week: a run that comes back to one of these
  * finds it closed and is refused. Also forgets when tags and manifests were pulled that their repository has no more, and what was
  * deleted a week ago: a follower that was away longer finds out by what it is not told of (docs/decisions/0021).
  */

@@ -38,7 +38,10 @@ const closureQuery = `
   select digest
   from closure`
 
-/** Manifests and all that hangs on them in a source, at any depth; without companions only what indexes name, but not `childless` ones. */
+/**
+ * Manifests and all that hangs on them in a source, at any depth; without companions only what indexes name, but not
+ * `childless` ones.
+ */
 export async function closureOf(
   sql: Sql,
   source: Source,

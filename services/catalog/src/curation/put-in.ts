@@ -32,7 +32,10 @@ export async function putAllIn(sql: Sql, edit: Edit, source: Source, wanted: Wan
   await setTags(sql, edit, wanted.tags)
 }
 
-/** The blobs that manifests of a source name and it has; the parameters from `$first` on are its id, its bound and the manifests. */
+/**
+ * The blobs that manifests of a source name and it has; the parameters from `$first` on are its id, its bound and the
+ * manifests.
+ */
 const blobsOfManifests = (first: number) => `
   select distinct reference.child as digest
   from unnest($${first + 2}::text[]) as named (digest)

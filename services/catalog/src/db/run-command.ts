@@ -39,7 +39,7 @@ function tooLate(cause?: unknown): Problem {
   })
 }
 
-/** Forgets replies that nobody asks for any more. */
+/** Forgets replies that are not asked for any more. */
 export async function pruneCommands(sql: Sql): Promise<void> {
   await sql.query('delete from command where done_at < now() - make_interval(hours => $1)', [keptHours])
 }

@@ -42,7 +42,7 @@ const mostShown = 5
 
 /**
  * Refuses a private distribution whose trigger names users that may not pull from it: nothing would ever be fetched for them, and
- * nobody would hear why. Throws 400 that names both fields.
+ * clients would not hear why. Throws 400 that names both fields.
  */
 export async function refuseNeverPulled(
   auth: CommandClient<AuthCommands>,

@@ -41,7 +41,7 @@ const columns = `
       and reference.role = 'config'
     limit 1) as config`
 
-// A sync tells of manifests before their configurations come. Whoever has no facts at all gets those that need none.
+// A sync tells of manifests before their configurations come. A manifest without any facts gets those that need no configuration.
 const isReadable = `config_unread and (facts is null or exists (
   select
   from manifest_reference as reference
@@ -52,7 +52,7 @@ const isReadable = `config_unread and (facts is null or exists (
 /**
  * Looks into the configurations of manifests that came lately, and into all there is to know of those that were recorded
  * before facts were; a batch at a time. One that the store does not give is left for the next time, and its error is thrown
- * at the end: it keeps nobody else from being read.
+ * at the end, so it keeps no other from being read.
  */
 export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal): Promise<void> {
   const failures: unknown[] = []
@@ -75,8 +75,8 @@ export async function readConfigs(db: Sql, blobs: BlobStore, signal: AbortSignal
 }
 
 /**
- * The same for what a repository has, so that who has just pushed something finds it by its facts. A batch and no more: where
- * more came at once, the rest is found a little later.
+ * The same for what a repository has, so that a user who has just pushed something finds it by its facts. A batch and no more:
+ * where more came at once, the rest is found a little later.
  */
 export async function readConfigsOf(db: Sql, blobs: BlobStore, repositoryId: string): Promise<void> {
   const rows = await db.query<Unread>(

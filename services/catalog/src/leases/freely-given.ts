@@ -30,7 +30,7 @@ const query = `
     or ${shownBy('blob_interval')}
     or ${shownBy('manifest_interval')}`
 
-/** Which of these digests the repository has, or anybody may pull as it is: to put them there tells nobody anything new. */
+/** Which of these digests the repository has, or every client may pull: to put them there tells no user anything new. */
 export async function freelyGiven(
   db: Database,
   { repositoryId, digests }: CatalogCommands['freely-given']['request'],

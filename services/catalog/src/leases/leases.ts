@@ -6,7 +6,7 @@ const mostDigests = 500
 
 /**
  * Leases digests for a holder, so that the collector keeps its hands off them, and says which bytes are there. Bytes that are
- * being removed, or never came, get the next generation of their key: a late delete can then only hit what nobody uses.
+ * being removed, or never came, get the next generation of their key: a late delete can then only hit what is not used.
  */
 export async function leaseBlobs(
   db: Database,
@@ -21,7 +21,7 @@ export async function leaseBlobs(
       'select digest, generation, state, size_bytes as "sizeBytes", is_new as "isNew", is_alone as "isAlone" from lease_blobs($1, $2, $3)',
       [digests, request.holder, request.ttlSeconds],
     )
-  // Several rows can be locked in a circle with somebody who does not sort; a transaction is tried again then.
+  // Several rows can be locked in a circle with a transaction that does not sort; then it is tried again.
   return digests.length === 1 ? lease(db) : db.transaction(lease)
 }
 

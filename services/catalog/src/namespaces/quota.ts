@@ -4,7 +4,7 @@ import { type Database, Problem, type Sql, sqlState } from '@berth/service'
 export type QuotaUse = { usedBytes: number; quotaBytes: number }
 
 const nearlyFull = 0.9
-// Recounting goes through all of a namespace: who is refused again and again must not make us do it each time.
+// Recounting goes through all of a namespace, so a client that is refused again and again must not cause it each time.
 const recountAfterSeconds = 10
 const recountHourly = 3_600
 
@@ -30,7 +30,7 @@ function namespaceOf(repository: string): string {
   return repository.split('/', 1)[0] ?? ''
 }
 
-/** What who pushes is told once nine tenths are used. */
+/** What a client that pushes is told once nine tenths are used. */
 export function quotaWarning(repository: string, use: QuotaUse | undefined): string | undefined {
   if (!use || use.usedBytes < use.quotaBytes * nearlyFull) return undefined
   return `the namespace ${namespaceOf(repository)} holds ${use.usedBytes} of the ${use.quotaBytes} bytes of its quota`
@@ -38,7 +38,7 @@ export function quotaWarning(repository: string, use: QuotaUse | undefined): str
 
 /**
  * Does work that may exceed a quota. What is counted may be higher than what is held, for deletions are noticed by recounting
- * only: so nobody is refused before a recount. Throws 403 `quota_exceeded`, and nothing was changed.
+ * only: so no push is refused before a recount. Throws 403 `quota_exceeded`, and nothing was changed.
  */
 export async function withinQuota<T>(db: Database, work: () => Promise<T>): Promise<T> {
   try {
@@ -93,7 +93,7 @@ async function recountIfStale(db: Database, name: string): Promise<boolean> {
   })
 }
 
-/** Has the counting of a namespace to itself. To be taken before the row of the namespace is, as whoever counts does. */
+/** Has the counting of a namespace to itself. It is taken before the row of the namespace, as every count does. */
 export async function lockCount(sql: Sql, name: string): Promise<void> {
   await sql.query(`select pg_advisory_xact_lock(hashtextextended('quota ' || $1, 0))`, [name])
 }

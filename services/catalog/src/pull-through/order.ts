@@ -8,7 +8,7 @@ export async function nextOrder(db: Database): Promise<number> {
 }
 
 /**
- * Notes that what upstream answered about a tag is what the repository has. Its row is held, so nobody moves the tag meanwhile.
+ * Notes that what upstream answered about a tag is what the repository has. Its row is held, so the tag is not moved meanwhile.
  */
 export async function noteAnswer(sql: Sql, repositoryId: string, tag: string): Promise<void> {
   await sql.prepared(
@@ -20,8 +20,8 @@ export async function noteAnswer(sql: Sql, repositoryId: string, tag: string): P
 }
 
 /**
- * Refuses to move a tag to what upstream said to somebody who asked before a later answer was taken over: his may be the older
- * one. Throws 409 `overtaken`: he has to ask again. The repository's row is held.
+ * Refuses to move a tag to what upstream said to a request that came before one whose answer was taken over: it may be the older
+ * one. Throws 409 `overtaken`: the caller has to ask upstream again. The repository's row is held.
  */
 export async function refuseOvertaken(
   sql: Sql,

@@ -24,9 +24,10 @@ const presentReferences = `
     and until is null`
 
 /**
- * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes since they were, manifests a part of
- * it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is not asked for. The blob rows found are held until the transaction
- * ends, so that the collector cannot take them meanwhile. Throws `manifest_blob_unknown` with every missing digest.
+ * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes
+ * since they were, manifests a part of it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is
+ * not asked for. The blob rows found are held until the transaction ends, so that the collector cannot take them meanwhile.
+ * Throws `manifest_blob_unknown` with every missing digest.
  */
 export async function checkReferences(
   sql: Sql,

@@ -8,14 +8,14 @@ import { lockRepositoryNamed } from '../versions/repository-lock.ts'
 import { insertRepository } from './ensure.ts'
 import { defaultSettings } from './settings.ts'
 
-// What can be had again needs no past, and indexes come without the platforms that nobody asked for.
+// What can be had again needs no past, and indexes come without the platforms that were not asked for.
 const settings = { ...defaultSettings, retainVersions: 1, sparseIndexes: true }
 
 /**
- * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull, or taken over
- * with all that it has when the distribution that brought it is gone and it holds nothing else. A name that something else has is
- * refused, so that nothing is ever mixed with what comes from the host. Notes that a tag was found to be as upstream says. `arrived`
- * is the distribution, where it was made just now.
+ * The repository of what was pulled through a distribution of a host, made with its own distribution by the first pull, or
+ * taken over with all that it has when the distribution that brought it is gone and it holds nothing else. A name that
+ * something else has is refused, so that nothing is ever mixed with what comes from the host. Notes that a tag was found to be
+ * as upstream says. `arrived` is the distribution, where it was made just now.
  */
 export async function ensurePulled(
   db: Database,

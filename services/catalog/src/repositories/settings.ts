@@ -80,7 +80,10 @@ export async function updateSettings(
   await recordEvents(sql, [{ kind: catalogEvents.repositoryUpdated, data, repositoryId: id, actor }])
 }
 
-/** Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not there. */
+/**
+ * Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not
+ * there.
+ */
 export async function requiredSignatures(db: Database, idOrName: string): Promise<RequiredSignatures | null> {
   const [row] = await db.query<{ signatures: RequiredSignatures | null }>(
     'select signatures from repository where name = $1 or id::text = $1',

@@ -23,13 +23,13 @@ const leastAtOnce = 50
 // What a push may wait for, and as long again until registry serves it. Where each tag has a manifest and blobs of its own it is
 // some 200 tags, where they share them all of 250.
 const aimMs = 150
-// After so many plans that were overtaken, the next is made while everybody else waits; else it might never come to an end.
+// After so many plans that were overtaken, the next is made while all pushes wait; else it might never come to an end.
 const patience = 3
 
 /**
- * Takes away what the rules do not keep, as one version, or as one for each `atOnce` tags and manifests, or fewer where
- * these take long: in between, whoever waits to push comes first. Looks before it locks: where nothing goes, no push waits for it. What it took stays taken if it
- * fails half-way. Throws 404.
+ * Takes away what the rules do not keep, as one version, or as one for each `atOnce` tags and manifests, or fewer where these
+ * take long, and in between pushes that wait come first. Looks before it locks: where nothing goes, no push waits for it. What
+ * it took stays taken if it fails half-way. Throws 404.
  */
 export async function applyRetention(
   db: Database,
@@ -114,7 +114,7 @@ async function takeAway(sql: Transaction, edit: Edit, run: Run, atOnce: number):
   }
 }
 
-/** Without what went along with something else, and manifests that somebody has found a use for. */
+/** Without what went along with something else, and manifests that came into use meanwhile. */
 async function stillUnwanted(
   sql: Sql,
   { plan }: Run,

@@ -30,7 +30,7 @@ async function retainAll(
     if (signal.aborted) return
     try {
       const subject = { repositoryId: id, actor: 'berth' }
-      // What was taken is served before more is: else registry falls behind, and with it who pushes.
+      // What was taken is served before more is: else registry falls behind, and pushes wait for it.
       const { plan, made } = await applyRetention(db, subject, {
         onVersion: async ({ revision }) => {
           await registry.call('follow-repository', { repositoryId: id, revision })

@@ -101,7 +101,10 @@ const query = `
   where since < now() - make_interval(days => $2)
   order by digest`
 
-/** What has been untagged for so many days, of these if some are named. `guarded` may not go because of an immutable companion tag. */
+/**
+ * What has been untagged for so many days, of these if some are named. `guarded` may not go because of an immutable companion
+ * tag.
+ */
 export async function findUntagged(
   sql: Sql,
   repositoryId: string,

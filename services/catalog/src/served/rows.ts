@@ -100,7 +100,7 @@ async function* readRows(sql: Sql, repositoryId: string, afterRevision: number):
 }
 
 /**
- * The rollback whose intervals were written at a revision. Whoever has followed up to there can do it as we did; sent row by
+ * The rollback whose intervals were written at a revision. A follower that has come up to there can do it by itself; sent row by
  * row, that of a large repository would be most of its work.
  */
 async function restoredBy(
@@ -154,7 +154,7 @@ async function* readContent(sql: Sql, repositoryId: string, afterRevision: numbe
     if (page.length === 0) break
     // The next page is made while this one travels.
     reading = fetchPage()
-    // Whoever leaves in the middle has lost the connection anyway.
+    // A reader that leaves in the middle has lost the connection anyway.
     reading.catch(() => undefined)
     for (const { row } of page) yield row
   }
@@ -220,7 +220,7 @@ export async function distributionsOf(sql: Sql, repositoryId: string): Promise<S
 
 /**
  * The heads of everything that is served, for a follower that starts or wants to be sure. Distributions are read first and told
- * last: who is pinned to a version is then never told to a follower that was not told how far to follow to have it.
+ * last: so a follower that hears of a pin has heard before how far to follow to have its version.
  */
 export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   const distributions = await db.query<ServedDistribution>(

@@ -6,7 +6,7 @@ const patienceMs = 10_000
 const rebuildPatienceMs = 120_000
 
 /**
- * Waits until registry serves a change, so that whoever is told of a success can read it. The change itself
+ * Waits until registry serves a change, so that a client that is told of a success can read it. The change itself
  * is committed and stays: after ten seconds the answer is 503 `not_yet_served`, with the version that will be.
  */
 export type ServedGate = {

@@ -14,7 +14,7 @@ import { dropUnmirrored, guardMirror } from './mirror.ts'
 import { clearStage, lockStage } from './stage-content.ts'
 
 type Commit = CatalogCommands['commit-stage']
-/** The reply, and the revision that must be served before anybody gets it. */
+/** The reply, and the revision that must be served before the caller gets it. */
 export type StageCommit = { reply: Commit['reply']; revision: number }
 
 /**

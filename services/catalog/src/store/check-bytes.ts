@@ -5,7 +5,10 @@ import type { Pace } from './pace.ts'
 
 export type Verdict = { found: 'sound' | 'missing' | 'rotten'; stat: BlobStat | undefined }
 
-/** Reads stored bytes and hashes them again, at a pace if there is one. Throws when they cannot be read, which says nothing about them. */
+/**
+ * Reads stored bytes and hashes them again, at a pace if there is one. Throws when they cannot be read, which says nothing
+ * about them.
+ */
 export async function checkBytes(
   blobs: BlobStore,
   key: BlobKey,
@@ -14,7 +17,7 @@ export async function checkBytes(
   pace?: Pace,
 ): Promise<Verdict> {
   const first = await look(blobs, key, sizeBytes, signal, pace)
-  // A second look before anybody is told of damage: a store may have had a bad moment.
+  // A second look before damage is told of: a store may have had a bad moment.
   return first.found === 'sound' ? first : look(blobs, key, sizeBytes, signal, pace)
 }
 

@@ -12,7 +12,7 @@ type Stored = { digest: Digest; generation: number; sizeBytes: number }
  * Notes that bytes are missing or rotten: from then on they are to be written, not present, so a push or a sync that has them
  * brings them back, and no manifest that names them is accepted before. What is rotten is deleted, so that it is never served,
  * and comes back under the next generation. All of it happens with the row held, and only if the object is still the one that
- * was read: who pushed it again meanwhile has healed it. Answers whether it was noted.
+ * was read: a push of it meanwhile has healed it. Answers whether it was noted.
  */
 export async function noteDamage(
   db: Database,

@@ -63,8 +63,8 @@ const isUnused = `not exists (
     and greatest(pull.pulled_at, member.opened_at) > now() - make_interval(secs => $3))`
 
 /**
- * Lets go of the bytes of layers that a remote can give again; they come back when somebody pulls them. Only what a remote says
- * just now that it has. The bytes come back under another generation, so a late delete hits nothing that anybody reads.
+ * Lets go of the bytes of layers that a remote can give again; they come back when they are pulled. Only what a remote says
+ * just now that it has. The bytes come back under another generation, so a late delete hits nothing that is read.
  */
 export async function reclaim(reclaiming: Reclaiming): Promise<ReclaimResult> {
   const { sync, signal, dryRun } = reclaiming
@@ -120,7 +120,7 @@ async function letGo({ db, blobs, log }: Reclaiming, { digest, generation }: Lay
       [digest, generation],
     )
     if (!row) return false
-    // Looked at with the row held: whoever is told that the bytes are here leases them under its lock.
+    // Looked at with the row held: a client that is told that the bytes are here gets a lease under its lock.
     const [leased] = await sql.query('select from lease where digest = $1 and expires_at > clock_timestamp()', [digest])
     if (leased) return false
     // Registry hears of the new generation as it does of healed bytes; until then it finds nothing, and asks sync.

@@ -75,7 +75,7 @@ async function restore(
 ): Promise<void> {
   signal.throwIfAborted()
   const [lease] = await leaseBlobs(db, { holder, digests: [digest], ttlSeconds: leaseSeconds })
-  // Somebody pushed it meanwhile.
+  // It was pushed meanwhile.
   if (lease?.state !== 'write') return
   const blob = { digest, generation: lease.generation, sizeBytes }
   const options = { signal, timeoutMs: fetchPatienceMs }

@@ -18,7 +18,8 @@ const missingAgainAfterMs = 3_600_000
 
 /**
  * Looks at all stored bytes by itself, a round every interval; 0 turns it off. A round that was left in the middle is gone on
- * with, after a restart too, and of several replicas one carries it out. A round may take weeks: what is missing is looked for beside it.
+ * with, after a restart too, and of several replicas one carries it out. A round may take weeks: what is missing is looked for
+ * beside it.
  */
 export function startScrub(parts: ScrubParts, settings: ScrubSettings): Pick<Loop, 'stop'> {
   const { scrubIntervalSeconds: intervalSeconds, scrubBytesPerSecond: bytesPerSecond } = settings
@@ -66,7 +67,7 @@ async function carryOut(
     await endRound(db, id, holder)
     log.info('all stored bytes were looked at', { ...result, damaged: damaged.length })
   } catch (error) {
-    // Stopped in the middle: whoever comes next need not wait for our lease.
+    // Stopped in the middle: the next replica need not wait for our lease.
     if (signal.aborted) await keep(-1)
     throw error
   } finally {

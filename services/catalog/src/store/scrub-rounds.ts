@@ -7,8 +7,8 @@ export type Checked = { checked: number; checkedBytes: number; damaged: number }
 const keptRounds = 100
 
 /**
- * Takes over the round that nobody carries out, or begins the next one when the last began an interval ago. `undefined`: there is
- * nothing to do, or another replica does it. By the database's clock.
+ * Takes over the round that no replica carries out, or begins the next one when the last began an interval ago. `undefined`:
+ * there is nothing to do, or another replica does it. By the database's clock.
  */
 export async function takeRound(
   db: Database,
@@ -36,7 +36,7 @@ export async function takeRound(
   })
 }
 
-/** Keeps a round, adding what was looked at since the last time. False: somebody else has it. */
+/** Keeps a round, adding what was looked at since the last time. False: another replica has it. */
 export async function keepRound(
   sql: Sql,
   { id, holder, leaseSeconds }: { id: string; holder: string; leaseSeconds: number },

@@ -23,7 +23,7 @@ export type Scrubbing = {
   db: Database
   blobs: BlobStore
   log: Logger
-  /** What was looked at or came since is not looked at again: who begins anew goes on where it was. */
+  /** What was looked at or came since is not looked at again, so that a scrub that begins anew goes on where it was. */
   since: Date
   /** Only what a repository has, in all its versions or in one. */
   scope?: { repositoryId: string; version?: number } | undefined

@@ -124,7 +124,10 @@ const contentQuery = `
         and since <= number
         and (until is null or until > number)) as blobs`
 
-/** What a version holds; the latest when none is named. Of one that is not written out, what the version holds whose content it has. */
+/**
+ * What a version holds; the latest when none is named. Of one that is not written out, what the version holds whose content it
+ * has.
+ */
 export async function contentOf(db: Database, repository: string, version?: number): Promise<Content> {
   const [row] = await db.query<Content>(contentQuery, [repository, version ?? null])
   if (!row) throw new Error(`no repository ${repository}`)

@@ -2,7 +2,7 @@ import type { Database, Sql } from '@berth/service'
 import { lockRepository } from './repository-lock.ts'
 
 /**
- * Sees to it that what is open in a repository is what its latest version has, for who reads that without the repository's lock
+ * Sees to it that what is open in a repository is what its latest version has, for a reader that has not the repository's lock
  * and decides by it. Answers the revision that says so, if there was anything to write.
  */
 export async function ensureWrittenOut(db: Database, repositoryId: string): Promise<number | undefined> {
@@ -15,7 +15,7 @@ export async function ensureWrittenOut(db: Database, repositoryId: string): Prom
 }
 
 /**
- * Sees to it that a version has intervals of its own, for who is to serve it by its number. Answers the revision that registry
+ * Sees to it that a version has intervals of its own, so that it can be served by its number. Answers the revision that registry
  * must have followed before; `undefined` where that is no question, for only rollbacks are ever waited for.
  */
 export async function ensureVersionWrittenOut(

@@ -1,6 +1,6 @@
 import type { Sql } from '@berth/service'
 
-/** A repository whose row we hold: nobody else makes a version or a served change of it until our transaction ends. */
+/** A repository whose row is held: no other transaction makes a version or a served change of it until this one ends. */
 export type LockedRepository = {
   id: string
   name: string
@@ -15,7 +15,7 @@ export type LockedRepository = {
   retainVersions: number | null
   /** How many bytes its namespace may hold; null: any number. */
   quotaBytes: number | null
-  /** Versions that `retainVersions` must not take away yet, for somebody reads them. */
+  /** Versions that `retainVersions` must not take away yet, because they are read. */
   inUse: readonly number[]
 }
 

@@ -24,7 +24,7 @@ export type Making = {
   actor: string
   taskId: string | null
   base?: number
-  /** The hash of the content, where it is known to be that of a version: then nobody has to go through all that changed. */
+  /** The hash of the content, where it is known to be that of a version: then not all that changed has to be gone through. */
   contentHash?: string
   /** The first version of the run that this one is a part of. */
   partOf?: number | undefined

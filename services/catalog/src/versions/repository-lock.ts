@@ -39,7 +39,7 @@ export async function lockRepository(sql: Sql, id: string): Promise<LockedReposi
 // Everything that changes a repository goes by its open intervals, so they have to be those of its latest version.
 async function writeOutLocked(sql: Sql, { contentOf, ...repository }: Row): Promise<LockedRepository> {
   if (contentOf === null) return repository
-  // Whoever was told a moment ago that the latest is read there still finds it there.
+  // A reader that was told a moment ago that the latest is read there still finds it there.
   return {
     ...repository,
     revision: await writeOut(sql, repository, contentOf),

@@ -77,8 +77,9 @@ async function writeOutAndFollow({ db, registry, log }: Parts, repositoryId: str
 }
 
 /**
- * Writes out the rollback of a repository. `undefined`: somebody else has. Whoever is at it is waited for, because he may be undone: a push that comes
- * too late undoes what it wrote, and where pushes keep coming it would be written out by none of them.
+ * Writes out the rollback of a repository. `undefined`: another transaction has. One that is at it is waited for, because it
+ * may be undone: a push that comes too late undoes what it wrote, and where pushes keep coming it would be written out by none
+ * of them.
  */
 export async function writeOutRollback(db: Database, id: string, signal?: AbortSignal): Promise<number | undefined> {
   return db.transaction(async (sql) => {
@@ -113,8 +114,9 @@ export async function writeOutRollback(db: Database, id: string, signal?: AbortS
 }
 
 /**
- * Lets go of versions that were read as the latest, once registry followed that they are no more: whoever it sent there would find
- * only what other versions have too. Answers the revision from which registry no longer knows those that `retainVersions` does not keep.
+ * Lets go of versions that were read as the latest, once registry followed that they are no more: a pull that it sent there
+ * would find only what other versions have too. Answers the revision from which registry no longer knows those that
+ * `retainVersions` does not keep.
  */
 export async function letGo(
   db: Database,
@@ -129,7 +131,7 @@ export async function letGo(
   await follow(read.revision)
   return db.transaction(async (sql) => {
     const repository = await lockRepository(sql, repositoryId)
-    // One may be in use again by now, so those that came first go, if nobody else let go of them meanwhile.
+    // One may be in use again by now, so those that came first go, if another replica has not let go of them meanwhile.
     const { length } = read.numbers
     if (String(repository.inUse.slice(0, length)) !== String(read.numbers)) return undefined
     const inUse = repository.inUse.slice(length)

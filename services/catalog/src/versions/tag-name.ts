@@ -22,7 +22,7 @@ function toRegularExpression(pattern: string): string {
     if (part === '*') return '.*'
     if (part === '?') return '.'
     if (part === '.') return '\\.'
-    // Spelt out by who knows what a set means, so that both mean the same.
+    // Spelt out by the code that knows what a set means, so that both mean the same.
     const members = characters.filter((character) => parseTagPattern(part).matches(character)).join('')
     // A set of none matches no tag: none holds this.
     return members === '' ? '!' : `[${members}]`

@@ -5,7 +5,7 @@ const longestMs = 30_000
 const idleMs = 5_000
 
 /**
- * The body of a request for somebody who may stop in the middle. Read by itself the request would be destroyed then: its
+ * The body of a request for a reader that may stop in the middle. Read by itself the request would be destroyed then: its
  * connection could carry no further request, and the rest of the body would stand in it unread.
  */
 export function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
@@ -14,7 +14,7 @@ export function bodyOf(request: IncomingMessage): AsyncIterable<Buffer> {
 
 /** Whether an answer would come before the end of the body that it answers. */
 export function isEarly({ request }: { request: IncomingMessage }): boolean {
-  // Who asked whether to send the body has not begun with it; and a request that was given up is read no more.
+  // A client that asked whether to send the body has not begun with it; and a request that was given up is read no more.
   return !request.complete && !request.destroyed && request.headers.expect === undefined
 }
 
@@ -33,7 +33,7 @@ export function endEarly(
     clearTimeout(idle)
     request.off('data', onData).off('end', end).off('close', end)
     response.end()
-    // Who goes on for longer is cut: nothing else would stop him.
+    // A client that goes on for longer is cut, because nothing else would stop it.
     if (!request.complete) request.socket.destroySoon()
   }
   const late = setTimeout(end, longestMs)

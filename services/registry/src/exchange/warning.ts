@@ -11,7 +11,7 @@ export function warningOf({ warning }: Pick<Pointer, 'warning'>): { warning?: st
   return { warning: `299 - "${Buffer.from(quoted).toString('latin1')}"` }
 }
 
-/** Has whoever pushes told something with the answer, whatever that will be. */
+/** Has a client that pushes told something with the answer, whatever that will be. */
 export function warn({ response }: Pick<Exchange, 'response'>, warning: string | undefined): void {
   if (warning === undefined) return
   for (const [name, value] of Object.entries(warningOf({ warning }))) response.setHeader(name, value)

@@ -17,7 +17,7 @@ const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   repository_not_found: { code: 'NAME_UNKNOWN' },
   too_many_attempts: { code: 'TOOMANYREQUESTS' },
   upstream_limit: { code: 'TOOMANYREQUESTS' },
-  // 401 or 403 would tell whoever pulls to log in here, and a client with other mirrors not to ask them.
+  // 401 or 403 would tell a client to log in here, and a client with other mirrors not to ask them.
   upstream_denied: { code: 'DENIED', status: 502 },
 }
 const retryLater = { 'retry-after': '2' }

@@ -203,7 +203,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const target = await enter(parts, gatekeeper, { request, caller, actions }, { names, naming })
     const { basePath, pointer, host } = target.place
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    // Only now: that there is such a distribution is said to nobody who may not pull from it.
+    // Only now: that there is such a distribution is not said to a caller that may not pull from it.
     if (target.namespace !== undefined) base.response.setHeader('oci-namespace', target.namespace)
     const served = once(() => checkServed(parts.follower, basePath, { pointer, host }, isWrite))
     continueBody(request, base.response)

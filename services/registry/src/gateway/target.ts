@@ -19,7 +19,10 @@ export type Target = { place: Place; namespace?: string }
 export type Naming = { repository: string; namespace: string | null; isWrite: boolean }
 type Reading = { db: Database; readPointer: (basePath: string) => Promise<Pointer | undefined> }
 
-/** The names that a request may be about, the most wanted first; one that reads from another registry means what comes from there (docs/protocol.md#names). */
+/**
+ * The names that a request may be about, the most wanted first; one that reads from another registry means what comes from
+ * there (docs/protocol.md#names).
+ */
 export async function namesOf(db: Database, { repository, namespace, isWrite }: Naming): Promise<string[]> {
   if (!namespace || isWrite) return [repository]
   // Also where no distribution stands for that registry there are two, so that the answer takes as long.
@@ -44,7 +47,7 @@ export async function enter(
       return first === naming.repository || namespace === null ? { place } : { place, namespace }
   }
   const place = placeOf(reading, naming.repository)
-  // What is public may be pulled by anybody: only who has no right of his own needs to know what is served.
+  // What is public may be pulled without a right, so only for a caller without one it has to be known what is served.
   const mayAnyway = actions.every((action) => caller.may(place.basePath, action))
   const served = mayAnyway ? undefined : { isPublic: await isPublic(place) }
   gatekeeper.require(request, caller, place.basePath, actions, served)
@@ -61,8 +64,8 @@ async function isOpen(place: Place, caller: Caller, actions: readonly Action[]):
 }
 
 /**
- * Whether anybody may pull there. What is private costs the same two queries as what is missing, where something might come from a
- * host: who measures the time of a refusal learns nothing.
+ * Whether every client may pull there. What is private costs the same two queries as what is missing, where something might
+ * come from a host: who measures the time of a refusal learns nothing.
  */
 async function isPublic({ pointer, host }: Place): Promise<boolean> {
   const served = await pointer()
@@ -76,7 +79,7 @@ function mayByItsNameThere(caller: Caller, { repository }: Naming, actions: read
   return caller.isAdmin && actions.every((action) => caller.may(repository, action))
 }
 
-/** Starts work at the first call; every call waits for it. Who begins it ahead and then fails does not care how it went. */
+/** Starts work at the first call; every call waits for it. A caller that begins it ahead and then fails needs no result of it. */
 export function once<T>(work: () => Promise<T>): () => Promise<T> {
   let begun: Promise<T> | undefined
   return () => {

@@ -63,7 +63,7 @@ export function createFollower(options: {
       catalog.rows('served-rows', { repositoryId, afterRevision: row?.revision ?? 0 }),
     )
   }
-  /** One fetch at a time for a repository; who comes while one runs needs another, for it may have missed the change. */
+  /** One fetch at a time for a repository; a call while one runs needs another, for that may have missed the change. */
   const fetchOnce = async (repositoryId: string) => {
     await running.get(repositoryId)?.catch(() => 'its own caller hears of it')
     const started = running.get(repositoryId)
@@ -89,7 +89,7 @@ export function createFollower(options: {
     },
     rebuild: async (repositoryId, revision) => {
       await applyStream(db, repositoryId, catalog.rows('served-rows', { repositoryId, afterRevision: 0 }))
-      // Followed by somebody else in between, it would be no newer, and nothing would have been written.
+      // Followed by another replica in between, it would be no newer, and nothing would have been written.
       await follower.follow(repositoryId, revision)
     },
     followDistribution: async (distribution) => {

@@ -79,7 +79,10 @@ export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pul
   return rows.length > 0
 }
 
-/** The signatures of a manifest that are served here, in the order of their names; as many as fit into 4 MiB, for there are no pages. */
+/**
+ * The signatures of a manifest that are served here, in the order of their names; as many as fit into 4 MiB, for there are no
+ * pages.
+ */
 export async function listSignatures(
   db: Database,
   pointer: Pointer,

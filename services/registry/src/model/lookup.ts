@@ -15,7 +15,7 @@ export type Lookup = {
   tag(pointer: Pointer, tag: string): Promise<ServedManifest | undefined>
   manifest(pointer: Pointer, digest: Digest): Promise<ServedManifest | undefined>
   blob(pointer: Pointer, digest: Digest): Promise<ServedBlob | undefined>
-  /** As `blob`, for who does not wait for the pointer first: what is mostly absent is not in memory anyway. */
+  /** As `blob`, for a caller that does not wait for the pointer first: what is mostly absent is not in memory anyway. */
   blobAt(basePath: string, digest: Digest): Promise<ServedBlob | undefined>
 }
 
@@ -90,7 +90,7 @@ const entryBytes = 200
 
 /**
  * Answers from memory where it can: what stands under (distribution, epoch, name) cannot change, so it is never wrong.
- * Absence is not remembered, for anybody can ask for names without end.
+ * Absence is not remembered, for clients can ask for names without end.
  */
 export function createLookup(db: Database): Lookup {
   const manifests = new LRUCache<string, ServedManifest>({

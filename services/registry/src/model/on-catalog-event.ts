@@ -8,7 +8,7 @@ const followEveryMs = 5_000
 const pauseAfterFailureMs = 2_000
 
 /**
- * Follows what catalog announces. Most of it is known already, because whoever made the change waited for us; the events
+ * Follows what catalog announces. Most of it is known already, because the change waited for registry; the events
  * make sure of the rest: replies that were lost, changes made while we were away. The effect of an event is a row that says
  * "look at this repository"; a loop looks, so that no transaction waits for another service.
  */

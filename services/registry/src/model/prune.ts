@@ -9,7 +9,10 @@ const factTables = [
   { facts: 'manifest_facts', holders: ['served_manifest'] },
 ]
 
-/** Deletes what the model keeps of content that is served nowhere any more: intervals without a version, and their facts; and the names of what is gone, after a while. */
+/**
+ * Deletes what the model keeps of content that is served nowhere any more: intervals without a version, and their facts; and
+ * the names of what is gone, after a while.
+ */
 export async function pruneModel(db: Database): Promise<void> {
   for (const table of intervalTables) await db.query(`delete from ${table} where until <= since`)
   await db.query('delete from gone_distribution where gone_at < now() - make_interval(days => $1)', [goneDays])
@@ -36,7 +39,8 @@ async function pruneFacts(db: Database, facts: string, isHeld: string, after: st
       [after, pageRows],
     )
     if (!page) return null
-    // Whoever brings rows that need a fact writes the fact first, which takes its row: so with the row held we look again.
+    // A change that brings rows which need a fact writes the fact first, which takes its row: so it is looked at again with the
+    // row held.
     const held = await sql.query<{ digest: string }>(
       `select digest
        from ${facts}

@@ -86,7 +86,7 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
   if (written.length > 0 && before) await changeArrived(sql, row, before.access)
 }
 
-/** As catalog did when the access of the host was changed: each of these will be told of too, and nobody waits for that. */
+/** As catalog did when the access of the host was changed: each of these will be told of too, and no request waits for that. */
 async function changeArrived(sql: Sql, { id, access }: ServedPullThrough, before: string): Promise<void> {
   if (access === before) return
   await sql.query('update pointer set access = $2 where via = $1 and access = $3', [id, access, before])

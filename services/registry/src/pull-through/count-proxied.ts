@@ -1,8 +1,8 @@
 import { Counter, type Metrics } from '@berth/service'
 
 /**
- * How a pull below a pull-through distribution was answered: with what is here, with what was fetched for it (or with upstream's word
- * that there is none), with what is here because upstream could not be asked, or not at all.
+ * How a pull below a pull-through distribution was answered: with what is here, with what was fetched for it (or with
+ * upstream's word that there is none), with what is here because upstream could not be asked, or not at all.
  */
 export type ProxyResult = 'hit' | 'miss' | 'stale' | 'error'
 

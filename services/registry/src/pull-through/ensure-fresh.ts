@@ -41,7 +41,10 @@ const stalePatienceMs = 2_000
 const firstPatienceMs = 120_000
 const failurePauseMs = 10_000
 
-/** What is known of a tag or a list until then: that it is as upstream said, or why it may be old. `wasSeen`: upstream said it once. */
+/**
+ * What is known of a tag or a list until then: that it is as upstream said, or why it may be old. `wasSeen`: upstream said it
+ * once.
+ */
 type Judged = { until: number; staleness?: string; wasSeen?: boolean }
 /** What upstream is asked for. */
 type Wanted = { reference: string } | { referrersOf: Digest }
@@ -82,7 +85,7 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
         return { changed }
       })
       .finally(() => running.delete(key))
-    // Whoever waits hears of it; that nobody does any more is no failure.
+    // A request that waits hears of it; that none does any more is no failure.
     bringing.catch(() => {})
     running.set(key, bringing)
     return bringing
@@ -100,7 +103,7 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       count(known.staleness === undefined ? 'hit' : 'stale')
       return { pointer, ...staleness(known.staleness) }
     }
-    // Nobody is helped by each pull waiting for an upstream that is down.
+    // It helps no client when each pull waits for an upstream that is down.
     const stale = (why: string) => {
       judged.set(key, { until: performance.now() + failurePauseMs, staleness: why, wasSeen: known?.wasSeen ?? false })
       count('stale')
@@ -185,7 +188,7 @@ function mayTrigger({ subject }: Caller, { trigger }: PullThrough): boolean {
   return trigger === 'users' ? subject !== '' : trigger.includes(subject)
 }
 
-/** Nobody asked the host, so this is no word on what it has. */
+/** The host was not asked, so this says nothing of what it has. */
 function notHere({ basePath, caller }: NamedExchange, reference: string, { host }: PullThrough): OciError {
   const remedy = caller.subject === '' ? 'log in' : 'ask an administrator'
   return new OciError(

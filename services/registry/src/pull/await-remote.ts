@@ -7,7 +7,7 @@ import type { Exchange } from '../exchange/exchange.ts'
 export type Arrival = { kind: 'coming'; body: Readable } | { kind: 'stored'; generation: number }
 
 /**
- * Has sync bring a blob, or a range of it, from the remote that it was seen at. Whoever asks must have made sure that the
+ * Has sync bring a blob, or a range of it, from the remote that it was seen at. The caller must have made sure that the
  * caller may have it: sync knows digests only. The body breaks off when the bytes are wrong. Throws what sync says when no
  * remote gives it.
  */

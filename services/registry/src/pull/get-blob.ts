@@ -29,7 +29,7 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
   if (!blob) {
     // While the model is built, absence is none; that is said there.
     if (!delivery.follower.isComplete(basePath)) await exchange.served()
-    // Who may push asks whether to upload it: for him it is not here, or his manifest would name what is not.
+    // A client that may push asks whether to upload it: for that it is not here, or a manifest would name what is not.
     if (!mayPush && isEmptyLayer(digest) && (await exchange.served())?.convertToSchema1) {
       sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
       return
@@ -38,7 +38,7 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
     if (mayPush) setImmediate(() => delivery.leases.takeAhead(exchange, digest))
     throw unknownBlob(basePath, digest)
   }
-  // Where one version is pinned nobody pushes, so there is nothing to promise.
+  // Where one version is pinned there are no pushes, so there is nothing to promise.
   if (mayPush && (await requireServed(exchange)).pinned === null) await keepForPush(exchange, digest, delivery)
   exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
 }

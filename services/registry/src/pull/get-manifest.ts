@@ -42,7 +42,7 @@ export async function getManifest(
     throw new OciError('MANIFEST_UNKNOWN', `${basePath} has no manifest ${reference.digest ?? reference.tag}`)
   const { tag } = reference
   const manifest = tag === undefined ? stored : await chooseByAccept(exchange, { pointer, tag, stored }, delivery)
-  // A HEAD is a look, not a pull: whoever watches a tag does not keep it alive.
+  // A HEAD is a look and not a pull: a tool that watches a tag does not keep it alive.
   if (request.method === 'GET') pulls.note(pointer.repositoryId, { tag, digest: stored.digest })
   const varies = tag !== undefined && (pointer.convertToSchema1 || stored.mediaType === mediaTypes.dockerList)
   const etag = `"${manifest.digest}"`
@@ -73,7 +73,7 @@ export async function getManifest(
   sendBytes(exchange, 200, headers, 'bytes' in manifest ? manifest.bytes : await readBytes(manifest))
 }
 
-/** What a client gets by a tag that cannot use what is stored (docs/protocol.md#accept); everybody else gets what is stored. */
+/** What a client gets by a tag that cannot use what is stored (docs/protocol.md#accept); all others get what is stored. */
 async function chooseByAccept(
   { request }: NamedExchange,
   { pointer, tag, stored }: { pointer: Pointer; tag: string; stored: ServedManifest },

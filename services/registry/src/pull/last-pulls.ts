@@ -13,7 +13,7 @@ const lastSendMs = 2_000
 
 /** What is remembered of pulls until catalog has it. */
 export type LastPulls = {
-  /** Notes a pull that has just come, by tag or by digest alone. In memory only: a pull waits for nobody. */
+  /** Notes a pull that has just come, by tag or by digest alone. In memory only, so that no pull waits for it. */
   note(repositoryId: string, pulled: { tag: string | undefined; digest: Digest }): void
   /** Sends what is there, if catalog takes it soon. */
   stop(): Promise<void>

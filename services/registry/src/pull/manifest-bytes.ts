@@ -7,8 +7,8 @@ import type { ServedManifest } from '../model/lookup.ts'
 const cacheBytes = 64 << 20
 
 /**
- * Reads the bytes of manifests; those read lately from memory, for what is under a digest cannot change. Bytes that rotted on the disk
- * are answered with 503: if memory took them, they would outlive what heals the disk.
+ * Reads the bytes of manifests; those read lately from memory, for what is under a digest cannot change. Bytes that rotted on
+ * the disk are answered with 503: if memory took them, they would outlive what heals the disk.
  */
 export type ManifestBytes = (manifest: ServedManifest) => Promise<Buffer>
 

@@ -7,7 +7,10 @@ import type { ServedBlob } from '../model/lookup.ts'
 import { awaitRemote } from './await-remote.ts'
 import { sendParts, wantedRanges } from './ranges.ts'
 
-/** Answers with a blob or the ranges of it that were asked for: from the store, or else from the remote that has it. `onFound` hears from which. */
+/**
+ * Answers with a blob or the ranges of it that were asked for: from the store, or else from the remote that has it. `onFound`
+ * hears from which.
+ */
 export async function streamBlob(
   exchange: NamedExchange,
   blob: ServedBlob,
@@ -37,7 +40,10 @@ export async function streamBlob(
   })
 }
 
-/** What is shorter or longer than it was when it was stored counts as lost: with a head that promises more, a client would wait for the rest. */
+/**
+ * What is shorter or longer than it was when it was stored counts as lost: with a head that promises more, a client would wait
+ * for the rest.
+ */
 async function openWhole(
   blobs: BlobStore,
   { digest, sizeBytes }: ServedBlob,

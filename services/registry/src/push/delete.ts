@@ -5,7 +5,10 @@ import type { Follower } from '../model/follow.ts'
 
 type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }
 
-/** `DELETE /v2/<name>/manifests/<reference>`: a tag, or a manifest with all its tags; gone at once (distribution-spec, "Content Management"). */
+/**
+ * `DELETE /v2/<name>/manifests/<reference>`: a tag, or a manifest with all its tags; gone at once (distribution-spec, "Content
+ * Management").
+ */
 export async function deleteManifest(
   exchange: NamedExchange,
   reference: { tag?: string | undefined; digest?: Digest | undefined },

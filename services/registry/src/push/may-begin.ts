@@ -9,7 +9,7 @@ const remembered = 10_000
 
 /**
  * Makes the check whether an upload may begin. Beginning one writes nothing, and many are begun only to see whether they may
- * be: so what was seen a moment ago will do, and who brings bytes looks again.
+ * be: so what was seen a moment ago will do, and it is looked at again when bytes come.
  */
 export function createBeginCheck(): MayBegin {
   const checked = new LRUCache<string, true>({ max: remembered, ttl: checkedMs })

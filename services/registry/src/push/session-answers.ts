@@ -39,7 +39,10 @@ export function hasBody({ request }: NamedExchange): boolean {
   return request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0
 }
 
-/** A chunk must begin where the session stands; else 416, and the session lives on (distribution-spec, "Pushing a blob in chunks"). */
+/**
+ * A chunk must begin where the session stands; else 416, and the session lives on (distribution-spec, "Pushing a blob in
+ * chunks").
+ */
 export function checkRange(
   exchange: NamedExchange,
   { id, offsetBytes }: Pick<UploadSession, 'id' | 'offsetBytes'>,

@@ -1,11 +1,12 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 
-/** Whom an upload session belongs to: for anybody else it does not exist. */
+/** The caller and repository that an upload session belongs to: for others it does not exist. */
 export type SessionOwner = { repository: string; subject: string }
 
 /**
- * Makes and recognises the ids of upload sessions. An id proves by itself that a registry of this installation gave it to
- * this owner, and when; so beginning a session writes nothing, and any replica takes it over (docs/decisions/0013-session-ids-prove-themselves.md).
+ * Makes and recognises the ids of upload sessions. An id proves by itself that a registry of this installation gave it to this
+ * owner, and when; so beginning a session writes nothing, and any replica takes it over
+ * (docs/decisions/0013-session-ids-prove-themselves.md).
  */
 export type SessionIds = {
   make(owner: SessionOwner): string
@@ -18,7 +19,7 @@ export const openHours = 24
 
 const timeBytes = 4
 const randomPartBytes = 5
-// Seven bytes: whoever wants another's session has one chance in 2^56 with each request.
+// Seven bytes: a guess at another caller's session has one chance in 2^56 with each request.
 const proofBytes = 7
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -28,7 +29,7 @@ export function createSessionIds(secret: string, now: () => number = Date.now): 
   const prove = (head: Uint8Array, { repository, subject }: SessionOwner) =>
     createHmac('sha256', key)
       .update(head)
-      // A name of a repository has no such character, so nobody can shift a part of one into the other.
+      // A name of a repository has no such character, so no part of one can be shifted into the other.
       .update(`${repository}\n${subject}`)
       .digest()
       .subarray(0, proofBytes)

@@ -127,7 +127,7 @@ export async function dropSession(db: Database, id: string, owner: SessionOwner)
 
 const committedHours = 1
 
-/** Ends sessions that nobody touched for a day, and forgets those that ended. Answers the parts whose bytes can go. */
+/** Ends sessions that were not touched for a day, and forgets those that ended. Answers the parts whose bytes can go. */
 export async function expireSessions(db: Database): Promise<string[]> {
   const rows = await db.query<{ part: StagedPart }>(
     `select part

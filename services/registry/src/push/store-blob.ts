@@ -51,7 +51,7 @@ export function createLeases(
     },
     takeAhead: (exchange, digest) => {
       const taking = lease(exchange, digest)
-      // Whoever needs it asks again.
+      // A request that needs it asks again.
       taking.catch(() => undefined)
       ahead.set(keyOf(exchange, digest), taking)
     },

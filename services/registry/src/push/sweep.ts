@@ -7,7 +7,7 @@ const leftoverHours = 24
 const sessionIdCharacters = 36
 
 /**
- * Removes what uploads left behind: the bytes of sessions that nobody touched for a day, and staged bytes that no session
+ * Removes what uploads left behind: the bytes of sessions that were not touched for a day, and staged bytes that no session
  * knows, as a kill in the middle of a request leaves them (docs/guarantees.md, U8). The latter may be those of another installation
  * that uses the store as well, so `mayDelete` says whether this one is alone. Answers how many leftovers went.
  */

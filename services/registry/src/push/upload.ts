@@ -31,7 +31,7 @@ export async function startUpload(exchange: NamedExchange, parts: UploadParts): 
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
 export async function appendUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
-  // Only who sends a range has to know beforehand where the session stands; the claim says the rest.
+  // Only for a range it has to be known beforehand where the session stands; the claim says the rest.
   if (exchange.request.headers['content-range'] !== undefined)
     checkRange(exchange, await readSession(parts.sessions, id, ownerOf(exchange)))
   const [claim] = await Promise.all([claimSession(parts.sessions, id, ownerOf(exchange)), exchange.served()])

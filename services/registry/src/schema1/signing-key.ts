@@ -5,7 +5,7 @@ const context = 'schema 1'
 
 /**
  * Opens the key that manifests made for old clients are signed with; it is made at its first use and kept, sealed under the
- * key of the services, for all replicas. Nobody has to trust it: with another service key there is simply a new one.
+ * key of the services, for all replicas. No client has to trust it: with another service key there is simply a new one.
  */
 export function createSchema1Key(db: Database, serviceKey: string): () => Promise<KeyObject> {
   const sealing = hkdfSync('sha256', serviceKey, '', 'berth schema 1 signing key', 32)

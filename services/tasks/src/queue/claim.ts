@@ -40,7 +40,7 @@ const takeFirst = `
   returning ${taskColumns}, task.payload, task.fence`
 
 /**
- * Gives the oldest waiting task of some kinds whose resources are free: nobody that runs, and nobody that came earlier and
+ * Gives the oldest waiting task of some kinds whose resources are free: no task that runs, and none that came earlier and
  * waits, has a conflicting lock. Claims take turns under one lock, so two replicas never judge from the same picture; the
  * lock is a statement before the look, because a statement sees what was committed when it began. A later task that runs
  * counts as well: the number of a task is drawn before it is committed, so an earlier one may come to light after it.

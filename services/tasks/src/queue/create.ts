@@ -31,7 +31,7 @@ export async function createTask(db: Database, request: Request): Promise<Task> 
 async function queue(sql: Transaction, request: Request, resources: Map<string, boolean>): Promise<TaskRow> {
   const made = await insert(sql, request, [...resources.keys()])
   const row = made ?? (await existing(sql, request))
-  // Also when it is there already: whoever asks again may not have been heard the first time.
+  // Also when it is there already: a request that is repeated may not have been heard the first time.
   if (row.state === 'waiting') sql.afterCommit(workWaiting, { kind: row.kind, id: row.id, occasion: 'created' })
   if (!made) return row
   await sql.query(
@@ -44,7 +44,7 @@ async function queue(sql: Transaction, request: Request, resources: Map<string, 
   return made
 }
 
-/** Each resource once: who wants it both ways wants it exclusively. */
+/** Each resource once: one that is wanted both ways is wanted exclusively. */
 function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
   const modes = new Map(shared.map((resource) => [resource, false]))
   for (const resource of exclusive) modes.set(resource, true)

@@ -1,14 +1,14 @@
 import { announceWork, type Bus } from '@berth/bus'
 import { createSignal, type Logger } from '@berth/service'
 
-/** Work that somebody may take now. `occasion` tells one ring for a task from the next, because NATS drops repeated ids. */
+/** Work that a worker may take now. `occasion` tells one ring for a task from the next, because NATS drops repeated ids. */
 export type Ring = { kind: string; id: string; occasion: string }
 
 /** Raised by every transaction that made work which may be taken now. */
 export const workWaiting = createSignal<Ring>('work waiting')
 
 export type Doorbell = {
-  /** Tells the workers; nobody waits for it, because they poll too. */
+  /** Tells the workers; it is not waited for, because they poll too. */
   ring(rings: readonly Ring[]): void
   stop(): Promise<void>
 }

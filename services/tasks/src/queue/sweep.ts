@@ -4,8 +4,9 @@ import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
 /**
- * How many workers in a row a task may lose before that counts as its own fault (docs/guarantees.md, K2). Those that got further than any
- * before them do not count: whoever is killed often, and gets on in between, comes to an end.
+ * How many workers in a row a task may lose before that counts as its own fault (docs/guarantees.md, K2). Those that got
+ * further than any before them do not count: a task whose workers are killed often, and that gets on in between, comes to an
+ * end.
  */
 const mostStuck = 5
 /** What is done can be little each time, and need not last. */

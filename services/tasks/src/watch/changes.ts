@@ -18,7 +18,7 @@ const pollMs = 300
 
 /**
  * Sees changes of tasks that are watched, whichever replica makes them: one query for all of them every 300 ms, and none
- * while nobody watches.
+ * while none is watched.
  */
 export function startChanges(db: Database, log: Logger): Changes {
   const watched = new Map<string, Set<Watcher>>()

@@ -34,7 +34,7 @@ export function streamTask({ response, signal }: ApiRequest, task: Task, changes
   }
   const stopWatching = changes.watch(task.id, { seen: send, end })
   signal.addEventListener('abort', end, { once: true })
-  // Whoever left before this was begun is not heard of again.
+  // Of a client that left before this was begun nothing is heard again.
   if (signal.aborted) end()
   else send(task)
 }
