@@ -12,7 +12,7 @@ import { askForeign, readForeignFile } from './foreign.ts'
 import { type FetchedManifest, fetchManifest, resolve } from './manifests.ts'
 import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
 import { type Guest, type HostGates, type Pause, sharedGates } from './rate-limits/host-gates.ts'
-import { politeEgress } from './rate-limits/limited-egress.ts'
+import { limitEgress } from './rate-limits/limited-egress.ts'
 import { type Patience, retrying } from './rate-limits/retry.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import type { Send } from './send.ts'
@@ -108,10 +108,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const guest = guestOf(options, origin, longestPauseMs)
   const direct = createEgress({ ...way, isRare: options.isRare })
   const forTokens = createEgress({ ...way, isRare: true })
-  const egress = politeEgress(direct, gates, guest)
+  const egress = limitEgress(direct, gates, guest)
   const tokens = createTokenSource({
     cache: options.tokens ?? sharedTokens,
-    egress: politeEgress(forTokens, gates, guest),
+    egress: limitEgress(forTokens, gates, guest),
     origin,
     credentials: options.credentials,
     tokenHosts: options.tokenHosts ?? [],

@@ -26,8 +26,8 @@ import type { operations } from './openapi-types.ts'
 import { startEviction } from './pull-through/loop.ts'
 import { startRetention } from './retention/loop.ts'
 import { createServedGate } from './served/wait-until-served.ts'
-import { createCareWorks } from './store/care-work.ts'
 import { announceHealed, blobsHealed } from './store/damage.ts'
+import { createMaintenanceWorks } from './store/maintenance-tasks.ts'
 import { startScrub } from './store/scrub-loop.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 import { startRollbackWriter } from './versions/rollback-writer.ts'
@@ -97,7 +97,7 @@ export function createCatalog(
         keep('retention', startRetention({ db: background, registry, log }, config.retentionIntervalSeconds))
       keep('scrub', startScrub({ db: background, blobs, log }, config))
       keep('eviction', startEviction({ db: background, registry, log }))
-      const works = { gc: createGcWork(collecting), ...createCareWorks(caring) }
+      const works = { gc: createGcWork(collecting), ...createMaintenanceWorks(caring) }
       keep('worker', startWorker({ tasks, bus, name: 'catalog', works, leaseSeconds: config.taskLeaseSeconds, log }))
     },
   })

@@ -3,7 +3,7 @@ import { readLimitNotice } from '../egress/limit-notice.ts'
 import type { Guest, HostGates } from './host-gates.ts'
 
 /** An egress whose requests wait where a host wants to be left alone, and that heeds what hosts say about it. */
-export function politeEgress(egress: Egress, gates: HostGates, guest: Guest): Egress {
+export function limitEgress(egress: Egress, gates: HostGates, guest: Guest): Egress {
   return {
     isClosed: () => egress.isClosed(),
     close: () => egress.close(),

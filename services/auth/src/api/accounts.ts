@@ -25,10 +25,10 @@ function showUser({ id, name, isAdmin, createdAt }: UserRow) {
   return { id, name, admin: isAdmin, createdAt: createdAt.toISOString() }
 }
 
-type Parts = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
+type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
 
 /** The API of accounts. */
-export function accountHandlers({ db, prisma, passwords, checkPassword }: Parts) {
+export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) {
   const find = async (idOrName: string): Promise<UserRow> => {
     const row = await prisma.account.findFirst({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
     if (!row) throw notFound('user', idOrName)

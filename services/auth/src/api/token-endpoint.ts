@@ -31,41 +31,41 @@ export type TokenEndpoint = {
 }
 
 /** Answers `/token`: the docker token endpoint in its two forms (docs/protocol.md#tokens). Errors have OCI bodies. */
-export function createTokenEndpoint(parts: TokenEndpoint): RequestListener {
+export function createTokenEndpoint(deps: TokenEndpoint): RequestListener {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.use((request, response, next) => {
-    observe(request, response, parts)
+    observe(request, response, deps)
     if (request.headers.expect !== undefined) response.writeContinue()
     next()
   })
   app
     .route('/token')
-    .get((request, response) => answerGet(request, response, parts))
+    .get((request, response) => answerGet(request, response, deps))
     .post(express.urlencoded({ limit: formLimit, extended: false }), (request, response) =>
-      answerPost(request, response, parts),
+      answerPost(request, response, deps),
     )
     .all((_request, response) => {
       response.setHeader('allow', 'GET, HEAD, POST')
       throw new OciError('UNSUPPORTED', 'a token is asked for by GET or POST')
     })
-  app.use(answerError(parts.log))
+  app.use(answerError(deps.log))
   return app
 }
 
-async function answerGet(request: Request, response: Response, parts: TokenEndpoint): Promise<void> {
+async function answerGet(request: Request, response: Response, deps: TokenEndpoint): Promise<void> {
   const { service, scope, offline_token: offline } = request.query
   refuseOtherService(service)
-  const account = await whoAsks(request, parts)
+  const account = await whoAsks(request, deps)
   const access = decideAccess(account, parseScopes(texts(scope)))
-  const { token, issuedAt } = issueToken(parts.keys().signing(), account, access)
+  const { token, issuedAt } = issueToken(deps.keys().signing(), account, access)
   send(response, {
     token,
     access_token: token,
     expires_in: tokenLifeSeconds,
     issued_at: issuedAt,
-    ...(account && offline === 'true' ? { refresh_token: await makeRefreshToken(parts.db, account) } : {}),
+    ...(account && offline === 'true' ? { refresh_token: await makeRefreshToken(deps.db, account) } : {}),
   })
 }
 
@@ -79,14 +79,14 @@ async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promi
   return account
 }
 
-async function answerPost(request: Request, response: Response, parts: TokenEndpoint): Promise<void> {
+async function answerPost(request: Request, response: Response, deps: TokenEndpoint): Promise<void> {
   const form = (request.body ?? {}) as Record<string, unknown>
   refuseOtherService(form.service)
-  const { account, refreshToken } = await whoseGrant(form, clientAddress(request), parts)
+  const { account, refreshToken } = await whoseGrant(form, clientAddress(request), deps)
   const access = decideAccess(account, parseScopes(texts(form.scope)))
-  const { token, issuedAt } = issueToken(parts.keys().signing(), account, access)
+  const { token, issuedAt } = issueToken(deps.keys().signing(), account, access)
   const wantsRefresh = form.access_type === 'offline'
-  const refresh = refreshToken ?? (wantsRefresh ? await makeRefreshToken(parts.db, account) : undefined)
+  const refresh = refreshToken ?? (wantsRefresh ? await makeRefreshToken(deps.db, account) : undefined)
   send(response, {
     access_token: token,
     scope: access.map(formatScope).join(' '),

@@ -17,15 +17,15 @@ import type { GcPayload } from '../collect/gc-work.ts'
 import type { Prisma } from '../db/client.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
-import type { ReclaimPayload, RepairPayload, ScrubPayload } from '../store/care-work.ts'
 import { explain } from '../store/explain.ts'
 import { readRepositoryBytes, readStoreFacts } from '../store/facts.ts'
 import { isolatedRepositories } from '../store/isolated.ts'
 import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from '../store/lists.ts'
+import type { ReclaimPayload, RepairPayload, ScrubPayload } from '../store/maintenance-tasks.ts'
 import { lastRound } from '../store/scrub-rounds.ts'
 import { findVersion } from '../versions/show.ts'
 
-type Parts = {
+type Deps = {
   db: Database
   prisma: Prisma
   tasks: CommandClient<TasksCommands>
@@ -39,8 +39,8 @@ const lock = 'store:care'
 const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
-export function storeHandlers(parts: Parts) {
-  const { db, prisma, tasks, registry, cleaner, graceSeconds } = parts
+export function storeHandlers(deps: Deps) {
+  const { db, prisma, tasks, registry, cleaner, graceSeconds } = deps
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
     const { task } = await tasks.call('create', request, { requestId })

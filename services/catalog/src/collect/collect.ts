@@ -4,10 +4,10 @@ import { pruneLeases } from '../leases/leases.ts'
 import { expireLinks, type Unlinked } from './expire-links.ts'
 import { findCandidates } from './find-candidates.ts'
 import { dueCandidates, markBatch } from './mark.ts'
-import { isNamed, isNeededWithoutLease } from './needs.ts'
 import { type Removal, removeMarked, takeLeftMarks } from './remove.ts'
+import { isNamed, isRootedWithoutLease } from './roots.ts'
 import { sweepOrphans } from './sweep-orphans.ts'
-import { sweepRecords, sweepTraces } from './sweep-traces.ts'
+import { sweepRecords, sweepTombstones } from './sweep-tombstones.ts'
 
 /** What a run did. `removedBytes`: of objects that were there and, looked for again, are gone; `notFound` were not there. */
 export type CollectResult = {
@@ -33,7 +33,7 @@ export type Collecting = {
   blobs: BlobStore
   /** How long nothing must have needed something before it goes. */
   graceSeconds: number
-  /** Also list the store for objects that no row knows, and delete old traces. */
+  /** Also list the store for objects that no row knows, and delete old tombstones. */
   thorough: boolean
   signal: AbortSignal
   /** Told of a repository that lost links, so that registry hears of it before the bytes go. */
@@ -94,7 +94,7 @@ async function keptByLeases(db: Database): Promise<CollectResult['leased']> {
        where expires_at > clock_timestamp()
        group by digest) as leased
      join blob using (digest)
-     where blob.state = 'present' and not ${isNeededWithoutLease} and not ${isNamed}`,
+     where blob.state = 'present' and not ${isRootedWithoutLease} and not ${isNamed}`,
   )
   return row ?? { objects: 0, bytes: 0, until: null }
 }
@@ -157,6 +157,6 @@ async function sweep(collecting: Collecting, result: CollectResult): Promise<voi
     count(collecting, result, { ...removal, removed: 0, removedBytes: 0 })
   }
   await sweepOrphans(db, blobs, graceSeconds, { signal, onRemoved })
-  result.traces = await sweepTraces(db, signal)
+  result.traces = await sweepTombstones(db, signal)
   await sweepRecords(db)
 }

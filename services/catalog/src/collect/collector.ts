@@ -7,7 +7,7 @@ import { type CollectResult, collect } from './collect.ts'
 import type { Unlinked } from './expire-links.ts'
 import { beginRun, endRun, type Run } from './runs.ts'
 
-export type CollectorParts = {
+export type CollectorDeps = {
   db: Database
   blobs: BlobStore
   cleaner: LoneCleaner
@@ -21,19 +21,19 @@ const followPatienceMs = 5_000
 
 /** Carries out a run that has begun, and notes how it ended. Throws what ended it. */
 export async function carryOutRun(
-  parts: CollectorParts,
+  deps: CollectorDeps,
   run: Run,
   options: { graceSeconds: number; signal: AbortSignal; onProgress?: (result: CollectResult) => void },
 ): Promise<CollectResult> {
-  const { db, blobs, log } = parts
+  const { db, blobs, log } = deps
   try {
-    await parts.cleaner.assertAlone()
+    await deps.cleaner.assertAlone()
     const result = await collect({
       db,
       blobs,
       ...options,
       thorough: run.thorough,
-      onUnlinked: (unlinked) => tellRegistry(parts, unlinked),
+      onUnlinked: (unlinked) => tellRegistry(deps, unlinked),
       onFailure: (error) => log.warn('something could not be collected now', { runId: run.id, error }),
     })
     await endRun(db, run, result)
@@ -46,7 +46,7 @@ export async function carryOutRun(
 }
 
 /** Registry stops serving a link before its bytes can go. It hears of it by itself too, so one that is away stops nothing. */
-async function tellRegistry({ registry, log }: CollectorParts, { repositoryId, revision }: Unlinked): Promise<void> {
+async function tellRegistry({ registry, log }: CollectorDeps, { repositoryId, revision }: Unlinked): Promise<void> {
   try {
     await registry.call('follow-repository', { repositoryId, revision }, { timeoutMs: followPatienceMs })
   } catch (error) {
@@ -55,17 +55,17 @@ async function tellRegistry({ registry, log }: CollectorParts, { repositoryId, r
 }
 
 /** Collects by itself, every interval; 0 turns it off. */
-export function startCollector(parts: CollectorParts, settings: CollectorSettings): Pick<Loop, 'stop'> {
+export function startCollector(deps: CollectorDeps, settings: CollectorSettings): Pick<Loop, 'stop'> {
   const { gcIntervalSeconds: intervalSeconds, gcGraceSeconds: graceSeconds } = settings
   if (intervalSeconds === 0) return { stop: async () => undefined }
   const pollMs = Math.min(intervalSeconds * 1_000, longestPollMs)
   return startLoop({
     pollMs,
     pauseAfterFailureMs: pollMs,
-    onError: (error) => parts.log.warn('collecting will be tried again', { error }),
+    onError: (error) => deps.log.warn('collecting will be tried again', { error }),
     run: async (signal) => {
-      const run = await beginRun(parts.db, { cause: 'interval', intervalSeconds, graceSeconds })
-      if (run) await carryOutRun(parts, run, { graceSeconds, signal })
+      const run = await beginRun(deps.db, { cause: 'interval', intervalSeconds, graceSeconds })
+      if (run) await carryOutRun(deps, run, { graceSeconds, signal })
     },
   })
 }

@@ -1,5 +1,5 @@
 import type { Database } from '@berth/service'
-import { isNamedByKept, isNeededDirectly, lookUpByIndex } from './needs.ts'
+import { isNamedByKept, isRooted, lookUpByIndex } from './roots.ts'
 
 const pageRows = 1_000
 // An index of indexes of images has four levels; what lies deeper is found by the next run.
@@ -11,7 +11,7 @@ type Page = { last: string | null; seen: number; found: string[] }
 const judge = (page: string) => `
   with page as (${page}),
   judged as (
-    select blob.digest, not (${isNeededDirectly} or ${isNamedByKept}) as unneeded
+    select blob.digest, not (${isRooted} or ${isNamedByKept}) as unneeded
     from page
     join blob using (digest)
     where blob.state <> 'removing'),

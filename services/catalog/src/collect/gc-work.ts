@@ -1,17 +1,17 @@
 import type { Work } from '@berth/worker'
 import type { CollectResult } from './collect.ts'
-import { type CollectorParts, carryOutRun } from './collector.ts'
+import { type CollectorDeps, carryOutRun } from './collector.ts'
 import { planCollection } from './plan.ts'
 import { beginRun } from './runs.ts'
 
 export type GcPayload = { dryRun: boolean; graceSeconds: number }
 
 /** Does the tasks of kind `gc`: a run of the collector, or its plan. */
-export function createGcWork(parts: CollectorParts): Work {
+export function createGcWork(deps: CollectorDeps): Work {
   return async (task, { signal, report }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
-    if (dryRun) return { state: 'completed', result: await planCollection(parts.db, graceSeconds) }
-    const run = await beginRun(parts.db, { cause: 'request', taskId: task.id, graceSeconds })
+    if (dryRun) return { state: 'completed', result: await planCollection(deps.db, graceSeconds) }
+    const run = await beginRun(deps.db, { cause: 'request', taskId: task.id, graceSeconds })
     if (!run) throw new Error('a run that is asked for always begins')
     let seen: CollectResult | undefined
     report(() => [
@@ -21,7 +21,7 @@ export function createGcWork(parts: CollectorParts): Work {
     const onProgress = (result: CollectResult) => {
       seen = result
     }
-    const removed = await carryOutRun(parts, run, { graceSeconds, signal, onProgress })
+    const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress })
     return { state: 'completed', result: { runId: run.id, ...removed } }
   }
 }

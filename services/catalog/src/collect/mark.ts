@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import type { Database, Sql } from '@berth/service'
-import { directNeeds, isNamed, isNeededDirectly, lookUpByIndex } from './needs.ts'
-import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
+import { isNamed, isRooted, lookUpByIndex, roots } from './roots.ts'
+import { type Forgotten, noteForgotten, tombstoneTables } from './tombstones.ts'
 
 /** An object that will not be read or written any more. `written`: its bytes were there once, and did not only stay announced. */
 export type Doomed = { digest: Digest; generation: number; written: boolean }
@@ -46,7 +46,7 @@ export async function markBatch(db: Database, graceSeconds: number, digests: rea
       held.map((row) => row.digest),
     )
     if (free.length === 0) return []
-    await deleteTraces(sql, free)
+    await deleteTombstones(sql, free)
     return markFree(sql, free)
   })
 }
@@ -54,7 +54,7 @@ export async function markBatch(db: Database, graceSeconds: number, digests: rea
 /** What is not needed. What is needed again is no candidate any more; what only another candidate names waits for that one. */
 async function withoutNeeds(sql: Sql, digests: readonly Digest[]): Promise<Digest[]> {
   const rows = await sql.query<{ digest: Digest; needed: boolean; named: boolean }>(
-    `select digest, ${isNeededDirectly} as needed, ${isNamed} as named from blob where digest = any($1::text[])`,
+    `select digest, ${isRooted} as needed, ${isNamed} as named from blob where digest = any($1::text[])`,
     [digests],
   )
   const needed = rows.filter((row) => row.needed).map((row) => row.digest)
@@ -63,12 +63,12 @@ async function withoutNeeds(sql: Sql, digests: readonly Digest[]): Promise<Diges
   return rows.filter((row) => !row.needed && !row.named).map((row) => row.digest)
 }
 
-async function deleteTraces(sql: Sql, digests: readonly Digest[]): Promise<void> {
+async function deleteTombstones(sql: Sql, digests: readonly Digest[]): Promise<void> {
   const forgotten: Forgotten[] = []
-  for (const { table, isTrace } of traceTables)
+  for (const { table, isTombstone } of tombstoneTables)
     forgotten.push(
       ...(await sql.query<Forgotten>(
-        `delete from ${table} where digest = any($1::text[]) and ${isTrace} returning repository_id as "repositoryId", revision`,
+        `delete from ${table} where digest = any($1::text[]) and ${isTombstone} returning repository_id as "repositoryId", revision`,
         [digests],
       )),
     )
@@ -77,14 +77,14 @@ async function deleteTraces(sql: Sql, digests: readonly Digest[]): Promise<void>
   await sql.query('delete from lease where digest = any($1::text[]) and expires_at <= clock_timestamp()', [digests])
 }
 
-const anyRow = [...traceTables.map(({ table }) => table), 'lease']
+const anyRow = [...tombstoneTables.map(({ table }) => table), 'lease']
   .map((table) => `exists (select from ${table} where ${table}.digest = blob.digest)`)
   .join(' or ')
 
 /** Marks what now has no row left anywhere: a row that was opened again meanwhile is seen here. */
 async function markFree(sql: Sql, digests: readonly Digest[]): Promise<Doomed[]> {
   const rows = await sql.query<{ digest: Digest }>(
-    `select digest from blob where digest = any($1::text[]) and not (${anyRow} or ${directNeeds.stage} or ${isNamed})`,
+    `select digest from blob where digest = any($1::text[]) and not (${anyRow} or ${roots.stage} or ${isNamed})`,
     [digests],
   )
   const free = rows.map((row) => row.digest)

@@ -1,5 +1,5 @@
 import type { Database } from '@berth/service'
-import { directNeeds, holds } from './needs.ts'
+import { holds, roots } from './roots.ts'
 
 /** What would go: `due` when a run of now would remove it, else at `goesAt`. */
 type PlannedItem = {
@@ -25,7 +25,7 @@ const listed = 1_000
 
 // A run takes away links that no manifest came for before it looks, so they keep nothing here either.
 const needs = {
-  ...directNeeds,
+  ...roots,
   link: `exists (
     select
     from blob_link as link

@@ -6,8 +6,8 @@ import { evictAll } from './evict.ts'
 const evictEveryMs = 60_000
 
 /** Keeps pull-through distributions within the bytes they may hold. */
-export function startEviction(parts: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger }): Loop {
-  const { db, registry, log } = parts
+export function startEviction(deps: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger }): Loop {
+  const { db, registry, log } = deps
   return startLoop({
     pollMs: evictEveryMs,
     pauseAfterFailureMs: evictEveryMs,

@@ -11,14 +11,14 @@ const pauseAfterFailureMs = 60_000
  * of them makes its pushes wait; one that fails is told of and tried again with the next round.
  */
 export function startRetention(
-  parts: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger },
+  deps: { db: Database; registry: CommandClient<RegistryCommands>; log: Logger },
   intervalSeconds: number,
 ): Loop {
   return startLoop({
     pollMs: intervalSeconds * 1000,
     pauseAfterFailureMs,
-    onError: (error) => parts.log.warn('retention will be tried again', { error }),
-    run: (signal) => retainAll(parts, signal),
+    onError: (error) => deps.log.warn('retention will be tried again', { error }),
+    run: (signal) => retainAll(deps, signal),
   })
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { BlobKey, BlobStat, BlobStore } from '@berth/blobs'
 import { algorithmOf, hexOf } from '@berth/oci'
-import type { Pace } from './pace.ts'
+import type { Throttle } from './throttle.ts'
 
 export type Verdict = { found: 'sound' | 'missing' | 'rotten'; stat: BlobStat | undefined }
 
@@ -14,7 +14,7 @@ export async function checkBytes(
   key: BlobKey,
   sizeBytes: number,
   signal: AbortSignal,
-  pace?: Pace,
+  pace?: Throttle,
 ): Promise<Verdict> {
   const first = await look(blobs, key, sizeBytes, signal, pace)
   // A second look before damage is told of: a store may have had a bad moment.
@@ -26,7 +26,7 @@ async function look(
   key: BlobKey,
   sizeBytes: number,
   signal: AbortSignal,
-  pace?: Pace,
+  pace?: Throttle,
 ): Promise<Verdict> {
   const stat = await blobs.stat(key)
   const open = stat && (await blobs.open(key))

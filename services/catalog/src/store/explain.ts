@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { holds } from '../collect/needs.ts'
+import { holds } from '../collect/roots.ts'
 import { heldByAny } from '../intervals/held.ts'
 
 const listed = 100

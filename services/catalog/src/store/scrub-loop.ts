@@ -6,7 +6,7 @@ import type { Database, Logger } from '@berth/service'
 import { type ScrubResult, scrub } from './scrub.ts'
 import { type Checked, endRound, keepRound, type Round, takeRound } from './scrub-rounds.ts'
 
-export type ScrubParts = { db: Database; blobs: BlobStore; log: Logger }
+export type ScrubDeps = { db: Database; blobs: BlobStore; log: Logger }
 export type ScrubSettings = { scrubIntervalSeconds: number; scrubBytesPerSecond: number }
 
 const longestPollMs = 60_000
@@ -21,33 +21,33 @@ const missingAgainAfterMs = 3_600_000
  * with, after a restart too, and of several replicas one carries it out. A round may take weeks: what is missing is looked for
  * beside it.
  */
-export function startScrub(parts: ScrubParts, settings: ScrubSettings): Pick<Loop, 'stop'> {
+export function startScrub(deps: ScrubDeps, settings: ScrubSettings): Pick<Loop, 'stop'> {
   const { scrubIntervalSeconds: intervalSeconds, scrubBytesPerSecond: bytesPerSecond } = settings
   if (intervalSeconds === 0) return { stop: async () => undefined }
   const holder = randomUUID()
   const pollMs = Math.min(intervalSeconds * 1_000, longestPollMs)
-  const onError = (error: unknown) => parts.log.warn('the scrub will go on later', { error })
+  const onError = (error: unknown) => deps.log.warn('the scrub will go on later', { error })
   const often = { pollMs, pauseAfterFailureMs: pollMs, onError }
-  const looking = startLoop({ ...often, run: (signal) => lookForMissing(parts, signal) })
+  const looking = startLoop({ ...often, run: (signal) => lookForMissing(deps, signal) })
   const rounds = startLoop({
     ...often,
     run: async (signal) => {
-      const round = await takeRound(parts.db, { holder, intervalSeconds, leaseSeconds })
-      if (round) await carryOut(parts, round, { holder, bytesPerSecond, signal })
+      const round = await takeRound(deps.db, { holder, intervalSeconds, leaseSeconds })
+      if (round) await carryOut(deps, round, { holder, bytesPerSecond, signal })
     },
   })
   return { stop: async () => void (await Promise.all([looking.stop(), rounds.stop()])) }
 }
 
 /** What was missing because the store was away for a while is not to be missing until the next round. */
-async function lookForMissing({ db, blobs, log }: ScrubParts, signal: AbortSignal): Promise<void> {
+async function lookForMissing({ db, blobs, log }: ScrubDeps, signal: AbortSignal): Promise<void> {
   const since = new Date(Date.now() - missingAgainAfterMs)
   const { found } = await scrub({ db, blobs, log, since, signal, isMissingOnly: true })
   if (found > 0) log.info('stored bytes are there again', { found })
 }
 
 async function carryOut(
-  { db, blobs, log }: ScrubParts,
+  { db, blobs, log }: ScrubDeps,
   { id, startedAt }: Round,
   { holder, bytesPerSecond, signal }: { holder: string; bytesPerSecond: number; signal: AbortSignal },
 ): Promise<void> {

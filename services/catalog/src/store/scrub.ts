@@ -4,7 +4,7 @@ import type { Database, Logger } from '@berth/service'
 import { heldAt, heldByAny } from '../intervals/held.ts'
 import { checkBytes } from './check-bytes.ts'
 import { noteDamage, noteFound } from './damage.ts'
-import { createPace, type Pace } from './pace.ts'
+import { createThrottle, type Throttle } from './throttle.ts'
 
 /** What a look at the stored bytes found. `unreadable`: the store failed, which says nothing about the bytes. */
 export type ScrubResult = {
@@ -63,7 +63,7 @@ export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
     damaged: [],
   }
   const { bytesPerSecond, signal, leastBytes = 0 } = scrubbing
-  const pace = bytesPerSecond === undefined ? undefined : createPace(bytesPerSecond, signal)
+  const pace = bytesPerSecond === undefined ? undefined : createThrottle(bytesPerSecond, signal)
   for (let rows = await nextRows(scrubbing, ''); rows.length > 0; ) {
     for (const row of rows) {
       signal.throwIfAborted()
@@ -94,7 +94,12 @@ async function nextRows({ db, since, scope, isMissingOnly = false }: Scrubbing, 
   )
 }
 
-async function checkOne(scrubbing: Scrubbing, row: Row, result: ScrubResult, pace: Pace | undefined): Promise<void> {
+async function checkOne(
+  scrubbing: Scrubbing,
+  row: Row,
+  result: ScrubResult,
+  pace: Throttle | undefined,
+): Promise<void> {
   const { db, blobs, log, signal } = scrubbing
   const { digest, generation, sizeBytes } = row
   try {

@@ -11,23 +11,23 @@ const mostNamed = 10
 // Longer than a pull takes from where it is sent to what it finds there.
 const readingMs = 1_000
 
-type Parts = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger }
+type Deps = { db: Database; registry: CommandClient<RegistryCommands>; log: Logger }
 
 /**
  * Writes the intervals of rollbacks that are served already: at once when it is woken by one, and those that a process which was
  * killed left behind. Stopped in the middle of one, it lets PostgreSQL undo what it did: it is there for the next.
  */
-export function startRollbackWriter(parts: Parts): Loop {
+export function startRollbackWriter(deps: Deps): Loop {
   return startLoop({
     pollMs,
     pauseAfterFailureMs,
-    onError: (error) => parts.log.warn('rollbacks will be settled again', { error }),
+    onError: (error) => deps.log.warn('rollbacks will be settled again', { error }),
     run: async (signal) => {
       const failures: { id: string; cause: unknown }[] = []
-      for (const id of await unfinishedRepositories(parts.db)) {
+      for (const id of await unfinishedRepositories(deps.db)) {
         if (signal.aborted) return
         // One that fails keeps no other from being settled.
-        await writeOutAndFollow(parts, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
+        await writeOutAndFollow(deps, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
       }
       const [first] = failures
       const ids = failures.slice(0, mostNamed).map(({ id }) => id)
@@ -62,7 +62,7 @@ async function unfinishedRepositories(db: Database): Promise<string[]> {
   return rows.map(({ id }) => id)
 }
 
-async function writeOutAndFollow({ db, registry, log }: Parts, repositoryId: string, signal: AbortSignal) {
+async function writeOutAndFollow({ db, registry, log }: Deps, repositoryId: string, signal: AbortSignal) {
   const startedAt = performance.now()
   const revision = await writeOutRollback(db, repositoryId, signal)
   if (revision !== undefined)

@@ -28,14 +28,14 @@ import { createBeginCheck } from '../push/may-begin.ts'
 import { createMountFinder } from '../push/mount.ts'
 import { putManifest } from '../push/put-manifest.ts'
 import { putSignature } from '../push/put-signature.ts'
-import type { UploadParts } from '../push/session-answers.ts'
+import type { UploadDeps } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { checkServed, enter, namesOf, once } from './target.ts'
 
-export type GatewayParts = {
+export type GatewayDeps = {
   db: Database
   blobs: BlobStore
   catalog: CommandClient<CatalogCommands>
@@ -67,23 +67,23 @@ const push: Action[] = ['pull', 'push']
 const remove: Action[] = ['delete']
 
 /** Every verb of `/v2` on a name, with the right it takes (docs/protocol.md#challenges). */
-function verbTable(parts: GatewayParts): Verbs {
-  const readBytes = createManifestBytes(parts.blobs)
-  const findSingle = createSingleFinder(parts.lookup, readBytes)
-  const count = countProxied(parts.metrics)
+function verbTable(deps: GatewayDeps): Verbs {
+  const readBytes = createManifestBytes(deps.blobs)
+  const findSingle = createSingleFinder(deps.lookup, readBytes)
+  const count = countProxied(deps.metrics)
   const hasReferrers = async (pointer: Pointer, subject: Digest) =>
-    (await listReferrers(parts.db, pointer, subject, { artifactType: null, after: '', limit: 1 })).referrers.length > 0
-  const fresh = createFreshSource({ ...parts, hasReferrers, count })
-  const toSchema1 = createSchema1Converter({ ...parts, readBytes, findSingle }, parts.schema1Key)
-  const uploads: UploadParts = {
-    ...parts,
-    sessions: { db: parts.db, ids: parts.sessionIds },
+    (await listReferrers(deps.db, pointer, subject, { artifactType: null, after: '', limit: 1 })).referrers.length > 0
+  const fresh = createFreshSource({ ...deps, hasReferrers, count })
+  const toSchema1 = createSchema1Converter({ ...deps, readBytes, findSingle }, deps.schema1Key)
+  const uploads: UploadDeps = {
+    ...deps,
+    sessions: { db: deps.db, ids: deps.sessionIds },
     mayBegin: createBeginCheck(),
-    findMount: createMountFinder(parts.db, parts.readPointer, parts.lookup),
+    findMount: createMountFinder(deps.db, deps.readPointer, deps.lookup),
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
-    run: (exchange, route) => getManifest(exchange, route, { ...parts, readBytes, findSingle, toSchema1, fresh }),
+    run: (exchange, route) => getManifest(exchange, route, { ...deps, readBytes, findSingle, toSchema1, fresh }),
   }
   const status: Verb<Extract<Route, { kind: 'upload' }>> = {
     actions: push,
@@ -91,32 +91,32 @@ function verbTable(parts: GatewayParts): Verbs {
   }
   const tags: Verb<Extract<Route, { kind: 'tags' }>> = {
     actions: pull,
-    run: (exchange) => sendTags(exchange, parts.db),
+    run: (exchange) => sendTags(exchange, deps.db),
   }
   const referrers: Verb<Extract<Route, { kind: 'referrers' }>> = {
     actions: pull,
-    run: (exchange, { digest }) => sendReferrers(exchange, digest, { db: parts.db, fresh }),
+    run: (exchange, { digest }) => sendReferrers(exchange, digest, { db: deps.db, fresh }),
   }
   const signatures: Verb<Extract<Route, { kind: 'signatures' }>> = {
     actions: pull,
-    run: (exchange, { digest }) => sendSignatures(exchange, digest, parts.db),
+    run: (exchange, { digest }) => sendSignatures(exchange, digest, deps.db),
   }
   return {
     manifest: {
       GET: manifest,
       HEAD: manifest,
-      PUT: { actions: push, run: (exchange, route) => putManifest(exchange, route, parts) },
-      DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, parts) },
+      PUT: { actions: push, run: (exchange, route) => putManifest(exchange, route, deps) },
+      DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, deps) },
     },
     blob: {
-      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, { ...parts, count }) },
+      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, { ...deps, count }) },
       // Whether the caller may also push decides whether our yes keeps the blob for its manifest.
       HEAD: {
         actions: pull,
         wanted: push,
-        run: (exchange, { digest }) => headBlob(exchange, digest, { ...parts, count }),
+        run: (exchange, { digest }) => headBlob(exchange, digest, { ...deps, count }),
       },
-      DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, parts) },
+      DELETE: { actions: remove, run: (exchange, { digest }) => deleteBlob(exchange, digest, deps) },
     },
     uploads: { POST: { actions: push, run: (exchange) => startUpload(exchange, uploads) } },
     upload: {
@@ -131,7 +131,7 @@ function verbTable(parts: GatewayParts): Verbs {
     signatures: {
       GET: signatures,
       HEAD: signatures,
-      PUT: { actions: push, run: (exchange, { digest }) => putSignature(exchange, digest, parts) },
+      PUT: { actions: push, run: (exchange, { digest }) => putSignature(exchange, digest, deps) },
     },
   }
 }
@@ -145,9 +145,9 @@ const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
  * Answers everything under `/v2`. In front of Express on plain node:http: routing goes from the right end of the path, bodies
  * are never parsed, and a pull costs as little as it can.
  */
-export function createGateway(parts: GatewayParts): RequestListener {
-  const verbs = verbTable(parts)
-  const { gatekeeper, log, metrics } = parts
+export function createGateway(deps: GatewayDeps): RequestListener {
+  const verbs = verbTable(deps)
+  const { gatekeeper, log, metrics } = deps
 
   return (request, response) => {
     const startedAt = performance.now()
@@ -173,7 +173,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
       // Part of no name, digest or number, and PostgreSQL takes it in no text: for every verb in one place.
       if (search.includes('%00'))
         throw new OciError('UNSUPPORTED', 'a parameter holds U+0000; leave it out', { status: 400 })
-      if (isForged(request, parts.externalUrl))
+      if (isForged(request, deps.externalUrl))
         throw new OciError('DENIED', 'a page of another site may change nothing here', { status: 403 })
       const route = parseRoute(path)
       if (!route) throw new OciError('UNSUPPORTED', 'there is nothing under this path', { status: 404 })
@@ -198,14 +198,14 @@ export function createGateway(parts: GatewayParts): RequestListener {
     const actions = verb?.actions ?? pull
     const isWrite = writes.has(request.method ?? '')
     const naming = { repository: route.repository, namespace: base.query.get('ns'), isWrite }
-    const names = await namesOf(parts.db, naming)
+    const names = await namesOf(deps.db, naming)
     const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query))
-    const target = await enter(parts, gatekeeper, { request, caller, actions }, { names, naming })
+    const target = await enter(deps, gatekeeper, { request, caller, actions }, { names, naming })
     const { basePath, pointer, host } = target.place
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
     // Only now: that there is such a distribution is not said to a caller that may not pull from it.
     if (target.namespace !== undefined) base.response.setHeader('oci-namespace', target.namespace)
-    const served = once(() => checkServed(parts.follower, basePath, { pointer, host }, isWrite))
+    const served = once(() => checkServed(deps.follower, basePath, { pointer, host }, isWrite))
     continueBody(request, base.response)
     await verb.run({ ...base, caller, basePath, served, host }, route)
   }
@@ -223,7 +223,7 @@ export function createGateway(parts: GatewayParts): RequestListener {
     }
     if (request.method !== 'GET' && request.method !== 'HEAD')
       throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    if (kind === 'catalog') await sendCatalog({ ...base, caller }, parts.db)
+    if (kind === 'catalog') await sendCatalog({ ...base, caller }, deps.db)
     else sendJson(base, 200, {}, abilities)
   }
 }

@@ -23,7 +23,7 @@ export type FreshSource = {
 }
 type Fresh = { pointer: Pointer | undefined; staleness?: string }
 
-type Parts = {
+type Deps = {
   sync: CommandClient<SyncCommands>
   lookup: Lookup
   readPointer: (basePath: string) => Promise<Pointer | undefined>
@@ -50,7 +50,7 @@ type Judged = { until: number; staleness?: string; wasSeen?: boolean }
 type Wanted = { reference: string } | { referrersOf: Digest }
 
 /** Makes the one of this replica: it remembers by itself when each tag and list was last compared with upstream. */
-export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log, count }: Parts): FreshSource {
+export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log, count }: Deps): FreshSource {
   /** Of tags and lists that this replica compared with upstream, or could not. */
   const judged = new LRUCache<string, Judged>({
     max: remembered,

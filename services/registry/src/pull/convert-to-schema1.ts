@@ -18,9 +18,9 @@ export type Schema1Converter = (pointer: Pointer, tag: string, stored: ServedMan
 const cacheBytes = 16 << 20
 const configLimitBytes = 4 << 20
 
-type Parts = { blobs: BlobStore; lookup: Lookup; readBytes: ManifestBytes; findSingle: SingleFinder }
+type Deps = { blobs: BlobStore; lookup: Lookup; readBytes: ManifestBytes; findSingle: SingleFinder }
 
-export function createSchema1Converter(parts: Parts, signingKey: () => Promise<KeyObject>): Schema1Converter {
+export function createSchema1Converter(deps: Deps, signingKey: () => Promise<KeyObject>): Schema1Converter {
   const made = new LRUCache<string, MadeManifest>({
     maxSize: cacheBytes,
     sizeCalculation: ({ sizeBytes }) => sizeBytes,
@@ -33,26 +33,26 @@ export function createSchema1Converter(parts: Parts, signingKey: () => Promise<K
         `${name} is no schema 1 manifest, and the request accepts nothing newer; use a newer client, or ask an administrator ` +
           `to set convertToSchema1 on the distribution`,
       )
-    const image = isIndexType(stored.mediaType) ? await parts.findSingle(pointer, stored) : stored
+    const image = isIndexType(stored.mediaType) ? await deps.findSingle(pointer, stored) : stored
     const key = `${image.digest} ${name}`
     const known = made.get(key)
     if (known) return known
-    const manifest = await convert(parts, pointer, { tag, image }, signingKey)
+    const manifest = await convert(deps, pointer, { tag, image }, signingKey)
     made.set(key, manifest)
     return manifest
   }
 }
 
 async function convert(
-  parts: Parts,
+  deps: Deps,
   pointer: Pointer,
   { tag, image }: { tag: string; image: ServedManifest },
   signingKey: () => Promise<KeyObject>,
 ): Promise<MadeManifest> {
   try {
-    const { references } = parseManifest(await parts.readBytes(image), image.mediaType, 'stored')
+    const { references } = parseManifest(await deps.readBytes(image), image.mediaType, 'stored')
     const { config: digestOfConfig, layers } = partsOf(references)
-    const config = await readConfig(parts, pointer, digestOfConfig)
+    const config = await readConfig(deps, pointer, digestOfConfig)
     const payload = schema1Payload({ name: pointer.basePath, tag, layers, config })
     const bytes = Buffer.from(signSchema1(payload, await signingKey()))
     const digest = asDigest(`sha256:${createHash('sha256').update(payload).digest('hex')}`)
@@ -67,11 +67,7 @@ async function convert(
   }
 }
 
-async function readConfig(
-  { lookup, blobs }: Parts,
-  pointer: Pointer,
-  digest: Digest,
-): Promise<Record<string, unknown>> {
+async function readConfig({ lookup, blobs }: Deps, pointer: Pointer, digest: Digest): Promise<Record<string, unknown>> {
   const blob = await lookup.blob(pointer, digest)
   if (!blob || blob.sizeBytes > configLimitBytes) throw new NotConvertible('it has no configuration of a usual size')
   const open = await blobs.open(blob)

@@ -3,7 +3,7 @@ import type { Digest } from '@berth/oci'
 import { type NamedExchange, requireServed, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
-type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }
+type Deps = { catalog: CommandClient<CatalogCommands>; follower: Follower }
 
 /**
  * `DELETE /v2/<name>/manifests/<reference>`: a tag, or a manifest with all its tags; gone at once (distribution-spec, "Content
@@ -12,7 +12,7 @@ type Parts = { catalog: CommandClient<CatalogCommands>; follower: Follower }
 export async function deleteManifest(
   exchange: NamedExchange,
   reference: { tag?: string | undefined; digest?: Digest | undefined },
-  { catalog, follower }: Parts,
+  { catalog, follower }: Deps,
 ): Promise<void> {
   const request = {
     repository: (await requireServed(exchange)).repositoryName,
@@ -25,7 +25,7 @@ export async function deleteManifest(
 }
 
 /** `DELETE /v2/<name>/blobs/<digest>`: refused while a manifest of the repository names it. */
-export async function deleteBlob(exchange: NamedExchange, digest: Digest, { catalog, follower }: Parts): Promise<void> {
+export async function deleteBlob(exchange: NamedExchange, digest: Digest, { catalog, follower }: Deps): Promise<void> {
   const { change, rows } = await catalog.call(
     'delete-blob-link',
     { repository: (await requireServed(exchange)).repositoryName, actor: exchange.caller.subject, digest },

@@ -10,7 +10,7 @@ import {
   ownerOf,
   sendCreated,
   sessionHeaders,
-  type UploadParts,
+  type UploadDeps,
   wantedDigest,
 } from './session-answers.ts'
 import {
@@ -24,13 +24,13 @@ import {
 } from './sessions.ts'
 
 /** `PUT …/blobs/uploads/<session>?digest=…`: the last bytes, if any, and the end. Repeating it gives the same answer. */
-export async function finishUpload(exchange: NamedExchange, id: string, parts: UploadParts): Promise<void> {
+export async function finishUpload(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<void> {
   const digest = wantedDigest(exchange, 'digest')
-  if (!digest) return refuseEnd(exchange, id, parts)
+  if (!digest) return refuseEnd(exchange, id, deps)
   // Asked for along with the session: the lease is needed nearly always, and harmless when it is not.
-  const lease = parts.leases.take(exchange, digest)
+  const lease = deps.leases.take(exchange, digest)
   lease.catch(() => undefined)
-  const [session] = await Promise.all([readSession(parts.sessions, id, ownerOf(exchange)), exchange.served()])
+  const [session] = await Promise.all([readSession(deps.sessions, id, ownerOf(exchange)), exchange.served()])
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)
@@ -38,17 +38,17 @@ export async function finishUpload(exchange: NamedExchange, id: string, parts: U
     return
   }
   if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
-  const partIds = await endUpload(exchange, session, digest, lease, parts)
+  const partIds = await endUpload(exchange, session, digest, lease, deps)
   sendCreated(exchange, digest)
   // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
   // A session that brought all its bytes with its end needs no trace: a repetition brings them again.
   if (!session.stored && partIds.length === 0) return
-  await commitSession(parts.db, id, digest)
-  await parts.blobs.discardParts(partIds)
+  await commitSession(deps.db, id, digest)
+  await deps.blobs.discardParts(partIds)
 }
 
 /** Without a digest there is no end; the session lives on. */
-async function refuseEnd(exchange: NamedExchange, id: string, { sessions }: UploadParts): Promise<never> {
+async function refuseEnd(exchange: NamedExchange, id: string, { sessions }: UploadDeps): Promise<never> {
   const { offsetBytes } = await readSession(sessions, id, ownerOf(exchange))
   const headers = sessionHeaders(exchange, id, offsetBytes)
   throw new OciError('DIGEST_INVALID', 'the digest parameter is missing', { headers })
@@ -60,18 +60,18 @@ async function endUpload(
   { id, offsetBytes, parts: staged }: UploadSession,
   digest: Digest,
   lease: Promise<LeasedBlob>,
-  parts: UploadParts,
+  deps: UploadDeps,
 ): Promise<string[]> {
-  const { db, blobs, sessions } = parts
+  const { db, blobs, sessions } = deps
   try {
     if (hasBody(exchange) && offsetBytes === 0) {
-      await takeWhole(exchange, digest, lease, parts)
+      await takeWhole(exchange, digest, lease, deps)
       return []
     }
-    if (!hasBody(exchange)) return await makeBlob(exchange, { id, totalBytes: offsetBytes, staged }, await lease, parts)
-    const totalBytes = await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), parts)
+    if (!hasBody(exchange)) return await makeBlob(exchange, { id, totalBytes: offsetBytes, staged }, await lease, deps)
+    const totalBytes = await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), deps)
     const upload = { id, totalBytes, staged: await readParts(db, id) }
-    return await makeBlob(exchange, upload, await lease, parts)
+    return await makeBlob(exchange, upload, await lease, deps)
   } catch (error) {
     if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
     throw error
@@ -82,7 +82,7 @@ async function makeBlob(
   exchange: NamedExchange,
   upload: { id: string; totalBytes: number; staged: StagedPart[] },
   lease: LeasedBlob,
-  { blobs, leases, sessions }: UploadParts,
+  { blobs, leases, sessions }: UploadDeps,
 ): Promise<string[]> {
   const { digest, generation } = lease
   const { staged } = upload

@@ -6,7 +6,7 @@ import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { Leases } from './store-blob.ts'
 
-export type MountParts = {
+export type MountDeps = {
   leases: Leases
   /** Whether the blob is served in `from` and the caller may pull there. */
   findMount: (exchange: NamedExchange, digest: Digest, from: string | undefined) => Promise<boolean>
@@ -21,12 +21,12 @@ export async function mountBlob(
   exchange: NamedExchange,
   digest: Digest,
   from: string | undefined,
-  parts: MountParts,
+  deps: MountDeps,
 ): Promise<boolean> {
-  if (!(await parts.findMount(exchange, digest, from))) return false
-  const lease = await parts.leases.take(exchange, digest)
+  if (!(await deps.findMount(exchange, digest, from))) return false
+  const lease = await deps.leases.take(exchange, digest)
   if (lease.state !== 'present' || lease.sizeBytes === null) return false
-  await parts.leases.link(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes })
+  await deps.leases.link(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes })
   return true
 }
 
@@ -38,7 +38,7 @@ export function createMountFinder(
   db: Database,
   readPointer: (basePath: string) => Promise<Pointer | undefined>,
   lookup: Lookup,
-): MountParts['findMount'] {
+): MountDeps['findMount'] {
   return async ({ caller }, digest, from) => {
     if (from === undefined) return isServedSomewhere(db, digest, caller.pulls)
     if (!isRepositoryName(from)) return false

@@ -20,13 +20,13 @@ import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
 
 const mostTags = 46
 
-type Parts = { blobs: BlobStore; catalog: CommandClient<CatalogCommands>; follower: Follower; leases: Leases }
+type Deps = { blobs: BlobStore; catalog: CommandClient<CatalogCommands>; follower: Follower; leases: Leases }
 
 /** `PUT /v2/<name>/manifests/<reference>`: bytes first, row second, visible last (distribution-spec, "Pushing manifests"). */
 export async function putManifest(
   exchange: NamedExchange,
   reference: { tag?: string | undefined; digest?: Digest | undefined },
-  parts: Parts,
+  deps: Deps,
 ): Promise<void> {
   const tags = wantedTags(exchange, reference)
   const bytes = await readBody(exchange, manifestLimitBytes, tooLarge)
@@ -36,7 +36,7 @@ export async function putManifest(
   const digest = digestOf(payload, reference.digest)
   if (signed) verifySchema1(signed)
   const envelope = signed && { digest: digestOf(bytes, undefined), bytes }
-  await storeManifest(exchange, { digest, bytes: payload, envelope, parsed, tags }, parts)
+  await storeManifest(exchange, { digest, bytes: payload, envelope, parsed, tags }, deps)
   sendEmpty(exchange, 201, {
     location: `/v2/${exchange.basePath}/manifests/${digest}`,
     'docker-content-digest': digest,
@@ -70,19 +70,19 @@ function digestOf(bytes: Uint8Array, wanted: Digest | undefined): Digest {
 type Content = { digest: Digest; bytes: Uint8Array }
 type NewManifest = Content & { envelope: Content | undefined; parsed: ParsedManifest; tags: string[] }
 
-async function storeManifest(exchange: NamedExchange, manifest: NewManifest, parts: Parts): Promise<void> {
+async function storeManifest(exchange: NamedExchange, manifest: NewManifest, deps: Deps): Promise<void> {
   const { parsed, tags } = manifest
   const target = pushTarget(exchange)
-  const write = (content: Content) => writeContent(exchange, content, target, parts)
+  const write = (content: Content) => writeContent(exchange, content, target, deps)
   const envelopeIn = manifest.envelope
   const [to, stored, envelope] = await Promise.all([target, write(manifest), envelopeIn && write(envelopeIn)])
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
   const request = { ...to, holder: pushHolder(exchange), manifest: record, tags }
-  const { change, rows, warning } = await parts.catalog.call('put-manifest', request, {
+  const { change, rows, warning } = await deps.catalog.call('put-manifest', request, {
     requestId: exchange.requestId,
   })
   warn(exchange, warning)
-  await parts.follower.apply(change.repositoryId, rows)
+  await deps.follower.apply(change.repositoryId, rows)
 }
 
 /** Makes bytes durable under a lease, if the name takes pushes at all. */
@@ -90,7 +90,7 @@ async function writeContent(
   exchange: NamedExchange,
   { digest, bytes }: Content,
   target: Promise<unknown>,
-  { blobs, leases }: Pick<Parts, 'blobs' | 'leases'>,
+  { blobs, leases }: Pick<Deps, 'blobs' | 'leases'>,
 ): Promise<StoredBlob> {
   const allowed = Promise.all([leases.take(exchange, digest), target]).then(([{ generation }]) => generation)
   allowed.catch(() => 'told by the write, or by its source')

@@ -3,11 +3,11 @@ import { type Digest, OciError, parseContentRange, parseDigest } from '@berth/oc
 import type { Database } from '@berth/service'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import type { MayBegin } from './may-begin.ts'
-import type { MountParts } from './mount.ts'
+import type { MountDeps } from './mount.ts'
 import type { SessionOwner } from './session-id.ts'
 import type { Sessions, UploadSession } from './sessions.ts'
 
-export type UploadParts = MountParts & { db: Database; blobs: BlobStore; sessions: Sessions; mayBegin: MayBegin }
+export type UploadDeps = MountDeps & { db: Database; blobs: BlobStore; sessions: Sessions; mayBegin: MayBegin }
 
 export function ownerOf(exchange: NamedExchange): SessionOwner {
   return { repository: exchange.basePath, subject: exchange.caller.subject }

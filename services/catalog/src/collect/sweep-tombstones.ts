@@ -1,6 +1,6 @@
 import type { Database } from '@berth/service'
 import { stageTables } from '../stages/stage-content.ts'
-import { type Forgotten, noteForgotten, traceTables } from './traces.ts'
+import { type Forgotten, noteForgotten, tombstoneTables } from './tombstones.ts'
 
 const batchRows = 1_000
 const abandonedStageDays = 7
@@ -8,24 +8,24 @@ const pulledBeforeDays = 1
 const toldOfDeletionsDays = 7
 
 /** Deletes rows that say only that something is over, a batch at a time. Answers how many. */
-export async function sweepTraces(db: Database, signal: AbortSignal): Promise<number> {
+export async function sweepTombstones(db: Database, signal: AbortSignal): Promise<number> {
   let swept = 0
-  for (const { table, key, isTrace } of traceTables) {
+  for (const { table, key, isTombstone } of tombstoneTables) {
     for (let more = true; more; ) {
       signal.throwIfAborted()
       const gone = await db.transaction(async (sql) => {
         const rows = await sql.query<Forgotten>(
-          // Sorted as others touch them; a row in use is no trace for much longer.
+          // Sorted as others touch them; a row in use is no tombstone for much longer.
           `delete from ${table}
            where ctid = any(
              array(
                select ctid
                from ${table}
-               where ${isTrace}
+               where ${isTombstone}
                order by repository_id, ${key}
                limit ${batchRows}
                for update skip locked))
-             and ${isTrace}
+             and ${isTombstone}
            returning repository_id as "repositoryId", revision`,
         )
         await noteForgotten(sql, rows)

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Waits as long as so many bytes are to take, less what they took. */
-export type Pace = (bytes: number) => Promise<void>
+export type Throttle = (bytes: number) => Promise<void>
 
 // Shorter waits are left to add up: a timer is no more exact than that.
 const leastWaitMs = 20
@@ -9,7 +9,7 @@ const leastWaitMs = 20
 const creditMs = 1_000
 
 /** Lets bytes through at a pace, in all. Throws what the signal says while it waits. */
-export function createPace(bytesPerSecond: number, signal: AbortSignal): Pace {
+export function createThrottle(bytesPerSecond: number, signal: AbortSignal): Throttle {
   let readyAt = performance.now()
   return async (bytes) => {
     const now = performance.now()

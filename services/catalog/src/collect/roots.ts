@@ -2,8 +2,8 @@ import type { Sql } from '@berth/service'
 import { heldByAny } from '../intervals/held.ts'
 
 /** What can need a digest, in the order in which it is told. */
-const needKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
-export type NeedKind = (typeof needKinds)[number]
+const rootKinds = ['tag', 'manifest', 'blob', 'link', 'lease', 'stage'] as const
+export type RootKind = (typeof rootKinds)[number]
 
 const liveMember = (table: string) =>
   `exists (select from ${table} as member where member.digest = blob.digest and ${heldByAny('member')})`
@@ -13,7 +13,7 @@ const liveMember = (table: string) =>
  * that exists, for those of deleted versions are emptied with them; an open one may also be of a loose member. A link counts
  * whatever its age: one that no manifest completes is taken away first, as a change that registry follows.
  */
-export const directNeeds: Record<NeedKind, string> = {
+export const roots: Record<RootKind, string> = {
   tag: liveMember('tag_interval'),
   manifest: liveMember('manifest_interval'),
   blob: liveMember('blob_interval'),
@@ -25,11 +25,11 @@ export const directNeeds: Record<NeedKind, string> = {
 }
 
 /** Whether anything but a lease needs it. */
-export const isNeededWithoutLease = `(${Object.entries(directNeeds)
+export const isRootedWithoutLease = `(${Object.entries(roots)
   .flatMap(([kind, need]) => (kind === 'lease' ? [] : [need]))
   .join(' or ')})`
 
-export const isNeededDirectly = `(${Object.values(directNeeds).join(' or ')})`
+export const isRooted = `(${Object.values(roots).join(' or ')})`
 
 /**
  * How a manifest holds what it names: not its subject, which may be missing (OCI image-spec, "manifest"), and nothing that may

@@ -1,19 +1,19 @@
 import type { Sql } from '@berth/service'
 
 /** Tables whose rows followers hear of by revision, and when such a row says only that something is over. */
-export const traceTables = [
-  { table: 'tag_interval', key: 'name', isTrace: 'until <= since' },
-  { table: 'manifest_interval', key: 'digest', isTrace: 'until <= since' },
-  { table: 'blob_interval', key: 'digest', isTrace: 'until <= since' },
-  { table: 'signature_interval', key: 'name', isTrace: 'until <= since' },
-  { table: 'blob_link', key: 'digest', isTrace: 'not linked' },
+export const tombstoneTables = [
+  { table: 'tag_interval', key: 'name', isTombstone: 'until <= since' },
+  { table: 'manifest_interval', key: 'digest', isTombstone: 'until <= since' },
+  { table: 'blob_interval', key: 'digest', isTombstone: 'until <= since' },
+  { table: 'signature_interval', key: 'name', isTombstone: 'until <= since' },
+  { table: 'blob_link', key: 'digest', isTombstone: 'not linked' },
 ] as const
 
 export type Forgotten = { repositoryId: string; revision: number }
 
 /**
- * Notes up to which revision traces of repositories are gone. A follower that has not come so far hears all of the repository
- * anew, so no trace has to be kept for its sake (docs/decisions/0012).
+ * Notes up to which revision tombstones of repositories are gone. A follower that has not come so far hears all of the repository
+ * anew, so no tombstone has to be kept for its sake (docs/decisions/0012).
  */
 export async function noteForgotten(sql: Sql, forgotten: readonly Forgotten[]): Promise<void> {
   if (forgotten.length === 0) return

@@ -8,7 +8,7 @@ import { type ReclaimResult, reclaim } from './reclaim.ts'
 import { repair } from './repair.ts'
 import { type ScrubResult, scrub } from './scrub.ts'
 
-type Parts = {
+type Deps = {
   db: Database
   blobs: BlobStore
   cleaner: LoneCleaner
@@ -22,8 +22,8 @@ export type RepairPayload = { since: string; scope: { repositoryId: string; vers
 export type ReclaimPayload = { repositoryId: string | null; unusedSeconds: number; dryRun: boolean }
 
 /** Does the tasks of kind `scrub`, `repair` and `reclaim`. */
-export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; reclaim: Work } {
-  const { db, blobs, log } = parts
+export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work; reclaim: Work } {
+  const { db, blobs, log } = deps
   const follow = (report: (progress: () => { phase: string; done: number; total: null; unit: string }[]) => void) => {
     let seen: ScrubResult | undefined
     report(() => [{ phase: 'check', done: seen?.checkedBytes ?? 0, total: null, unit: 'bytes' }])
@@ -39,13 +39,13 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
       return { state: 'completed', result }
     },
     reclaim: async (task, { signal, report }) => {
-      await parts.cleaner.assertAlone()
+      await deps.cleaner.assertAlone()
       let seen: ReclaimResult | undefined
       report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
       const onProgress = (result: ReclaimResult) => {
         seen = result
       }
-      const { sync } = parts
+      const { sync } = deps
       const result = await reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
       return { state: 'completed', result }
     },
@@ -61,7 +61,7 @@ export function createCareWorks(parts: Parts): { scrub: Work; repair: Work; recl
         signal,
         onProgress: follow(report),
       }
-      const result = await repair({ ...scrubbing, sync: parts.sync, holder: `repair:${task.id}` })
+      const result = await repair({ ...scrubbing, sync: deps.sync, holder: `repair:${task.id}` })
       return { state: 'completed', result }
     },
   }
