@@ -1,4 +1,4 @@
-import { notFound } from '@berth/service'
+import { type Database, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
 
@@ -9,4 +9,13 @@ export async function findRepository(prisma: Prisma, idOrName: string): Promise<
   const row = await prisma.repository.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
   if (!row) throw notFound('repository', idOrName)
   return row
+}
+
+/** The head of a repository by id or name; `undefined` when there is none. */
+export async function findHead(db: Database, idOrName: string) {
+  const [head] = await db.query<{ id: string; name: string; latestVersion: number; revision: number }>(
+    'select id, name, latest_version as "latestVersion", revision from repository where name = $1 or id::text = $1',
+    [idOrName],
+  )
+  return head
 }
