@@ -1,8 +1,15 @@
-import { badCursor, type Handlers, notFound, type Principal, type RequestOf, readPage, toPage } from '@berth/service'
+import {
+  badCursor,
+  type Handlers,
+  isUuid,
+  notFound,
+  type Principal,
+  type RequestOf,
+  readPage,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from './db/client.ts'
 import type { operations } from './openapi-types.ts'
-
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 type BuildRow = {
   id: string
@@ -36,7 +43,7 @@ export function buildHandlers(prisma: Prisma) {
     listBuilds: async ({ query, principal }) => ({ status: 200, body: await listBuilds(prisma, query, principal) }),
     showBuild: async ({ params, principal }) => {
       const id = params.build
-      const row = uuid.test(id) ? await prisma.build.findFirst({ where: { id, ...visibleTo(principal) } }) : null
+      const row = isUuid(id) ? await prisma.build.findFirst({ where: { id, ...visibleTo(principal) } }) : null
       if (!row) throw notFound('build', id)
       return { status: 200, body: showBuild(row) }
     },

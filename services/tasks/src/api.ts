@@ -3,6 +3,7 @@ import {
   type Database,
   fitPage,
   type Handlers,
+  isUuid,
   notFound,
   type Principal,
   Problem,
@@ -17,12 +18,10 @@ import { hasEnded, showTask, type TaskRow } from './queue/row.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 /** The API of tasks. Users see the tasks that they started, administrators all of them. */
 export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes) {
   const find = async (id: string, principal: Principal): Promise<TaskRow> => {
-    const row = uuid.test(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
+    const row = isUuid(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
     if (!row) throw notFound('task', id)
     return row
   }

@@ -4,6 +4,7 @@ import {
   clientAddress,
   type Database,
   type Handlers,
+  isUuid,
   notFound,
   Problem,
   readPage,
@@ -17,8 +18,6 @@ import type { CheckPassword } from '../login/check-password.ts'
 import type { operations } from '../openapi-types.ts'
 import type { Passwords } from '../passwords/passwords.ts'
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 type UserRow = { id: string; name: string; isAdmin: boolean; createdAt: Date }
 
 function showUser({ id, name, isAdmin, createdAt }: UserRow) {
@@ -30,7 +29,7 @@ type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword:
 /** The API of accounts. */
 export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) {
   const find = async (idOrName: string): Promise<UserRow> => {
-    const row = await prisma.account.findFirst({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
+    const row = await prisma.account.findFirst({ where: isUuid(idOrName) ? { id: idOrName } : { name: idOrName } })
     if (!row) throw notFound('user', idOrName)
     return row
   }

@@ -1,5 +1,5 @@
 import type { PullTrigger, ServedDistribution, ServedPullThrough } from '@berth/commands'
-import { notFound } from '@berth/service'
+import { isUuid, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Distribution, Repository } from '../db/generated/client.ts'
 
@@ -14,8 +14,6 @@ export type PullThrough = {
 }
 
 export type Row = Distribution & { repository: Repository | null; through: { name: string } | null }
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-
 /** How the API shows a distribution. */
 export function showDistribution(row: Row): Record<string, unknown> {
   const { id, name, basePath, repository, through, version, access, redirect, warning, convertToSchema1 } = row
@@ -63,7 +61,7 @@ export function toServed(
 /** Finds a distribution by id or name. Throws 404. */
 export async function findDistribution(prisma: Prisma, idOrName: string): Promise<Row> {
   const row = await prisma.distribution.findUnique({
-    where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName },
+    where: isUuid(idOrName) ? { id: idOrName } : { name: idOrName },
     include: { repository: true, through: { select: { name: true } } },
   })
   if (!row) throw notFound('distribution', idOrName)

@@ -1,12 +1,10 @@
-import { type Database, notFound } from '@berth/service'
+import { type Database, isUuid, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-
 /** Finds a repository by id or name. Throws 404. */
 export async function findRepository(prisma: Prisma, idOrName: string): Promise<Repository> {
-  const row = await prisma.repository.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
+  const row = await prisma.repository.findUnique({ where: isUuid(idOrName) ? { id: idOrName } : { name: idOrName } })
   if (!row) throw notFound('repository', idOrName)
   return row
 }
