@@ -18,7 +18,7 @@ export async function runCommand(
   return { output, seconds: (performance.now() - startedAt) / 1000 }
 }
 
-/** Has what was written before on disk, so that nobody pays for another's writes. */
+/** Has what was written before on disk, so that no measurement pays for another's writes. */
 export const settleDisk = () => runCommand('sync', [])
 
 export type Load = { requestsPerSecond: number; bytesPerSecond: number; p99Ms: number }

@@ -12,7 +12,7 @@ type Times = { first: number; again: number }
 export type SyncTimes = { cold: number; byCopier: Map<string, Times[]> }
 
 const tagCount = 500
-/** Requests at once that Berth's remote allows: its upstream is on the same machine, and nobody else's. */
+/** Requests at once that Berth's remote allows: its upstream is on the same machine, and serves nothing else. */
 const concurrency = 32
 
 /**

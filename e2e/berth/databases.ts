@@ -10,7 +10,7 @@ export async function createDatabase(serverUrl: string): Promise<string> {
   return url.href
 }
 
-/** Drops a database that `createDatabase` made, also while somebody is connected to it. */
+/** Drops a database that `createDatabase` made, also while it has connections. */
 export async function dropDatabase(databaseUrl: string): Promise<void> {
   const url = new URL(databaseUrl)
   const name = url.pathname.slice(1)

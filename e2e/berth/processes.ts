@@ -25,7 +25,7 @@ export function isAlive(pid: number): boolean {
   return startOf(pid) !== undefined
 }
 
-/** Waits until a claim holds; throws with what was waited for after `withinMs`. For what nobody announces. */
+/** Waits until a claim holds; throws with what was waited for after `withinMs`. For what is not announced. */
 export async function until<T>(
   what: string,
   claim: () => Promise<T | undefined | false> | T | undefined | false,
@@ -37,7 +37,7 @@ export async function until<T>(
     if (value !== undefined && value !== false) return value
     const waitedMs = Date.now() - startedAt
     if (waitedMs > withinMs) throw new Error(`${what}: not within ${withinMs / 1000} s`)
-    // What takes long is asked for less often: each question costs those who answer it.
+    // What takes long is asked for less often: each question costs the services that answer it.
     await pause(Math.min(Math.max(shortestPollMs, waitedMs / 10), longestPollMs))
   }
 }

@@ -6,7 +6,7 @@ import { basic, repositoryPath, sha256 } from './requests.ts'
 
 export type Acknowledged = { repository: string; tag: string; digest: string }
 
-/** People who push images all the time, also while Berth is away, and what Berth has acknowledged to them. */
+/** Clients that push images all the time, also while Berth is away, and what Berth has acknowledged to them. */
 export type Traffic = {
   readonly acknowledged: readonly Acknowledged[]
   readonly repositories: readonly string[]

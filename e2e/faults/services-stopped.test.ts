@@ -96,9 +96,9 @@ describe('with every service but registry stopped', () => {
       wire.send('POST', `/v2/${repository}/blobs/uploads/?digest=${digestOf(bytes)}`, { headers: octets, body: bytes }),
       wire.pushManifest(repository, manifest, 'moved').then(({ reply }) => reply),
       wire.send('DELETE', `/v2/${repository}/manifests/latest`),
-      // The yes to who may push is a promise to keep the blob, and only catalog can give it.
+      // The yes to a client that may push is a promise to keep the blob, and only catalog can give it.
       wire.send('HEAD', `/v2/${repository}/blobs/${digestOf(layer)}`),
-      // Nobody can say whose password it is.
+      // No other service can say whose password it is.
       basicWire.send('GET', `/v2/${repository}/manifests/latest`),
     ]
   }
@@ -131,7 +131,7 @@ describe('with every service but registry stopped', () => {
     const wire = wireTo(replica.url, bearer(pushToken))
     const byPassword = wireTo(replica.url, { authorization: basic(stack) })
     const pids = others.map((service) => pidOf(stack, service))
-    // With the program the six end, and nobody starts them again. They notice it themselves, each in its own time.
+    // With the program the six end, and are not started again. Each notices it in its own time.
     await stack.kill('SIGKILL')
     await until('the other services end', () => !pids.some(isAlive))
     await expectAllPulls(replica.url)

@@ -62,7 +62,7 @@ export async function check(
     history.violate(
       `${repository}:${tag} is ${String(found)}, and may be ${[expected.acknowledged, ...expected.possible].join()}`,
     )
-  // What somebody has seen may not go away again, whether or not its push was answered.
+  // What a client has seen may not go away again, whether or not its push was answered.
   else expected.acknowledged = found
   return true
 }
@@ -126,7 +126,7 @@ export async function syncAgain(
   }
 }
 
-/** The state in which a task ended, or `undefined` when it did not while anybody waited. */
+/** The state in which a task ended, or `undefined` when it did not within the wait. */
 export async function endOf(
   { client, history }: Pick<Actor, 'client' | 'history'>,
   id: string,

@@ -58,7 +58,7 @@ async function isBack(stack: TestStack): Promise<boolean> {
     const [ready, repositories] = await Promise.all([fetch(`${stack.url}/readyz`), stack.api('GET', '/repositories')])
     return ready.status === 200 && repositories.status === 200
   } catch {
-    // Nobody listens yet.
+    // Berth does not listen yet.
     return false
   }
 }

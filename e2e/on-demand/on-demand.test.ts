@@ -19,7 +19,7 @@ const upstream = withUpstream()
 
 type Mirrored = { name: string; image: Image; blob: (i: number) => string; layer: (i: number) => string }
 
-/** An image upstream that nobody has yet, synced by a remote of this policy. */
+/** An image upstream that was never fetched, synced by a remote of this policy. */
 async function mirrored(policy: string, ...layerBytes: number[]): Promise<Mirrored> {
   const name = `on-demand/${++count}`
   const image = imageOf(`${name} image`, ...layerBytes)
@@ -139,7 +139,7 @@ describe('a remote with the policy on_demand', () => {
     expect([away.status, away.headers.get('retry-after')]).toEqual([503, '30'])
     const said = JSON.stringify(await away.json())
     expect(said).toContain('answered 500')
-    // It may be the remote of somebody else, who has the same layer.
+    // It may be the remote of another repository, which has the same layer.
     for (const secret of [upstream.host, `${name}/blobs`]) expect(said).not.toContain(secret)
     upstream.mend()
     upstream.when(new RegExp(`${name}/blobs`), status(404))

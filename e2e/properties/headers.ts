@@ -51,7 +51,7 @@ export function headerProperties(scene: () => Scene): void {
       expect([200, 206]).toContain(reply.status)
       expect(reply.body.length).toBeLessThan(2 * layer.length)
     }
-    // As a header these are more than is read at all. The answer may not reach who is still sending.
+    // As a header these are more than is read at all. The answer may not reach a client that is still sending.
     const { status } = await get(`blobs/${digests.layer}`, { range: `bytes=${single(10_000)}` })
     expect([431, 0]).toContain(status)
     expect(performance.now() - begun).toBeLessThan(boundMs)

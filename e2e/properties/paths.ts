@@ -104,7 +104,7 @@ export function pathProperties(scene: () => Scene): void {
     )
     let cases = 0
     await checkProperty(600, [path, fc.constantFrom(...methods), role], async (tail, method, who) => {
-      // The administrator may write, so he only looks here.
+      // The administrator may write, so only reads are sent with that login.
       const verb = who === 'admin' && method !== 'HEAD' ? 'GET' : method
       const target = `/v2/${tail}`
       const headers = headersOf(scene(), who, ++cases)

@@ -75,7 +75,7 @@ export function tokenProperties(scene: () => Scene): void {
   }, 30_000)
 }
 
-/** The key that this Berth signs with, out of its database: nobody else could make a token that is wrong in one thing only. */
+/** The key that this Berth signs with, out of its database: with any other a token would be wrong in more than one thing. */
 async function signingKey({ stack }: Scene): Promise<Key> {
   const { secretsKey } = JSON.parse(readFileSync(path.join(stack.home, 'secrets.json'), 'utf8')) as {
     secretsKey: string

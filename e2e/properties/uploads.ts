@@ -8,7 +8,7 @@ import type { Scene } from './scene.ts'
 
 const repository = 'properties/uploads'
 
-/** Uploads of clients that lie, leave, or are somebody else. */
+/** Uploads of clients that lie, leave, or are not the ones that began. */
 export function uploadProperties(scene: () => Scene): void {
   const begin = async () => pathOf(await scene().wire.begin(repository))
   const offsetOf = async (place: string) => {

@@ -19,7 +19,7 @@ const upstream = withUpstream()
 
 type Hub = { base: string; id: string; image: Image; repository: string }
 
-/** A pull-through distribution of the upstream, and an image there that nobody has yet. */
+/** A pull-through distribution of the upstream, and an image there that was never pulled. */
 async function hub(
   pullThrough: object = {},
   more: { access?: string; remote?: object; from?: MisbehavingUpstream } = {},
@@ -275,7 +275,7 @@ describe('a pull-through distribution', () => {
       expect(found.headers.get('oci-namespace')).toBe(other.host)
       const { status } = await stack.api('GET', `/repositories/${encodeURIComponent(`${base}/${repository}`)}`)
       expect(status).toBe(200)
-      // Nobody hears of a distribution that he may not pull from.
+      // A caller does not hear of a distribution that it may not pull from.
       expect((await stack.api('PATCH', `/distributions/${base}`, { access: 'private' })).status).toBe(200)
       const hidden = await get(`${repository}/manifests/v1?ns=${other.host}`)
       expect([hidden.status, hidden.headers.get('oci-namespace')]).toEqual([401, null])
@@ -285,7 +285,7 @@ describe('a pull-through distribution', () => {
       expect(nowhere.status).toBe(401)
       expect(told(hidden)).toEqual(told(nowhere))
       expect(told(hidden).join()).not.toContain(base)
-      // Who may, is let in by a token for the name that the challenge says, which is all that a client knows.
+      // A caller that may is let in by a token for the name that the challenge says, which is all that a client knows.
       const scope = /scope="([^"]+)"/.exec(hidden.headers.get('www-authenticate') ?? '')?.[1]
       const issued = await fetch(`${stack.url}/token?service=berth&scope=${scope}`, {
         headers: { authorization: basic(stack) },
@@ -320,7 +320,7 @@ describe('a pull-through distribution', () => {
           502,
           expect.stringMatching(/"DENIED".*The login of the remote may not pull this/),
         ])
-        // Nobody is told to log in here.
+        // No caller is told to log in here.
         expect(missing.headers.get('www-authenticate')).toBeNull()
         const stale = await get(`${name}/manifests/v1`)
         expect([stale.status, stale.digest]).toEqual([200, image.manifest.digest])

@@ -43,7 +43,7 @@ describe('pushes at once', () => {
       const layers = [...(manifest.layers as object[]), ...shared.map((layer) => descriptor(layer, layerType))]
       const { reply } = await wire.pushManifest(repository, { ...manifest, layers }, `client-${i}`)
       expect(reply.status).toBe(201)
-      // What was answered is served, whoever else is pushing.
+      // What was answered is served, whatever else is pushed.
       expect((await wire.send('GET', `/v2/${repository}/manifests/client-${i}`)).status).toBe(200)
     }
     await Promise.all(Array.from({ length: 20 }, (_, i) => pushOne(i)))

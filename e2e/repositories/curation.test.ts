@@ -48,7 +48,7 @@ test('a copy into a repository that nothing serves yet can be pulled, and says f
   const made = await stack.api('POST', `${repositoryPath(name)}/copy`, wanted)
   expect(made).toMatchObject({ status: 201, body: { basePaths: [name] } })
   await send(berth, 'GET', `/v2/${name}/manifests/one`, 200)
-  // Private: nobody gets it without a login.
+  // Private: it is not given without a login.
   expect((await fetch(`${stack.url}/v2/${name}/manifests/one`)).status).toBe(401)
 })
 

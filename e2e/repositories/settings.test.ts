@@ -105,7 +105,7 @@ test('an index without all its manifests is refused, unless the repository takes
   await stack.api('PATCH', repositoryPath(repository), { sparseIndexes: true })
   await pushManifest(berth, repository, 'all', index, indexType)
   await send(berth, 'GET', `/v2/${repository}/manifests/${digest}`, 200)
-  // What the index names is elsewhere in Berth, but nobody brought it here.
+  // What the index names is elsewhere in Berth, but it was not pushed here.
   await send(berth, 'GET', `/v2/${repository}/manifests/${elsewhere.digest}`, 404)
 })
 

@@ -68,7 +68,7 @@ async function expectFirst({ repository, path, first }: Moved, but: Record<strin
   for (const { name, digest } of body.items) expect([name, digest]).toEqual([name, but[name] ?? first.digest])
 }
 
-/** Rolls back while no tag can be written, and then keeps everybody from settling it. */
+/** Rolls back while no tag can be written, and then keeps every transaction from writing it out. */
 async function rollBackHeldUp({ path, full, repository }: Moved): Promise<number> {
   await holder.query('begin')
   await holder.query('lock table catalog.tag_interval in share mode')
@@ -113,7 +113,7 @@ test('a rollback of very many tags is served before it is written, and so it sta
   await pinning
   const { headers } = await send(berth, 'GET', `/v2/${pin}/manifests/${names.at(-1)}`, 200)
   expect(headers.get('docker-content-digest')).toBe(first.digest)
-  // Whoever pushes finds it settled, or settles it.
+  // A push finds it written out, or writes it out.
   const { digest } = await pushRandomImage(berth, repository, 'tag-0003')
   await expectFirst(moved, { 'tag-0003': digest })
   expect(await isUnsettled(moved)).toBe(false)

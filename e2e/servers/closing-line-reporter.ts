@@ -42,7 +42,7 @@ function missingServers(): string[] {
   return lines.length > 0 ? ['Not on this machine:', ...lines, ''] : []
 }
 
-// Whoever skips a test says why in its title, or in that of the group around it when the whole group is skipped.
+// A test that is skipped says why in its title, or in that of the group around it when the whole group is skipped.
 function skippedTests(results: Results): string[] {
   const counts = new Map<string, number>()
   for (const { testFilePath, testResults } of results.testResults) {

@@ -23,7 +23,7 @@ const architectures = ['amd64', 'arm64'] as const
 const commitFlags = ['--format', 'oci', '--timestamp', '0']
 
 /**
- * The images, built by the first who asks for them in a run of tests, in the folder that BERTH_TEST_IMAGES names; the others
+ * The images, built by the first file that asks for them in a run of tests, in the folder that BERTH_TEST_IMAGES names; the others
  * find them there. They are for reading only.
  */
 export async function sharedImages(): Promise<BuiltImages> {
@@ -40,7 +40,7 @@ async function share(place: string, shared: string): Promise<void> {
     await buildImages(making)
     renameSync(making, shared)
   } catch (error) {
-    // Two who ask at once both build; the second finds what the first made, which is the same.
+    // Two files that ask at once both build; the second finds what the first made, which is the same.
     if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
   } finally {
     removeFolder(making)

@@ -242,7 +242,7 @@ describe('a remote that requires signatures', () => {
     const signed = await signedBy(good.privateKey)
     kept.set(`${at}2`, signed)
     expect(await sync()).toMatchObject({ state: 'completed' })
-    // They are content like all else, and served to whoever asks in the way of registries.
+    // They are content like all else, and served to every client that asks as clients of registries do.
     const served = await fetch(`${stack.url}/extensions/v2/${name}/signatures/${image.manifest.digest}`)
     const { signatures } = (await served.json()) as { signatures: { content: string }[] }
     expect(signatures.map(({ content }) => content)).toContain(Buffer.from(signed).toString('base64'))

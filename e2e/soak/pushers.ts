@@ -7,7 +7,7 @@ export type Pushing = {
   target: () => Target
   seed: number
   pushes: number
-  /** Whether requests may fail because somebody is killed; then a push is tried again until it is acknowledged. */
+  /** Whether requests may fail because a process is killed; then a push is tried again until it is acknowledged. */
   unreliable: boolean
 }
 export type Kept = { repository: string; tag: string; digest: string; blobs: string[] }

@@ -19,7 +19,7 @@ let count = 0
 const stack = withBerth()
 const upstream = withUpstream()
 
-/** A repository upstream with an image nobody has yet, a remote of it, and a repository of ours. */
+/** A repository upstream with an image that was never fetched, a remote of it, and a repository of ours. */
 async function makeMirror(more: object = {}): Promise<string> {
   const name = `faults/${++count}`
   upstream.add(name, 'latest', imageOf(`${name} image`, 50_000, 60_000))

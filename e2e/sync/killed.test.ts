@@ -9,7 +9,7 @@ const runs = Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 1)
 const tagCount = 8 * killsOfRun
 const chunkBytes = 16 << 10
-// Each kill costs this: nobody else takes the task before.
+// Each kill costs this: no other worker takes the task before.
 const leaseSeconds = 5
 
 const stack = withBerth({ own: true, env: { BERTH_TASK_LEASE_SECONDS: String(leaseSeconds) } })

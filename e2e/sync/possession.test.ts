@@ -234,7 +234,7 @@ describe('layers that are here already', () => {
     const one = await target(upstream, names[0], { access: 'private' })
     const other = await target(upstream, names[1], { access: 'private' })
     await sync(stack, one, one)
-    // What nobody had was not asked about.
+    // What no repository had was not asked about.
     expect(askedOf(upstream, names[0], /HEAD .*\/blobs\//)).toEqual([])
     const plan = await run(other, { dryRun: true })
     const before = upstream.seen.length

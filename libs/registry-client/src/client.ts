@@ -68,7 +68,7 @@ export type RegistryClient = {
    */
   resolve(repository: string, reference: string, signal?: AbortSignal, known?: Digest): Promise<Digest | undefined>
   manifest(repository: string, reference: string, signal?: AbortSignal): Promise<FetchedManifest>
-  /** The bytes of a blob; goes on where it was after a cut. Its digest is for whoever stores it to verify. */
+  /** The bytes of a blob; goes on where it was after a cut. Its digest is verified where it is stored. */
   blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** How long a blob is that the upstream says it has; `undefined` when it has none, or does not say. */
   blobSize(repository: string, digest: Digest, signal?: AbortSignal): Promise<number | undefined>
@@ -135,7 +135,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       })
       if (answer.status < 300 || absences.includes(answer.status)) return answer
       discard(answer)
-      // Whoever we were redirected to has no say in how we log in.
+      // A host that the upstream redirects to has no say in how Berth logs in.
       const isOwn = answer.status === 401 && answer.url.origin === origin.origin
       if (isOwn && logins > 0) tokens.forget({ scope, authorization })
       const challenge = isOwn ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
@@ -158,7 +158,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     retrying(patience(signal), () => limit(work))
 
   let hasSignatures: Promise<boolean> | undefined
-  // Some registries refuse this to whoever has access to single repositories only: they have none to offer then.
+  // Some registries refuse this to accounts that have access to single repositories only: they have none to offer then.
   const askAbilities = async (signal: AbortSignal | undefined) => {
     try {
       const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', absent: true, signal }))

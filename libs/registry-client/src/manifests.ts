@@ -49,7 +49,7 @@ export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promi
   discard(answer)
   if (answer.status === 304) return known
   if (answer.status === 404) return undefined
-  // Who asked by digest gets that or nothing: some name it in another algorithm, and whoever lies is found out by the bytes.
+  // A request by digest gets that or nothing: some upstreams name it in another algorithm, and a lie is found out by the bytes.
   const asked = parseDigest(wanted.reference)
   if (asked) return asked
   return parseDigest(answer.headers['docker-content-digest'] ?? '') ?? fullResolve(send, wanted)

@@ -5,7 +5,7 @@ import { UpstreamError } from './upstream-error.ts'
 /**
  * Addresses that a registry on the internet never has: private, loopback, link-local, carrier-grade NAT, multicast and
  * reserved ones, and the IPv6 forms that carry an IPv4 address inside (mapped, 6to4, NAT64). A remote must allow them by
- * name, so that nobody makes Berth ask its own neighbours (docs/guarantees.md#ssrf).
+ * name, so that no user makes Berth ask its own neighbours (docs/guarantees.md#ssrf).
  */
 // One list a family: in one for both, `::ffff:0:0/96` would mean every IPv4 address.
 const refused = { ipv4: new BlockList(), ipv6: new BlockList() }
@@ -57,7 +57,7 @@ export function isPrivateAddress(address: string): boolean {
 }
 
 /*
- * Link-local addresses, and those at which clouds answer anybody on the machine with its credentials, in the forms that carry
+ * Link-local addresses, and those at which clouds answer every program on the machine with its credentials, in the forms that carry
  * an IPv4 address too: no remote can allow these.
  */
 const neverAsked = { ipv4: new BlockList(), ipv6: new BlockList() }

@@ -27,7 +27,7 @@ export type Outgoing = {
   url: URL
   headers: Record<string, string>
   body?: string
-  /** Nobody vouches for where it goes: it gets nothing of what is for the registry, also where that is the registry itself. */
+  /** No operator named where it goes: it gets nothing of what is for the registry, also where that is the registry itself. */
   isForeign?: boolean
   signal?: AbortSignal | undefined
 }
@@ -35,7 +35,7 @@ export type Answer = { status: number; headers: Record<string, string>; body: Re
 
 const discardedBytes = 64 << 10
 
-/** Lets a body go that nobody reads. A short one is read to its end, so that its connection can be used again. */
+/** Lets a body go that is not read. A short one is read to its end, so that its connection can be used again. */
 export function discard({ body }: Answer): void {
   let leftBytes = discardedBytes
   body.on('error', () => body.destroy())

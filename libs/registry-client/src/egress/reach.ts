@@ -70,7 +70,7 @@ async function opened(socket: Socket, event: 'connect' | 'secureConnect', signal
   await unlessAborted(
     new Promise<void>((resolve, reject) => {
       socket.once(event, resolve)
-      // Not once: a socket may report more than one, and one that nobody hears ends the process.
+      // Not once: a socket may report more than one, and one without a listener ends the process.
       socket.on('error', reject)
       socket.once('close', () => reject(new Error('the connection was closed')))
     }),

@@ -2,7 +2,7 @@
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
   if (signal.aborted) {
-    // Nobody waits for it any more, so nobody hears how it fails either.
+    // It is not waited for any more, so how it fails is not told either.
     work.catch(() => {})
     throw signal.reason
   }

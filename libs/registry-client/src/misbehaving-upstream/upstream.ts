@@ -45,7 +45,7 @@ export type MisbehavingUpstream = {
 
 type Rule = { fits: RegExp; fault: Fault; left: number }
 
-/** Starts one. Without `referrersApi` it is a registry from before that API; with `tls` it asks clients who they are. */
+/** Starts one. Without `referrersApi` it is a registry from before that API; with `tls` it asks clients for a certificate. */
 export async function startMisbehavingUpstream(
   options: { host?: string; referrersApi?: boolean; tls?: { cert: Buffer; key: Buffer } } = {},
 ): Promise<MisbehavingUpstream> {

@@ -6,7 +6,7 @@ import { UpstreamError } from '../egress/upstream-error.ts'
 /** That all requests to a host wait, and until when. */
 export type Pause = { host: string; until: Date; reason: string }
 
-/** Who asks, and how it wants to be treated. */
+/** A client that sends requests, and what limits it has. */
 export type Guest = {
   /** A hash of the credentials: what one account used up is not missing to another. */
   account: string
@@ -75,7 +75,7 @@ export function createHostGates(): HostGates {
     if (waitSeconds <= 0) return undefined
     const before = pauseOf(key)
     const endsAt = performance.now() + waitSeconds * 1000
-    // Of what requests under way hear, the longest counts; whoever asks to see whether it still holds hears what is true now.
+    // Of what requests under way hear, the longest counts; a request that looks whether it still holds hears what is true now.
     if (before && before.endsAt >= endsAt && !isProbe) return undefined
     const paused = { probedAt: before?.probedAt ?? Number.NEGATIVE_INFINITY, probe: undefined, endsAt, reason }
     remember(pauses, key, paused)

@@ -8,7 +8,7 @@ const knownRealms: Record<string, string[]> = {
 
 /**
  * The address of an issuer, if it may be asked. Credentials go to the registry's own host, an issuer known to be its, or one that
- * the remote names (`tokenHosts`); nobody else may name himself as the issuer. Throws `UpstreamError`.
+ * the remote names (`tokenHosts`); no other host may name itself as the issuer. Throws `UpstreamError`.
  */
 export function checkRealm(
   realm: string,

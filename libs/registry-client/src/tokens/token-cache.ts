@@ -10,7 +10,7 @@ export type TokenCache = {
   /** Forgets a token that was refused; one that took its place meanwhile stays. */
   drop(key: string, header: string): void
   /**
-   * Gets a token by `fetch`, once for all who ask for the same key at a time. When the one who is asking gives up, by `signal` or
+   * Gets a token by `fetch`, once for all calls that ask for the same key at a time. When the one who is asking gives up, by `signal` or
    * because `isGone`, another one of those who wait asks.
    */
   obtain(key: string, asker: Asker, fetch: () => Promise<KeptToken>): Promise<string>

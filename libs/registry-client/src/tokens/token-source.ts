@@ -13,7 +13,7 @@ export type TokenSource = {
   /** The `Authorization` header for a scope, as far as there is one already; one that nears its end is renewed first. */
   known(scope: string, signal: AbortSignal | undefined): Promise<string | undefined>
   /**
-   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that somebody else got
+   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that another request got
    * meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
    */
   answer(challenge: ParsedChallenge, refused: Refused, signal: AbortSignal | undefined): Promise<string>
