@@ -6,27 +6,27 @@ import { startWorker } from '@berth/worker'
 import { remoteHandlers } from './api/remotes.ts'
 import { runHandlers } from './api/runs.ts'
 import { peers, type SyncConfig } from './config.ts'
-import { fetchAgain } from './copy/fetch-again.ts'
-import { stillThere } from './copy/still-there.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
 import { createGroupWork } from './groups/do-group.ts'
 import { createRunMetrics } from './observe/runs.ts'
 import { createUpstreamMetrics } from './observe/upstreams.ts'
 import { createClaims } from './on-demand/claims.ts'
+import { fetchAgain } from './on-demand/fetch-again.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
 import { startPruning } from './on-demand/needed.ts'
 import { createSiblings } from './on-demand/siblings.ts'
+import { stillThere } from './on-demand/still-there.ts'
 import type { operations } from './openapi-types.ts'
-import { pullThrough } from './pull-through/bring.ts'
-import { bringReferrers } from './pull-through/bring-referrers.ts'
+import { pullThrough } from './pull-through/pull-manifest.ts'
+import { pullReferrers } from './pull-through/pull-referrers.ts'
 import { keepClients } from './remotes/kept-clients.ts'
 import { resealRemotes } from './remotes/reseal-remotes.ts'
 import { remoteNamed } from './remotes/show.ts'
 import { onTaskEnded } from './runs/on-task-ended.ts'
 import { startRunSweep } from './runs/sweep-runs.ts'
-import { createSyncWork } from './worker/do-sync.ts'
+import { createSyncWork } from './steps/do-sync.ts'
 
 /** Builds sync: remotes, and the worker that copies from them. */
 export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts & { blobs: BlobStore }): Service {
@@ -57,7 +57,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       'still-there': (request, call) => stillThere(upstream, request, call.signal),
       remote: ({ remote }) => remoteNamed(prisma, remote),
       'pull-through': (request, call) => pullThrough(upstream, request, call.signal),
-      'pull-through-referrers': (request, call) => bringReferrers(upstream, request, call.signal),
+      'pull-through-referrers': (request, call) => pullReferrers(upstream, request, call.signal),
       'fetch-again': (request, call) => fetchAgain(upstream, request, call.signal),
     }),
     prepare: async ({ keep }) => {

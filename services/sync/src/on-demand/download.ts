@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { algorithmOf, type ByteRange, type Digest } from '@berth/oci'
 import { type RegistryClient, UpstreamError } from '@berth/registry-client'
 import { type Logger, Problem } from '@berth/service'
-import type { Source } from './sources.ts'
+import type { Source } from '../fetch/sources.ts'
 import { openSpool, type Spool } from './spool.ts'
 
 /** The bytes so far were wrong; they come again from elsewhere. */

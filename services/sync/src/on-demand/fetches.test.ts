@@ -17,10 +17,10 @@ import { makeDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
 import { schemaParts } from '../db/schema-parts.ts'
+import { recordSources } from '../fetch/sources.ts'
 import { keepClients } from '../remotes/kept-clients.ts'
 import { createClaims } from './claims.ts'
 import { createFetches, type Fetched, type Fetches } from './fetches.ts'
-import { recordSources } from './sources.ts'
 
 const log = createLogger({ service: 'sync', silent: true })
 const stops: (() => Promise<unknown>)[] = []

@@ -3,11 +3,11 @@ import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { ByteRange, Digest } from '@berth/oci'
 import { type Database, type Logger, Problem } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
+import { type Source, setAside, sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import type { Claims } from './claims.ts'
 import { type Download, readDownload, startDownload } from './download.ts'
 import { keepBytes } from './keep-bytes.ts'
-import { type Source, setAside, sourcesOf } from './sources.ts'
 
 /** What became of a wish for a blob: it is in the store by now, another replica fetches it, or it comes. */
 export type Fetched =

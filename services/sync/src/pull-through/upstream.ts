@@ -1,14 +1,15 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { normalizeRegistryUrl, type RegistryClient, upstreamRepository } from '@berth/registry-client'
+import { normalizeRegistryUrl, upstreamRepository } from '@berth/registry-client'
 import { type Database, type Logger, Problem } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
+import type { OpenRemote } from '../remotes/open-remote.ts'
 import { refuseOtherHost, refuseOthers } from './allowed-names.ts'
 import { asProblem } from './upstream-problem.ts'
 
-export type PullThroughParts = {
+export type PullThroughDeps = {
   db: Database
   prisma: Prisma
   catalog: CommandClient<CatalogCommands>
@@ -16,14 +17,16 @@ export type PullThroughParts = {
   remotes: KeptClients
   log: Logger
 }
-export type Upstream = { remote: Remote; client: RegistryClient; repository: string; host: string }
 
-/** Works with the repository upstream that a pull is for. Throws what upstream says as whoever pulls is to hear it. */
+/** A repository upstream that is pulled through, and its remote. */
+export type PulledUpstream = OpenRemote & { remote: Remote }
+
+/** Works with the repository upstream that a pull is for. Throws what upstream says as the client that pulls is to hear it. */
 export async function withUpstream<T>(
-  { prisma, remotes }: PullThroughParts,
+  { prisma, remotes }: PullThroughDeps,
   wanted: { remoteId: string; host: string; upstreamName: string },
   signal: AbortSignal,
-  work: (upstream: Upstream) => Promise<T>,
+  work: (upstream: PulledUpstream) => Promise<T>,
 ): Promise<T> {
   const remote = await prisma.remote.findUnique({ where: { id: wanted.remoteId } })
   if (!remote)
@@ -35,7 +38,8 @@ export async function withUpstream<T>(
   refuseOtherHost(url.host, wanted.host)
   const repository = upstreamRepository(url, wanted.upstreamName)
   try {
-    return await remotes.use(remote, (client) => work({ remote, client, repository, host: url.host }))
+    const open = { repository, host: url.host, concurrency: remote.concurrency }
+    return await remotes.use(remote, (client) => work({ ...open, remote, client }))
   } catch (error) {
     signal.throwIfAborted()
     throw asProblem(error, url.host)

@@ -22,8 +22,17 @@ export type ClientWishes = {
   onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
 }
 
-/** `sigstore`: the server beside the registry that has signatures of its manifests. */
-export type OpenRemote = { client: RegistryClient; repository: string; host: string; sigstore?: string | undefined }
+/**
+ * A repository upstream, and the client that asks for it `concurrency` things at a time. `sigstore`: the server beside the registry
+ * that has signatures of its manifests.
+ */
+export type OpenRemote = {
+  client: RegistryClient
+  repository: string
+  host: string
+  concurrency: number
+  sigstore?: string | undefined
+}
 
 /**
  * Makes the client of a remote, for its repository or another one that it covers. Throws when it covers several and none is
@@ -39,7 +48,13 @@ export function openRemote(
   if (upstreamName === null) throw new Error(`remote ${remote.name} covers several repositories and none was named`)
   const { sigstore } = (remote.signatures ?? {}) as Partial<SignaturePolicy>
   const repository = upstreamRepository(url, upstreamName)
-  return { client: openClient(remote, sealer, more), repository, host: url.host, sigstore }
+  return {
+    client: openClient(remote, sealer, more),
+    repository,
+    host: url.host,
+    concurrency: remote.concurrency,
+    sigstore,
+  }
 }
 
 /** Makes the client of a remote. Its secrets are opened here and go nowhere else. */

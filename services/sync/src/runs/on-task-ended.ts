@@ -1,6 +1,6 @@
 import type { CloudEvent, TaskChanged } from '@berth/bus'
 import type { Transaction } from '@berth/service'
-import { endRun, type RunIds } from './record-run.ts'
+import { endRun, type RunIds } from '../steps/record-run.ts'
 
 /**
  * Ends the run of a task that ended without its worker: cancelled while it waited, or given up after its workers were lost. A

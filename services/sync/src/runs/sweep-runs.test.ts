@@ -5,7 +5,7 @@ import { makeDatabase, type ServiceProcess, serviceKey, startProcess, type TestD
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
 import { schemaParts } from '../db/schema-parts.ts'
-import { recordSuccess } from './record-run.ts'
+import { recordSuccess } from '../steps/record-run.ts'
 import { endLostRuns, forgetOldRuns } from './sweep-runs.ts'
 
 let database: TestDatabase

@@ -1,7 +1,7 @@
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, TaskError, TasksCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
-import { endRun, type RunIds } from './record-run.ts'
+import { endRun, type RunIds } from '../steps/record-run.ts'
 
 const sweepEveryMs = 300_000
 // A task is queued right after its run is noted; no call to tasks may take longer than ten minutes (BERTH_CALL_TIMEOUT_SECONDS).

@@ -1,5 +1,5 @@
 import type { ManifestRecord } from '@berth/commands'
-import { isSchema1Type } from '@berth/oci'
+import { type Digest, isSchema1Type } from '@berth/oci'
 
 const imageLayer = /^application\/vnd\.(?:oci\.image\.layer\.|docker\.(?:container\.)?image\.rootfs\.)/i
 
@@ -10,4 +10,12 @@ const imageLayer = /^application\/vnd\.(?:oci\.image\.layer\.|docker\.(?:contain
 export function speaksOnly({ isIndex, mediaType, references }: ManifestRecord): boolean {
   const hasImageLayer = references.some((one) => one.role === 'layer' && imageLayer.test(one.mediaType))
   return !isIndex && !isSchema1Type(mediaType) && !hasImageLayer
+}
+
+/** What upstream says each manifest refers to. */
+export type Said = Map<Digest, Set<Digest>>
+
+/** Whether a manifest itself names what it is listed for: the list is no way for other things to come in. */
+export function isReferrer({ digest, subject }: ManifestRecord, said: Said): boolean {
+  return !!subject && said.get(digest)?.has(subject) === true
 }

@@ -1,5 +1,5 @@
 import { type Digest, isTag, parseDigest } from '@berth/oci'
-import { companionTagOf } from '../filters/tag-filter.ts'
+import { companionTagOf } from '../filters/companion-tags.ts'
 import { type CosignSignature, readBundle } from './cosign.ts'
 import { lookasideSignatures, type Signed } from './lookaside.ts'
 

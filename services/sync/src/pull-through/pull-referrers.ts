@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto'
+import type { ManifestRecord, SyncCommands } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import { UpstreamError } from '@berth/registry-client'
+import { inParallel } from '../fetch/in-parallel.ts'
+import { stageContent } from '../fetch/stage-content.ts'
+import { speaksOnly } from '../verify/companion.ts'
+import { referrersByTag } from '../verify/referrers-tag.ts'
+import { requirementsOf } from '../verify/requirements.ts'
+import { endStage, fetchOne } from './fetch-one.ts'
+import { type PulledUpstream, type PullThroughDeps, withUpstream } from './upstream.ts'
+
+type Pull = SyncCommands['pull-through-referrers']
+
+// Images have a few; each costs two requests and a place in the version, and a hostile upstream lists as many as it likes.
+const mostReferrers = 200
+
+/**
+ * Fetches what refers to a manifest upstream, as its API says or, where it has none, the tag of the fallback schema
+ * (distribution-spec, "Referrers Tag Schema"): all that is new here, as one version.
+ */
+export async function pullReferrers(
+  deps: PullThroughDeps,
+  request: Pull['request'],
+  signal: AbortSignal,
+): Promise<Pull['reply']> {
+  return withUpstream(deps, request, signal, async (upstream) => {
+    const listed = await listUpstream(upstream, request.digest, signal)
+    return { changed: listed.length > 0 && (await pull(deps, upstream, request, listed, signal)) }
+  })
+}
+
+async function listUpstream(
+  { client, repository }: PulledUpstream,
+  subject: Digest,
+  signal: AbortSignal,
+): Promise<readonly Digest[]> {
+  const referrers = await client.referrers(repository, subject, signal)
+  if (referrers) return referrers.slice(0, mostReferrers).map(({ digest }) => digest)
+  return (await referrersByTag(client, repository, subject, signal)).slice(0, mostReferrers)
+}
+
+async function pull(
+  deps: PullThroughDeps,
+  upstream: PulledUpstream,
+  { via, name, digest: subject, actor }: Pull['request'],
+  listed: readonly Digest[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { catalog } = deps
+  const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
+  const here = await catalog.call('members', { repositoryId: target.id, digests: [...listed] }, { signal })
+  const missing = listed.filter((digest) => !here.digests.includes(digest))
+  if (missing.length === 0) {
+    // Another replica may have fetched them just now.
+    await catalog.call('until-served', { repository: target.id }, { signal })
+    return false
+  }
+  const stage = { catalog, id: randomUUID(), fence: 1 }
+  const holder = `pull-through:${stage.id}`
+  try {
+    const members: Digest[] = []
+    const isStrict = (await requirementsOf(catalog, upstream.remote, target.id, signal)).length > 0
+    const check = (record: ManifestRecord) => refuseStrangers(record, { subject, isStrict }, upstream)
+    await inParallel(missing, upstream.remote.concurrency, signal, async (digest, both) => {
+      try {
+        await fetchOne(deps, upstream, { digest, stage, holder, repositoryId: target.id, check }, both)
+        members.push(digest)
+      } catch (error) {
+        both.throwIfAborted()
+        if (!isOfOne(error)) throw error
+        deps.log.warn('what refers to a manifest is left out', { repository: name, digest, subject, error })
+      }
+    })
+    if (members.length === 0) return false
+    await stageContent(stage, { members }, signal)
+    const commit = { repositoryId: target.id, stage: stage.id, fence: stage.fence, actor, taskId: null, force: false }
+    await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal })
+    return true
+  } finally {
+    await endStage(deps, stage, holder)
+  }
+}
+
+/**
+ * Refuses what a list names and that does not refer there: the list is no way for other things to come in. What only says something
+ * about another manifest is not signed itself; where signatures are required an index or an image does not come on these terms.
+ */
+function refuseStrangers(
+  record: ManifestRecord,
+  { subject, isStrict }: { subject: Digest; isStrict: boolean },
+  { host, repository }: PulledUpstream,
+): void {
+  if (record.subject === subject && !(isStrict && !speaksOnly(record))) return
+  const why =
+    record.subject === subject ? 'is an index or an image, which has to be signed' : `does not refer to ${subject}`
+  throw new UpstreamError('protocol', `${record.digest} of ${repository} ${why}`, { host })
+}
+
+/** Whether it says something of one manifest only: others may still be had. */
+function isOfOne(error: unknown): boolean {
+  return error instanceof UpstreamError && ['not_found', 'bad_digest', 'protocol'].includes(error.code)
+}

@@ -1,0 +1,50 @@
+import { type Fetched, fetchByPolicy, type Origin } from '../fetch/fetch-by-policy.ts'
+import { fetchDeferred } from '../fetch/fetch-deferred.ts'
+import { createGraph, type Graph } from '../fetch/graph.ts'
+import { answerUnchanged, commitRun, placeRun } from './commit-run.ts'
+import { isFirstRun, noteCompanions } from './earlier-runs.ts'
+import { fetchWhileFound } from './fetch-while-found.ts'
+import { type Found, findContent, type RunDeps } from './find-content.ts'
+import { gatherChange } from './gather-change.ts'
+import { nowhere } from './placed-run.ts'
+import type { SyncResult } from './results.ts'
+
+const mostFailuresShown = 1_000
+
+/**
+ * One sync, from the list of tags to the committed version: what is new is found (graph first, then bytes), fetched, staged and
+ * committed. Everything before the commit is invisible and can be repeated.
+ */
+export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncResult> {
+  const { db, run, remote, catalog, stage } = deps
+  const origin: Origin = { db, remoteId: remote.id, policy: remote.policy }
+  const isFirst = await isFirstRun(db, run)
+  const late = await fetchDeferred(deps, run.repositoryId, origin, { isFirst }, signal)
+  const { found, fetched } = await findAndFetch(deps, signal)
+  const counts = await fetchByPolicy(deps, found.graph.blobs, origin, signal, fetched)
+  const { change, failures } = gatherChange(deps, found)
+  // Nobody knows what belongs to what failed: then the next run asks again.
+  await noteCompanions(db, run, found.companionsDue && failures.length === 0)
+  const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
+  const isNew = hasContent || (run.mode === 'mirror' && run.repositoryId !== nowhere)
+  if (isNew) await placeRun(deps, run, signal)
+  const reply = isNew ? await commitRun(stage, run, change, signal) : await answerUnchanged(catalog, run)
+  return {
+    ...reply,
+    bytesFetched: counts.fetchedBytes + (late?.fetchedBytes ?? 0),
+    bytesSaved: counts.savedBytes,
+    tagsChecked: found.chosen.tags.length,
+    failures: failures.slice(0, mostFailuresShown),
+    failureCount: failures.length,
+  }
+}
+
+/** Finds what is to be synced. Where all blobs are wanted, they are fetched meanwhile. */
+async function findAndFetch(
+  deps: RunDeps,
+  signal: AbortSignal,
+): Promise<{ found: Found; fetched: Fetched | undefined }> {
+  if (deps.remote.policy !== 'immediate')
+    return { found: await findContent(deps, createGraph(), signal), fetched: undefined }
+  return fetchWhileFound(deps, (graph: Graph, both) => findContent(deps, graph, both), signal)
+}
