@@ -27,7 +27,7 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
   for (let cuts = 0; ; cuts++) {
     const startedAt = position
     try {
-      // The place in the line is for the answer's head; the body flows at the pace of the store.
+      // The place in the line is for the answer's head; the body flows at the pace at which it is stored.
       const answer = await retrying(patience, () => limit(() => begin(ask, blob.digest, startedAt)))
       sizeBytes ??= sizeOf(answer, blob.digest)
       for await (const chunk of skip(answer.body, answer.skipBytes)) {
@@ -48,7 +48,7 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
       )
     } catch (error) {
       signal?.throwIfAborted()
-      // An upstream from which bytes come may cut as often as it does.
+      // A transfer that makes headway may be cut any number of times.
       if (position > startedAt) cuts = 0
       if (!isTransient(error) || cuts >= retries) throw error
     }

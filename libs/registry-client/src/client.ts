@@ -11,8 +11,8 @@ import { statusError, UpstreamError } from './egress/upstream-error.ts'
 import { askForeign, readForeignFile } from './foreign.ts'
 import { type FetchedManifest, fetchManifest, resolve } from './manifests.ts'
 import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
-import { type Guest, type HostGates, type Pause, sharedGates } from './rate-limits/host-gates.ts'
-import { limitEgress } from './rate-limits/limited-egress.ts'
+import { type Caller, type HostGates, type Pause, sharedGates } from './rate-limits/host-gates.ts'
+import { limitedEgress } from './rate-limits/limited-egress.ts'
 import { type Patience, retrying } from './rate-limits/retry.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import type { Send } from './send.ts'
@@ -105,13 +105,13 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     connections: concurrency,
   }
   const gates = options.gates ?? sharedGates
-  const guest = guestOf(options, origin, longestPauseMs)
+  const caller = callerOf(options, origin, longestPauseMs)
   const direct = createEgress({ ...way, isRare: options.isRare })
   const forTokens = createEgress({ ...way, isRare: true })
-  const egress = limitEgress(direct, gates, guest)
+  const egress = limitedEgress(direct, gates, caller)
   const tokens = createTokenSource({
     cache: options.tokens ?? sharedTokens,
-    egress: limitEgress(forTokens, gates, guest),
+    egress: limitedEgress(forTokens, gates, caller),
     origin,
     credentials: options.credentials,
     tokenHosts: options.tokenHosts ?? [],
@@ -135,7 +135,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       })
       if (answer.status < 300 || absences.includes(answer.status)) return answer
       discard(answer)
-      // A host that the upstream redirects to has no say in how Berth logs in.
+      // A host that the request was redirected to has no say in how Berth logs in.
       const isOwn = answer.status === 401 && answer.url.origin === origin.origin
       if (isOwn && logins > 0) tokens.forget({ scope, authorization })
       const challenge = isOwn ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
@@ -158,7 +158,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     retrying(patience(signal), () => limit(work))
 
   let hasSignatures: Promise<boolean> | undefined
-  // Some registries refuse this to accounts that have access to single repositories only: they have none to offer then.
+  // Some registries refuse this to a login for single repositories only: they have none to offer then.
   const askAbilities = async (signal: AbortSignal | undefined) => {
     try {
       const answer = await tried(signal, () => send({ method: 'GET', path: '/v2/', absent: true, signal }))
@@ -229,11 +229,11 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   }
 }
 
-function guestOf(
+function callerOf(
   { credentials, ratePerSecond, onPause }: RegistryClientOptions,
   { host }: URL,
   longestPauseMs: number,
-): Guest {
+): Caller {
   const account = createHash('sha256')
     .update(JSON.stringify(credentials ?? null))
     .digest('base64')

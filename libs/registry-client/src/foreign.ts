@@ -5,7 +5,7 @@ import { readBytes } from './egress/read-text.ts'
 import { statusError, UpstreamError } from './egress/upstream-error.ts'
 
 /**
- * Asks for the bytes of a layer that a manifest only points to by URL (image-spec, layer.md "Non-Distributable Layers"). Nobody
+ * Asks for the bytes of a layer that a manifest only points to by URL (image-spec, layer.md "Non-Distributable Layers"). Nothing
  * vouches for that address, so it gets no credentials and no header of the remote, and must be https unless `insecure`.
  */
 export function askForeign(

@@ -49,7 +49,7 @@ export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promi
   discard(answer)
   if (answer.status === 304) return known
   if (answer.status === 404) return undefined
-  // A request by digest gets that or nothing: some upstreams name it in another algorithm, and a lie is found out by the bytes.
+  // What is asked by digest is that or nothing: some registries name it in another algorithm, and the bytes show a registry that lies.
   const asked = parseDigest(wanted.reference)
   if (asked) return asked
   return parseDigest(answer.headers['docker-content-digest'] ?? '') ?? fullResolve(send, wanted)

@@ -15,11 +15,11 @@ import { createClaims } from './on-demand/claims.ts'
 import { fetchAgain } from './on-demand/fetch-again.ts'
 import { fetchBlob } from './on-demand/fetch-blob.ts'
 import { createFetches } from './on-demand/fetches.ts'
-import { startPruning } from './on-demand/needed.ts'
 import { createSiblings } from './on-demand/siblings.ts'
+import { startPruning } from './on-demand/sources-in-use.ts'
 import { stillThere } from './on-demand/still-there.ts'
 import type { operations } from './openapi-types.ts'
-import { pullThrough } from './pull-through/pull-manifest.ts'
+import { pullManifest } from './pull-through/pull-manifest.ts'
 import { pullReferrers } from './pull-through/pull-referrers.ts'
 import { keepClients } from './remotes/kept-clients.ts'
 import { resealRemotes } from './remotes/reseal-remotes.ts'
@@ -28,7 +28,7 @@ import { onTaskEnded } from './runs/on-task-ended.ts'
 import { startRunSweep } from './runs/sweep-runs.ts'
 import { createSyncWork } from './steps/do-sync.ts'
 
-/** Builds sync: remotes, and the worker that copies from them. */
+/** Builds sync: remotes, and the worker that fetches from them. */
 export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts & { blobs: BlobStore }): Service {
   const host = createHost({ name: 'sync', source: import.meta.url, schemaParts, config, peers, parts })
   const { db, log } = host
@@ -41,8 +41,8 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
   const claims = createClaims(db, log, config.internalUrl)
   const fetches = createFetches({ ...config, db, prisma, catalog, blobs, remotes, claims, log })
   const siblings = createSiblings((address) => host.client('sync', address), log)
-  const upstream = { db, prisma, catalog, blobs, remotes, log }
-  const copying = { db: db.background, prisma, sealer, catalog, blobs, log, hear, runMetrics }
+  const fetchDeps = { db, prisma, catalog, blobs, remotes, log }
+  const runDeps = { db: db.background, prisma, sealer, catalog, blobs, log, hear, runMetrics }
   const { taskLeaseSeconds: leaseSeconds } = config
 
   return host.service({
@@ -54,11 +54,11 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),
-      'still-there': (request, call) => stillThere(upstream, request, call.signal),
+      'still-there': (request, call) => stillThere(fetchDeps, request, call.signal),
       remote: ({ remote }) => remoteNamed(prisma, remote),
-      'pull-through': (request, call) => pullThrough(upstream, request, call.signal),
-      'pull-through-referrers': (request, call) => pullReferrers(upstream, request, call.signal),
-      'fetch-again': (request, call) => fetchAgain(upstream, request, call.signal),
+      'pull-through': (request, call) => pullManifest(fetchDeps, request, call.signal),
+      'pull-through-referrers': (request, call) => pullReferrers(fetchDeps, request, call.signal),
+      'fetch-again': (request, call) => fetchAgain(fetchDeps, request, call.signal),
     }),
     prepare: async ({ keep }) => {
       keep('clients of remotes', { stop: () => remotes.close() })
@@ -82,7 +82,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       const onEnded = (state: 'failed' | 'cancelled') => runMetrics.ended(state)
       keep('sweep of runs', startRunSweep({ db: db.background, tasks, log, onEnded }))
       const worker = { tasks, bus, name: 'sync', leaseSeconds, log }
-      const runs = startWorker({ ...worker, works: { sync: createSyncWork(copying) } })
+      const runs = startWorker({ ...worker, works: { sync: createSyncWork(runDeps) } })
       // Of their own, for they wait for tasks that the other ones do.
       const works = { 'sync-group': createGroupWork({ prisma, sealer, catalog, tasks, log, hear }) }
       const groups = startWorker({ ...worker, works })

@@ -57,7 +57,7 @@ export function isPrivateAddress(address: string): boolean {
 }
 
 /*
- * Link-local addresses, and those at which clouds answer every program on the machine with its credentials, in the forms that carry
+ * Link-local addresses, and those at which clouds answer any program on the machine with its credentials, in the forms that carry
  * an IPv4 address too: no remote can allow these.
  */
 const neverAsked = { ipv4: new BlockList(), ipv6: new BlockList() }

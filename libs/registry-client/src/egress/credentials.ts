@@ -1,6 +1,6 @@
 /**
- * How we log in at a registry: by a login; by an identity token, which only its issuer takes (OAuth2 refresh token); or by a
- * bearer token that the registry takes as it is.
+ * How Berth logs in at a registry: by a login; by an identity token, which only its issuer accepts (OAuth2 refresh token); or by a
+ * bearer token that the registry accepts as it is.
  */
 export type Credentials = { username: string; password: string } | { refreshToken: string } | { token: string }
 

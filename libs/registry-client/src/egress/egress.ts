@@ -27,7 +27,7 @@ export type Outgoing = {
   url: URL
   headers: Record<string, string>
   body?: string
-  /** No operator named where it goes: it gets nothing of what is for the registry, also where that is the registry itself. */
+  /** Nothing vouches for where it goes: it gets nothing of what is for the registry, also where that is the registry itself. */
   isForeign?: boolean
   signal?: AbortSignal | undefined
 }
@@ -121,10 +121,7 @@ function redirected(outgoing: Outgoing, url: URL): Outgoing {
   return { ...outgoing, url, headers: { ...(accept ? { accept } : {}), ...(range ? { range } : {}) } }
 }
 
-/**
- * To a host that cannot be reached a request with a header that cannot be sent never ends, whoever gives it up. Repeats no
- * value.
- */
+/** To a host that cannot be reached a request with a header that cannot be sent never ends, even when it is aborted. Repeats no value. */
 function checkHeaders(headers: Record<string, string>, host: string): void {
   for (const [name, value] of Object.entries(headers)) {
     if (unsendable.test(value))

@@ -6,7 +6,7 @@ import type { TlsOptions } from './agents.ts'
 import { unlessAborted } from './unless-aborted.ts'
 import { connectionError } from './upstream-error.ts'
 
-// The way to a registry step by step, as the agents go it at once: for those who want to know where it ends.
+// The way to a registry step by step, as the agents go it at once: to find out where it ends.
 
 /** The addresses of a host. Throws `UpstreamError`, address_refused for private ones unless it may have such. */
 export async function lookUp(url: URL, allowPrivateAddresses: boolean, signal: AbortSignal): Promise<string[]> {

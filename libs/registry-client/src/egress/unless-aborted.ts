@@ -2,7 +2,7 @@
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return work
   if (signal.aborted) {
-    // It is not waited for any more, so how it fails is not told either.
+    // The work is not waited for any more, so its failure needs a handler of its own.
     work.catch(() => {})
     throw signal.reason
   }

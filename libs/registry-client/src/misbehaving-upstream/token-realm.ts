@@ -6,7 +6,7 @@ export type TokenRealmOptions = {
   /** Where the tokens come from: the upstream itself if nothing is said. */
   issuer?: MisbehavingUpstream
   lifeSeconds?: number
-  /** What it gives tokens for: without it, to every client. */
+  /** What it gives tokens for: without it, for any request. */
   login?: { username: string; password: string }
   refreshToken?: string
   methods?: readonly ('GET' | 'POST')[]

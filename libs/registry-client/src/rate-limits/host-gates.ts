@@ -6,8 +6,8 @@ import { UpstreamError } from '../egress/upstream-error.ts'
 /** That all requests to a host wait, and until when. */
 export type Pause = { host: string; until: Date; reason: string }
 
-/** A client that sends requests, and what limits it has. */
-export type Guest = {
+/** The client that asks, and how it wants to be treated. */
+export type Caller = {
   /** A hash of the credentials: what one account used up is not missing to another. */
   account: string
   /** The host that `ratePerSecond` is for. */
@@ -22,9 +22,9 @@ export type Guest = {
 export type HostGates = {
   /**
    * Waits until a request may go to the host; answers what to call when it has ended. Throws `UpstreamError` rate_limited when that
-   * would be longer than the guest waits: of those one request in a while goes all the same, to see whether it still holds.
+   * would be longer than the caller waits: of those one request in a while goes all the same, to see whether it still holds.
    */
-  enter(host: string, guest: Guest, signal: AbortSignal | undefined): Promise<(outcome: Outcome) => void>
+  enter(host: string, caller: Caller, signal: AbortSignal | undefined): Promise<(outcome: Outcome) => void>
 }
 
 /** How a request ended: whether the host answered at all, and what it said of its limits. */
@@ -50,11 +50,11 @@ export function createHostGates(): HostGates {
     return undefined
   }
   /** Waits for the end of a pause; answers the end of a probe where this is one. */
-  const passPause = async (key: string, host: string, guest: Guest, signal: AbortSignal | undefined) => {
+  const passPause = async (key: string, host: string, caller: Caller, signal: AbortSignal | undefined) => {
     for (let paused = pauseOf(key); paused; paused = pauseOf(key)) {
       const leftMs = paused.endsAt - performance.now()
-      if (leftMs <= guest.longestPauseMs) {
-        guest.onPause?.(shown(host, paused))
+      if (leftMs <= caller.longestPauseMs) {
+        caller.onPause?.(shown(host, paused))
         await delay(leftMs + Math.random() * spreadMs, undefined, { signal })
       } else if (paused.probe) await unlessAborted(paused.probe, signal)
       else if (performance.now() - paused.probedAt < probeEveryMs) throw tooLong(host, paused)
@@ -63,8 +63,8 @@ export function createHostGates(): HostGates {
     return undefined
   }
   /** Waits until the next request fits the rate; true when it had to. */
-  const passRate = async (host: string, { ratePerSecond, ...guest }: Guest, signal: AbortSignal | undefined) => {
-    if (ratePerSecond === undefined || host !== guest.host) return false
+  const passRate = async (host: string, { ratePerSecond, ...caller }: Caller, signal: AbortSignal | undefined) => {
+    if (ratePerSecond === undefined || host !== caller.host) return false
     const now = performance.now()
     const at = Math.max(now, nextAt.get(host) ?? 0)
     remember(nextAt, host, at + 1000 / ratePerSecond)
@@ -75,28 +75,29 @@ export function createHostGates(): HostGates {
     if (waitSeconds <= 0) return undefined
     const before = pauseOf(key)
     const endsAt = performance.now() + waitSeconds * 1000
-    // Of what requests under way hear, the longest counts; a request that looks whether it still holds hears what is true now.
+    // Of the pauses that requests under way hear of, the longest counts; a request that is sent to see whether it still holds hears what
+    // is true now.
     if (before && before.endsAt >= endsAt && !isProbe) return undefined
     const paused = { probedAt: before?.probedAt ?? Number.NEGATIVE_INFINITY, probe: undefined, endsAt, reason }
     remember(pauses, key, paused)
     return paused
   }
 
-  const leave = (key: string, host: string, guest: Guest, endProbe: (() => void) | undefined, outcome: Outcome) => {
+  const leave = (key: string, host: string, caller: Caller, endProbe: (() => void) | undefined, outcome: Outcome) => {
     const { answered, notice } = outcome
     const paused = notice && heed(key, notice, endProbe !== undefined)
-    if (paused && paused.endsAt - performance.now() <= guest.longestPauseMs) guest.onPause?.(shown(host, paused))
+    if (paused && paused.endsAt - performance.now() <= caller.longestPauseMs) caller.onPause?.(shown(host, paused))
     if (endProbe && answered && !notice) pauses.delete(key)
     endProbe?.()
   }
 
   return {
-    enter: async (host, guest, signal) => {
-      const key = `${host} ${guest.account}`
+    enter: async (host, caller, signal) => {
+      const key = `${host} ${caller.account}`
       for (;;) {
-        const endProbe = await passPause(key, host, guest, signal)
-        if (!endProbe && (await passRate(host, guest, signal)) && pauseOf(key)) continue
-        return (outcome) => leave(key, host, guest, endProbe, outcome)
+        const endProbe = await passPause(key, host, caller, signal)
+        if (!endProbe && (await passRate(host, caller, signal)) && pauseOf(key)) continue
+        return (outcome) => leave(key, host, caller, endProbe, outcome)
       }
     },
   }

@@ -1,15 +1,15 @@
 import type { Answer, Egress } from '../egress/egress.ts'
 import { readLimitNotice } from '../egress/limit-notice.ts'
-import type { Guest, HostGates } from './host-gates.ts'
+import type { Caller, HostGates } from './host-gates.ts'
 
 /** An egress whose requests wait where a host wants to be left alone, and that heeds what hosts say about it. */
-export function limitEgress(egress: Egress, gates: HostGates, guest: Guest): Egress {
+export function limitedEgress(egress: Egress, gates: HostGates, caller: Caller): Egress {
   return {
     isClosed: () => egress.isClosed(),
     close: () => egress.close(),
     send: async (outgoing) => {
       const { host } = outgoing.url
-      const leave = await gates.enter(host, guest, outgoing.signal)
+      const leave = await gates.enter(host, caller, outgoing.signal)
       let answer: Answer | undefined
       try {
         answer = await egress.send(outgoing)

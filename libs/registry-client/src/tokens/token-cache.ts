@@ -10,8 +10,8 @@ export type TokenCache = {
   /** Forgets a token that was refused; one that took its place meanwhile stays. */
   drop(key: string, header: string): void
   /**
-   * Gets a token by `fetch`, once for all calls that ask for the same key at a time. When the one who is asking gives up, by `signal` or
-   * because `isGone`, another one of those who wait asks.
+   * Gets a token by `fetch`, once for all requests that ask for the same key at a time. When the one that is asking gives up, by
+   * `signal` or because `isGone`, another one of those that wait asks.
    */
   obtain(key: string, asker: Asker, fetch: () => Promise<KeptToken>): Promise<string>
 }
@@ -49,7 +49,9 @@ export function createTokenCache(mostTokens = 5_000, mostBytes = 32 << 20): Toke
       .then(
         (token) => keep(key, token),
         (cause: unknown) => {
-          throw signal?.aborted || isGone() ? new AskerGone('who asked for a token has given up', { cause }) : cause
+          throw signal?.aborted || isGone()
+            ? new AskerGone('the request that asked for a token has given up', { cause })
+            : cause
         },
       )
       .finally(() => underWay.delete(key))

@@ -13,8 +13,8 @@ export type TokenSource = {
   /** The `Authorization` header for a scope, as far as there is one already; one that nears its end is renewed first. */
   known(scope: string, signal: AbortSignal | undefined): Promise<string | undefined>
   /**
-   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that another request got
-   * meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
+   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that another request
+   * got meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
    */
   answer(challenge: ParsedChallenge, refused: Refused, signal: AbortSignal | undefined): Promise<string>
   /** Forgets a header that was refused, though it was new. */
@@ -39,10 +39,10 @@ const renewedAfter = 0.75
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const { cache, egress, origin, credentials, tokenHosts } = options
   // Once for the client, and not for each request: certificates are long.
-  const who = createHash('sha256')
+  const identityHash = createHash('sha256')
     .update(JSON.stringify([origin.origin, credentials, options.identity]))
     .digest('base64')
-  const keyOf = (scope: string) => `${who} ${scope}`
+  const keyOf = (scope: string) => `${identityHash} ${scope}`
   let wantsBasic = false
 
   const fetchToken = async (challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined) => {

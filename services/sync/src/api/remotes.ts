@@ -1,7 +1,7 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import { type Database, fitPage, type Handlers, type Logger, readPage, type Sealer, toPage } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import { refuseWhileNeeded } from '../on-demand/needed.ts'
+import { refuseWhileNeeded } from '../on-demand/sources-in-use.ts'
 import type { operations } from '../openapi-types.ts'
 import { walkToRemote } from '../remotes/check/walk.ts'
 import { resealRemotes } from '../remotes/reseal-remotes.ts'
@@ -9,14 +9,14 @@ import { findRemote, showRemote } from '../remotes/show.ts'
 import { deleteRemote, insertRemote, updateRemote } from '../remotes/write.ts'
 
 /** The API of remotes: where content comes from. */
-export function remoteHandlers(parts: {
+export function remoteHandlers(deps: {
   db: Database
   prisma: Prisma
   sealer: Sealer
   catalog: CommandClient<CatalogCommands>
   log: Logger
 }) {
-  const { db, prisma, sealer, catalog, log } = parts
+  const { db, prisma, sealer, catalog, log } = deps
   return {
     listRemotes: async ({ query }) => {
       const page = readPage(query)

@@ -9,7 +9,7 @@ export type NeededBlob = {
   urls?: readonly string[]
 }
 
-/** Blobs that are to be brought, which may still become more. */
+/** Blobs that are to be fetched, which may still become more. */
 export type BlobSource = {
   needed: ReadonlyMap<Digest, NeededBlob>
   /** All of them, in lists of at most so many; ends when there will be no more. */
@@ -26,7 +26,7 @@ export type BlobLine = {
   end(): void
 }
 
-/** Makes a line of blobs that one finds while another brings them. */
+/** Makes a line of blobs, into which they are put as they are found, while others of it are fetched. */
 export function createBlobLine(): BlobLine {
   const needed = new Map<Digest, NeededBlob>()
   let waiting: Digest[] = []

@@ -6,9 +6,9 @@ import type { FetchDeps, Upstream } from './deps.ts'
 import { fetchManifest, inspectManifest } from './fetch-manifest.ts'
 import { addBelow, type Graph } from './graph.ts'
 import { inBatches, inParallel } from './in-parallel.ts'
-import { knownManifests } from './known-manifests.ts'
 import { leaseBlobs } from './lease-blobs.ts'
 import { proveManifests } from './prove-manifests.ts'
+import { readKnownManifests } from './read-known-manifests.ts'
 import { stageContent } from './stage-content.ts'
 
 type Accepts = (record: ManifestRecord) => boolean
@@ -72,7 +72,7 @@ async function fetchBatch(
   const { catalog, upstream, store, stage, options, report } = deps
   // Leased first: what is known after that stays so with all it names, and can be built on.
   const leases = options.isPlan ? [] : await leaseBlobs(store, digests, signal)
-  const known = await knownManifests(catalog, digests, signal)
+  const known = await readKnownManifests(catalog, digests, signal)
   const proven = await proveManifests({ upstream, report }, known.filter(accepts), signal)
   report.progress.manifests.done += known.length
   const isKnown = new Set(known.map(({ digest }) => digest))

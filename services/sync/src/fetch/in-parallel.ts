@@ -18,7 +18,7 @@ export async function inParallel<T>(
     try {
       for (;;) {
         both.throwIfAborted()
-        // Whoever gives the items may have none for a while: a failure elsewhere must not wait for the next one.
+        // The source of the items may have none for a while: a failure elsewhere must not wait for the next one.
         const next = await unlessAborted(Promise.resolve(iterator.next()), both)
         if (next.done) return
         await work(next.value, both)

@@ -1,7 +1,7 @@
 import type { Platform, Reference } from '@berth/oci'
 import { isIndexType } from '@berth/oci'
 
-/** What of an index a sync takes and what it leaves out; `offers` are the platforms that the index has. */
+/** What of an index a sync follows and what it leaves out; `offers` are the platforms that the index has. */
 export type ChosenChildren = { kept: Reference[]; omitted: Reference[]; offers: string[] }
 
 // What an image is that says no variant (containerd's platforms package normalizes alike).
@@ -14,8 +14,7 @@ function fits(wanted: string, { os, architecture, variant }: Platform): boolean 
 }
 
 /**
- * Chooses the children of an index by `platforms`; all, where there are none. What says no platform is kept: nobody can tell
- * that it is unwanted, and an index in an index is looked into in turn. An attestation goes with the image that it is about.
+ * Chooses the children of an index by `platforms`; all, where there are none. What says no platform is kept, for it may be wanted, and an index in an index is looked into in turn. An attestation goes with the image that it is about.
  */
 export function chooseChildren(references: readonly Reference[], platforms: readonly string[]): ChosenChildren {
   if (platforms.length === 0) return { kept: [...references], omitted: [], offers: [] }

@@ -1,8 +1,8 @@
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 
-/** Where a blob can be fetched. `isKept`: what comes from there is stored. */
-export type Source = { remoteId: string; remote: string; repository: string; isKept: boolean }
+/** Where a blob can be fetched. `isStored`: what comes from there is stored. */
+export type Source = { remoteId: string; remote: string; repository: string; isStored: boolean }
 
 const setAsideSeconds = 600
 const mostSources = 10
@@ -47,8 +47,8 @@ function inOneOrder(digests: readonly Digest[]): Digest[] {
 /** Of a digest: which repositories gave it that are reached in the same way as this remote, and whether others were seen to have it. */
 export type Known = { digest: Digest; givers: string[]; isElsewhere: boolean }
 
-// Whoever makes a remote says how its host is reached, and so who answers as that host: only what all of this agrees on is the
-// same party. Sealed headers cannot be compared.
+// The user that makes a remote says how its host is reached, and so which server answers as that host: only remotes that agree in all
+// of this reach the same one. Sealed headers cannot be compared.
 const isSameWay = `(other.id = own.id or (other.url = own.url and other.tls_validation = own.tls_validation
   and other.ca_cert is not distinct from own.ca_cert and other.proxy_url is not distinct from own.proxy_url
   and cardinality(other.header_names) = 0 and cardinality(own.header_names) = 0))`
@@ -73,7 +73,7 @@ export async function knownOf(db: Database, remoteId: string, digests: readonly 
 export async function sourcesOf(db: Database, digest: Digest): Promise<Source[]> {
   return db.query<Source>(
     `select remote.id as "remoteId", remote.name as remote, source.upstream_repository as repository,
-       remote.policy <> 'streamed' as "isKept"
+       remote.policy <> 'streamed' as "isStored"
      from content_source as source
      join remote on remote.id = source.remote_id
      left join set_aside_remote as aside on aside.remote_id = remote.id and aside.until > now()

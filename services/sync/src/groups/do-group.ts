@@ -18,7 +18,7 @@ import { openClient } from '../remotes/open-remote.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { listRepositories, type Pair } from './upstream-repositories.ts'
 
-export type GroupParts = {
+export type GroupDeps = {
   prisma: Prisma
   sealer: Sealer
   catalog: CommandClient<CatalogCommands>
@@ -40,40 +40,40 @@ const mostFailuresShown = 1_000
  * Does the tasks of kind `sync-group`: one sync for each repository that a remote covers, each a task of its own. Begun again
  * it finds those that it has made, for their ids follow from its own.
  */
-export function createGroupWork(parts: GroupParts): Work {
+export function createGroupWork(deps: GroupDeps): Work {
   return async (task, { signal, report }) => {
     const { remoteId, options } = task.payload as GroupPayload
     const progress: TaskProgress = { phase: 'repositories', done: 0, total: null, unit: 'repositories' }
     report(() => [progress])
     try {
-      const remote = await parts.prisma.remote.findUnique({ where: { id: remoteId } })
+      const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
       if (!remote) throw new Problem(404, 'remote_not_found', 'The remote was deleted.')
-      const { pairs, refused } = await list(parts, remote, signal)
+      const { pairs, refused } = await list(deps, remote, signal)
       progress.total = pairs.length
       for (const pair of pairs) {
         signal.throwIfAborted()
-        await startChild(parts, remote, task, { pair, options })
+        await startChild(deps, remote, task, { pair, options })
       }
-      const failed = await waitForChildren(parts, task, progress, signal)
-      return outcome(pairs.length, [...refused.map(cannotBeTaken), ...failed], options)
+      const failed = await waitForChildren(deps, task, progress, signal)
+      return outcome(pairs.length, [...refused.map(invalidName), ...failed], options)
     } catch (error) {
       const ended = outcomeOfError(error, {
         task,
         signal,
-        log: parts.log,
+        log: deps.log,
         cancelled: 'The sync was cancelled.',
         explain: explainUpstream,
         isForeign: (reason) => reason instanceof UpstreamError,
       })
       // Those that were made while the cancel was on its way.
-      if (ended.state === 'cancelled') await parts.tasks.call('cancel-children', { parent: task.id })
+      if (ended.state === 'cancelled') await deps.tasks.call('cancel-children', { parent: task.id })
       return ended
     }
   }
 }
 
-async function list(parts: GroupParts, remote: Remote, signal: AbortSignal) {
-  const client = openClient(remote, parts.sealer, { onAnswer: parts.hear?.(remote) })
+async function list(deps: GroupDeps, remote: Remote, signal: AbortSignal) {
+  const client = openClient(remote, deps.sealer, { onAnswer: deps.hear?.(remote) })
   try {
     const { upstreamNames, targetPrefix } = remote
     return await listRepositories(client, { upstreamNames, targetPrefix: targetPrefix ?? '' }, signal)
@@ -83,13 +83,13 @@ async function list(parts: GroupParts, remote: Remote, signal: AbortSignal) {
 }
 
 async function startChild(
-  parts: GroupParts,
+  deps: GroupDeps,
   remote: Remote,
   task: ClaimedTask,
   { pair, options }: { pair: Pair; options: RunOptions },
 ): Promise<void> {
-  const { repository } = await parts.catalog.call('repository', { repository: pair.target })
-  await startRun(parts, {
+  const { repository } = await deps.catalog.call('repository', { repository: pair.target })
+  await startRun(deps, {
     id: childId(task.id, pair, 'run'),
     taskId: childId(task.id, pair, 'task'),
     parentTask: task.id,
@@ -110,7 +110,7 @@ function childId(parent: string, { upstreamName }: Pair, what: 'run' | 'task'): 
 }
 
 async function waitForChildren(
-  { prisma }: GroupParts,
+  { prisma }: GroupDeps,
   task: ClaimedTask,
   progress: TaskProgress,
   signal: AbortSignal,
@@ -149,7 +149,7 @@ function outcome(repositories: number, failed: Failed[], { onError }: RunOptions
   return { state: 'failed', result, error: { code: 'repositories_failed', message } }
 }
 
-function cannotBeTaken(upstreamName: string): Failed {
+function invalidName(upstreamName: string): Failed {
   return { repository: upstreamName, code: 'name_invalid', message: `${upstreamName} with its prefix is no name here.` }
 }
 

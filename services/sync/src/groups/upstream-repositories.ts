@@ -6,7 +6,7 @@ export type Pair = { upstreamName: string; target: string }
 
 /**
  * The repositories that a remote covers: those it names, and those of upstream's catalog that its patterns fit. The catalog is
- * asked for only where there is a pattern. Names that cannot be taken (too long with their prefix) are left to `refused`.
+ * asked for only where there is a pattern. Names that are not valid here (too long with their prefix) are left to `refused`.
  */
 export async function listRepositories(
   client: RegistryClient,

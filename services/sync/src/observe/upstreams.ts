@@ -14,7 +14,7 @@ const classes: readonly [string, RegExp][] = [
   ['microsoft', /(^|\.)(azurecr\.io|mcr\.microsoft\.com)$/],
   ['gitlab', /(^|\.)gitlab\.com$/],
 ]
-// Remotes are as many as somebody makes; of those whose upstream names a limit, this many are shown.
+// There is no limit to the number of remotes; of those whose upstream names a limit, this many are shown.
 const mostRemotes = 1_000
 
 /** Which of a few kinds of hosts this one is of: their names would be without bound. */

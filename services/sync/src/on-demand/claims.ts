@@ -6,13 +6,13 @@ import type { Database, Logger } from '@berth/service'
 const claimSeconds = 15
 const renewEveryMs = 5_000
 
-/** Who fetches a blob: we, until `release`, or another replica at its address. */
+/** Which replica fetches a blob: this one, until `release`, or another one at its address. */
 type Claim = { isOurs: true; release(): Promise<void> } | { isOurs: false; owner: string; address: string }
 
 export type Claims = {
   /** Claims a digest, unless another replica that can be found has done so. */
   claim(digest: Digest): Promise<Claim>
-  /** Ends the claim of an owner who does not answer. */
+  /** Ends the claim of a replica that does not answer. */
   revoke(digest: Digest, owner: string): Promise<void>
 }
 
@@ -24,7 +24,7 @@ export function createClaims(db: Database, log: Logger, address: string | undefi
       pollMs: renewEveryMs,
       pauseAfterFailureMs: renewEveryMs,
       onError: (error) => log.warn('the claim of a blob is not renewed', { digest, error }),
-      // Lost, it is lost to somebody who fetches too: the bytes are the same.
+      // A claim that is lost went to another replica, which fetches too: the bytes are the same.
       run: async () => {
         await db.query(
           'update fetch_claim set deadline = now() + make_interval(secs => $3) where digest = $1 and owner = $2',
@@ -43,7 +43,7 @@ export function createClaims(db: Database, log: Logger, address: string | undefi
   return {
     claim: async (digest) => {
       for (;;) {
-        // Whoever claimed it at our own address was killed: we would ask ourselves, and that again.
+        // A replica that claimed it at this address was killed: this one would ask itself, and that again.
         const ours = await db.query(
           `insert into fetch_claim as held (digest, owner, address, deadline)
            values ($1, $2, $3, now() + make_interval(secs => $4))

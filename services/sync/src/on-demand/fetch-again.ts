@@ -7,7 +7,7 @@ import type { Prisma } from '../db/client.ts'
 import { sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 
-type Parts = { db: Database; prisma: Prisma; blobs: BlobStore; remotes: KeptClients; log: Logger }
+type Deps = { db: Database; prisma: Prisma; blobs: BlobStore; remotes: KeptClients; log: Logger }
 type Fetch = SyncCommands['fetch-again']
 /** Where something may be had. */
 type Place = { remoteId: string; repository: string }
@@ -15,32 +15,32 @@ type Place = { remoteId: string; repository: string }
 const mostPlaces = 10
 
 /**
- * Brings bytes that were lost back from where they once came: from where they were seen, and else from where these
- * repositories were synced from, the latest first.
+ * Fetches bytes that were lost from where they once came: from where they were seen, and else from where these repositories were
+ * synced from, the latest first.
  */
 export async function fetchAgain(
-  parts: Parts,
+  deps: Deps,
   { repositoryIds, blob }: Fetch['request'],
   signal: AbortSignal,
 ): Promise<Fetch['reply']> {
-  for (const { remoteId, repository } of await placesOf(parts, repositoryIds, blob.digest)) {
-    const remote = await parts.prisma.remote.findUnique({ where: { id: remoteId } })
+  for (const { remoteId, repository } of await placesOf(deps, repositoryIds, blob.digest)) {
+    const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
     if (!remote) continue
     try {
-      await parts.remotes.use(remote, (client) =>
-        parts.blobs.write(blob, read(client, repository, blob, signal), { signal, expectedBytes: blob.sizeBytes }),
+      await deps.remotes.use(remote, (client) =>
+        deps.blobs.write(blob, read(client, repository, blob, signal), { signal, expectedBytes: blob.sizeBytes }),
       )
       return { remote: remote.name }
     } catch (error) {
       signal.throwIfAborted()
-      parts.log.warn('a remote cannot give back what was lost', { remote: remote.name, digest: blob.digest, error })
+      deps.log.warn('a remote cannot give back what was lost', { remote: remote.name, digest: blob.digest, error })
     }
   }
   return { remote: null }
 }
 
 async function placesOf(
-  { db, prisma }: Parts,
+  { db, prisma }: Deps,
   repositoryIds: readonly string[],
   digest: Fetch['request']['blob']['digest'],
 ): Promise<Place[]> {

@@ -5,18 +5,18 @@ import type { Claims } from './claims.ts'
 import type { Fetched, Fetches } from './fetches.ts'
 
 type Fetch = SyncCommands['fetch-blob']['request']
-type Parts = { fetches: Fetches; claims: Claims; clientOf: (address: string) => InternalClient }
+type Deps = { fetches: Fetches; claims: Claims; clientOf: (address: string) => InternalClient }
 
 /** Answers `fetch-blob`: the bytes as they come, from here or through the replica that fetches them. */
-export async function fetchBlob(parts: Parts, wanted: Fetch, signal: AbortSignal): Promise<ByteReply> {
+export async function fetchBlob(deps: Deps, wanted: Fetch, signal: AbortSignal): Promise<ByteReply> {
   for (;;) {
-    const joined = parts.fetches.join(wanted)
+    const joined = deps.fetches.join(wanted)
     try {
       const fetched = await orAbort(joined.fetched, signal)
       if (fetched.kind === 'coming') return coming(fetched, wanted, joined.leave, signal)
       joined.leave()
       if (fetched.kind === 'stored') return stored(fetched.generation)
-      const reply = await askOwner(parts, fetched, wanted, signal)
+      const reply = await askOwner(deps, fetched, wanted, signal)
       if (reply) return reply
     } catch (error) {
       joined.leave()
@@ -37,7 +37,7 @@ function coming(
   leave: () => void,
   signal: AbortSignal,
 ): ByteReply {
-  // Also when nobody begins to read.
+  // The caller may go away before it begins to read.
   signal.addEventListener('abort', leave, { once: true })
   const source = async function* () {
     try {
@@ -51,7 +51,7 @@ function coming(
 
 /** Hands on what the replica gives that fetches the blob. `undefined`: it does not answer, and has lost its claim. */
 async function askOwner(
-  { claims, clientOf }: Parts,
+  { claims, clientOf }: Deps,
   { owner, address }: Extract<Fetched, { kind: 'elsewhere' }>,
   wanted: Fetch,
   signal: AbortSignal,

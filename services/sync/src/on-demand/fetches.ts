@@ -6,8 +6,8 @@ import type { Prisma } from '../db/client.ts'
 import { type Source, setAside, sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import type { Claims } from './claims.ts'
-import { type Download, readDownload, startDownload } from './download.ts'
-import { keepBytes } from './keep-bytes.ts'
+import { readSpooledFetch, type SpooledFetch, startSpooledFetch } from './spooled-fetch.ts'
+import { storeBytes } from './store-bytes.ts'
 
 /** What became of a wish for a blob: it is in the store by now, another replica fetches it, or it comes. */
 export type Fetched =
@@ -15,14 +15,14 @@ export type Fetched =
   | { kind: 'elsewhere'; owner: string; address: string }
   | { kind: 'coming'; read: (range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array> }
 
-/** Fetches blobs from remotes, each once for all who wait for it. */
+/** Fetches blobs from remotes, each once for all requests that wait for it. */
 export type Fetches = {
   /** Waits until there is something to give. Throws a Problem when no source gives the blob. `leave` has to be called. */
   join(wanted: { digest: Digest; sizeBytes: number }): { fetched: Promise<Fetched>; leave: () => void }
   stop(): Promise<void>
 }
 
-export type FetchParts = {
+export type FetchDeps = {
   db: Database
   prisma: Prisma
   catalog: CommandClient<CatalogCommands>
@@ -31,7 +31,7 @@ export type FetchParts = {
   claims: Claims
   spoolDirectory: string
   log: Logger
-  /** How long a fetch that nobody waits for goes on; 5 s unless set. */
+  /** How long a fetch that no request waits for goes on; 5 s unless set. */
   lingerMs?: number
 }
 
@@ -39,11 +39,11 @@ export type FetchParts = {
 type Running = {
   fetched: Promise<Fetched>
   waiting: number
-  /** Whether it goes on when nobody waits: all bytes are here and are being kept, or it is over. */
+  /** Whether it goes on when no request waits: all bytes are here and are being stored, or it is over. */
   isWhole: boolean
   isClosed: boolean
   abort: () => void
-  /** The last of those who joined has left. */
+  /** The last request that joined has left. */
   drained: PromiseWithResolvers<void>
   over: Promise<void>
   timer?: NodeJS.Timeout
@@ -52,17 +52,17 @@ type Running = {
 // A client that was cut off comes back soon, and goes on with what has come meanwhile.
 const defaultLingerMs = 5_000
 
-/** Makes the fetches of one replica; among replicas the claims say who fetches. */
-export function createFetches(parts: FetchParts): Fetches {
-  const { lingerMs = defaultLingerMs } = parts
+/** Makes the fetches of one replica; among replicas the claims say which one fetches. */
+export function createFetches(deps: FetchDeps): Fetches {
+  const { lingerMs = defaultLingerMs } = deps
   const running = new Map<Digest, Running>()
-  /** Also those that nobody may join any more. */
+  /** Also those that cannot be joined any more. */
   const unfinished = new Set<Running>()
 
   const begin = (wanted: { digest: Digest; sizeBytes: number }): Running => {
     const aborted = new AbortController()
     const fetched = Promise.withResolvers<Fetched>()
-    // Whoever waits hears of a failure; that nobody does is none.
+    // A request that waits hears of a failure; that none waits is no fault.
     fetched.promise.catch(() => {})
     const one: Running = {
       fetched: fetched.promise,
@@ -81,7 +81,7 @@ export function createFetches(parts: FetchParts): Fetches {
       if (running.get(wanted.digest) === one) running.delete(wanted.digest)
     }
     one.abort = () => {
-      // Its end takes a moment, in which whoever comes would join what fails.
+      // Its end takes a moment, in which a new request would join what fails.
       retire()
       aborted.abort()
     }
@@ -94,10 +94,10 @@ export function createFetches(parts: FetchParts): Fetches {
     }
     running.set(wanted.digest, one)
     unfinished.add(one)
-    one.over = fetchOnce(parts, wanted, { tell: fetched.resolve, whole, drained: one.drained.promise }, aborted.signal)
+    one.over = fetchOnce(deps, wanted, { tell: fetched.resolve, whole, drained: one.drained.promise }, aborted.signal)
       .catch((error: unknown) => {
         if (!(error instanceof Problem) && !aborted.signal.aborted)
-          parts.log.error('a blob could not be fetched', { digest: wanted.digest, error })
+          deps.log.error('a blob could not be fetched', { digest: wanted.digest, error })
         fetched.reject(error)
       })
       .finally(close)
@@ -145,58 +145,58 @@ type Hooks = {
 
 /** One fetch from beginning to end. */
 async function fetchOnce(
-  parts: FetchParts,
+  deps: FetchDeps,
   wanted: { digest: Digest; sizeBytes: number },
   hooks: Hooks,
   signal: AbortSignal,
 ): Promise<void> {
   const { digest } = wanted
-  const sources = await sourcesOf(parts.db, digest)
-  const keeping = sources.some((source) => source.isKept) ? await keepBytes(parts, wanted, signal) : undefined
+  const sources = await sourcesOf(deps.db, digest)
+  const storing = sources.some((source) => source.isStored) ? await storeBytes(deps, wanted, signal) : undefined
   try {
-    if (keeping?.isPresent) {
-      hooks.tell({ kind: 'stored', generation: keeping.generation })
+    if (storing?.isPresent) {
+      hooks.tell({ kind: 'stored', generation: storing.generation })
       return
     }
-    const claim = await parts.claims.claim(digest)
+    const claim = await deps.claims.claim(digest)
     if (!claim.isOurs) {
       hooks.tell({ kind: 'elsewhere', owner: claim.owner, address: claim.address })
       return
     }
     try {
-      const download = await startDownload(downloading(parts, sources, keeping), wanted, signal)
-      // Also for those who joined and have not begun to read.
+      const spooled = await startSpooledFetch(spoolingDeps(deps, sources, storing), wanted, signal)
+      // Not before: a request may have joined and not begun to read.
       void hooks.drained
-        .then(() => download.spool.release())
-        .catch((error: unknown) => parts.log.warn('the file of a fetch was not closed', { digest, error }))
-      await download.begun
-      hooks.tell({ kind: 'coming', read: (range, reader) => readDownload(download, range, { signal: reader }) })
-      await download.done
+        .then(() => spooled.spool.release())
+        .catch((error: unknown) => deps.log.warn('the file of a fetch was not closed', { digest, error }))
+      await spooled.begun
+      hooks.tell({ kind: 'coming', read: (range, reader) => readSpooledFetch(spooled, range, { signal: reader }) })
+      await spooled.done
       hooks.whole()
-      await keeping?.keep()
+      await storing?.finish()
     } finally {
       await claim.release()
     }
   } finally {
-    await keeping?.end()
+    await storing?.release()
   }
 }
 
-function downloading(
-  parts: FetchParts,
+function spoolingDeps(
+  deps: FetchDeps,
   sources: readonly Source[],
-  keeping: { follow(spool: Download['spool']): void } | undefined,
+  storing: { follow(spool: SpooledFetch['spool']): void } | undefined,
 ) {
   return {
-    folder: parts.spoolDirectory,
-    log: parts.log,
+    folder: deps.spoolDirectory,
+    log: deps.log,
     sources,
-    use: async <T>(remoteId: string, work: Parameters<typeof parts.remotes.use<T>>[1]) => {
-      const remote = await parts.prisma.remote.findUnique({ where: { id: remoteId } })
+    use: async <T>(remoteId: string, work: Parameters<typeof deps.remotes.use<T>>[1]) => {
+      const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
       if (!remote) throw new Problem(503, 'no_source', 'The remote was deleted meanwhile.')
-      return parts.remotes.use(remote, work)
+      return deps.remotes.use(remote, work)
     },
-    onLie: (source: Source, reason: string) => setAside(parts.db, source.remoteId, reason),
-    onSpool: (spool: Download['spool']) => keeping?.follow(spool),
+    onLie: (source: Source, reason: string) => setAside(deps.db, source.remoteId, reason),
+    onSpool: (spool: SpooledFetch['spool']) => storing?.follow(spool),
   }
 }

@@ -5,7 +5,7 @@ import type { ByteRange } from '@berth/oci'
 
 /**
  * Bytes on their way from upstream to any number of readers, each at its own pace: a file that has no name any more, so that
- * nothing is left of it whoever is killed. What readers get before the bytes are verified always lacks an end.
+ * nothing is left of it when a process is killed. What readers get before the bytes are verified always lacks an end.
  */
 export type Spool = {
   readonly receivedBytes: number

@@ -7,20 +7,20 @@ import { inParallel } from '../fetch/in-parallel.ts'
 import { type Source, sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 
-type Parts = { db: Database; prisma: Prisma; remotes: KeptClients; log: Logger }
+type Deps = { db: Database; prisma: Prisma; remotes: KeptClients; log: Logger }
 type StillThere = SyncCommands['still-there']
 const width = 8
 
 /** Which of these blobs a remote says just now that it has. One that cannot be asked has nothing. */
 export async function stillThere(
-  parts: Parts,
+  deps: Deps,
   { blobs }: StillThere['request'],
   signal: AbortSignal,
 ): Promise<StillThere['reply']> {
   const digests: Digest[] = []
   await inParallel(blobs, width, signal, async ({ digest, sizeBytes }, both) => {
-    for (const source of await sourcesOf(parts.db, digest)) {
-      if (!(await isAt(parts, source, { digest, sizeBytes }, both))) continue
+    for (const source of await sourcesOf(deps.db, digest)) {
+      if (!(await isAt(deps, source, { digest, sizeBytes }, both))) continue
       digests.push(digest)
       return
     }
@@ -29,7 +29,7 @@ export async function stillThere(
 }
 
 async function isAt(
-  { prisma, remotes, log }: Parts,
+  { prisma, remotes, log }: Deps,
   { remoteId, remote: name, repository }: Source,
   blob: { digest: Digest; sizeBytes: number },
   signal: AbortSignal,

@@ -19,7 +19,7 @@ const mostAttempts = 5
  * Fetches one manifest as upstream has it now: with its configuration at once, layers when they are pulled, and of an index
  * nothing of what it names. Makes a version only when that is new here.
  */
-export async function pullThrough(
+export async function pullManifest(
   deps: PullThroughDeps,
   request: Pull['request'],
   signal: AbortSignal,

@@ -5,7 +5,7 @@ import { UpstreamError } from '@berth/registry-client'
 import { inParallel } from '../fetch/in-parallel.ts'
 import { stageContent } from '../fetch/stage-content.ts'
 import { speaksOnly } from '../verify/companion.ts'
-import { referrersByTag } from '../verify/referrers-tag.ts'
+import { readReferrersTag } from '../verify/read-referrers-tag.ts'
 import { requirementsOf } from '../verify/requirements.ts'
 import { endStage, fetchOne } from './fetch-one.ts'
 import { type PulledUpstream, type PullThroughDeps, withUpstream } from './upstream.ts'
@@ -37,7 +37,7 @@ async function listUpstream(
 ): Promise<readonly Digest[]> {
   const referrers = await client.referrers(repository, subject, signal)
   if (referrers) return referrers.slice(0, mostReferrers).map(({ digest }) => digest)
-  return (await referrersByTag(client, repository, subject, signal)).slice(0, mostReferrers)
+  return (await readReferrersTag(client, repository, subject, signal)).slice(0, mostReferrers)
 }
 
 async function pull(

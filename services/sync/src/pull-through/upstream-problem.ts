@@ -4,9 +4,9 @@ import { Problem } from '@berth/service'
 
 const retryAfterSeconds = 30
 
-/** What upstream says, as whoever pulls is to hear it: absence only where it said so. */
+/** What upstream says, as the client that pulls is to hear it: absence only where upstream said so. */
 export function asProblem(error: unknown, host: string): unknown {
-  // Ours, and no word about upstream: what was fetched could not be stored.
+  // The store failed, which says nothing about upstream: what was fetched could not be stored.
   if (error instanceof BlobStoreError)
     return new Problem(503, `store_${error.code}`, error.message, {
       headers: { 'retry-after': String(retryAfterSeconds) },
@@ -17,7 +17,7 @@ export function asProblem(error: unknown, host: string): unknown {
   const retryAfter = { 'retry-after': String(error.retryAfterSeconds ?? retryAfterSeconds) }
   if (code === 'not_found') return new Problem(404, 'manifest_not_found', message, { cause })
   if (code === 'rate_limited') return new Problem(429, 'upstream_limit', message, { headers: retryAfter, cause })
-  // Whoever pulls is let in here, and no login of theirs would help: it is the one of the remote that is refused.
+  // The client that pulls is let in here, and no login of its own would help: upstream refuses the one of the remote.
   if (code === 'unauthorized' || code === 'denied')
     return new Problem(502, 'upstream_denied', message, {
       hint: `The login of the remote may not pull this from ${host}, or it is not there.`,

@@ -5,7 +5,7 @@ import type { HearAnswers } from '../observe/upstreams.ts'
 import { openClient } from './open-remote.ts'
 
 const idleMs = 30_000
-// Somebody waits: an upstream at its limit is not waited for until it takes requests again, as a sync does.
+// A client waits for the answer: so an upstream at its limit is not waited for until it lets requests in again, as in a sync.
 const longestPauseMs = 3_000
 
 /** Clients of remotes that are kept open for a while, so that what is asked often connects and logs in once. */

@@ -53,7 +53,7 @@ export async function updateRemote(
         id,
         ...Object.values(values),
       ])
-      // Somebody else may answer from now on: what the one before showed says nothing of him.
+      // Another server may answer from now on: what the one before showed says nothing of this one.
       if (wayFields.some((field) => changes[field] !== undefined && changes[field] !== remote[field]))
         await sql.query('update content_source set given_at = null where remote_id = $1', [id])
       await recordEvents(sql, [{ kind: syncEvents.remoteUpdated, data: announced(id, merged), actor }])
@@ -96,7 +96,7 @@ async function lockRemote(sql: Sql, id: string): Promise<{ remote: RemoteBody; s
   }
 }
 
-/** Secrets that nobody sends again stay with the host that they were given for: else a new address would be handed them. */
+/** Secrets that are not sent again stay with the host that they were given for: else a new address would be handed them. */
 function checkWhereSecretsGo(before: RemoteBody, after: RemoteBody, stays: (field: SecretField) => boolean): void {
   const originOf = ({ url }: RemoteBody) => normalizeRegistryUrl(url).origin
   const refuse = (field: SecretField, because: string) => {
@@ -111,7 +111,7 @@ function checkWhereSecretsGo(before: RemoteBody, after: RemoteBody, stays: (fiel
       refuse(field, `with this change of ${changes.join(', ')} the proxy can read it`)
 }
 
-/** Without TLS, or with TLS that he may end himself: nobody else vouches for the registry then. */
+/** Whether the proxy sees everything: there is no TLS, or TLS that the proxy may end itself. Nothing else vouches for the registry then. */
 function proxyCanRead({ url, proxyUrl, tlsValidation = true, caCert }: RemoteBody): boolean {
   if (!proxyUrl) return false
   return normalizeRegistryUrl(url).protocol === 'http:' || !tlsValidation || Boolean(caCert)

@@ -51,7 +51,7 @@ export async function startRun(
       id: taskId,
       kind: 'sync',
       payload: { runId: id },
-      // A plan changes nothing, so it need not wait for whoever does.
+      // A plan changes nothing, so it need not wait for a run that does.
       exclusive: options.dryRun ? [] : locksOf(repository),
       shared: [`remote:${remote.id}`],
       actor,

@@ -10,20 +10,20 @@ const settledMinutes = 15
 const keptDays = 90
 const pageRows = 500
 
-type Parts = { db: Database; tasks: CommandClient<TasksCommands> }
+type Deps = { db: Database; tasks: CommandClient<TasksCommands> }
 type Hooks = { onEnded: (state: 'failed' | 'cancelled') => void; signal: AbortSignal }
 type Unended = RunIds & { parentTask: string | null; createdAt: string }
 type TaskEnd = { state: string; error: TaskError | null }
 
-/** Ends runs that nobody does any more and forgets old ones, at once and every five minutes. */
-export function startRunSweep({ log, onEnded, ...parts }: Parts & Pick<Hooks, 'onEnded'> & { log: Logger }): Loop {
+/** Ends runs that no worker does any more and forgets old ones, at once and every five minutes. */
+export function startRunSweep({ log, onEnded, ...deps }: Deps & Pick<Hooks, 'onEnded'> & { log: Logger }): Loop {
   return startLoop({
     pollMs: sweepEveryMs,
     pauseAfterFailureMs: sweepEveryMs,
     onError: (error) => log.warn('old sync runs will be looked at later', { error }),
     run: async (signal) => {
-      await forgetOldRuns(parts.db, signal)
-      await endLostRuns(parts, { onEnded, signal })
+      await forgetOldRuns(deps.db, signal)
+      await endLostRuns(deps, { onEnded, signal })
     },
   })
 }
@@ -32,7 +32,7 @@ export function startRunSweep({ log, onEnded, ...parts }: Parts & Pick<Hooks, 'o
  * Ends runs whose tasks were never queued, because tasks was away just then, or have ended unheard. A run of a group whose task
  * goes on is left alone: the group queues it again.
  */
-export async function endLostRuns({ db, tasks }: Parts, { onEnded, signal }: Hooks): Promise<void> {
+export async function endLostRuns({ db, tasks }: Deps, { onEnded, signal }: Hooks): Promise<void> {
   for (let after: Pick<Unended, 'createdAt' | 'id'> | undefined; ; ) {
     const runs: Unended[] = await readUnended(db, after)
     after = runs.at(-1)

@@ -7,14 +7,14 @@ import { idsOf, placed } from './record-run.ts'
 
 const usuallyEveryMs = 10_000
 
-type Parts = { db: Database; log: Logger; everyMs?: number | undefined }
+type Deps = { db: Database; log: Logger; everyMs?: number | undefined }
 
 /**
- * Announces every ten seconds how far a run is, if it got further; whoever wants it by the second watches its task. A run that is
+ * Announces every ten seconds how far a run is, if it got further; its task tells it by the second. A run that is
  * shorter announces nothing. `stop` resolves when nothing more will be announced.
  */
 export function announceProgress(
-  { db, log, everyMs = usuallyEveryMs }: Parts,
+  { db, log, everyMs = usuallyEveryMs }: Deps,
   run: SyncRun,
   progress: Progress,
 ): { stop(): Promise<void> } {

@@ -7,7 +7,7 @@ import { inParallel } from '../fetch/in-parallel.ts'
 import { companionTagOf } from '../filters/companion-tags.ts'
 import { isReferrer, type Said, speaksOnly } from '../verify/companion.ts'
 import { atomicSignature, lookasideSignatures } from '../verify/lookaside.ts'
-import { referrersByTag } from '../verify/referrers-tag.ts'
+import { readReferrersTag } from '../verify/read-referrers-tag.ts'
 import type { ListedCompanions, ResolvedTag } from './chosen.ts'
 import { readMembers } from './read-repository.ts'
 
@@ -137,7 +137,7 @@ function createFinder(
   const readReferrers = async (digest: Digest, both: AbortSignal) => {
     const referrers = has.referrers === false ? undefined : await client.referrers(repository, digest, both)
     has.referrers = referrers !== undefined
-    const tagged = referrers || !isStrict ? [] : await referrersByTag(client, repository, digest, both)
+    const tagged = referrers || !isStrict ? [] : await readReferrersTag(client, repository, digest, both)
     for (const referrer of [...(referrers ?? []).map((one) => one.digest), ...tagged]) {
       found.referrers.add(referrer)
       said.set(referrer, (said.get(referrer) ?? new Set()).add(digest))

@@ -3,8 +3,8 @@ import { chooseOfStored } from '../fetch/choose-children.ts'
 import type { FetchDeps } from '../fetch/deps.ts'
 import { addName, type Graph } from '../fetch/graph.ts'
 import { inBatches } from '../fetch/in-parallel.ts'
-import { knownManifests } from '../fetch/known-manifests.ts'
 import { isNested } from '../fetch/platform-filter.ts'
+import { readKnownManifests } from '../fetch/read-known-manifests.ts'
 import { stageContent } from '../fetch/stage-content.ts'
 import { readMembers } from './read-repository.ts'
 
@@ -27,7 +27,7 @@ export async function findAbsentBelow(
   while (level.length > 0) {
     const below: Digest[] = []
     for (const digests of inBatches(level, batchSize)) {
-      const known = await knownManifests(catalog, digests, signal)
+      const known = await readKnownManifests(catalog, digests, signal)
       const choices = []
       for (const record of known.filter((manifest) => manifest.isIndex))
         choices.push(await chooseOfStored({ blobs: store.blobs, options }, graph.indexes, record, signal))

@@ -40,7 +40,7 @@ export async function resolveTags(
   return { tags, digests: filter.digests, companions: listed?.companions }
 }
 
-/** Makes sure that upstream has manifests that are wanted by digest: that Berth knows one of elsewhere gives nobody a right to it. */
+/** Makes sure that upstream has manifests that are wanted by digest: that Berth knows one from elsewhere is no right to it. */
 export async function checkDigests(
   { upstream, report }: { upstream: OpenRemote; report: Pick<Report, 'failures'> },
   digests: readonly Digest[],
@@ -85,7 +85,7 @@ async function listTags(
 
 const mostShown = 200
 
-/** In a path such a name could mean something else than a tag of this repository, and nobody could pull it from here. */
+/** In a path such a name could mean something else than a tag of this repository, and it could not be pulled from here. */
 function noTag({ host, repository }: OpenRemote, name: string, failures: Failures): void {
   const shown = JSON.stringify(name.slice(0, mostShown)).slice(1, -1)
   const message = `${host} lists "${shown}" in ${repository}, which is no tag; leave it out by excludeTags`

@@ -23,7 +23,7 @@ export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncR
   const { found, fetched } = await findAndFetch(deps, signal)
   const counts = await fetchByPolicy(deps, found.graph.blobs, origin, signal, fetched)
   const { change, failures } = gatherChange(deps, found)
-  // Nobody knows what belongs to what failed: then the next run asks again.
+  // It is not known what belongs to what failed: then the next run asks again.
   await noteCompanions(db, run, found.companionsDue && failures.length === 0)
   const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
   const isNew = hasContent || (run.mode === 'mirror' && run.repositoryId !== nowhere)

@@ -27,7 +27,7 @@ function parse<T extends object>(bytes: Uint8Array): Partial<T> {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
     return typeof value === 'object' && value !== null ? value : {}
   } catch {
-    // What cannot be read says nothing; whoever asks tells what was wanted.
+    // What cannot be read says nothing; the caller tells what was wanted.
     return {}
   }
 }

@@ -2,7 +2,7 @@ import type { CatalogCommands, CommandClient, RequiredSignatures } from '@berth/
 import type { Remote } from '../db/generated/client.ts'
 import type { SignaturePolicy } from '../remotes/fields.ts'
 
-/** A policy that requires signatures, and who has it. */
+/** A policy that requires signatures, and what it belongs to. */
 export type Requirement = Omit<SignaturePolicy, 'require'> & { of: 'remote' | 'repository' }
 
 /**

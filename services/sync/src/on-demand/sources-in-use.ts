@@ -7,13 +7,13 @@ const pageRows = 1_000
 const pruneEveryMs = 21_600_000
 const keptDays = 7
 
-type Parts = { db: Database; catalog: CommandClient<CatalogCommands> }
+type Deps = { db: Database; catalog: CommandClient<CatalogCommands> }
 
 /**
- * Refuses to lose a remote that a pull-through distribution brings its content from, or that alone can give layers that are not
+ * Refuses to lose a remote that a pull-through distribution fetches its content from, or that alone can give layers that are not
  * here. Throws 409 `remote_in_use` with the distributions, or `remote_needed` with some of the layers.
  */
-export async function refuseWhileNeeded({ db, catalog }: Parts, remote: { id: string; name: string }): Promise<void> {
+export async function refuseWhileNeeded({ db, catalog }: Deps, remote: { id: string; name: string }): Promise<void> {
   const { distributions } = await catalog.call('pulled-through', { remoteId: remote.id })
   if (distributions.length > 0)
     throw new Problem(409, 'remote_in_use', `"${remote.name}" is pulled through by ${distributions.join(', ')}.`, {
@@ -41,7 +41,7 @@ export async function refuseWhileNeeded({ db, catalog }: Parts, remote: { id: st
 }
 
 /** Forgets now and then where blobs were seen that catalog does not know any more. */
-export function startPruning({ db, catalog, log }: Parts & { log: Logger }): Loop {
+export function startPruning({ db, catalog, log }: Deps & { log: Logger }): Loop {
   return startLoop({
     pollMs: pruneEveryMs,
     pauseAfterFailureMs: 600_000,

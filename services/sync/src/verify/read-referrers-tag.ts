@@ -3,7 +3,7 @@ import { type RegistryClient, UpstreamError } from '@berth/registry-client'
 import { companionTagOf } from '../filters/companion-tags.ts'
 
 /** What the tag of the fallback schema lists for a manifest (distribution-spec, "Referrers Tag Schema"). */
-export async function referrersByTag(
+export async function readReferrersTag(
   client: RegistryClient,
   repository: string,
   subject: Digest,

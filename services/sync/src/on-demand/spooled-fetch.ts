@@ -10,7 +10,7 @@ class BegunAnew extends Error {
   override name = 'BegunAnew'
 }
 
-export type Download = {
+export type SpooledFetch = {
   /** Where the bytes are now; another one after each new beginning. */
   spool: Spool
   /** Settles with the first bytes, or with the failure of all sources. */
@@ -20,7 +20,7 @@ export type Download = {
 }
 
 type Wanted = { digest: Digest; sizeBytes: number }
-type Parts = {
+type Deps = {
   folder: string
   log: Logger
   sources: readonly Source[]
@@ -31,90 +31,90 @@ type Parts = {
 
 /**
  * Fetches a blob from the first of its sources that gives it. One that breaks off is gone on with at the next; wrong bytes are
- * begun anew, without the one that gave them, or each alone where several did: nobody can tell whose part was wrong. Throws a
+ * begun anew, without the one that gave them, or each alone where several did, for it is not known which of them was wrong. Throws a
  * Problem with what each of them said when none is left.
  */
-export async function startDownload(parts: Parts, wanted: Wanted, signal: AbortSignal): Promise<Download> {
+export async function startSpooledFetch(deps: Deps, wanted: Wanted, signal: AbortSignal): Promise<SpooledFetch> {
   const begun = Promise.withResolvers<void>()
-  const download: Download = { spool: await openSpool(parts.folder), begun: begun.promise, done: Promise.resolve() }
-  parts.onSpool(download.spool)
-  download.done = tryAll(parts, wanted, download, begun.resolve, signal).then(begun.resolve, (error: unknown) => {
+  const fetch: SpooledFetch = { spool: await openSpool(deps.folder), begun: begun.promise, done: Promise.resolve() }
+  deps.onSpool(fetch.spool)
+  fetch.done = tryAll(deps, wanted, fetch, begun.resolve, signal).then(begun.resolve, (error: unknown) => {
     begun.reject(error)
-    download.spool.fail(error)
+    fetch.spool.fail(error)
     throw error
   })
-  // Whoever waits for either hears of it.
+  // Both are also awaited by the callers that read; without one a failure is none of the process.
   begun.promise.catch(() => {})
-  download.done.catch(() => {})
-  return download
+  fetch.done.catch(() => {})
+  return fetch
 }
 
 async function tryAll(
-  parts: Parts,
+  deps: Deps,
   wanted: Wanted,
-  download: Download,
+  fetch: SpooledFetch,
   begin: () => void,
   signal: AbortSignal,
 ): Promise<void> {
   const reasons: UpstreamError[] = []
-  const left = [...parts.sources]
+  const left = [...deps.sources]
   let hash = createHash(algorithmOf(wanted.digest))
-  // Whoever gave a part of what there is so far.
+  // The sources that gave a piece of what there is so far.
   let givers: Source[] = []
   let isAlone = false
   for (let source = left.shift(); source; source = left.shift()) {
     try {
-      const before = download.spool.receivedBytes
-      await readFrom(parts, source, wanted, { spool: download.spool, hash, begin, signal }).finally(() => {
-        if (source && download.spool.receivedBytes > before) givers.push(source)
+      const before = fetch.spool.receivedBytes
+      await readFrom(deps, source, wanted, { spool: fetch.spool, hash, begin, signal }).finally(() => {
+        if (source && fetch.spool.receivedBytes > before) givers.push(source)
       })
       if (`${algorithmOf(wanted.digest)}:${hash.digest('hex')}` === wanted.digest) {
-        download.spool.verified()
+        fetch.spool.verified()
         return
       }
       if (givers.length > 1) {
         // The one that did not break off first.
         left.unshift(...givers.toReversed())
         isAlone = true
-      } else await blame(parts, source, wanted, reasons)
+      } else await blame(deps, source, wanted, reasons)
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof UpstreamError)) throw error
-      parts.log.warn('a remote does not give a blob', {
+      deps.log.warn('a remote does not give a blob', {
         remote: source.remote,
         digest: wanted.digest,
         reason: error.message,
       })
       reasons.push(error)
-      // What came so far is kept: the next one goes on there.
+      // What came so far stays in the spool: the next one goes on there.
       if (error.code !== 'bad_digest' && (!isAlone || givers.length === 0)) continue
-      if (error.code === 'bad_digest') await parts.onLie(source, error.message)
+      if (error.code === 'bad_digest') await deps.onLie(source, error.message)
     }
-    const old = download.spool
-    download.spool = await openSpool(parts.folder)
-    parts.onSpool(download.spool)
+    const old = fetch.spool
+    fetch.spool = await openSpool(deps.folder)
+    deps.onSpool(fetch.spool)
     old.fail(new BegunAnew('wrong bytes came from upstream'))
     await old.release()
     hash = createHash(algorithmOf(wanted.digest))
     givers = []
   }
-  throw nobodyHasIt(wanted.digest, reasons)
+  throw noSourceHasIt(wanted.digest, reasons)
 }
 
-async function blame(parts: Parts, source: Source, { digest }: Wanted, reasons: UpstreamError[]): Promise<void> {
+async function blame(deps: Deps, source: Source, { digest }: Wanted, reasons: UpstreamError[]): Promise<void> {
   const reason = `${source.remote} gave other bytes than ${digest}`
-  parts.log.error('a remote gave wrong bytes', { remote: source.remote, digest })
+  deps.log.error('a remote gave wrong bytes', { remote: source.remote, digest })
   reasons.push(new UpstreamError('bad_digest', reason, { host: source.remote }))
-  await parts.onLie(source, reason)
+  await deps.onLie(source, reason)
 }
 
 async function readFrom(
-  parts: Parts,
+  deps: Deps,
   source: Source,
   { digest, sizeBytes }: Wanted,
   { spool, hash, begin, signal }: { spool: Spool; hash: Hash; begin: () => void; signal: AbortSignal },
 ): Promise<void> {
-  await parts.use(source.remoteId, async (client) => {
+  await deps.use(source.remoteId, async (client) => {
     for await (const chunk of client.blob(
       source.repository,
       { digest, sizeBytes, from: spool.receivedBytes },
@@ -128,10 +128,10 @@ async function readFrom(
 }
 
 /**
- * Where nobody has it any more, trying again does not help; where nobody could be asked, it may. Names no remote: whoever pulls
- * may know nothing of those that others use for the same layer. The log has all of it.
+ * Where no source has it any more, trying again does not help; where none could be asked, it may. Names no remote: the client that
+ * pulls may know nothing of those that others use for the same layer. The log has all of it.
  */
-function nobodyHasIt(digest: Digest, reasons: readonly UpstreamError[]): Problem {
+function noSourceHasIt(digest: Digest, reasons: readonly UpstreamError[]): Problem {
   const said = reasons.map(({ status, code }) => `one ${status ? `answered ${status}` : `failed (${code})`}`).join(', ')
   if (reasons.length > 0 && reasons.every((reason) => reason.code === 'not_found'))
     return new Problem(404, 'blob_not_found', `no upstream has ${digest} any more: ${said}`)
@@ -143,16 +143,16 @@ function nobodyHasIt(digest: Digest, reasons: readonly UpstreamError[]): Problem
   )
 }
 
-/** Reads a range of a download from wherever it goes on; one that has given bytes of a spool cannot change to another. */
-export async function* readDownload(
-  download: Download,
+/** Reads a range of a blob from wherever its fetch goes on; one that has given bytes of a spool cannot change to another. */
+export async function* readSpooledFetch(
+  fetch: SpooledFetch,
   range: ByteRange,
   options: { signal: AbortSignal },
 ): AsyncIterable<Uint8Array> {
   let given = 0
   for (;;) {
     try {
-      for await (const chunk of download.spool.read(range, options)) {
+      for await (const chunk of fetch.spool.read(range, options)) {
         given += chunk.length
         yield chunk
       }

@@ -2,7 +2,7 @@ import type { CatalogCommands, CommandClient, ManifestRecord } from '@berth/comm
 import type { Digest } from '@berth/oci'
 
 /** Which of these manifests catalog has recorded, asked for in as many calls as their sizes need. */
-export async function knownManifests(
+export async function readKnownManifests(
   catalog: CommandClient<CatalogCommands>,
   digests: readonly Digest[],
   signal: AbortSignal,
