@@ -53,8 +53,8 @@ beforeAll(async () => {
   model = openDatabase({ ...place, max: 8 })
   const log = createLogger({ service: 'registry', silent: true })
   const commands = {
-    'served-heads': async () => rows(streamHeads(catalog.db)),
-    'served-rows': async ({ repositoryId, afterRevision }: { repositoryId: string; afterRevision: number }) =>
+    'list-served-heads': async () => rows(streamHeads(catalog.db)),
+    'list-served-rows': async ({ repositoryId, afterRevision }: { repositoryId: string; afterRevision: number }) =>
       rows(streamRows(catalog.db, repositoryId, afterRevision)),
   }
   const internal = createInternalServer({ service: 'catalog', serviceKey, log, commands })

@@ -107,7 +107,7 @@ const pageAfter = `
   order by page.position`
 
 /** What every service answers to those that follow its events. */
-export type EventCommands = { events: { request: { after: number }; reply: OutboxPage } }
+export type EventCommands = { 'list-events': { request: { after: number }; reply: OutboxPage } }
 
 type PageRow = { head: number; bound: number } & (OutboxRow | { id: null }) &
   ({ jumpFrom: number; jumpUntil: number; jumpBy: number } | { jumpFrom: null })

@@ -6,12 +6,12 @@ export type AuthCommands = {
   /** Who sends this `Authorization` header (Basic or Bearer); null when it is not right. */
   identify: { request: { authorization: string; ip: string }; reply: { principal: Principal | null } }
   /** As `identify`, with what of the wanted accesses is granted; for credentials that come to `/v2` without a token. */
-  access: {
+  'decide-access': {
     request: { authorization: string; ip: string; wanted: Access[] }
     reply: { principal: Principal | null; access: Access[] }
   }
   /** Of these names of accounts those that may not pull from a private base path; there may be no such account. */
-  'may-not-pull': { request: { names: string[]; basePath: string }; reply: { names: string[] } }
+  'list-denied-pulls': { request: { names: string[]; basePath: string }; reply: { names: string[] } }
   /** The public keys that access tokens are signed with. */
-  jwks: { request: Record<string, never>; reply: { keys: PublicJwk[] } }
+  'list-keys': { request: Record<string, never>; reply: { keys: PublicJwk[] } }
 }

@@ -70,23 +70,23 @@ export type CatalogCommands = {
    * Answers once registry serves the repository as it is now, with its latest version: a success that changes nothing tells of that
    * state, and its caller may read it. Throws 503 `not_yet_served` after ten seconds, 404 when there is none.
    */
-  'until-served': { request: { repository: string }; reply: { version: number } }
+  'await-served': { request: { repository: string }; reply: { version: number } }
   /** A moment, for `asked` of `commit-stage`: to be taken before upstream is asked. */
-  'pull-order': { request: Record<string, never>; reply: { asked: number } }
+  'take-pull-order': { request: Record<string, never>; reply: { asked: number } }
   /**
    * Whether an index of the repository names this manifest; one that came by a companion tag, which is not signed, does not
    * count.
    */
-  'is-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
+  'check-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
   /** A repository by id or name. */
-  repository: { request: { repository: string }; reply: { repository: RepositoryHead | null } }
+  'find-repository': { request: { repository: string }; reply: { repository: RepositoryHead | null } }
   /**
    * Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not
    * there.
    */
-  'required-signatures': { request: { repository: string }; reply: { signatures: RequiredSignatures | null } }
+  'find-required-signatures': { request: { repository: string }; reply: { signatures: RequiredSignatures | null } }
   /** Leases up to 500 digests for a holder (an upload session, a sync run); leasing again renews. */
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
   /**
@@ -198,49 +198,49 @@ export type CatalogCommands = {
    * Which of these manifests are recorded already, with their bytes; the others have to be fetched. What does not fit into one
    * reply is in `rest`, to be asked for again.
    */
-  'known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[]; rest: Digest[] } }
+  'list-known-manifests': { request: { digests: Digest[] }; reply: { manifests: ManifestRecord[]; rest: Digest[] } }
   /** Which of these blobs are in the store. */
-  'known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
+  'list-known-blobs': { request: { digests: Digest[] }; reply: { digests: Digest[] } }
   /**
    * Which of these manifests and blobs, 1,000 at most, tell no user anything new when the repository gets them: it has them, or
    * every client may pull them from a public distribution.
    */
-  'freely-given': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
+  'list-freely-given': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** The names of pull-through distributions that bring what they serve from a remote, ten at most. */
-  'pulled-through': { request: { remoteId: string }; reply: { distributions: string[] } }
+  'list-pulled-through': { request: { remoteId: string }; reply: { distributions: string[] } }
   /** Which of these manifests the repository has, as its latest version or loose. */
-  members: { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
+  'list-members': { request: { repositoryId: string; digests: Digest[] }; reply: { digests: Digest[] } }
   /** How it stands with blobs, 1,000 at most; those that are not known are left out. */
-  'blob-states': {
+  'list-blob-states': {
     request: { digests: Digest[] }
     reply: { blobs: { digest: Digest; state: 'writing' | 'present' | 'remote' | 'removing' }[] }
   }
   /** Blobs of the latest version whose bytes are not here but at a remote, by pages of digests. */
-  'remote-blobs': {
+  'list-remote-blobs': {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { blobs: { digest: Digest; sizeBytes: number }[] }
   }
   /** Which of these signatures the repository has, by name. */
-  'known-signatures': { request: { repositoryId: string; names: string[] }; reply: { names: string[] } }
+  'list-known-signatures': { request: { repositoryId: string; names: string[] }; reply: { names: string[] } }
   /**
    * These manifests and what of the repository is below them, with `companions` also what refers to any of it. Of `childless`
    * ones what they name is left out.
    */
-  closure: {
+  'find-closure': {
     request: { repositoryId: string; digests: Digest[]; companions: boolean; childless?: Digest[] }
     reply: { digests: Digest[] }
   }
   /** The manifests of a repository that name foreign layers which it does not have. */
-  'lacks-foreign': { request: { repositoryId: string }; reply: { digests: Digest[] } }
+  'list-lacking-foreign': { request: { repositoryId: string }; reply: { digests: Digest[] } }
   /** The indexes of a repository that are not whole: below them it lacks a manifest. */
-  'sparse-indexes': { request: { repositoryId: string }; reply: { digests: Digest[] } }
+  'list-sparse-indexes': { request: { repositoryId: string }; reply: { digests: Digest[] } }
   /** Tags of the latest version, by pages of names. */
-  tags: {
+  'list-tags': {
     request: { repositoryId: string; after?: string; limit: number }
     reply: { tags: { name: string; digest: Digest }[] }
   }
   /** Whether anything may be deleted from the blob store: not while another installation deletes there too. */
-  'may-delete': { request: Record<string, never>; reply: { mayDelete: boolean } }
+  'check-may-delete': { request: Record<string, never>; reply: { mayDelete: boolean } }
   /** When tags and manifests were pulled last, in batches of at most 1,000. Repeating is harmless; a time never goes back. */
   'record-pulls': { request: { pulls: LastPull[] }; reply: Record<string, never> }
   /**
@@ -248,9 +248,9 @@ export type CatalogCommands = {
    * there is: what a follower has beyond them is over. For a
    * repository that is gone there is one row, which says so.
    */
-  'served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
+  'list-served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
   /** The heads of all repositories and all distributions, as rows. */
-  'served-heads': { request: Record<string, never>; reply: ServedHead }
+  'list-served-heads': { request: Record<string, never>; reply: ServedHead }
 }
 
 /**

@@ -21,7 +21,7 @@ export type RegistryCommands = {
   /** The same for a pull-through distribution. */
   'follow-pull-through': { request: ServedPullThrough; reply: Record<string, never> }
   /** Repositories that cannot be followed, those that have failed for the longest time first. */
-  'isolated-repositories': { request: { limit: number }; reply: { repositories: IsolatedRepository[] } }
+  'list-isolated-repositories': { request: { limit: number }; reply: { repositories: IsolatedRepository[] } }
   /** Answers once the deletion of a repository is served. */
   'forget-repository': { request: { repositoryId: string }; reply: Record<string, never> }
 }

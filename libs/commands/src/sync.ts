@@ -17,9 +17,9 @@ export type SyncCommands = {
     reply: { remote: string | null }
   }
   /** Which of these blobs, 500 at most, a remote says just now that it has. */
-  'still-there': { request: { blobs: { digest: Digest; sizeBytes: number }[] }; reply: { digests: Digest[] } }
+  'check-still-there': { request: { blobs: { digest: Digest; sizeBytes: number }[] }; reply: { digests: Digest[] } }
   /** A remote by id or name, with its `host[:port]`. */
-  remote: { request: { remote: string }; reply: { remote: { id: string; name: string; host: string } | null } }
+  'find-remote': { request: { remote: string }; reply: { remote: { id: string; name: string; host: string } | null } }
   /**
    * Brings what a tag or a digest of a remote's repository stands for into the repository of ours that is named, with a version
    * of it when that is new, and answers its digest once it is served. An index comes without its members. Throws 404

@@ -34,7 +34,7 @@ export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: n
 /** Tasks' internal commands. */
 export type TasksCommands = {
   /** Queues a task under an id of the caller's; the same id again is the same task. */
-  create: {
+  'create-task': {
     request: {
       id: string
       kind: string
@@ -47,9 +47,12 @@ export type TasksCommands = {
     reply: { task: Task }
   }
   /** Gives the oldest task of these kinds whose resources are free, leased to this worker. */
-  claim: { request: { kinds: string[]; worker: string; leaseSeconds: number }; reply: { task: ClaimedTask | null } }
+  'claim-task': {
+    request: { kinds: string[]; worker: string; leaseSeconds: number }
+    reply: { task: ClaimedTask | null }
+  }
   /** Renews the lease. `cancelled`: stop the work and report. 409 `task_lost` when the task is no longer this worker's. */
-  heartbeat: {
+  'renew-task': {
     request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[] }
     reply: { cancelled: boolean }
   }
@@ -57,19 +60,19 @@ export type TasksCommands = {
    * Gives a task back whose work met a database or a service that is away. It waits a while and is tried again, five times at
    * most; then it has failed with this error. 409 `task_lost` as for a heartbeat.
    */
-  'put-back': {
+  'put-back-task': {
     request: { id: string; fence: number; error: TaskError; progress?: TaskProgress[] }
     reply: Record<string, never>
   }
   /** Cancels what of a task's own tasks has not ended. */
   'cancel-children': { request: { parent: string }; reply: Record<string, never> }
   /** How it stands with tasks; those that do not exist are left out. */
-  states: {
+  'list-task-states': {
     request: { ids: string[] }
     reply: { tasks: { id: string; state: TaskState; error: TaskError | null }[] }
   }
   /** Ends a task. Reporting the same end twice is harmless. */
-  finish: {
+  'finish-task': {
     request: {
       id: string
       fence: number

@@ -172,7 +172,8 @@ export function createHost<P extends PeerName>(options: {
       bus,
       follow: ({ source, ...more }) => {
         const owner = clientOf(source)
-        const events = (after: number, signal: AbortSignal) => owner.call<OutboxPage>('events', { after }, { signal })
+        const events = (after: number, signal: AbortSignal) =>
+          owner.call<OutboxPage>('list-events', { after }, { signal })
         return preparing.keep(
           `following ${source}`,
           startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, ...more }),
@@ -193,7 +194,7 @@ export function createHost<P extends PeerName>(options: {
         service: name,
         serviceKey,
         log,
-        commands: { ...commands, events: ({ after }: { after: number }) => readOutbox(db, after) },
+        commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },
       }),
       start: async () => {
         try {

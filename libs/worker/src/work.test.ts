@@ -27,8 +27,8 @@ async function workerOn(work: Work) {
   const task = { id: randomUUID(), kind: `kind-${randomUUID()}`, payload: {}, fence: 1, attempt: 1, actor: 'admin' }
   const waiting = [task]
   const commands: Record<string, InternalHandler> = {
-    claim: async () => ({ task: waiting.shift() ?? null }),
-    heartbeat: async () => ({ cancelled: false }),
+    'claim-task': async () => ({ task: waiting.shift() ?? null }),
+    'renew-task': async () => ({ cancelled: false }),
   }
   const tasks = createInternalServer({ service: 'tasks', serviceKey, log: silent, commands })
   const { server, port } = await listen(tasks, { port: 0, host: '127.0.0.1' })

@@ -55,7 +55,7 @@ export function startWorker(options: {
       while (running.size < capacity && !stopping.signal.aborted) {
         // The claim is given up when the worker stops, however long tasks stays away; a task that this loses comes back when its
         // lease ends.
-        const { task } = await tasks.call('claim', { kinds, worker, leaseSeconds }, { signal })
+        const { task } = await tasks.call('claim-task', { kinds, worker, leaseSeconds }, { signal })
         if (!task) return
         const ended = new AbortController()
         const done = carryOut(task, ended)
@@ -119,7 +119,7 @@ export function startWorker(options: {
       if (ended.signal.aborted) return
       try {
         const { cancelled } = await tasks.call(
-          'heartbeat',
+          'renew-task',
           { id: task.id, fence: task.fence, leaseSeconds, progress: progress() },
           { timeoutMs: beatMs * 5 },
         )
@@ -137,8 +137,9 @@ export function startWorker(options: {
     for (let pauseMs = 500; !stopping.signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
         const { id, fence } = task
-        if (outcome.state === 'put back') await tasks.call('put-back', { id, fence, progress, error: outcome.error })
-        else await tasks.call('finish', { id, fence, progress, ...outcome })
+        if (outcome.state === 'put back')
+          await tasks.call('put-back-task', { id, fence, progress, error: outcome.error })
+        else await tasks.call('finish-task', { id, fence, progress, ...outcome })
         return
       } catch (error) {
         if (error instanceof Problem && error.status === 409) return

@@ -9,17 +9,17 @@ import type { Authenticate } from './login/identify.ts'
 export function authCommands(db: Database, authenticate: Authenticate): Record<string, InternalHandler> {
   const handlers: CommandHandlers<AuthCommands> = {
     identify: async ({ authorization, ip }) => ({ principal: principalOf(await authenticate(authorization, ip)) }),
-    access: async ({ authorization, ip, wanted }) => {
+    'decide-access': async ({ authorization, ip, wanted }) => {
       const account = await authenticate(authorization, ip)
       return { principal: principalOf(account), access: decideAccess(account, wanted) }
     },
-    'may-not-pull': async ({ names, basePath }) => {
+    'list-denied-pulls': async ({ names, basePath }) => {
       const accounts = await accountsByName(db, names)
       const wanted = [{ type: 'repository' as const, name: basePath, actions: ['pull'] }]
       const may = new Set(accounts.filter((one) => decideAccess(one, wanted).length > 0).map(({ name }) => name))
       return { names: names.filter((name) => !may.has(name)) }
     },
-    jwks: async () => ({ keys: await publicKeys(db) }),
+    'list-keys': async () => ({ keys: await publicKeys(db) }),
   }
   return commandHandlers(handlers)
 }

@@ -169,7 +169,7 @@ test('only administrators reach accounts and keys', async () => {
 
 test('registry learns what Basic credentials allow', async () => {
   const wanted = [{ type: 'repository', name: 'a/b', actions: ['pull', 'push'] }]
-  const ask = (authorization: string) => one.auth.call('access', { authorization, ip: '192.0.2.7', wanted })
+  const ask = (authorization: string) => one.auth.call('decide-access', { authorization, ip: '192.0.2.7', wanted })
   expect(await ask(basic('admin', password))).toEqual({ principal: { name: 'admin', admin: true }, access: wanted })
   expect(await ask(basic('hans', 'hans has one'))).toEqual({ principal: { name: 'hans', admin: false }, access: [] })
   expect(await ask(basic('admin', 'wrong'))).toEqual({ principal: null, access: [] })

@@ -30,7 +30,7 @@ afterAll(async () => {
 })
 
 async function verify(token: string) {
-  return createTokenCheck((await auth.auth.call('jwks', {})).keys).verify(token)
+  return createTokenCheck((await auth.auth.call('list-keys', {})).keys).verify(token)
 }
 
 test('GET gives a token of what was asked, from repeated and from joined scopes', async () => {
@@ -168,7 +168,7 @@ test('a refresh token and an access token open nothing once the password has cha
 test('a forged token is refused, whatever it says of itself', async () => {
   const { body } = await request(auth.url).get('/token').auth('admin', password).expect(200)
   const good = jwt.decode(body.token, { complete: true }) as jwt.Jwt
-  const { keys } = await auth.auth.call('jwks', {})
+  const { keys } = await auth.auth.call('list-keys', {})
   const published = keys.find((key) => key.kid === good.header.kid)
   if (!published) throw new Error('the signing key is not published')
   const own = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -229,7 +229,7 @@ test('a token of our own key that has expired, never does, or lives too long is 
 
 test('after a rotation tokens of both keys are good, and the new key was published before', async () => {
   const before = (await request(auth.url).get('/token').auth('admin', password)).body.token as string
-  const published = (await auth.auth.call('jwks', {})).keys
+  const published = (await auth.auth.call('list-keys', {})).keys
   expect((await request(auth.url).get('/api/v1/keys').expect(200)).body).toEqual({ keys: published })
   const rotated = await request(auth.url).post('/api/v1/keys/rotate').auth('admin', password).expect(200)
   expect(published.map((key) => key.kid)).toContain(rotated.body.kid)

@@ -31,7 +31,7 @@ import { commitStage } from './stages/commit-stage.ts'
 import { closeStage, stageContent } from './stages/stage-content.ts'
 import { ensureWrittenOut } from './versions/ensure-written-out.ts'
 
-type Streamed = 'served-rows' | 'served-heads'
+type Streamed = 'list-served-rows' | 'list-served-heads'
 
 /** Everything that other services may ask of catalog or have it do. */
 export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: ServedGate): Record<string, InternalHandler> {
@@ -41,16 +41,16 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
     return db
   }
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
-    repository: async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
-    'required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
+    'find-repository': async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
+    'find-required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
     'ensure-pulled': async (request) => {
       const { arrived, ...reply } = await ensurePulled(db, request)
       // Of a repository that registry knows already it hears by this alone.
       if (arrived) await gate.distribution(arrived)
       return reply
     },
-    'pull-order': async () => ({ asked: await nextOrder(db) }),
-    'is-named': async (request) => ({ isNamed: await isNamed(db, request) }),
+    'take-pull-order': async () => ({ asked: await nextOrder(db) }),
+    'check-named': async (request) => ({ isNamed: await isNamed(db, request) }),
     'ensure-repository': async (request) => ({ repository: await ensureNamed(db, request) }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
@@ -80,41 +80,45 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
       await gate.repository(request.repositoryId, revision, reply.version)
       return reply
     },
-    'until-served': async ({ repository }) => {
+    'await-served': async ({ repository }) => {
       const head = await findHead(db, repository)
       if (!head) throw notFound('repository', repository)
       await gate.repository(head.id, head.revision, head.latestVersion)
       return { version: head.latestVersion }
     },
     'close-stage': (request) => closeStage(db, request),
-    'known-manifests': ({ digests }) => knownManifests(db, digests),
-    'known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
-    'freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
-    'pulled-through': async ({ remoteId }) => ({ distributions: await pulledThrough(db, remoteId) }),
-    members: async (request) => ({ digests: await membersOf(await latestOf(request.repositoryId), request) }),
-    'blob-states': async ({ digests }) => ({
+    'list-known-manifests': ({ digests }) => knownManifests(db, digests),
+    'list-known-blobs': async ({ digests }) => ({ digests: await knownBlobs(db, digests) }),
+    'list-freely-given': async (request) => ({ digests: await freelyGiven(db, request) }),
+    'list-pulled-through': async ({ remoteId }) => ({ distributions: await pulledThrough(db, remoteId) }),
+    'list-members': async (request) => ({ digests: await membersOf(await latestOf(request.repositoryId), request) }),
+    'list-blob-states': async ({ digests }) => ({
       blobs: await db.query('select digest, state from blob where digest = any($1::text[])', [digests]),
     }),
-    'remote-blobs': async (request) => ({ blobs: await remoteBlobs(await latestOf(request.repositoryId), request) }),
-    'known-signatures': async (request) => ({
+    'list-remote-blobs': async (request) => ({
+      blobs: await remoteBlobs(await latestOf(request.repositoryId), request),
+    }),
+    'list-known-signatures': async (request) => ({
       names: await knownSignatures(await latestOf(request.repositoryId), request),
     }),
-    closure: async (request) => ({ digests: await repositoryClosure(await latestOf(request.repositoryId), request) }),
-    'lacks-foreign': async ({ repositoryId }) => ({
+    'find-closure': async (request) => ({
+      digests: await repositoryClosure(await latestOf(request.repositoryId), request),
+    }),
+    'list-lacking-foreign': async ({ repositoryId }) => ({
       digests: await lacksForeign(await latestOf(repositoryId), repositoryId),
     }),
-    'sparse-indexes': async ({ repositoryId }) => ({
+    'list-sparse-indexes': async ({ repositoryId }) => ({
       digests: await sparseIndexes(await latestOf(repositoryId), repositoryId),
     }),
-    tags: async (request) => ({ tags: await latestTags(await latestOf(request.repositoryId), request) }),
-    'may-delete': async () => ({ mayDelete: await cleaner.isAlone() }),
+    'list-tags': async (request) => ({ tags: await latestTags(await latestOf(request.repositoryId), request) }),
+    'check-may-delete': async () => ({ mayDelete: await cleaner.isAlone() }),
     'record-pulls': async (request) => {
       await recordPulls(db, request)
       return {}
     },
-    'served-rows': async ({ repositoryId, afterRevision }) =>
+    'list-served-rows': async ({ repositoryId, afterRevision }) =>
       rows(streamRows(db.background, repositoryId, afterRevision)),
-    'served-heads': async () => rows(streamHeads(db.background)),
+    'list-served-heads': async () => rows(streamHeads(db.background)),
   }
   return commandHandlers(handlers)
 }

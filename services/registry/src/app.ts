@@ -101,7 +101,7 @@ export function createRegistry(
   }
 
   const sweep = async () => {
-    const mayDelete = async () => (await catalog.call('may-delete', {})).mayDelete
+    const mayDelete = async () => (await catalog.call('check-may-delete', {})).mayDelete
     const leftovers = await sweepUploads(db.background, blobs, mayDelete)
     if (leftovers > 0) log.info('leftovers of uploads removed', { leftovers })
     await pruneModel(db.background)

@@ -22,7 +22,7 @@ export function registryCommands(follower: Follower, isolation: Isolation): Reco
       await follower.followPullThrough(distribution)
       return {}
     },
-    'isolated-repositories': async ({ limit }) => ({ repositories: await isolation.list(limit) }),
+    'list-isolated-repositories': async ({ limit }) => ({ repositories: await isolation.list(limit) }),
     'forget-repository': async ({ repositoryId }) => {
       await follower.forget(repositoryId)
       return {}

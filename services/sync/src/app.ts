@@ -54,8 +54,8 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),
-      'still-there': (request, call) => stillThere(fetchDeps, request, call.signal),
-      remote: ({ remote }) => remoteNamed(prisma, remote),
+      'check-still-there': (request, call) => stillThere(fetchDeps, request, call.signal),
+      'find-remote': ({ remote }) => remoteNamed(prisma, remote),
       'pull-through': (request, call) => pullManifest(fetchDeps, request, call.signal),
       'pull-through-referrers': (request, call) => pullReferrers(fetchDeps, request, call.signal),
       'fetch-again': (request, call) => fetchAgain(fetchDeps, request, call.signal),

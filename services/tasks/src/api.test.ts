@@ -35,12 +35,20 @@ afterAll(async () => {
 
 async function queue(kind: string, actor = 'admin', exclusive: string[] = [], parent?: string): Promise<string> {
   const id = randomUUID()
-  await one.tasks.call('create', { id, kind, payload: {}, exclusive, shared: [], actor, ...(parent ? { parent } : {}) })
+  await one.tasks.call('create-task', {
+    id,
+    kind,
+    payload: {},
+    exclusive,
+    shared: [],
+    actor,
+    ...(parent ? { parent } : {}),
+  })
   return id
 }
 
 async function claim(kind: string) {
-  const { task } = await one.tasks.call('claim', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
+  const { task } = await one.tasks.call('claim-task', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
   if (!task) throw new Error('there is no task to claim')
   return task
 }
@@ -93,12 +101,12 @@ test('the worker of a running task learns of a cancel at its next heartbeat', as
   const kind = `cancel-${randomUUID()}`
   const id = await queue(kind)
   const { fence } = await claim(kind)
-  const beat = () => one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60 })
+  const beat = () => one.tasks.call('renew-task', { id, fence, leaseSeconds: 60 })
   expect(await beat()).toEqual({ cancelled: false })
   const { body } = await asAdmin('post', `/tasks/${id}/cancel`).expect(202).expect('location', `/api/v1/tasks/${id}`)
   expect(body.state).toBe('running')
   expect(await beat()).toEqual({ cancelled: true })
-  await one.tasks.call('finish', { id, fence, state: 'cancelled' })
+  await one.tasks.call('finish-task', { id, fence, state: 'cancelled' })
   expect((await asAdmin('get', `/tasks/${id}`)).body.state).toBe('cancelled')
 })
 
@@ -135,9 +143,9 @@ test('whoever watches a task, on any replica, is sent each change and the end', 
   const { fence } = await claim(kind)
   expect((await next()).map((task) => task?.state)).toEqual(['running', 'running'])
   const progress = [{ phase: 'copy', done: 1, total: 2, unit: 'blobs' }]
-  await one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60, progress })
+  await one.tasks.call('renew-task', { id, fence, leaseSeconds: 60, progress })
   expect((await next()).map((task) => task?.progress)).toEqual([progress, progress])
-  await one.tasks.call('finish', { id, fence, state: 'completed', result: { version: 3 } })
+  await one.tasks.call('finish-task', { id, fence, state: 'completed', result: { version: 3 } })
   expect((await next()).map((task) => task?.result)).toEqual([{ version: 3 }, { version: 3 }])
   expect(await next()).toEqual([undefined, undefined])
 })

@@ -11,22 +11,22 @@ import { taskStates } from './queue/states.ts'
 /** What other services have tasks do. */
 export function tasksCommands(db: Database): Record<string, InternalHandler> {
   const handlers: CommandHandlers<TasksCommands> = {
-    create: async (request) => ({ task: await createTask(db, request) }),
-    claim: async (request) => ({ task: await claimTask(db, request) }),
-    heartbeat: (request) => renewLease(db, request),
+    'create-task': async (request) => ({ task: await createTask(db, request) }),
+    'claim-task': async (request) => ({ task: await claimTask(db, request) }),
+    'renew-task': (request) => renewLease(db, request),
     'cancel-children': async ({ parent }) => {
       await db.transaction((sql) => cancelChildren(sql, parent))
       return {}
     },
-    finish: async (request) => {
+    'finish-task': async (request) => {
       await finishTask(db, request)
       return {}
     },
-    'put-back': async (request) => {
+    'put-back-task': async (request) => {
       await putBack(db, request)
       return {}
     },
-    states: async ({ ids }) => ({ tasks: await taskStates(db, ids) }),
+    'list-task-states': async ({ ids }) => ({ tasks: await taskStates(db, ids) }),
   }
   return commandHandlers(handlers)
 }

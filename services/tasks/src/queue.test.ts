@@ -31,12 +31,12 @@ type Locks = { exclusive?: string[]; shared?: string[] }
 
 async function queue({ exclusive = [], shared = [] }: Locks = {}): Promise<string> {
   const id = randomUUID()
-  await one.tasks.call('create', { id, kind, payload: { of: id }, exclusive, shared, actor: 'ann' })
+  await one.tasks.call('create-task', { id, kind, payload: { of: id }, exclusive, shared, actor: 'ann' })
   return id
 }
 
 async function claim(from: StartedTasks = one, leaseSeconds = 60) {
-  const { task } = await from.tasks.call('claim', { kinds: [kind], worker: randomUUID(), leaseSeconds })
+  const { task } = await from.tasks.call('claim-task', { kinds: [kind], worker: randomUUID(), leaseSeconds })
   return task
 }
 
@@ -69,7 +69,9 @@ test('tasks come out in the order in which they went in', async () => {
 
 test('making a task twice under one id makes one', async () => {
   const request = { id: randomUUID(), kind, payload: 1, exclusive: ['r'], shared: [], actor: 'ann' }
-  const replies = await Promise.all([one, other, one, other].map((replica) => replica.tasks.call('create', request)))
+  const replies = await Promise.all(
+    [one, other, one, other].map((replica) => replica.tasks.call('create-task', request)),
+  )
   expect(new Set(replies.map(({ task }) => task.id)).size).toBe(1)
   expect((await must()).id).toBe(request.id)
   expect(await claim(other)).toBeNull()
@@ -88,16 +90,16 @@ test('who locks a resource alone keeps later ones waiting, and they get it first
   expect(held.id).toBe(first)
   expect((await must()).id).toBe(free)
   expect(await claim()).toBeNull()
-  await one.tasks.call('finish', { id: first, fence: held.fence, state: 'completed' })
+  await one.tasks.call('finish-task', { id: first, fence: held.fence, state: 'completed' })
   const reading = await must(other)
   expect(reading.id).toBe(reader)
   // The late reader could share with the reader, but the writer came before it.
   expect(await claim()).toBeNull()
-  await one.tasks.call('finish', { id: reader, fence: reading.fence, state: 'completed' })
+  await one.tasks.call('finish-task', { id: reader, fence: reading.fence, state: 'completed' })
   const writing = await must()
   expect(writing.id).toBe(writer)
   expect(await claim()).toBeNull()
-  await one.tasks.call('finish', {
+  await one.tasks.call('finish-task', {
     id: writer,
     fence: writing.fence,
     state: 'failed',
@@ -129,10 +131,10 @@ test('workers racing on two replicas never hold one resource at once, and none i
       const resource = String(rows[0]?.resource)
       expect(held.has(resource)).toBe(false)
       held.add(resource)
-      await replica.tasks.call('heartbeat', { id: task.id, fence: task.fence, leaseSeconds: 60 })
+      await replica.tasks.call('renew-task', { id: task.id, fence: task.fence, leaseSeconds: 60 })
       held.delete(resource)
       done.push(task.id)
-      await replica.tasks.call('finish', { id: task.id, fence: task.fence, state: 'completed' })
+      await replica.tasks.call('finish-task', { id: task.id, fence: task.fence, state: 'completed' })
     }
   }
   await Promise.all([work(one), work(other), work(one), work(other)])
@@ -146,12 +148,12 @@ test('the task of a lost worker runs again, and the late worker can write no mor
   const again = await must(other)
   expect(again).toMatchObject({ id, attempt: 2, fence: late.fence + 1, payload: { of: id } })
   const lost = { status: 409, code: 'task_lost' }
-  await expect(one.tasks.call('heartbeat', { id, fence: late.fence, leaseSeconds: 60 })).rejects.toMatchObject(lost)
-  await expect(one.tasks.call('finish', { id, fence: late.fence, state: 'completed' })).rejects.toMatchObject(lost)
+  await expect(one.tasks.call('renew-task', { id, fence: late.fence, leaseSeconds: 60 })).rejects.toMatchObject(lost)
+  await expect(one.tasks.call('finish-task', { id, fence: late.fence, state: 'completed' })).rejects.toMatchObject(lost)
   expect((await stateOf(id)).state).toBe('running')
-  await one.tasks.call('finish', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
-  await one.tasks.call('finish', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
-  await expect(one.tasks.call('finish', { id, fence: again.fence, state: 'failed' })).rejects.toMatchObject(lost)
+  await one.tasks.call('finish-task', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
+  await one.tasks.call('finish-task', { id, fence: again.fence, state: 'completed', result: { n: 1 } })
+  await expect(one.tasks.call('finish-task', { id, fence: again.fence, state: 'failed' })).rejects.toMatchObject(lost)
 })
 
 test('a task that loses five workers in a row without getting on has failed with worker_lost and frees its resources', async () => {
@@ -172,7 +174,7 @@ test('workers that got further than all before them are lost without end, and do
     const { fence } = await must()
     const phase = (name: string, done: number) => ({ phase: name, done, total: 1_000, unit: name })
     const progress = [phase('blobs', blobs), phase('bytes', 1_000 + blobs * blobs)]
-    await one.tasks.call('heartbeat', { id, fence, leaseSeconds: 60, progress })
+    await one.tasks.call('renew-task', { id, fence, leaseSeconds: 60, progress })
     await loseWorker(id)
   }
   for (let attempt = 1; attempt <= 6; attempt++) await lose(attempt)
@@ -186,7 +188,7 @@ test('a heartbeat keeps a task longer than its first lease and notes its progres
   const id = await queue()
   const task = await must(one, 1)
   const progress = [{ phase: 'copy', done: 1, total: 2, unit: 'blobs' }]
-  await one.tasks.call('heartbeat', { id, fence: task.fence, leaseSeconds: 60, progress })
+  await one.tasks.call('renew-task', { id, fence: task.fence, leaseSeconds: 60, progress })
   const { rows } = await sql.query(
     "select lease_until > now() + interval '50 seconds' as long, progress from task where id = $1",
     [id],
@@ -197,7 +199,7 @@ test('a heartbeat keeps a task longer than its first lease and notes its progres
 test('each state of a task is announced once, in order', async () => {
   const id = await queue()
   const task = await must()
-  await one.tasks.call('finish', { id, fence: task.fence, state: 'completed' })
+  await one.tasks.call('finish-task', { id, fence: task.fence, state: 'completed' })
   const kinds = async () => {
     const { rows } = await sql.query<{ event: { type: string } }>(
       "select event from outbox where event #>> '{data,taskId}' = $1 and position is not null order by position",
@@ -211,7 +213,7 @@ test('each state of a task is announced once, in order', async () => {
     "select position from outbox where event #>> '{data,taskId}' = $1 order by position limit 1",
     [id],
   )
-  const { events } = await other.tasks.call('events', { after: Number(rows[0]?.position) - 1 })
+  const { events } = await other.tasks.call('list-events', { after: Number(rows[0]?.position) - 1 })
   expect(events[0]?.event).toMatchObject({ data: { taskId: id, state: 'waiting' } })
 })
 
@@ -220,7 +222,7 @@ test('a task whose work met something that is away is tried again five times, la
   const error = { code: 'database_unavailable', message: 'PostgreSQL does not answer.' }
   for (let time = 1; time <= 6; time++) {
     const task = await must()
-    await one.tasks.call('put-back', { id, fence: task.fence, error })
+    await one.tasks.call('put-back-task', { id, fence: task.fence, error })
     if (time === 6) break
     expect(await claim()).toBeNull()
     const { rows } = await sql.query<{ seconds: number }>(
@@ -237,14 +239,14 @@ test('a task that was to be cancelled is not tried again', async () => {
   const id = await queue()
   const { fence } = await must()
   await sql.query('update task set cancel_requested = true where id = $1', [id])
-  await one.tasks.call('put-back', { id, fence, error: { code: 'database_unavailable', message: 'away' } })
+  await one.tasks.call('put-back-task', { id, fence, error: { code: 'database_unavailable', message: 'away' } })
   expect(await stateOf(id)).toMatchObject({ state: 'cancelled' })
 })
 
 test('tasks that ended long ago are forgotten, those of a group before it, and others are not', async () => {
   const parent = await queue()
   const own = randomUUID()
-  await one.tasks.call('create', { id: own, kind, payload: {}, exclusive: [], shared: [], actor: 'ann', parent })
+  await one.tasks.call('create-task', { id: own, kind, payload: {}, exclusive: [], shared: [], actor: 'ann', parent })
   const [recent, waiting] = [await queue(), await queue()]
   await sql.query("update task set state = 'completed', finished_at = now() - interval '31 days' where id = any($1)", [
     [parent, own],

@@ -43,7 +43,7 @@ export function storeHandlers(deps: Deps) {
   const { db, prisma, tasks, registry, cleaner, graceSeconds } = deps
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
     const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
-    const { task } = await tasks.call('create', request, { requestId })
+    const { task } = await tasks.call('create-task', request, { requestId })
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }
   return {

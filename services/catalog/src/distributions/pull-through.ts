@@ -26,7 +26,7 @@ export async function readPullThrough(
     if (current) return { ...current, ...given }
     throw badField('pullThrough.remote', 'is missing', 'Name the remote whose host content comes from.')
   }
-  const { remote: found } = await sync.call('remote', { remote })
+  const { remote: found } = await sync.call('find-remote', { remote })
   if (!found) throw badField('pullThrough.remote', `there is no remote "${remote}"`, 'POST /api/v1/remotes makes one.')
   // What came from one registry would be served as what the other one has.
   if (current && current.host !== found.host)
@@ -49,7 +49,7 @@ export async function refuseNeverPulled(
   { basePath, access, trigger }: { basePath: string; access: string; trigger: PullTrigger },
 ): Promise<void> {
   if (access !== 'private' || !Array.isArray(trigger) || trigger.length === 0) return
-  const { names } = await auth.call('may-not-pull', { names: trigger, basePath })
+  const { names } = await auth.call('list-denied-pulls', { names: trigger, basePath })
   if (names.length === 0) return
   const shown = `${names.slice(0, mostShown).join(', ')}${names.length > mostShown ? ' and others' : ''}`
   throw badField(

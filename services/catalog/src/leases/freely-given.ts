@@ -33,7 +33,7 @@ const query = `
 /** Which of these digests the repository has, or every client may pull: to put them there tells no user anything new. */
 export async function freelyGiven(
   db: Database,
-  { repositoryId, digests }: CatalogCommands['freely-given']['request'],
+  { repositoryId, digests }: CatalogCommands['list-freely-given']['request'],
 ): Promise<Digest[]> {
   if (digests.length > mostDigests) throw badField('digests', `takes ${mostDigests} at most`)
   await ensureWrittenOut(db, repositoryId)

@@ -22,7 +22,7 @@ const isNamedQuery = `
 /** Whether an index of a repository names this manifest; one that came by a companion tag does not count. */
 export async function isNamed(
   db: Database,
-  { repository, digest }: CatalogCommands['is-named']['request'],
+  { repository, digest }: CatalogCommands['check-named']['request'],
 ): Promise<boolean> {
   const found = await db.query(isNamedQuery, [repository, digest])
   return found.length > 0

@@ -4,7 +4,7 @@ import type { Database } from '@berth/service'
 import { closureOf } from '../curation/graph.ts'
 
 /** Which of these manifests the latest version of a repository has. */
-export async function membersOf(db: Database, request: CatalogCommands['members']['request']): Promise<Digest[]> {
+export async function membersOf(db: Database, request: CatalogCommands['list-members']['request']): Promise<Digest[]> {
   const rows = await db.query<{ digest: Digest }>(
     'select digest from manifest_interval where repository_id = $1 and until is null and digest = any($2::text[])',
     [request.repositoryId, request.digests],
@@ -13,7 +13,7 @@ export async function membersOf(db: Database, request: CatalogCommands['members'
 }
 
 /** Blobs of a repository whose bytes are only at a remote, by digest: a page after `after`. */
-export async function remoteBlobs(db: Database, request: CatalogCommands['remote-blobs']['request']) {
+export async function remoteBlobs(db: Database, request: CatalogCommands['list-remote-blobs']['request']) {
   return db.query<{ digest: Digest; sizeBytes: number }>(
     `select digest, size_bytes as "sizeBytes"
      from blob
@@ -34,7 +34,7 @@ export async function remoteBlobs(db: Database, request: CatalogCommands['remote
 /** Which of these names of atomic signatures a repository has. */
 export async function knownSignatures(
   db: Database,
-  request: CatalogCommands['known-signatures']['request'],
+  request: CatalogCommands['list-known-signatures']['request'],
 ): Promise<string[]> {
   const rows = await db.query<{ name: string }>(
     'select name from signature_interval where repository_id = $1 and until is null and name = any($2::text[])',
@@ -46,7 +46,7 @@ export async function knownSignatures(
 /** All that hangs on some manifests in the latest version of a repository, with what is loose. */
 export async function repositoryClosure(
   db: Database,
-  request: CatalogCommands['closure']['request'],
+  request: CatalogCommands['find-closure']['request'],
 ): Promise<Digest[]> {
   const { repositoryId, digests, companions, childless = [] } = request
   const [head] = await db.query<{ name: string; latest: number }>(
@@ -100,7 +100,7 @@ export async function lacksForeign(db: Database, repositoryId: string): Promise<
 }
 
 /** Tags of the latest version by name: a page after `after`. */
-export async function latestTags(db: Database, request: CatalogCommands['tags']['request']) {
+export async function latestTags(db: Database, request: CatalogCommands['list-tags']['request']) {
   return db.query<{ name: string; digest: Digest }>(
     `select name, digest
      from tag_interval

@@ -11,7 +11,7 @@ export async function isolatedRepositories(
 ): Promise<(IsolatedRepository & { name: string | null })[] | null> {
   let isolated: IsolatedRepository[]
   try {
-    isolated = (await registry.call('isolated-repositories', { limit: mostListed }, { timeoutMs: patienceMs }))
+    isolated = (await registry.call('list-isolated-repositories', { limit: mostListed }, { timeoutMs: patienceMs }))
       .repositories
   } catch (error) {
     if (error instanceof Problem && error.status === 503) return null

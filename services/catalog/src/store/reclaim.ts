@@ -71,7 +71,7 @@ export async function reclaim(reclaiming: Reclaiming): Promise<ReclaimResult> {
   const result: ReclaimResult = { dryRun, reclaimed: 0, reclaimedBytes: 0, kept: 0, keptBytes: 0, digests: [] }
   for (let page = await layersAfter(reclaiming, ''); page.length > 0; ) {
     signal.throwIfAborted()
-    const { digests } = await sync.call('still-there', { blobs: page }, { signal, timeoutMs: askPatienceMs })
+    const { digests } = await sync.call('check-still-there', { blobs: page }, { signal, timeoutMs: askPatienceMs })
     const there = new Set(digests)
     for (const layer of page) {
       if (there.has(layer.digest) && (dryRun || (await letGo(reclaiming, layer)))) {

@@ -108,7 +108,7 @@ test('signatures go and come with it', async () => {
     )
     return rows[0]?.present
   }
-  const known = () => ask('known-signatures', { repositoryId: id, names: [signature.name] })
+  const known = () => ask('list-known-signatures', { repositoryId: id, names: [signature.name] })
   for (const [version, names] of [
     [1, []],
     [2, [signature.name]],
@@ -123,21 +123,21 @@ test('signatures go and come with it', async () => {
 test('sync is told of what is served', async () => {
   const questions: [string, (moved: Awaited<ReturnType<typeof rolledBack>>) => [object, object]][] = [
     [
-      'tags',
+      'list-tags',
       ({ id, old: { digest } }) => [
         { repositoryId: id, limit: 9 },
         { tags: ['a', 'b'].map((name) => ({ name, digest })) },
       ],
     ],
     [
-      'members',
+      'list-members',
       ({ id, old, recent }) => [{ repositoryId: id, digests: [old.digest, recent.digest] }, { digests: [old.digest] }],
     ],
     [
-      'closure',
+      'find-closure',
       ({ id, old }) => [{ repositoryId: id, digests: [old.digest], companions: true }, { digests: [old.digest] }],
     ],
-    ['is-named', ({ name, old }) => [{ repository: name, digest: old.blob }, { isNamed: false }]],
+    ['check-named', ({ name, old }) => [{ repository: name, digest: old.blob }, { isNamed: false }]],
   ]
   for (const [command, question] of questions) {
     const [body, answer] = question(await rolledBack(yard))

@@ -78,7 +78,7 @@ export function createGatekeeper(options: {
       }
       if (!credentials)
         throw refuse(request, 'invalid_token', 'the Authorization header cannot be read; send Basic or Bearer')
-      const { principal, access } = await auth.call('access', {
+      const { principal, access } = await auth.call('decide-access', {
         authorization: header,
         ip: clientAddress(request),
         wanted: [...wanted],

@@ -26,7 +26,7 @@ export async function startTokenKeys(options: {
     pauseAfterFailureMs,
     onError: (error) => log.warn('token keys could not be refreshed', { error }),
     run: async () => {
-      const { keys } = await auth.call('jwks', {})
+      const { keys } = await auth.call('list-keys', {})
       await db.transaction(async (sql) => {
         await sql.query('delete from token_key where kid <> all($1::text[])', [keys.map((key) => key.kid)])
         await sql.query(

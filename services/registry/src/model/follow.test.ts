@@ -41,12 +41,12 @@ const told = new Map<string, ServedRow[]>()
 
 // The owner of the truth, as it answers over HTTP: repositories that stand among the heads are empty, all others are gone.
 const commands = {
-  'served-heads': async () => {
+  'list-served-heads': async () => {
     const listed = heads
     await whileListing()
     return rows(inTurn(listed))
   },
-  'served-rows': async ({ repositoryId }: { repositoryId: string }) => rows(inTurn(rowsOf(repositoryId))),
+  'list-served-rows': async ({ repositoryId }: { repositoryId: string }) => rows(inTurn(rowsOf(repositoryId))),
 }
 
 async function* inTurn<T>(items: readonly T[]): AsyncIterable<T> {

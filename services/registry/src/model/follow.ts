@@ -60,7 +60,7 @@ export function createFollower(options: {
     await applyStream(
       db,
       repositoryId,
-      catalog.rows('served-rows', { repositoryId, afterRevision: row?.revision ?? 0 }),
+      catalog.rows('list-served-rows', { repositoryId, afterRevision: row?.revision ?? 0 }),
     )
   }
   /** One fetch at a time for a repository; a call while one runs needs another, for that may have missed the change. */
@@ -88,7 +88,7 @@ export function createFollower(options: {
       await fetchOnce(repositoryId)
     },
     rebuild: async (repositoryId, revision) => {
-      await applyStream(db, repositoryId, catalog.rows('served-rows', { repositoryId, afterRevision: 0 }))
+      await applyStream(db, repositoryId, catalog.rows('list-served-rows', { repositoryId, afterRevision: 0 }))
       // Followed by another replica in between, it would be no newer, and nothing would have been written.
       await follower.follow(repositoryId, revision)
     },
@@ -112,7 +112,7 @@ export function createFollower(options: {
       const hosts: ServedPullThrough[] = []
       // Read first: what we knew before catalog began to tell, and what it does not tell of, is gone.
       const known = await readKnown(db)
-      for await (const head of catalog.rows('served-heads', {})) {
+      for await (const head of catalog.rows('list-served-heads', {})) {
         if (head.kind === 'repository') {
           seen.add(head.repositoryId)
           if ((known.repositories.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)

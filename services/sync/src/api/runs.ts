@@ -91,7 +91,7 @@ export function runHandlers({
         'is missing',
         `"${remote.name}" has one repository upstream; say which one here it goes into.`,
       )
-    const { repository } = await catalog.call('repository', { repository: wanted.repository }, { requestId })
+    const { repository } = await catalog.call('find-repository', { repository: wanted.repository }, { requestId })
     if (!repository)
       throw new Problem(
         404,
@@ -116,7 +116,7 @@ export function runHandlers({
     const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${remote.id}`], actor }
     // One at a time: the second would find everything locked by the first, repository by repository.
     const exclusive = wanted.dryRun ? [] : [`remote:${remote.id}:group`]
-    return (await tasks.call('create', { ...request, exclusive }, { requestId })).task
+    return (await tasks.call('create-task', { ...request, exclusive }, { requestId })).task
   }
   return {
     startSync: async ({ body, principal, requestId }) => {

@@ -136,7 +136,8 @@ async function notShown(
 ): Promise<ReadonlySet<Digest>> {
   const { proofs } = upstream
   const missing = [...absent.keys()]
-  const states = missing.length > 0 ? (await catalog.call('blob-states', { digests: missing }, { signal })).blobs : []
+  const states =
+    missing.length > 0 ? (await catalog.call('list-blob-states', { digests: missing }, { signal })).blobs : []
   const away = states.flatMap(({ digest, state }) => (state === 'remote' ? [digest] : []))
   const proofOf = away.length > 0 ? await proofs.ofRemote(away, signal) : new Map<Digest, Proof>()
   const said = await proveByWord(

@@ -28,7 +28,7 @@ export async function fetchDeferred(
   const total: BlobCounts = { fetchedBytes: 0, savedBytes: 0, fetched: 0 }
   for (let after = ''; ; ) {
     const request = { repositoryId, after, limit: missingAtOnce }
-    const { blobs } = await store.catalog.call('remote-blobs', request, { signal })
+    const { blobs } = await store.catalog.call('list-remote-blobs', request, { signal })
     const last = blobs.at(-1)
     if (!last) return total
     const offered = await findHomeless(upstream, origin, blobs, signal)

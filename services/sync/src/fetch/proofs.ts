@@ -37,7 +37,7 @@ export function createProofs({ db, catalog }: Deps, { remoteId, repository, targ
     for (const batch of inBatches(digests, atOnce)) {
       const request = { repositoryId: target.repositoryId, digests: batch }
       const [free, known] = await Promise.all([
-        catalog.call('freely-given', request, { signal }),
+        catalog.call('list-freely-given', request, { signal }),
         knownOf(db, remoteId, batch),
       ])
       const isFree = new Set(free.digests)

@@ -10,7 +10,7 @@ export async function readKnownManifests(
   const known: ManifestRecord[] = []
   let wanted = [...digests]
   while (wanted.length > 0) {
-    const { manifests, rest } = await catalog.call('known-manifests', { digests: wanted }, { signal })
+    const { manifests, rest } = await catalog.call('list-known-manifests', { digests: wanted }, { signal })
     known.push(...manifests)
     wanted = rest
   }

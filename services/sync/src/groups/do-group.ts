@@ -88,7 +88,7 @@ async function startChild(
   task: ClaimedTask,
   { pair, options }: { pair: Pair; options: RunOptions },
 ): Promise<void> {
-  const { repository } = await deps.catalog.call('repository', { repository: pair.target })
+  const { repository } = await deps.catalog.call('find-repository', { repository: pair.target })
   await startRun(deps, {
     id: childId(task.id, pair, 'run'),
     taskId: childId(task.id, pair, 'task'),

@@ -14,7 +14,7 @@ type Deps = { db: Database; catalog: CommandClient<CatalogCommands> }
  * here. Throws 409 `remote_in_use` with the distributions, or `remote_needed` with some of the layers.
  */
 export async function refuseWhileNeeded({ db, catalog }: Deps, remote: { id: string; name: string }): Promise<void> {
-  const { distributions } = await catalog.call('pulled-through', { remoteId: remote.id })
+  const { distributions } = await catalog.call('list-pulled-through', { remoteId: remote.id })
   if (distributions.length > 0)
     throw new Problem(409, 'remote_in_use', `"${remote.name}" is pulled through by ${distributions.join(', ')}.`, {
       hint: 'Delete these distributions or give them another remote; or delete it with ?force=true, and they serve only what is here.',
@@ -25,7 +25,7 @@ export async function refuseWhileNeeded({ db, catalog }: Deps, remote: { id: str
     `remote_id = $2 and not exists (select from content_source as other where other.digest = source.digest and other.remote_id <> $2)`,
     remote.id,
   )) {
-    const { blobs } = await catalog.call('blob-states', { digests })
+    const { blobs } = await catalog.call('list-blob-states', { digests })
     const away = blobs.filter((blob) => blob.state === 'remote').map((blob) => blob.digest)
     if (away.length === 0) continue
     throw new Problem(
@@ -49,7 +49,7 @@ export function startPruning({ db, catalog, log }: Deps & { log: Logger }): Loop
     run: async (signal) => {
       for await (const digests of pages(db, 'seen_at < now() - make_interval(days => $2)', keptDays)) {
         signal.throwIfAborted()
-        const { blobs } = await catalog.call('blob-states', { digests }, { signal })
+        const { blobs } = await catalog.call('list-blob-states', { digests }, { signal })
         const known = new Set(blobs.map((blob) => blob.digest))
         const gone = digests.filter((digest) => !known.has(digest))
         await db.query(

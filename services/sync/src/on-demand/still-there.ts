@@ -8,7 +8,7 @@ import { type Source, sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 
 type Deps = { db: Database; prisma: Prisma; remotes: KeptClients; log: Logger }
-type StillThere = SyncCommands['still-there']
+type StillThere = SyncCommands['check-still-there']
 const width = 8
 
 /** Which of these blobs a remote says just now that it has. One that cannot be asked has nothing. */

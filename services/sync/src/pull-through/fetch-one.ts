@@ -29,7 +29,7 @@ export async function fetchOne(
   const store = { catalog, blobs, holder }
   const report = { progress: newProgress(), failures: createFailures('fail') }
   const [lease] = await leaseBlobs(store, [digest], signal)
-  const { manifests: known } = await catalog.call('known-manifests', { digests: [digest] }, { signal })
+  const { manifests: known } = await catalog.call('list-known-manifests', { digests: [digest] }, { signal })
   const [proven] = await proveManifests({ upstream, report }, known, signal)
   const record = proven ?? (await fetchManifest({ upstream, store }, digest, lease?.generation ?? 1, signal))
   if (!proven) await upstream.proofs.given([digest])
@@ -63,7 +63,7 @@ async function membersLeftOut(
 ): Promise<{ manifest: Digest; child: Digest }[]> {
   const children = references.filter((one) => one.role === 'manifest' && !one.optional).map((one) => one.digest)
   if (children.length === 0) return []
-  const here = new Set((await catalog.call('members', { repositoryId, digests: children })).digests)
+  const here = new Set((await catalog.call('list-members', { repositoryId, digests: children })).digests)
   return children.filter((child) => !here.has(child)).map((child) => ({ manifest: digest, child }))
 }
 

@@ -43,7 +43,7 @@ async function pull(
   signal: AbortSignal,
 ): Promise<Pull['reply']> {
   const { catalog } = deps
-  const { asked } = await catalog.call('pull-order', {}, { signal })
+  const { asked } = await catalog.call('take-pull-order', {}, { signal })
   const digest = await upstream.client.resolve(upstream.repository, reference, signal)
   if (!digest) throw notUpstream(upstream.host, upstream.repository, reference)
   const trust = await requireTrust(catalog, upstream, { name, reference, digest }, signal)
@@ -53,7 +53,7 @@ async function pull(
   const { repository: target, isHere } = await catalog.call('ensure-pulled', ensure, { signal })
   if (isHere || (!tag && (await isMember(catalog, target.id, digest)))) {
     // Another replica may have fetched it just now.
-    await catalog.call('until-served', { repository: target.id }, { signal })
+    await catalog.call('await-served', { repository: target.id }, { signal })
     return { digest, changed: false }
   }
   const stage = { catalog, id: randomUUID(), fence: 1 }
@@ -112,7 +112,7 @@ async function requireSubject(
   signal: AbortSignal,
 ): Promise<void> {
   const subject = companionSubject(tag)
-  const { repository } = await catalog.call('repository', { repository: name }, { signal })
+  const { repository } = await catalog.call('find-repository', { repository: name }, { signal })
   if (subject && repository) {
     if (await isMember(catalog, repository.id, subject)) return
     if (await isNamed(catalog, name, subject, signal)) return
@@ -135,7 +135,7 @@ async function isNamed(
   digest: Digest,
   signal: AbortSignal,
 ): Promise<boolean> {
-  return (await catalog.call('is-named', { repository, digest }, { signal })).isNamed
+  return (await catalog.call('check-named', { repository, digest }, { signal })).isNamed
 }
 
 async function isMember(
@@ -143,5 +143,5 @@ async function isMember(
   repositoryId: string,
   digest: Digest,
 ): Promise<boolean> {
-  return (await catalog.call('members', { repositoryId, digests: [digest] })).digests.length > 0
+  return (await catalog.call('list-members', { repositoryId, digests: [digest] })).digests.length > 0
 }

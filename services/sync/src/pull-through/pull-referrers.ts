@@ -49,11 +49,11 @@ async function pull(
 ): Promise<boolean> {
   const { catalog } = deps
   const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
-  const here = await catalog.call('members', { repositoryId: target.id, digests: [...listed] }, { signal })
+  const here = await catalog.call('list-members', { repositoryId: target.id, digests: [...listed] }, { signal })
   const missing = listed.filter((digest) => !here.digests.includes(digest))
   if (missing.length === 0) {
     // Another replica may have fetched them just now.
-    await catalog.call('until-served', { repository: target.id }, { signal })
+    await catalog.call('await-served', { repository: target.id }, { signal })
     return false
   }
   const stage = { catalog, id: randomUUID(), fence: 1 }

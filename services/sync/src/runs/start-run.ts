@@ -46,7 +46,7 @@ export async function startRun(
     skipDuplicates: true,
   })
   const { task } = await tasks.call(
-    'create',
+    'create-task',
     {
       id: taskId,
       kind: 'sync',

@@ -63,7 +63,7 @@ async function addRun({ state = 'waiting', days = 1, ...more }: Row = {}): Promi
   return taskId
 }
 async function addTask(id: string, kind = `kind-${randomUUID()}`): Promise<string> {
-  await tasks.call('create', { id, kind, payload: {}, exclusive: [], shared: [], actor: 'ann' })
+  await tasks.call('create-task', { id, kind, payload: {}, exclusive: [], shared: [], actor: 'ann' })
   return kind
 }
 async function addRemote(): Promise<string> {
@@ -94,9 +94,9 @@ test('a run whose task waits goes on, and one whose task ended unheard ends with
   const [waiting, ended] = [await addRun(), await addRun({ state: 'running' })]
   await addTask(waiting)
   const kind = await addTask(ended)
-  const { task } = await tasks.call('claim', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
+  const { task } = await tasks.call('claim-task', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
   const error = { code: 'worker_lost', message: 'Its workers were lost.' }
-  await tasks.call('finish', { id: ended, fence: task?.fence ?? 0, state: 'failed', error })
+  await tasks.call('finish-task', { id: ended, fence: task?.fence ?? 0, state: 'failed', error })
   await endLostRuns({ db, tasks }, { onEnded: () => {}, signal })
   expect(await stateOf(waiting)).toMatchObject({ state: 'waiting' })
   expect(await stateOf(ended)).toEqual({ state: 'failed', error })

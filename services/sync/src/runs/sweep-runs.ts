@@ -38,7 +38,7 @@ export async function endLostRuns({ db, tasks }: Deps, { onEnded, signal }: Hook
     after = runs.at(-1)
     if (!after) return
     const ids = runs.flatMap(({ taskId, parentTask }) => (parentTask ? [taskId, parentTask] : [taskId]))
-    const { tasks: found } = await tasks.call('states', { ids: [...new Set(ids)] }, { signal })
+    const { tasks: found } = await tasks.call('list-task-states', { ids: [...new Set(ids)] }, { signal })
     const byId = new Map(found.map((task) => [task.id, task]))
     for (const run of runs) {
       const task = byId.get(run.taskId)

@@ -71,7 +71,7 @@ export async function sendCommit(
 
 /** The answer of a run that found nothing new, once what is there is served: its success says that it can be pulled. */
 export async function answerUnchanged(catalog: Catalog, run: PlacedRun): Promise<Committed> {
-  const { version } = await catalog.call('until-served', { repository: run.repositoryId })
+  const { version } = await catalog.call('await-served', { repository: run.repositoryId })
   return {
     version,
     created: false,

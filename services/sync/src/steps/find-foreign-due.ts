@@ -13,7 +13,7 @@ export async function findForeignDue(
   signal: AbortSignal,
 ): Promise<Digest[]> {
   if (!options.includeForeignLayers || unmoved.size === 0) return []
-  const { digests } = await catalog.call('lacks-foreign', { repositoryId }, { signal })
+  const { digests } = await catalog.call('list-lacking-foreign', { repositoryId }, { signal })
   if (digests.length === 0) return []
   // What came into the repository by other ways is no matter of this remote.
   const own = new Set(await readClosure(catalog, repositoryId, unmoved, { companions: false }, signal))

@@ -113,7 +113,7 @@ async function newSignatures(
   const known = new Set<string>()
   for (const some of inBatches(signatures, namesAtOnce)) {
     const names = some.map((signature) => signature.name)
-    for (const name of (await catalog.call('known-signatures', { repositoryId, names }, { signal })).names)
+    for (const name of (await catalog.call('list-known-signatures', { repositoryId, names }, { signal })).names)
       known.add(name)
   }
   return signatures.filter((signature) => !known.has(signature.name))

@@ -110,7 +110,11 @@ async function sumUpBlobs(
 ): Promise<Pick<SyncPlan, 'blobs' | 'bytesToFetch' | 'bytesSaved'> & { asked: number }> {
   const sums = { blobs: 0, bytesToFetch: 0, bytesSaved: 0, asked: 0 }
   for (const batch of inBatches([...graph.blobs.values()], blobsAtOnce)) {
-    const { digests } = await catalog.call('known-blobs', { digests: batch.map(({ digest }) => digest) }, { signal })
+    const { digests } = await catalog.call(
+      'list-known-blobs',
+      { digests: batch.map(({ digest }) => digest) },
+      { signal },
+    )
     const known = new Set(digests)
     const proofOf = await upstream.proofs.ofStored(digests, signal)
     for (const { digest, sizeBytes = 0 } of batch) {

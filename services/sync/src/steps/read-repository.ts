@@ -21,14 +21,14 @@ export async function readRepository(
   let after: string | undefined
   do {
     const page = await catalog.call(
-      'tags',
+      'list-tags',
       { repositoryId, limit: tagsPerPage, ...(after === undefined ? {} : { after }) },
       { signal },
     )
     for (const { name, digest } of page.tags) tags.set(name, digest)
     after = page.tags.length === tagsPerPage ? page.tags.at(-1)?.name : undefined
   } while (after !== undefined)
-  const { digests } = await catalog.call('sparse-indexes', { repositoryId }, { signal })
+  const { digests } = await catalog.call('list-sparse-indexes', { repositoryId }, { signal })
   return { tags, sparse: new Set(digests) }
 }
 
@@ -41,7 +41,7 @@ export async function readMembers(
 ): Promise<ReadonlySet<Digest>> {
   const members = new Set<Digest>()
   for (const some of inBatches(digests, membersAtOnce))
-    for (const digest of (await catalog.call('members', { repositoryId, digests: some }, { signal })).digests)
+    for (const digest of (await catalog.call('list-members', { repositoryId, digests: some }, { signal })).digests)
       members.add(digest)
   return members
 }
@@ -58,7 +58,7 @@ export async function readClosure(
   for (const digests of inBatches([...roots], rootsAtOnce)) {
     const left = digests.filter((digest) => childless?.has(digest))
     const request = { repositoryId, digests, companions, childless: left }
-    const reply = await catalog.call('closure', request, { signal })
+    const reply = await catalog.call('find-closure', request, { signal })
     for (const digest of reply.digests) found.add(digest)
   }
   return [...found]

@@ -16,7 +16,7 @@ export async function requirementsOf(
   signal: AbortSignal,
 ): Promise<Requirement[]> {
   const own = remote.signatures as SignaturePolicy | null
-  const { signatures: theirs } = await catalog.call('required-signatures', { repository }, { signal })
+  const { signatures: theirs } = await catalog.call('find-required-signatures', { repository }, { signal })
   const requirement = (of: Requirement['of'], policy: RequiredSignatures | null): Requirement[] =>
     policy?.require
       ? [{ of, keys: policy.keys, ...(own?.sigstore === undefined ? {} : { sigstore: own.sigstore }) }]

@@ -47,7 +47,7 @@ const takeFirst = `
  */
 export async function claimTask(
   db: Database,
-  { kinds, worker, leaseSeconds }: TasksCommands['claim']['request'],
+  { kinds, worker, leaseSeconds }: TasksCommands['claim-task']['request'],
 ): Promise<ClaimedTask | null> {
   checkLease(leaseSeconds)
   return db.transaction(async (sql) => {

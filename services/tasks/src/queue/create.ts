@@ -11,7 +11,7 @@ import {
 import { workWaiting } from './doorbell.ts'
 import { recordChange, showTask, type TaskRow, taskColumns } from './row.ts'
 
-type Request = TasksCommands['create']['request']
+type Request = TasksCommands['create-task']['request']
 
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 

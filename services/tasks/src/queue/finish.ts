@@ -8,7 +8,7 @@ import { recordChange, type TaskRow, taskColumns } from './row.ts'
  * Ends a task as its worker says; the same end again is fine, because a worker reports it until it is acknowledged. A task
  * that was to be cancelled but got done first is completed. Throws `task_lost` for a worker that lost it.
  */
-export async function finishTask(db: Database, request: TasksCommands['finish']['request']): Promise<void> {
+export async function finishTask(db: Database, request: TasksCommands['finish-task']['request']): Promise<void> {
   return db.transaction(async (sql) => {
     const [task] = await sql.query<{ state: string; fence: number }>(
       `select state, fence

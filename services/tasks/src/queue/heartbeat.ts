@@ -12,7 +12,7 @@ export function taskLost(id: string): Problem {
 /** Renews a lease and notes how far the work is. Answers whether the task is to be cancelled; throws `task_lost`. */
 export async function renewLease(
   db: Database,
-  request: TasksCommands['heartbeat']['request'],
+  request: TasksCommands['renew-task']['request'],
 ): Promise<{ cancelled: boolean }> {
   checkLease(request.leaseSeconds)
   const [row] = await db.prepared<{ cancelled: boolean }>(

@@ -14,7 +14,7 @@ type Held = { state: string; fence: number; putBack: number; cancelRequested: bo
  * Has a task tried again, in its old place in the order, after 1, 2, 4, 8 and 16 seconds; workers poll, so none of them is told.
  * The sixth time it has failed. Throws `task_lost` for a worker that lost it, also when it tells the same twice.
  */
-export async function putBack(db: Database, request: TasksCommands['put-back']['request']): Promise<void> {
+export async function putBack(db: Database, request: TasksCommands['put-back-task']['request']): Promise<void> {
   return db.transaction(async (sql) => {
     const [task] = await sql.query<Held>(
       `select state, fence, put_back as "putBack", cancel_requested as "cancelRequested"
