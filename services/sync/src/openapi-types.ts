@@ -235,7 +235,7 @@ export interface components {
                 etaSeconds?: number;
                 /**
                  * Format: date-time
-                 * @description That it waits for somebody else until then.
+                 * @description Until when an upstream has asked to be left alone.
                  */
                 pausedUntil?: string;
                 /** @description Why it waits. */

@@ -55,7 +55,7 @@ const longestWaitMs = 30_000
  * The memory of all uploads together: slabs, parked and reserved bytes never exceed `limit` slabs. A call that comes when all
  * is taken waits in line; an upload that holds a slab only because its client is slow is asked to part with it, so that slow
  * clients can not starve the others. It is asked once it was idle for `idleMs` (0 unless set): where parting costs a copy, only
- * who really stands still is. `longestWaitMs` is 30 s unless a test has less patience.
+ * an upload that has really stopped is asked. `longestWaitMs` is 30 s unless a test has less patience.
  */
 export function createSlabPool(size: {
   limit: number

@@ -15,7 +15,7 @@ type Row = Account & { mark: Buffer }
 
 /**
  * Logins that were right a while ago, for all replicas. They pass whatever is counted against an address or an account, so
- * nobody keeps an owner out by guessing wrong. What is stored is an HMAC under a key made from the service key: without that
+ * an attacker cannot keep an owner out by guessing wrong. What is stored is an HMAC under a key made from the service key: without that
  * key it tells nothing of the password. It names the account's session epoch, so a changed password ends it; a deleted account
  * takes it along.
  */

@@ -22,8 +22,8 @@ type Counts = Record<keyof typeof limits, Count>
 /**
  * Limits guesses, by failures in five minutes: 10 for an account from one network, 100 from one network, which is an address of
  * IPv4 or a /64 of IPv6, 1,000 from a /48, and 3,000 in all (docs/guarantees.md#guesses). An account as such is never locked,
- * and who logged in within a day is not asked here at all (`known-logins.ts`): otherwise whoever wants to keep an owner out
- * would only have to guess wrong. An attempt counts as failed from its beginning, so that a thousand at once do not all slip
+ * and a user who logged in within a day is not counted here at all (`known-logins.ts`): otherwise an attacker would keep an owner
+ * out by guessing wrong. An attempt counts as failed from its beginning, so that a thousand at once do not all slip
  * below the limit.
  */
 export function createThrottle(db: Database): Throttle {
