@@ -127,6 +127,8 @@ export type CatalogCommands = {
       actor: string
       holder: string
       manifest: ManifestRecord
+      /** The type that its client says, where its bytes alone would be taken for another: it is served so in this repository. */
+      pushedType?: string
       tags: string[]
     }
     /** `warning` as of `link-blob`. */
@@ -263,7 +265,8 @@ export type ServedRow =
   /** All that changed: from version `at` on the content is that of `version`, which a follower that has come so far has. */
   | { kind: 'restored'; version: number; at: number }
   | { kind: 'tag'; name: string; digest: Digest; since: number; until: number | null }
-  | { kind: 'manifest'; digest: Digest; since: number; until: number | null }
+  /** `pushedType`: the type with which it was pushed here; empty, where that is what its bytes say. */
+  | { kind: 'manifest'; digest: Digest; pushedType: string; since: number; until: number | null }
   | ({ kind: 'signature'; since: number; until: number | null } & ManifestSignature)
   | { kind: 'blob'; digest: Digest; since: number; until: number | null }
   | { kind: 'link'; digest: Digest; linked: boolean }

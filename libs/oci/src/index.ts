@@ -1,5 +1,6 @@
 export { knowsOnlySchema1, knowsOnlySingleManifests } from './accept.ts'
 export { type ByteRange, parseContentRange, parseRanges } from './byte-range.ts'
+export type { Platform, Reference } from './descriptor.ts'
 export {
   algorithmOf,
   asDigest,
@@ -11,13 +12,7 @@ export {
 } from './digest.ts'
 export { BadPattern, type Glob } from './glob.ts'
 export { listedAnnotations } from './listed-annotations.ts'
-export {
-  manifestLimitBytes,
-  type ParsedManifest,
-  type Platform,
-  parseManifest,
-  type Reference,
-} from './manifest.ts'
+export { manifestLimitBytes, type ParsedManifest, parseManifest, parsePushed } from './manifest.ts'
 export {
   configLimitBytes,
   type ManifestFacts,

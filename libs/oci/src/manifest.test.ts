@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
-import { type ManifestOrigin, manifestLimitBytes, parseManifest, referenceLimit } from './manifest.ts'
+import { manifestLimitBytes, parseManifest, parsePushed, referenceLimit } from './manifest.ts'
 import { mediaTypes, servableType } from './media-types.ts'
 import { OciError } from './oci-error.ts'
 
@@ -16,8 +16,14 @@ const child = {
 const image = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] }
 const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [child] }
 
-const parse = (body: unknown, contentType?: string, origin: ManifestOrigin = 'push') =>
-  parseManifest(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), contentType, origin)
+const bytesOf = (body: unknown) => Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+const parse = (body: unknown, contentType?: string) => parsePushed(bytesOf(body), contentType)
+const parseOfUpstream = (body: unknown) => parseManifest(bytesOf(body))
+/** The type with which a repository has it. */
+const typeOf = (body: unknown, contentType?: string) => {
+  const { mediaType, pushedType = mediaType } = parse(body, contentType)
+  return pushedType
+}
 
 /** Parses and answers how it was refused. */
 function refusal(body: unknown, contentType?: string): OciError {
@@ -62,9 +68,14 @@ describe('what is kept of a manifest', () => {
 
   test('a layer that lies elsewhere may be missing', () => {
     const foreign = { ...layer, mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip' }
-    expect(parse({ ...image, layers: [foreign, layer] }).references.map(({ optional }) => optional)).toEqual([
+    const elsewhere = { ...foreign, urls: ['https://a.example/layer'] }
+    const optional = (...layers: object[]) => parse({ ...image, layers }).references.map((one) => one.optional)
+    expect(optional(elsewhere, layer)).toEqual([false, true, false])
+    // Nobody says where else it could be.
+    expect(optional(foreign, { ...foreign, urls: [] }, { ...foreign, urls: null })).toEqual([
       false,
-      true,
+      false,
+      false,
       false,
     ])
   })
@@ -84,7 +95,7 @@ describe('what is kept of a manifest', () => {
 
     test('it has the layers of fsLayers, and what is signed apart from its signatures', () => {
       expect(parse(body)).toMatchObject({ mediaType: mediaTypes.dockerSchema1, references: [{ role: 'layer' }, {}] })
-      const parsed = parseManifest(Buffer.from(signedText(text)), undefined, 'push')
+      const parsed = parseOfUpstream(signedText(text))
       expect(parsed).toMatchObject({ mediaType: mediaTypes.dockerSchema1Signed, references: [{}, {}] })
       expect(Buffer.from(parsed.signed?.payload ?? []).toString()).toBe(text)
     })
@@ -102,7 +113,7 @@ describe('what is kept of a manifest', () => {
       ['less history than layers', JSON.stringify({ ...body, history: history.slice(1) }), ''],
       ['history that is no JSON', JSON.stringify({ ...body, history: [{ v1Compatibility: '{' }, {}] }), ''],
     ])('one with %s is refused', (_name, bytes, type) => {
-      expect(() => parseManifest(Buffer.from(bytes), type, 'push')).toThrow(/^the manifest is invalid: /)
+      expect(() => parse(bytes, type)).toThrow(/^the manifest is invalid: /)
     })
   })
 
@@ -125,7 +136,28 @@ describe('which type it is', () => {
     ['the body when the header says only bytes', index, 'application/octet-stream', mediaTypes.ociIndex],
     ['inferred from layers', { ...image, mediaType: undefined }, undefined, mediaTypes.ociManifest],
     ['inferred from manifests', { ...index, mediaType: undefined }, undefined, mediaTypes.ociIndex],
-  ])('%s', (_title, body, header, wanted) => expect(parse(body, header).mediaType).toBe(wanted))
+  ])('%s', (_title, body, header, wanted) => expect(typeOf(body, header)).toBe(wanted))
+
+  test('what a client says of a body that leaves it open is kept apart from what the body says', () => {
+    const untyped = { ...image, mediaType: undefined }
+    expect(parse(untyped, mediaTypes.dockerManifest)).toMatchObject({
+      mediaType: mediaTypes.ociManifest,
+      pushedType: mediaTypes.dockerManifest,
+    })
+    for (const type of [undefined, mediaTypes.ociManifest, 'application/json'])
+      expect(parse(untyped, type)).not.toHaveProperty('pushedType')
+    expect(parseOfUpstream(untyped).mediaType).toBe(mediaTypes.ociManifest)
+  })
+
+  test.each([
+    ['an image', { ...image, mediaType: undefined }, mediaTypes.dockerList],
+    ['an image', { ...image, mediaType: undefined }, mediaTypes.ociArtifact],
+    ['an image', { ...image, mediaType: undefined }, mediaTypes.dockerSchema1],
+    ['an index', { ...index, mediaType: undefined }, mediaTypes.dockerManifest],
+    ['schema 1', { schemaVersion: 1, name: 'a', tag: 'b', fsLayers: [], history: [] }, mediaTypes.ociManifest],
+  ])('%s is refused under the type of something else', (_title, body, type) =>
+    expect(refusal(body, type)).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 }),
+  )
 
   const noTypes = [
     'text/html',
@@ -143,9 +175,8 @@ describe('which type it is', () => {
       for (const said of [refusal(body, type), refusal({ ...image, mediaType: type })])
         expect(said).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 })
       expect(refusal(body, type).message.length).toBeLessThan(300)
-      expect(parse(body, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
-      expect(parse({ ...image, mediaType: type }, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
-      expect(parse(image, type, 'upstream').mediaType).toBe(mediaTypes.ociManifest)
+      for (const odd of [body, { ...image, mediaType: type }, image])
+        expect(parseOfUpstream(odd).mediaType).toBe(mediaTypes.ociManifest)
     },
   )
 
@@ -153,7 +184,6 @@ describe('which type it is', () => {
     expect(servableType('application/vnd.example.manifest+json')).toBe('application/vnd.example.manifest+json')
     for (const type of noTypes.filter((one) => one !== 'application/x-anything'))
       expect(servableType(type)).toBe('application/octet-stream')
-    expect(parse({ ...image, mediaType: 'application/x' }, 'application/x', 'stored').mediaType).toBe('application/x')
   })
 
   test('capitals and a form of curl are no fault of a header', () => {
@@ -180,6 +210,55 @@ describe('which type it is', () => {
 const foreign = (urls: string[]) => ({
   ...image,
   layers: [{ ...layer, mediaType: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', urls }],
+})
+
+describe('what other registries take', () => {
+  test.each<[string, object, number]>([
+    ['layers that are null', { ...image, layers: null }, 1],
+    ['no layers', { ...image, layers: undefined }, 1],
+    ['a subject that is null', { ...image, subject: null }, 2],
+    ['manifests that are null', { ...index, manifests: null }, 0],
+    ['null in every field that may be absent', { ...index, config: null, layers: null, annotations: null }, 1],
+    ['an artifact without schemaVersion', { mediaType: mediaTypes.ociArtifact, blobs: [layer] }, 1],
+    ['an artifact without blobs', { mediaType: mediaTypes.ociArtifact, blobs: null }, 0],
+  ])('%s', (_title, body, count) => {
+    expect(parse(body).references).toHaveLength(count)
+    expect(parseOfUpstream(body).references).toHaveLength(count)
+  })
+
+  test('an index of blobs, as a cache of BuildKit is: what is no manifest by its type is a blob', () => {
+    const cache = { ...config, mediaType: 'application/vnd.buildkit.cacheconfig.v0' }
+    const unknown = { ...child, mediaType: 'application/x-anything' }
+    const { references } = parse({ ...index, manifests: [child, layer, cache, unknown] })
+    expect(references.map(({ role, isUnsure }) => [role, isUnsure])).toEqual([
+      ['manifest', undefined],
+      ['layer', undefined],
+      ['layer', undefined],
+      ['layer', true],
+    ])
+  })
+})
+
+describe('data that is embedded in a descriptor', () => {
+  const bytes = Buffer.from('{}')
+  const digest = 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a'
+  const empty = { mediaType: 'application/vnd.oci.empty.v1+json', digest, size: 2 }
+
+  test('is taken where it is what the digest names', () => {
+    for (const data of [bytes.toString('base64'), null, undefined])
+      expect(parse({ ...image, config: { ...empty, data } }).references).toHaveLength(2)
+  })
+
+  test.each<[string, unknown]>([
+    ['other bytes', Buffer.from('[]').toString('base64')],
+    ['more bytes', Buffer.from('{} ').toString('base64')],
+    ['nothing', ''],
+    ['a number', 5],
+  ])('is refused where it is %s', (_title, data) => {
+    const body = { ...image, config: { ...empty, data } }
+    expect(refusal(body)).toMatchObject({ code: 'MANIFEST_INVALID', message: expect.stringContaining('config.data') })
+    expect(() => parseOfUpstream(body)).toThrow(OciError)
+  })
 })
 
 describe('text that cannot be kept', () => {
@@ -242,7 +321,6 @@ describe('what is no manifest', () => {
     ['schemaVersion as a text', { ...image, schemaVersion: '2' }],
     ['schema 1 without layers', { schemaVersion: 1 }],
     ['layers that are no list', { ...image, layers: {} }],
-    ['no layers', { ...image, layers: undefined }],
     ['no config', { ...image, config: undefined }],
     ['a list as config', { ...image, config: [] }],
     ['a null among the layers', { ...image, layers: [null] }],
@@ -262,7 +340,7 @@ describe('what is no manifest', () => {
   })
 
   test('bytes that are no UTF-8', () => {
-    expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]), undefined, 'push')).toThrow(/UTF-8/)
+    expect(() => parseManifest(Buffer.from([0x7b, 0xff, 0x7d]))).toThrow(/UTF-8/)
   })
 })
 
@@ -275,7 +353,7 @@ describe('limits', () => {
     expect(refusal(`${padded} `).status).toBe(413)
   })
 
-  test('more than 1,000 descriptors are refused', () => {
+  test('more than 10,000 descriptors are refused', () => {
     const layers = (length: number) => ({ ...image, layers: Array.from({ length }, () => layer) })
     expect(parse(layers(referenceLimit - 1)).references).toHaveLength(referenceLimit)
     expect(refusal(layers(referenceLimit)).code).toBe('MANIFEST_INVALID')
@@ -328,7 +406,7 @@ test('any bytes are a manifest or a refusal', () => {
   fc.assert(
     fc.property(bytes, fc.option(fc.string(), { nil: undefined }), (body, contentType) => {
       try {
-        parseManifest(body, contentType, 'push')
+        parsePushed(body, contentType)
       } catch (error) {
         expect(error).toBeInstanceOf(OciError)
       }

@@ -42,6 +42,14 @@ export function isForeignLayer(mediaType: string): boolean {
   return foreignLayers.has(mediaType)
 }
 
+const blobTypes =
+  /^application\/vnd\.(?:oci\.image\.(?:layer|config)\.|docker\.(?:container\.)?image\.|buildkit\.cacheconfig\.)/
+
+/** Whether a type is surely one of a blob, a layer or a configuration, wherever it is named. */
+export function isBlobType(mediaType: string): boolean {
+  return blobTypes.test(mediaType)
+}
+
 /** Whether the type is Docker's first form of manifest, signed or not. */
 export function isSchema1Type(mediaType: string): boolean {
   return mediaType === mediaTypes.dockerSchema1 || mediaType === mediaTypes.dockerSchema1Signed

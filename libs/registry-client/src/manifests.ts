@@ -5,7 +5,6 @@ import {
   type Digest,
   manifestLimitBytes,
   manifestMediaTypes,
-  mediaTypes,
   OciError,
   parseDigest,
   parseManifest,
@@ -15,7 +14,8 @@ import { readBytes } from './egress/read-text.ts'
 import { UpstreamError } from './egress/upstream-error.ts'
 import type { Send } from './send.ts'
 
-export type FetchedManifest = { bytes: Buffer; mediaType: string; digest: Digest }
+/** A manifest as upstream gives it. What it is, its bytes say: registries serve them as `text/plain` and worse. */
+export type FetchedManifest = { bytes: Buffer; digest: Digest }
 
 const accept = manifestMediaTypes.join(', ')
 
@@ -44,7 +44,7 @@ export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promi
     })
   } catch (error) {
     if (!(error instanceof UpstreamError) || error.status !== 405) throw error
-    return fullResolve(send, wanted)
+    return resolveByGet(send, wanted)
   }
   discard(answer)
   if (answer.status === 304) return known
@@ -52,10 +52,11 @@ export async function resolve(send: Send, wanted: Wanted, known?: Digest): Promi
   // What is asked by digest is that or nothing: some registries name it in another algorithm, and the bytes show a registry that lies.
   const asked = parseDigest(wanted.reference)
   if (asked) return asked
-  return parseDigest(answer.headers['docker-content-digest'] ?? '') ?? fullResolve(send, wanted)
+  return parseDigest(answer.headers['docker-content-digest'] ?? '') ?? resolveByGet(send, wanted)
 }
 
-async function fullResolve(send: Send, wanted: Wanted): Promise<Digest | undefined> {
+/** As `resolve`, by GET alone. */
+export async function resolveByGet(send: Send, wanted: Wanted): Promise<Digest | undefined> {
   return (await fetchManifest(send, wanted, true))?.digest
 }
 
@@ -78,8 +79,7 @@ export async function fetchManifest(send: Send, wanted: Wanted, absent = false):
     return undefined
   }
   const bytes = await readLimited(answer, `manifest ${reference} of ${repository}`)
-  const mediaType = answer.headers['content-type']?.split(';')[0]?.trim() ?? 'application/octet-stream'
-  const payload = mediaType === mediaTypes.dockerSchema1Signed ? payloadOf(bytes, host, wanted) : bytes
+  const payload = bytes.includes('"signatures"') ? payloadOf(bytes, host, wanted) : bytes
   const wantedDigest = parseDigest(reference)
   const algorithm = wantedDigest ? algorithmOf(wantedDigest) : 'sha256'
   const digest = asDigest(`${algorithm}:${createHash(algorithm).update(payload).digest('hex')}`)
@@ -91,13 +91,13 @@ export async function fetchManifest(send: Send, wanted: Wanted, absent = false):
       { host },
     )
   }
-  return { bytes, digest, mediaType }
+  return { bytes, digest }
 }
 
-/** What the digest of a signed schema 1 manifest is of. */
+/** What the digest of a manifest is of: of a signed schema 1 manifest that is a part of it. */
 function payloadOf(bytes: Buffer, host: string, { repository, reference }: Wanted): Uint8Array {
   try {
-    return parseManifest(bytes, mediaTypes.dockerSchema1Signed, 'upstream').signed?.payload ?? bytes
+    return parseManifest(bytes).signed?.payload ?? bytes
   } catch (cause) {
     if (!(cause instanceof OciError)) throw cause
     throw new UpstreamError(

@@ -78,11 +78,15 @@ async function holdContent(sql: Sql, source: Source, manifests: readonly Digest[
 }
 
 async function openIntervals(sql: Sql, edit: Edit, source: Source, manifests: readonly Digest[]): Promise<void> {
-  const wanted = 'select distinct unnest($4::text[]) as digest'
-  await openRows(sql, edit, 'manifest_interval', { wanted, values: [manifests] })
   const values = [source.repositoryId, source.bound, manifests]
+  await openRows(sql, edit, 'manifest_interval', { wanted: typesOfManifests, values })
   await openRows(sql, edit, 'blob_interval', { wanted: blobsOfManifests(4), values })
 }
+
+const typesOfManifests = `
+  select distinct named.digest, coalesce(member.pushed_type, '') as pushed_type
+  from unnest($6::text[]) as named (digest)
+  left join manifest_interval as member on ${heldIn('member', '$4', '$5')} and member.digest = named.digest`
 
 const signaturesOfManifests = `
   select signature.name, signature.digest, signature.content

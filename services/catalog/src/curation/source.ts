@@ -1,6 +1,7 @@
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
 import { heldByAny, heldIn } from '../intervals/held.ts'
+import { typeOf } from '../intervals/tables.ts'
 
 /** Where content is taken from: a repository as it is in one version, or in its latest with what is loose. */
 export type Source = { repositoryId: string; name: string; bound: number }
@@ -125,7 +126,11 @@ export async function manifestsOf(
        and ($3::text[] is null or digest = any($3))
        and (
          $4::text[] is null
-         or exists (select from manifest where manifest.digest = member.digest and manifest.media_type = any($4)))`,
+         or exists (
+           select
+           from manifest
+           where manifest.digest = member.digest
+             and ${typeOf('member')} = any($4)))`,
     [source.repositoryId, source.bound, filter.digests ?? null, filter.mediaTypes ?? null],
   )
   return rows.map((row) => row.digest)

@@ -186,6 +186,7 @@ table manifest_interval (
   until integer,
   revision bigint not null,
   opened_at timestamp with time zone not null default now(),
+  pushed_type text not null default ''::text,
   constraint manifest_interval_pkey PRIMARY KEY (repository_id, digest, since),
   constraint manifest_interval_check CHECK (until >= since),
   constraint manifest_interval_digest_fkey FOREIGN KEY (digest) REFERENCES manifest(digest)

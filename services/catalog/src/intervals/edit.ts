@@ -37,14 +37,23 @@ export async function removeTags(sql: Sql, edit: Edit, names: readonly string[])
 
 /**
  * Puts manifests in (these and no others) with the blobs they name. What may lie elsewhere (a foreign layer) comes only when the
- * repository has it already: naming a digest gives nobody a right to its bytes.
+ * repository has it already: naming a digest gives nobody a right to its bytes. `pushedType` is the type that their client said;
+ * empty, where that is what their bytes say. One that is here keeps the type that it has here.
  */
-export async function addManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {
+export async function addManifests(
+  sql: Sql,
+  edit: Edit,
+  digests: readonly Digest[],
+  pushedType: string = '',
+): Promise<void> {
   if (digests.length === 0) return
-  await sql.prepared('add-manifests', addQuery, [edit.repositoryId, edit.number, edit.revision, digests])
+  await sql.prepared('add-manifests', addQuery, [edit.repositoryId, edit.number, edit.revision, digests, pushedType])
 }
 
-const presentManifests = 'select manifest.digest from unnest($4::text[]) as named (digest) join manifest using (digest)'
+const presentManifests = `
+  select manifest.digest, $5::text as pushed_type
+  from unnest($4::text[]) as named (digest)
+  join manifest using (digest)`
 
 // Whether a blob is here is looked up for each by itself. As a join it may be planned, before there are statistics of what a
 // sync has just brought, as every manifest beside every blob: a second for a thousand tags, and the square of that for more.

@@ -1,7 +1,7 @@
 /** What a version holds, by type: the table, and its columns, the first of which names a row within a version. */
 export const intervalTables = [
   { table: 'tag_interval', columns: ['name', 'digest'] },
-  { table: 'manifest_interval', columns: ['digest'] },
+  { table: 'manifest_interval', columns: ['digest', 'pushed_type'] },
   { table: 'blob_interval', columns: ['digest'] },
   { table: 'signature_interval', columns: ['name', 'digest', 'content'] },
 ] as const
@@ -13,6 +13,14 @@ export function columnsOf(table: IntervalTable): readonly [string, ...string[]] 
   const found = intervalTables.find((one) => one.table === table)
   if (!found) throw new TypeError(`${table} is no table of intervals`)
   return found.columns
+}
+
+/**
+ * The media type of a manifest in a repository, as SQL over its interval and its row of `manifest`: as it was pushed there, or else
+ * what its bytes say.
+ */
+export function typeOf(interval: string): string {
+  return `coalesce(nullif(${interval}.pushed_type, ''), manifest.media_type)`
 }
 
 /**

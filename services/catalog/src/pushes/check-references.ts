@@ -23,6 +23,25 @@ const presentReferences = `
     and digest = any($3::text[])
     and until is null`
 
+/** Takes for manifests what an index names by no type of a manifest, and what is one in this repository and no blob there. */
+export async function settleRoles(
+  sql: Sql,
+  { id: repositoryId }: LockedRepository,
+  manifest: ManifestRecord,
+): Promise<ManifestRecord> {
+  const unsure = manifest.references.flatMap(({ isUnsure, digest }) => (isUnsure ? [digest] : []))
+  if (unsure.length === 0) return manifest
+  const find = (blobs: readonly string[], manifests: readonly string[]) =>
+    sql.prepared<{ digest: string }>('check-references', presentReferences, [repositoryId, blobs, manifests])
+  const [blobs, manifests] = [await find(unsure, []), await find([], unsure)]
+  const isBlob = new Set(blobs.map(({ digest }) => digest))
+  const isManifest = new Set(manifests.map(({ digest }) => digest))
+  const references = manifest.references.map((one) =>
+    one.isUnsure && isManifest.has(one.digest) && !isBlob.has(one.digest) ? { ...one, role: 'manifest' as const } : one,
+  )
+  return { ...manifest, references }
+}
+
 /**
  * Refuses a manifest that names what is not in this repository: blobs must be linked to it, part of it, or kept for its pushes
  * since they were, manifests a part of it unless its indexes may be sparse. What may lie elsewhere (subject, foreign layers) is

@@ -9,7 +9,7 @@ import { finishVersion } from '../versions/finish.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import type { MadeVersion } from '../versions/record-version.ts'
 import { checkNesting } from './check-nesting.ts'
-import { checkReferences } from './check-references.ts'
+import { checkReferences, settleRoles } from './check-references.ts'
 import { recordManifests } from './record-manifests.ts'
 
 type Put = CatalogCommands['put-manifest']
@@ -24,7 +24,8 @@ export async function putManifest(db: Database, request: Put['request'], call: I
       const repository = await ensureRepository(sql, request)
       if (!repository) throw notFound('repository', request.repository)
       const put = request.tags.length > 0 ? putTagged : putLoose
-      const { version, revision, rows, quota } = await put(sql, repository, request)
+      const manifest = await settleRoles(sql, repository, request.manifest)
+      const { version, revision, rows, quota } = await put(sql, repository, { ...request, manifest })
       const warning = quotaWarning(repository.name, quota)
       const change = { repositoryId: repository.id, revision }
       return { change, version, rows, ...(warning === undefined ? {} : { warning }) }
@@ -42,7 +43,7 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
     checkReferences(sql, repository, request.manifest),
     checkNesting(sql, request.manifest),
     recordManifests(sql, [request.manifest]),
-    addManifests(sql, edit, [digest]),
+    addManifests(sql, edit, [digest], request.pushedType),
     setTags(
       sql,
       edit,
@@ -78,7 +79,7 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
     return { version: latestVersion, revision, rows, quota }
   }
   if (member) return done(repository.revision)
-  await addManifests(sql, beginEdit(repository), [request.manifest.digest])
+  await addManifests(sql, beginEdit(repository), [request.manifest.digest], request.pushedType)
   const { digest, envelope } = request.manifest
   // What it names was counted when it was linked.
   const quota = await chargeQuota(sql, repository, envelope ? [digest, envelope.digest] : [digest])

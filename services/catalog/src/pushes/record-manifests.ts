@@ -28,18 +28,38 @@ const insertManifests = `
   join given using (digest)
   where envelope is not null`
 
+// Behind all places that a manifest can have.
+const placesOfOtherRoles = 1_000_000
+
+/** What is a blob in one repository may be a manifest in another: an index that leaves it open names it as both then. */
+const insertOtherRoles = `
+  insert into manifest_reference (manifest, place, role, child, media_type, size_bytes, optional, platform)
+  select given.digest, ${placesOfOtherRoles} + reference.place, value ->> 'role', value ->> 'digest', value ->> 'mediaType',
+    (value ->> 'sizeBytes')::bigint, false, null
+  from jsonb_to_recordset($1) as given (digest text, "references" jsonb),
+    jsonb_array_elements(given."references") with ordinality as reference (value, place)
+  where not exists (
+    select
+    from manifest_reference as known
+    where known.manifest = given.digest
+      and known.child = value ->> 'digest'
+      and known.role = value ->> 'role')
+  on conflict do nothing`
+
 /**
  * Records manifests with their references; known ones stay as they are, for a digest can only mean one content. An envelope
  * is a reference too, at place 0: so it comes, stays and goes with its manifest (docs/decisions/0009).
  */
 export async function recordManifests(sql: Sql, manifests: readonly ManifestRecord[]): Promise<void> {
   if (manifests.length === 0) return
+  const unsure = manifests.filter(({ references }) => references.some(({ isUnsure }) => isUnsure))
   await Promise.all([
     recordBlobs(
       sql,
       manifests.flatMap((manifest) => (manifest.envelope ? [manifest, manifest.envelope] : [manifest])),
     ),
     sql.prepared('record-manifests', insertManifests, [JSON.stringify(manifests.map(withFacts))]),
+    ...(unsure.length > 0 ? [sql.query(insertOtherRoles, [JSON.stringify(unsure)])] : []),
   ])
 }
 

@@ -192,7 +192,7 @@ function changed(names: { repository: string; after: string; end: string; isLimi
        where manifest.digest in (select digest ${since('manifest_interval')})`,
     ],
     interval('tag', `'name', name, 'digest', digest`),
-    interval('manifest', `'digest', digest`),
+    interval('manifest', `'digest', digest, 'pushedType', pushed_type`),
     interval('blob', `'digest', digest`),
     interval('signature', `'name', name, 'digest', digest, 'content', content`),
     [

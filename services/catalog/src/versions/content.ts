@@ -1,6 +1,7 @@
 import { type ManifestKind, manifestKinds, parseDigest } from '@berth/oci'
 import { badField, pageBytes } from '@berth/service'
 import { heldIn } from '../intervals/held.ts'
+import { typeOf } from '../intervals/tables.ts'
 import { checkPattern } from '../settings/retention-rules.ts'
 import { tagNameCondition } from './tag-name.ts'
 
@@ -78,7 +79,7 @@ const lacksChild = `manifest.is_index and exists (
     where child.manifest = manifest.digest
       and child.role = 'manifest'
       and not exists (select from manifest_interval as held where ${held('held')} and held.digest = child.child))`
-const manifestFields = `'mediaType', manifest.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
+const manifestFields = `'mediaType', fitting.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
   'sparse', ${lacksChild}, 'kind', manifest.facts -> 'kind', 'compressedBytes', manifest.facts -> 'compressedBytes', ${shownFacts}`
 const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'lastPulledAt', ${isoTime('fitting.pulled_at')}`
 
@@ -93,16 +94,16 @@ const lists: Record<
   tag: {
     key: 'tag.name',
     bytes: 'manifest.listed_bytes',
-    listed: 'tag.digest, tag.opened_at, pull.pulled_at',
+    listed: `tag.digest, tag.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('name', fitting.key, 'digest', fitting.digest, ${manifestFields}, ${times})`,
     facts: 'join manifest using (digest)',
-    from: `tag_interval as tag join manifest using (digest) left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
+    from: `tag_interval as tag join manifest using (digest) left join manifest_interval as member on ${held('member')} and member.digest = tag.digest left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
     member: 'tag',
   },
   manifest: {
     key: 'member.digest',
     bytes: 'manifest.listed_bytes',
-    listed: 'member.digest, member.opened_at, pull.pulled_at',
+    listed: `member.digest, member.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('digest', fitting.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times})`,
     facts: 'join manifest using (digest)',
     from: `manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest`,
@@ -163,7 +164,7 @@ function filterConditions(member: string, filter: ContentFilter, values: unknown
   const { digest, mediaType, q, kind, platform, label } = filter
   return [
     ...(digest === undefined ? [] : [`${member}.digest = ${place(digest)}`]),
-    ...(mediaType === undefined ? [] : [`manifest.media_type = ${place(mediaType)}`]),
+    ...(mediaType === undefined ? [] : [`${typeOf('member')} = ${place(mediaType)}`]),
     ...(q === undefined ? [] : [tagNameCondition('tag.name', q, place)]),
     ...(kind === undefined ? [] : [`manifest.facts ->> 'kind' = ${place(kind)}`]),
     ...(platform === undefined ? [] : [platformCondition(place(JSON.stringify(platform)))]),

@@ -42,7 +42,7 @@ export async function finishVersion(
     tags,
     movedTags: tagCounts.total,
     present: addCounts(latest.present, added, removed),
-    incoming: [...manifests.added, ...blobs.added],
+    incoming: [...manifests.added.map(digestOf), ...blobs.added],
     contentHash: making.contentHash ?? hashAfter(changes),
   })
   if (repository.retainVersions === null) return made
@@ -83,6 +83,10 @@ const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_inter
   from ${table} where repository_id = $1 and revision > ${latestRevision} and revision <= $4
     and ((since = $2 and until is null) or (until = $2 and since < $2)))`
 
+// The type counts too, where the bytes leave it open: under another one the same manifest is another content.
+const manifestMember = `case pushed_type when '' then digest else digest || '=' || pushed_type end`
+const digestOf = (member: string) => member.split('=', 1)[0] ?? member
+
 // The content counts too: a name may be given again once it is free.
 const signatureMember = `name || '=' || encode(sha256(convert_to(content, 'UTF8')), 'hex')`
 
@@ -99,7 +103,7 @@ const changesQuery = (limit = '') => `
       and (until = $2 or since = $2)
     group by name),
   tags as (select * from named where "from" is distinct from "to")
-  select to_jsonb(latest) as latest, ${members('manifest_interval')} as manifests, ${members('blob_interval')} as blobs,
+  select to_jsonb(latest) as latest, ${members('manifest_interval', manifestMember)} as manifests, ${members('blob_interval')} as blobs,
     ${members('signature_interval', signatureMember)} as signatures,
     (select jsonb_build_object('total', count(*), 'added', count("to"), 'removed', count("from")) from tags) as "tagCounts",
     coalesce((select jsonb_agg(listed order by tag) from (select * from tags order by tag ${limit}) as listed), '[]') as tags

@@ -157,6 +157,7 @@ table served_manifest (
   digest text not null,
   since integer not null,
   until integer,
+  pushed_type text not null default ''::text,
   constraint served_manifest_pkey PRIMARY KEY (repository_id, digest, since)
 )
 CREATE INDEX served_manifest_digest ON served_manifest USING btree (digest)

@@ -1,6 +1,6 @@
 import type { Digest } from '@berth/oci'
 import { type Database, pageBytes } from '@berth/service'
-import { heldAt } from './held.ts'
+import { heldAt, typeOf } from './held.ts'
 import type { Pointer } from './pointer.ts'
 
 const held = heldAt('$2')
@@ -111,24 +111,21 @@ export type Referrer = {
 
 const pageOfReferrers = `
   with listed as (
-    select facts.digest, listed_bytes
+    select facts.digest, listed_bytes, ${typeOf('member')} as media_type
     from manifest_facts as facts
+    join served_manifest as member on member.repository_id = $1
+      and member.digest = facts.digest
+      and ${heldAt('$2', 'member')}
     where subject = $3
       and facts.digest > $4
       and ($5::text is null or artifact_type = $5)
-      and exists (
-        select
-        from served_manifest as member
-        where member.repository_id = $1
-          and member.digest = facts.digest
-          and ${held})
     order by facts.digest
     limit $6),
   summed as (
-    select digest, sum(listed_bytes) over (order by digest) as so_far, row_number() over (order by digest) as place,
+    select digest, media_type, sum(listed_bytes) over (order by digest) as so_far, row_number() over (order by digest) as place,
       count(*) over () as found
     from listed)
-  select digest, media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations, found
+  select digest, summed.media_type as "mediaType", size_bytes as "sizeBytes", artifact_type as "artifactType", annotations, found
   from summed
   join manifest_facts using (digest)
   where place = 1 or so_far <= $7

@@ -2,7 +2,7 @@ import type { BlobKey } from '@berth/blobs'
 import { type Digest, servableType } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
-import { heldAt } from './held.ts'
+import { heldAt, typeOf } from './held.ts'
 import type { Pointer } from './pointer.ts'
 
 /** A manifest that is served, and where its bytes lie: under its digest, or in an envelope (docs/decisions/0009). */
@@ -19,13 +19,12 @@ export type Lookup = {
   blobAt(basePath: string, digest: Digest): Promise<ServedBlob | undefined>
 }
 
-const held = heldAt('$3')
-const manifestColumns = `facts.digest, facts.media_type as "mediaType", coalesce((facts.envelope ->> 'sizeBytes')::bigint, facts.size_bytes) as "sizeBytes",
+const manifestColumns = `facts.digest, ${typeOf('member')} as "mediaType", coalesce((facts.envelope ->> 'sizeBytes')::bigint, facts.size_bytes) as "sizeBytes",
   coalesce(facts.envelope, jsonb_build_object('digest', facts.digest, 'generation', facts.generation)) as stored`
 
 /**
- * Links belong to what is latest; a pinned version has only its own blobs. Clients also ask for manifests as blobs, when an
- * index of theirs did not say what a child is (containerd).
+ * Links belong to what is latest; a pinned version has only its own blobs. A manifest is none: a client that got one so would
+ * remember it as bytes without a type (docs/protocol.md#leniency).
  */
 function blobQuery(where: { repositoryId: string; bound: string; isLatest: string; from?: string }): string {
   const { repositoryId, bound, isLatest, from = '' } = where
@@ -43,34 +42,27 @@ function blobQuery(where: { repositoryId: string; bound: string; isLatest: strin
         or (
           ${isLatest}
           and exists (select from served_link as link where link.repository_id = ${repositoryId} and link.digest = facts.digest)))
-    union all
-    select digest, generation, size_bytes
-    from ${from} manifest_facts as facts
-    where digest = $2
-      and exists (
-        select
-        from served_manifest as member
-        where member.repository_id = ${repositoryId}
-          and member.digest = facts.digest
-          and ${heldAt(bound)})
     limit 1`
 }
 
 const queries = {
   tag: `
     select ${manifestColumns}
-    from served_tag
+    from served_tag as tag
     join manifest_facts as facts using (digest)
-    where repository_id = $1
-      and name = $2
-      and ${held}`,
+    left join served_manifest as member on member.repository_id = $1
+      and member.digest = tag.digest
+      and ${heldAt('$3', 'member')}
+    where tag.repository_id = $1
+      and tag.name = $2
+      and ${heldAt('$3', 'tag')}`,
   manifest: `
     select ${manifestColumns}
-    from served_manifest
+    from served_manifest as member
     join manifest_facts as facts using (digest)
-    where repository_id = $1
-      and digest = $2
-      and ${held}
+    where member.repository_id = $1
+      and member.digest = $2
+      and ${heldAt('$3', 'member')}
     limit 1`,
   blob: blobQuery({ repositoryId: '$1', bound: '$3', isLatest: '$4' }),
   blobAt: blobQuery({

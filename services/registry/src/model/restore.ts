@@ -3,7 +3,7 @@ import { heldAt } from './held.ts'
 
 const tables = [
   { table: 'served_tag', columns: ['name', 'digest'] },
-  { table: 'served_manifest', columns: ['digest'] },
+  { table: 'served_manifest', columns: ['digest', 'pushed_type'] },
   { table: 'served_blob', columns: ['digest'] },
   { table: 'served_signature', columns: ['name', 'digest', 'content'] },
 ] as const

@@ -50,7 +50,7 @@ async function convert(
   signingKey: () => Promise<KeyObject>,
 ): Promise<MadeManifest> {
   try {
-    const { references } = parseManifest(await deps.readBytes(image), image.mediaType, 'stored')
+    const { references } = parseManifest(await deps.readBytes(image))
     const { config: digestOfConfig, layers } = partsOf(references)
     const config = await readConfig(deps, pointer, digestOfConfig)
     const payload = schema1Payload({ name: pointer.basePath, tag, layers, config })

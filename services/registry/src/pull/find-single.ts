@@ -15,7 +15,7 @@ export function createSingleFinder(lookup: Lookup, readBytes: ManifestBytes): Si
   const memberOf = async (list: ServedManifest) => {
     const known = members.get(list.digest)
     if (known) return known
-    const { references } = parseManifest(await readBytes(list), list.mediaType, 'stored')
+    const { references } = parseManifest(await readBytes(list))
     const fitting = references.filter(({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64')
     // One without a variant runs on every amd64.
     const found = fitting.find(({ platform }) => platform?.variant === undefined) ?? fitting[0]

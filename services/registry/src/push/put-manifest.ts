@@ -9,7 +9,7 @@ import {
   manifestLimitBytes,
   OciError,
   type ParsedManifest,
-  parseManifest,
+  parsePushed,
 } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
@@ -30,13 +30,13 @@ export async function putManifest(
 ): Promise<void> {
   const tags = wantedTags(exchange, reference)
   const bytes = await readBody(exchange, manifestLimitBytes, tooLarge)
-  const { signed, ...parsed } = parseManifest(bytes, exchange.request.headers['content-type'], 'push')
+  const { signed, pushedType, ...parsed } = parsePushed(bytes, exchange.request.headers['content-type'])
   // Signatures are no part of what the digest of a schema 1 manifest is of (docs/decisions/0009).
   const payload = signed?.payload ?? bytes
   const digest = digestOf(payload, reference.digest)
   if (signed) verifySchema1(signed)
   const envelope = signed && { digest: digestOf(bytes, undefined), bytes }
-  await storeManifest(exchange, { digest, bytes: payload, envelope, parsed, tags }, deps)
+  await storeManifest(exchange, { digest, bytes: payload, envelope, parsed, pushedType, tags }, deps)
   sendEmpty(exchange, 201, {
     location: `/v2/${exchange.basePath}/manifests/${digest}`,
     'docker-content-digest': digest,
@@ -68,16 +68,22 @@ function digestOf(bytes: Uint8Array, wanted: Digest | undefined): Digest {
 }
 
 type Content = { digest: Digest; bytes: Uint8Array }
-type NewManifest = Content & { envelope: Content | undefined; parsed: ParsedManifest; tags: string[] }
+type NewManifest = Content & {
+  envelope: Content | undefined
+  parsed: ParsedManifest
+  pushedType: string | undefined
+  tags: string[]
+}
 
 async function storeManifest(exchange: NamedExchange, manifest: NewManifest, deps: Deps): Promise<void> {
-  const { parsed, tags } = manifest
+  const { parsed, pushedType, tags } = manifest
   const target = pushTarget(exchange)
   const write = (content: Content) => writeContent(exchange, content, target, deps)
   const envelopeIn = manifest.envelope
   const [to, stored, envelope] = await Promise.all([target, write(manifest), envelopeIn && write(envelopeIn)])
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
-  const request = { ...to, holder: pushHolder(exchange), manifest: record, tags }
+  const type = pushedType === undefined ? {} : { pushedType }
+  const request = { ...to, holder: pushHolder(exchange), manifest: record, tags, ...type }
   const { change, rows, warning } = await deps.catalog.call('put-manifest', request, {
     requestId: exchange.requestId,
   })

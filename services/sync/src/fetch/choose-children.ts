@@ -26,7 +26,7 @@ export async function chooseOfStored(
 ): Promise<Choice> {
   const isWhole = record.isIndex ? options.platforms.length === 0 : !wantsForeign(options, record)
   if (isWhole) return { record, wanted: record.references, omitted: [] }
-  const { references } = parseManifest(await readStored(blobs, record, signal), record.mediaType, 'stored')
+  const { references } = parseManifest(await readStored(blobs, record, signal))
   return chooseOfFetched(options, indexes, { ...record, references })
 }
 

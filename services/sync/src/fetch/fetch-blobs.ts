@@ -144,7 +144,8 @@ async function tryBlob(
   try {
     const urls = wanted?.urls
     const from = (url?: string) => fetchBlob(deps, lease, { sizeBytes: wanted?.sizeBytes, url }, signal)
-    const stored = await (urls ? firstOf(urls, from, signal) : from())
+    // A layer that lies elsewhere may be with upstream all the same.
+    const stored = await (urls ? firstOf([...urls, undefined], from, signal) : from())
     deps.report.failures.clear()
     return stored
   } catch (error) {
@@ -154,8 +155,12 @@ async function tryBlob(
   }
 }
 
-/** Tries one place after another; what the last one did is told. */
-async function firstOf<T>(urls: readonly string[], work: (url: string) => Promise<T>, signal: AbortSignal): Promise<T> {
+/** Tries one place after another, upstream (`undefined`) last; what the last one but that did is told. */
+async function firstOf<T>(
+  urls: readonly (string | undefined)[],
+  work: (url: string | undefined) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
   let failure: unknown
   for (const url of urls) {
     try {
@@ -163,7 +168,7 @@ async function firstOf<T>(urls: readonly string[], work: (url: string) => Promis
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof UpstreamError)) throw error
-      failure = error
+      if (url !== undefined) failure = error
     }
   }
   throw failure

@@ -9,6 +9,7 @@ import { inBatches, inParallel } from './in-parallel.ts'
 import { leaseBlobs } from './lease-blobs.ts'
 import { proveManifests } from './prove-manifests.ts'
 import { readKnownManifests } from './read-known-manifests.ts'
+import { settleRoles } from './settle-roles.ts'
 import { stageContent } from './stage-content.ts'
 
 type Accepts = (record: ManifestRecord) => boolean
@@ -105,9 +106,10 @@ async function fetchMissing(
   await inParallel(missing, upstream.concurrency, signal, async (digest, both) => {
     try {
       const generation = generations.get(digest) ?? 1
-      const record = await (options.isPlan
+      const read = await (options.isPlan
         ? inspectManifest(upstream, digest, both)
         : fetchManifest({ upstream, store }, digest, generation, both))
+      const record = await settleRoles(upstream, read, both)
       if (accepts(record)) fetched.push(record)
       failures.clear()
     } catch (error) {

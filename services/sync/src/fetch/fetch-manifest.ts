@@ -32,9 +32,9 @@ export async function inspectManifest(
 }
 
 async function readUpstream({ client, repository, host }: Upstream, digest: Digest, signal: AbortSignal) {
-  const { bytes, mediaType } = await client.manifest(repository, digest, signal)
+  const { bytes } = await client.manifest(repository, digest, signal)
   try {
-    return { bytes, ...parseManifest(bytes, mediaType, 'upstream') }
+    return { bytes, ...parseManifest(bytes) }
   } catch (cause) {
     if (!(cause instanceof OciError)) throw cause
     const message = `${host} has a manifest ${digest} in ${repository} that cannot be taken: ${cause.message}`

@@ -15,7 +15,7 @@ function kept(platforms: string[], children: Child[]): number[] {
     ...(about === undefined ? {} : { annotations: { 'vnd.docker.reference.digest': digestOf(about) } }),
   }))
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }))
-  const chosen = chooseChildren(parseManifest(bytes, undefined, 'upstream').references, platforms)
+  const chosen = chooseChildren(parseManifest(bytes).references, platforms)
   expect(chosen.kept.length + chosen.omitted.length).toBe(children.length)
   return chosen.kept.map(({ digest }) => Number(digest.slice('sha256:'.length)))
 }

@@ -73,7 +73,7 @@ async function* read(
     yield* client.blob(repository, { digest, sizeBytes }, signal)
     return
   }
-  const { bytes, mediaType } = await client.manifest(repository, digest, signal)
+  const { bytes } = await client.manifest(repository, digest, signal)
   // The digest of a signed manifest is of a part of its bytes (docs/decisions/0009).
-  yield parseManifest(bytes, mediaType, 'upstream').signed?.payload ?? bytes
+  yield parseManifest(bytes).signed?.payload ?? bytes
 }

@@ -13,8 +13,8 @@ export async function readReferrersTag(
     // By HEAD first, which costs less where there is none, as is the rule.
     const index = await client.resolve(repository, companionTagOf(subject), signal)
     if (!index) return []
-    const { bytes, mediaType } = await client.manifest(repository, index, signal)
-    const { references } = parseManifest(bytes, mediaType, 'upstream')
+    const { bytes } = await client.manifest(repository, index, signal)
+    const { references } = parseManifest(bytes)
     return [...new Set(references.flatMap(({ role, digest }) => (role === 'manifest' ? [digest] : [])))]
   } catch (error) {
     // Gone meanwhile. What cannot be read as a manifest lists nothing either.

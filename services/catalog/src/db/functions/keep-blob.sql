@@ -34,12 +34,6 @@ begin
     where repository_id = v_repository
       and digest = p_digest
       and expires_at > now()
-  ) and not exists (
-    select
-    from manifest_interval
-    where repository_id = v_repository
-      and digest = p_digest
-      and case when v_at is null then until is null else since <= v_at and (until is null or until > v_at) end
   ) then return; end if;
   insert into lease (digest, holder, expires_at, repository_id)
   values (p_digest, p_holder, now() + make_interval(secs => p_seconds), v_repository)

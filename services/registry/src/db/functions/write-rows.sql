@@ -51,11 +51,11 @@ begin
     on conflict (repository_id, digest, since) do update set until = excluded.until;
   end if;
   if 'manifest' = any(v_kinds) then
-    insert into served_manifest (repository_id, digest, since, until)
-    select p_repository, digest, since, until
-    from jsonb_to_recordset(p_rows) as row (kind text, digest text, since integer, until integer)
+    insert into served_manifest (repository_id, digest, since, until, pushed_type)
+    select p_repository, digest, since, until, coalesce("pushedType", '')
+    from jsonb_to_recordset(p_rows) as row (kind text, digest text, since integer, until integer, "pushedType" text)
     where kind = 'manifest'
-    on conflict (repository_id, digest, since) do update set until = excluded.until;
+    on conflict (repository_id, digest, since) do update set until = excluded.until, pushed_type = excluded.pushed_type;
   end if;
   if 'tag' = any(v_kinds) then
     insert into served_tag (repository_id, name, since, until, digest)
