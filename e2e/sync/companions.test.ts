@@ -208,7 +208,7 @@ describe('through the API for referrers', () => {
     const sbom = artifactOf(`${name} sbom`, image)
     upstream.add(name, [], sbom)
     const requests = await asked(scene, () => sync(stack, name, name))
-    expect(requests.sort()).toEqual(['GET list?n=1000', 'HEAD app', 'HEAD other'])
+    expect(requests.sort()).toEqual(['GET list?n=1000', 'GET list?n=1000&last=other', 'HEAD app', 'HEAD other'])
     await passDay()
     const later = await asked(scene, async () =>
       expect((await sync(stack, name, name)).result).toMatchObject({ version: 2, created: true }),

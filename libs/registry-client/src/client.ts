@@ -9,8 +9,8 @@ import { createEgress, discard, type UpstreamAnswer } from './egress/egress.ts'
 import { readLimitNotice, retryAfterSeconds } from './egress/limit-notice.ts'
 import { statusError, UpstreamError } from './egress/upstream-error.ts'
 import { askForeign, readForeignFile } from './foreign.ts'
-import { type FetchedManifest, fetchManifest, resolve } from './manifests.ts'
-import { listNames, namesPerPage, readNamePage } from './name-pages.ts'
+import { type FetchedManifest, fetchManifest, resolve, resolveByGet } from './manifests.ts'
+import { listNames, type OnOpenEnd, readNamePage } from './name-pages.ts'
 import { type Caller, type HostGates, type Pause, sharedGates } from './rate-limits/host-gates.ts'
 import { limitedEgress } from './rate-limits/limited-egress.ts'
 import { type Patience, retrying } from './rate-limits/retry.ts'
@@ -72,14 +72,16 @@ export type RegistryClient = {
   blob(repository: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** How long a blob is that the upstream says it has; `undefined` when it has none, or does not say. */
   blobSize(repository: string, digest: Digest, signal?: AbortSignal): Promise<number | undefined>
-  /** All tags, a page at a time. */
-  tags(repository: string, signal?: AbortSignal): AsyncIterable<string[]>
+  /** As `resolve`, by GET: there are registries whose HEAD knows nothing of a tag that they list. */
+  resolveByGet(repository: string, reference: string, signal?: AbortSignal): Promise<Digest | undefined>
+  /** All tags, each once, a page at a time. `onOpenEnd` hears that there may be more. */
+  tags(repository: string, signal?: AbortSignal, onOpenEnd?: OnOpenEnd): AsyncIterable<string[]>
   /** What refers to a digest; `undefined` when the upstream has no such API, and the tag of the fallback schema is to be asked. */
   referrers(repository: string, digest: Digest, signal?: AbortSignal): Promise<Referrer[] | undefined>
   /** The atomic signatures of a manifest; `undefined` when the upstream does not announce that it has such. */
   signatures(repository: string, digest: Digest, signal?: AbortSignal): Promise<AtomicSignature[] | undefined>
-  /** All repositories of the registry, a page at a time. */
-  catalog(signal?: AbortSignal): AsyncIterable<string[]>
+  /** All repositories of the registry, each once, a page at a time. `onOpenEnd` hears that there may be more. */
+  catalog(signal?: AbortSignal, onOpenEnd?: OnOpenEnd): AsyncIterable<string[]>
   /** The bytes of a layer that a manifest only points to, from there, without credentials. As `blob` otherwise. */
   foreign(url: string, blob: WantedBlob, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** A small file from somewhere else, without credentials; `undefined` when it is not there. */
@@ -178,6 +180,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
     },
     resolve: (repository, reference, signal, known) =>
       tried(signal, () => resolve(send, { repository, reference, signal }, known)),
+    resolveByGet: (repository, reference, signal) =>
+      tried(signal, () => resolveByGet(send, { repository, reference, signal })),
     manifest: (repository, reference, signal) =>
       tried(signal, () => fetchManifest(send, { repository, reference, signal })),
     blob: (repository, blob, signal) => {
@@ -194,9 +198,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const sizeBytes = Number(answer.headers['content-length'] ?? Number.NaN)
       return answer.status < 300 && Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined
     },
-    tags: (repository, signal) => {
+    tags: (repository, signal, onOpenEnd) => {
       const what = `the tags of ${repository}`
-      return listNames({ first: `/v2/${repository}/tags/list?n=${namesPerPage}`, what }, (path) =>
+      return listNames({ path: `/v2/${repository}/tags/list`, what, onOpenEnd }, (path) =>
         tried(signal, () => readNamePage(send, { path, field: 'tags', repository, what, signal })),
       )
     },
@@ -209,9 +213,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       if (!(await hasSignatures)) return undefined
       return tried(signal, () => readSignatures(send, { repository, digest, signal }))
     },
-    catalog: (signal) => {
+    catalog: (signal, onOpenEnd) => {
       const what = 'its repositories'
-      return listNames({ first: `/v2/_catalog?n=${namesPerPage}`, what }, (path) =>
+      return listNames({ path: '/v2/_catalog', what, onOpenEnd }, (path) =>
         tried(signal, () =>
           readNamePage(send, { path, field: 'repositories', scope: 'registry:catalog:*', what, signal }),
         ),

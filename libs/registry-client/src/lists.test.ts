@@ -56,7 +56,6 @@ describe('what refers to a digest', () => {
 
   test.each<[string, Fault]>([
     ['answers 404', status(404)],
-    ['answers 405', status(405)],
     ['answers a page of its own', status(200, { 'content-type': 'text/html' }, '<html>')],
   ])('is unknown to an upstream that %s', async (_title, fault) => {
     scene.upstream.when(/referrers/, fault)
@@ -95,9 +94,9 @@ describe('what refers to a digest', () => {
     expect(page).toBeLessThan(200)
   })
 
-  test('denied is an error, not an absence', async () => {
-    scene.upstream.when(/referrers/, status(403))
-    expect(await failure(listed())).toMatchObject({ code: 'denied' })
+  test.each([400, 401, 403, 405, 406, 501])('answered with %i is an error, not an absence', async (code) => {
+    scene.upstream.when(/referrers/, status(code))
+    expect(await failure(listed())).toMatchObject({ status: code })
   })
 })
 

@@ -1,8 +1,9 @@
 import { readText } from './egress/read-text.ts'
 import { UpstreamError } from './egress/upstream-error.ts'
+import { nextOf } from './link-header.ts'
 import type { Send } from './send.ts'
 
-export const namesPerPage = 1_000
+const namesPerPage = 1_000
 const pageLimitBytes = 64 << 20
 /** Where a list ends that an upstream never ends: far above what the largest registries hold. */
 const mostPages = 2_000
@@ -11,22 +12,45 @@ const mostNames = 1_000_000
 /** A page of a list of names, and the path of the next one. */
 export type NamePage = { names: string[]; next: string | undefined; host: string }
 
-/** All pages of a list that begins at `first`, as `read` gets them. Throws `UpstreamError` protocol for a list without end. */
+/** Hears that it is not known whether a list has more names than those that were given, and why. */
+export type OnOpenEnd = (why: UpstreamError) => void
+
+/**
+ * All pages of the list at `path`, as `read` gets them. A page without a link is no proof of the end, for links are only a MAY of the
+ * distribution-spec ("Listing Tags"): the list ends where names after the last one are asked for and nothing new comes. When that
+ * question fails, `onOpenEnd` hears of it. Throws `UpstreamError` protocol for a list without end.
+ */
 export async function* listNames(
-  { first, what }: { first: string; what: string },
+  { path: first, what, onOpenEnd }: { path: string; what: string; onOpenEnd?: OnOpenEnd | undefined },
   read: (path: string) => Promise<NamePage>,
 ): AsyncIterable<string[]> {
-  let path: string | undefined = first
+  const start = `${first}?n=${namesPerPage}`
+  const asked = new Set<string>()
   const seen = new Set<string>()
   let count = 0
-  while (path !== undefined && !seen.has(path)) {
-    seen.add(path)
-    const { names, next, host } = await read(path)
-    count += names.length
-    if (count > mostNames || seen.size > mostPages)
-      throw new UpstreamError('protocol', `${host} gave a list without end for ${what}`, { host })
-    if (names.length > 0) yield names
-    path = next
+  let last: string | undefined
+  let path = start
+  for (let isProof = false; ; ) {
+    asked.add(path)
+    let page: NamePage
+    try {
+      page = await read(path)
+    } catch (error) {
+      if (!isProof || !(error instanceof UpstreamError)) throw error
+      onOpenEnd?.(error)
+      return
+    }
+    count += page.names.length
+    const fresh = page.names.filter((name) => !seen.has(name))
+    for (const name of fresh) seen.add(name)
+    last = page.names.at(-1) ?? last
+    if (count > mostNames || asked.size > mostPages)
+      throw new UpstreamError('protocol', `${page.host} gave a list without end for ${what}`, { host: page.host })
+    if (fresh.length > 0) yield fresh
+    const isNext = page.next !== undefined && !asked.has(page.next)
+    if (!isNext && ((isProof && fresh.length === 0) || last === undefined)) return
+    isProof = !isNext
+    path = isNext && page.next !== undefined ? page.next : `${start}&last=${encodeURIComponent(last ?? '')}`
   }
 }
 
@@ -59,7 +83,7 @@ function readNames(text: string, field: string): string[] | undefined {
 
 /** The next page of a list: only on the same origin, whatever the link says. */
 export function nextPath(link: string | undefined, current: URL): string | undefined {
-  const target = /<([^>]+)>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1]
+  const target = nextOf(link ?? '')
   if (target === undefined || !URL.canParse(target, current)) return undefined
   const url = new URL(target, current)
   return url.pathname + url.search

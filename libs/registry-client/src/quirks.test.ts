@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import {
   afterwards,
+  byLast,
   type Fault,
   imageOf,
   inPages,
@@ -60,6 +61,40 @@ describe('lists', () => {
     scene.upstream.add(repository, names, scene.image)
     scene.upstream.when(/tags/, inPages('tags', 3, 'the same page for ever'))
     expect(await failure(listed())).toMatchObject({ code: 'protocol', host: scene.upstream.host })
+  })
+
+  describe('without a link', () => {
+    const many = Array.from({ length: 1_250 }, (_, i) => `t${String(i).padStart(4, '0')}`)
+    const read = async (onOpenEnd?: (why: unknown) => void) => {
+      const tags: string[] = []
+      for await (const page of scene.client({ retries: 0 }).tags(repository, undefined, onOpenEnd)) tags.push(...page)
+      return tags
+    }
+
+    test('end where nothing new follows the last name', async () => {
+      scene.upstream.add(repository, many, scene.image)
+      scene.upstream.when(/tags/, byLast('tags', 1_000))
+      expect(await read()).toEqual(['latest', ...many])
+      expect(scene.upstream.seen.map(({ path }) => path.split('?')[1])).toEqual([
+        'n=1000',
+        'n=1000&last=t0998',
+        'n=1000&last=t1249',
+      ])
+    })
+
+    test('may end anywhere for all that is known, where that question fails', async () => {
+      scene.upstream.add(repository, many, scene.image)
+      scene.upstream.when(/tags/, byLast('tags', 1_000))
+      scene.upstream.when(/last=/, status(500))
+      const heard: unknown[] = []
+      expect(await read((why) => heard.push(why))).toHaveLength(1_000)
+      expect(heard).toEqual([expect.objectContaining({ status: 500 })])
+    })
+
+    test('that do not heed the last name end all the same, each name once', async () => {
+      scene.upstream.add(repository, names, scene.image)
+      expect(await read()).toEqual(['latest', ...names])
+    })
   })
 
   test('that are empty are empty, and are no error', async () => {

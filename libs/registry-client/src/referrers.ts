@@ -56,7 +56,7 @@ export async function readReferrerPage(
   asked: { repository: string; digest: Digest; path: string; signal: AbortSignal | undefined },
 ): Promise<ReferrerPage | undefined> {
   const { digest, ...request } = asked
-  const answer = await send({ method: 'GET', headers: { accept: mediaTypes.ociIndex }, absent: [404, 405], ...request })
+  const answer = await send({ method: 'GET', headers: { accept: mediaTypes.ociIndex }, absent: true, ...request })
   const { host } = answer.url
   if (answer.status >= 400 || answer.headers['content-type']?.split(';')[0]?.trim() !== mediaTypes.ociIndex) {
     discard(answer)

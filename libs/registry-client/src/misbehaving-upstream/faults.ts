@@ -114,3 +114,11 @@ export function afterwards(change: () => void): Fault {
     behave()
   }
 }
+
+/** The good answer under another Content-Type. */
+export function typed(contentType: string): Fault {
+  return ({ request, response, answer }) => {
+    response.writeHead(answer.status, { ...answer.headers, 'content-type': contentType })
+    response.end(request.method === 'HEAD' ? undefined : answer.body)
+  }
+}

@@ -42,3 +42,15 @@ function linkTo(path: string, url: URL, quirk: PageQuirk): string {
   if (quirk === 'link to another host') return `<https://198.51.100.1${path}>; rel="next"`
   return quirk === 'link without quotes' ? `<${path}>; rel=next` : `<${path}>; rel="next"`
 }
+
+/** Gives a list in pages of `n` names, at most so many, that follow `last`, and never a link: all that the specification demands. */
+export function byLast(field: 'tags' | 'repositories', mostPerPage: number): Fault {
+  return ({ request, response, answer }) => {
+    const { searchParams } = new URL(request.url ?? '/', `http://${request.headers.host}`)
+    const all = namesOf(answer, field, 'relative link')
+    const last = searchParams.get('last') ?? ''
+    const perPage = Math.min(Number(searchParams.get('n') ?? mostPerPage), mostPerPage)
+    const names = all.filter((name) => name > last).slice(0, perPage)
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ [field]: names }))
+  }
+}

@@ -6,6 +6,7 @@ import type { Answer } from './faults.ts'
 export type Content = {
   add: (repository: string, tag: string | readonly string[], image: Image) => void
   addManifest: (repository: string, manifest: Manifest, tag?: string) => void
+  addBlobs: (repository: string, ...blobs: Blob[]) => void
   answer: (path: string, request: IncomingMessage) => Answer
 }
 
@@ -22,6 +23,9 @@ export function createContent({ referrersApi }: { referrersApi: boolean }): Cont
     add: (repository, tag, { manifest, config, layers }) => {
       for (const blob of [config, ...layers]) blobs.set(`${repository}@${blob.digest}`, blob)
       put(repository, manifest, typeof tag === 'string' ? [tag] : tag)
+    },
+    addBlobs: (repository, ...added) => {
+      for (const blob of added) blobs.set(`${repository}@${blob.digest}`, blob)
     },
     addManifest: (repository, manifest, tag) => put(repository, manifest, tag === undefined ? [] : [tag]),
     answer: (path, request) => {

@@ -9,7 +9,7 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import type { Image, Manifest } from './content.ts'
+import type { Blob, Image, Manifest } from './content.ts'
 import type { Answer, Fault } from './faults.ts'
 import { createContent } from './registry.ts'
 
@@ -33,6 +33,8 @@ export type MisbehavingUpstream = {
   add(repository: string, tag: string | readonly string[], image: Image): void
   /** Has a manifest of any kind; without a tag it is found by its digest alone. */
   addManifest(repository: string, manifest: Manifest, tag?: string): void
+  /** Has blobs that no image brought. */
+  addBlobs(repository: string, ...blobs: Blob[]): void
   /**
    * Requests whose `METHOD /path` fits get the fault: the first `times` of them, or all. The rule made last goes first, and may
    * hand on to those before.
@@ -80,6 +82,7 @@ export async function startMisbehavingUpstream(
     seen,
     add: content.add,
     addManifest: content.addManifest,
+    addBlobs: content.addBlobs,
     when: (fits, fault, times = Number.POSITIVE_INFINITY) => void rules.unshift({ fits, fault, left: times }),
     mend: () => {
       rules = []

@@ -48,14 +48,14 @@ export function createGroupWork(deps: GroupDeps): Work {
     try {
       const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
       if (!remote) throw new Problem(404, 'remote_not_found', 'The remote was deleted.')
-      const { pairs, refused } = await list(deps, remote, signal)
+      const { pairs, refused, isComplete } = await list(deps, remote, signal)
       progress.total = pairs.length
       for (const pair of pairs) {
         signal.throwIfAborted()
         await startChild(deps, remote, task, { pair, options })
       }
       const failed = await waitForChildren(deps, task, progress, signal)
-      return outcome(pairs.length, [...refused.map(invalidName), ...failed], options)
+      return outcome({ repositories: pairs.length, isComplete }, [...refused.map(invalidName), ...failed], options)
     } catch (error) {
       const ended = outcomeOfError(error, {
         task,
@@ -132,9 +132,14 @@ async function waitForChildren(
   return failed.map((run) => ({ repository: run.repositoryName, task: run.taskId, ...(run.error as TaskError) }))
 }
 
-function outcome(repositories: number, failed: Failed[], { onError }: RunOptions): Outcome {
+function outcome(
+  { repositories, isComplete }: { repositories: number; isComplete: boolean },
+  failed: Failed[],
+  { onError }: RunOptions,
+): Outcome {
   const result = {
     repositories,
+    listComplete: isComplete,
     completed: repositories - failed.filter((one) => one.task !== undefined).length,
     failed: failed.slice(0, mostFailuresShown),
     failureCount: failed.length,

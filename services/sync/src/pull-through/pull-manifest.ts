@@ -44,7 +44,9 @@ async function pull(
 ): Promise<Pull['reply']> {
   const { catalog } = deps
   const { asked } = await catalog.call('take-pull-order', {}, { signal })
-  const digest = await upstream.client.resolve(upstream.repository, reference, signal)
+  const { client, repository } = upstream
+  const digest =
+    (await client.resolve(repository, reference, signal)) ?? (await client.resolveByGet(repository, reference, signal))
   if (!digest) throw notUpstream(upstream.host, upstream.repository, reference)
   const trust = await requireTrust(catalog, upstream, { name, reference, digest }, signal)
   // Only now: what upstream does not have, or is not to come in, leaves no trace here.

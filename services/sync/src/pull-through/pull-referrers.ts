@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ManifestRecord, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { UpstreamError } from '@berth/registry-client'
+import { type Referrer, type RegistryClient, UpstreamError } from '@berth/registry-client'
 import { inParallel } from '../fetch/in-parallel.ts'
 import { stageContent } from '../fetch/stage-content.ts'
 import { speaksOnly } from '../verify/companion.ts'
@@ -35,9 +35,26 @@ async function listUpstream(
   subject: Digest,
   signal: AbortSignal,
 ): Promise<readonly Digest[]> {
-  const referrers = await client.referrers(repository, subject, signal)
+  const { referrers, refusal } = await askUpstream(client, repository, subject, signal)
   if (referrers) return referrers.slice(0, mostReferrers).map(({ digest }) => digest)
-  return (await readReferrersTag(client, repository, subject, signal)).slice(0, mostReferrers)
+  const tagged = (await readReferrersTag(client, repository, subject, signal)).slice(0, mostReferrers)
+  // Where upstream did not say that it has no such API, an empty list would be more than is known.
+  if (refusal && tagged.length === 0) throw refusal
+  return tagged
+}
+
+async function askUpstream(
+  client: RegistryClient,
+  repository: string,
+  subject: Digest,
+  signal: AbortSignal,
+): Promise<{ referrers?: Referrer[] | undefined; refusal?: UpstreamError }> {
+  try {
+    return { referrers: await client.referrers(repository, subject, signal) }
+  } catch (error) {
+    if (error instanceof UpstreamError && error.status !== undefined) return { refusal: error }
+    throw error
+  }
 }
 
 async function pull(

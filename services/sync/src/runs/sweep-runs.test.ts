@@ -142,6 +142,9 @@ test('a run of more than 24.8 days ends, and its event tells how long it took', 
     tagsChecked: 0,
     failures: [],
     failureCount: 0,
+    listComplete: true,
+    skippedNames: [],
+    companionsUnknown: 0,
   }
   const tags = { moved: [], removed: [], added: [] }
   await recordSuccess(db, run, { ...nothing, tags, tagCounts: { moved: 0, removed: 0, added: 0 } })

@@ -102,7 +102,8 @@ async function giveUp(deps: EndDeps, run: PlacedRun, { fence }: ClaimedTask, end
     const { committed } = await catalog.call('close-stage', { stage: run.id, fence })
     if (committed) {
       const reply = await sendCommit({ catalog, id: run.id, fence }, run)
-      const nothing = { bytesFetched: 0, bytesSaved: 0, tagsChecked: 0, failures: [], failureCount: 0 }
+      const unknown = { listComplete: true, skippedNames: [], companionsUnknown: 0 }
+      const nothing = { bytesFetched: 0, bytesSaved: 0, tagsChecked: 0, failures: [], failureCount: 0, ...unknown }
       return succeed(deps, run, { ...reply, ...nothing })
     }
     await releaseLeases(deps, run)

@@ -1,5 +1,6 @@
 import type { ManifestRecord, ManifestSignature } from '@berth/commands'
 import { type Digest, isTag } from '@berth/oci'
+import { UpstreamError } from '@berth/registry-client'
 import type { FetchDeps } from '../fetch/deps.ts'
 import { fetchGraph } from '../fetch/fetch-graph.ts'
 import type { Graph } from '../fetch/graph.ts'
@@ -22,6 +23,8 @@ export type Companions = {
   added: Set<Digest>
   here: Set<Digest>
   signatures: ManifestSignature[]
+  /** Manifests of which upstream did not say what belongs to them. */
+  unknown: Set<Digest>
 }
 
 // A signature of an SBOM of an image is two levels; no real chain comes near this, and a hostile upstream must not go on for ever.
@@ -57,6 +60,7 @@ export async function fetchCompanions(
     added: new Set(),
     here: new Set(),
     signatures: [],
+    unknown: new Set(),
   } as Companions
   const said: Said = new Map()
   const finder = createFinder(deps, followed, { found, said }, signal)
@@ -98,6 +102,16 @@ export async function fetchCompanions(
   return found
 }
 
+/**
+ * Whether upstream answered, and not with what was asked: it may have no such API, or not for this login. That says nothing of the
+ * image, which comes without what belongs to it (docs/protocol.md#leniency). A limit of upstream itself will meet everything else too;
+ * one of where it sends us for this alone does not (https://github.com/artifacthub/hub/issues/4785).
+ */
+function isNoWord(error: unknown, host: string): boolean {
+  if (!(error instanceof UpstreamError) || error.status === undefined) return false
+  return error.code !== 'rate_limited' || error.host !== host
+}
+
 function leaveOut(refused: ReadonlySet<Digest>, graph: Graph, found: Companions): void {
   for (const digest of refused) for (const list of [graph.manifests, found.referrers, found.added]) list.delete(digest)
   found.tags = found.tags.filter((tag) => !refused.has(tag.digest))
@@ -106,15 +120,19 @@ function leaveOut(refused: ReadonlySet<Digest>, graph: Graph, found: Companions)
 
 type Finding = Pick<Followed, 'listed' | 'unmoved' | 'tags' | 'isStrict'>
 
+// Where it says so again and again an upstream is not asked any more, for each of its images: it is as unknown then.
+const mostUnknownInARow = 10
+
 function createFinder(
   { upstream, report: { failures } }: Pick<FetchDeps, 'upstream' | 'report'>,
   { listed, unmoved, tags, isStrict }: Finding,
   { found, said }: { found: Companions; said: Said },
   signal: AbortSignal,
 ) {
-  const { client, repository, concurrency } = upstream
+  const { client, repository, concurrency, host } = upstream
   // Learned from the first answers, and remembered for the run.
   const has: { referrers?: boolean; signatures?: boolean } = {}
+  let unknownInARow = 0
 
   const tagsOf = (digest: Digest): readonly string[] => {
     const tag = companionTagOf(digest)
@@ -125,18 +143,20 @@ function createFinder(
     return [
       // Cosign writes the whole digest: of a SHA-512 that makes no tag.
       ...suffixes.map((suffix) => digest.replace(':', '-') + suffix).filter(isTag),
-      ...(has.referrers === false && !unmoved.has(digest) && isAsked(tag) ? [tag] : []),
+      ...((has.referrers === false || found.unknown.has(digest)) && !unmoved.has(digest) && isAsked(tag) ? [tag] : []),
     ]
   }
-  const readTags = async (digest: Digest, both: AbortSignal) => {
-    for (const name of tagsOf(digest)) {
-      const tagged = await client.resolve(repository, name, both, tags.get(name))
-      if (tagged) found.tags.push({ name, digest: tagged })
-    }
+  const readTag = async (digest: Digest, name: string, both: AbortSignal) => {
+    const tagged = await client.resolve(repository, name, both, tags.get(name))
+    // GitLab takes such a tag for the manifest of that digest: it is none then.
+    if (tagged && tagged !== digest) found.tags.push({ name, digest: tagged })
   }
   const readReferrers = async (digest: Digest, both: AbortSignal) => {
-    const referrers = has.referrers === false ? undefined : await client.referrers(repository, digest, both)
-    has.referrers = referrers !== undefined
+    if (unknownInARow >= mostUnknownInARow) found.unknown.add(digest)
+    const isAsked = has.referrers !== false && !found.unknown.has(digest)
+    const referrers = isAsked ? await client.referrers(repository, digest, both) : undefined
+    if (isAsked) has.referrers = referrers !== undefined
+    unknownInARow = isAsked ? 0 : unknownInARow
     const tagged = referrers || !isStrict ? [] : await readReferrersTag(client, repository, digest, both)
     for (const referrer of [...(referrers ?? []).map((one) => one.digest), ...tagged]) {
       found.referrers.add(referrer)
@@ -155,23 +175,29 @@ function createFinder(
     try {
       await work()
       failures.clear()
+      return true
     } catch (error) {
       both.throwIfAborted()
-      failures.note(error, { digest })
+      if (isNoWord(error, host)) found.unknown.add(digest)
+      else failures.note(error, { digest })
+      return false
     }
   }
-  const askAll = async (digest: Digest, both: AbortSignal) =>
-    tried(digest, both, async () => {
-      await readReferrers(digest, both)
-      await readTags(digest, both)
-      await readSignatures(digest, both)
-    })
+  const readTags = async (digest: Digest, both: AbortSignal) => {
+    for (const name of tagsOf(digest)) await tried(digest, both, () => readTag(digest, name, both))
+  }
+  const askAll = async (digest: Digest, both: AbortSignal) => {
+    const isTold = await tried(digest, both, () => readReferrers(digest, both))
+    if (!isTold) unknownInARow++
+    await readTags(digest, both)
+    await tried(digest, both, () => readSignatures(digest, both))
+  }
   const askTags = (digests: Iterable<Digest>) =>
     inParallel(
       [...digests].filter((digest) => tagsOf(digest).length > 0),
       concurrency,
       signal,
-      (digest, both) => tried(digest, both, () => readTags(digest, both)),
+      readTags,
     )
   return {
     askTags,

@@ -5,7 +5,7 @@ import type { FetchDeps } from '../fetch/deps.ts'
 import { fetchGraph } from '../fetch/fetch-graph.ts'
 import type { Graph } from '../fetch/graph.ts'
 import { noteUnwanted } from '../fetch/note-unwanted.ts'
-import type { Chosen } from './chosen.ts'
+import { type Chosen, isMirror } from './chosen.ts'
 import { areCompanionsDue } from './earlier-runs.ts'
 import { findAbsentBelow } from './find-absent-below.ts'
 import { findForeignDue } from './find-foreign-due.ts'
@@ -13,6 +13,7 @@ import { type FollowedCompanions, followCompanions } from './follow-companions.t
 import type { PlacedRun } from './placed-run.ts'
 import { type RepositoryNow, readMembers, readRepository } from './read-repository.ts'
 import { checkDigests, resolveTags } from './resolve-tags.ts'
+import type { Unknown } from './results.ts'
 import { verifyWanted, type Wanted } from './verify-wanted.ts'
 
 /** What a run works with: its row, its remote, and what its steps need. */
@@ -26,6 +27,12 @@ export type Found = {
   wanted: Wanted
   companions: FollowedCompanions
   companionsDue: boolean
+}
+
+/** What of this upstream did not let be known. */
+export function unknownOf({ chosen, companions }: Found): Unknown {
+  const { isListComplete, skippedNames } = chosen
+  return { listComplete: isListComplete, skippedNames, companionsUnknown: companions.unknown.size }
 }
 
 /** Compares what upstream has with what the repository has, and fetches the manifests that are new with all that is below them. */
@@ -59,7 +66,7 @@ async function compare(
     ...here,
   ])
   // A mirror has to be told what is left out of every index; elsewhere those that are whole lack nothing.
-  const readsAll = run.mode === 'mirror' && options.platforms.length > 0
+  const readsAll = isMirror(run, chosen) && options.platforms.length > 0
   const indexes = [...unmoved].filter((digest) => readsAll || now.sparse.has(digest))
   const missing = new Set([
     ...(await findAbsentBelow(deps, graph, run.repositoryId, indexes, signal)),

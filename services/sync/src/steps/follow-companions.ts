@@ -4,8 +4,8 @@ import type { FetchDeps } from '../fetch/deps.ts'
 import type { Failures } from '../fetch/failures.ts'
 import type { Graph } from '../fetch/graph.ts'
 import { inBatches } from '../fetch/in-parallel.ts'
-import { companionSubject, companionTagOf } from '../filters/companion-tags.ts'
-import type { Chosen } from './chosen.ts'
+import { companionStem, companionSubject, companionTagOf } from '../filters/companion-tags.ts'
+import { type Chosen, isMirror } from './chosen.ts'
 import { type Companions, fetchCompanions } from './fetch-companions.ts'
 import type { PlacedRun } from './placed-run.ts'
 import { type RepositoryNow, readClosure, readMembers } from './read-repository.ts'
@@ -35,8 +35,8 @@ export async function followCompanions(
   const { run, chosen, now } = synced
   const { repositoryId } = run
   const { asked, unmoved } = partRoots(deps.report.failures, graph, synced)
-  const isMirror = run.mode === 'mirror'
-  const below = isMirror
+  const mirrors = isMirror(run, chosen)
+  const below = mirrors
     ? await manifestsBelow(deps, graph, repositoryId, { asked, unmoved }, signal)
     : await listedHere(catalog, synced, signal)
   const followed = {
@@ -56,13 +56,14 @@ export async function followCompanions(
     moved: found.moved.filter((tag) => !named.has(tag.name)),
     signatures: await newSignatures(catalog, repositoryId, found.signatures, signal),
   }
-  if (!isMirror) return { ...companions, staying: [], kept: [] }
-  // Upstream was not asked what refers to these, so what the repository has of it is no less than upstream has.
-  const roots = new Set([...below, ...found.here])
+  if (!mirrors) return { ...companions, staying: [], kept: [] }
+  // Upstream was not asked what refers to these, or did not say, so what the repository has of it is no less than upstream has.
+  const roots = new Set([...below, ...found.here, ...found.unknown])
   // All that is wanted below the childless ones is among them.
   const unasked = await readClosure(catalog, repositoryId, roots, { companions: true, childless: below }, signal)
   const staying = [...found.referrers, ...unasked.filter((digest) => !below.has(digest))]
-  return { ...companions, staying, kept: chosen.companions ? [] : keptTags(now, new Set(unasked), unmoved) }
+  const unlisted = chosen.companions ? [] : keptTags(now, new Set(unasked), unmoved)
+  return { ...companions, staying, kept: [...unlisted, ...companionTagsOf(now, found.unknown)] }
 }
 
 /** What is wanted, parted into what upstream is asked about in every way and what only in part: `unmoved` is here already. */
@@ -117,6 +118,12 @@ async function newSignatures(
       known.add(name)
   }
   return signatures.filter((signature) => !known.has(signature.name))
+}
+
+/** The companion tags that a repository has of these manifests. */
+function companionTagsOf({ tags }: RepositoryNow, subjects: ReadonlySet<Digest>): string[] {
+  const stems = new Set([...subjects].map(companionTagOf))
+  return [...tags.keys()].filter((name) => stems.has(companionStem(name) ?? ''))
 }
 
 /**

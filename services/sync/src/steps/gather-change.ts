@@ -1,7 +1,7 @@
 import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import type { Failures, SyncFailure } from '../fetch/failures.ts'
-import type { ResolvedTag } from './chosen.ts'
+import { isMirror, type ResolvedTag } from './chosen.ts'
 import type { Change } from './commit-run.ts'
 import type { Found, RunDeps } from './find-content.ts'
 
@@ -12,11 +12,11 @@ export function gatherChange(
 ): { change: Change; failures: SyncFailure[] } {
   const failed = failedRoots(failures.byDigest, graph.namedBy)
   const failureOf = ({ name, digest }: ResolvedTag) => failures.byTag.get(name) ?? failed.get(digest)
-  const isMirror = run.mode === 'mirror'
+  const mirrors = isMirror(run, chosen)
   const all = [...chosen.tags, ...companions.tags]
-  const tags = (isMirror ? all : [...wanted.moved, ...companions.moved]).filter((tag) => !failureOf(tag))
+  const tags = (mirrors ? all : [...wanted.moved, ...companions.moved]).filter((tag) => !failureOf(tag))
   const members = [
-    ...(isMirror ? [...chosen.digests, ...companions.staying] : []),
+    ...(mirrors ? [...chosen.digests, ...companions.staying] : []),
     ...wanted.members,
     ...companions.added,
   ]

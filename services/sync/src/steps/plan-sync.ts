@@ -4,11 +4,11 @@ import type { FetchDeps, Upstream } from '../fetch/deps.ts'
 import type { SyncFailure } from '../fetch/failures.ts'
 import { createGraph, type Graph } from '../fetch/graph.ts'
 import { inBatches } from '../fetch/in-parallel.ts'
-import type { ResolvedTag } from './chosen.ts'
+import { isMirror, type ResolvedTag } from './chosen.ts'
 import type { Change } from './commit-run.ts'
-import { findContent, type RunDeps } from './find-content.ts'
+import { findContent, type RunDeps, unknownOf } from './find-content.ts'
 import { gatherChange } from './gather-change.ts'
-import type { SyncPlan } from './results.ts'
+import type { SyncPlan, Unknown } from './results.ts'
 
 const blobsAtOnce = 5_000
 
@@ -20,8 +20,9 @@ export async function planSync(deps: RunDeps, signal: AbortSignal): Promise<Sync
   const planning = { ...deps, upstream: { ...upstream, proofs } }
   const found = await findContent(planning, createGraph(), signal)
   const gathered = gatherChange(deps, found)
-  const isMirror = deps.run.mode === 'mirror'
-  return sumUp(planning, found.graph, { ...gathered, now: found.now.tags, isMirror, requests: made() }, signal)
+  const mirrors = isMirror(deps.run, found.chosen)
+  const sums = { ...gathered, now: found.now.tags, isMirror: mirrors, requests: made() }
+  return { ...(await sumUp(planning, found.graph, sums, signal)), ...unknownOf(found) }
 }
 
 /** Counts the requests that go through a remote's client; after blobs plans do not ask. */
@@ -35,11 +36,14 @@ function countRequests(upstream: Upstream): { upstream: Upstream; made: () => nu
   const counting: RegistryClient = {
     ...client,
     resolve: (...asked) => count(() => client.resolve(...asked)),
+    resolveByGet: (...asked) => count(() => client.resolveByGet(...asked)),
     manifest: (...asked) => count(() => client.manifest(...asked)),
     referrers: (...asked) => count(() => client.referrers(...asked)),
     signatures: (...asked) => count(() => client.signatures(...asked)),
     tags: async function* (...asked) {
       for await (const page of client.tags(...asked)) yield count(() => page)
+      // That nothing comes after the last name.
+      requests++
     },
   }
   return { upstream: { ...upstream, client: counting }, made: () => requests }
@@ -57,7 +61,7 @@ async function sumUp(
     requests: number
   },
   signal: AbortSignal,
-): Promise<SyncPlan> {
+): Promise<Omit<SyncPlan, keyof Unknown>> {
   const { change, failures, now, isMirror } = found
   const { asked, ...blobs } = await sumUpBlobs(deps, graph, signal)
   const tags = compareTags(change.tags, new Set(change.kept), now, isMirror)

@@ -1,10 +1,11 @@
 import { type Fetched, fetchByPolicy, type Origin } from '../fetch/fetch-by-policy.ts'
 import { fetchDeferred } from '../fetch/fetch-deferred.ts'
 import { createGraph, type Graph } from '../fetch/graph.ts'
+import { isMirror } from './chosen.ts'
 import { answerUnchanged, commitRun, placeRun } from './commit-run.ts'
 import { isFirstRun, noteCompanions } from './earlier-runs.ts'
 import { fetchWhileFound } from './fetch-while-found.ts'
-import { type Found, findContent, type RunDeps } from './find-content.ts'
+import { type Found, findContent, type RunDeps, unknownOf } from './find-content.ts'
 import { gatherChange } from './gather-change.ts'
 import { nowhere } from './placed-run.ts'
 import type { SyncResult } from './results.ts'
@@ -24,16 +25,21 @@ export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncR
   const counts = await fetchByPolicy(deps, found.graph.blobs, origin, signal, fetched)
   const { change, failures } = gatherChange(deps, found)
   // It is not known what belongs to what failed: then the next run asks again.
-  await noteCompanions(db, run, found.companionsDue && failures.length === 0)
+  const isAllKnown = failures.length === 0 && found.companions.unknown.size === 0
+  await noteCompanions(db, run, found.companionsDue && isAllKnown)
   const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
-  const isNew = hasContent || (run.mode === 'mirror' && run.repositoryId !== nowhere)
+  const mirrors = isMirror(run, found.chosen)
+  const isNew = hasContent || (mirrors && run.repositoryId !== nowhere)
   if (isNew) await placeRun(deps, run, signal)
-  const reply = isNew ? await commitRun(stage, run, change, signal) : await answerUnchanged(catalog, run)
+  const reply = isNew
+    ? await commitRun(stage, { ...run, mode: mirrors ? 'mirror' : 'additive' }, change, signal)
+    : await answerUnchanged(catalog, run)
   return {
     ...reply,
     bytesFetched: counts.fetchedBytes + (late?.fetchedBytes ?? 0),
     bytesSaved: counts.savedBytes,
     tagsChecked: found.chosen.tags.length,
+    ...unknownOf(found),
     failures: failures.slice(0, mostFailuresShown),
     failureCount: failures.length,
   }
