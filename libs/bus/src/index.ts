@@ -8,6 +8,7 @@ export {
   type EventKind,
   type EventSource,
   type NewEvent,
+  typeOf,
 } from './events/event.ts'
 export { nameLimit } from './events/fields.ts'
 export * as syncEvents from './events/sync.ts'

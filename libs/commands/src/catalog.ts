@@ -296,6 +296,8 @@ export type ServedPullThrough = {
   host: string
   ttlSeconds: number
   trigger: PullTrigger
+  /** Whether a name that nothing here has means what comes below this base path. */
+  mirrorOfRoot: boolean
   access: 'public' | 'private'
   revision: number
   deleted: boolean
@@ -321,3 +323,5 @@ export type ServedHead =
   | { kind: 'repository'; repositoryId: string; revision: number }
   | ({ kind: 'distribution' } & ServedDistribution)
   | ({ kind: 'pull-through' } & ServedPullThrough)
+  /** The first segment of a repository's name, or one about which something is set. */
+  | { kind: 'namespace'; name: string }

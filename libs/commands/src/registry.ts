@@ -20,6 +20,8 @@ export type RegistryCommands = {
   'follow-distribution': { request: ServedDistribution; reply: Record<string, never> }
   /** The same for a pull-through distribution. */
   'follow-pull-through': { request: ServedPullThrough; reply: Record<string, never> }
+  /** Answers once it is known that there is such a namespace, so that no name in it is looked for elsewhere. */
+  'follow-namespace': { request: { name: string }; reply: Record<string, never> }
   /** Repositories that cannot be followed, those that have failed for the longest time first. */
   'list-isolated-repositories': { request: { limit: number }; reply: { repositories: IsolatedRepository[] } }
   /** Answers once the deletion of a repository is served. */

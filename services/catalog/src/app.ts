@@ -78,7 +78,7 @@ export function createCatalog(
         ...curationHandlers(db, prisma, gate),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, { sync, auth }, gate),
-        ...namespaceHandlers(db),
+        ...namespaceHandlers(db, gate),
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
     },

@@ -849,6 +849,8 @@ export interface components {
             maxBytes?: number | null;
             /** @description Who may have content fetched that is not here yet. Default users. */
             trigger?: ("anonymous" | "users") | string[];
+            /** @description Whether pulls of a name that nothing here serves mean that name below this base path, unless its first segment is a namespace here. At most one distribution; needs access public and the trigger anonymous. Default false. */
+            mirrorOfRoot?: boolean;
         };
         DistributionPage: {
             items?: components["schemas"]["Distribution"][];
@@ -2025,6 +2027,7 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["Distribution"];
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -22,6 +22,10 @@ export function registryCommands(follower: Follower, isolation: Isolation): Reco
       await follower.followPullThrough(distribution)
       return {}
     },
+    'follow-namespace': async ({ name }) => {
+      await follower.followNamespace(name)
+      return {}
+    },
     'list-isolated-repositories': async ({ limit }) => ({ repositories: await isolation.list(limit) }),
     'forget-repository': async ({ repositoryId }) => {
       await follower.forget(repositoryId)

@@ -10,7 +10,12 @@ import {
   toPage,
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import { type PullThroughBody, readPullThrough, refuseNeverPulled } from '../distributions/pull-through.ts'
+import {
+  type PullThroughBody,
+  readPullThrough,
+  refuseClosedMirror,
+  refuseNeverPulled,
+} from '../distributions/pull-through.ts'
 import { findDistribution, type PullThrough, type Row, showDistribution, toServed } from '../distributions/show.ts'
 import {
   type DistributionFields,
@@ -83,12 +88,11 @@ export function distributionHandlers(
     createDistribution: async ({ body, principal }) => {
       const wanted = body
       const serves = await readServes(prisma, sync, wanted)
-      if ('pullThrough' in serves)
-        await refuseNeverPulled(auth, {
-          basePath: wanted.basePath,
-          access: wanted.access ?? 'private',
-          trigger: serves.pullThrough.trigger,
-        })
+      if ('pullThrough' in serves) {
+        const { access = 'private', basePath } = wanted
+        refuseClosedMirror(access, serves.pullThrough)
+        await refuseNeverPulled(auth, { basePath, access, trigger: serves.pullThrough.trigger })
+      }
       const row = await write(wanted, (sql) => insertDistribution(sql, wanted, serves, principal.name))
       return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },
@@ -101,12 +105,11 @@ export function distributionHandlers(
       const changes = body
       const update = await readUpdate(prisma, sync, current, changes)
       const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
-      if (pullThrough)
-        await refuseNeverPulled(auth, {
-          basePath: current.basePath,
-          access: update.access ?? current.access,
-          trigger: pullThrough.trigger,
-        })
+      if (pullThrough) {
+        const access = update.access ?? current.access
+        refuseClosedMirror(access, pullThrough)
+        await refuseNeverPulled(auth, { basePath: current.basePath, access, trigger: pullThrough.trigger })
+      }
       const wanted = { version: current.version, ...changes, basePath: current.basePath }
       const row = await write(wanted, async (sql) => {
         await updateDistribution(sql, current.id, update, principal.name)

@@ -8,6 +8,7 @@ import {
   updateNamespace,
 } from '../namespaces/settings.ts'
 import type { operations } from '../openapi-types.ts'
+import type { ServedGate } from '../served/wait-until-served.ts'
 import { parseSelector } from '../settings/label-selector.ts'
 
 function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown> {
@@ -15,7 +16,7 @@ function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown
 }
 
 /** The API of namespaces, the first segments of repositories' names. */
-export function namespaceHandlers(db: Database) {
+export function namespaceHandlers(db: Database, gate: ServedGate) {
   const show = async (idOrName: string) => {
     const namespace = await findNamespace(db, idOrName)
     return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
@@ -34,6 +35,7 @@ export function namespaceHandlers(db: Database) {
       const settings = checkNamespace({ ...defaultNamespace, ...wanted })
       await db.transaction((sql) => createNamespace(sql, settings, principal.name))
       const { name } = wanted
+      await gate.namespace(name)
       return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
     },
     showNamespace: async ({ params }) => ({ status: 200, body: await show(params.namespace) }),

@@ -13,6 +13,7 @@ import {
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
+import { keepNamespaceOf } from '../namespaces/settings.ts'
 import type { components, operations } from '../openapi-types.ts'
 import { insertRepository } from '../repositories/ensure.ts'
 import { findRepository } from '../repositories/find.ts'
@@ -117,8 +118,12 @@ async function deleteRepository(db: Database, repository: { id: string; name: st
   const { id, name, actor } = repository
   try {
     await db.transaction(async (sql) => {
-      const gone = await sql.query('delete from repository where id = $1 returning id', [id])
-      if (gone.length === 0) throw notFound('repository', name)
+      const [gone] = await sql.query<{ cameByPull: boolean }>(
+        'delete from repository where id = $1 returning pulled_from is not null as "cameByPull"',
+        [id],
+      )
+      if (!gone) throw notFound('repository', name)
+      if (!gone.cameByPull) await keepNamespaceOf(sql, name, actor)
       await recordEvents(sql, [
         { kind: catalogEvents.repositoryDeleted, data: { repositoryId: id, name }, repositoryId: id, actor },
       ])

@@ -105,6 +105,7 @@ table distribution (
   constraint distribution_pkey PRIMARY KEY (id),
   constraint distribution_access_check CHECK (access = ANY (ARRAY['public'::text, 'private'::text])),
   constraint distribution_base_path_key UNIQUE (base_path),
+  constraint distribution_mirror_is_open CHECK (NOT pull_through @> '{"mirrorOfRoot": true}'::jsonb OR access = 'public'::text AND (pull_through ->> 'trigger'::text) = 'anonymous'::text),
   constraint distribution_name_key UNIQUE (name),
   constraint distribution_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES repository(id),
   constraint distribution_repository_id_version_fkey FOREIGN KEY (repository_id, version) REFERENCES version(repository_id, number),
@@ -112,6 +113,7 @@ table distribution (
   constraint distribution_via_fkey FOREIGN KEY (via) REFERENCES distribution(id) ON DELETE CASCADE,
   constraint distribution_warning_check CHECK (length(warning) >= 1 AND length(warning) <= 200)
 )
+CREATE UNIQUE INDEX distribution_mirror_of_root ON distribution USING btree ((true)) WHERE pull_through @> '{"mirrorOfRoot": true}'::jsonb
 CREATE INDEX distribution_repository ON distribution USING btree (repository_id)
 CREATE INDEX distribution_via ON distribution USING btree (via) WHERE via IS NOT NULL
 

@@ -116,7 +116,7 @@ test('who is told of a pin among all that is served is told to follow as far as 
     heads.push(head)
     if (head.kind === 'repository' && head.repositoryId === repositoryId) await change({ version: 5 })
   }
-  const before = heads.find((head) => head.kind === 'repository' && head.repositoryId === repositoryId)
+  const before = heads.filter((head) => head.kind === 'repository').find((head) => head.repositoryId === repositoryId)
   expect(before?.revision).toBeLessThan((await revision()) as number)
   expect(heads).toContainEqual(expect.objectContaining({ kind: 'distribution', id, version: 4 }))
 })

@@ -8,9 +8,10 @@ export type PullThroughBody = {
   ttlSeconds?: number
   maxBytes?: number | null
   trigger?: PullTrigger
+  mirrorOfRoot?: boolean
 }
 
-const defaults = { ttlSeconds: 60, maxBytes: null, trigger: 'users' as const }
+const defaults = { ttlSeconds: 60, maxBytes: null, trigger: 'users' as const, mirrorOfRoot: false }
 
 /**
  * Completes what was sent, with the remote that it names. Throws a 400 when there is none, or when it is of another host than
@@ -36,6 +37,22 @@ export async function readPullThrough(
       'Make another distribution for it.',
     )
   return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
+}
+
+/**
+ * Refuses a mirror of the root that is not open to everybody: clients ask it by plain names, and could not be told how else to ask.
+ * Throws 400 that names the field.
+ */
+export function refuseClosedMirror(access: string, { mirrorOfRoot, trigger }: PullThrough): void {
+  if (!mirrorOfRoot) return
+  if (access !== 'public')
+    throw badField('access', 'is private, and pullThrough.mirrorOfRoot is for everybody', 'Set access to public.')
+  if (trigger !== 'anonymous')
+    throw badField(
+      'pullThrough.trigger',
+      'does not let everybody have content fetched, and pullThrough.mirrorOfRoot is for everybody',
+      'Set the trigger to anonymous.',
+    )
 }
 
 const mostShown = 5

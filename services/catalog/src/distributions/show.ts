@@ -11,13 +11,15 @@ export type PullThrough = {
   ttlSeconds: number
   maxBytes: number | null
   trigger: PullTrigger
+  /** Absent where it was set before there was such a thing. */
+  mirrorOfRoot?: boolean
 }
 
 export type Row = Distribution & { repository: Repository | null; through: { name: string } | null }
 /** How the API shows a distribution. */
 export function showDistribution(row: Row): Record<string, unknown> {
   const { id, name, basePath, repository, through, version, access, redirect, warning, convertToSchema1 } = row
-  const { remote, ttlSeconds, maxBytes, trigger } = (row.pullThrough ?? {}) as PullThrough
+  const { remote, ttlSeconds, maxBytes, trigger, mirrorOfRoot = false } = (row.pullThrough ?? {}) as PullThrough
   return {
     id,
     name,
@@ -29,7 +31,7 @@ export function showDistribution(row: Row): Record<string, unknown> {
     redirect,
     warning,
     convertToSchema1,
-    pullThrough: row.pullThrough ? { remote, ttlSeconds, maxBytes, trigger } : null,
+    pullThrough: row.pullThrough ? { remote, ttlSeconds, maxBytes, trigger, mirrorOfRoot } : null,
     via: through?.name ?? null,
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,
@@ -49,8 +51,8 @@ export function toServed(
     deleted: false,
   }
   if (repositoryId === null) {
-    const { remoteId, host, ttlSeconds, trigger } = row.pullThrough as PullThrough
-    return { kind: 'pull-through', served: { ...common, remoteId, host, ttlSeconds, trigger } }
+    const { remoteId, host, ttlSeconds, trigger, mirrorOfRoot = false } = row.pullThrough as PullThrough
+    return { kind: 'pull-through', served: { ...common, remoteId, host, ttlSeconds, trigger, mirrorOfRoot } }
   }
   return {
     kind: 'distribution',

@@ -140,6 +140,19 @@ export async function translate<T>(wanted: Partial<DistributionFields>, change: 
         hint: 'Choose another base path, or change the distribution that has it.',
         cause: error,
       })
+    if (sqlState(error) === '23505' && constraint === 'distribution_mirror_of_root')
+      throw new Problem(409, 'root_taken', 'Another distribution is the mirror of the root already.', {
+        field: 'pullThrough.mirrorOfRoot',
+        hint: 'Set its pullThrough.mirrorOfRoot to false first: GET /api/v1/distributions shows which one it is.',
+        cause: error,
+      })
+    // Only when the access, the trigger and this were changed at once by several.
+    if (sqlState(error) === '23514' && constraint === 'distribution_mirror_is_open')
+      throw badField(
+        'pullThrough.mirrorOfRoot',
+        'needs access public and the trigger anonymous',
+        'Another change came in between: look at the distribution, and send all three.',
+      )
     if (sqlState(error) === '23505')
       throw new Problem(409, 'name_taken', `There is a distribution "${wanted.name}" already.`, {
         field: 'name',

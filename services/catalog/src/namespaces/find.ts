@@ -59,6 +59,19 @@ const implicitNames = `
   from segment
   where name is not null`
 
+/** The names of all namespaces. */
+export async function listNamespaceNames(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ name: string }>(
+    `select name
+     from (${implicitNames}) as implicit
+     union
+     select name
+     from namespace`,
+    [''],
+  )
+  return rows.map(({ name }) => name)
+}
+
 /** A page of namespaces by name. Labels are those that are set: one without any has none. */
 export async function namespacePage(
   sql: Sql,

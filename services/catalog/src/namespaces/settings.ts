@@ -52,18 +52,37 @@ export async function createNamespace(
   { name, ...settings }: NamespaceSettings & { name: string },
   actor: string,
 ): Promise<void> {
-  const insert = insertQuery('namespace', { name, created_by: actor, ...columnValues(namespaceColumns, settings) })
-  const [row] = await sql.query<NamespaceSettings & { name: string }>(
-    `${insert.text} on conflict (name) do nothing returning ${returned}`,
-    insert.values,
-  )
-  if (!row)
+  if (!(await insertNamespace(sql, { name, ...settings }, actor)))
     throw new Problem(409, 'name_taken', `Something is set about the namespace "${name}" already.`, {
       field: 'name',
       hint: 'Change it with PATCH.',
     })
   if (settings.quotaBytes !== null) await recountNamespace(sql, name)
-  await recordEvents(sql, [{ kind: catalogEvents.namespaceCreated, data: row, actor }])
+}
+
+/** Answers false, and changes nothing, where something is set already. */
+async function insertNamespace(
+  sql: Transaction,
+  { name, ...settings }: NamespaceSettings & { name: string },
+  actor: string,
+): Promise<boolean> {
+  const insert = insertQuery('namespace', { name, created_by: actor, ...columnValues(namespaceColumns, settings) })
+  const [row] = await sql.query<NamespaceSettings & { name: string }>(
+    `${insert.text} on conflict (name) do nothing returning ${returned}`,
+    insert.values,
+  )
+  if (row) await recordEvents(sql, [{ kind: catalogEvents.namespaceCreated, data: row, actor }])
+  return row !== undefined
+}
+
+/**
+ * Keeps the namespace of a repository that is deleted, be it the last one there, while a distribution is the mirror of the root: whoever
+ * goes on pulling the deleted name is not to get what somebody else has under it (docs/decisions/0038). It goes when it is deleted itself.
+ */
+export async function keepNamespaceOf(sql: Transaction, repositoryName: string, actor: string): Promise<void> {
+  const [mirror] = await sql.query(`select from distribution where pull_through @> '{"mirrorOfRoot": true}'`)
+  const [name = ''] = repositoryName.split('/', 1)
+  if (mirror) await insertNamespace(sql, { ...defaultNamespace, name }, actor)
 }
 
 /** Changes the settings that are given. The row must be there. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
 import { endOfRevisions } from '../intervals/tables.ts'
+import { listNamespaceNames } from '../namespaces/find.ts'
 
 const pageRows = 1_000
 // A page in memory, here and there, and never near what one value of PostgreSQL may have.
@@ -234,12 +235,12 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   )
   const hosts = await db.query<ServedPullThrough>(
     `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
-       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger, access, revision,
-       false as deleted
+       (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger,
+       pull_through @> '{"mirrorOfRoot": true}' as "mirrorOfRoot", access, revision, false as deleted
      from distribution
      where pull_through is not null
      union all
-     select id, base_path, id::text, '', 0, '[]'::jsonb, 'private', revision, true
+     select id, base_path, id::text, '', 0, '[]'::jsonb, false, 'private', revision, true
      from deleted_distribution
      where repository_id is null`,
   )
@@ -260,4 +261,5 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
   }
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
   for (const host of hosts) yield { kind: 'pull-through', ...host }
+  for (const name of await listNamespaceNames(db)) yield { kind: 'namespace', name }
 }

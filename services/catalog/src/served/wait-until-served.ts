@@ -15,6 +15,7 @@ export type ServedGate = {
   rebuilt(repositoryId: string, revision: number): Promise<void>
   distribution(distribution: ServedDistribution): Promise<void>
   pullThrough(distribution: ServedPullThrough): Promise<void>
+  namespace(name: string): Promise<void>
   repositoryGone(repositoryId: string): Promise<void>
 }
 
@@ -42,6 +43,7 @@ export function createServedGate(registry: CommandClient<RegistryCommands>): Ser
       wait(registry.call('rebuild-repository', { repositoryId, revision }, { timeoutMs: rebuildPatienceMs })),
     distribution: (distribution) => wait(registry.call('follow-distribution', distribution, options)),
     pullThrough: (distribution) => wait(registry.call('follow-pull-through', distribution, options)),
+    namespace: (name) => wait(registry.call('follow-namespace', { name }, options)),
     repositoryGone: (repositoryId) => wait(registry.call('forget-repository', { repositoryId }, options)),
   }
 }

@@ -62,6 +62,11 @@ table manifest_facts (
 )
 CREATE INDEX manifest_facts_subject ON manifest_facts USING btree (subject) WHERE subject IS NOT NULL
 
+table namespace (
+  name text collate "C" not null,
+  constraint namespace_pkey PRIMARY KEY (name)
+)
+
 table outbox (
   id uuid not null,
   seq bigint not null generated always as identity,
@@ -122,6 +127,7 @@ table pull_through (
   trigger jsonb not null,
   access text not null,
   revision bigint not null,
+  mirror_of_root boolean not null default false,
   constraint pull_through_pkey PRIMARY KEY (id),
   constraint pull_through_base_path_key UNIQUE (base_path)
 )

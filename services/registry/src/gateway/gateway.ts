@@ -33,7 +33,8 @@ import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { sendError, toOciError } from './error-response.ts'
-import { checkServed, enter, namesOf, once } from './target.ts'
+import { answerAtRoot } from './root.ts'
+import { checkServed, enter, namesOf, once, type Place, placeOf } from './target.ts'
 
 export type GatewayDeps = {
   db: Database
@@ -200,14 +201,21 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const naming = { repository: route.repository, namespace: base.query.get('ns'), isWrite }
     const names = await namesOf(deps.db, naming)
     const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query))
-    const target = await enter(deps, gatekeeper, { request, caller, actions }, { names, naming })
-    const { basePath, pointer, host } = target.place
+    const plain = placeOf(deps, route.repository)
+    const runAt = ({ basePath, pointer, host }: Place, { run }: Verb<NamedRoute>) => {
+      const served = once(() => checkServed(deps.follower, basePath, { pointer, host }, isWrite))
+      return run({ ...base, caller, basePath, served, host }, route)
+    }
+    if (verb?.actions === pull) {
+      const reading = { ...base, kind: route.kind, naming, caller }
+      if (await answerAtRoot(deps, reading, plain, (place) => runAt(place, verb))) return
+    }
+    const target = await enter(deps, gatekeeper, { request, caller, actions }, { names, naming, plain })
     if (!verb) throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
     // Only now: that there is such a distribution is not said to a caller that may not pull from it.
     if (target.namespace !== undefined) base.response.setHeader('oci-namespace', target.namespace)
-    const served = once(() => checkServed(deps.follower, basePath, { pointer, host }, isWrite))
     continueBody(request, base.response)
-    await verb.run({ ...base, caller, basePath, served, host }, route)
+    await runAt(target.place, verb)
   }
 
   async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {

@@ -8,7 +8,7 @@ import { type PullThrough, pullThroughFor } from '../model/pull-through.ts'
 import { nameUnder } from '../pull-through/namespace.ts'
 
 /** What is known of a name, each read once when it is first wanted. */
-type Place = {
+export type Place = {
   basePath: string
   pointer: () => Promise<Pointer | undefined>
   host: () => Promise<PullThrough | undefined>
@@ -17,7 +17,7 @@ type Place = {
 export type Target = { place: Place; namespace?: string }
 
 export type Naming = { repository: string; namespace: string | null; isWrite: boolean }
-type Reading = { db: Database; readPointer: (basePath: string) => Promise<Pointer | undefined> }
+export type Reading = { db: Database; readPointer: (basePath: string) => Promise<Pointer | undefined> }
 
 /**
  * The names that a request may be about, the most wanted first; one that reads from another registry means what comes from
@@ -31,13 +31,14 @@ export async function namesOf(db: Database, { repository, namespace, isWrite }: 
 
 /**
  * Chooses the place that a request is about, and lets the caller in or throws. A distribution from which the caller may not pull
- * is as if there were none: it is neither named in a challenge, nor does it stand before what the plain name has.
+ * is as if there were none: it is neither named in a challenge, nor does it stand before what the plain name has. `plain` is the place
+ * of the name as it was sent.
  */
 export async function enter(
   reading: Reading,
   gatekeeper: Gatekeeper,
   { request, caller, actions }: { request: IncomingMessage; caller: Caller; actions: readonly Action[] },
-  { names, naming }: { names: readonly string[]; naming: Naming },
+  { names, naming, plain }: { names: readonly string[]; naming: Naming; plain: Place },
 ): Promise<Target> {
   const [first = naming.repository, ...others] = names
   if (others.length > 0) {
@@ -46,15 +47,14 @@ export async function enter(
     if ((await isOpen(place, caller, actions)) || mayByItsNameThere(caller, naming, actions))
       return first === naming.repository || namespace === null ? { place } : { place, namespace }
   }
-  const place = placeOf(reading, naming.repository)
   // What is public may be pulled without a right, so only for a caller without one it has to be known what is served.
-  const mayAnyway = actions.every((action) => caller.may(place.basePath, action))
-  const served = mayAnyway ? undefined : { isPublic: await isPublic(place) }
-  gatekeeper.require(request, caller, place.basePath, actions, served)
-  return { place }
+  const mayAnyway = actions.every((action) => caller.may(plain.basePath, action))
+  const served = mayAnyway ? undefined : { isPublic: await isPublic(plain) }
+  gatekeeper.require(request, caller, plain.basePath, actions, served)
+  return { place: plain }
 }
 
-function placeOf({ db, readPointer }: Reading, basePath: string): Place {
+export function placeOf({ db, readPointer }: Reading, basePath: string): Place {
   return { basePath, pointer: once(() => readPointer(basePath)), host: once(() => pullThroughFor(db, basePath)) }
 }
 
@@ -67,7 +67,7 @@ async function isOpen(place: Place, caller: Caller, actions: readonly Action[]):
  * Whether every client may pull there. What is private costs the same two queries as what is missing, where something might
  * come from a host: who measures the time of a refusal learns nothing.
  */
-async function isPublic({ pointer, host }: Place): Promise<boolean> {
+export async function isPublic({ pointer, host }: Place): Promise<boolean> {
   const served = await pointer()
   if (served?.isPublic) return true
   const from = await host()

@@ -56,7 +56,7 @@ async function* inTurn<T>(items: readonly T[]): AsyncIterable<T> {
 function rowsOf(repositoryId: string): object[] {
   const rows = told.get(repositoryId)
   if (rows) return rows
-  const head = heads.find((one) => one.kind === 'repository' && one.repositoryId === repositoryId)
+  const head = heads.filter((one) => one.kind === 'repository').find((one) => one.repositoryId === repositoryId)
   if (!head) return [{ kind: 'gone', repositoryId }]
   return [{ kind: 'head', repositoryId, name: 'team/app', revision: head.revision, latestVersion: 0, from: 0 }]
 }
@@ -83,6 +83,7 @@ function hostOf(basePath: string): Extract<ServedHead, { kind: 'pull-through' }>
     ...fixed,
     ttlSeconds: 60,
     trigger: 'users',
+    mirrorOfRoot: false,
     access: 'private',
     revision: 8,
     deleted: false,
@@ -115,7 +116,7 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   whileListing = async () => {}
-  await db.query('truncate served_repository, pointer, pull_through, gone_distribution cascade')
+  await db.query('truncate served_repository, pointer, pull_through, gone_distribution, namespace cascade')
   const isolation = createIsolation({ db, log, metrics: createMetrics() })
   follower = createFollower({ db, catalog: commandsOf<CatalogCommands>(client), isolation, log })
 })
@@ -216,6 +217,17 @@ test('what was made while catalog told what there is, is not taken for gone', as
   whileListing = () => follower.followDistribution(made)
   await follower.followAll()
   expect((await basePaths()).sort()).toEqual([before.basePath, made.basePath].sort())
+})
+
+test('namespaces are known from the list, and that of a repository before anything in it is served', async () => {
+  const namespaces = async () =>
+    (await db.query<{ name: string }>('select name from namespace')).map(({ name }) => name)
+  heads = [{ kind: 'namespace', name: 'told' }]
+  await follower.followAll()
+  expect(await namespaces()).toEqual(['told'])
+  const id = randomUUID()
+  await follower.apply(id, [contentOf(id, 2, 0)])
+  expect((await namespaces()).sort()).toEqual(['team', 'told'])
 })
 
 test('the names of what is gone are forgotten after two weeks', async () => {

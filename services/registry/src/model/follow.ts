@@ -1,6 +1,7 @@
 import type { CatalogCommands, CommandClient, ServedDistribution, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Logger, Sql } from '@berth/service'
 import type { Isolation } from './isolation.ts'
+import { compareNamespaces, noteNamespace, noteNamespaceOf, readNamespaces } from './namespaces.ts'
 import { forgetPullThrough, writePullThrough } from './pull-through.ts'
 import { restoreServed } from './restore.ts'
 import {
@@ -24,6 +25,7 @@ export type Follower = {
   rebuild(repositoryId: string, revision: number): Promise<void>
   followDistribution(distribution: ServedDistribution): Promise<void>
   followPullThrough(distribution: ServedPullThrough): Promise<void>
+  followNamespace(name: string): Promise<void>
   forget(repositoryId: string): Promise<void>
   /** Compares everything with catalog and follows what has fallen behind. */
   followAll(): Promise<void>
@@ -103,6 +105,7 @@ export function createFollower(options: {
       })
     },
     followPullThrough: (distribution) => db.transaction((sql) => writePullThrough(sql, distribution)),
+    followNamespace: (name) => noteNamespace(db, name),
     forget: (repositoryId) => db.transaction((sql) => forgetRepository(sql, repositoryId)),
     followAll: async () => {
       const behind: string[] = []
@@ -110,12 +113,18 @@ export function createFollower(options: {
       const seenDistributions = new Set<string>()
       const changed: ServedDistribution[] = []
       const hosts: ServedPullThrough[] = []
+      const namespaces = new Set<string>()
       // Read first: what we knew before catalog began to tell, and what it does not tell of, is gone.
       const known = await readKnown(db)
+      const knownNamespaces = await readNamespaces(db)
       for await (const head of catalog.rows('list-served-heads', {})) {
         if (head.kind === 'repository') {
           seen.add(head.repositoryId)
           if ((known.repositories.get(head.repositoryId) ?? 0) < head.revision) behind.push(head.repositoryId)
+          continue
+        }
+        if (head.kind === 'namespace') {
+          namespaces.add(head.name)
           continue
         }
         seenDistributions.add(head.id)
@@ -126,6 +135,7 @@ export function createFollower(options: {
         if (head.kind === 'distribution') changed.push(head)
         else hosts.push(head)
       }
+      await compareNamespaces(db, knownNamespaces, namespaces)
       // What was deleted goes first: its base path may have a new owner.
       for (const one of changed) if (one.deleted) await follower.followDistribution(one)
       for (const one of hosts) if (one.deleted) await follower.followPullThrough(one)
@@ -218,6 +228,8 @@ async function applyStream(
     : (rows as AsyncIterable<ServedRow>)[Symbol.asyncIterator]()
   try {
     const first = (await iterator.next()).value as ServedRow | undefined
+    // By itself, for others are noted in the same namespace while all of a large repository is written.
+    if (first?.kind === 'head' && first.from === 0) await noteNamespaceOf(db, first.name)
     return await db.transaction((sql) => applyRows(sql, repositoryId, first, iterator))
   } finally {
     await iterator.return?.()

@@ -3,6 +3,7 @@ import type { Running } from '@berth/host'
 import type { Database, Logger, Sql } from '@berth/service'
 import type { Follower } from './follow.ts'
 import type { Isolation } from './isolation.ts'
+import { noteAnnounced } from './namespaces.ts'
 
 const followEveryMs = 5_000
 const pauseAfterFailureMs = 2_000
@@ -40,6 +41,7 @@ export function followEvents(options: {
     consumer: 'registry-catalog',
     source: 'catalog',
     handle: async (sql, event) => {
+      await noteAnnounced(sql, event)
       if (await markUnfollowed(sql, event)) loop.wake()
     },
     // Too much was missed to go through it one by one: look at everything.

@@ -48,6 +48,25 @@ export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrou
   return found?.host
 }
 
+/**
+ * The base path below which a name is looked for that nothing here has: that of the mirror of the root, unless the first segment of
+ * the name is a namespace here.
+ */
+export async function mirrorOfRootFor(sql: Sql, name: string): Promise<string | undefined> {
+  const [found] = await sql.prepared<{ basePath: string }>(
+    'mirror-of-root-for',
+    // Where the setting went from one to another, both may have it until that is heard of both.
+    `select base_path as "basePath"
+     from pull_through
+     where mirror_of_root
+       and not exists (select from namespace where name = split_part($1, '/', 1))
+     order by revision desc
+     limit 1`,
+    [name],
+  )
+  return found?.basePath
+}
+
 /** Takes over what catalog says of a pull-through distribution, unless something newer was heard. */
 export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promise<void> {
   if (row.deleted) return forgetPullThrough(sql, row)
@@ -59,8 +78,8 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
     [row.id],
   )
   const written = await sql.query(
-    `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, access, revision)
-     select $1, $2, $3, $4, $5, $6, $7, $8
+    `insert into pull_through as known (id, base_path, host, remote_id, ttl_seconds, trigger, mirror_of_root, access, revision)
+     select $1, $2, $3, $4, $5, $6, $7, $8, $9
      where not exists (select from gone_distribution where id = $1)
      on conflict (id) do update set
        base_path = excluded.base_path,
@@ -68,6 +87,7 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
        remote_id = excluded.remote_id,
        ttl_seconds = excluded.ttl_seconds,
        trigger = excluded.trigger,
+       mirror_of_root = excluded.mirror_of_root,
        access = excluded.access,
        revision = excluded.revision
      where known.revision < excluded.revision
@@ -79,6 +99,7 @@ export async function writePullThrough(sql: Sql, row: ServedPullThrough): Promis
       row.remoteId,
       row.ttlSeconds,
       JSON.stringify(row.trigger),
+      row.mirrorOfRoot,
       row.access,
       row.revision,
     ],
