@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { findProgram } from '../servers/programs.ts'
 import { answersSocket, startServerProcess } from '../servers/server-process.ts'
@@ -10,8 +11,16 @@ export function dockerMissing(): string | undefined {
   return process.geteuid?.() === 0 ? undefined : 'dockerd needs root'
 }
 
-/** docker with a daemon of its own that touches neither the network nor the firewall of the machine. */
-export async function startDocker(): Promise<Client & { env: Record<string, string> }> {
+// Nothing listens there: what would leave this machine fails at once.
+const nowhere = 'http://127.0.0.1:9'
+
+/**
+ * docker with a daemon of its own that touches neither the network nor the firewall of the machine. `settings` is the text of its
+ * `daemon.json`.
+ */
+export async function startDocker(
+  settings = '{}',
+): Promise<Client & { env: { DOCKER_HOST: string; DOCKER_CONFIG: string } }> {
   const program = findProgram('dockerd')
   if (!program) throw new Error('dockerd is not installed')
   let socket = ''
@@ -20,11 +29,14 @@ export async function startDocker(): Promise<Client & { env: Record<string, stri
     program,
     args: (folder) => {
       socket = path.join(folder, 'sock')
+      const file = path.join(folder, 'daemon.json')
+      writeFileSync(file, settings)
       const places = { 'data-root': 'data', 'exec-root': 'exec', pidfile: 'pid' }
       const flags = Object.entries(places).map(([flag, name]) => `--${flag}=${path.join(folder, name)}`)
       const alone = ['--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=vfs']
-      return [`--host=unix://${socket}`, ...flags, ...alone]
+      return [`--host=unix://${socket}`, `--config-file=${file}`, ...flags, ...alone]
     },
+    env: { HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, NO_PROXY: 'localhost,127.0.0.1' },
     isReady: () => answersSocket(socket, '/_ping'),
   })
   const docker = runner('docker', ['--config', path.join(daemon.folder, 'config'), '--host', `unix://${socket}`])
