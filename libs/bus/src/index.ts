@@ -5,6 +5,7 @@ export * as authEvents from './events/auth.ts'
 export * as catalogEvents from './events/catalog.ts'
 export {
   type CloudEvent,
+  declaredOf,
   type EventKind,
   type EventSource,
   type NewEvent,

@@ -73,6 +73,12 @@ export function defineEvent<Data>(
   return { source, name, summary, schema: { type: 'object', additionalProperties: false, properties, required } }
 }
 
+/** Of a row what a kind of event tells: a column that is new is announced when the event declares it, and not before. */
+export function declaredOf<Data>(kind: EventKind<Data>, row: Data & object): Data {
+  const told = kind.schema.properties as Schema
+  return Object.fromEntries(Object.entries(row).filter(([key]) => key in told)) as Data
+}
+
 /** The subject an event travels on; names never stand in it, for they leak and hold odd characters. */
 export function subjectOf(kind: EventKind<unknown>, repositoryId?: string): string {
   return `berth.v1.${kind.source}.${kind.name}${repositoryId ? `.${repositoryId}` : ''}`

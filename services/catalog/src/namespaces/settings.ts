@@ -1,4 +1,4 @@
-import { catalogEvents, recordEvents } from '@berth/bus'
+import { catalogEvents, declaredOf, recordEvents } from '@berth/bus'
 import {
   assignments,
   type Columns,
@@ -37,6 +37,7 @@ export const namespaceColumns: Columns<NamespaceSettings> = {
   labels: { column: 'labels', isJson: true },
   retention: { column: 'retention', isJson: true },
 }
+const { namespaceCreated: created, namespaceUpdated: updated } = catalogEvents
 const returned = `name, ${selectedColumns(namespaceColumns)}`
 
 /** Checks what the schema of the API cannot. Throws 400 that names the field. */
@@ -71,7 +72,7 @@ async function insertNamespace(
     `${insert.text} on conflict (name) do nothing returning ${returned}`,
     insert.values,
   )
-  if (row) await recordEvents(sql, [{ kind: catalogEvents.namespaceCreated, data: row, actor }])
+  if (row) await recordEvents(sql, [{ kind: created, data: declaredOf(created, row), actor }])
   return row !== undefined
 }
 
@@ -104,7 +105,7 @@ export async function updateNamespace(
   )
   if (!row) return
   if (quotaBytes !== undefined) await recountNamespace(sql, name)
-  await recordEvents(sql, [{ kind: catalogEvents.namespaceUpdated, data: row, actor }])
+  await recordEvents(sql, [{ kind: updated, data: declaredOf(updated, row), actor }])
 }
 
 /** Forgets what is set about a namespace; nothing may be. */

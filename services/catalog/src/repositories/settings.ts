@@ -1,4 +1,4 @@
-import { catalogEvents, recordEvents } from '@berth/bus'
+import { catalogEvents, declaredOf, recordEvents } from '@berth/bus'
 import { checkRequiredSignatures, type RequiredSignatures } from '@berth/commands'
 import {
   assignments,
@@ -58,7 +58,7 @@ export function checkSettings<Given extends Partial<RepositorySettings>>(given: 
   return given
 }
 
-/** Changes the settings that are given, and announces all of them as they are then. Throws 404. */
+/** Changes the settings that are given, and announces what its event declares of them as they are then. Throws 404. */
 export async function updateSettings(
   sql: Transaction,
   id: string,
@@ -74,10 +74,10 @@ export async function updateSettings(
     [id, ...Object.values(values)],
   )
   if (!row) throw notFound('repository', id)
-  const { signatures, ...announced } = row
-  // Keys may be longer than an event.
-  const data = { repositoryId: id, ...announced, requiresSignatures: signatures?.require ?? false }
-  await recordEvents(sql, [{ kind: catalogEvents.repositoryUpdated, data, repositoryId: id, actor }])
+  const kind = catalogEvents.repositoryUpdated
+  // Of the signatures no more: keys may be longer than an event.
+  const told = { repositoryId: id, ...row, requiresSignatures: row.signatures?.require ?? false }
+  await recordEvents(sql, [{ kind, data: declaredOf(kind, told), repositoryId: id, actor }])
 }
 
 /**
