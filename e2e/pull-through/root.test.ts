@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, localRemote, make, manifestTypes, repositoryPath, sha256 } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
+import { containerdMissing, startContainerd } from '../clients/containerd.ts'
 
 // Of its own: of namespaces that others have taken away the registry hears within a minute.
 const stack = withBerth({ own: true })
@@ -226,6 +227,30 @@ test('a push goes by what is here, and not by what the mirror has', async () => 
   expect((await ask(`${name}/manifests/v1`, pushing)).headers.get('docker-content-digest')).toBe(digest)
   expect(await refusal(name)).toEqual(withoutMirror)
 })
+
+const whyNoContainerd = containerdMissing()
+const testContainerd = whyNoContainerd ? test.skip : test
+testContainerd(
+  `containerd pushes whole what it has got from the mirror under the same name${whyNoContainerd ? ` (skipped: ${whyNoContainerd})` : ''}`,
+  async () => {
+    const name = 'by-containerd/app'
+    const { manifest } = has(name)
+    const containerd = await startContainerd()
+    try {
+      const reference = `${stack.host}/${name}:v1`
+      await containerd.ctr(['content', 'fetch', '--plain-http', reference])
+      // Another tag, or it would see by that one that there is nothing to push.
+      const [to, login] = [`${stack.host}/${name}:v2`, `${stack.user}:${stack.password}`]
+      await containerd.ctr(['images', 'tag', reference, to])
+      await containerd.ctr(['images', 'push', '--plain-http', '--user', login, to])
+      const { body } = await stack.api('GET', `${repositoryPath(name)}/tags`)
+      expect(body.items).toMatchObject([{ name: 'v2', digest: manifest.digest }])
+    } finally {
+      await containerd.stop()
+    }
+  },
+  60_000,
+)
 
 test('what is a namespace here is still one after a restart, and the mirror goes on', async () => {
   await stack.restart()
