@@ -17,7 +17,7 @@ import { type Patience, retrying } from './rate-limits/retry.ts'
 import { listReferrers, type Referrer, readReferrerPage } from './referrers.ts'
 import type { Send } from './send.ts'
 import { type AtomicSignature, announcesSignatures, readSignatures } from './signatures.ts'
-import { parseChallenge } from './tokens/challenge.ts'
+import { parseChallenges } from './tokens/challenge.ts'
 import { sharedTokens, type TokenCache } from './tokens/token-cache.ts'
 import { createTokenSource } from './tokens/token-source.ts'
 
@@ -140,9 +140,9 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       // A host that the request was redirected to has no say in how Berth logs in.
       const isOwn = answer.status === 401 && answer.url.origin === origin.origin
       if (isOwn && logins > 0) tokens.forget({ scope, authorization })
-      const challenge = isOwn ? parseChallenge(answer.headers['www-authenticate'] ?? '') : undefined
-      if (challenge && logins === 0) {
-        authorization = await tokens.answer(challenge, { scope, authorization }, signal)
+      const challenges = isOwn ? parseChallenges(answer.headers['www-authenticate'] ?? '') : []
+      if (challenges.length > 0 && logins === 0) {
+        authorization = await tokens.answer(challenges, { scope, authorization }, signal)
         continue
       }
       const { waitSeconds } = readLimitNotice(answer.status, answer.headers) ?? {}

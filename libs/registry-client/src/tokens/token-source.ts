@@ -4,6 +4,7 @@ import type { Egress } from '../egress/egress.ts'
 import { UpstreamError } from '../egress/upstream-error.ts'
 import { isTransient } from '../rate-limits/retry.ts'
 import type { ParsedChallenge } from './challenge.ts'
+import { chooseChallenge } from './choose-challenge.ts'
 import { checkRealm } from './realm.ts'
 import type { KeptToken, TokenCache } from './token-cache.ts'
 import { requestToken } from './token-request.ts'
@@ -13,10 +14,10 @@ export type TokenSource = {
   /** The `Authorization` header for a scope, as far as there is one already; one that nears its end is renewed first. */
   known(scope: string, signal: AbortSignal | undefined): Promise<string | undefined>
   /**
-   * Answers a challenge to a request that was sent with `refused`, by a new token at most: one that another request
+   * Answers the best of the challenges to a request that was sent with `refused`, by a new token at most: one that another request
    * got meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
    */
-  answer(challenge: ParsedChallenge, refused: Refused, signal: AbortSignal | undefined): Promise<string>
+  answer(challenges: readonly ParsedChallenge[], refused: Refused, signal: AbortSignal | undefined): Promise<string>
   /** Forgets a header that was refused, though it was new. */
   forget(refused: Refused): void
 }
@@ -46,7 +47,9 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   let wantsBasic = false
 
   const fetchToken = async (challenge: ParsedChallenge, scope: string, signal: AbortSignal | undefined) => {
-    const { realm = '', service, scope: askedScope = scope } = challenge.parameters
+    const { realm = '', service } = challenge.parameters
+    // Some send an empty scope, for which they would give a token that opens nothing.
+    const askedScope = challenge.parameters.scope?.trim() || scope
     const login = credentials && 'token' in credentials ? undefined : credentials
     const url = checkRealm(realm, { origin, tokenHosts, hasCredentials: login !== undefined })
     const askedAt = performance.now()
@@ -66,8 +69,9 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   return {
     known: async (scope, signal) => {
       if (credentials && 'token' in credentials) return `Bearer ${credentials.token}`
-      if (wantsBasic && credentials && 'username' in credentials) return basic(credentials)
       const found = cache.find(keyOf(scope))
+      // A registry may want tokens for some of what it has, and Basic for the rest.
+      if (!found && wantsBasic && credentials && 'username' in credentials) return basic(credentials)
       if (!found || performance.now() < found.renewAt) return found?.header
       try {
         return await obtain(found.challenge, scope, signal)
@@ -78,19 +82,15 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
         return isTransient(error) && performance.now() < found.endsAt ? found.header : undefined
       }
     },
-    answer: async (challenge, { scope, authorization }, signal) => {
+    answer: async (challenges, { scope, authorization }, signal) => {
       if (credentials && 'token' in credentials)
         throw new UpstreamError('unauthorized', `${origin.host} refused the token`, { host: origin.host, status: 401 })
-      if (challenge.scheme === 'basic') {
-        if (!credentials || !('username' in credentials))
-          throw new UpstreamError('unauthorized', `${origin.host} wants a login`, { host: origin.host, status: 401 })
+      const challenge = chooseChallenge(challenges, { origin, credentials, tokenHosts })
+      if (challenge.scheme === 'basic' && credentials && 'username' in credentials) {
         wantsBasic = true
+        if (authorization) cache.drop(keyOf(scope), authorization)
         return basic(credentials)
       }
-      if (challenge.scheme !== 'bearer')
-        throw new UpstreamError('protocol', `${origin.host} wants a login of the unknown kind "${challenge.scheme}"`, {
-          host: origin.host,
-        })
       const found = cache.find(keyOf(scope))
       if (found && found.header !== authorization && performance.now() < found.renewAt) return found.header
       return obtain(challenge, scope, signal)
