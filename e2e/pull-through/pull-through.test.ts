@@ -392,6 +392,44 @@ describe('a pull-through distribution', () => {
     expect((await get(`${base}/team/thief/blobs/${secret?.digest}`)).status).toBe(404)
   }, 60_000)
 
+  test.each([
+    ['one byte too many', 50_001, 200_001],
+    ['one byte too few', 49_999, 199_999],
+  ])(
+    'answers 502 with the reason for a layer whose descriptor says %s',
+    async (_title, smallBytes, largeBytes) => {
+      const { base, image } = await hub()
+      const repository = `team/mis-sized-${base}`
+      const { config, layers } = imageOf(`mis-sized ${base}`, 50_000, 200_000)
+      const mediaType = 'application/vnd.oci.image.layer.v1.tar'
+      const sizes = [smallBytes, largeBytes]
+      const described = layers.map(({ digest }, i) => ({ mediaType, digest, size: sizes[i] }))
+      const { config: configured, ...rest } = JSON.parse(image.manifest.bytes.toString('utf8'))
+      const manifest = manifestOf({
+        ...rest,
+        config: { ...configured, digest: config.digest, size: config.bytes.length },
+        layers: described,
+      })
+      upstream.add(repository, 'v1', { manifest, config, layers })
+      expect((await get(`${base}/${repository}/manifests/v1`)).status).toBe(200)
+      // The small one also from an upstream that does not say how long it is: nothing was sent of it yet.
+      upstream.when(new RegExp(`${repository}/blobs/${layers[0]?.digest}`), ({ response }) => {
+        response.writeHead(200).end(layers[0]?.bytes)
+      })
+      for (const { digest } of layers) {
+        const answer = await get(`${base}/${repository}/blobs/${digest}`)
+        expect([answer.status, answer.body.toString()]).toEqual([
+          502,
+          expect.stringMatching(
+            /"DIGEST_INVALID".*as its manifest says: one gave (fewer than|other bytes, or more than) \d+/,
+          ),
+        ])
+      }
+      upstream.mend()
+    },
+    60_000,
+  )
+
   test('keeps its remote; deleted, it takes its names along and leaves the repositories', async () => {
     const { base, repository } = await hub()
     const name = `${base}/${repository}`

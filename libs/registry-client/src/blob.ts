@@ -16,7 +16,8 @@ type Limits = { limit: <T>(work: () => Promise<T>) => Promise<T>; patience: Pati
 
 /**
  * Streams a blob. A transfer that breaks off goes on from the last byte that came, by Range; an upstream that does not know
- * ranges is read again and what came already is skipped. Never gives more bytes than the descriptor said.
+ * ranges is read again and what came already is skipped. Never gives more bytes than the descriptor said, and none at all where
+ * the upstream says another size.
  */
 export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limits): AsyncIterable<Uint8Array> {
   const { limit, patience } = limits
@@ -30,6 +31,7 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
       // The place in the line is for the answer's head; the body flows at the pace at which it is stored.
       const answer = await retrying(patience, () => limit(() => begin(ask, blob.digest, startedAt)))
       sizeBytes ??= sizeOf(answer, blob.digest)
+      checkSize(answer, blob.digest, sizeBytes)
       for await (const chunk of skip(answer.body, answer.skipBytes)) {
         position += chunk.length
         if (position > sizeBytes)
@@ -41,13 +43,10 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
         yield chunk
       }
       if (position === sizeBytes) return
-      throw new UpstreamError(
-        'short_body',
-        `${answer.host} gave ${position} of the ${sizeBytes} bytes of ${blob.digest}`,
-        { host: answer.host },
-      )
+      throw shortBody(answer.host, blob.digest, position, sizeBytes)
     } catch (error) {
       signal?.throwIfAborted()
+      if (startedAt > 0 && isBeyondEnd(error)) throw shortBody(error.host, blob.digest, startedAt, sizeBytes)
       // A transfer that makes headway may be cut any number of times.
       if (position > startedAt) cuts = 0
       if (!isTransient(error) || cuts >= retries) throw error
@@ -60,7 +59,31 @@ function sizeOf({ totalBytes, host }: Begun, digest: Digest): number {
   throw new UpstreamError('protocol', `${host} does not say how long ${digest} is`, { host })
 }
 
-type Begun = { body: AsyncIterable<Uint8Array>; skipBytes: number; host: string; totalBytes: number | undefined }
+/** A whole answer of another size is refused before it gives a byte, while whoever asked can still be told why. */
+function checkSize({ answer, host, totalBytes = Number.NaN }: Begun, digest: Digest, sizeBytes: number): void {
+  if (answer.status === 206 || Number.isNaN(totalBytes) || totalBytes === sizeBytes) return
+  discard(answer)
+  if (totalBytes < sizeBytes) throw shortBody(host, digest, totalBytes, sizeBytes)
+  const message = `${host} has ${totalBytes} bytes under ${digest}, which the manifest says is ${sizeBytes} bytes long`
+  throw new UpstreamError('bad_digest', message, { host })
+}
+
+/** That there is nothing at the place from which it was to go on: what came before was all of it. */
+function isBeyondEnd(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && error.status === 416
+}
+
+function shortBody(host: string, digest: Digest, gaveBytes: number, sizeBytes: number | undefined): UpstreamError {
+  return new UpstreamError('short_body', `${host} gave ${gaveBytes} of the ${sizeBytes} bytes of ${digest}`, { host })
+}
+
+type Begun = {
+  answer: Answer
+  body: AsyncIterable<Uint8Array>
+  skipBytes: number
+  host: string
+  totalBytes: number | undefined
+}
 
 async function begin(ask: AskForBytes, digest: Digest, from: number): Promise<Begun> {
   const answer = await ask(from > 0 ? { range: `bytes=${from}-` } : {})
@@ -68,7 +91,7 @@ async function begin(ask: AskForBytes, digest: Digest, from: number): Promise<Be
   const body = translate(answer.body, host, digest)
   if (answer.status !== 206) {
     const length = answer.headers['content-length']
-    return { body, skipBytes: from, host, totalBytes: length === undefined ? undefined : Number(length) }
+    return { answer, body, skipBytes: from, host, totalBytes: length === undefined ? undefined : Number(length) }
   }
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(answer.headers['content-range'] ?? '') ?? []
   if (Number(start) !== from) {
@@ -77,7 +100,7 @@ async function begin(ask: AskForBytes, digest: Digest, from: number): Promise<Be
       host,
     })
   }
-  return { body, skipBytes: 0, host, totalBytes: Number(total) }
+  return { answer, body, skipBytes: 0, host, totalBytes: Number(total) }
 }
 
 async function* translate(body: AsyncIterable<Uint8Array>, host: string, digest: Digest): AsyncIterable<Uint8Array> {

@@ -146,6 +146,38 @@ describe('blobs', () => {
     expect(requests(/blobs/).length).toBeLessThanOrEqual(4)
   })
 
+  test.each([
+    ['shorter', 1, 'short_body'],
+    ['longer', -1, 'bad_digest'],
+  ])(
+    'that upstream says are %s than their descriptor are refused before their first byte',
+    async (_title, more, code) => {
+      const { digest, sizeBytes } = layer()
+      let given = 0
+      const read = async () => {
+        const blob = { digest, sizeBytes: sizeBytes + more }
+        for await (const chunk of scene.client().blob(repository, blob)) given += chunk.length
+      }
+      const error = await failure(read())
+      expect([error.code, error.host, given]).toEqual([code, scene.upstream.host, 0])
+      expect(error.message).toContain(`${sizeBytes}`)
+      expect(error.message).toContain(`${sizeBytes + more}`)
+    },
+  )
+
+  test('that end before their descriptor does, at an upstream that says so when it is asked to go on', async () => {
+    scene.upstream.when(/blobs/, ({ request, response }) => {
+      if (request.headers.range) response.writeHead(416).end()
+      else response.writeHead(200).end(layer().bytes)
+    })
+    const blob = { ...layer(), sizeBytes: layer().sizeBytes + 1 }
+    const error = await failure(readAll(scene.client().blob(repository, blob)))
+    expect(error).toMatchObject({
+      code: 'short_body',
+      message: expect.stringContaining(`gave ${layer().sizeBytes} of`),
+    })
+  })
+
   test('that are longer than their descriptor are cut off', async () => {
     scene.upstream.when(/blobs/, oversized(10 << 20))
     expect(await failure(fetchLayer())).toMatchObject({ code: 'bad_digest' })

@@ -19,6 +19,7 @@ const codes: Record<string, { code: OciErrorCode; status?: number }> = {
   upstream_limit: { code: 'TOOMANYREQUESTS' },
   // 401 or 403 would tell a client to log in here, and a client with other mirrors not to ask them.
   upstream_denied: { code: 'DENIED', status: 502 },
+  upstream_wrong_bytes: { code: 'DIGEST_INVALID', status: 502 },
 }
 const retryLater = { 'retry-after': '2' }
 

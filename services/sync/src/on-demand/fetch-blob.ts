@@ -13,7 +13,7 @@ export async function fetchBlob(deps: Deps, wanted: Fetch, signal: AbortSignal):
     const joined = deps.fetches.join(wanted)
     try {
       const fetched = await orAbort(joined.fetched, signal)
-      if (fetched.kind === 'coming') return coming(fetched, wanted, joined.leave, signal)
+      if (fetched.kind === 'coming') return await coming(fetched, wanted, joined.leave, signal)
       joined.leave()
       if (fetched.kind === 'stored') return stored(fetched.generation)
       const reply = await askOwner(deps, fetched, wanted, signal)
@@ -31,14 +31,25 @@ function stored(generation: number): ByteReply {
 
 async function* nothing(): AsyncIterable<Uint8Array> {}
 
-function coming(
-  { read }: Extract<Fetched, { kind: 'coming' }>,
+// A range far from the beginning may be long in coming, and clients and proxies wait for a head only so long.
+const firstBytesWithinMs = 5_000
+
+/**
+ * Gives the bytes when the first of them can be given: until then a failure is an answer with its reason, and afterwards an answer
+ * that breaks off.
+ */
+async function coming(
+  { begins, read }: Extract<Fetched, { kind: 'coming' }>,
   { sizeBytes, range = { start: 0, end: sizeBytes - 1 } }: Fetch,
   leave: () => void,
   signal: AbortSignal,
-): ByteReply {
+): Promise<ByteReply> {
   // The caller may go away before it begins to read.
   signal.addEventListener('abort', leave, { once: true })
+  const begun = begins(range, signal)
+  // What fails later, whoever reads hears of.
+  begun.catch(() => {})
+  await Promise.race([begun, delay(firstBytesWithinMs, undefined, { ref: false })])
   const source = async function* () {
     try {
       yield* read(range, signal)

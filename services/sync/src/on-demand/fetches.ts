@@ -6,14 +6,19 @@ import type { Prisma } from '../db/client.ts'
 import { type Source, setAside, sourcesOf } from '../fetch/sources.ts'
 import type { KeptClients } from '../remotes/kept-clients.ts'
 import type { Claims } from './claims.ts'
-import { readSpooledFetch, type SpooledFetch, startSpooledFetch } from './spooled-fetch.ts'
+import { awaitSpooledFetch, readSpooledFetch, type SpooledFetch, startSpooledFetch } from './spooled-fetch.ts'
 import { storeBytes } from './store-bytes.ts'
 
 /** What became of a wish for a blob: it is in the store by now, another replica fetches it, or it comes. */
 export type Fetched =
   | { kind: 'stored'; generation: number }
   | { kind: 'elsewhere'; owner: string; address: string }
-  | { kind: 'coming'; read: (range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array> }
+  | {
+      kind: 'coming'
+      /** Ends when the first bytes of a range can be given. */
+      begins: (range: ByteRange, signal: AbortSignal) => Promise<void>
+      read: (range: ByteRange, signal: AbortSignal) => AsyncIterable<Uint8Array>
+    }
 
 /** Fetches blobs from remotes, each once for all requests that wait for it. */
 export type Fetches = {
@@ -170,7 +175,11 @@ async function fetchOnce(
         .then(() => spooled.spool.release())
         .catch((error: unknown) => deps.log.warn('the file of a fetch was not closed', { digest, error }))
       await spooled.begun
-      hooks.tell({ kind: 'coming', read: (range, reader) => readSpooledFetch(spooled, range, { signal: reader }) })
+      hooks.tell({
+        kind: 'coming',
+        begins: (range, reader) => awaitSpooledFetch(spooled, range, { signal: reader }),
+        read: (range, reader) => readSpooledFetch(spooled, range, { signal: reader }),
+      })
       await spooled.done
       hooks.whole()
       await storing?.finish()

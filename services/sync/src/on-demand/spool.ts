@@ -14,11 +14,15 @@ export type Spool = {
   verified(): void
   /** Breaks off all readers with this error. */
   fail(error: unknown): void
+  /** Ends when the first bytes of a range can be read, or the end of an empty one. */
+  begins(range: ByteRange, options: { signal: AbortSignal }): Promise<void>
   /** Gives a range of the bytes as they come. `trusting` readers verify themselves and get the end at once. */
-  read(range: ByteRange, options: { signal: AbortSignal; trusting?: boolean }): AsyncIterable<Uint8Array>
+  read(range: ByteRange, options: Reading): AsyncIterable<Uint8Array>
   /** Lets go of the file once the last reader has ended. */
   release(): Promise<void>
 }
+
+type Reading = { signal: AbortSignal; trusting?: boolean }
 
 const heldBackBytes = 64 << 10
 const readBytes = 128 << 10
@@ -44,29 +48,39 @@ export async function openSpool(folder: string): Promise<Spool> {
     if (isReleased && readers === 0) await file.close()
   }
 
-  async function* read({ start, end }: ByteRange, options: { signal: AbortSignal; trusting?: boolean }) {
-    const { signal, trusting = false } = options
+  /** Waits for bytes at a place, and answers up to where there are any; `undefined` beyond the end. */
+  async function limitFrom(position: number, end: number, { signal, trusting = false }: Reading) {
     const aborted = Promise.withResolvers<void>()
     const onAbort = () => aborted.resolve()
     signal.addEventListener('abort', onAbort, { once: true })
-    readers++
     try {
-      let position = start
       for (;;) {
         signal.throwIfAborted()
         if (failure) throw failure.error
         const isWhole = isVerified || trusting
         const limit = Math.min(receivedBytes, end + 1 - (isWhole ? 0 : heldBackBytes))
-        if (position < limit) {
-          const buffer = Buffer.allocUnsafe(Math.min(limit - position, readBytes))
-          const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
-          position += bytesRead
-          yield buffer.subarray(0, bytesRead)
-        } else if (isWhole && position > end) return
-        else await Promise.race([changed.promise, aborted.promise])
+        if (position < limit) return limit
+        if (isWhole && position > end) return undefined
+        await Promise.race([changed.promise, aborted.promise])
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async function* read({ start, end }: ByteRange, options: Reading) {
+    readers++
+    try {
+      let position = start
+      for (;;) {
+        const limit = await limitFrom(position, end, options)
+        if (limit === undefined) return
+        const buffer = Buffer.allocUnsafe(Math.min(limit - position, readBytes))
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
+        position += bytesRead
+        yield buffer.subarray(0, bytesRead)
+      }
+    } finally {
       readers--
       await closeIfOver()
     }
@@ -89,6 +103,7 @@ export async function openSpool(folder: string): Promise<Spool> {
       failure = { error }
       tell()
     },
+    begins: async ({ start, end }, options) => void (await limitFrom(start, end, options)),
     read,
     release: async () => {
       isReleased = true

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { algorithmOf, type ByteRange, type Digest } from '@berth/oci'
-import { type RegistryClient, UpstreamError } from '@berth/registry-client'
+import { type RegistryClient, UpstreamError, type UpstreamErrorCode } from '@berth/registry-client'
 import { type Logger, Problem } from '@berth/service'
 import type { Source } from '../fetch/sources.ts'
 import { openSpool, type Spool } from './spool.ts'
@@ -98,7 +98,7 @@ async function tryAll(
     hash = createHash(algorithmOf(wanted.digest))
     givers = []
   }
-  throw noSourceHasIt(wanted.digest, reasons)
+  throw noSourceHasIt(wanted, reasons)
 }
 
 async function blame(deps: Deps, source: Source, { digest }: Wanted, reasons: UpstreamError[]): Promise<void> {
@@ -128,19 +128,46 @@ async function readFrom(
 }
 
 /**
- * Where no source has it any more, trying again does not help; where none could be asked, it may. Names no remote: the client that
- * pulls may know nothing of those that others use for the same layer. The log has all of it.
+ * Where no source has it any more, or has it otherwise than its manifest says, trying again does not help; where none could be asked,
+ * it may. Names no remote: the client that pulls may know nothing of those that others use for the same layer. The log has all of it.
  */
-function noSourceHasIt(digest: Digest, reasons: readonly UpstreamError[]): Problem {
-  const said = reasons.map(({ status, code }) => `one ${status ? `answered ${status}` : `failed (${code})`}`).join(', ')
-  if (reasons.length > 0 && reasons.every((reason) => reason.code === 'not_found'))
-    return new Problem(404, 'blob_not_found', `no upstream has ${digest} any more: ${said}`)
+function noSourceHasIt({ digest, sizeBytes }: Wanted, reasons: readonly UpstreamError[]): Problem {
+  const said = reasons.map((reason) => `one ${wordsFor(reason, sizeBytes)}`).join(', ')
+  const only = (...codes: UpstreamErrorCode[]) =>
+    reasons.length > 0 && reasons.every(({ code }) => codes.includes(code))
+  if (only('not_found')) return new Problem(404, 'blob_not_found', `no upstream has ${digest} any more: ${said}`)
+  if (only('not_found', 'bad_digest', 'short_body'))
+    return new Problem(502, 'upstream_wrong_bytes', `no upstream has ${digest} as its manifest says: ${said}`, {
+      hint: 'Upstream the image has to be pushed again.',
+    })
   return new Problem(
     503,
     'no_source',
     reasons.length === 0 ? `no remote is known that has ${digest}` : `no upstream gives ${digest} now: ${said}`,
     { headers: { 'retry-after': '30' } },
   )
+}
+
+function wordsFor({ code, status }: UpstreamError, sizeBytes: number): string {
+  if (code === 'bad_digest') return `gave other bytes, or more than ${sizeBytes}`
+  if (code === 'short_body') return `gave fewer than ${sizeBytes} bytes`
+  return status ? `answered ${status}` : `failed (${code})`
+}
+
+/** Waits until the first bytes of a range can be read, wherever its fetch goes on. */
+export async function awaitSpooledFetch(
+  fetch: SpooledFetch,
+  range: ByteRange,
+  options: { signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    try {
+      await fetch.spool.begins(range, options)
+      return
+    } catch (error) {
+      if (!(error instanceof BegunAnew)) throw error
+    }
+  }
 }
 
 /** Reads a range of a blob from wherever its fetch goes on; one that has given bytes of a spool cannot change to another. */

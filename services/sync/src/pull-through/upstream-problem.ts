@@ -23,6 +23,9 @@ export function asProblem(error: unknown, host: string): unknown {
       hint: `The login of the remote may not pull this from ${host}, or it is not there.`,
       cause,
     })
+  // What upstream has is not what its manifest says, and will not be when it is asked again.
+  if (code === 'bad_digest' || code === 'short_body')
+    return new Problem(502, 'upstream_wrong_bytes', message, { cause })
   return new Problem(503, `upstream_${code}`, message, { headers: retryAfter, cause })
 }
 
