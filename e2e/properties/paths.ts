@@ -179,7 +179,7 @@ export function pathProperties(scene: () => Scene): void {
       .tuple(fc.constantFrom('sha256', 'sha512', 'SHA256', 'md5', ''), fc.constantFrom(':', '', '::', '-'), hex)
       .map((parts) => parts.join(''))
     const notOne = fc.oneof(almost, fc.string({ maxLength: 100 })).filter((text) => !isDigest(text))
-    const places = ['blobs', 'referrers', 'mount', 'digest', 'end', 'manifest'] as const
+    const places = ['blobs', 'referrers', 'digest', 'end', 'manifest'] as const
     await checkProperty(150, [notOne, fc.constantFrom(...places)], async (text, place) => {
       const { wire } = scene()
       const encoded = encodeURIComponent(text)
@@ -187,7 +187,6 @@ export function pathProperties(scene: () => Scene): void {
       const ask = {
         blobs: () => wire.send('GET', `/v2/${publicName}/blobs/${encoded}`),
         referrers: () => wire.send('GET', `/v2/${publicName}/referrers/${encoded}`),
-        mount: () => wire.send('POST', `${uploads}?mount=${encoded}&from=${privateName}`),
         digest: () => wire.send('POST', `${uploads}?digest=${encoded}`),
         end: async () => wire.send('PUT', `${await wire.begin(publicName)}?digest=${encoded}`),
         manifest: () => wire.send('PUT', `/v2/${publicName}/manifests/x:${encoded}`),

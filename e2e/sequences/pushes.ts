@@ -114,6 +114,40 @@ export function pushSequences(place: () => Place): void {
   )
 
   replay(
+    'a mount that cannot be: whatever is wrong with it, the upload that is offered takes the blob',
+    'mounter/1',
+    async (client, repository) => {
+      const [blob = Buffer.alloc(0)] = freshImage().layers
+      const uploads = `/v2/${repository}/blobs/uploads/`
+      const wrong = [
+        'mount=',
+        'mount=sha256:short',
+        'mount=md5:0',
+        `mount=${digestOf(blob).toUpperCase()}`,
+        'mount=latest',
+      ]
+      const queries = [
+        ...wrong.flatMap((mount) => [mount, `${mount}&from=elsewhere/app`]),
+        `mount=${digestOf(blob)}`,
+        ...['elsewhere/app', 'Not/A/Name', ''].map((from) => `mount=${digestOf(blob)}&from=${from}`),
+      ]
+      for (const query of queries) {
+        const begun = await client.must(202, 'POST', `${uploads}?${query}`)
+        await client.must(204, 'GET', pathOf(begun.headers.location))
+      }
+      const begun = await client.must(202, 'POST', `${uploads}?mount=sha256:short&from=elsewhere/app`)
+      await client.must(201, 'PUT', closing(begun.headers.location, digestOf(blob)), { headers: octets, body: blob })
+      const [other = Buffer.alloc(0)] = freshImage().layers
+      const whole = `${uploads}?mount=${digestOf(other)}&from=elsewhere/app&digest=${digestOf(other)}`
+      await client.must(201, 'POST', whole, { headers: octets, body: other })
+      for (const bytes of [blob, other])
+        expect((await client.must(200, 'GET', `/v2/${repository}/blobs/${digestOf(bytes)}`)).body.equals(bytes)).toBe(
+          true,
+        )
+    },
+  )
+
+  replay(
     'crane, ko, kaniko and cosign: permission is probed by POST and DELETE, the POST has a type, one PATCH',
     'go-containerregistry/v0.20.3',
     async (client, repository) => {

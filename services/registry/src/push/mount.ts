@@ -1,5 +1,5 @@
 import { type Digest, isRepositoryName } from '@berth/oci'
-import type { Database } from '@berth/service'
+import { type Database, Problem } from '@berth/service'
 import type { NamedExchange } from '../exchange/exchange.ts'
 import { isServedSomewhere } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
@@ -26,8 +26,14 @@ export async function mountBlob(
   if (!(await deps.findMount(exchange, digest, from))) return false
   const lease = await deps.leases.take(exchange, digest)
   if (lease.state !== 'present' || lease.sizeBytes === null) return false
-  await deps.leases.link(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes })
-  return true
+  try {
+    await deps.leases.link(exchange, { digest, generation: lease.generation, sizeBytes: lease.sizeBytes })
+    return true
+  } catch (error) {
+    // Its bytes are going, or were stored anew meanwhile. What would refuse the upload too, such as a quota, is told at once.
+    if (error instanceof Problem && error.code === 'stale_lease') return false
+    throw error
+  }
 }
 
 /**

@@ -1,8 +1,16 @@
-import { OciError } from '@berth/oci'
+import { OciError, parseDigest } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { mountBlob } from './mount.ts'
 import { appendBytes, takeWhole } from './receive.ts'
-import { checkRange, ownerOf, sendCreated, sessionHeaders, type UploadDeps, wantedDigest } from './session-answers.ts'
+import {
+  checkRange,
+  hasBody,
+  ownerOf,
+  sendCreated,
+  sessionHeaders,
+  type UploadDeps,
+  wantedDigest,
+} from './session-answers.ts'
 import { claimSession, dropSession, readSession } from './sessions.ts'
 
 /** `POST …/blobs/uploads/`: begins a session, or mounts a blob, or takes it whole (distribution-spec, "Pushing blobs"). */
@@ -10,13 +18,16 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
   const algorithm = exchange.query.get('digest-algorithm')
   if (algorithm !== null && algorithm !== 'sha256' && algorithm !== 'sha512')
     throw new OciError('DIGEST_INVALID', 'digest-algorithm must be sha256 or sha512')
-  const mount = wantedDigest(exchange, 'mount')
+  const wanted = exchange.query.get('mount')
+  // What is no digest cannot be mounted, like a blob that is not there: an upload, and no error.
+  const mount = wanted === null ? undefined : parseDigest(wanted)
   if (mount && (await mountBlob(exchange, mount, exchange.query.get('from') ?? undefined, deps))) {
     sendCreated(exchange, mount)
     return
   }
   const digest = wantedDigest(exchange, 'digest')
-  if (digest && !mount) {
+  // A mount sends no body; a client that asks for both and sends one has all of the blob taken in.
+  if (digest && (wanted === null || hasBody(exchange))) {
     await takeWhole(exchange, digest, deps.leases.take(exchange, digest), deps)
     sendCreated(exchange, digest)
     return
