@@ -1,6 +1,7 @@
-import { describe } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import { basic } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
+import { loginSequences } from './logins.ts'
 import { pullSequences } from './pulls.ts'
 import { pushSequences } from './pushes.ts'
 
@@ -13,5 +14,11 @@ describe('what clients send, request by request', () => {
   })
   describe('to pull', () => {
     pullSequences(place)
+  })
+  describe('to log in', () => {
+    loginSequences(place, async (repository) => {
+      const path = `/distributions/${encodeURIComponent(repository)}`
+      expect((await stack.api('PATCH', path, { access: 'public' })).status).toBe(200)
+    })
   })
 })

@@ -2,7 +2,7 @@
 export type Challenge = {
   realm: string
   service: string
-  scope?: string
+  scope?: string | undefined
   error?: 'invalid_token' | 'insufficient_scope'
 }
 

@@ -24,8 +24,11 @@ export type Caller = {
 }
 
 export type Gatekeeper = {
-  /** Who calls. Throws 401 for credentials that are not right. */
-  identify(request: IncomingMessage, wanted: readonly Access[]): Promise<Caller>
+  /**
+   * Who calls. Throws 401 for credentials that are not right, with the `scope` that the request takes: the next token is asked for
+   * with it.
+   */
+  identify(request: IncomingMessage, wanted: readonly Access[], scope: string | undefined): Promise<Caller>
   /**
    * Lets a caller do something with a name, or throws. What nobody named, and what is private, answer alike: 401 to who
    * might still log in, 403 to who has (docs/guarantees.md#leaks).
@@ -40,7 +43,7 @@ export type Gatekeeper = {
   /** What `/v2/` answers to callers without credentials, so that clients learn how to log in. */
   challenge(
     request: IncomingMessage,
-    more?: { scope?: string; error?: 'invalid_token' | 'insufficient_scope' },
+    more?: { scope?: string | undefined; error?: 'invalid_token' | 'insufficient_scope' },
   ): Record<string, string>
 }
 
@@ -61,12 +64,14 @@ export function createGatekeeper(options: {
       ...more,
     }),
   })
-  const refuse = (request: IncomingMessage, error: 'invalid_token', message: string) =>
-    new OciError('UNAUTHORIZED', message, { headers: challenge(request, { error }) })
 
   return {
     challenge,
-    identify: async (request, wanted) => {
+    identify: async (request, wanted, scope) => {
+      const refuse = (message: string) => {
+        const headers = challenge(request, { scope, error: 'invalid_token' })
+        return new OciError('UNAUTHORIZED', message, { headers })
+      }
       const header = request.headers.authorization
       if (header === undefined) return anonymous
       const credentials = parseAuthorization(header)
@@ -74,35 +79,34 @@ export function createGatekeeper(options: {
         const claims = tokens.verify(credentials.token)
         if (claims) return callerOf(claims.subject, claims.access, { isAdmin: claims.admin, seesAll: false })
         options.refreshKeys()
-        throw refuse(request, 'invalid_token', 'the token is not valid, or not any more; ask for a new one')
+        throw refuse('the token is not valid, or not any more; ask for a new one')
       }
-      if (!credentials)
-        throw refuse(request, 'invalid_token', 'the Authorization header cannot be read; send Basic or Bearer')
+      if (!credentials) throw refuse('the Authorization header cannot be read; send Basic or Bearer')
       const { principal, access } = await auth.call('decide-access', {
         authorization: header,
         ip: clientAddress(request),
         wanted: [...wanted],
       })
-      if (!principal) throw refuse(request, 'invalid_token', 'the user name or the password is not right')
+      if (!principal) throw refuse('the user name or the password is not right')
       return callerOf(principal.name, access, { isAdmin: principal.admin, seesAll: principal.admin })
     },
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
       const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
-      if (request.headers.authorization?.toLowerCase().startsWith('basic ')) {
+      const header = request.headers.authorization
+      if (header?.toLowerCase().startsWith('basic ')) {
         throw new OciError(
           'DENIED',
           `${caller.subject} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
         )
       }
-      const authorized = request.headers.authorization !== undefined
       const message =
         caller.subject === ''
           ? `log in to ${actions.join(' and ')} ${basePath}`
           : `the token of ${caller.subject} does not allow to ${actions.join(' and ')} ${basePath}`
       throw new OciError('UNAUTHORIZED', message, {
-        headers: challenge(request, { scope, ...(authorized ? { error: 'insufficient_scope' } : {}) }),
+        headers: challenge(request, { scope, ...(header === undefined ? {} : { error: 'insufficient_scope' }) }),
       })
     },
   }

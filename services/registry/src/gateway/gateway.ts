@@ -4,7 +4,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
-import type { Access } from '@berth/tokens'
+import { type Access, formatScope } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
@@ -200,7 +200,9 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const isWrite = writes.has(request.method ?? '')
     const naming = { repository: route.repository, namespace: base.query.get('ns'), isWrite }
     const names = await namesOf(deps.db, naming)
-    const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query))
+    // By the name that was asked for: no caller is told which distribution another registry would be found under.
+    const scope = formatScope({ type: 'repository', name: route.repository, actions })
+    const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query), scope)
     const plain = placeOf(deps, route.repository)
     const runAt = ({ basePath, pointer, host }: Place, { run }: Verb<NamedRoute>) => {
       const served = once(() => checkServed(deps.follower, basePath, { pointer, host }, isWrite))
@@ -221,12 +223,12 @@ export function createGateway(deps: GatewayDeps): RequestListener {
   async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {
     const { request } = base
     const wanted = kind === 'catalog' ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : []
-    const caller = await gatekeeper.identify(request, wanted)
+    const scope = kind === 'catalog' ? 'registry:catalog:*' : undefined
+    const caller = await gatekeeper.identify(request, wanted, scope)
     // Always a challenge to callers without credentials: from it clients learn where to log in (docs/protocol.md#challenges).
     if (request.headers.authorization === undefined) {
-      const scope = kind === 'catalog' ? { scope: 'registry:catalog:*' } : {}
       throw new OciError('UNAUTHORIZED', 'log in, or ask for an anonymous token', {
-        headers: { ...gatekeeper.challenge(request, scope), ...abilities },
+        headers: { ...gatekeeper.challenge(request, { scope }), ...abilities },
       })
     }
     if (request.method !== 'GET' && request.method !== 'HEAD')

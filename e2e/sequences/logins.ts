@@ -1,0 +1,45 @@
+import { expect, test } from '@jest/globals'
+import { everything } from '../conformance/berth.ts'
+import { type Reply, Wire } from '../conformance/wire.ts'
+import { freshImage, give, type Place, startReplay } from './replay.ts'
+
+const openName = 'logins/open'
+const closedName = 'logins/closed'
+
+/** What clients send to log in, or because they have no login (docs/protocol.md#challenges). */
+export function loginSequences(place: () => Place, open: (repository: string) => Promise<void>): void {
+  /** Asks with one header, and follows no challenge. */
+  const asker = (authorization: string) => {
+    const { url } = place()
+    const wire = new Wire({ name: 'asker', url, headers: { authorization }, supports: everything })
+    return { get: (path: string) => wire.send('GET', path), close: () => wire.close() }
+  }
+  const challengeOf = ({ headers }: Reply) =>
+    Object.fromEntries(
+      [...String(headers['www-authenticate']).matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key, value]),
+    )
+  const image = freshImage()
+  const putIn = async () => {
+    const writer = startReplay(place(), 'writer')
+    for (const name of [openName, closedName]) await give(writer, name, image, 'latest')
+    writer.close()
+    await open(openName)
+  }
+
+  test('a token that has run out is challenged with the scope that the next one takes', async () => {
+    await putIn()
+    const client = asker('Bearer of.old.times')
+    const scopes = {
+      [`/v2/${closedName}/manifests/latest`]: `repository:${closedName}:pull`,
+      [`/v2/${closedName}/tags/list?ns=registry.example.com`]: `repository:${closedName}:pull`,
+      '/v2/_catalog': 'registry:catalog:*',
+      '/v2/': undefined,
+    }
+    for (const [path, scope] of Object.entries(scopes)) {
+      const reply = await client.get(path)
+      expect([reply.status, challengeOf(reply)]).toMatchObject([401, { error: 'invalid_token' }])
+      expect(challengeOf(reply).scope).toBe(scope)
+    }
+    client.close()
+  })
+}
