@@ -26,6 +26,25 @@ export function loginSequences(place: () => Place, open: (repository: string) =>
     await open(openName)
   }
 
+  test('a client whose configuration has an empty login pulls what is public, and may log in for the rest', async () => {
+    await putIn()
+    for (const header of ['Basic Og==', 'Basic', 'Bearer ']) {
+      const client = asker(header)
+      expect((await client.get(`/v2/${openName}/manifests/latest`)).status).toBe(200)
+      for (const path of ['/v2/', `/v2/${closedName}/manifests/latest`]) {
+        const reply = await client.get(path)
+        expect(reply.status).toBe(401)
+        expect(challengeOf(reply)).toEqual({
+          realm: `${place().url}/token`,
+          service: 'berth',
+          ...(path === '/v2/' ? {} : { scope: `repository:${closedName}:pull` }),
+        })
+      }
+      expect((await client.get('/token?service=berth')).status).toBe(200)
+      client.close()
+    }
+  })
+
   test('a token that has run out is challenged with the scope that the next one takes', async () => {
     await putIn()
     const client = asker('Bearer of.old.times')

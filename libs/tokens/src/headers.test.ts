@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { parseAuthorization } from './authorization.ts'
+import { loginIn, parseAuthorization } from './authorization.ts'
 import { bearerChallenge } from './challenge.ts'
 
 describe('the challenge', () => {
@@ -45,4 +45,19 @@ describe('Authorization', () => {
     'abc',
     `Bearer ${'a'.repeat(20_000)}`,
   ])('%.40s is nobody', (header) => expect(parseAuthorization(header)).toBeUndefined())
+
+  test.each([undefined, '', ' ', 'Basic', 'basic ', 'Bearer', 'BEARER  ', basic(':'), 'basic  Og==', 'Basic Og'])(
+    '%s has no login in it',
+    (header) => expect(loginIn(header)).toBeUndefined(),
+  )
+
+  test.each([
+    basic('user:'),
+    basic(':pass'),
+    basic('no colon'),
+    'Bearer abc',
+    'Negotiate',
+    'Digest username=""',
+    'abc',
+  ])('%s is a login, right or wrong', (header) => expect(loginIn(header)).toBe(header))
 })

@@ -5,7 +5,7 @@ export {
   tokenIssuer,
   tokenService,
 } from './access-token.ts'
-export { type Credentials, parseAuthorization } from './authorization.ts'
+export { type Credentials, loginIn, parseAuthorization } from './authorization.ts'
 export { bearerChallenge, type Challenge } from './challenge.ts'
 export { identifyThrough } from './remote-identity.ts'
 export { type Access, allows, formatScope, parseScopes } from './scope.ts'

@@ -1,11 +1,13 @@
 import { type Identify, type InternalClient, type Principal, Problem } from '@berth/service'
+import { loginIn } from './authorization.ts'
 
 /**
  * Asks the auth service who sends these credentials; a caller without any is `undefined`. Nothing is remembered, so that a
  * revoked account is out at once.
  */
 export function identifyThrough(auth: InternalClient): Identify {
-  return async (authorization, { ip, requestId }) => {
+  return async (header, { ip, requestId }) => {
+    const authorization = loginIn(header)
     if (authorization === undefined) return undefined
     const { principal } = await auth.call<{ principal: Principal | null }>(
       'identify',

@@ -67,6 +67,18 @@ test('who may less gets less, and no error', async () => {
   expect(anonymous.body).not.toHaveProperty('refresh_token')
 })
 
+test('an empty name and password are no login: the token is an anonymous one, and the API asks for one', async () => {
+  for (const authorization of ['Basic Og==', 'Basic', 'Bearer ']) {
+    const { body } = await request(auth.url).get('/token').set('authorization', authorization).expect(200)
+    expect(await verify(body.token)).toMatchObject({ subject: '', access: [] })
+    const { body: problem } = await request(auth.url)
+      .get('/api/v1/users')
+      .set('authorization', authorization)
+      .expect(401)
+    expect(problem.code).toBe('login_required')
+  }
+})
+
 test('wrong credentials are 401 with an error that docker shows, for known and unknown users alike', async () => {
   for (const [name, word] of [
     ['admin', 'wrong'],

@@ -9,7 +9,7 @@ import {
   Problem,
   requestIdOf,
 } from '@berth/service'
-import { formatScope, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
+import { formatScope, loginIn, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import { decideAccess } from '../access/decide.ts'
 import type { Account } from '../accounts/account.ts'
@@ -70,7 +70,7 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
 }
 
 async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promise<Account | undefined> {
-  const { authorization } = request.headers
+  const authorization = loginIn(request.headers.authorization)
   if (authorization === undefined) return undefined
   // An access token must not beget another: it would live on for ever.
   const isBasic = parseAuthorization(authorization)?.kind === 'basic'

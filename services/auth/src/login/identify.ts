@@ -1,5 +1,5 @@
 import { type Database, type Identify, Problem } from '@berth/service'
-import { parseAuthorization } from '@berth/tokens'
+import { loginIn, parseAuthorization } from '@berth/tokens'
 import { type Account, accountById } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import { readSession } from '../tokens/issue.ts'
@@ -44,7 +44,8 @@ export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassw
 
 /** How auth's own API learns who calls: as `identifyThrough` of the other services, without the way over HTTP. */
 export function identifyLocally(authenticate: Authenticate): Identify {
-  return async (authorization, { ip }) => {
+  return async (header, { ip }) => {
+    const authorization = loginIn(header)
     if (authorization === undefined) return undefined
     const account = await authenticate(authorization, ip)
     if (account) return { name: account.name, admin: account.isAdmin }

@@ -37,3 +37,16 @@ describe('credentials that are not right', () => {
     expect(headers['www-authenticate']).not.toContain('scope')
   })
 })
+
+test.each([undefined, 'Basic Og==', 'basic', 'Bearer '])(
+  'who has no login (%s) is anonymous, and may log in where that is not enough',
+  async (authorization) => {
+    const request = requestWith(authorization)
+    const caller = await gatekeeper.identify(request, [], scope)
+    expect(caller).toMatchObject({ subject: '', pulls: [] })
+    expect(() => gatekeeper.require(request, caller, 'team/app', ['pull'], { isPublic: true })).not.toThrow()
+    const enter = () => gatekeeper.require(request, caller, 'team/app', ['pull'], { isPublic: false })
+    expect(enter).toThrow('log in to pull team/app')
+    expect(enter).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }))
+  },
+)

@@ -7,6 +7,7 @@ import {
   allows,
   bearerChallenge,
   formatScope,
+  loginIn,
   parseAuthorization,
   type TokenCheck,
   tokenService,
@@ -72,7 +73,7 @@ export function createGatekeeper(options: {
         const headers = challenge(request, { scope, error: 'invalid_token' })
         return new OciError('UNAUTHORIZED', message, { headers })
       }
-      const header = request.headers.authorization
+      const header = loginIn(request.headers.authorization)
       if (header === undefined) return anonymous
       const credentials = parseAuthorization(header)
       if (credentials?.kind === 'bearer') {
@@ -94,7 +95,7 @@ export function createGatekeeper(options: {
       const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
       const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
-      const header = request.headers.authorization
+      const header = loginIn(request.headers.authorization)
       if (header?.toLowerCase().startsWith('basic ')) {
         throw new OciError(
           'DENIED',

@@ -4,7 +4,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
-import { type Access, formatScope } from '@berth/tokens'
+import { type Access, formatScope, loginIn } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
@@ -226,7 +226,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const scope = kind === 'catalog' ? 'registry:catalog:*' : undefined
     const caller = await gatekeeper.identify(request, wanted, scope)
     // Always a challenge to callers without credentials: from it clients learn where to log in (docs/protocol.md#challenges).
-    if (request.headers.authorization === undefined) {
+    if (loginIn(request.headers.authorization) === undefined) {
       throw new OciError('UNAUTHORIZED', 'log in, or ask for an anonymous token', {
         headers: { ...gatekeeper.challenge(request, { scope }), ...abilities },
       })

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Route } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import { loginIn } from '@berth/tokens'
 import type { Caller } from '../access/authorize.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Pointer } from '../model/pointer.ts'
@@ -72,5 +73,5 @@ async function placeAtRoot(deps: Deps, reading: Reading, plain: Place): Promise<
 
 /** containerd asks for blobs without a token before it pushes them, and gets one when it is told to; then we know. */
 function mayComeBeforePush({ request, kind }: Reading): boolean {
-  return kind === 'blob' && request.method === 'HEAD' && request.headers.authorization === undefined
+  return kind === 'blob' && request.method === 'HEAD' && loginIn(request.headers.authorization) === undefined
 }
