@@ -25,6 +25,7 @@ describe('with every service but registry stopped', () => {
   let manifest: Record<string, unknown>
   let pullToken = ''
   let pushToken = ''
+  let tokenWithoutScope = ''
 
   const wireTo = (url: string, headers: Record<string, string>) =>
     new Wire({ name: 'berth', url, headers, supports: everything })
@@ -47,6 +48,7 @@ describe('with every service but registry stopped', () => {
     }
     pullToken = await tokenFor('pull')
     pushToken = await tokenFor('pull,push,delete')
+    tokenWithoutScope = JSON.parse((await wire.send('GET', '/token?service=berth')).body.toString()).token as string
     wire.close()
   }, 120_000)
   afterAll(async () => {
@@ -75,6 +77,15 @@ describe('with every service but registry stopped', () => {
     await expectPulls(tokened, repository)
     await expectPulls(anonymous, open)
     for (const wire of [tokened, anonymous]) wire.close()
+  }
+  /** What an administrator without a scope is shown of the names. */
+  const listed = async () => {
+    const wire = wireTo(stack.url, bearer(tokenWithoutScope))
+    const { status, headers, body } = await wire.send('GET', '/v2/_catalog')
+    wire.close()
+    expect(status).toBe(200)
+    const { repositories } = JSON.parse(body.toString()) as { repositories: string[] }
+    return { repositories, warning: headers.warning }
   }
   /** What needs another service says so, in time, with when to try again. */
   const expectRefused = async (asking: Promise<Reply>[]) => {
@@ -111,6 +122,7 @@ describe('with every service but registry stopped', () => {
     for (const pid of pids) process.kill(pid, 'SIGSTOP')
     try {
       await expectAllPulls(stack.url)
+      expect(await listed()).toEqual({ repositories: [open], warning: expect.stringContaining('public names only') })
       const refused = expectRefused(await pushes(wire, bytes, byPassword))
       // Nor does a pull wait behind what waits.
       await expectAllPulls(stack.url)
@@ -118,6 +130,7 @@ describe('with every service but registry stopped', () => {
     } finally {
       for (const pid of pids) process.kill(pid, 'SIGCONT')
     }
+    expect(await listed()).toEqual({ repositories: [repository, open], warning: undefined })
     await wire.push(repository, bytes)
     expect((await wire.pushManifest(repository, manifest, 'after')).reply.status).toBe(201)
     // What was refused is not done later: the delete and the push that catalog found waiting when it woke up.

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals'
 import { everything } from '../conformance/berth.ts'
-import { type Reply, Wire } from '../conformance/wire.ts'
+import { pathOf, type Reply, Wire } from '../conformance/wire.ts'
 import { freshImage, give, type Place, startReplay } from './replay.ts'
 
 const openName = 'logins/open'
@@ -17,6 +17,10 @@ export function loginSequences(place: () => Place, open: (repository: string) =>
   const challengeOf = ({ headers }: Reply) =>
     Object.fromEntries(
       [...String(headers['www-authenticate']).matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key, value]),
+    )
+  const names = ({ body }: Reply) =>
+    (JSON.parse(body.toString()) as { repositories: string[] }).repositories.filter((name) =>
+      name.startsWith('logins/'),
     )
   const image = freshImage()
   const putIn = async () => {
@@ -60,5 +64,25 @@ export function loginSequences(place: () => Place, open: (repository: string) =>
       expect(challengeOf(reply).scope).toBe(scope)
     }
     client.close()
+  })
+
+  test('podman search: the catalog, with a token that was asked for without a scope', async () => {
+    await putIn()
+    const administrator = asker(place().authorization)
+    const { body } = await administrator.get('/token?service=berth&account=admin')
+    const { token } = JSON.parse(body.toString()) as { token: string }
+    administrator.close()
+    const client = asker(`Bearer ${token}`)
+    const first = await client.get('/v2/_catalog?n=1&last=logins')
+    expect(names(first)).toEqual([closedName])
+    const next = pathOf(/<([^>]+)>; rel="next"/.exec(String(first.headers.link))?.[1] ?? '')
+    expect(names(await client.get(next))).toEqual([openName])
+    expect(first.headers.warning).toBeUndefined()
+    // It lists what the caller may see, and lets in to nothing.
+    expect((await client.get(`/v2/${closedName}/manifests/latest`)).status).toBe(401)
+    client.close()
+    const stranger = startReplay({ ...place(), authorization: '' }, 'stranger')
+    expect(names(await stranger.ask('GET', '/v2/_catalog?n=1000'))).toEqual([openName])
+    stranger.close()
   })
 }

@@ -1,21 +1,36 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { type AuthCommands, commandsOf } from '@berth/commands'
 import { createInternalClient } from '@berth/service'
-import { createTokenCheck } from '@berth/tokens'
+import { type Access, createTokenCheck, type PublicJwk, tokenIssuer, tokenService } from '@berth/tokens'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { createGatekeeper } from './authorize.ts'
 
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig', alg: 'ES256' } as PublicJwk
 const away = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'registry', to: 'auth', serviceKey: 'x' })
 afterAll(() => away.close())
 const gatekeeper = createGatekeeper({
-  tokens: createTokenCheck([]),
+  tokens: createTokenCheck([jwk]),
   refreshKeys: () => {},
   auth: commandsOf<AuthCommands>(away),
   externalUrl: 'https://berth.example',
 })
 const requestWith = (authorization: string | undefined) =>
   ({ headers: authorization === undefined ? {} : { authorization }, socket: {} }) as IncomingMessage
+const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+const tokenFor = (subject: string, access: Access[]) => {
+  const now = Math.floor(Date.now() / 1000)
+  const claims = { iss: tokenIssuer, aud: tokenService, sub: subject, iat: now, exp: now + 60, typ: 'access', access }
+  const text = [{ alg: 'ES256', kid: 'k' }, claims].map((part) => encode(part)).join('.')
+  return `Bearer ${text}.${sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
+}
 const scope = 'repository:team/app:pull,push'
+const catalog = { type: 'registry', name: 'catalog', actions: ['*'] }
+const listed = async (authorization: string | undefined) => {
+  const request = requestWith(authorization)
+  return gatekeeper.listable(request, await gatekeeper.identify(request, [catalog], undefined))
+}
 
 describe('credentials that are not right', () => {
   test.each(['Bearer not-a-token', 'Digest username="x"', 'nonsense'])(
@@ -50,3 +65,22 @@ test.each([undefined, 'Basic Og==', 'basic', 'Bearer '])(
     expect(enter).toThrow(expect.objectContaining({ code: 'UNAUTHORIZED' }))
   },
 )
+
+describe('while auth is away', () => {
+  test('a token without a scope lists public names only, and with a warning', async () => {
+    expect(await listed(tokenFor('admin', []))).toEqual({ pulls: [], warning: expect.stringContaining('public names') })
+  }, 10_000)
+
+  test.each<[string, string | undefined, 'all' | string[]]>([
+    ['no token', undefined, []],
+    ['an anonymous token', tokenFor('', []), []],
+    ['a token for the catalog', tokenFor('admin', [catalog]), 'all'],
+    [
+      'a token for a name',
+      tokenFor('admin', [{ type: 'repository', name: 'team/app', actions: ['pull'] }]),
+      ['team/app'],
+    ],
+  ])('%s lists what it says, without a word from there', async (_title, authorization, pulls) => {
+    expect(await listed(authorization)).toEqual({ pulls, warning: null })
+  })
+})

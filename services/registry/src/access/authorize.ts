@@ -12,6 +12,7 @@ import {
   type TokenCheck,
   tokenService,
 } from '@berth/tokens'
+import { createListable, type Listable } from './listable.ts'
 import { originOf } from './origin.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
@@ -30,6 +31,8 @@ export type Gatekeeper = {
    * with it.
    */
   identify(request: IncomingMessage, wanted: readonly Access[], scope: string | undefined): Promise<Caller>
+  /** What a list of names shows a caller. */
+  listable(request: IncomingMessage, caller: Caller): Promise<Listable>
   /**
    * Lets a caller do something with a name, or throws. What nobody named, and what is private, answer alike: 401 to who
    * might still log in, 403 to who has (docs/guarantees.md#leaks).
@@ -91,6 +94,7 @@ export function createGatekeeper(options: {
       if (!principal) throw refuse('the user name or the password is not right')
       return callerOf(principal.name, access, { isAdmin: principal.admin, seesAll: principal.admin })
     },
+    listable: createListable(options),
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return

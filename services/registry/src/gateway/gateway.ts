@@ -6,6 +6,7 @@ import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
+import { wholeCatalog } from '../access/listable.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
 import { type Exchange, type NamedExchange, sendJson } from '../exchange/exchange.ts'
@@ -222,8 +223,8 @@ export function createGateway(deps: GatewayDeps): RequestListener {
 
   async function answerUnnamed(kind: 'ping' | 'catalog', base: Omit<Exchange, 'caller'>): Promise<void> {
     const { request } = base
-    const wanted = kind === 'catalog' ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : []
-    const scope = kind === 'catalog' ? 'registry:catalog:*' : undefined
+    const wanted = kind === 'catalog' ? [wholeCatalog] : []
+    const scope = kind === 'catalog' ? formatScope(wholeCatalog) : undefined
     const caller = await gatekeeper.identify(request, wanted, scope)
     // Always a challenge to callers without credentials: from it clients learn where to log in (docs/protocol.md#challenges).
     if (loginIn(request.headers.authorization) === undefined) {
@@ -233,7 +234,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     }
     if (request.method !== 'GET' && request.method !== 'HEAD')
       throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    if (kind === 'catalog') await sendCatalog({ ...base, caller }, deps.db)
+    if (kind === 'catalog') await sendCatalog({ ...base, caller }, deps.db, await gatekeeper.listable(request, caller))
     else sendJson(base, 200, {}, abilities)
   }
 }
