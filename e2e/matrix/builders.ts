@@ -13,7 +13,7 @@ export function describePodman({ served, host, password, images }: Scene): void 
   })
   afterAll(() => removeFolder(folder))
 
-  testWith(['podman'], 'podman logs in, pulls, pushes, and pushes a list that it made', async () => {
+  testWith(['podman'], 'podman logs in, searches, pulls, pushes, and pushes a list that it made', async () => {
     const login = path.join(folder, 'auth.json')
     writeFileSync(login, '{}')
     const flags = [...storageIn(folder), '--tmpdir', path.join(folder, 'tmp'), '--events-backend', 'none']
@@ -21,6 +21,8 @@ export function describePodman({ served, host, password, images }: Scene): void 
     const credentials = ['--tls-verify=false', '--username', 'admin', '--password-stdin', host()]
     await expect(podman(['login', ...credentials], { input: 'wrong' })).rejects.toThrow(/invalid username/)
     await podman(['login', ...credentials], { input: password() })
+    // It asks for its token without a scope, and what is here is private.
+    expect(await podman(['search', '--tls-verify=false', `${host()}/clients`])).toContain(`${host()}/clients/app`)
     const source = `${host()}/clients/app:layered`
     await podman(['pull', '--quiet', '--tls-verify=false', source])
     await podman(['push', '--quiet', '--tls-verify=false', source, `${host()}/clients/podman:1`])
