@@ -2,7 +2,8 @@ import type { Blob, Manifest } from '@berth/registry-client/misbehaving-upstream
 import { expect, test } from '@jest/globals'
 import { basic, localRemote, make, manifestTypes, sha256 } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
-import { type Odd, type OddUpstream, oddUpstreams } from '../servers/odd-upstreams.ts'
+import type { Odd, OddUpstream } from '../servers/odd-upstream.ts'
+import { oddUpstreams } from '../servers/odd-upstreams.ts'
 
 const stack = withBerth()
 const upstream = withUpstream()
@@ -60,7 +61,7 @@ test.each(odd)('where %s, what is pulled through comes as it is', async (_name, 
   const name = `odd/pulled-${++count}`
   const base = `hub${count}`
   const scene = put(upstream, name)
-  const remote = { ...localRemote(base, upstream.url, '', { retries: 0 }), upstreamName: null }
+  const remote = { ...localRemote(base, upstream.url, '', { retries: 0, ...scene.remote }), upstreamName: null }
   await make(stack, '/remotes', remote)
   const pullThrough = { remote: base, trigger: 'anonymous' }
   await make(stack, '/distributions', { name: base, basePath: base, access: 'public', pullThrough })

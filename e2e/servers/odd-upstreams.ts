@@ -10,27 +10,8 @@ import {
   status,
   typed,
 } from '@berth/registry-client/misbehaving-upstream'
-
-/** What stands under a tag there, and has to come from it whatever the way. */
-type OddTag = { manifest: Manifest; blobs: readonly Blob[] }
-
-/** A registry that is odd in one way, as somebody met it. */
-export type OddUpstream = {
-  name: string
-  /** The public report of it, or what allows it. */
-  report: string
-  /** Puts what is odd into a repository there. */
-  put: (upstream: MisbehavingUpstream, repository: string) => Odd
-}
-export type Odd = {
-  tags: Record<string, OddTag>
-  /** What a sync tells beside having completed. */
-  result?: object
-  /** Further fields of a remote for it. */
-  remote?: object
-  /** Manifests that its indexes name as something else, and that a client asks for by digest. */
-  byDigest?: readonly Manifest[]
-}
+import { oddLogins } from './odd-logins.ts'
+import { type Odd, type OddTag, type OddUpstream, ordinary } from './odd-upstream.ts'
 
 const descriptor = (mediaType: string, { digest, bytes }: Blob, more: object = {}) => {
   return { mediaType, digest, size: bytes.length, ...more }
@@ -65,20 +46,6 @@ function spoiltImage(spoil: (body: Record<string, unknown>) => object, mediaType
     const spoilt = spoil(body) as { layers?: unknown }
     const parts = Array.isArray(spoilt.layers) ? [config, layer] : [config]
     return { tags: { odd: putOdd(upstream, repository, written(spoilt, mediaType), parts) } }
-  }
-}
-
-/** An ordinary image under the tag `odd`, of a registry that answers some requests in its own way. */
-function ordinary(
-  answers: (upstream: MisbehavingUpstream, repository: string) => void,
-  result: object = {},
-  remote: object = {},
-) {
-  return (upstream: MisbehavingUpstream, repository: string): Odd => {
-    const { manifest, config, layers } = imageOf(repository, 2_000)
-    upstream.add(repository, 'odd', { manifest, config, layers })
-    answers(upstream, repository)
-    return { tags: { odd: { manifest, blobs: [config, ...layers] } }, result, remote }
   }
 }
 
@@ -244,6 +211,7 @@ export const oddUpstreams: readonly OddUpstream[] = [
       { failureCount: 0, skippedNames: ['-ot-beta', 'a:b', `sha256:${'a'.repeat(64)}`] },
     ),
   },
+  ...oddLogins,
   {
     name: 'an image names nine thousand layers',
     report: 'https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md',

@@ -141,8 +141,10 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       const isOwn = answer.status === 401 && answer.url.origin === origin.origin
       if (isOwn && logins > 0) tokens.forget({ scope, authorization })
       const challenges = isOwn ? parseChallenges(answer.headers['www-authenticate'] ?? '') : []
-      if (challenges.length > 0 && logins === 0) {
-        authorization = await tokens.answer(challenges, { scope, authorization }, signal)
+      const refused = { scope, authorization, isNew: logins > 0 }
+      const next = challenges.length > 0 ? await tokens.answer(challenges, refused, signal) : undefined
+      if (next !== undefined) {
+        authorization = next
         continue
       }
       const { waitSeconds } = readLimitNotice(answer.status, answer.headers) ?? {}

@@ -10,21 +10,23 @@ type Own = {
 }
 
 /**
- * Of the challenges of one answer the strongest that can be met with what there is, whatever their order (RFC 9110 §11.6.1): a
- * token for a scope before the login itself, and the first of several like it. Throws `UpstreamError` with what is in the way.
+ * The challenges of one answer that can be met with what there is, the strongest first, whatever their order (RFC 9110 §11.6.1): a
+ * token for a scope before the login itself. Throws `UpstreamError` with what is in the way where there is none.
  */
-export function chooseChallenge(challenges: readonly ParsedChallenge[], own: Own): ParsedChallenge {
+export function chooseChallenges(challenges: readonly ParsedChallenge[], own: Own): ParsedChallenge[] {
   let obstacle: UpstreamError | undefined
-  for (const challenge of [...ofScheme(challenges, 'bearer'), ...ofScheme(challenges, 'basic')]) {
+  const chosen = [...ofScheme(challenges, 'bearer'), ...ofScheme(challenges, 'basic')].filter((challenge) => {
     try {
       checkChallenge(challenge, own)
-      return challenge
+      return true
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error
       // Rather what another login would change than what only upstream can mend.
       if (obstacle?.code !== 'unauthorized') obstacle = error
+      return false
     }
-  }
+  })
+  if (chosen.length > 0) return chosen
   const schemes = challenges.map(({ scheme }) => `"${scheme}"`).join(', ')
   const { host } = own.origin
   throw (

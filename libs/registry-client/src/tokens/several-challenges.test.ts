@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { type MisbehavingUpstream, startMisbehavingUpstream } from '../misbehaving-upstream/index.ts'
+import {
+  type Fault,
+  type MisbehavingUpstream,
+  startMisbehavingUpstream,
+  status,
+} from '../misbehaving-upstream/index.ts'
 import { failure, repository, type Scene, startScene } from '../testing/client.fixture.ts'
 
 let scene: Scene
@@ -71,6 +76,52 @@ test('an issuer that may not get the login is passed over where Basic will do', 
   takesEither((bearer) => [bearer, 'Basic realm="r"'], `${foreign.url}/token`)
   expect(await letIn({ credentials })).toBe(basic)
   expect(foreign.seen).toEqual([])
+})
+
+describe('the login itself is sent where Basic is offered', () => {
+  test.each<[string, Fault]>([
+    ['is not there', status(404)],
+    ['gives a page', status(200, {}, '<html>')],
+    ['gives no token', status(200, {}, '{}')],
+  ])('and the issuer of tokens %s', async (_title, fault) => {
+    takesEither((bearer) => [bearer, 'Basic realm="r"'])
+    scene.upstream.when(/\/token/, fault)
+    const client = scene.client({ credentials })
+    for (let i = 0; i < 2; i++) expect(await client.resolve(repository, 'latest')).toBeDefined()
+    expect(scene.upstream.seen.at(-1)?.authorization).toBe(basic)
+    // By then it is known.
+    expect(scene.upstream.seen.filter(({ path }) => path.startsWith('/v2'))).toHaveLength(3)
+  })
+
+  test.each([
+    ['beside Bearer', (bearer: string) => [bearer, 'Basic realm="r"']],
+    ['alone', () => 'Basic realm="r"'],
+  ])('and a token is refused though it is new, %s', async (_title, linesOf) => {
+    takesEither((bearer) => bearer)
+    scene.upstream.when(/manifests/, ({ request, response, behave }) => {
+      if (!request.headers.authorization?.startsWith('Bearer ')) return behave()
+      const lines = linesOf(`Bearer realm="${scene.upstream.url}/token"`)
+      response.writeHead(401, { 'www-authenticate': lines }).end()
+    })
+    expect(await letIn({ credentials })).toBe(basic)
+    expect(await failure(scene.client().resolve(repository, 'latest'))).toMatchObject({
+      code: 'unauthorized',
+      status: 401,
+    })
+  })
+
+  test('but not again where it was refused, nor to the registry where its issuer refused it', async () => {
+    takesEither((bearer) => [bearer, 'Basic realm="r"'])
+    const wrong = { username: 'reader', password: 'wrong' }
+    const logins = () => scene.upstream.seen.filter(({ authorization }) => authorization?.startsWith('Basic '))
+    scene.upstream.when(/\/token/, status(401))
+    const client = scene.client({ credentials: wrong, retries: 5 })
+    expect(await failure(client.resolve(repository, 'latest'))).toMatchObject({ code: 'unauthorized' })
+    expect(logins().map(({ path }) => path.split('?')[0])).toEqual(['/token'])
+    scene.upstream.when(/\/token/, status(404))
+    expect(await failure(client.resolve(repository, 'latest'))).toMatchObject({ code: 'unauthorized', status: 401 })
+    expect(logins()).toHaveLength(3)
+  })
 })
 
 test('challenges that cannot be met are told by their names', async () => {

@@ -4,7 +4,7 @@ import type { Egress } from '../egress/egress.ts'
 import { UpstreamError } from '../egress/upstream-error.ts'
 import { isTransient } from '../rate-limits/retry.ts'
 import type { ParsedChallenge } from './challenge.ts'
-import { chooseChallenge } from './choose-challenge.ts'
+import { chooseChallenges } from './choose-challenge.ts'
 import { checkRealm } from './realm.ts'
 import type { KeptToken, TokenCache } from './token-cache.ts'
 import { requestToken } from './token-request.ts'
@@ -15,9 +15,14 @@ export type TokenSource = {
   known(scope: string, signal: AbortSignal | undefined): Promise<string | undefined>
   /**
    * Answers the best of the challenges to a request that was sent with `refused`, by a new token at most: one that another request
-   * got meanwhile does too. Throws `UpstreamError` unauthorized when the credentials do not do.
+   * got meanwhile does too. Where a new token was refused the login itself is left; `undefined` when nothing is. Throws
+   * `UpstreamError` unauthorized when the credentials do not do.
    */
-  answer(challenges: readonly ParsedChallenge[], refused: Refused, signal: AbortSignal | undefined): Promise<string>
+  answer(
+    challenges: readonly ParsedChallenge[],
+    refused: Refused & { isNew: boolean },
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined>
   /** Forgets a header that was refused, though it was new. */
   forget(refused: Refused): void
 }
@@ -82,21 +87,41 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
         return isTransient(error) && performance.now() < found.endsAt ? found.header : undefined
       }
     },
-    answer: async (challenges, { scope, authorization }, signal) => {
+    answer: async (challenges, { scope, authorization, isNew }, signal) => {
+      const login = credentials && 'username' in credentials ? basic(credentials) : undefined
+      if (isNew) {
+        const mayLogIn = login !== authorization && challenges.some(({ scheme }) => scheme === 'basic')
+        wantsBasic ||= mayLogIn && login !== undefined
+        return mayLogIn ? login : undefined
+      }
       if (credentials && 'token' in credentials)
         throw new UpstreamError('unauthorized', `${origin.host} refused the token`, { host: origin.host, status: 401 })
-      const challenge = chooseChallenge(challenges, { origin, credentials, tokenHosts })
-      if (challenge.scheme === 'basic' && credentials && 'username' in credentials) {
-        wantsBasic = true
-        if (authorization) cache.drop(keyOf(scope), authorization)
-        return basic(credentials)
+      let failure: unknown
+      for (const challenge of chooseChallenges(challenges, { origin, credentials, tokenHosts })) {
+        if (challenge.scheme === 'basic') {
+          wantsBasic = true
+          if (authorization) cache.drop(keyOf(scope), authorization)
+          return login
+        }
+        const found = cache.find(keyOf(scope))
+        if (found && found.header !== authorization && performance.now() < found.renewAt) return found.header
+        try {
+          return await obtain(challenge, scope, signal)
+        } catch (error) {
+          // Some name an issuer that there is not, and take the login; a login that an issuer refuses is not tried elsewhere.
+          if (!isNoIssuer(error)) throw error
+          failure ??= error
+        }
       }
-      const found = cache.find(keyOf(scope))
-      if (found && found.header !== authorization && performance.now() < found.renewAt) return found.header
-      return obtain(challenge, scope, signal)
+      throw failure
     },
     forget: ({ scope, authorization }) => {
       if (authorization?.startsWith('Bearer ')) cache.drop(keyOf(scope), authorization)
     },
   }
+}
+
+/** Whether what was asked for a token gives none to anybody. */
+function isNoIssuer(error: unknown): boolean {
+  return error instanceof UpstreamError && (error.code === 'not_found' || error.code === 'protocol')
 }
