@@ -2,13 +2,14 @@
 const libs = {
   oci: [],
   blobs: ['oci', 'service'],
-  service: [],
+  access: [],
+  service: ['access'],
   bus: ['service'],
   tokens: ['service'],
-  commands: ['oci', 'service', 'tokens'],
+  commands: ['access', 'oci', 'service', 'tokens'],
   'registry-client': ['oci'],
   worker: ['blobs', 'bus', 'commands', 'service'],
-  host: ['blobs', 'bus', 'commands', 'service', 'tokens'],
+  host: ['access', 'blobs', 'bus', 'commands', 'service', 'tokens'],
 }
 
 const libRules = Object.entries(libs).map(([name, allowed]) => ({

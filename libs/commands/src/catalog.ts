@@ -81,7 +81,10 @@ export type CatalogCommands = {
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
   'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
   /** A repository by id or name. */
-  'find-repository': { request: { repository: string }; reply: { repository: RepositoryHead | null } }
+  'find-repository': {
+    request: { repository: string }
+    reply: { repository: (RepositoryHead & { ownerId: string | null }) | null }
+  }
   /**
    * Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not
    * there.

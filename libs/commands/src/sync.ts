@@ -19,7 +19,10 @@ export type SyncCommands = {
   /** Which of these blobs, 500 at most, a remote says just now that it has. */
   'check-still-there': { request: { blobs: { digest: Digest; sizeBytes: number }[] }; reply: { digests: Digest[] } }
   /** A remote by id or name, with its `host[:port]`. */
-  'find-remote': { request: { remote: string }; reply: { remote: { id: string; name: string; host: string } | null } }
+  'find-remote': {
+    request: { remote: string }
+    reply: { remote: { id: string; name: string; host: string; ownerId: string | null } | null }
+  }
   /**
    * Brings what a tag or a digest of a remote's repository stands for into the repository of ours that is named, with a version
    * of it when that is new, and answers its digest once it is served. An index comes without its members. Throws 404

@@ -21,6 +21,7 @@ import {
   createInternalClient,
   createInternalServer,
   type Database,
+  type Facts,
   type Identify,
   type InternalClient,
   type InternalHandler,
@@ -72,6 +73,8 @@ type PublicApi = {
   handlers: Record<string, ApiHandler>
   /** Learns who calls; auth is asked unless this is set. */
   identify?: Identify
+  /** Finds what it decides by of its own objects. */
+  facts?: Facts
   /** Answers what is no part of the API, beside it. */
   beside?: (api: RequestListener) => RequestListener
 }
@@ -149,12 +152,13 @@ export function createHost<P extends PeerName>(options: {
       ),
   }
 
-  const openApi = ({ handlers, identify, beside = (api) => api }: PublicApi) =>
+  const openApi = ({ handlers, facts, identify, beside = (api) => api }: PublicApi) =>
     beside(
       createApi({
         service: name,
         document: readApiDocument(new URL('../openapi.yaml', options.source)),
         handlers,
+        facts,
         externalUrl: config.externalUrl,
         identify: identify ?? identifyThrough(clientOf('auth')),
         log,

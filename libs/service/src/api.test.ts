@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { adminRights, noRights } from '@berth/access'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { type ApiHandler, type ApiRequest, createApi, type Identify } from './api.ts'
 import type { ApiDocument } from './api-document.ts'
@@ -30,7 +31,8 @@ const body = {
   },
 }
 const responses = { '200': { description: 'ok' } }
-const operation = (operationId: string, access: string, more: object = {}) =>
+const administer = [{ verb: 'administer', over: 'everything' }]
+const operation = (operationId: string, access: unknown, more: object = {}) =>
   ({ operationId, 'x-access': access, responses, ...more }) as never
 const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
   openapi: '3.1.0',
@@ -40,7 +42,7 @@ const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
 })
 const document = documentOf({
   '/open': { get: operation('open', 'anonymous') },
-  '/things': { get: operation('list', 'user'), post: operation('make', 'admin', { requestBody: body }) },
+  '/things': { get: operation('list', 'self'), post: operation('make', administer, { requestBody: body }) },
   '/typed/{kind}': {
     get: operation('typed', 'anonymous', {
       parameters: [
@@ -61,7 +63,8 @@ const document = documentOf({
 const identify: Identify = async (authorization) => {
   if (authorization === undefined) return undefined
   if (authorization === 'Bearer wrong') throw new Problem(401, 'bad_credentials', 'These credentials are not right.')
-  return { name: authorization, admin: authorization === 'Bearer admin' }
+  const admin = authorization === 'Bearer admin'
+  return { id: '', name: authorization, admin, rights: admin ? adminRights('') : noRights('') }
 }
 const faults: Record<string, Error> = {
   field: badField('size', 'is too small', 'Take a larger one.'),
@@ -311,7 +314,7 @@ describe('what keeps an API from starting', () => {
   })
 
   test('an operation without a handler', () => {
-    const orphan = documentOf({ '/a': { get: operation('orphan', 'user') } })
+    const orphan = documentOf({ '/a': { get: operation('orphan', 'self') } })
     expect(() => createApi({ ...parts, document: orphan, handlers })).toThrow('has no handler')
   })
 })

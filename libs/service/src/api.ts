@@ -6,19 +6,19 @@ import express, {
   type Response,
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
-import { type Access, type ApiDocument, accessLevels, type Operation } from './api-document.ts'
+import { type Facts, readRule, requireLogin, requireRights } from './api-access.ts'
+import type { ApiDocument, Operation } from './api-document.ts'
 import { faultText, fieldName } from './api-faults.ts'
 import { inertHeaders, isForged } from './browser-guard.ts'
 import { clientAddress } from './client-address.ts'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
+import { anonymous, type Principal } from './principal.ts'
 import { Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 import { refuseUnstorableText } from './storable-text.ts'
 
-/** Who calls. `admin` may do everything. */
-export type Principal = { name: string; admin: boolean }
 /** Reads an `Authorization` header; `undefined` for a caller without one. Throws a 401 `Problem` for a bad one. */
 export type Identify = (
   authorization: string | undefined,
@@ -39,7 +39,6 @@ export type ApiReply = { status: number; body?: unknown; headers?: Record<string
 /** Answers one operation; what it takes of a request is what the document says of it (`Handlers`). */
 export type ApiHandler = (request: never) => Promise<ApiReply | undefined>
 
-const anonymous: Principal = { name: '', admin: false }
 const bodyLimit = '1mb'
 const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
 
@@ -53,6 +52,8 @@ export function createApi(options: {
   document: ApiDocument
   handlers: Record<string, ApiHandler>
   identify: Identify
+  /** Finds the objects that `x-access` names. */
+  facts?: Facts | undefined
   /** The origin that clients use, where the request does not say it. */
   externalUrl?: string | undefined
   log: Logger
@@ -126,49 +127,35 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     methods
       .filter((method) => item[method])
       .map((method) => {
-        const access = item[method]?.['x-access']
-        if (!access || !accessLevels.includes(access)) throw new Error(`${method} ${path} has no x-access`)
+        const rule = readRule(item[method]?.['x-access'], `${method} ${path}`)
         const pattern = new RegExp(`^/api/v1${path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`)
-        return { method: method.toUpperCase(), pattern, access }
+        return { method: method.toUpperCase(), pattern, rule }
       }),
   )
   return async (request, response, next) => {
     const found = routes.find((one) => one.method === request.method && one.pattern.test(request.path))
     // A path that is none gets its 404 only after the login: what exists is not told before.
-    const access = found?.access ?? 'user'
+    const rule = found?.rule ?? 'self'
     const principal = await identify(request.headers.authorization, {
       ip: clientAddress(request),
       requestId: response.locals.requestId as string,
     })
-    requireAccess(access, principal, request)
+    requireLogin(rule, principal, `${request.method} ${request.path}`)
     response.locals.principal = principal ?? anonymous
     if (request.headers.expect !== undefined) response.writeContinue()
     next()
   }
 }
 
-function requireAccess(access: Access, principal: Principal | undefined, request: Request): void {
-  if (access !== 'anonymous' && !principal) {
-    throw new Problem(401, 'login_required', 'Log in to do this.', {
-      hint: 'Send Basic credentials or a Bearer token.',
-      headers: { 'www-authenticate': 'Basic realm="berth"' },
-    })
-  }
-  if (access === 'admin' && !principal?.admin) {
-    throw new Problem(403, 'not_allowed', `${principal?.name} may not ${request.method} ${request.path}.`, {
-      hint: 'Ask an administrator.',
-    })
-  }
-}
-
 function route(
   service: string,
   operation: Operation,
-  options: { handlers: Record<string, ApiHandler>; log: Logger; metrics: Metrics },
+  options: { handlers: Record<string, ApiHandler>; facts?: Facts | undefined; log: Logger; metrics: Metrics },
 ): RequestHandler {
   const id = operation.operationId ?? ''
   const handler = options.handlers[id]
   if (!handler) throw new Error(`the operation "${id}" of ${service} has no handler`)
+  const rule = readRule(operation['x-access'], id)
   return async (request, response) => {
     const startedAt = performance.now()
     const gone = new AbortController()
@@ -193,9 +180,12 @@ function route(
       if (!response.writableFinished) gone.abort()
     })
     // Again, for the operation that is really run: other code that matches paths may match them in another way.
-    requireAccess(operation['x-access'] ?? 'admin', readPrincipal(response), request)
+    const what = `${request.method} ${request.path}`
+    requireLogin(rule, readPrincipal(response), what)
+    const sent = readRequest(request, response, gone.signal)
+    await requireRights(rule, sent.principal, sent, { facts: options.facts ?? {}, what })
     // The validator has compared it with the document, of which the types of handlers are made.
-    const reply = await handler(readRequest(request, response, gone.signal) as never)
+    const reply = await handler(sent as never)
     if (reply) sendReply(response, reply)
   }
 }

@@ -4,8 +4,8 @@ export {
   type ApiRequest,
   createApi,
   type Identify,
-  type Principal,
 } from './api.ts'
+export { createGuard, type Facts, type Guard, requireVerb } from './api-access.ts'
 export { type ApiDocument, readApiDocument } from './api-document.ts'
 export type { Handlers, RequestOf } from './api-types.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
@@ -45,7 +45,6 @@ export {
   rows,
 } from './internal-server.ts'
 export { deadLetterSettings, restoredSettings } from './kept-settings.ts'
-
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { logSettings } from './log-settings.ts'
@@ -69,6 +68,7 @@ export {
   timeAndIdAfter,
   toPage,
 } from './page.ts'
+export type { Principal } from './principal.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'

@@ -1,17 +1,17 @@
 import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
-import type { Database, InternalHandler, Principal } from '@berth/service'
+import type { Database, InternalHandler } from '@berth/service'
 import { decideAccess } from './access/decide.ts'
-import { type Account, accountsByName } from './accounts/account.ts'
+import { type Account, accountsByName, principalOf } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import type { Authenticate } from './login/identify.ts'
 
 /** What other services ask auth. */
 export function authCommands(db: Database, authenticate: Authenticate): Record<string, InternalHandler> {
   const handlers: CommandHandlers<AuthCommands> = {
-    identify: async ({ authorization, ip }) => ({ principal: principalOf(await authenticate(authorization, ip)) }),
+    identify: async ({ authorization, ip }) => ({ principal: told(await authenticate(authorization, ip)) }),
     'decide-access': async ({ authorization, ip, wanted }) => {
       const account = await authenticate(authorization, ip)
-      return { principal: principalOf(account), access: decideAccess(account, wanted) }
+      return { principal: told(account), access: decideAccess(account, wanted) }
     },
     'list-denied-pulls': async ({ names, basePath }) => {
       const accounts = await accountsByName(db, names)
@@ -24,6 +24,6 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
   return commandHandlers(handlers)
 }
 
-function principalOf(account: Account | undefined): Principal | null {
-  return account ? { name: account.name, admin: account.isAdmin } : null
+function told(account: Account | undefined) {
+  return account ? principalOf(account) : null
 }

@@ -1,10 +1,11 @@
 import type { BlobStore } from '@berth/blobs'
 import type { Loop } from '@berth/bus'
 import { createHost } from '@berth/host'
-import type { Handlers, Service, ServiceParts } from '@berth/service'
+import { createGuard, type Handlers, type Service, type ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
 import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
+import { catalogFacts } from './api/facts.ts'
 import { namespaceHandlers } from './api/namespaces.ts'
 import { repositoryHandlers } from './api/repositories.ts'
 import { retentionHandlers } from './api/retention.ts'
@@ -55,6 +56,8 @@ export function createCatalog(
   const cleaner = createLoneCleaner(db, store, log)
   const blobs = deletingAlone(store, cleaner)
   const gate = createServedGate(registry)
+  const facts = catalogFacts(db, sync)
+  const guard = createGuard(facts)
   let writer: Loop | undefined
   // A list is worth having without what the store does not give now.
   const readNewConfigs = (repositoryId: string) =>
@@ -75,12 +78,13 @@ export function createCatalog(
       handlers: {
         ...repositoryHandlers(db, prisma, gate),
         ...versionHandlers(db, prisma, gate, readNewConfigs, () => writer?.wake()),
-        ...curationHandlers(db, prisma, gate),
+        ...curationHandlers(db, prisma, gate, guard),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
-        ...distributionHandlers(db, prisma, { sync, auth }, gate),
+        ...distributionHandlers(db, prisma, { sync, auth, guard }, gate),
         ...namespaceHandlers(db, gate),
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
+      facts,
     },
     commands: catalogCommands(db, cleaner, gate),
     prepare: async ({ keep }) => {

@@ -3,6 +3,7 @@ import { commandHandlers, type SyncCommands } from '@berth/commands'
 import { createHost, watchStoreIdentity } from '@berth/host'
 import { createSealer, type Handlers, type Service, type ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
+import { syncFacts } from './api/facts.ts'
 import { remoteHandlers } from './api/remotes.ts'
 import { runHandlers } from './api/runs.ts'
 import { peers, type SyncConfig } from './config.ts'
@@ -49,8 +50,9 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
     public: {
       handlers: {
         ...remoteHandlers({ db, prisma, sealer, catalog, log }),
-        ...runHandlers({ prisma, catalog, tasks, blobs }),
+        ...runHandlers({ db, prisma, catalog, tasks, blobs }),
       } satisfies Handlers<operations>,
+      facts: syncFacts(prisma, catalog),
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),

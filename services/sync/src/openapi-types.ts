@@ -131,7 +131,10 @@ export interface components {
             /** Format: uuid */
             id?: string;
             name?: string;
-            url?: string;
+            /** @description Null, as are the other fields that say where it points to and as whom, for those who may use it and not change it. */
+            url?: string | null;
+            /** @description The host of its url, and the port unless it is the usual one. */
+            host?: string;
             upstreamName?: string | null;
             upstreamNames?: string[];
             targetPrefix?: string | null;

@@ -1,4 +1,5 @@
-import type { Sql } from '@berth/service'
+import { adminRights, noRights } from '@berth/access'
+import type { Principal, Sql } from '@berth/service'
 
 /** Who has logged in, with what makes the login end: the epoch grows when the account's password changes. */
 export type Account = { id: string; name: string; isAdmin: boolean; sessionEpoch: number }
@@ -24,4 +25,9 @@ export async function accountByName(sql: Sql, name: string): Promise<(Account & 
 /** The accounts of these names that there are. */
 export async function accountsByName(sql: Sql, names: readonly string[]): Promise<Account[]> {
   return sql.query<Account>(`select ${columns} from account where name = any($1::text[])`, [names])
+}
+
+/** An account as every service knows it, with what is granted to it. */
+export function principalOf({ id, name, isAdmin }: Account): Principal {
+  return { id, name, admin: isAdmin, rights: isAdmin ? adminRights(id) : noRights(id) }
 }

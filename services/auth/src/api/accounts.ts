@@ -34,7 +34,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     return row
   }
   return {
-    showMe: async ({ principal }) => ({ status: 200, body: principal }),
+    showMe: async ({ principal: { name, admin } }) => ({ status: 200, body: { name, admin } }),
     updateMe: async ({ body, principal, response }) => {
       const { password, currentPassword } = body
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
@@ -45,7 +45,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
         passwordHash: await passwords.hash(password),
         actor: principal.name,
       })
-      return { status: 200, body: principal }
+      return { status: 200, body: { name: principal.name, admin: principal.admin } }
     },
     listUsers: async ({ query }) => {
       const page = readPage(query)

@@ -1,6 +1,6 @@
 import { type Database, type Identify, Problem } from '@berth/service'
 import { loginIn, parseAuthorization } from '@berth/tokens'
-import { type Account, accountById } from '../accounts/account.ts'
+import { type Account, accountById, principalOf } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import { readSession } from '../tokens/issue.ts'
 import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
@@ -48,7 +48,7 @@ export function identifyLocally(authenticate: Authenticate): Identify {
     const authorization = loginIn(header)
     if (authorization === undefined) return undefined
     const account = await authenticate(authorization, ip)
-    if (account) return { name: account.name, admin: account.isAdmin }
+    if (account) return principalOf(account)
     throw new Problem(401, 'bad_credentials', 'These credentials are not right, or have expired.', {
       hint: 'Check the user name and the password, or ask for a new token.',
       headers: { 'www-authenticate': 'Basic realm="berth"' },

@@ -1,5 +1,5 @@
 import { asDigest } from '@berth/oci'
-import { type ApiReply, type Database, type Handlers, notFound } from '@berth/service'
+import { type ApiReply, type Database, type Guard, type Handlers, notFound } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { copyWork, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
@@ -11,7 +11,7 @@ import type { ServedGate } from '../served/wait-until-served.ts'
 import { publish } from './publish.ts'
 
 /** The API of editing repositories by hand. */
-export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate) {
+export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate, guard: Guard) {
   const carryOut = async (curation: Curation, work: Work, dryRun = false): Promise<ApiReply> => {
     const id = curation.repositoryId
     if (dryRun) return { status: 200, body: await planCuration(db, curation, work) }
@@ -20,7 +20,11 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate)
   return {
     modifyRepository: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
-      const { work, cause, foldsFirst } = modifyWork(body)
+      const { work, cause, foldsFirst } = modifyWork(body, principal.rights)
+      const repository = { kind: 'repository', what: `modify ${params.repository}` } as const
+      if (body.remove?.length) await guard(principal, 'delete', { ...repository, given: params.repository })
+      for (const given of new Set(body.add?.flatMap(({ from }) => from?.repository ?? [])))
+        await guard(principal, 'pull', { ...repository, given })
       const { baseVersion, dryRun } = body
       return carryOut({ repositoryId: id, actor: principal.name, cause, baseVersion, foldsFirst }, work, dryRun)
     },

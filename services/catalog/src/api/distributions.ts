@@ -1,10 +1,15 @@
+import { type Rights, toSql } from '@berth/access'
 import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
   badField,
   type Database,
   fitPage,
+  type Guard,
   type Handlers,
+  type PageRequest,
+  type Principal,
   readPage,
+  requireVerb,
   type Sql,
   type Transaction,
   toPage,
@@ -37,9 +42,16 @@ type DistributionBody = DistributionFields & { repository?: string; pullThrough?
 export function distributionHandlers(
   db: Database,
   prisma: Prisma,
-  { sync, auth }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> },
+  { sync, auth, guard }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands>; guard: Guard },
   gate: ServedGate,
 ) {
+  /** What becomes public has to be published by who may, in the repository and in the namespace of its base path. */
+  const requirePublish = async (principal: Principal, basePath: string, repository: string | null) => {
+    const what = `make ${basePath} public`
+    if (repository !== null) await guard(principal, 'publish', { kind: 'repository', given: repository, what })
+    const [name = ''] = basePath.split('/', 1)
+    requireVerb(principal, 'publish', { kind: 'namespace', name }, what)
+  }
   const untilServed = (row: Row) => {
     const { kind, served } = toServed(row)
     return kind === 'distribution' ? gate.distribution(served) : gate.pullThrough(served)
@@ -61,22 +73,11 @@ export function distributionHandlers(
     return row
   }
   return {
-    listDistributions: async ({ query }) => {
+    listDistributions: async ({ query, principal }) => {
       const page = readPage(query)
       const repository =
         typeof query.repository === 'string' ? (await findRepository(prisma, query.repository)).id : undefined
-      const keys = await prisma.distribution.findMany({
-        where: {
-          name: {
-            ...(page.after === undefined ? {} : { gt: page.after }),
-            ...(typeof query.q === 'string' ? { contains: query.q } : {}),
-          },
-          ...(repository === undefined ? {} : { repositoryId: repository }),
-        },
-        select: { id: true, listedBytes: true },
-        orderBy: { name: 'asc' },
-        take: page.limit + 1,
-      })
+      const keys = await distributionPage(db, page, { rights: principal.rights, q: query.q, repository })
       const fitting = fitPage(keys, page)
       const rows = await prisma.distribution.findMany({
         where: { id: { in: fitting.rows.map(({ id }) => id) } },
@@ -87,13 +88,17 @@ export function distributionHandlers(
     },
     createDistribution: async ({ body, principal }) => {
       const wanted = body
+      if (wanted.access === 'public' || wanted.pullThrough)
+        await requirePublish(principal, wanted.basePath, wanted.repository ?? null)
       const serves = await readServes(prisma, sync, wanted)
       if ('pullThrough' in serves) {
         const { access = 'private', basePath } = wanted
         refuseClosedMirror(access, serves.pullThrough)
         await refuseNeverPulled(auth, { basePath, access, trigger: serves.pullThrough.trigger })
       }
-      const row = await write(wanted, (sql) => insertDistribution(sql, wanted, serves, principal.name))
+      const row = await write(wanted, (sql) =>
+        insertDistribution(sql, wanted, serves, { actor: principal.name, ownerId: principal.id }),
+      )
       return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },
     showDistribution: async ({ params }) => ({
@@ -103,6 +108,9 @@ export function distributionHandlers(
     updateDistribution: async ({ params, body, principal }) => {
       const current = await findDistribution(prisma, params.distribution)
       const changes = body
+      const opens = changes.access === 'public' && current.access !== 'public'
+      if (opens || (current.access === 'public' && changes.repository !== undefined))
+        await requirePublish(principal, current.basePath, changes.repository ?? current.repositoryId)
       const update = await readUpdate(prisma, sync, current, changes)
       const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
       if (pullThrough) {
@@ -126,6 +134,27 @@ export function distributionHandlers(
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
+}
+
+/** The ids and sizes of a page of distributions, by name, and of one more. */
+async function distributionPage(
+  db: Database,
+  page: PageRequest,
+  filter: { rights: Rights; q: string | undefined; repository: string | undefined },
+): Promise<{ id: string; listedBytes: number }[]> {
+  const columns = { name: 'base_path', id: 'id', owner: 'owner_id', isPublic: "access = 'public'" }
+  const readable = toSql(filter.rights, 'read', 'distribution', columns, 5)
+  return db.query<{ id: string; listedBytes: number }>(
+    `select id, listed_bytes as "listedBytes"
+     from distribution
+     where name > $1
+       and ($2::text is null or position($2 in name) > 0)
+       and ($3::uuid is null or repository_id = $3)
+       and ${readable.condition}
+     order by name
+     limit $4`,
+    [page.after ?? '', filter.q ?? null, filter.repository ?? null, page.limit + 1, ...readable.values],
+  )
 }
 
 type Pin = { repositoryId: string | null; version: number | null }

@@ -1,4 +1,5 @@
-import { type Database, type Handlers, readPage, toPage } from '@berth/service'
+import type { AccessObject } from '@berth/access'
+import { type Database, type Handlers, readPage, requireVerb, toPage } from '@berth/service'
 import { findNamespace, type Namespace, namespacePage, usageOf } from '../namespaces/find.ts'
 import {
   checkNamespace,
@@ -15,6 +16,8 @@ function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown
   return { ...row, createdAt: createdAt?.toISOString() ?? null }
 }
 
+const everything: AccessObject = { kind: 'settings', name: '' }
+
 /** The API of namespaces, the first segments of repositories' names. */
 export function namespaceHandlers(db: Database, gate: ServedGate) {
   const show = async (idOrName: string) => {
@@ -22,9 +25,10 @@ export function namespaceHandlers(db: Database, gate: ServedGate) {
     return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
   }
   return {
-    listNamespaces: async ({ query }) => {
+    listNamespaces: async ({ query, principal }) => {
       const page = readPage(query)
       const fitting = await namespacePage(db, page, {
+        rights: principal.rights,
         q: query.q,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       })
@@ -41,6 +45,10 @@ export function namespaceHandlers(db: Database, gate: ServedGate) {
     showNamespace: async ({ params }) => ({ status: 200, body: await show(params.namespace) }),
     updateNamespace: async ({ params, body, principal }) => {
       const changes = checkNamespace(body)
+      const what = `change what is set about ${params.namespace}`
+      if (changes.quotaBytes !== undefined) requireVerb(principal, 'administer', everything, what)
+      if (changes.defaultAccess === 'public')
+        requireVerb(principal, 'publish', { kind: 'namespace', name: params.namespace }, what)
       await db.transaction(async (sql) => {
         const { id, name } = await findNamespace(sql, params.namespace)
         if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, principal.name)

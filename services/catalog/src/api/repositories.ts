@@ -1,3 +1,4 @@
+import { type Rights, toSql } from '@berth/access'
 import { catalogEvents, recordEvents } from '@berth/bus'
 import {
   type Database,
@@ -39,9 +40,10 @@ function showRepository(row: Repository): components['schemas']['Repository'] {
 /** The API of repositories themselves. */
 export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGate) {
   return {
-    listRepositories: async ({ query }) => {
+    listRepositories: async ({ query, principal }) => {
       const page = readPage(query)
       const filter = {
+        rights: principal.rights,
         q: query.q,
         labels: typeof query.labels === 'string' ? parseSelector(query.labels) : undefined,
       }
@@ -53,7 +55,9 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
     createRepository: async ({ body, principal }) => {
       const { name, ...given } = body
       const settings = checkSettings({ ...defaultSettings, ...given })
-      const id = await db.transaction((sql) => insertRepository(sql, { name, settings, actor: principal.name }))
+      const id = await db.transaction((sql) =>
+        insertRepository(sql, { name, settings, actor: principal.name, ownerId: principal.id }),
+      )
       if (id === undefined)
         throw new Problem(409, 'name_taken', `There is a repository "${name}" already.`, {
           field: 'name',
@@ -96,11 +100,15 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
 async function repositoryPage(
   db: Database,
   page: PageRequest,
-  filter: { q: string | undefined; labels: LabelSelector | undefined },
+  filter: { rights: Rights; q: string | undefined; labels: LabelSelector | undefined },
 ): Promise<{ id: string; listedBytes: number }[]> {
   const values: unknown[] = [page.after ?? '', page.limit + 1]
+  const columns = { name: 'name', id: 'id', owner: 'owner_id' }
+  const readable = toSql(filter.rights, 'read', 'repository', columns, values.length + 1)
+  values.push(...readable.values)
   const conditions = [
     'name > $1',
+    readable.condition,
     ...(filter.q === undefined ? [] : [`position($${values.push(filter.q)} in name) > 0`]),
     ...(filter.labels ? [selectorCondition('labels', filter.labels, values)] : []),
   ]

@@ -1,3 +1,4 @@
+import { adminRights } from '@berth/access'
 import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
@@ -143,7 +144,7 @@ async function edit(name: string, cause: Curation['cause'], work: Work, foldsFir
   await curate(catalog.db, { repositoryId, actor: 'ana', cause, foldsFirst }, work)
 }
 async function modify(name: string, body: ModifyBody): Promise<void> {
-  const { work, cause, foldsFirst } = modifyWork(body)
+  const { work, cause, foldsFirst } = modifyWork(body, adminRights(''))
   await edit(name, cause, work, foldsFirst)
 }
 
@@ -253,7 +254,7 @@ async function newPair(): Promise<{ name: string; repositoryId: string; image: D
 test('a plan says what would change, and changes nothing', async () => {
   const { name, repositoryId, image, index } = await newPair()
   const before = await contentOf(catalog.db, name)
-  const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true })
+  const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true }, adminRights(''))
   const plan = await planCuration(catalog.db, { repositoryId, actor: 'ana', cause }, work)
   expect(plan).toMatchObject({
     from: 2,
@@ -298,7 +299,7 @@ test('what something else holds is refused, and the refusal names the holders', 
 
 test('a change on a base that is no longer the latest is refused with the latest, and nothing changes', async () => {
   const { name, repositoryId, image } = await newPair()
-  const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true })
+  const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true }, adminRights(''))
   const curation = { repositoryId, actor: 'ana', cause, baseVersion: 1 }
   await expect(curate(catalog.db, curation, work)).rejects.toMatchObject({
     status: 409,

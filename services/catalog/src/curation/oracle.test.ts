@@ -1,3 +1,4 @@
+import { adminRights } from '@berth/access'
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { ensureRepository } from '../repositories/ensure.ts'
@@ -38,7 +39,7 @@ async function newRepository(): Promise<string> {
   return name
 }
 async function modify(repository: string, body: ModifyBody): Promise<void> {
-  const { work, cause, foldsFirst } = modifyWork(body)
+  const { work, cause, foldsFirst } = modifyWork(body, adminRights(''))
   await curate(catalog.db, { repositoryId: await idOf(catalog.db, repository), actor: 'ana', cause, foldsFirst }, work)
 }
 async function counts(repository: string) {

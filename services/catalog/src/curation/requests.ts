@@ -1,3 +1,4 @@
+import type { Rights } from '@berth/access'
 import { asDigest, type Digest, parseTagPattern } from '@berth/oci'
 import { badField, type RequestOf, type Transaction } from '@berth/service'
 import type { Edit } from '../intervals/edit.ts'
@@ -21,8 +22,13 @@ export type CopyBody = RequestOf<operations['copyIntoRepository']>['body']
 /** The work of a request, to be carried out or planned. */
 export type Work = (sql: Transaction, edit: Edit) => Promise<void>
 
-/** Takes out first and puts in then, all as one change. Throws 400 for entries that say too much or too little. */
-export function modifyWork(body: ModifyBody): { work: Work; cause: Curation['cause']; foldsFirst: boolean } {
+/**
+ * Takes out first and puts in then, all as one change; what is named by its digest alone comes from where `rights` let it be pulled. Throws 400 for entries that say too much or too little.
+ */
+export function modifyWork(
+  body: ModifyBody,
+  rights: Rights,
+): { work: Work; cause: Curation['cause']; foldsFirst: boolean } {
   const { add = [], remove = [] } = body
   const everything = remove.includes('*')
   if (everything && remove.length > 1) throw badField('remove', '"*" stands for everything and must be alone')
@@ -48,7 +54,7 @@ export function modifyWork(body: ModifyBody): { work: Work; cause: Curation['cau
         },
         { force: body.force ?? false },
       )
-    await addEntries(sql, edit, body)
+    await addEntries(sql, edit, body, rights)
   }
   return { work, cause: add.length === 0 && remove.length > 0 ? 'remove' : 'modify', foldsFirst: everything }
 }
@@ -61,7 +67,7 @@ function checkEntry(field: string, entry: { digest?: string; tag?: string }): vo
 type Group = { source: Source; manifests: Digest[]; tags: string[] }
 
 /** Groups what comes in by where it comes from, so that each source is gone through once. */
-async function addEntries(sql: Transaction, edit: Edit, body: ModifyBody): Promise<void> {
+async function addEntries(sql: Transaction, edit: Edit, body: ModifyBody, rights: Rights): Promise<void> {
   const groups = new Map<string, Group>()
   const groupOf = (source: Source) => {
     const key = `${source.repositoryId}@${source.bound}`
@@ -85,7 +91,7 @@ async function addEntries(sql: Transaction, edit: Edit, body: ModifyBody): Promi
       if (tag !== undefined) group.tags.push(tag)
     } else if (digest) anywhere.push(asDigest(digest))
   }
-  for (const [digest, source] of await findSourcesOf(sql, edit.repositoryId, anywhere))
+  for (const [digest, source] of await findSourcesOf(sql, edit.repositoryId, anywhere, rights))
     groupOf(source).manifests.push(digest)
   for (const group of groups.values()) await addGroup(sql, edit, group, body.companions ?? true)
 }

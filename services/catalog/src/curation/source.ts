@@ -1,3 +1,4 @@
+import { type Rights, toSql } from '@berth/access'
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem, type Sql } from '@berth/service'
 import { heldByAny, heldIn } from '../intervals/held.ts'
@@ -38,15 +39,16 @@ export async function findSource(sql: Sql, { repository, version }: SourceName, 
 
 /**
  * Finds, for each digest, a source that has the manifest: the repository itself, where an older version may have it, before
- * any other. Throws 404 with all digests that are nowhere.
+ * any other that the caller may pull from. Throws 404 with all digests that are nowhere.
  */
 export async function findSourcesOf(
   sql: Sql,
   repositoryId: string,
   digests: readonly Digest[],
+  rights: Rights,
 ): Promise<Map<Digest, Source>> {
   // Looked for, held, and looked at again: what changed in between is somewhere else now.
-  const held = (await sourcesOf(sql, repositoryId, digests)).map((row) => row.repositoryId)
+  const held = (await sourcesOf(sql, repositoryId, digests, rights)).map((row) => row.repositoryId)
   await sql.query(
     `select
      from repository
@@ -55,7 +57,7 @@ export async function findSourcesOf(
      for share`,
     [held],
   )
-  const rows = await sourcesOf(sql, repositoryId, digests)
+  const rows = await sourcesOf(sql, repositoryId, digests, rights)
   if (rows.some((row) => !held.includes(row.repositoryId)))
     throw Object.assign(new Error('the sources changed while they were read'), { code: serializationFailure })
   const found = new Map(rows.map(({ digest, ...source }) => [digest, source]))
@@ -72,7 +74,10 @@ async function sourcesOf(
   sql: Sql,
   repositoryId: string,
   digests: readonly Digest[],
+  rights: Rights,
 ): Promise<({ digest: Digest } & Source)[]> {
+  const columns = { name: 'repository.name', id: 'repository.id', owner: 'repository.owner_id' }
+  const pullable = toSql(rights, 'pull', 'repository', columns, 3)
   return sql.query(
     `select distinct on (member.digest) member.digest, repository.id as "repositoryId", repository.name,
        coalesce(member.until - 1, repository.latest_version + 1) as bound
@@ -80,8 +85,9 @@ async function sourcesOf(
      join repository on repository.id = member.repository_id
      where member.digest = any($2::text[])
        and ${heldByAny('member')}
+       and (repository.id = $1 or ${pullable.condition})
      order by member.digest, (member.repository_id = $1) desc, (member.until is null) desc, member.since desc`,
-    [repositoryId, digests],
+    [repositoryId, digests, ...pullable.values],
   )
 }
 

@@ -102,6 +102,7 @@ table distribution (
   pull_through jsonb,
   via uuid,
   listed_bytes integer generated always as (1500 + COALESCE(octet_length(warning), 0) + COALESCE(octet_length(pull_through::text), 0)) stored,
+  owner_id uuid,
   constraint distribution_pkey PRIMARY KEY (id),
   constraint distribution_access_check CHECK (access = ANY (ARRAY['public'::text, 'private'::text])),
   constraint distribution_base_path_key UNIQUE (base_path),
@@ -114,6 +115,7 @@ table distribution (
   constraint distribution_warning_check CHECK (length(warning) >= 1 AND length(warning) <= 200)
 )
 CREATE UNIQUE INDEX distribution_mirror_of_root ON distribution USING btree ((true)) WHERE pull_through @> '{"mirrorOfRoot": true}'::jsonb
+CREATE INDEX distribution_owner ON distribution USING btree (owner_id) WHERE owner_id IS NOT NULL
 CREATE INDEX distribution_repository ON distribution USING btree (repository_id)
 CREATE INDEX distribution_via ON distribution USING btree (via) WHERE via IS NOT NULL
 
@@ -305,6 +307,7 @@ table repository (
   signatures jsonb,
   listed_bytes integer generated always as (800 + octet_length(description) + octet_length(labels::text) + COALESCE(octet_length(retention::text), 0) + COALESCE(octet_length(signatures::text), 0)) stored,
   pulled_from jsonb,
+  owner_id uuid,
   constraint repository_pkey PRIMARY KEY (id),
   constraint repository_content_of FOREIGN KEY (id, content_of) REFERENCES version(repository_id, number),
   constraint repository_name_key UNIQUE (name),
@@ -315,6 +318,7 @@ CREATE INDEX repository_labels ON repository USING gin (labels)
 CREATE INDEX repository_lately_read ON repository USING btree (id) WHERE lately_read <> '{}'::integer[]
 CREATE INDEX repository_loose ON repository USING btree (loose_since) WHERE loose_since IS NOT NULL
 CREATE INDEX repository_namespace ON repository USING btree (split_part(name, '/'::text, 1), name)
+CREATE INDEX repository_owner ON repository USING btree (owner_id) WHERE owner_id IS NOT NULL
 CREATE INDEX repository_unsettled ON repository USING btree (id) WHERE content_of IS NOT NULL
 CREATE TRIGGER repository_forgets_content BEFORE DELETE ON repository FOR EACH ROW EXECUTE FUNCTION forget_content()
 CREATE TRIGGER repository_settled BEFORE UPDATE OF latest_version ON repository FOR EACH ROW WHEN (old.content_of IS NOT NULL AND new.content_of IS NOT NULL AND new.latest_version <> old.latest_version) EXECUTE FUNCTION refuse_unsettled()

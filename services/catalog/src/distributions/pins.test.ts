@@ -1,7 +1,9 @@
+import { adminRights } from '@berth/access'
 import { commandsOf, type RegistryCommands, type ServedDistribution, type ServedHead } from '@berth/commands'
 import {
   type ApiHandler,
   closeServer,
+  createGuard,
   createInternalClient,
   createInternalServer,
   createLogger,
@@ -57,7 +59,7 @@ beforeAll(async () => {
   handlers = distributionHandlers(
     yard.db,
     openPrisma(yard.db),
-    { sync: commandsOf(client), auth: commandsOf(client) },
+    { sync: commandsOf(client), auth: commandsOf(client), guard: createGuard({}) },
     gate,
   )
 })
@@ -74,10 +76,14 @@ async function pinned() {
   await writeOutRollback(db, repositoryId)
   const basePath = `${name}-pinned`
   const fields = { name: basePath, basePath, version: 4 }
-  const id = await db.transaction((sql) => insertDistribution(sql, fields, { repositoryId }, actor))
+  const id = await db.transaction((sql) => insertDistribution(sql, fields, { repositoryId }, { actor, ownerId: null }))
   await rollBack(db, { repositoryId, version: 3, actor }, 0)
   const change = (body: object) =>
-    handlers.updateDistribution?.({ params: { distribution: id }, body, principal: { name: actor } } as never)
+    handlers.updateDistribution?.({
+      params: { distribution: id },
+      body,
+      principal: { name: actor, rights: adminRights('') },
+    } as never)
   const revision = async () =>
     (await db.query<{ revision: number }>('select revision from repository where id = $1', [repositoryId]))[0]?.revision
   return { repositoryId, id, change, revision }

@@ -44,12 +44,18 @@ export async function insertDistribution(
   sql: Transaction,
   wanted: DistributionFields,
   serves: Serves,
-  actor: string,
+  { actor, ownerId }: { actor: string; ownerId: string | null },
 ): Promise<string> {
   const { name, basePath, version = null } = wanted
   const repositoryId = 'repositoryId' in serves ? serves.repositoryId : null
   const settings = columnValues(settingColumns, { ...defaults, ...wanted, ...serves })
-  const insert = insertQuery('distribution', { name, base_path: basePath, created_by: actor, ...settings })
+  const insert = insertQuery('distribution', {
+    name,
+    base_path: basePath,
+    created_by: actor,
+    owner_id: ownerId,
+    ...settings,
+  })
   const [row] = await sql.query<{ id: string }>(`${insert.text} returning id`, insert.values)
   const id = row?.id ?? ''
   await recordPointed(sql, { id, basePath, repositoryId, version }, actor)

@@ -1,3 +1,4 @@
+import { type Rights, toSql } from '@berth/access'
 import { fitPage, notFound, type PageRequest, type Sql, selectedColumns } from '@berth/service'
 import { heldByAny } from '../intervals/held.ts'
 import { type LabelSelector, selectorCondition } from '../settings/label-selector.ts'
@@ -76,10 +77,13 @@ export async function listNamespaceNames(sql: Sql): Promise<string[]> {
 export async function namespacePage(
   sql: Sql,
   page: PageRequest,
-  filter: { q: string | undefined; labels: LabelSelector | undefined },
+  filter: { rights: Rights; q: string | undefined; labels: LabelSelector | undefined },
 ): Promise<{ rows: Namespace[]; page: PageRequest }> {
   const values: unknown[] = [page.after ?? '', page.limit + 1]
-  const conditions = ['names.name > $1']
+  const places = { name: 'names.name', id: 'namespace.id' }
+  const readable = toSql(filter.rights, 'read', 'namespace', places, values.length + 1)
+  values.push(...readable.values)
+  const conditions = ['names.name > $1', readable.condition]
   if (filter.q !== undefined) conditions.push(`position($${values.push(filter.q)} in names.name) > 0`)
   if (filter.labels) conditions.push(selectorCondition(`coalesce(namespace.labels, '{}')`, filter.labels, values))
   const keys = await sql.query<{ name: string; listedBytes: number }>(

@@ -47,10 +47,11 @@ export async function ensureNamed(
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */
 export async function insertRepository(
   sql: Transaction,
-  repository: { name: string; settings: RepositorySettings; actor: string },
+  repository: { name: string; settings: RepositorySettings; actor: string; ownerId?: string | null },
 ): Promise<string | undefined> {
-  const { name, settings, actor } = repository
-  const insert = insertQuery('repository', { name, created_by: actor, ...columnValues(settingColumns, settings) })
+  const { name, settings, actor, ownerId = null } = repository
+  const values = { name, created_by: actor, owner_id: ownerId, ...columnValues(settingColumns, settings) }
+  const insert = insertQuery('repository', values)
   const [row] = await sql.query<{ id: string }>(
     `${insert.text} on conflict (name) do nothing returning id`,
     insert.values,

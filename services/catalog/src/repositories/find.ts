@@ -1,3 +1,4 @@
+import type { RepositoryHead } from '@berth/commands'
 import { type Database, isUuid, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Repository } from '../db/generated/client.ts'
@@ -11,8 +12,10 @@ export async function findRepository(prisma: Prisma, idOrName: string): Promise<
 
 /** The head of a repository by id or name; `undefined` when there is none. */
 export async function findHead(db: Database, idOrName: string) {
-  const [head] = await db.query<{ id: string; name: string; latestVersion: number; revision: number }>(
-    'select id, name, latest_version as "latestVersion", revision from repository where name = $1 or id::text = $1',
+  const [head] = await db.query<RepositoryHead & { ownerId: string | null }>(
+    `select id, name, latest_version as "latestVersion", revision, owner_id as "ownerId"
+     from repository
+     where name = $1 or id::text = $1`,
     [idOrName],
   )
   return head

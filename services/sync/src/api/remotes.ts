@@ -1,12 +1,36 @@
+import { type AccessObject, type Rights, toSql } from '@berth/access'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type Database, fitPage, type Handlers, type Logger, readPage, type Sealer, toPage } from '@berth/service'
+import {
+  type Database,
+  fitPage,
+  type Handlers,
+  type Logger,
+  type PageRequest,
+  type Principal,
+  readPage,
+  requireVerb,
+  type Sealer,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { refuseWhileNeeded } from '../on-demand/sources-in-use.ts'
 import type { operations } from '../openapi-types.ts'
 import { walkToRemote } from '../remotes/check/walk.ts'
 import { resealRemotes } from '../remotes/reseal-remotes.ts'
-import { findRemote, showRemote } from '../remotes/show.ts'
+import { findRemote, showRemote, showRemoteTo } from '../remotes/show.ts'
 import { deleteRemote, insertRemote, updateRemote } from '../remotes/write.ts'
+
+// What lets a remote reach further than the rest of Berth may, or trust less: an administrator answers for that.
+const openingFields = ['allowPrivateAddresses', 'redirectHosts', 'proxyUrl'] as const
+const everything: AccessObject = { kind: 'settings', name: '' }
+
+type Opening = { [Field in (typeof openingFields)[number]]?: unknown } & { tlsValidation?: boolean }
+
+function refuseOpening(principal: Principal, sent: Opening, what: string): void {
+  const isSet = (value: unknown) => (Array.isArray(value) ? value.length > 0 : Boolean(value))
+  const field = openingFields.find((one) => isSet(sent[one])) ?? (sent.tlsValidation === false ? 'tlsValidation' : '')
+  if (field !== '') requireVerb(principal, 'administer', everything, `${what} with ${field}`)
+}
 
 /** The API of remotes: where content comes from. */
 export function remoteHandlers(deps: {
@@ -18,38 +42,37 @@ export function remoteHandlers(deps: {
 }) {
   const { db, prisma, sealer, catalog, log } = deps
   return {
-    listRemotes: async ({ query }) => {
+    listRemotes: async ({ query, principal }) => {
       const page = readPage(query)
-      const keys = await prisma.remote.findMany({
-        where: {
-          name: {
-            ...(page.after === undefined ? {} : { gt: page.after }),
-            ...(typeof query.q === 'string' ? { contains: query.q } : {}),
-          },
-        },
-        select: { id: true, listedBytes: true },
-        orderBy: { name: 'asc' },
-        take: page.limit + 1,
-      })
-      const fitting = fitPage(keys, page)
+      const fitting = fitPage(await remotePage(db, page, { rights: principal.rights, q: query.q }), page)
       const ids = fitting.rows.map(({ id }) => id)
       const rows = await prisma.remote.findMany({ where: { id: { in: ids } }, orderBy: { name: 'asc' } })
-      return { status: 200, body: toPage(rows, fitting.page, (row) => row.name, showRemote) }
+      return {
+        status: 200,
+        body: toPage(
+          rows,
+          fitting.page,
+          (row) => row.name,
+          (row) => showRemoteTo(principal.rights, row),
+        ),
+      }
     },
     createRemote: async ({ body, principal }) => {
-      const id = await insertRemote({ db, sealer, actor: principal.name }, body)
+      refuseOpening(principal, body, `make a remote`)
+      const id = await insertRemote({ db, sealer, actor: principal.name, ownerId: principal.id }, body)
       return {
         status: 201,
         headers: { location: `/api/v1/remotes/${id}` },
         body: showRemote(await findRemote(prisma, id)),
       }
     },
-    showRemote: async ({ params }) => ({
+    showRemote: async ({ params, principal }) => ({
       status: 200,
-      body: showRemote(await findRemote(prisma, params.remote)),
+      body: showRemoteTo(principal.rights, await findRemote(prisma, params.remote)),
     }),
     updateRemote: async ({ params, body, principal }) => {
       const { id } = await findRemote(prisma, params.remote)
+      refuseOpening(principal, body, `change ${params.remote}`)
       await updateRemote({ db, sealer, actor: principal.name }, id, body)
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
@@ -65,4 +88,23 @@ export function remoteHandlers(deps: {
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
+}
+
+/** The ids and sizes of a page of remotes that a caller may use, by name, and of one more. */
+async function remotePage(
+  db: Database,
+  page: PageRequest,
+  filter: { rights: Rights; q: string | undefined },
+): Promise<{ id: string; listedBytes: number }[]> {
+  const usable = toSql(filter.rights, 'remote.use', 'remote', { name: 'name', id: 'id', owner: 'owner_id' }, 4)
+  return db.query<{ id: string; listedBytes: number }>(
+    `select id, listed_bytes as "listedBytes"
+     from remote
+     where name > $1
+       and ($2::text is null or position($2 in name) > 0)
+       and ${usable.condition}
+     order by name
+     limit $3`,
+    [page.after ?? '', filter.q ?? null, page.limit + 1, ...usable.values],
+  )
 }

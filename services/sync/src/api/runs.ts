@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto'
+import { type AccessObject, decide, toSql } from '@berth/access'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import {
   badField,
+  type Database,
   fitPage,
   type Handlers,
+  isUuid,
   notFound,
   type Page,
   type PageRequest,
+  type Principal,
   Problem,
   readPage,
+  requireVerb,
   timeAndIdAfter,
   toPage,
 } from '@berth/service'
@@ -28,7 +33,6 @@ type SyncBody = {
   onError?: 'fail' | 'skip'
   dryRun?: boolean
 }
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 function optionsOf({ mode = 'additive', force = false, onError = 'fail', dryRun = false }: SyncBody): RunOptions {
   return { mode, force, onError, dryRun }
@@ -73,11 +77,13 @@ function showRun(run: SyncRun): Record<string, unknown> {
 
 /** The API of sync runs. */
 export function runHandlers({
+  db,
   prisma,
   catalog,
   tasks,
   blobs,
 }: {
+  db: Database
   prisma: Prisma
   catalog: CommandClient<CatalogCommands>
   tasks: CommandClient<TasksCommands>
@@ -125,6 +131,7 @@ export function runHandlers({
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
       if (!wanted.dryRun) await refuseBelowReserve(blobs)
       const remote = await findRemote(prisma, wanted.remote)
+      if (remote.upstreamName === null) requireTargets(principal, remote)
       if (remote.upstreamName === null && remote.upstreamNames.length === 0)
         throw badField(
           'remote',
@@ -137,35 +144,52 @@ export function runHandlers({
       })
       return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
     },
-    listSyncs: async ({ query }) => {
+    listSyncs: async ({ query, principal }) => {
       const page = readPage(query)
-      return { status: 200, body: await listRuns(prisma, page, query) }
+      return { status: 200, body: await listRuns({ db, prisma }, page, { repository: query.repository, principal }) }
     },
-    showSync: async ({ params }) => {
+    showSync: async ({ params, principal }) => {
       const id = params.sync
-      const run = uuid.test(id) ? await prisma.syncRun.findUnique({ where: { id } }) : null
-      if (!run) throw notFound('sync', id)
+      const run = isUuid(id) ? await prisma.syncRun.findUnique({ where: { id } }) : null
+      if (!run || !maySee(principal, run)) throw notFound('sync', id)
       return { status: 200, body: showRun(run) }
     },
   } satisfies Partial<Handlers<operations>>
 }
 
+/** A group makes repositories as it finds them upstream: it needs the right to do so wherever they may come. */
+function requireTargets(principal: Principal, { name, targetPrefix }: Remote): void {
+  const target: AccessObject = { kind: 'repository', name: targetPrefix ? `${targetPrefix}/*` : '*' }
+  for (const verb of ['push', 'repository.create'] as const) requireVerb(principal, verb, target, `sync all of ${name}`)
+}
+
+/** A run is seen by who started it, and by who may see the repository. */
+function maySee({ name, rights }: Principal, { actor, repositoryId, repositoryName }: SyncRun): boolean {
+  const id = repositoryId ?? undefined
+  return actor === name || decide(rights, 'read', { kind: 'repository', id, name: repositoryName }).allowed
+}
+
 const newestFirst = [{ createdAt: 'desc' as const }, { id: 'desc' as const }]
 
 async function listRuns(
-  prisma: Prisma,
+  { db, prisma }: { db: Database; prisma: Prisma },
   page: PageRequest,
-  query: Record<string, unknown>,
+  filter: { repository: string | undefined; principal: Principal },
 ): Promise<Page<Record<string, unknown>>> {
   const after = timeAndIdAfter(page)
-  const at = after && new Date(after.at)
-  const before = after && at ? { OR: [{ createdAt: { lt: at } }, { createdAt: at, id: { lt: after.id } }] } : {}
-  const keys = await prisma.syncRun.findMany({
-    where: { ...before, ...(typeof query.repository === 'string' ? { repositoryName: query.repository } : {}) },
-    select: { id: true, listedBytes: true },
-    orderBy: newestFirst,
-    take: page.limit + 1,
-  })
+  const { name, rights } = filter.principal
+  const columns = { name: 'repository_name collate "C"', id: 'repository_id' }
+  const readable = toSql(rights, 'read', 'repository', columns, 6)
+  const keys = await db.query<{ id: string; listedBytes: number }>(
+    `select id, listed_bytes as "listedBytes"
+     from sync_run
+     where ($1::timestamptz is null or (created_at, id) < ($1, $2::uuid))
+       and ($3::text is null or repository_name = $3)
+       and (actor = $4 or ${readable.condition})
+     order by created_at desc, id desc
+     limit $5`,
+    [after?.at ?? null, after?.id ?? null, filter.repository ?? null, name, page.limit + 1, ...readable.values],
+  )
   const fitting = fitPage(keys, page)
   const ids = fitting.rows.map((row) => row.id)
   const rows = await prisma.syncRun.findMany({ where: { id: { in: ids } }, orderBy: newestFirst })

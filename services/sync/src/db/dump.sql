@@ -105,6 +105,7 @@ table remote (
   signatures jsonb,
   listed_bytes integer generated always as (2000 + octet_length(url) + text_bytes(upstream_names) + text_bytes(include_tags) + text_bytes(exclude_tags) + text_bytes(platforms) + text_bytes(token_hosts) + text_bytes(header_names) + COALESCE(octet_length(ca_cert), 0) + COALESCE(octet_length(client_cert), 0) + COALESCE(octet_length(signatures::text), 0) + COALESCE(octet_length(timeouts::text), 0)) stored,
   redirect_hosts text[] not null default '{}'::text[],
+  owner_id uuid,
   constraint remote_pkey PRIMARY KEY (id),
   constraint remote_client_pair CHECK ((client_cert IS NULL) = (sealed_client_key IS NULL)),
   constraint remote_concurrency_check CHECK (concurrency >= 1 AND concurrency <= 64),

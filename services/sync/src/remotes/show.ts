@@ -1,3 +1,5 @@
+import { decide, type Rights } from '@berth/access'
+import type { SyncCommands } from '@berth/commands'
 import { normalizeRegistryUrl } from '@berth/registry-client'
 import { notFound, pickFields } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
@@ -13,6 +15,7 @@ export function showRemote(row: Remote): components['schemas']['Remote'] {
   return {
     id,
     ...pickFields(columns, row),
+    host: normalizeRegistryUrl(row.url).host,
     headerNames,
     hasCredentials: row.sealedPassword !== null || row.sealedToken !== null,
     hasClientKey: row.sealedClientKey !== null,
@@ -23,13 +26,32 @@ export function showRemote(row: Remote): components['schemas']['Remote'] {
   }
 }
 
+// Where it points to, and as whom: for those alone who may change it.
+const hidden = {
+  url: null,
+  username: null,
+  tokenHosts: [],
+  redirectHosts: [],
+  caCert: null,
+  clientCert: null,
+  proxyUrl: null,
+  proxyUsername: null,
+  headerNames: [],
+}
+
+/** A remote as a caller may see it. */
+export function showRemoteTo(rights: Rights, row: Remote): components['schemas']['Remote'] {
+  const { id, name, ownerId } = row
+  const isAllowed = decide(rights, 'remote.update', { kind: 'remote', id, name, ownerId }).allowed
+  return isAllowed ? showRemote(row) : { ...showRemote(row), ...hidden }
+}
+
 /** A remote by id or name, with the host that it stands for; null when there is none. */
-export async function remoteNamed(
-  prisma: Prisma,
-  idOrName: string,
-): Promise<{ remote: { id: string; name: string; host: string } | null }> {
+export async function remoteNamed(prisma: Prisma, idOrName: string): Promise<SyncCommands['find-remote']['reply']> {
   const row = await prisma.remote.findUnique({ where: uuid.test(idOrName) ? { id: idOrName } : { name: idOrName } })
-  return { remote: row && { id: row.id, name: row.name, host: normalizeRegistryUrl(row.url).host } }
+  if (!row) return { remote: null }
+  const { id, name, ownerId, url } = row
+  return { remote: { id, name, ownerId, host: normalizeRegistryUrl(url).host } }
 }
 
 /** Finds a remote by id or name. Throws 404. */

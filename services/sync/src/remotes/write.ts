@@ -17,13 +17,19 @@ import {
 import { checkRemote } from './check-remote.ts'
 import { columns, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
 
-export type Writing = { db: Database; sealer: Sealer; actor: string }
+export type Writing = { db: Database; sealer: Sealer; actor: string; ownerId?: string }
 
 /** Makes a remote and answers its id. Throws 400 for what cannot be, 409 for a name that is taken. */
-export async function insertRemote({ db, sealer, actor }: Writing, wanted: RemoteBody): Promise<string> {
+export async function insertRemote({ db, sealer, actor, ownerId }: Writing, wanted: RemoteBody): Promise<string> {
   checkRemote(wanted, { has: (field) => hasText(wanted[field]), clientKey: wanted.clientKey ?? undefined })
   const id = randomUUID()
-  const values = { id, policy: 'immediate', created_by: actor, ...valuesOf(id, wanted, sealer) }
+  const values = {
+    id,
+    policy: 'immediate',
+    created_by: actor,
+    owner_id: ownerId ?? null,
+    ...valuesOf(id, wanted, sealer),
+  }
   const insert = insertQuery('remote', values)
   await nameTaken(wanted.name, () =>
     db.transaction(async (sql) => {

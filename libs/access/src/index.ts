@@ -1,0 +1,12 @@
+export {
+  type AccessObject,
+  adminRights,
+  type Decision,
+  decide,
+  type Grant,
+  hasAnywhere,
+  noRights,
+  type Rights,
+} from './decide.ts'
+export { type AccessColumns, toSql } from './to-sql.ts'
+export { type BuiltInRole, builtInRoles, isVerb, type Kind, kinds, roleWith, type Verb } from './verbs.ts'
