@@ -1,3 +1,4 @@
+import type { Rights } from '@berth/access'
 import type { Principal } from '@berth/service'
 import type { Access, PublicJwk } from '@berth/tokens'
 
@@ -10,6 +11,8 @@ export type AuthCommands = {
     request: { authorization: string; ip: string; wanted: Access[] }
     reply: { principal: Principal | null; access: Access[] }
   }
+  /** What is granted to an account now; nothing to one whose epoch is another by now, for then what was issued to it has ended. */
+  'grants-of': { request: { accountId: string; epoch: number }; reply: { rights: Rights; isActive: boolean } }
   /** Of these names of accounts those that may not pull from a private base path; there may be no such account. */
   'list-denied-pulls': { request: { names: string[]; basePath: string }; reply: { names: string[] } }
   /** The public keys that access tokens are signed with. */

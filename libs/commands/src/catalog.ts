@@ -319,6 +319,8 @@ export type ServedDistribution = {
   convertToSchema1: boolean
   /** The pull-through distribution that it came by. */
   via: string | null
+  /** The account that owns it; absent where an older catalog tells. */
+  ownerId?: string | null
   revision: number
   deleted: boolean
 }

@@ -14,7 +14,14 @@ const keyId = /^[A-Za-z0-9_-]{1,64}$/
 export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: string; use: 'sig'; alg: 'ES256' }
 
 /** What a checked access token says. An empty subject is an anonymous caller; `admin` may use the whole API. */
-type AccessClaims = { subject: string; admin: boolean; access: Access[]; expiresAt: number }
+type AccessClaims = {
+  subject: string
+  /** The account, and the epoch of it in which the token was issued. Absent of an anonymous caller. */
+  account?: { id: string; epoch: number }
+  admin: boolean
+  access: Access[]
+  expiresAt: number
+}
 
 export type TokenCheck = {
   /** The claims of a token that is sound now; `undefined` otherwise. */
@@ -86,15 +93,18 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, typ } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, typ, uid, epoch } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
+    uid?: unknown
+    epoch?: unknown
     typ?: unknown
   }
   // A refresh token is signed by the same key; it must never open anything.
   if (typ !== 'access' || exp === undefined || iat === undefined || exp - iat > longestLifeSeconds) return undefined
   return {
     subject: sub ?? '',
+    ...(typeof uid === 'string' && typeof epoch === 'number' ? { account: { id: uid, epoch } } : {}),
     admin: admin === true,
     access: Array.isArray(access) ? access.filter(isAccess) : [],
     expiresAt: exp,

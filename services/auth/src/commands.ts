@@ -1,7 +1,8 @@
+import { noRights } from '@berth/access'
 import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
 import type { Database, InternalHandler } from '@berth/service'
 import { decideAccess } from './access/decide.ts'
-import { type Account, accountsByName, principalOf } from './accounts/account.ts'
+import { type Account, accountById, accountsByName, principalOf } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import type { Authenticate } from './login/identify.ts'
 
@@ -12,6 +13,12 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
     'decide-access': async ({ authorization, ip, wanted }) => {
       const account = await authenticate(authorization, ip)
       return { principal: told(account), access: decideAccess(account, wanted) }
+    },
+    'grants-of': async ({ accountId, epoch }) => {
+      const account = await accountById(db, accountId)
+      return account?.sessionEpoch === epoch
+        ? { rights: principalOf(account).rights, isActive: true }
+        : { rights: noRights(null), isActive: false }
     },
     'list-denied-pulls': async ({ names, basePath }) => {
       const accounts = await accountsByName(db, names)

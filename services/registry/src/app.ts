@@ -3,6 +3,7 @@ import { type BlobStore, checkStoreIdentity, measureDisks, reserveNotes } from '
 import { createHost, type Preparing, type Running, watchStoreIdentity } from '@berth/host'
 import { inertHeaders, openDatabase, type Service, type ServiceParts } from '@berth/service'
 import { createGatekeeper } from './access/authorize.ts'
+import { createSeeAs } from './access/rights.ts'
 import { startTokenKeys } from './access/token-keys.ts'
 import { registryCommands } from './commands.ts'
 import { peers, type RegistryConfig } from './config.ts'
@@ -78,6 +79,7 @@ export function createRegistry(
       schema1Key: createSchema1Key(db, config.serviceKey),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
+      seeAs: createSeeAs(auth),
       externalUrl: config.externalUrl,
       log,
       metrics: parts.metrics,

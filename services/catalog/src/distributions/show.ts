@@ -42,7 +42,7 @@ export function showDistribution(row: Row): Record<string, unknown> {
 export function toServed(
   row: Distribution,
 ): { kind: 'distribution'; served: ServedDistribution } | { kind: 'pull-through'; served: ServedPullThrough } {
-  const { id, basePath, repositoryId, version, redirect, warning, convertToSchema1, via } = row
+  const { id, basePath, repositoryId, version, redirect, warning, convertToSchema1, via, ownerId } = row
   const common = {
     id,
     basePath,
@@ -56,7 +56,7 @@ export function toServed(
   }
   return {
     kind: 'distribution',
-    served: { ...common, repositoryId, version, redirect, warning, convertToSchema1, via },
+    served: { ...common, repositoryId, version, redirect, warning, convertToSchema1, via, ownerId },
   }
 }
 

@@ -208,7 +208,7 @@ function changed(names: { repository: string; after: string; end: string; isLimi
 
 const firstOfEach = changed({ repository: '$1', after: '$2', end: '$3', isLimited: true })
 
-const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", via, revision, false as deleted`
+const distributionColumns = `id, base_path as "basePath", repository_id as "repositoryId", version, access, redirect, warning, convert_to_schema1 as "convertToSchema1", via, owner_id as "ownerId", revision, false as deleted`
 
 /** The distributions of a repository, as registry is told of them. */
 export async function distributionsOf(sql: Sql, repositoryId: string): Promise<ServedDistribution[]> {
@@ -229,7 +229,7 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
      from distribution
      where repository_id is not null
      union all
-     select id, base_path, repository_id, null, 'private', false, null, false, null, revision, true
+     select id, base_path, repository_id, null, 'private', false, null, false, null, null, revision, true
      from deleted_distribution
      where repository_id is not null`,
   )

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { noRights, type Rights } from '@berth/access'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { OciError } from '@berth/oci'
 import { clientAddress } from '@berth/service'
@@ -12,17 +13,20 @@ import {
   type TokenCheck,
   tokenService,
 } from '@berth/tokens'
-import { createListable, type Listable } from './listable.ts'
 import { originOf } from './origin.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. The subject is empty for an anonymous one. */
 export type Caller = {
   subject: string
+  /** Its account, and the epoch of it that its token is of; absent of an anonymous caller, and where rights are known. */
+  account?: { id: string; epoch: number } | undefined
   isAdmin: boolean
   may: (repository: string, action: Action) => boolean
-  /** Base paths it may pull from besides public ones: all of them, or those that were named to us. */
-  pulls: 'all' | string[]
+  /** Base paths that it was granted to pull from, of those that were asked for. */
+  named: string[]
+  /** What is granted to it, where auth was asked who it is. */
+  rights?: Rights | undefined
 }
 
 export type Gatekeeper = {
@@ -31,8 +35,6 @@ export type Gatekeeper = {
    * with it.
    */
   identify(request: IncomingMessage, wanted: readonly Access[], scope: string | undefined): Promise<Caller>
-  /** What a list of names shows a caller. */
-  listable(request: IncomingMessage, caller: Caller): Promise<Listable>
   /**
    * Lets a caller do something with a name, or throws. What nobody named, and what is private, answer alike: 401 to who
    * might still log in, 403 to who has (docs/guarantees.md#leaks).
@@ -51,7 +53,7 @@ export type Gatekeeper = {
   ): Record<string, string>
 }
 
-const anonymous: Caller = { subject: '', isAdmin: false, may: () => false, pulls: [] }
+const anonymous: Caller = { subject: '', isAdmin: false, may: () => false, named: [], rights: noRights(null) }
 
 /** The one place where `/v2` decides who may do what. */
 export function createGatekeeper(options: {
@@ -81,7 +83,8 @@ export function createGatekeeper(options: {
       const credentials = parseAuthorization(header)
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
-        if (claims) return callerOf(claims.subject, claims.access, { isAdmin: claims.admin, seesAll: false })
+        if (claims)
+          return { ...callerOf(claims.access), subject: claims.subject, account: claims.account, isAdmin: claims.admin }
         options.refreshKeys()
         throw refuse('the token is not valid, or not any more; ask for a new one')
       }
@@ -92,9 +95,9 @@ export function createGatekeeper(options: {
         wanted: [...wanted],
       })
       if (!principal) throw refuse('the user name or the password is not right')
-      return callerOf(principal.name, access, { isAdmin: principal.admin, seesAll: principal.admin })
+      const { name, admin, rights } = principal
+      return { ...callerOf(access), subject: name, isAdmin: admin, rights }
     },
-    listable: createListable(options),
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
@@ -117,21 +120,10 @@ export function createGatekeeper(options: {
   }
 }
 
-function callerOf(
-  subject: string,
-  access: readonly Access[],
-  { isAdmin, seesAll }: { isAdmin: boolean; seesAll: boolean },
-): Caller {
-  const names = access.filter(
-    ({ type, actions }) => type === 'repository' && (actions.includes('pull') || actions.includes('*')),
-  )
-  const catalog = access.some(
-    ({ type, name, actions }) => type === 'registry' && name === 'catalog' && actions.includes('*'),
-  )
-  return {
-    subject,
-    isAdmin,
-    may: (repository, action) => allows(access, repository, action),
-    pulls: seesAll || catalog ? 'all' : names.map(({ name }) => name),
-  }
+/** What accesses let do, whoever they were granted to. */
+function callerOf(access: readonly Access[]): Pick<Caller, 'may' | 'named'> {
+  const pulls = access.filter(({ type, actions }) => {
+    return type === 'repository' && (actions.includes('pull') || actions.includes('*'))
+  })
+  return { may: (repository, action) => allows(access, repository, action), named: pulls.map(({ name }) => name) }
 }

@@ -112,6 +112,7 @@ table pointer (
   warning text,
   convert_to_schema1 boolean not null default false,
   via uuid,
+  owner_id uuid,
   constraint pointer_pkey PRIMARY KEY (base_path),
   constraint pointer_distribution_id_key UNIQUE (distribution_id),
   constraint pointer_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES served_repository(id)

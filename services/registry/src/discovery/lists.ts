@@ -1,6 +1,6 @@
 import { type Digest, mediaTypes, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
-import type { Listable } from '../access/listable.ts'
+import type { Sight } from '../access/rights.ts'
 import {
   type Exchange,
   type NamedExchange,
@@ -62,21 +62,23 @@ export async function sendTags(exchange: NamedExchange, db: Database): Promise<v
   sendJson(exchange, 200, { name: basePath, tags }, { ...link, ...state })
 }
 
+const unsure = 'public names only: what else you may see cannot be asked now; try again'
+
 /** `GET /v2/_catalog`: what the caller may pull, in byte order. */
-export async function sendCatalog(exchange: Exchange, db: Database, { pulls, warning }: Listable): Promise<void> {
+export async function sendCatalog(exchange: Exchange, db: Database, sight: Sight): Promise<void> {
   const limit = wantedCount(exchange.query, defaultCatalogNames, mostNames)
   const found =
     limit === 0
       ? []
       : await listBasePaths(db, {
-          pulls,
+          sight,
           after: exchange.query.get('last') ?? '',
           limit: limit + 1,
         })
   const repositories = found.slice(0, limit)
   const last = repositories.at(-1)
   const link = found.length > limit && last !== undefined ? nextLink('/v2/_catalog', { n: String(limit), last }) : {}
-  sendJson(exchange, 200, { repositories }, { ...link, ...warningOf({ warning }) })
+  sendJson(exchange, 200, { repositories }, { ...link, ...warningOf({ warning: sight.isSure ? null : unsure }) })
 }
 
 /**

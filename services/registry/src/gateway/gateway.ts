@@ -6,7 +6,7 @@ import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
-import { wholeCatalog } from '../access/listable.ts'
+import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
 import { type Exchange, type NamedExchange, sendJson } from '../exchange/exchange.ts'
@@ -48,6 +48,7 @@ export type GatewayDeps = {
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
+  seeAs: SeeAs
   externalUrl: string | undefined
   schema1Key: () => Promise<KeyObject>
   pulls: LastPulls
@@ -81,7 +82,7 @@ function verbTable(deps: GatewayDeps): Verbs {
     ...deps,
     sessions: { db: deps.db, ids: deps.sessionIds },
     mayBegin: createBeginCheck(),
-    findMount: createMountFinder(deps.db, deps.readPointer, deps.lookup),
+    findMount: createMountFinder(deps),
   }
   const manifest: Verb<Extract<Route, { kind: 'manifest' }>> = {
     actions: pull,
@@ -234,10 +235,16 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     }
     if (request.method !== 'GET' && request.method !== 'HEAD')
       throw new OciError('UNSUPPORTED', `${request.method} is not possible here`)
-    if (kind === 'catalog') await sendCatalog({ ...base, caller }, deps.db, await gatekeeper.listable(request, caller))
-    else sendJson(base, 200, {}, abilities)
+    if (kind === 'catalog') {
+      // A list is worth a wait for auth, but not one as long as for a login.
+      await sendCatalog({ ...base, caller }, deps.db, await deps.seeAs(caller, listPatienceMs))
+    } else sendJson(base, 200, {}, abilities)
   }
 }
+
+/** The right to list names, as it is asked for; which names that are is another question. */
+const wholeCatalog: Access = { type: 'registry', name: 'catalog', actions: ['*'] }
+const listPatienceMs = 2_000
 
 /** What the request needs: the verb's right on its name, and to mount a blob also to pull where it comes from. */
 function wantedAccess(names: readonly string[], actions: string[], query: URLSearchParams): Access[] {

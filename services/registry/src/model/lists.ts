@@ -1,5 +1,7 @@
+import { toSql } from '@berth/access'
 import type { Digest } from '@berth/oci'
 import { type Database, pageBytes } from '@berth/service'
+import type { Sight } from '../access/rights.ts'
 import { heldAt, typeOf } from './held.ts'
 import type { Pointer } from './pointer.ts'
 
@@ -21,31 +23,32 @@ export async function listTags(db: Database, pointer: Pointer, after: string, li
   return rows.map((row) => row.name)
 }
 
-/** What a caller may pull besides public content: everything, or the base paths named. */
-export type Pulls = 'all' | readonly string[]
-
-const pullable = (all: string, names: string) => `(${all} or access = 'public' or base_path = any(${names}::text[]))`
+/** Which pointers a caller may pull from, as SQL with its parameters from `$first` on. */
+function pullable({ rights, names }: Pick<Sight, 'rights' | 'names'>, first: number) {
+  const columns = { name: 'base_path', id: 'distribution_id', owner: 'owner_id', isPublic: "access = 'public'" }
+  const { condition, values } = toSql(rights, 'pull', 'distribution', columns, first + 1)
+  return { condition: `(base_path = any($${first}::text[]) or ${condition})`, values: [names, ...values] }
+}
 
 /** Up to `limit` base paths after a name that a caller may pull from, in byte order. */
 export async function listBasePaths(
   db: Database,
-  options: { pulls: Pulls; after: string; limit: number },
+  { sight, after, limit }: { sight: Sight; after: string; limit: number },
 ): Promise<string[]> {
-  const { pulls, after, limit } = options
-  const rows = await db.prepared<{ name: string }>(
-    'list-base-paths',
+  const { condition, values } = pullable(sight, 3)
+  const rows = await db.query<{ name: string }>(
     `select base_path as name
      from pointer
      where base_path > $1
-       and ${pullable('$2', '$3')}
+       and ${condition}
      order by base_path
-     limit $4`,
-    [after, pulls === 'all', pulls === 'all' ? [] : pulls, limit],
+     limit $2`,
+    [after, limit, ...values],
   )
   return rows.map((row) => row.name)
 }
 
-const servedSomewhere = `
+const servedSomewhere = (pullable: string) => `
   select
   from pointer
   where repository_id in (
@@ -56,7 +59,7 @@ const servedSomewhere = `
     select repository_id
     from served_link
     where digest = $1)
-    and ${pullable('$2', '$3')}
+    and ${pullable}
     and (
       exists (
         select
@@ -70,12 +73,9 @@ const servedSomewhere = `
   limit 1`
 
 /** Whether a blob is served anywhere that a caller may pull from. */
-export async function isServedSomewhere(db: Database, digest: Digest, pulls: Pulls): Promise<boolean> {
-  const rows = await db.prepared('served-somewhere', servedSomewhere, [
-    digest,
-    pulls === 'all',
-    pulls === 'all' ? [] : pulls,
-  ])
+export async function isServedSomewhere(db: Database, digest: Digest, sight: Sight): Promise<boolean> {
+  const { condition, values } = pullable(sight, 2)
+  const rows = await db.query(servedSomewhere(condition), [digest, ...values])
   return rows.length > 0
 }
 

@@ -50,9 +50,9 @@ export async function lockServed(
 
 const writePointer = `
   insert into pointer (base_path, distribution_id, repository_id, repository_name, pinned, latest_version, repository_revision,
-    distribution_revision, access, redirect, warning, convert_to_schema1, via)
+    distribution_revision, access, redirect, warning, convert_to_schema1, via, owner_id)
   select $2, $1, repository.id, repository.name, $4, repository.latest_version, repository.revision,
-    case when host.id is null then $7 else 0 end, coalesce(host.access, $5), $6, $8, coalesce($9, false), $10
+    case when host.id is null then $7 else 0 end, coalesce(host.access, $5), $6, $8, coalesce($9, false), $10, $11
   from served_repository as repository
   left join pull_through as host on host.id = $10 and host.access = 'private' and host.revision > $7
   where repository.id = $3
@@ -68,7 +68,8 @@ const writePointer = `
     redirect = excluded.redirect,
     warning = excluded.warning,
     convert_to_schema1 = excluded.convert_to_schema1,
-    via = excluded.via
+    via = excluded.via,
+    owner_id = excluded.owner_id
   where pointer.distribution_revision < $7`
 
 /**
@@ -88,6 +89,7 @@ export async function writeDistribution(sql: Sql, row: ServedDistribution): Prom
     row.warning,
     row.convertToSchema1,
     row.via,
+    row.ownerId ?? null,
   ])
 }
 

@@ -1,10 +1,14 @@
 import { type Digest, isRepositoryName } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
+import type { SeeAs } from '../access/rights.ts'
 import type { NamedExchange } from '../exchange/exchange.ts'
 import { isServedSomewhere } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
 import type { Pointer } from '../model/pointer.ts'
 import type { Leases } from './store-blob.ts'
+
+// The other way is an upload, which waits for nobody.
+const patienceMs = 300
 
 export type MountDeps = {
   leases: Leases
@@ -40,16 +44,22 @@ export async function mountBlob(
  * Makes the check whether a blob may be mounted: it is served in `from`, or without `from` anywhere, and the caller may pull
  * there.
  */
-export function createMountFinder(
-  db: Database,
-  readPointer: (basePath: string) => Promise<Pointer | undefined>,
-  lookup: Lookup,
-): MountDeps['findMount'] {
+export function createMountFinder({
+  db,
+  readPointer,
+  lookup,
+  seeAs,
+}: {
+  db: Database
+  readPointer: (basePath: string) => Promise<Pointer | undefined>
+  lookup: Lookup
+  seeAs: SeeAs
+}): MountDeps['findMount'] {
   return async ({ caller }, digest, from) => {
-    if (from === undefined) return isServedSomewhere(db, digest, caller.pulls)
+    if (from === undefined) return isServedSomewhere(db, digest, await seeAs(caller, patienceMs))
     if (!isRepositoryName(from)) return false
     const pointer = await readPointer(from)
-    if (!pointer || !(pointer.isPublic || caller.pulls === 'all' || caller.may(from, 'pull'))) return false
+    if (!pointer || !(pointer.isPublic || caller.isAdmin || caller.may(from, 'pull'))) return false
     return (await lookup.blob(pointer, digest)) !== undefined
   }
 }
