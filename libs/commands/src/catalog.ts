@@ -115,6 +115,8 @@ export type CatalogCommands = {
       repository: string
       mayCreate: boolean
       actor: string
+      /** Who owns what is made; absent or null: its namespace. */
+      ownerId?: string | null
       holder: string
       ttlSeconds: number
       blob: StoredBlob
@@ -128,6 +130,8 @@ export type CatalogCommands = {
       repository: string
       mayCreate: boolean
       actor: string
+      /** Who owns what is made; absent or null: its namespace. */
+      ownerId?: string | null
       holder: string
       manifest: ManifestRecord
       /** The type that its client says, where its bytes alone would be taken for another: it is served so in this repository. */

@@ -68,7 +68,7 @@ export {
   timeAndIdAfter,
   toPage,
 } from './page.ts'
-export type { Principal } from './principal.ts'
+export { ownerOf, type Principal } from './principal.ts'
 export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'

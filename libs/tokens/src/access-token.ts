@@ -16,8 +16,8 @@ export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: st
 /** What a checked access token says. An empty subject is an anonymous caller; `admin` may use the whole API. */
 type AccessClaims = {
   subject: string
-  /** The account, and the epoch of it in which the token was issued. Absent of an anonymous caller. */
-  account?: { id: string; epoch: number }
+  /** The account, the epoch of it in which the token was issued, and whether it is no person. Absent of an anonymous caller. */
+  account?: { id: string; epoch: number; isRobot: boolean }
   admin: boolean
   access: Access[]
   expiresAt: number
@@ -93,18 +93,21 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, typ, uid, epoch } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, typ, uid, epoch, robot } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
     uid?: unknown
     epoch?: unknown
+    robot?: unknown
     typ?: unknown
   }
   // A refresh token is signed by the same key; it must never open anything.
   if (typ !== 'access' || exp === undefined || iat === undefined || exp - iat > longestLifeSeconds) return undefined
   return {
     subject: sub ?? '',
-    ...(typeof uid === 'string' && typeof epoch === 'number' ? { account: { id: uid, epoch } } : {}),
+    ...(typeof uid === 'string' && typeof epoch === 'number'
+      ? { account: { id: uid, epoch, isRobot: robot === true } }
+      : {}),
     admin: admin === true,
     access: Array.isArray(access) ? access.filter(isAccess) : [],
     expiresAt: exp,

@@ -1,5 +1,5 @@
 import { asDigest } from '@berth/oci'
-import { type ApiReply, type Database, type Guard, type Handlers, notFound } from '@berth/service'
+import { type ApiReply, type Database, type Guard, type Handlers, notFound, ownerOf } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { copyWork, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
@@ -36,7 +36,9 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
       const reply = await carryOut(curation, copyWork(body), dryRun)
       if (dryRun) return reply
       // What was copied can be pulled, as what was pushed can.
-      for (const made of await db.transaction((sql) => ensureServed(sql, { id, name, actor }))) {
+      for (const made of await db.transaction((sql) =>
+        ensureServed(sql, { id, name, actor, ownerId: ownerOf(principal) }),
+      )) {
         await gate.distribution(made)
       }
       return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, id) } }

@@ -6,6 +6,7 @@ import {
   fitPage,
   type Guard,
   type Handlers,
+  ownerOf,
   type PageRequest,
   type Principal,
   readPage,
@@ -97,7 +98,7 @@ export function distributionHandlers(
         await refuseNeverPulled(auth, { basePath, access, trigger: serves.pullThrough.trigger })
       }
       const row = await write(wanted, (sql) =>
-        insertDistribution(sql, wanted, serves, { actor: principal.name, ownerId: principal.id }),
+        insertDistribution(sql, wanted, serves, { actor: principal.name, ownerId: ownerOf(principal) }),
       )
       return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },

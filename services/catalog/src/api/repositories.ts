@@ -5,6 +5,7 @@ import {
   fitPage,
   type Handlers,
   notFound,
+  ownerOf,
   type PageRequest,
   Problem,
   pickFields,
@@ -56,7 +57,7 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
       const { name, ...given } = body
       const settings = checkSettings({ ...defaultSettings, ...given })
       const id = await db.transaction((sql) =>
-        insertRepository(sql, { name, settings, actor: principal.name, ownerId: principal.id }),
+        insertRepository(sql, { name, settings, actor: principal.name, ownerId: ownerOf(principal) }),
       )
       if (id === undefined)
         throw new Problem(409, 'name_taken', `There is a repository "${name}" already.`, {

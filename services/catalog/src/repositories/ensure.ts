@@ -18,15 +18,15 @@ export type EnsuredRepository = LockedRepository & { known: number }
  */
 export async function ensureRepository(
   sql: Transaction,
-  request: { repository: string; mayCreate: boolean; actor: string },
+  request: { repository: string; mayCreate: boolean; actor: string; ownerId?: string | null },
 ): Promise<EnsuredRepository | undefined> {
-  const { repository: name, mayCreate, actor } = request
+  const { repository: name, mayCreate, actor, ownerId = null } = request
   const locked = await lockRepositoryNamed(sql, name)
   if (!mayCreate) return locked && { ...locked, known: locked.revision }
-  if (!locked) await insertRepository(sql, { name, settings: defaultSettings, actor })
+  if (!locked) await insertRepository(sql, { name, settings: defaultSettings, actor, ownerId })
   const repository = locked ?? (await lockRepositoryNamed(sql, name))
   if (!repository) return undefined
-  const made = await insertDistribution(sql, { name, repositoryId: repository.id, actor })
+  const made = await insertDistribution(sql, { name, repositoryId: repository.id, actor, ownerId })
   return { ...repository, known: made ? 0 : repository.revision }
 }
 
@@ -80,9 +80,9 @@ export async function insertRepository(
  */
 export async function ensureServed(
   sql: Transaction,
-  repository: { id: string; name: string; actor: string },
+  repository: { id: string; name: string; actor: string; ownerId: string | null },
 ): Promise<ServedDistribution[]> {
-  const { id, name, actor } = repository
+  const { id, name, actor, ownerId } = repository
   const [served] = await sql.query(
     `select
      from distribution
@@ -90,23 +90,23 @@ export async function ensureServed(
      limit 1`,
     [id],
   )
-  if (served || !(await insertDistribution(sql, { name, repositoryId: id, actor }))) return []
+  if (served || !(await insertDistribution(sql, { name, repositoryId: id, actor, ownerId }))) return []
   return distributionsOf(sql, id)
 }
 
 /** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
 async function insertDistribution(
   sql: Transaction,
-  distribution: { name: string; repositoryId: string; actor: string },
+  distribution: { name: string; repositoryId: string; actor: string; ownerId: string | null },
 ): Promise<boolean> {
-  const { name, repositoryId, actor } = distribution
+  const { name, repositoryId, actor, ownerId } = distribution
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, created_by)
+    `insert into distribution (name, base_path, repository_id, access, created_by, owner_id)
      values (
-       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3)
+       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3, $4)
      on conflict do nothing
      returning id`,
-    [name, repositoryId, actor],
+    [name, repositoryId, actor, ownerId],
   )
   if (!row) return false
   const data = { id: row.id, basePath: name, repositoryId, version: null }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { noRights, type Rights } from '@berth/access'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { OciError } from '@berth/oci'
-import { clientAddress } from '@berth/service'
+import { clientAddress, ownerOf } from '@berth/service'
 import {
   type Access,
   allows,
@@ -21,6 +21,8 @@ export type Caller = {
   subject: string
   /** Its account, and the epoch of it that its token is of; absent of an anonymous caller, and where rights are known. */
   account?: { id: string; epoch: number } | undefined
+  /** The account that owns what this caller makes; null of robots, and of nobody. */
+  ownerId: string | null
   isAdmin: boolean
   may: (repository: string, action: Action) => boolean
   /** Base paths that it was granted to pull from, of those that were asked for. */
@@ -53,7 +55,14 @@ export type Gatekeeper = {
   ): Record<string, string>
 }
 
-const anonymous: Caller = { subject: '', isAdmin: false, may: () => false, named: [], rights: noRights(null) }
+const anonymous: Caller = {
+  subject: '',
+  isAdmin: false,
+  may: () => false,
+  named: [],
+  rights: noRights(null),
+  ownerId: null,
+}
 
 /** The one place where `/v2` decides who may do what. */
 export function createGatekeeper(options: {
@@ -83,8 +92,11 @@ export function createGatekeeper(options: {
       const credentials = parseAuthorization(header)
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
-        if (claims)
-          return { ...callerOf(claims.access), subject: claims.subject, account: claims.account, isAdmin: claims.admin }
+        if (claims) {
+          const { account, subject, admin } = claims
+          const ownerId = account && !account.isRobot ? account.id : null
+          return { ...callerOf(claims.access), subject, account, ownerId, isAdmin: admin }
+        }
         options.refreshKeys()
         throw refuse('the token is not valid, or not any more; ask for a new one')
       }
@@ -96,7 +108,7 @@ export function createGatekeeper(options: {
       })
       if (!principal) throw refuse('the user name or the password is not right')
       const { name, admin, rights } = principal
-      return { ...callerOf(access), subject: name, isAdmin: admin, rights }
+      return { ...callerOf(access), subject: name, isAdmin: admin, rights, ownerId: ownerOf(principal) }
     },
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true

@@ -76,7 +76,9 @@ export async function pushTarget({ basePath, served, caller }: NamedExchange): P
   repository: string
   mayCreate: boolean
   actor: string
+  ownerId: string | null
 }> {
   const pointer = await served()
-  return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor: caller.subject }
+  const { subject: actor, ownerId } = caller
+  return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor, ownerId }
 }

@@ -5,6 +5,7 @@ import {
   fitPage,
   type Handlers,
   type Logger,
+  ownerOf,
   type PageRequest,
   type Principal,
   readPage,
@@ -59,7 +60,7 @@ export function remoteHandlers(deps: {
     },
     createRemote: async ({ body, principal }) => {
       refuseOpening(principal, body, `make a remote`)
-      const id = await insertRemote({ db, sealer, actor: principal.name, ownerId: principal.id }, body)
+      const id = await insertRemote({ db, sealer, actor: principal.name, ownerId: ownerOf(principal) }, body)
       return {
         status: 201,
         headers: { location: `/api/v1/remotes/${id}` },

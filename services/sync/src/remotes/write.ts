@@ -17,7 +17,7 @@ import {
 import { checkRemote } from './check-remote.ts'
 import { columns, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
 
-export type Writing = { db: Database; sealer: Sealer; actor: string; ownerId?: string }
+export type Writing = { db: Database; sealer: Sealer; actor: string; ownerId?: string | null }
 
 /** Makes a remote and answers its id. Throws 400 for what cannot be, 409 for a name that is taken. */
 export async function insertRemote({ db, sealer, actor, ownerId }: Writing, wanted: RemoteBody): Promise<string> {
