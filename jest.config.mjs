@@ -7,6 +7,7 @@ export default {
   globalSetup: '<rootDir>/e2e/servers/global-setup.ts',
   globalTeardown: '<rootDir>/e2e/servers/global-teardown.ts',
   reporters: ['default', '<rootDir>/e2e/servers/closing-line-reporter.ts'],
+  testSequencer: '<rootDir>/e2e/servers/longest-first.mjs',
   testTimeout: 30_000,
   maxWorkers: 2,
   // Each file leaves some of its modules behind. In a worker with a gigabyte of them whatever moves many bytes stands still for
