@@ -1,4 +1,5 @@
 export type { AuthCommands } from './auth.ts'
+export { callers } from './callers.ts'
 export type {
   CatalogCommands,
   LastPull,

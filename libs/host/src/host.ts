@@ -13,7 +13,7 @@ import {
   startLoop,
   startRelay,
 } from '@berth/bus'
-import { commandsOf } from '@berth/commands'
+import { callers, commandsOf } from '@berth/commands'
 import {
   type ApiHandler,
   applyMigrations,
@@ -198,6 +198,7 @@ export function createHost<P extends PeerName>(options: {
         service: name,
         serviceKey,
         log,
+        callers: callers[name],
         commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },
       }),
       start: async () => {

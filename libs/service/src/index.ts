@@ -38,6 +38,7 @@ export { databaseProblem, isPassing } from './database-away.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,
+  type Callers,
   createInternalServer,
   type InternalCall,
   type InternalHandler,

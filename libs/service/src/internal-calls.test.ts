@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from '@jest/globals'
 import { readConfig } from './config.ts'
 import { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 import { createInternalServer, type InternalCall, type InternalHandler, rows } from './internal-server.ts'
+import type { LocalPeers } from './local-call.ts'
 import { createLogger } from './logger.ts'
 import { badField } from './problem.ts'
 import { closeServer, listen } from './service.ts'
@@ -24,7 +25,7 @@ const owner = (commands: Record<string, InternalHandler>) =>
   createInternalServer({ service: 'owner', serviceKey, log, commands })
 function clientOf(
   baseUrl: string,
-  more: { serviceKey?: string; to?: string; callTimeoutSeconds?: number } = {},
+  more: { serviceKey?: string; to?: string; callTimeoutSeconds?: number; localPeers?: LocalPeers } = {},
 ): InternalClient {
   const client = createInternalClient({ baseUrl, from: 'asker', to: 'owner', serviceKey, ...more })
   closing.push(() => client.close())
@@ -49,6 +50,20 @@ describe('a command', () => {
     )
     expect(await clientOf(url).call('add', { a: 1, b: 2 }, { requestId: 'r1' })).toEqual({ sum: 3 })
     expect(seen).toMatchObject([{ from: 'asker', requestId: 'r1', commandId: expect.any(String) }])
+  })
+
+  test('is heard from the services alone that need it, over a socket and in the same process', async () => {
+    const commands = { add: async () => ({ sum: 3 }), note: async () => ({}) }
+    const callers = { add: ['asker'], note: ['other'] }
+    const server = createInternalServer({ service: 'owner', serviceKey, log, commands, callers })
+    const url = await served(server)
+    for (const client of [clientOf(url), clientOf(url, { localPeers: () => server })]) {
+      expect(await client.call('add', {})).toEqual({ sum: 3 })
+      await expect(client.call('note', {})).rejects.toMatchObject({ status: 403, code: 'not_for_this_service' })
+    }
+    expect(() => createInternalServer({ service: 'owner', serviceKey, log, commands, callers: { add: [] } })).toThrow(
+      'nobody says who may ask owner for note',
+    )
   })
 
   test('is tried again while the owner is away, under the same id', async () => {

@@ -25,7 +25,11 @@ export type InternalHandler = (body: never, call: InternalCall) => Promise<unkno
  * The internal listener of a service. `run` answers a command of a caller in the same process, with what the listener would
  * answer: a copy of the reply, the bytes as they come, or a thrown Problem.
  */
+/** The services that each command may be asked by; absent: every one. */
+export type Callers = Readonly<Record<string, readonly string[]>>
+
 export type InternalServer = RequestListener & {
+  readonly callers: Callers | undefined
   run(command: string, body: unknown, call: InternalCall): Promise<unknown>
 }
 
@@ -59,13 +63,20 @@ const bodyLimitBytes = 64 << 20
 // No string of V8 is longer, so neither is the JSON of a service of ours, but for what is not ASCII in it.
 const discardLimitBytes = 512 << 20
 
-/** The internal listener of a service: `POST /internal/<service>/<command>`, for holders of a service token only. */
+/**
+ * The internal listener of a service: `POST /internal/<service>/<command>`, for holders of a service token only, and for those alone
+ * that the table says need the command. Throws where a command is not in the table.
+ */
 export function createInternalServer(options: {
   service: string
   serviceKey: string
   log: Logger
   commands: Record<string, InternalHandler>
+  callers?: Callers | undefined
 }): InternalServer {
+  const { callers } = options
+  const untold = callers && Object.keys(options.commands).find((command) => callers[command] === undefined)
+  if (untold !== undefined) throw new Error(`nobody says who may ask ${options.service} for ${untold}`)
   const prefix = `/internal/${options.service}/`
   const callerOf = createServiceTokenCheck({ serviceKey: options.serviceKey, self: options.service })
   const listener: RequestListener = (request, response) => {
@@ -76,12 +87,18 @@ export function createInternalServer(options: {
       sendProblem(response, asProblem(error, options.log, request.url, requestId), requestId)
     })
   }
-  return Object.assign(listener, { run })
+  return Object.assign(listener, { run, callers })
+
+  function requireCaller(command: string, from: string): void {
+    if (callers && callers[command]?.includes(from) !== true)
+      throw new Problem(403, 'not_for_this_service', `${from} has no need of ${command} of ${options.service}.`)
+  }
 
   async function run(command: string, body: unknown, call: InternalCall): Promise<unknown> {
     const handler = options.commands[command]
     if (!handler) throw new Problem(404, 'no_such_command', `${command} is no command of ${options.service}`)
     try {
+      requireCaller(command, call.from)
       // Copied both ways, as if it had been sent: neither side may see what the other does with its objects.
       const result = await handler(copy(body) as never, call)
       return result instanceof ByteReply ? result : copy(result)
@@ -96,9 +113,11 @@ export function createInternalServer(options: {
       throw new Problem(401, 'not_a_service', 'Only services of this installation are answered here.', {
         hint: 'Check that BERTH_SERVICE_KEY is the same for all six.',
       })
-    const handler = request.url?.startsWith(prefix) ? options.commands[request.url.slice(prefix.length)] : undefined
+    const command = request.url?.startsWith(prefix) ? request.url.slice(prefix.length) : ''
+    const handler = Object.hasOwn(options.commands, command) ? options.commands[command] : undefined
     if (!handler || request.method !== 'POST')
       throw new Problem(404, 'no_such_command', `${request.method} ${request.url} is no command of ${options.service}`)
+    requireCaller(command, from)
     const body: unknown = JSON.parse((await readBody(request)) || '{}')
     const aborted = new AbortController()
     response.on('close', () => {

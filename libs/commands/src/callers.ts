@@ -1,0 +1,103 @@
+import type { AuthCommands } from './auth.ts'
+import type { CatalogCommands } from './catalog.ts'
+import type { RegistryCommands } from './registry.ts'
+import type { SyncCommands } from './sync.ts'
+import type { TasksCommands } from './tasks.ts'
+
+type Caller = 'auth' | 'build' | 'catalog' | 'registry' | 'sync' | 'tasks'
+/** Each command with the services that need it; that others may ask for events is a command of every service. */
+type Callers<Commands> = { readonly [Command in keyof Commands | 'list-events']: readonly Caller[] }
+
+const auth: Callers<AuthCommands> = {
+  identify: ['catalog', 'sync', 'tasks', 'build'],
+  'decide-access': ['registry'],
+  'grants-of': ['registry'],
+  'list-denied-pulls': ['catalog'],
+  'list-keys': ['registry'],
+  'list-events': [],
+}
+
+const catalog: Callers<CatalogCommands> = {
+  'ensure-pulled': ['sync'],
+  'await-served': ['sync'],
+  'take-pull-order': ['sync'],
+  'check-named': ['sync'],
+  'ensure-repository': ['sync'],
+  'find-repository': ['sync'],
+  'find-required-signatures': ['sync'],
+  'lease-blobs': ['registry', 'sync'],
+  'keep-blob': ['registry'],
+  'renew-leases': ['sync'],
+  'release-leases': ['sync'],
+  'record-blobs': ['sync'],
+  'link-blob': ['registry'],
+  'put-manifest': ['registry'],
+  'put-signature': ['registry'],
+  'delete-reference': ['registry'],
+  'delete-blob-link': ['registry'],
+  'stage-content': ['sync'],
+  'commit-stage': ['sync'],
+  'close-stage': ['sync'],
+  'list-known-manifests': ['sync'],
+  'list-known-blobs': ['sync'],
+  'list-freely-given': ['sync'],
+  'list-pulled-through': ['sync'],
+  'list-members': ['sync'],
+  'list-blob-states': ['sync'],
+  'list-remote-blobs': ['sync'],
+  'list-known-signatures': ['sync'],
+  'find-closure': ['sync'],
+  'list-lacking-foreign': ['sync'],
+  'list-sparse-indexes': ['sync'],
+  'list-tags': ['sync'],
+  'check-may-delete': ['registry'],
+  'record-pulls': ['registry'],
+  'list-served-rows': ['registry'],
+  'list-served-heads': ['registry'],
+  'list-events': ['registry'],
+}
+
+const registry: Callers<RegistryCommands> = {
+  'follow-repository': ['catalog'],
+  'rebuild-repository': ['catalog'],
+  'follow-distribution': ['catalog'],
+  'follow-pull-through': ['catalog'],
+  'follow-namespace': ['catalog'],
+  'list-isolated-repositories': ['catalog'],
+  'forget-repository': ['catalog'],
+  'list-events': [],
+}
+
+const sync: Callers<SyncCommands> = {
+  // Its replicas ask each other who fetches.
+  'fetch-blob': ['registry', 'sync'],
+  'check-still-there': ['catalog'],
+  'find-remote': ['catalog'],
+  'pull-through': ['registry'],
+  'pull-through-referrers': ['registry'],
+  'fetch-again': ['catalog'],
+  'list-events': [],
+}
+
+const tasks: Callers<TasksCommands> = {
+  'create-task': ['catalog', 'sync'],
+  'claim-task': ['catalog', 'sync'],
+  'renew-task': ['catalog', 'sync'],
+  'put-back-task': ['catalog', 'sync'],
+  'cancel-children': ['sync'],
+  'list-task-states': ['sync'],
+  'finish-task': ['catalog', 'sync'],
+  'list-events': ['sync'],
+}
+
+const build: Callers<object> = { 'list-events': [] }
+
+/** Which services each service answers, command by command (ARCHITECTURE.md, "Who asks whom"); no other caller is heard. */
+export const callers: Readonly<Record<Caller, Readonly<Record<string, readonly string[]>>>> = {
+  auth,
+  build,
+  catalog,
+  registry,
+  sync,
+  tasks,
+}
