@@ -142,6 +142,15 @@ export const oddUpstreams: readonly OddUpstream[] = [
     put: entryWithoutType,
   },
   {
+    name: 'such a manifest can be had as a blob too',
+    report: 'https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-blobs',
+    put: (upstream, repository) => {
+      const odd = entryWithoutType(upstream, repository)
+      upstream.addBlobs(repository, ...(odd.byDigest ?? []))
+      return odd
+    },
+  },
+  {
     name: 'layers are null',
     report: 'https://github.com/opencontainers/image-spec/pull/1016',
     put: spoiltImage((body) => ({ ...body, layers: null, subject: null, annotations: null })),

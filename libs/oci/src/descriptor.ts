@@ -64,8 +64,13 @@ export function readDescriptor(value: unknown, field: string, place: ReferenceRo
     ...(platform ? { platform } : {}),
     ...(about ? { about } : {}),
     ...(urls.length > 0 ? { urls } : {}),
-    ...(isBlob && !isBlobType(mediaType) ? { isUnsure: true } : {}),
+    ...(isBlob && isUnsureEntry({ role, mediaType }) ? { isUnsure: true } : {}),
   }
+}
+
+/** Whether the type of what an index names tells neither that it is a manifest nor that it is a blob. */
+export function isUnsureEntry({ role, mediaType }: Pick<Reference, 'role' | 'mediaType'>): boolean {
+  return role !== 'subject' && !isManifestType(mediaType.toLowerCase()) && !isBlobType(mediaType)
 }
 
 /** What is embedded has to be what the digest is of (image-spec descriptor.md, "data"): clients take it without asking for it. */

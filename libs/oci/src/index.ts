@@ -1,6 +1,6 @@
 export { knowsOnlySchema1, knowsOnlySingleManifests } from './accept.ts'
 export { type ByteRange, parseContentRange, parseRanges } from './byte-range.ts'
-export type { Platform, Reference } from './descriptor.ts'
+export { isUnsureEntry, type Platform, type Reference } from './descriptor.ts'
 export {
   algorithmOf,
   asDigest,

@@ -31,7 +31,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: locked.revision }
   if (stage.state === 'closed')
     throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
-  const manifests = await stagedManifests(sql, request.stage)
+  const manifests = await stagedManifests(sql, request.stage, request.repositoryId)
   const tags = await sql.query<{ name: string; digest: Digest }>(
     `select name, digest
      from stage_tag
@@ -42,7 +42,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   )
   const { repositoryId, asked } = request
   if (asked !== undefined) for (const tag of tags) await refuseOvertaken(sql, { repositoryId, tag, asked })
-  await checkComplete(sql, request.stage)
+  await checkComplete(sql, request.stage, request.repositoryId)
   // What is loose was accepted; a mirror takes it away only after a version that has it.
   const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
   const edit = beginEdit(repository)
@@ -66,7 +66,10 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   return { reply, revision: made.revision }
 }
 
-/** All that the change makes part of the repository: what is staged and what that names, at any depth, less what is left out. */
+/**
+ * All that the change makes part of the repository `$2`: what is staged and what that names, at any depth, less what is left out. What an
+ * index names as a blob too is a manifest to somebody, perhaps of another repository: here it is one that is here or staged itself.
+ */
 const stagedTrees = `closure (digest) as (
   select digest
   from stage_manifest
@@ -87,10 +90,24 @@ const stagedTrees = `closure (digest) as (
       from stage_omission as omission
       where omission.stage = $1
         and omission.manifest = reference.manifest
-        and omission.child = reference.child))`
+        and omission.child = reference.child)
+    and (
+      not exists (
+        select
+        from manifest_reference as other
+        where other.manifest = reference.manifest
+          and other.child = reference.child
+          and other.role = 'layer')
+      or exists (
+        select
+        from manifest_interval as member
+        where member.repository_id = $2
+          and member.digest = reference.child
+          and member.until is null)))`
 
-async function stagedManifests(sql: Sql, stage: string): Promise<Digest[]> {
-  const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, [stage])
+async function stagedManifests(sql: Sql, stage: string, repositoryId: string): Promise<Digest[]> {
+  const values = [stage, repositoryId]
+  const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, values)
   return rows.map((row) => row.digest)
 }
 
@@ -158,8 +175,8 @@ const missingQuery = `
  * Refuses a stage whose content is not all there: a manifest below the tags that is not recorded, or a blob whose bytes are
  * neither durable nor deferred. The blob rows are held until the end, so that the collector cannot take one meanwhile.
  */
-async function checkComplete(sql: Sql, stage: string): Promise<void> {
-  const missing = await sql.query<{ digest: string }>(missingQuery, [stage])
+async function checkComplete(sql: Sql, stage: string, repositoryId: string): Promise<void> {
+  const missing = await sql.query<{ digest: string }>(missingQuery, [stage, repositoryId])
   if (missing.length === 0) return
   const digests = missing.map((row) => row.digest)
   throw new Problem(

@@ -6,8 +6,11 @@ import { Problem } from '@berth/service'
 import type { Options } from './deps.ts'
 import { chooseChildren } from './platform-filter.ts'
 
-/** What was chosen of indexes: to tell at the end which have nothing that is wanted. Only of indexes that were filtered. */
-export type ChosenIndexes = Map<Digest, { children: Digest[]; offers: string[] }>
+/**
+ * What was chosen of indexes: to tell at the end which have nothing that is wanted. Only of indexes that were filtered. One that names
+ * no manifest at all, as a cache of BuildKit does not, comes `isWhole`.
+ */
+export type ChosenIndexes = Map<Digest, { children: Digest[]; offers: string[]; isWhole: boolean }>
 
 /** Of what a manifest names: what is wanted too, and what is left out. */
 export type Choice = { record: ManifestRecord; wanted: Reference[]; omitted: OmittedChild[] }
@@ -27,7 +30,15 @@ export async function chooseOfStored(
   const isWhole = record.isIndex ? options.platforms.length === 0 : !wantsForeign(options, record)
   if (isWhole) return { record, wanted: record.references, omitted: [] }
   const { references } = parseManifest(await readStored(blobs, record, signal))
-  return chooseOfFetched(options, indexes, { ...record, references })
+  return chooseOfFetched(options, indexes, { ...record, references: asSettled(references, record) })
+}
+
+/** What the bytes of an index leave open, in the roles that were found for it. */
+function asSettled(references: readonly Reference[], settled: ManifestRecord): Reference[] {
+  const rolesOf = (digest: Digest) => settled.references.filter((one) => one.digest === digest).map(({ role }) => role)
+  return references.flatMap((one) =>
+    one.isUnsure ? [...new Set(rolesOf(one.digest))].map((role) => ({ ...one, role })) : [one],
+  )
 }
 
 function wantsForeign({ includeForeignLayers }: Choosing['options'], { references }: ManifestRecord): boolean {
@@ -43,7 +54,7 @@ export function chooseOfFetched(
   if (!record.isIndex || platforms.length === 0) return { record, wanted: record.references, omitted: [] }
   const { kept, omitted, offers } = chooseChildren(record.references, platforms)
   const children = kept.filter(({ role }) => role === 'manifest').map(({ digest }) => digest)
-  indexes.set(record.digest, { children, offers })
+  indexes.set(record.digest, { children, offers, isWhole: children.length + omitted.length === 0 })
   return { record, wanted: kept, omitted: omitted.map(({ digest: child }) => ({ manifest: record.digest, child })) }
 }
 

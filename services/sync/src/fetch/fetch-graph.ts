@@ -9,7 +9,7 @@ import { inBatches, inParallel } from './in-parallel.ts'
 import { leaseBlobs } from './lease-blobs.ts'
 import { proveManifests } from './prove-manifests.ts'
 import { readKnownManifests } from './read-known-manifests.ts'
-import { settleRoles } from './settle-roles.ts'
+import { settleKnown, settleRoles } from './settle-roles.ts'
 import { stageContent } from './stage-content.ts'
 
 type Accepts = (record: ManifestRecord) => boolean
@@ -81,18 +81,32 @@ async function fetchBatch(
   const generations = new Map(leases.map((lease) => [lease.digest, lease.generation]))
   const fetched = await fetchMissing(deps, missing, generations, signal, accepts)
   const choices: Choice[] = []
-  for (const record of proven)
+  const settled = await settleAll(deps, proven, signal)
+  for (const { record } of settled)
     choices.push(await chooseOfStored({ blobs: store.blobs, options }, graph.indexes, record, signal))
   for (const record of fetched) choices.push(chooseOfFetched(options, graph.indexes, record))
   if (options.isPlan) return choices
   const omitted = choices.flatMap((one) => one.omitted)
-  const [last = [], ...others] = bySize(fetched, mostStagedBytes).toReversed()
+  const told = [...fetched, ...settled.flatMap(({ added }) => added)]
+  const [last = [], ...others] = bySize(told, mostStagedBytes).toReversed()
   for (const manifests of others) await stageContent(stage, { manifests }, signal)
   await Promise.all([
     upstream.proofs.given(fetched.map(({ digest }) => digest)),
     stageContent(stage, { manifests: last, omitted }, signal),
   ])
   return choices
+}
+
+async function settleAll({ upstream, report: { failures } }: FetchDeps, known: ManifestRecord[], signal: AbortSignal) {
+  const settled: Awaited<ReturnType<typeof settleKnown>>[] = []
+  for (const record of known)
+    try {
+      settled.push(await settleKnown(upstream, record, signal))
+    } catch (error) {
+      signal.throwIfAborted()
+      failures.note(error, { digest: record.digest })
+    }
+  return settled
 }
 
 async function fetchMissing(

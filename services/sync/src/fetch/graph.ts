@@ -1,4 +1,4 @@
-import { type Digest, isSchema1Type } from '@berth/oci'
+import { type Digest, isSchema1Type, isUnsureEntry } from '@berth/oci'
 import type { BlobLine, NeededBlob } from './blob-line.ts'
 import type { Choice, ChosenIndexes } from './choose-children.ts'
 
@@ -9,13 +9,15 @@ export type Graph = {
   indexes: ChosenIndexes
   /** What names a manifest or a blob. */
   namedBy: Map<Digest, Digest[]>
+  /** Manifests that an index leaves open, and upstream says that they are some. */
+  settled: Set<Digest>
   /** Where to tell of blobs that upstream has, while they are fetched already. */
   line?: BlobLine | undefined
 }
 
 /** Makes a graph with nothing in it yet. */
 export function createGraph(line?: BlobLine): Graph {
-  return { manifests: new Set(), blobs: new Map(), indexes: new Map(), namedBy: new Map(), line }
+  return { manifests: new Set(), blobs: new Map(), indexes: new Map(), namedBy: new Map(), settled: new Set(), line }
 }
 
 /** Adds what is wanted of a manifest to the graph. Answers the manifests that were not there. */
@@ -26,8 +28,10 @@ export function addBelow(
 ): Digest[] {
   const { manifests, blobs, line } = graph
   const below: Digest[] = []
-  for (const { role, digest, sizeBytes, optional, urls } of wanted) {
+  for (const one of wanted) {
+    const { role, digest, sizeBytes, optional, urls } = one
     if (optional && !(includeForeignLayers && urls)) continue
+    if (role === 'manifest' && isUnsureEntry(one)) graph.settled.add(digest)
     addName(graph, digest, record.digest)
     const known = blobs.get(digest)
     const said = isSchema1Type(record.mediaType) ? known?.sizeBytes : sizeBytes

@@ -29,7 +29,7 @@ function nothingWanted(root: Digest, indexes: ChosenIndexes, platforms: readonly
 
 function isBarren(digest: Digest, indexes: ChosenIndexes, above: Set<Digest>): boolean {
   const index = indexes.get(digest)
-  if (!index || above.has(digest)) return false
+  if (!index || index.isWhole || above.has(digest)) return false
   above.add(digest)
   return index.children.every((child) => isBarren(child, indexes, above))
 }

@@ -33,9 +33,11 @@ export async function findAbsentBelow(
         choices.push(await chooseOfStored({ blobs: store.blobs, options }, graph.indexes, record, signal))
       const omitted = choices.flatMap((one) => one.omitted)
       if (omitted.length > 0 && !options.isPlan) await stageContent(stage, { omitted }, signal)
-      const children = choices.flatMap(({ wanted }) =>
-        wanted.filter(({ role, optional }) => role === 'manifest' && !optional),
-      )
+      const children = choices.flatMap(({ wanted }) => {
+        // What is a blob too is one here, or a manifest that came with all others: nothing leaves such an entry out.
+        const blobs = new Set(wanted.filter(({ role }) => role === 'layer').map(({ digest }) => digest))
+        return wanted.filter(({ role, optional, digest }) => role === 'manifest' && !optional && !blobs.has(digest))
+      })
       for (const { record, wanted } of choices)
         for (const child of wanted) if (child.role === 'manifest') addName(graph, child.digest, record.digest)
       const named = [...new Set(children.map(({ digest }) => digest))]

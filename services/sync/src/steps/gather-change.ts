@@ -19,6 +19,7 @@ export function gatherChange(
     ...(mirrors ? [...chosen.digests, ...companions.staying] : []),
     ...wanted.members,
     ...companions.added,
+    ...[...graph.settled].filter((digest) => graph.namedBy.get(digest)?.some((by) => !failed.has(by))),
   ]
   const told = listFailures(all, failures, failureOf)
   const [first] = told
@@ -29,7 +30,11 @@ export function gatherChange(
     change: {
       tags,
       members: [...new Set(good)],
-      kept: [...companions.kept, ...told.flatMap(({ tag }) => (tag === undefined ? [] : [tag]))],
+      kept: [
+        ...companions.kept,
+        ...told.flatMap(({ tag }) => (tag === undefined ? [] : [tag])),
+        ...chosen.digests.filter((digest) => failed.has(digest)),
+      ],
       signatures: companions.signatures,
     },
     failures: told,
