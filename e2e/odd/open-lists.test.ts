@@ -1,4 +1,5 @@
-import { byLast, imageOf, status } from '@berth/registry-client/misbehaving-upstream'
+import { mediaTypes } from '@berth/oci'
+import { blobOf, byLast, gone, imageOf, manifestOf, status, typed } from '@berth/registry-client/misbehaving-upstream'
 import { expect, test } from '@jest/globals'
 import { localRemote, make } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
@@ -7,9 +8,9 @@ const stack = withBerth()
 const upstream = withUpstream()
 let count = 0
 
-async function makeScene() {
+async function makeScene(more: (name: string) => object = () => ({})) {
   const name = `open/${++count}`
-  await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0 }))
+  await make(stack, '/remotes', localRemote(name, upstream.url, name, { retries: 0, ...more(name) }))
   await make(stack, '/repositories', { name })
   await make(stack, '/distributions', { name, basePath: name, repository: name, access: 'public' })
   return name
@@ -109,4 +110,56 @@ test('what belongs to an image is not removed by a mirror that is not told what 
     })
     expect(await tagsOf(name)).toContain(tag)
   }
+})
+
+test('a list whose last name is no text at all is read to its end', async () => {
+  const name = await makeScene()
+  upstream.add(name, 'good', imageOf(name, 100))
+  upstream.when(new RegExp(`${name}/tags`), status(200, {}, '{"tags":["good","half \\ud800"]}'))
+  expect(await run(name)).toMatchObject({ state: 'completed', result: { skippedNames: ['half \\ud800'] } })
+})
+
+test.each(['Application/Vnd.OCI.image.index.v1+json', 'application/json', 'text/plain; charset=utf-8'])(
+  'what refers to an image comes where that is listed as %s',
+  async (type) => {
+    const name = await makeScene()
+    const image = imageOf(name, 100)
+    const empty = blobOf(Buffer.from('{}'))
+    const { digest, bytes } = image.manifest
+    const signature = manifestOf({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      artifactType: 'application/x-signature',
+      config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: empty.digest, size: 2 },
+      layers: [],
+      subject: { mediaType: mediaTypes.ociManifest, digest, size: bytes.length },
+    } as { mediaType: string })
+    upstream.add(name, 'v1', image)
+    upstream.addBlobs(name, empty)
+    upstream.addManifest(name, signature)
+    upstream.when(new RegExp(`${name}/referrers/`), typed(type))
+    expect(await run(name)).toMatchObject({ state: 'completed', result: { companionsUnknown: 0 } })
+    expect((await fetch(`${stack.url}/v2/${name}/manifests/${signature.digest}`)).status).toBe(200)
+  },
+)
+
+test('a mirror that skips what fails leaves a manifest that is wanted by digest, with what belongs to it', async () => {
+  const image = imageOf(`wanted by digest ${count}`, 100)
+  const { digest } = image.manifest
+  const signature = `${digest.replace(':', '-')}.sig`
+  const name = await makeScene(() => ({ includeTags: ['v1', digest] }))
+  upstream.add(name, 'v1', imageOf(`${name} other`, 100))
+  upstream.add(name, 'unwanted', image)
+  upstream.add(name, signature, imageOf(`${name} signature`, 50))
+  await run(name, { mode: 'mirror' })
+  expect(await tagsOf(name)).toEqual([signature, 'v1'])
+  await stack.api('PATCH', `/remotes/${encodeURIComponent(name)}`, { concurrency: 3 })
+  upstream.when(new RegExp(`${name}/(referrers/${digest}|manifests/${signature})`), gone)
+  const result = { failureCount: 1, tags: { removed: [] } }
+  expect(await run(name, { mode: 'mirror', onError: 'skip', force: true })).toMatchObject({
+    state: 'completed',
+    result,
+  })
+  expect(await tagsOf(name)).toEqual([signature, 'v1'])
+  expect((await fetch(`${stack.url}/v2/${name}/manifests/${digest}`)).status).toBe(200)
 })

@@ -158,8 +158,8 @@ export type CatalogCommands = {
   /**
    * Puts a part of a large change aside under a stage, at most 1,000 manifests and 10,000 tags a call. Repeating is harmless.
    * `manifests` are recorded only: what becomes part of the repository is what `tags` and `members`, recorded manifests without
-   * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags that a mirror is
-   * to leave as they are, with all that hangs on them, are `kept`. `signatures` come with their manifests; a name that is taken
+   * a tag, reach. Of the children of an index those that are `omitted` are neither asked for nor put in. Tags, and digests, that a
+   * mirror is to leave as they are, with all that hangs on them, are `kept`. `signatures` come with their manifests; a name that is taken
    * stays. `blobs` are stored foreign layers that come with the manifests that name them. `deferred`: blobs that are leased and
    * stay where they are until they are pulled (docs/decisions/0014).
    */

@@ -50,7 +50,8 @@ export async function* listNames(
     const isNext = page.next !== undefined && !asked.has(page.next)
     if (!isNext && ((isProof && fresh.length === 0) || last === undefined)) return
     isProof = !isNext
-    path = isNext && page.next !== undefined ? page.next : `${start}&last=${encodeURIComponent(last ?? '')}`
+    path =
+      isNext && page.next !== undefined ? page.next : `${start}&last=${encodeURIComponent((last ?? '').toWellFormed())}`
   }
 }
 

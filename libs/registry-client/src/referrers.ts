@@ -58,30 +58,37 @@ export async function readReferrerPage(
   const { digest, ...request } = asked
   const answer = await send({ method: 'GET', headers: { accept: mediaTypes.ociIndex }, absent: true, ...request })
   const { host } = answer.url
-  if (answer.status >= 400 || answer.headers['content-type']?.split(';')[0]?.trim() !== mediaTypes.ociIndex) {
+  if (answer.status >= 400) {
     discard(answer)
     return undefined
   }
   const text = await readText(answer, pageLimitBytes, `what refers to ${digest}`)
-  return { referrers: readReferrers(text, host, digest), next: nextPath(answer.headers.link, answer.url), host }
-}
-
-function readReferrers(text: string, host: string, digest: Digest): Referrer[] {
+  const manifests = readManifests(text)
   const broken = new UpstreamError('protocol', `${host} gave a list of what refers to ${digest} that cannot be read`, {
     host,
   })
-  const body = parse(text)
-  if (!Array.isArray(body?.manifests)) throw broken
-  return body.manifests.map((entry: unknown) => {
+  // As of manifests the body says what it is. Some registries have a page for people at every path that they do not know.
+  if (!manifests && answer.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== mediaTypes.ociIndex)
+    return undefined
+  if (!manifests) throw broken
+  return { referrers: readReferrers(manifests, broken), next: nextPath(answer.headers.link, answer.url), host }
+}
+
+function readReferrers(manifests: readonly unknown[], broken: UpstreamError): Referrer[] {
+  return manifests.map((entry) => {
     const referrer = readReferrer(entry)
     if (!referrer) throw broken
     return referrer
   })
 }
 
-function parse(text: string): { manifests?: unknown } | undefined {
+/** What an index lists; `undefined` for a text that is none. */
+function readManifests(text: string): unknown[] | undefined {
   try {
-    return (JSON.parse(text) ?? {}) as { manifests?: unknown }
+    const body = JSON.parse(text) as { manifests?: unknown } | null
+    // Writers in Go have null where an empty list is meant.
+    if (body?.manifests === null) return []
+    return Array.isArray(body?.manifests) ? body.manifests : undefined
   } catch {
     // the caller says what is wrong: it knows the host
     return undefined

@@ -3,7 +3,7 @@ import { Problem, type Sql } from '@berth/service'
 import { closureOf, companionTags } from '../curation/graph.ts'
 import { type Edit, removeManifests, removeTags } from '../intervals/edit.ts'
 
-/** What a mirror leaves as it is: tags that upstream could not give, with all that hangs on them. */
+/** What a mirror leaves as it is: tags and manifests that upstream could not give, with all that hangs on them. */
 type Kept = { tags: readonly string[]; manifests: readonly Digest[] }
 
 /**
@@ -45,18 +45,26 @@ export async function dropUnmirrored(sql: Sql, edit: Edit, stage: string): Promi
 }
 
 async function keptContent(sql: Sql, edit: Edit, stage: string): Promise<Kept> {
-  const tags = await sql.query<{ name: string; digest: Digest }>(
-    `select tag.name, tag.digest
+  const rows = await sql.query<{ digest: Digest }>(
+    `select tag.digest
      from stage_tag as staged
      join tag_interval as tag on tag.name = staged.name
      where staged.stage = $1
        and staged.digest is null
        and tag.repository_id = $2
-       and tag.until is null`,
+       and tag.until is null
+     union
+     select member.digest
+     from stage_tag as staged
+     join manifest_interval as member on member.digest = staged.name
+     where staged.stage = $1
+       and staged.digest is null
+       and member.repository_id = $2
+       and member.until is null`,
     [stage, edit.repositoryId],
   )
   const source = { repositoryId: edit.repositoryId, bound: edit.number, name: '' }
-  const roots = tags.map((tag) => tag.digest)
+  const roots = rows.map((row) => row.digest)
   const manifests = await closureOf(sql, source, roots, { companions: true })
   const companions = await companionTags(sql, source, manifests)
   return { manifests, tags: companions.map((tag) => tag.name) }

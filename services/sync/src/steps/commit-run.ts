@@ -6,7 +6,7 @@ import { type Stage, stageContent } from '../fetch/stage-content.ts'
 import type { ResolvedTag } from './chosen.ts'
 import { nowhere, type PlacedRun } from './placed-run.ts'
 
-/** What a run hands to catalog beside what it staged on its way; `kept` are tags that a mirror leaves as they are. */
+/** What a run hands to catalog beside what it staged on its way; `kept` are tags, and digests, that a mirror leaves as they are. */
 export type Change = {
   tags: readonly ResolvedTag[]
   members: readonly Digest[]
