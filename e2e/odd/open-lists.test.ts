@@ -163,3 +163,19 @@ test('a mirror that skips what fails leaves a manifest that is wanted by digest,
   expect(await tagsOf(name)).toEqual([signature, 'v1'])
   expect((await fetch(`${stack.url}/v2/${name}/manifests/${digest}`)).status).toBe(200)
 })
+
+test('a plan of a mirror that skips what fails removes no more than the mirror does', async () => {
+  const name = await makeScene(() => ({ includeTags: ['v*'] }))
+  const image = imageOf(name, 100)
+  const signature = `${image.manifest.digest.replace(':', '-')}.sig`
+  upstream.add(name, ['v1', 'v2'], image)
+  upstream.add(name, 'v3', imageOf(`${name} other`, 100))
+  upstream.add(name, signature, imageOf(`${name} signature`, 50))
+  await run(name, { mode: 'mirror' })
+  for (const dryRun of [true, false]) {
+    upstream.when(new RegExp(`${name}/manifests/v[12]`), status(500))
+    const { result } = await run(name, { mode: 'mirror', onError: 'skip', dryRun })
+    expect(result).toMatchObject({ failureCount: 2, tags: { removed: [] } })
+  }
+  expect(await tagsOf(name)).toEqual([signature, 'v1', 'v2', 'v3'])
+})

@@ -121,7 +121,7 @@ async function newSignatures(
 }
 
 /** The companion tags that a repository has of these manifests. */
-function companionTagsOf({ tags }: RepositoryNow, subjects: ReadonlySet<Digest>): string[] {
+export function companionTagsOf({ tags }: Pick<RepositoryNow, 'tags'>, subjects: ReadonlySet<Digest>): string[] {
   const stems = new Set([...subjects].map(companionTagOf))
   return [...tags.keys()].filter((name) => stems.has(companionStem(name) ?? ''))
 }

@@ -1,4 +1,5 @@
 import { fitLists } from '@berth/bus'
+import { parseDigest } from '@berth/oci'
 import type { RegistryClient } from '@berth/registry-client'
 import type { FetchDeps, Upstream } from '../fetch/deps.ts'
 import type { SyncFailure } from '../fetch/failures.ts'
@@ -7,7 +8,9 @@ import { inBatches } from '../fetch/in-parallel.ts'
 import { isMirror, type ResolvedTag } from './chosen.ts'
 import type { Change } from './commit-run.ts'
 import { findContent, type RunDeps, unknownOf } from './find-content.ts'
+import { companionTagsOf } from './follow-companions.ts'
 import { gatherChange } from './gather-change.ts'
+import { type RepositoryNow, readClosure } from './read-repository.ts'
 import type { SyncPlan, Unknown } from './results.ts'
 
 const blobsAtOnce = 5_000
@@ -21,8 +24,21 @@ export async function planSync(deps: RunDeps, signal: AbortSignal): Promise<Sync
   const found = await findContent(planning, createGraph(), signal)
   const gathered = gatherChange(deps, found)
   const mirrors = isMirror(deps.run, found.chosen)
-  const sums = { ...gathered, now: found.now.tags, isMirror: mirrors, requests: made() }
+  const left = mirrors ? await leftAsItIs(deps, gathered.change.kept, found.now, signal) : new Set<string>()
+  const sums = { ...gathered, left, now: found.now.tags, isMirror: mirrors, requests: made() }
   return { ...(await sumUp(planning, found.graph, sums, signal)), ...unknownOf(found) }
+}
+
+/** The tags that a mirror leaves as they are: those that are kept, and of companions of all that hangs on them, as catalog does. */
+async function leftAsItIs(
+  { catalog, run }: RunDeps,
+  kept: readonly string[],
+  now: RepositoryNow,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const roots = kept.flatMap((name) => now.tags.get(name) ?? parseDigest(name) ?? [])
+  const closure = await readClosure(catalog, run.repositoryId, new Set(roots), { companions: true }, signal)
+  return new Set([...kept, ...companionTagsOf(now, new Set(closure))])
 }
 
 /** Counts the requests that go through a remote's client; after blobs plans do not ask. */
@@ -55,6 +71,7 @@ async function sumUp(
   graph: Graph,
   found: {
     change: Change
+    left: ReadonlySet<string>
     failures: SyncFailure[]
     now: ReadonlyMap<string, unknown>
     isMirror: boolean
@@ -62,9 +79,9 @@ async function sumUp(
   },
   signal: AbortSignal,
 ): Promise<Omit<SyncPlan, keyof Unknown>> {
-  const { change, failures, now, isMirror } = found
+  const { change, left, failures, now, isMirror } = found
   const { asked, ...blobs } = await sumUpBlobs(deps, graph, signal)
-  const tags = compareTags(change.tags, new Set(change.kept), now, isMirror)
+  const tags = compareTags(change.tags, left, now, isMirror)
   return {
     dryRun: true,
     tags: fitLists(tags),
