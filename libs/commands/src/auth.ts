@@ -4,7 +4,7 @@ import type { Access, PublicJwk } from '@berth/tokens'
 
 /** Auth's internal commands. */
 export type AuthCommands = {
-  /** Who sends this `Authorization` header (Basic or Bearer); null when it is not right. */
+  /** Who sends this `Authorization` header (Basic or Bearer), with all that it may do; null when it is not right. */
   identify: { request: { authorization: string; ip: string }; reply: { principal: Principal | null } }
   /** As `identify`, with what of the wanted accesses is granted; for credentials that come to `/v2` without a token. */
   'decide-access': {

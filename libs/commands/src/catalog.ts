@@ -1,4 +1,5 @@
 import type { Digest, ParsedManifest } from '@berth/oci'
+import type { ListAccessObjects } from './access-objects.ts'
 import type { RequiredSignatures } from './required-signatures.ts'
 
 /** A manifest as catalog records it: what its bytes say, and where they lie. */
@@ -260,6 +261,8 @@ export type CatalogCommands = {
   'list-served-rows': { request: { repositoryId: string; afterRevision: number }; reply: ServedRow }
   /** The heads of all repositories and all distributions, as rows. */
   'list-served-heads': { request: Record<string, never>; reply: ServedHead }
+  /** Repositories and distributions. */
+  'list-access-objects': ListAccessObjects
 }
 
 /**

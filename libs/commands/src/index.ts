@@ -1,3 +1,4 @@
+export type { AccessObjectRow, ListAccessObjects } from './access-objects.ts'
 export type { AuthCommands } from './auth.ts'
 export { callers } from './callers.ts'
 export type {

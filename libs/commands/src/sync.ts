@@ -1,4 +1,5 @@
 import type { ByteRange, Digest } from '@berth/oci'
+import type { ListAccessObjects } from './access-objects.ts'
 
 /** The header of `fetch-blob` that says under which generation the store has the blob by now; there is no body then. */
 export const storedGeneration = 'berth-stored-generation'
@@ -18,6 +19,8 @@ export type SyncCommands = {
   }
   /** Which of these blobs, 500 at most, a remote says just now that it has. */
   'check-still-there': { request: { blobs: { digest: Digest; sizeBytes: number }[] }; reply: { digests: Digest[] } }
+  /** Remotes. */
+  'list-access-objects': ListAccessObjects
   /** A remote by id or name, with its `host[:port]`. */
   'find-remote': {
     request: { remote: string }

@@ -4,6 +4,7 @@ import type { LoneCleaner } from './cleaner/lone-cleaner.ts'
 import { pulledThrough } from './distributions/pull-through.ts'
 import { freelyGiven } from './leases/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
+import { streamAccessObjects } from './lookups/access-objects.ts'
 import { isNamed } from './lookups/is-named.ts'
 import { knownBlobs, knownManifests } from './lookups/known.ts'
 import {
@@ -31,7 +32,7 @@ import { commitStage } from './stages/commit-stage.ts'
 import { closeStage, stageContent } from './stages/stage-content.ts'
 import { ensureWrittenOut } from './versions/ensure-written-out.ts'
 
-type Streamed = 'list-served-rows' | 'list-served-heads'
+type Streamed = 'list-served-rows' | 'list-served-heads' | 'list-access-objects'
 
 /** Everything that other services may ask of catalog or have it do. */
 export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: ServedGate): Record<string, InternalHandler> {
@@ -119,6 +120,7 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
     'list-served-rows': async ({ repositoryId, afterRevision }) =>
       rows(streamRows(db.background, repositoryId, afterRevision)),
     'list-served-heads': async () => rows(streamHeads(db.background)),
+    'list-access-objects': async (request) => rows(streamAccessObjects(db.background, request)),
   }
   return commandHandlers(handlers)
 }

@@ -1,7 +1,7 @@
 import { type BlobStore, checkStoreIdentity, reserveNotes } from '@berth/blobs'
 import { commandHandlers, type SyncCommands } from '@berth/commands'
 import { createHost, watchStoreIdentity } from '@berth/host'
-import { createSealer, type Handlers, type Service, type ServiceParts } from '@berth/service'
+import { createSealer, type Handlers, rows, type Service, type ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
 import { syncFacts } from './api/facts.ts'
 import { remoteHandlers } from './api/remotes.ts'
@@ -22,6 +22,7 @@ import { stillThere } from './on-demand/still-there.ts'
 import type { operations } from './openapi-types.ts'
 import { pullManifest } from './pull-through/pull-manifest.ts'
 import { pullReferrers } from './pull-through/pull-referrers.ts'
+import { streamAccessObjects } from './remotes/access-objects.ts'
 import { keepClients } from './remotes/kept-clients.ts'
 import { resealRemotes } from './remotes/reseal-remotes.ts'
 import { remoteNamed } from './remotes/show.ts'
@@ -54,10 +55,11 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       } satisfies Handlers<operations>,
       facts: syncFacts(prisma, catalog),
     },
-    commands: commandHandlers<SyncCommands, 'fetch-blob'>({
+    commands: commandHandlers<SyncCommands, 'fetch-blob' | 'list-access-objects'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),
       'check-still-there': (request, call) => stillThere(fetchDeps, request, call.signal),
       'find-remote': ({ remote }) => remoteNamed(prisma, remote),
+      'list-access-objects': async (request) => rows(streamAccessObjects(db.background, request)),
       'pull-through': (request, call) => pullManifest(fetchDeps, request, call.signal),
       'pull-through-referrers': (request, call) => pullReferrers(fetchDeps, request, call.signal),
       'fetch-again': (request, call) => fetchAgain(fetchDeps, request, call.signal),

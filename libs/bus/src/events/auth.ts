@@ -1,5 +1,5 @@
 import { defineEvent } from './event.ts'
-import { text, uuid } from './fields.ts'
+import { count, text, uuid } from './fields.ts'
 
 export type UserChanged = { id: string; name: string }
 export const userCreated = defineEvent<UserChanged>('auth', 'user.created', 'An account was made.', {
@@ -10,7 +10,7 @@ export const userCreated = defineEvent<UserChanged>('auth', 'user.created', 'An 
 export const userUpdated = defineEvent<UserChanged>(
   'auth',
   'user.updated',
-  'An account was changed; what was issued to it before has ended.',
+  'An account was changed; with its password, or when it may not log in any more, what was issued to it before has ended.',
   { id: uuid, name: text },
 )
 export const userDeleted = defineEvent<UserChanged>('auth', 'user.deleted', 'An account was deleted.', {
@@ -23,3 +23,68 @@ export const keyRotated = defineEvent<KeyRotated>('auth', 'key.rotated', 'Tokens
   kid: text,
   notBefore: text,
 })
+
+export type GroupChanged = { id: string; name: string }
+const group = { id: uuid, name: text }
+export const groupCreated = defineEvent<GroupChanged>('auth', 'group.created', 'A group was made.', group)
+export const groupUpdated = defineEvent<GroupChanged>('auth', 'group.updated', 'A group has other members.', group)
+export const groupDeleted = defineEvent<GroupChanged>(
+  'auth',
+  'group.deleted',
+  'A group was deleted, with what was granted to it.',
+  group,
+)
+
+export type RobotChanged = { id: string; name: string; namespace: string | null }
+const robot = { id: uuid, name: text, namespace: { type: ['string', 'null'] } }
+export const robotCreated = defineEvent<RobotChanged>('auth', 'robot.created', 'A robot was made.', robot)
+export const robotUpdated = defineEvent<RobotChanged>(
+  'auth',
+  'robot.updated',
+  'A robot was changed, or has another secret.',
+  robot,
+)
+export const robotDeleted = defineEvent<RobotChanged>(
+  'auth',
+  'robot.deleted',
+  'A robot was deleted, with what was granted to it.',
+  robot,
+)
+export const robotExpiring = defineEvent<RobotChanged & { expiresAt: string; days: number }>(
+  'auth',
+  'robot.expiring',
+  'A robot ends soon: told 14 days before, and 1 day before.',
+  { ...robot, expiresAt: text, days: count },
+)
+
+export type RoleChanged = { id: string; name: string; verbs: string[] }
+const role = { id: uuid, name: text, verbs: { type: 'array', items: text } }
+export const roleCreated = defineEvent<RoleChanged>('auth', 'role.created', 'A role was made.', role)
+export const roleUpdated = defineEvent<RoleChanged>('auth', 'role.updated', 'A role has other verbs.', role)
+export const roleDeleted = defineEvent<RoleChanged>('auth', 'role.deleted', 'A role was deleted.', role)
+
+export type GrantChanged = {
+  id: string
+  to: { kind: 'user' | 'group' | 'robot'; id: string; name: string }
+  role: string
+  on: string
+}
+const grant = {
+  id: uuid,
+  to: {
+    type: 'object',
+    additionalProperties: false,
+    properties: { kind: { enum: ['user', 'group', 'robot'] }, id: uuid, name: text },
+    required: ['kind', 'id', 'name'],
+  },
+  role: text,
+  on: text,
+}
+export const grantCreated = defineEvent<GrantChanged>('auth', 'grant.created', 'A role was granted.', grant)
+export const grantUpdated = defineEvent<GrantChanged>('auth', 'grant.updated', 'A grant has another role.', grant)
+export const grantDeleted = defineEvent<GrantChanged>(
+  'auth',
+  'grant.deleted',
+  'A grant ended: it was deleted, or whom it was given to, or what it was on.',
+  grant,
+)

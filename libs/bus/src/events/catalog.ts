@@ -1,11 +1,12 @@
 import { defineEvent } from './event.ts'
-import { count, digest, names, repository, text, uuid } from './fields.ts'
+import { count, digest, names, owner, repository, text, uuid } from './fields.ts'
 
 export type RepositoryCreated = {
   repositoryId: string
   name: string
   description: string
   labels: Record<string, string>
+  ownerId?: string | null
 }
 export const repositoryCreated = defineEvent<RepositoryCreated>(
   'catalog',
@@ -15,10 +16,13 @@ export const repositoryCreated = defineEvent<RepositoryCreated>(
     ...repository,
     description: text,
     labels: { type: 'object', additionalProperties: text },
+    ownerId: owner,
   },
+  // Events that were recorded before there were any may still be on their way.
+  ['ownerId'],
 )
 
-export type RepositoryUpdated = RepositoryCreated & {
+export type RepositoryUpdated = Omit<RepositoryCreated, 'ownerId'> & {
   immutableTags: string[]
   sparseIndexes: boolean
   retainVersions: number | null
@@ -138,8 +142,15 @@ export const tagsMoved = defineEvent<TagsMoved>(
   },
 )
 
-/** `repositoryId` is null where what is served comes from a host when it is pulled. */
-export type DistributionPointed = { id: string; basePath: string; repositoryId: string | null; version: number | null }
+/** `repositoryId` is null where what is served comes from a host when it is pulled. `via`: the distribution by which this one came. */
+export type DistributionPointed = {
+  id: string
+  basePath: string
+  repositoryId: string | null
+  version: number | null
+  via?: string | null
+  ownerId?: string | null
+}
 export const distributionPointed = defineEvent<DistributionPointed>(
   'catalog',
   'distribution.pointed',
@@ -149,7 +160,10 @@ export const distributionPointed = defineEvent<DistributionPointed>(
     basePath: text,
     repositoryId: { type: ['string', 'null'], format: 'uuid' },
     version: { type: ['integer', 'null'] },
+    via: { type: ['string', 'null'], format: 'uuid' },
+    ownerId: owner,
   },
+  ['via', 'ownerId'],
 )
 
 export type DistributionDeleted = { id: string; basePath: string }

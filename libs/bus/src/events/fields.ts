@@ -6,4 +6,6 @@ export const digest = { type: 'string', pattern: '^(sha256:[0-9a-f]{64}|sha512:[
 /** Most names in one event; a count beside them says how many there are. */
 export const nameLimit = 1_000
 export const names = { type: 'array', items: text, maxItems: nameLimit }
+/** The account that something belongs to; null: its namespace, or administrators. */
+export const owner = { type: ['string', 'null'], format: 'uuid' }
 export const repository = { repositoryId: uuid, name: text }

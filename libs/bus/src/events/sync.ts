@@ -1,10 +1,16 @@
 import { defineEvent } from './event.ts'
-import { count, names, text, uuid } from './fields.ts'
+import { count, names, owner, text, uuid } from './fields.ts'
 
 const remote = { id: uuid, name: text, host: text, policy: text }
 
 export type RemoteChanged = { id: string; name: string; host: string; policy: string }
-export const remoteCreated = defineEvent<RemoteChanged>('sync', 'remote.created', 'A remote was made.', remote)
+export const remoteCreated = defineEvent<RemoteChanged & { ownerId?: string | null }>(
+  'sync',
+  'remote.created',
+  'A remote was made.',
+  { ...remote, ownerId: owner },
+  ['ownerId'],
+)
 export const remoteUpdated = defineEvent<RemoteChanged>('sync', 'remote.updated', 'A remote was changed.', remote)
 export const remoteDeleted = defineEvent<RemoteChanged>('sync', 'remote.deleted', 'A remote was deleted.', remote)
 

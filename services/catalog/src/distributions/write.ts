@@ -58,7 +58,7 @@ export async function insertDistribution(
   })
   const [row] = await sql.query<{ id: string }>(`${insert.text} returning id`, insert.values)
   const id = row?.id ?? ''
-  await recordPointed(sql, { id, basePath, repositoryId, version }, actor)
+  await recordPointed(sql, { id, basePath, repositoryId, version, ownerId }, actor)
   return id
 }
 
@@ -93,11 +93,7 @@ export async function updateDistribution(sql: Transaction, id: string, changes: 
   await recordPointed(sql, data, actor)
 }
 
-async function recordPointed(
-  sql: Transaction,
-  data: { id: string; basePath: string; repositoryId: string | null; version: number | null },
-  actor: string,
-): Promise<void> {
+async function recordPointed(sql: Transaction, data: catalogEvents.DistributionPointed, actor: string): Promise<void> {
   const about = data.repositoryId === null ? {} : { repositoryId: data.repositoryId }
   await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, ...about, actor }])
 }

@@ -83,7 +83,7 @@ async function insertArrived(
     [name, repositoryId, access, via, actor],
   )
   if (!row) return false
-  const data = { id: row.id, basePath: name, repositoryId, version: null }
+  const data = { id: row.id, basePath: name, repositoryId, version: null, via }
   await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, repositoryId, actor }])
   return true
 }

@@ -66,7 +66,7 @@ export async function insertRepository(
   await recordEvents(sql, [
     {
       kind: catalogEvents.repositoryCreated,
-      data: { repositoryId: row.id, name, description: settings.description, labels: settings.labels },
+      data: { repositoryId: row.id, name, description: settings.description, labels: settings.labels, ownerId },
       repositoryId: row.id,
       actor,
     },
@@ -109,7 +109,7 @@ async function insertDistribution(
     [name, repositoryId, actor, ownerId],
   )
   if (!row) return false
-  const data = { id: row.id, basePath: name, repositoryId, version: null }
+  const data = { id: row.id, basePath: name, repositoryId, version: null, ownerId }
   await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, repositoryId, actor }])
   return true
 }

@@ -20,21 +20,25 @@ import { columns, type RemoteBody, type SecretField, sealedColumns, secretContex
 export type Writing = { db: Database; sealer: Sealer; actor: string; ownerId?: string | null }
 
 /** Makes a remote and answers its id. Throws 400 for what cannot be, 409 for a name that is taken. */
-export async function insertRemote({ db, sealer, actor, ownerId }: Writing, wanted: RemoteBody): Promise<string> {
+export async function insertRemote(
+  { db, sealer, actor, ownerId = null }: Writing,
+  wanted: RemoteBody,
+): Promise<string> {
   checkRemote(wanted, { has: (field) => hasText(wanted[field]), clientKey: wanted.clientKey ?? undefined })
   const id = randomUUID()
   const values = {
     id,
     policy: 'immediate',
     created_by: actor,
-    owner_id: ownerId ?? null,
+    owner_id: ownerId,
     ...valuesOf(id, wanted, sealer),
   }
   const insert = insertQuery('remote', values)
   await nameTaken(wanted.name, () =>
     db.transaction(async (sql) => {
       await sql.query(insert.text, insert.values)
-      await recordEvents(sql, [{ kind: syncEvents.remoteCreated, data: announced(id, wanted), actor }])
+      const data = { ...announced(id, wanted), ownerId }
+      await recordEvents(sql, [{ kind: syncEvents.remoteCreated, data, actor }])
     }),
   )
   return id
