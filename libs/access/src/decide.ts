@@ -11,7 +11,10 @@ export type Grant = { id: string; verbs: readonly Verb[] } & (
   | { kind: Kind; objectId: string }
 )
 
-/** What an account may do: who it is, and the grants that it, its groups and everybody with a login have. */
+/**
+ * What an account may do: the grants that it, its groups and everybody with a login have, and who it is as an owner. What a robot makes
+ * belongs to the namespace, so a robot owns nothing: `null`.
+ */
 export type Rights = { accountId: string | null; grants: readonly Grant[] }
 
 /** What is to be done with. `name` is what patterns are compared with: of a distribution its base path. */
