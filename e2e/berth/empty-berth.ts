@@ -19,7 +19,12 @@ export async function emptyBerth(berth: Berth): Promise<void> {
   await removeAll(berth, '/repositories')
   // One without an id has no settings: it is there as long as its repositories are.
   await removeAll(berth, '/namespaces', '', ({ id }) => id !== null)
+  // Those to the group that everybody is in: all others go with their holders.
+  for (const { id } of await listed(berth, '/grants')) await berth.api('DELETE', `/grants/${id}`)
   await removeAll(berth, '/users', '', ({ name }) => name !== berth.user)
+  await removeAll(berth, '/robots')
+  await removeAll(berth, '/groups', '', ({ name }) => name !== 'authenticated')
+  await removeAll(berth, '/roles', '', ({ id }) => id !== null)
   // Else the wrong passwords of several files would come to the limit together.
   if (berth.databaseUrl) await query(berth.databaseUrl, 'delete from auth.login_attempt')
   const { status } = await fetch(`${berth.url}/readyz`)

@@ -78,7 +78,7 @@ group(`what others make of the OpenAPI document${tools ? '' : ` (${process.env.B
     const run = `import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())`
     const place = ['run', 'openapi.json', '--url', `${stack.url}/api/v1`, '--checks', checks.join(',')]
     const said = await python('-c', run, ...place, ...options, ...without, ...header)
-    expect(said).toMatch(/Tested: 5\d|Tested: 6\d/)
+    expect(said).toMatch(/Tested: [6-9]\d/)
   }, 240_000)
 })
 

@@ -38,9 +38,14 @@ function hmacToken(alg: string, secret: string | Buffer): string {
 const check = createTokenCheck([jwk])
 
 test('a sound token says who may do what', () => {
-  const claims = { subject: 'reader', admin: false, access: sound.access, expiresAt: sound.exp }
+  const claims = { subject: 'reader', admin: false, api: false, access: sound.access, expiresAt: sound.exp }
   expect(check.verify(token(sound))).toEqual(claims)
   expect(check.verify(token({ ...sound, admin: true }))).toMatchObject({ admin: true })
+  const session = { uid: '00000000-0000-4000-8000-000000000001', epoch: 3 }
+  const account = { id: session.uid, epoch: 3, isRobot: false }
+  expect(check.verify(token({ ...sound, ...session, api: true }))).toMatchObject({ api: true, account })
+  const ofRobot = check.verify(token({ ...sound, ...session, robot: true }))
+  expect(ofRobot).toMatchObject({ api: false, account: { ...account, isRobot: true } })
   expect(check.verify(token({ ...sound, sub: undefined }))).toMatchObject({ subject: '' })
 })
 

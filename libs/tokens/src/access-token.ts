@@ -13,12 +13,16 @@ const keyId = /^[A-Za-z0-9_-]{1,64}$/
 /** A public key as the JWKS publishes it: EC, P-256, for ES256. */
 export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: string; use: 'sig'; alg: 'ES256' }
 
-/** What a checked access token says. An empty subject is an anonymous caller; `admin` may use the whole API. */
+/**
+ * What a checked access token says. An empty subject is an anonymous caller. `api`: it was asked for without a scope, and so opens the
+ * API to its account.
+ */
 type AccessClaims = {
   subject: string
   /** The account, the epoch of it in which the token was issued, and whether it is no person. Absent of an anonymous caller. */
   account?: { id: string; epoch: number; isRobot: boolean }
   admin: boolean
+  api: boolean
   access: Access[]
   expiresAt: number
 }
@@ -93,9 +97,10 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, typ, uid, epoch, robot } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, api, typ, uid, epoch, robot } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
+    api?: unknown
     uid?: unknown
     epoch?: unknown
     robot?: unknown
@@ -109,6 +114,7 @@ function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
       ? { account: { id: uid, epoch, isRobot: robot === true } }
       : {}),
     admin: admin === true,
+    api: api === true,
     access: Array.isArray(access) ? access.filter(isAccess) : [],
     expiresAt: exp,
   }

@@ -2,12 +2,18 @@ import type { RequestListener } from 'node:http'
 import { createHost } from '@berth/host'
 import { createSealer, type Handlers, Problem, type Service, type ServiceParts } from '@berth/service'
 import { ensureAdmin } from './accounts/first-admin.ts'
+import { accessHandlers } from './api/access.ts'
 import { accountHandlers } from './api/accounts.ts'
+import { grantHandlers } from './api/grants.ts'
+import { groupHandlers } from './api/groups.ts'
+import { robotHandlers } from './api/robots.ts'
+import { roleHandlers } from './api/roles.ts'
 import { createTokenEndpoint } from './api/token-endpoint.ts'
 import { authCommands } from './commands.ts'
-import type { AuthConfig } from './config.ts'
+import { type AuthConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import { askIsPublic, askOwnerOf, followObjects } from './following/follow-objects.ts'
 import { type KeyRing, openKeyRing, publicKeys } from './keys/key-ring.ts'
 import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
@@ -16,6 +22,7 @@ import { createAuthenticate, identifyLocally } from './login/identify.ts'
 import { createThrottle } from './login/throttle.ts'
 import type { operations } from './openapi-types.ts'
 import { createPasswords } from './passwords/passwords.ts'
+import { tellExpiring } from './robots/tell-expiring.ts'
 import { pruneRefreshTokens } from './tokens/refresh-tokens.ts'
 
 const pruneEveryMs = 60_000
@@ -23,9 +30,9 @@ const pruneEveryMs = 60_000
 /** Auth, with the password that its first start generated, if it did; it is told once. */
 export type Auth = Service & { firstPassword(): string | undefined }
 
-/** Builds auth: accounts, the docker token endpoint, the keys that tokens are signed with. */
+/** Builds auth: accounts and what is granted to them, the docker token endpoint, the keys that tokens are signed with. */
 export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
-  const host = createHost({ name: 'auth', source: import.meta.url, schemaParts, config, peers: [], parts })
+  const host = createHost({ name: 'auth', source: import.meta.url, schemaParts, config, peers, parts })
   const { db, log } = host
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const passwords = createPasswords()
@@ -44,6 +51,11 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
     public: {
       handlers: {
         ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword }),
+        ...groupHandlers(db),
+        ...robotHandlers(db),
+        ...roleHandlers(db),
+        ...grantHandlers(db, askOwnerOf(db, host.peers)),
+        ...accessHandlers(db, askIsPublic(host.peers)),
         listKeys: async () => ({ status: 200, body: { keys: await publicKeys(db) } }),
         rotateKeys: async ({ principal }) => {
           const rotated = await rotateKeys(db, sealer, principal.name)
@@ -51,7 +63,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
           return { status: 200, body: rotated }
         },
       } satisfies Handlers<Omit<operations, 'getToken' | 'postToken'>>,
-      identify: identifyLocally(authenticate),
+      identify: identifyLocally(db, authenticate),
       beside: (api) => routePublic(tokens, api),
     },
     commands: authCommands(db, authenticate),
@@ -63,12 +75,14 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
       firstPassword = await ensureAdmin({ db, log }, passwords, config.adminPassword)
       ring = opened
     },
-    start: async ({ loop }) => {
+    start: async (running) => {
+      followObjects(db, host.peers, running)
       const prune = async () => {
         await throttle.prune()
         await pruneRefreshTokens(db.background)
+        await tellExpiring(db.background)
       }
-      loop('pruning', { everyMs: pruneEveryMs, failure: 'pruning will be tried again', run: prune })
+      running.loop('pruning', { everyMs: pruneEveryMs, failure: 'pruning will be tried again', run: prune })
     },
     unready: () => (ring ? undefined : 'the signing keys are not open yet'),
   })

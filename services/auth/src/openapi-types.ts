@@ -14,8 +14,8 @@ export interface paths {
         };
         /**
          * Get an access token for /v2, as docker does
-         * @description With Basic credentials the token is the user's, without any it is an anonymous one. What is asked but not allowed is
-         *     left out of the token and is no error; wrong credentials are. After too many failures from one address: 429.
+         * @description With Basic credentials the token is that of the user or robot, without any it is an anonymous one. What is asked but not
+         *     allowed is left out of the token and is no error; wrong credentials are. A token that was asked for without a scope opens the API. After too many failures from one address: 429.
          *     The user name `<token>` takes a refresh token as its password.
          */
         get: operations["getToken"];
@@ -81,15 +81,253 @@ export interface paths {
         get: operations["showUser"];
         put?: never;
         post?: never;
-        /** Delete a user; the last administrator stays */
+        /** Delete a user, with what was granted to it; the last administrator stays */
         delete: operations["deleteUser"];
         options?: never;
         head?: never;
         /**
-         * Set the password of a user
-         * @description Ends all refresh tokens and logins of the account.
+         * Change a user
+         * @description Another password, or `active: false`, ends all refresh tokens and logins of the account. The last administrator who is active stays so.
          */
         patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List groups by name */
+        get: operations["listGroups"];
+        put?: never;
+        /** Make a group */
+        post: operations["createGroup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/groups/{group}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                group: components["parameters"]["group"];
+            };
+            cookie?: never;
+        };
+        /** Show a group with its members */
+        get: operations["showGroup"];
+        put?: never;
+        post?: never;
+        /** Delete a group, with what was granted to it; its members stay */
+        delete: operations["deleteGroup"];
+        options?: never;
+        head?: never;
+        /**
+         * Give a group other members
+         * @description Who is in it no more loses what was granted to it with the next request of the API and the next token.
+         */
+        patch: operations["updateGroup"];
+        trace?: never;
+    };
+    "/robots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List robots by name
+         * @description Those of namespaces that the caller owns; administrators see all.
+         */
+        get: operations["listRobots"];
+        put?: never;
+        /**
+         * Make a robot
+         * @description An account for programs, with a secret that is shown only in this answer. Robots of a namespace are made by its owners and log in as `NAMESPACE/NAME`; those without one are made by administrators. A namespace has at most 1,000.
+         */
+        post: operations["createRobot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/robots/{robot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        /** Show a robot */
+        get: operations["showRobot"];
+        put?: never;
+        post?: never;
+        /** Delete a robot, with what was granted to it */
+        delete: operations["deleteRobot"];
+        options?: never;
+        head?: never;
+        /** Change the description or the end of a robot */
+        patch: operations["updateRobot"];
+        trace?: never;
+    };
+    "/robots/{robot}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a robot another secret
+         * @description The secret before stays good for a while, so that it can be exchanged everywhere; at most until the robot would have ended. Of two rotations within that while, the second ends the first secret.
+         */
+        post: operations["rotateRobot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List roles by name, those that are built in too */
+        get: operations["listRoles"];
+        put?: never;
+        /** Make a role */
+        post: operations["createRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/roles/{role}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                role: components["parameters"]["role"];
+            };
+            cookie?: never;
+        };
+        /** Show a role */
+        get: operations["showRole"];
+        put?: never;
+        post?: never;
+        /** Delete a role that nobody has */
+        delete: operations["deleteRole"];
+        options?: never;
+        head?: never;
+        /**
+         * Give a role other verbs
+         * @description Whoever has the role has these verbs from now on. Built-in roles stay as they are.
+         */
+        patch: operations["updateRole"];
+        trace?: never;
+    };
+    "/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List grants in the order in which they were made
+         * @description Those on what the caller may grant on itself; who may see accounts sees all. Your own are under `/me/permissions`.
+         */
+        get: operations["listGrants"];
+        put?: never;
+        /**
+         * Grant a role
+         * @description It takes `grant` on all that the grant is on, and each verb of the role: nobody gives what they do not have. The role `admin` is given on `*` only, by administrators. A holder has at most 1,000 grants.
+         */
+        post: operations["createGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/grants/{grant}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                grant: components["parameters"]["grant"];
+            };
+            cookie?: never;
+        };
+        /** Show a grant */
+        get: operations["showGrant"];
+        put?: never;
+        post?: never;
+        /** Take a grant away */
+        delete: operations["deleteGrant"];
+        options?: never;
+        head?: never;
+        /** Give a grant another role */
+        patch: operations["updateGrant"];
+        trace?: never;
+    };
+    "/access/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * May somebody do something, and why
+         * @description About oneself; about another account for those who may see accounts, or grant on the object. What is missing and what may not be seen are answered alike.
+         */
+        get: operations["checkAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What I may do */
+        get: operations["showPermissions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/keys": {
@@ -137,17 +375,156 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         UserName: string;
+        /** @description Not the name, nor one that anybody would try first. */
         Password: string;
         User: {
             /** Format: uuid */
             id: string;
             name: string;
             admin: boolean;
+            active: boolean;
             /** Format: date-time */
             createdAt: string;
         };
         UserPage: {
             items: components["schemas"]["User"][];
+            next: string | null;
+        };
+        /** @description Names of users and robots. */
+        Members: string[];
+        Group: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description The group `authenticated`, which has everybody with a login. */
+            builtIn: boolean;
+            /** @description Null for the built-in group. */
+            memberCount: number | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string | null;
+        };
+        GroupWithMembers: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description The group `authenticated`, which has everybody with a login. */
+            builtIn: boolean;
+            /** @description Null for the built-in group. */
+            memberCount: number | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string | null;
+            members: string[];
+        };
+        GroupPage: {
+            items: components["schemas"]["Group"][];
+            next: string | null;
+        };
+        /** @description The first segment of names of repositories, as `library` in `library/alpine`. */
+        NamespaceOfRobot: string | null;
+        RobotDescription: string;
+        /**
+         * Format: date-time
+         * @description When it ends; null for never.
+         */
+        ExpiresAt: string | null;
+        Robot: {
+            /** Format: uuid */
+            id: string;
+            /** @description What it logs in with. */
+            name: string;
+            namespace: string | null;
+            description: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** Format: date-time */
+            secretMadeAt: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before is good.
+             */
+            previousSecretUntil: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+        };
+        RobotWithSecret: {
+            /** Format: uuid */
+            id: string;
+            /** @description What it logs in with. */
+            name: string;
+            namespace: string | null;
+            description: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /** Format: date-time */
+            secretMadeAt: string;
+            /**
+             * Format: date-time
+             * @description Until when the secret before is good.
+             */
+            previousSecretUntil: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            /** @description The password that it logs in with. */
+            secret: string;
+        };
+        RobotPage: {
+            items: components["schemas"]["Robot"][];
+            next: string | null;
+        };
+        RoleName: string;
+        Verbs: string[];
+        Role: {
+            /**
+             * Format: uuid
+             * @description Null for a built-in role.
+             */
+            id: string | null;
+            name: string;
+            verbs: string[];
+            builtIn: boolean;
+            /** Format: date-time */
+            createdAt: string | null;
+        };
+        RolePage: {
+            items: components["schemas"]["Role"][];
+            next: string | null;
+        };
+        /** @description One user, group or robot, by name. */
+        GrantedTo: {
+            user?: string;
+            group?: string;
+            robot?: string;
+        };
+        /** @description A built-in role, or one of your own. */
+        RoleOfGrant: string;
+        /** @description `*` for everything, `team/*` for all names below, `namespace:team` for the namespace with all in it, or one object: `repository:team/app`, `distribution:team/app` (its base path), `remote:hub`. */
+        On: string;
+        Grant: {
+            /** Format: uuid */
+            id: string;
+            to: components["schemas"]["GrantedTo"];
+            role: string;
+            on: string;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+        };
+        GrantPage: {
+            items: components["schemas"]["Grant"][];
             next: string | null;
         };
         TokenError: {
@@ -280,7 +657,85 @@ export interface components {
             admin?: boolean;
         };
         UpdateUserRequest: {
-            password: components["schemas"]["Password"];
+            password?: components["schemas"]["Password"];
+            /** @description Administrators may do everything. */
+            admin?: boolean;
+            /** @description Whether the user may log in. */
+            active?: boolean;
+        };
+        CreateGroupRequest: {
+            name: components["schemas"]["UserName"];
+            members?: components["schemas"]["Members"];
+        };
+        UpdateGroupRequest: {
+            members?: components["schemas"]["Members"];
+        };
+        CreateRobotRequest: {
+            name: components["schemas"]["UserName"];
+            namespace?: components["schemas"]["NamespaceOfRobot"];
+            description?: components["schemas"]["RobotDescription"];
+            expiresAt?: components["schemas"]["ExpiresAt"];
+        };
+        UpdateRobotRequest: {
+            description?: components["schemas"]["RobotDescription"];
+            expiresAt?: components["schemas"]["ExpiresAt"];
+        };
+        RotateRobotRequest: {
+            /**
+             * @description How long the secret before stays good. With 0 also what it was given has ended.
+             * @default 3600
+             */
+            overlapSeconds?: number;
+            /**
+             * Format: date-time
+             * @description When the robot ends; null for never. When it is absent, its life begins anew and is as long as it was.
+             */
+            expiresAt?: string | null;
+        };
+        CreateRoleRequest: {
+            name: components["schemas"]["RoleName"];
+            verbs: components["schemas"]["Verbs"];
+        };
+        UpdateRoleRequest: {
+            verbs: components["schemas"]["Verbs"];
+        };
+        CreateGrantRequest: {
+            to: components["schemas"]["GrantedTo"];
+            role: components["schemas"]["RoleOfGrant"];
+            on: components["schemas"]["On"];
+        };
+        UpdateGrantRequest: {
+            role: components["schemas"]["RoleOfGrant"];
+        };
+        CheckAccessAnswer: {
+            allowed: boolean;
+            /** @description The grant that allows it, or that the account owns the object, or that it is public; null when it is not allowed. */
+            because: {
+                /** @description Its id; `admin` for administrators. */
+                grant?: string;
+                owner?: boolean;
+                public?: boolean;
+            } | null;
+            /** @description What would be needed, when it is not allowed. */
+            missing?: {
+                verb: string;
+                /** @description The least built-in role that has it. */
+                role: string;
+            };
+        };
+        ShowPermissionsAnswer: {
+            name: string;
+            /** @description Administrators may do everything. */
+            admin: boolean;
+            grants: {
+                /** Format: uuid */
+                id: string;
+                /** @description The group that it is given to; null when it is given to the account. */
+                through: string | null;
+                role: string;
+                verbs: string[];
+                on: string;
+            }[];
         };
         ListKeysAnswer: {
             keys: {
@@ -322,6 +777,51 @@ export interface components {
                 "application/json": components["schemas"]["User"];
             };
         };
+        /** @description The group, with the names of its members. */
+        Group: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["GroupWithMembers"];
+            };
+        };
+        /** @description The robot. */
+        Robot: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Robot"];
+            };
+        };
+        /** @description The robot, with its secret, which is never shown again. */
+        RobotWithSecret: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RobotWithSecret"];
+            };
+        };
+        /** @description The role. */
+        Role: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Role"];
+            };
+        };
+        /** @description The grant. */
+        Grant: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Grant"];
+            };
+        };
         /** @description Why not. */
         TokenError: {
             headers: {
@@ -353,6 +853,14 @@ export interface components {
     parameters: {
         /** @description Id or name. */
         user: string;
+        /** @description Id or name. */
+        group: string;
+        /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+        robot: string;
+        /** @description Id or name. */
+        role: string;
+        /** @description Its id. */
+        grant: string;
         /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
         limit: number;
         /** @description The `next` of the page before. */
@@ -565,6 +1073,558 @@ export interface operations {
         responses: {
             200: components["responses"]["User"];
             404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGroups: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only names that contain this. */
+                q?: components["parameters"]["q"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of groups. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "web",
+                 *       "members": [
+                 *         "ann",
+                 *         "team/ci"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateGroupRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["Group"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                group: components["parameters"]["group"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Group"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                group: components["parameters"]["group"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                group: components["parameters"]["group"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateGroupRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Group"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRobots: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only names that contain this. */
+                q?: components["parameters"]["q"];
+                /** @description Only robots of this namespace. */
+                namespace?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of robots. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RobotPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createRobot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "ci",
+                 *       "namespace": "team",
+                 *       "description": "pushes what main builds"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateRobotRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["RobotWithSecret"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showRobot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Robot"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRobot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateRobot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRobotRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Robot"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    rotateRobot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
+                robot: components["parameters"]["robot"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateRobotRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["RobotWithSecret"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only names that contain this. */
+                q?: components["parameters"]["q"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of roles. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolePage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "tagger",
+                 *       "verbs": [
+                 *         "read",
+                 *         "pull",
+                 *         "push"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateRoleRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["Role"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                role: components["parameters"]["role"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Role"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                role: components["parameters"]["role"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                role: components["parameters"]["role"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateRoleRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Role"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGrants: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only those to `user:NAME`, `group:NAME` or `robot:NAME`. */
+                to?: string;
+                /** @description Only those on exactly this. */
+                on?: components["schemas"]["On"];
+                /** @description Only those of this role. */
+                role?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of grants. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "to": {
+                 *         "group": "web"
+                 *       },
+                 *       "role": "pusher",
+                 *       "on": "namespace:team"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateGrantRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["Grant"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                grant: components["parameters"]["grant"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Grant"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                grant: components["parameters"]["grant"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                grant: components["parameters"]["grant"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateGrantRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Grant"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    checkAccess: {
+        parameters: {
+            query: {
+                /** @description `user:NAME` or `robot:NAME`; the caller when it is absent. */
+                who?: string;
+                /** @description A verb, such as `pull`. */
+                action: string;
+                /** @description One object, such as `repository:team/app`. */
+                on: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The decision. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckAccessAnswer"];
+                };
+            };
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is granted to the account, to its groups, and to everybody with a login. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShowPermissionsAnswer"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -1,33 +1,39 @@
-import { adminRights, noRights } from '@berth/access'
-import type { Principal, Sql } from '@berth/service'
+import type { Sql } from '@berth/service'
 
-/** Who has logged in, with what makes the login end: the epoch grows when the account's password changes. */
-export type Account = { id: string; name: string; isAdmin: boolean; sessionEpoch: number }
+/**
+ * Who has logged in, with what makes the login end: the epoch grows when what was issued before has to end, as with a change of the
+ * password.
+ */
+export type Account = { id: string; name: string; kind: 'user' | 'robot'; isAdmin: boolean; sessionEpoch: number }
 
-const columns = 'id, name, is_admin as "isAdmin", session_epoch as "sessionEpoch"'
+const columns = `id, name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch"`
 
-/** The account of an id; `undefined` when there is none any more. */
+// Users that are active, and robots that have not ended: nobody else is anybody.
+const living = `
+  select holder.id, holder.name, holder.kind, coalesce(account.is_admin, false) as "isAdmin",
+    coalesce(account.session_epoch, robot.session_epoch) as "sessionEpoch"
+  from holder
+  left join account on account.id = holder.id and is_active
+  left join robot on robot.id = holder.id and (expires_at is null or expires_at > now())
+  where (account.id is not null or robot.id is not null)`
+
+/** The account of an id, a user or a robot; `undefined` when there is none any more. */
 export async function accountById(sql: Sql, id: string): Promise<Account | undefined> {
-  const [row] = await sql.prepared<Account>('account-by-id', `select ${columns} from account where id = $1`, [id])
+  const [row] = await sql.prepared<Account>('account-by-id', `${living} and holder.id = $1`, [id])
   return row
 }
 
-/** The account of a name, with its password hash. */
+/** The user of a name, with the hash of its password. */
 export async function accountByName(sql: Sql, name: string): Promise<(Account & { passwordHash: string }) | undefined> {
   const [row] = await sql.prepared<Account & { passwordHash: string }>(
     'account-by-name',
-    `select ${columns}, password_hash as "passwordHash" from account where name = $1`,
+    `select ${columns}, password_hash as "passwordHash" from account where name = $1 and is_active`,
     [name],
   )
   return row
 }
 
-/** The accounts of these names that there are. */
+/** The users and robots of these names that there are. */
 export async function accountsByName(sql: Sql, names: readonly string[]): Promise<Account[]> {
-  return sql.query<Account>(`select ${columns} from account where name = any($1::text[])`, [names])
-}
-
-/** An account as every service knows it, with what is granted to it. */
-export function principalOf({ id, name, isAdmin }: Account): Principal {
-  return { id, name, admin: isAdmin, rights: isAdmin ? adminRights(id) : noRights(id) }
+  return sql.query<Account>(`${living} and holder.name = any($1::text[])`, [names])
 }

@@ -1,23 +1,26 @@
 import { authEvents, recordEvents } from '@berth/bus'
-import type { Database } from '@berth/service'
+import type { Database, Transaction } from '@berth/service'
+import { endWhatWasIssued } from './end-what-was-issued.ts'
+
+type Change = { id: string; passwordHash: string; actor: string }
 
 /** Sets a password and ends everything that was issued before it: remembered logins, refresh tokens, API tokens. */
-export async function changePassword(
-  db: Database,
-  change: { id: string; passwordHash: string; actor: string },
-): Promise<void> {
+export async function changePassword(db: Database, { id, passwordHash, actor }: Change): Promise<void> {
   await db.transaction(async (sql) => {
-    const [account] = await sql.query<{ name: string }>(
-      `update account
-       set password_hash = $2, session_epoch = session_epoch + 1
-       where id = $1
-       returning name`,
-      [change.id, change.passwordHash],
-    )
-    if (!account) return
-    await sql.query('delete from refresh_token where account = $1', [change.id])
-    await recordEvents(sql, [
-      { kind: authEvents.userUpdated, data: { id: change.id, name: account.name }, actor: change.actor },
-    ])
+    const name = await setPassword(sql, id, passwordHash)
+    if (name !== undefined) await recordEvents(sql, [{ kind: authEvents.userUpdated, data: { id, name }, actor }])
   })
+}
+
+/** As `changePassword`, as a part of a change; answers the name of the user, if there is one. */
+export async function setPassword(sql: Transaction, id: string, passwordHash: string): Promise<string | undefined> {
+  const [account] = await sql.query<{ name: string }>(
+    `update account
+     set password_hash = $2
+     where id = $1
+     returning name`,
+    [id, passwordHash],
+  )
+  if (account) await endWhatWasIssued(sql, id)
+  return account?.name
 }

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { authEvents, recordEvents } from '@berth/bus'
 import { type Database, type Logger, StartupError } from '@berth/service'
+import { takeName } from '../holders/holder.ts'
 import { generatePassword, type Passwords } from '../passwords/passwords.ts'
+import { weaknessOf } from '../passwords/weakness.ts'
 import { changePassword } from './change-password.ts'
+import { insertAccount } from './create-user.ts'
 
 /** The account that the first start makes. */
 const firstAdmin = 'admin'
@@ -21,11 +23,11 @@ export async function ensureAdmin(
 ): Promise<string | undefined> {
   const [some] = await db.query('select from account limit 1')
   if (!some) {
-    const password = given === undefined ? generatePassword() : longEnough(given)
+    const password = given === undefined ? generatePassword() : strongEnough(given)
     if (await insertAdmin(db, await passwords.hash(password))) return given === undefined ? password : undefined
   }
   if (given === undefined || (await setAdminPassword(db, passwords, given))) return undefined
-  if (await insertAdmin(db, await passwords.hash(longEnough(given))))
+  if (await insertAdmin(db, await passwords.hash(strongEnough(given))))
     log.warn('there was no administrator; the account is made again', { account: firstAdmin })
   else
     log.warn('BERTH_ADMIN_PASSWORD has no effect: the account was deleted, and others administer', {
@@ -34,12 +36,16 @@ export async function ensureAdmin(
   return undefined
 }
 
-/** The minimum of new passwords, as the API has it; one that is stored already stays good. */
-function longEnough(password: string): string {
-  if (Array.from(password).length >= leastCharacters) return password
+/** What new passwords have to be, as the API has it; one that is stored already stays good. */
+function strongEnough(password: string): string {
+  const weakness =
+    Array.from(password).length < leastCharacters
+      ? `has fewer than ${leastCharacters} characters`
+      : weaknessOf(password, firstAdmin)
+  if (weakness === undefined) return password
   throw new StartupError(
-    `BERTH_ADMIN_PASSWORD has fewer than ${leastCharacters} characters`,
-    'choose a longer one, or leave it out and take the one that the first start makes',
+    `BERTH_ADMIN_PASSWORD ${weakness}`,
+    'choose another one, or leave it out and take the one that the first start makes',
   )
 }
 
@@ -47,16 +53,10 @@ function longEnough(password: string): string {
 async function insertAdmin(db: Database, passwordHash: string): Promise<boolean> {
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth first admin', 0))")
-    const [made] = await sql.query<{ id: string }>(
-      `insert into account (id, name, password_hash, is_admin)
-       select $1, $2, $3, true
-       where not exists (select from account where is_admin)
-       on conflict do nothing
-       returning id`,
-      [randomUUID(), firstAdmin, passwordHash],
-    )
-    if (!made) return false
-    await recordEvents(sql, [{ kind: authEvents.userCreated, data: { id: made.id, name: firstAdmin } }])
+    const [some] = await sql.query('select from account where is_admin and is_active')
+    const id = randomUUID()
+    if (some || !(await takeName(sql, { id, kind: 'user', name: firstAdmin }))) return false
+    await insertAccount(sql, { id, name: firstAdmin, passwordHash, isAdmin: true })
     return true
   })
 }
@@ -69,6 +69,10 @@ async function setAdminPassword(db: Database, passwords: Passwords, given: strin
   )
   if (!admin) return false
   if (!(await passwords.matches(given, admin.passwordHash)))
-    await changePassword(db, { id: admin.id, passwordHash: await passwords.hash(longEnough(given)), actor: firstAdmin })
+    await changePassword(db, {
+      id: admin.id,
+      passwordHash: await passwords.hash(strongEnough(given)),
+      actor: firstAdmin,
+    })
   return true
 }

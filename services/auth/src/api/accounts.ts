@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-import { authEvents, recordEvents } from '@berth/bus'
 import {
   clientAddress,
   type Database,
@@ -8,20 +6,20 @@ import {
   notFound,
   Problem,
   readPage,
-  sqlState,
   toPage,
 } from '@berth/service'
 import { changePassword } from '../accounts/change-password.ts'
+import { changeUser } from '../accounts/change-user.ts'
+import { createUser, type UserRow } from '../accounts/create-user.ts'
 import { deleteUser } from '../accounts/delete-user.ts'
 import type { Prisma } from '../db/client.ts'
 import type { CheckPassword } from '../login/check-password.ts'
 import type { operations } from '../openapi-types.ts'
 import type { Passwords } from '../passwords/passwords.ts'
+import { refuseWeak } from '../passwords/weakness.ts'
 
-type UserRow = { id: string; name: string; isAdmin: boolean; createdAt: Date }
-
-function showUser({ id, name, isAdmin, createdAt }: UserRow) {
-  return { id, name, admin: isAdmin, createdAt: createdAt.toISOString() }
+function showUser({ id, name, isAdmin, isActive, createdAt }: UserRow) {
+  return { id, name, admin: isAdmin, active: isActive, createdAt: createdAt.toISOString() }
 }
 
 type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
@@ -40,6 +38,11 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
       if (!account)
         throw new Problem(403, 'wrong_password', 'currentPassword is not your password.', { field: 'currentPassword' })
+      if (account.kind === 'robot')
+        throw new Problem(403, 'no_password', 'A robot has a secret and no password.', {
+          hint: 'POST /api/v1/robots/{robot}/rotate gives it another secret.',
+        })
+      refuseWeak(password, principal.name)
       await changePassword(db, {
         id: account.id,
         passwordHash: await passwords.hash(password),
@@ -63,6 +66,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     },
     createUser: async ({ body, principal }) => {
       const { name, password, admin = false } = body
+      refuseWeak(password, name)
       const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password) }
       const row = await createUser(db, user, principal.name)
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
@@ -70,35 +74,15 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user)) }),
     updateUser: async ({ params, body, principal }) => {
       const user = await find(params.user)
-      const { password } = body
-      await changePassword(db, { id: user.id, passwordHash: await passwords.hash(password), actor: principal.name })
-      return { status: 200, body: showUser(user) }
+      const { password, admin, active } = body
+      if (password !== undefined) refuseWeak(password, user.name)
+      const passwordHash = password === undefined ? undefined : await passwords.hash(password)
+      await changeUser(db, user, { passwordHash, admin, active }, principal.name)
+      return { status: 200, body: showUser(await find(user.id)) }
     },
     deleteUser: async ({ params, principal }) => {
       await deleteUser(db, await find(params.user), principal.name)
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
-}
-
-async function createUser(
-  db: Database,
-  user: { name: string; isAdmin: boolean; passwordHash: string },
-  actor: string,
-): Promise<UserRow> {
-  try {
-    return await db.transaction(async (sql) => {
-      const [row] = await sql.query<UserRow>(
-        `insert into account (id, name, password_hash, is_admin) values ($1, $2, $3, $4)
-         returning id, name, is_admin as "isAdmin", created_at as "createdAt"`,
-        [randomUUID(), user.name, user.passwordHash, user.isAdmin],
-      )
-      if (!row) throw new Error('an insert answered no row')
-      await recordEvents(sql, [{ kind: authEvents.userCreated, data: { id: row.id, name: row.name }, actor }])
-      return row
-    })
-  } catch (error) {
-    if (sqlState(error) !== '23505') throw error
-    throw new Problem(409, 'name_taken', `There is a user "${user.name}" already.`, { field: 'name', cause: error })
-  }
 }

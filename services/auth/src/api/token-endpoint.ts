@@ -11,12 +11,13 @@ import {
 } from '@berth/service'
 import { formatScope, loginIn, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
-import { decideAccess } from '../access/decide.ts'
+import { decideScopes } from '../access/decide-scopes.ts'
 import type { Account } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { CheckPassword } from '../login/check-password.ts'
 import type { Authenticate } from '../login/identify.ts'
-import { issueToken, tokenLifeSeconds } from '../tokens/issue.ts'
+import { principalOf } from '../login/principal.ts'
+import { issueToken, type TokenContent, tokenLifeSeconds } from '../tokens/issue.ts'
 import { findRefreshToken, makeRefreshToken } from '../tokens/refresh-tokens.ts'
 
 const formLimit = '64kb'
@@ -58,8 +59,8 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
   const { service, scope, offline_token: offline } = request.query
   refuseOtherService(service)
   const account = await whoAsks(request, deps)
-  const access = decideAccess(account, parseScopes(texts(scope)))
-  const { token, issuedAt } = issueToken(deps.keys().signing(), account, access)
+  const content = await decideContent(deps, account, texts(scope))
+  const { token, issuedAt } = issueToken(deps.keys().signing(), content)
   send(response, {
     token,
     access_token: token,
@@ -67,6 +68,18 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
     issued_at: issuedAt,
     ...(account && offline === 'true' ? { refresh_token: await makeRefreshToken(deps.db, account) } : {}),
   })
+}
+
+/** What a token opens: what is granted of the scopes that were asked for; where none was, the API. */
+async function decideContent(
+  { db }: TokenEndpoint,
+  account: Account | undefined,
+  scopes: readonly string[],
+): Promise<TokenContent> {
+  const api = scopes.every((text) => text.trim() === '')
+  if (!account) return { account, isAdmin: false, api: false, access: [] }
+  const { admin, rights } = await principalOf(db, account)
+  return { account, isAdmin: admin, api, access: await decideScopes(db, rights, parseScopes(scopes)) }
 }
 
 async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promise<Account | undefined> {
@@ -83,13 +96,13 @@ async function answerPost(request: Request, response: Response, deps: TokenEndpo
   const form = (request.body ?? {}) as Record<string, unknown>
   refuseOtherService(form.service)
   const { account, refreshToken } = await whoseGrant(form, clientAddress(request), deps)
-  const access = decideAccess(account, parseScopes(texts(form.scope)))
-  const { token, issuedAt } = issueToken(deps.keys().signing(), account, access)
+  const content = await decideContent(deps, account, texts(form.scope))
+  const { token, issuedAt } = issueToken(deps.keys().signing(), content)
   const wantsRefresh = form.access_type === 'offline'
   const refresh = refreshToken ?? (wantsRefresh ? await makeRefreshToken(deps.db, account) : undefined)
   send(response, {
     access_token: token,
-    scope: access.map(formatScope).join(' '),
+    scope: content.access.map(formatScope).join(' '),
     expires_in: tokenLifeSeconds,
     issued_at: issuedAt,
     ...(refresh === undefined ? {} : { refresh_token: refresh }),

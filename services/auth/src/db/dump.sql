@@ -1,16 +1,54 @@
 -- Schema "auth" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
 -- BERTH_TEST_WRITE_DOCS=true npm test -- e2e/start/schemas.test.ts writes it.
 
+table access_grant (
+  id uuid not null,
+  seq bigint not null generated always as identity,
+  holder_id uuid not null,
+  role text,
+  custom_role_id uuid,
+  everything boolean not null default false,
+  prefix text collate "C",
+  namespace text collate "C",
+  object_id uuid,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  constraint access_grant_pkey PRIMARY KEY (id),
+  constraint access_grant_custom_role_id_fkey FOREIGN KEY (custom_role_id) REFERENCES custom_role(id),
+  constraint access_grant_has_role CHECK (num_nonnulls(role, custom_role_id) = 1),
+  constraint access_grant_holder_id_fkey FOREIGN KEY (holder_id) REFERENCES holder(id) ON DELETE CASCADE,
+  constraint access_grant_namespace_check CHECK (namespace <> ''::text),
+  constraint access_grant_object_id_fkey FOREIGN KEY (object_id) REFERENCES object(id),
+  constraint access_grant_on_one CHECK ((everything::integer + num_nonnulls(prefix, namespace, object_id)) = 1),
+  constraint access_grant_once UNIQUE NULLS NOT DISTINCT (holder_id, role, custom_role_id, prefix, namespace, object_id),
+  constraint access_grant_prefix_check CHECK (prefix ~~ '_%/'::text),
+  constraint access_grant_seq_key UNIQUE (seq)
+)
+CREATE INDEX access_grant_of_role ON access_grant USING btree (custom_role_id) WHERE custom_role_id IS NOT NULL
+CREATE INDEX access_grant_on_object ON access_grant USING btree (object_id) WHERE object_id IS NOT NULL
+
 table account (
   id uuid not null,
-  name text not null,
+  name text collate "C" not null,
   password_hash text not null,
   is_admin boolean not null default false,
   session_epoch bigint not null default 0,
   created_at timestamp with time zone not null default now(),
+  is_active boolean not null default true,
   constraint account_pkey PRIMARY KEY (id),
+  constraint account_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
   constraint account_name_check CHECK (name <> ''::text AND name <> '<token>'::text AND POSITION((':'::text) IN (name)) = 0),
   constraint account_name_key UNIQUE (name)
+)
+
+table custom_role (
+  id uuid not null,
+  name text collate "C" not null,
+  verbs text[] not null,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  constraint custom_role_pkey PRIMARY KEY (id),
+  constraint custom_role_name_key UNIQUE (name)
 )
 
 table dead_letter (
@@ -21,6 +59,26 @@ table dead_letter (
   attempts integer not null,
   buried_at timestamp with time zone not null default now(),
   constraint dead_letter_pkey PRIMARY KEY (consumer, event_id)
+)
+
+table group_member (
+  group_id uuid not null,
+  member_id uuid not null,
+  constraint group_member_pkey PRIMARY KEY (group_id, member_id),
+  constraint group_member_group_id_fkey FOREIGN KEY (group_id) REFERENCES user_group(id) ON DELETE CASCADE,
+  constraint group_member_member_id_fkey FOREIGN KEY (member_id) REFERENCES holder(id) ON DELETE CASCADE
+)
+CREATE INDEX group_member_of ON group_member USING btree (member_id)
+
+table holder (
+  id uuid not null,
+  kind text not null,
+  name text collate "C" not null,
+  constraint holder_pkey PRIMARY KEY (id),
+  constraint holder_id_name_key UNIQUE (id, name),
+  constraint holder_kind_check CHECK (kind = ANY (ARRAY['user'::text, 'group'::text, 'robot'::text])),
+  constraint holder_name_check CHECK (name <> ''::text AND name <> '<token>'::text AND POSITION((':'::text) IN (name)) = 0),
+  constraint holder_name_key UNIQUE (name)
 )
 
 table inbox (
@@ -48,6 +106,20 @@ table login_attempt (
   constraint login_attempt_pkey PRIMARY KEY (id)
 )
 CREATE INDEX login_attempt_by_time ON login_attempt USING btree (at)
+
+table object (
+  id uuid not null,
+  kind text not null,
+  name text collate "C" not null,
+  repository_id uuid,
+  via_id uuid,
+  owner_id uuid,
+  told_at timestamp with time zone not null default clock_timestamp(),
+  constraint object_pkey PRIMARY KEY (id),
+  constraint object_kind_check CHECK (kind = ANY (ARRAY['repository'::text, 'distribution'::text, 'remote'::text]))
+)
+CREATE INDEX object_by_name ON object USING btree (kind, name)
+CREATE INDEX object_of_host ON object USING btree (name) WHERE kind = 'distribution'::text AND repository_id IS NULL
 
 table outbox (
   id uuid not null,
@@ -93,6 +165,34 @@ table refresh_token (
 CREATE INDEX refresh_token_by_account ON refresh_token USING btree (account)
 CREATE INDEX refresh_token_expiry ON refresh_token USING btree (expires_at)
 
+table robot (
+  id uuid not null,
+  name text collate "C" not null,
+  namespace text collate "C",
+  description text not null default ''::text,
+  secret_hash bytea not null,
+  secret_made_at timestamp with time zone not null default now(),
+  previous_hash bytea,
+  previous_until timestamp with time zone,
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  told_days integer,
+  session_epoch bigint not null default 0,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  constraint robot_pkey PRIMARY KEY (id),
+  constraint robot_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
+  constraint robot_name_has_namespace CHECK (
+CASE
+    WHEN namespace IS NULL THEN POSITION(('/'::text) IN (name)) = 0
+    ELSE starts_with(name, namespace || '/'::text)
+END),
+  constraint robot_name_key UNIQUE (name),
+  constraint robot_previous_ends CHECK ((previous_hash IS NULL) = (previous_until IS NULL))
+)
+CREATE INDEX robot_by_end ON robot USING btree (expires_at) WHERE expires_at IS NOT NULL
+CREATE INDEX robot_by_namespace ON robot USING btree (namespace, name)
+
 table signing_key (
   kid text not null,
   sealed_private_key bytea not null,
@@ -106,3 +206,13 @@ table signing_key (
   constraint signing_key_state_check CHECK (state = ANY (ARRAY['next'::text, 'signing'::text, 'retired'::text]))
 )
 CREATE UNIQUE INDEX signing_key_one_a_state ON signing_key USING btree (state) WHERE state <> 'retired'::text
+
+table user_group (
+  id uuid not null,
+  name text collate "C" not null,
+  created_at timestamp with time zone not null default now(),
+  created_by text,
+  constraint user_group_pkey PRIMARY KEY (id),
+  constraint user_group_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
+  constraint user_group_name_key UNIQUE (name)
+)

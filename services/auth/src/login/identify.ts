@@ -1,10 +1,10 @@
 import { type Database, type Identify, Problem } from '@berth/service'
 import { loginIn, parseAuthorization } from '@berth/tokens'
-import { type Account, accountById, principalOf } from '../accounts/account.ts'
+import { type Account, accountById } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import { readSession } from '../tokens/issue.ts'
 import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
 import type { CheckPassword } from './check-password.ts'
+import { principalOf } from './principal.ts'
 
 /** Reads an `Authorization` header; `undefined` when it is not right. */
 export type Authenticate = (authorization: string, ip: string) => Promise<Account | undefined>
@@ -12,8 +12,9 @@ export type Authenticate = (authorization: string, ip: string) => Promise<Accoun
 const refreshAtMostEveryMs = 2_000
 
 /**
- * Tells who sends credentials: a name and a password, `<token>` and a refresh token, or an access token of ours. A token
- * opens the API only while its account is as it was at its issue, so what is taken away ends at once (docs/guarantees.md, P7).
+ * Tells who sends credentials: a name and a password or the secret of a robot, `<token>` and a refresh token, or an access token of
+ * ours. A token opens the API only while its account is as it was at its issue, so what is taken away ends at once
+ * (docs/guarantees.md, P7).
  */
 export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassword: CheckPassword): Authenticate {
   let refreshedAt = 0
@@ -35,20 +36,19 @@ export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassw
     }
     const claims = await verify(credentials.token)
     // A token for certain repositories is in the hands of docker and its like; it must not open the whole API.
-    if (!claims || claims.access.length > 0) return undefined
-    const session = readSession(credentials.token)
-    const account = session && (await accountById(db, session.accountId))
-    return account?.sessionEpoch === session?.epoch ? account : undefined
+    if (!claims?.api || !claims.account) return undefined
+    const account = await accountById(db, claims.account.id)
+    return account?.sessionEpoch === claims.account.epoch ? account : undefined
   }
 }
 
 /** How auth's own API learns who calls: as `identifyThrough` of the other services, without the way over HTTP. */
-export function identifyLocally(authenticate: Authenticate): Identify {
+export function identifyLocally(db: Database, authenticate: Authenticate): Identify {
   return async (header, { ip }) => {
     const authorization = loginIn(header)
     if (authorization === undefined) return undefined
     const account = await authenticate(authorization, ip)
-    if (account) return principalOf(account)
+    if (account) return principalOf(db, account)
     throw new Problem(401, 'bad_credentials', 'These credentials are not right, or have expired.', {
       hint: 'Check the user name and the password, or ask for a new token.',
       headers: { 'www-authenticate': 'Basic realm="berth"' },

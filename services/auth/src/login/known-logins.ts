@@ -27,10 +27,10 @@ export function createKnownLogins(db: Sql, serviceKey: string): KnownLogins {
     find: async (name, password) => {
       const [row] = await db.prepared<Row>(
         'known-login',
-        `select account.id, account.name, account.is_admin as "isAdmin", account.session_epoch as "sessionEpoch", known_login.mark
+        `select account.id, account.name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch", known_login.mark
          from account
          join known_login on known_login.account = account.id
-         where account.name = $1 and known_login.at > now() - make_interval(hours => $2)`,
+         where account.name = $1 and is_active and known_login.at > now() - make_interval(hours => $2)`,
         [name, knownHours],
       )
       if (!row) return undefined

@@ -9,12 +9,24 @@ import type { AuthConfig } from '../config.ts'
 type Commands = AuthCommands & EventCommands
 export type StartedAuth = Served & { auth: CommandClient<Commands>; service: Auth }
 
+// Rights are decided by what is known of their objects.
+const away = 'http://127.0.0.1:1'
 const secretsKey = randomBytes(32).toString('base64')
 
 /** Starts one replica of auth behind free ports. */
 export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> = {}): Promise<StartedAuth> {
   const service = createAuth(
-    { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, secretsKey, adminPassword: undefined, ...more },
+    {
+      databaseUrl,
+      natsUrl: testServers().natsUrl,
+      serviceKey,
+      secretsKey,
+      catalogUrl: away,
+      syncUrl: away,
+      callTimeoutSeconds: 2,
+      adminPassword: undefined,
+      ...more,
+    },
     { log: createLogger({ service: 'auth', level: 'error' }), metrics: createMetrics() },
   )
   const served = await serve(service)

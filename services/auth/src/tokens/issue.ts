@@ -12,8 +12,11 @@ export const tokenLifeSeconds = 240
 
 export type IssuedToken = { token: string; issuedAt: string }
 
-/** Signs an access token with what is granted (docs/protocol.md#tokens). Without an account it is one of an anonymous caller. */
-export function issueToken(key: SigningKey, account: Account | undefined, access: readonly Access[]): IssuedToken {
+/** Whom a token is for, with what it opens: the API where no scope was asked for, and else what is granted of the scopes. */
+export type TokenContent = { account: Account | undefined; isAdmin: boolean; api: boolean; access: readonly Access[] }
+
+/** Signs an access token (docs/protocol.md#tokens). Without an account it is one of an anonymous caller. */
+export function issueToken(key: SigningKey, { account, isAdmin, api, access }: TokenContent): IssuedToken {
   const now = Math.floor(Date.now() / 1000)
   const claims = {
     iss: tokenIssuer,
@@ -24,16 +27,12 @@ export function issueToken(key: SigningKey, account: Account | undefined, access
     exp: now + tokenLifeSeconds,
     jti: randomUUID(),
     typ: 'access',
-    ...(account?.isAdmin ? { admin: true } : {}),
+    ...(isAdmin ? { admin: true } : {}),
     ...(account ? { uid: account.id, epoch: account.sessionEpoch } : {}),
+    ...(account?.kind === 'robot' ? { robot: true } : {}),
+    ...(account && api ? { api: true } : {}),
     access,
   }
   const token = jwt.sign(claims, key.privateKey, { algorithm: 'ES256', keyid: key.kid })
   return { token, issuedAt: new Date(now * 1000).toISOString() }
-}
-
-/** For which account, and in which of its epochs, a token was issued. The token must have been verified before. */
-export function readSession(verifiedToken: string): { accountId: string; epoch: number } | undefined {
-  const { uid, epoch } = (jwt.decode(verifiedToken) ?? {}) as { uid?: unknown; epoch?: unknown }
-  return typeof uid === 'string' && typeof epoch === 'number' ? { accountId: uid, epoch } : undefined
 }

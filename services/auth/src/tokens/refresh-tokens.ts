@@ -10,10 +10,11 @@ const mostOfAccount = 100
 const form = /^brt_[A-Za-z0-9_-]{43}$/
 
 /**
- * Makes a refresh token for an account; only its hash is stored. It ends 90 days after its last use; of more than a hundred of an
- * account, the one that was not used for longest goes.
+ * Makes a refresh token for a user; only its hash is stored. It ends 90 days after its last use; of more than a hundred of a user, the
+ * one that was not used for longest goes. A robot gets none (`undefined`): it has a secret of its own, and would outlive that by one.
  */
-export async function makeRefreshToken(sql: Sql, account: Account): Promise<string> {
+export async function makeRefreshToken(sql: Sql, account: Account): Promise<string | undefined> {
+  if (account.kind === 'robot') return undefined
   const token = `brt_${randomBytes(32).toString('base64url')}`
   await sql.query(
     'insert into refresh_token (hash, account, session_epoch, expires_at) values ($1, $2, $3, now() + make_interval(days => $4))',
@@ -43,7 +44,8 @@ export async function findRefreshToken(sql: Sql, token: string): Promise<Account
        and expires_at > now()
        and account.id = refresh_token.account
        and account.session_epoch = refresh_token.session_epoch
-     returning account.id, account.name, account.is_admin as "isAdmin", account.session_epoch as "sessionEpoch"`,
+       and is_active
+     returning account.id, account.name, 'user' as kind, is_admin as "isAdmin", account.session_epoch as "sessionEpoch"`,
     [hashOf(token), lifeDays],
   )
   return row

@@ -23,11 +23,18 @@ export async function listTags(db: Database, pointer: Pointer, after: string, li
   return rows.map((row) => row.name)
 }
 
+const ownColumns = { name: 'base_path', id: 'distribution_id', owner: 'owner_id', isPublic: "access = 'public'" }
+// A right on the distribution of a host is one on what came by it; patterns are compared with the name of that.
+const hostColumns = { name: `''::text collate "C"`, id: 'via' }
+
 /** Which pointers a caller may pull from, as SQL with its parameters from `$first` on. */
 function pullable({ rights, names }: Pick<Sight, 'rights' | 'names'>, first: number) {
-  const columns = { name: 'base_path', id: 'distribution_id', owner: 'owner_id', isPublic: "access = 'public'" }
-  const { condition, values } = toSql(rights, 'pull', 'distribution', columns, first + 1)
-  return { condition: `(base_path = any($${first}::text[]) or ${condition})`, values: [names, ...values] }
+  const own = toSql(rights, 'pull', 'distribution', ownColumns, first + 1)
+  const host = toSql(rights, 'pull', 'distribution', hostColumns, first + 1 + own.values.length)
+  return {
+    condition: `(base_path = any($${first}::text[]) or ${own.condition} or ${host.condition})`,
+    values: [names, ...own.values, ...host.values],
+  }
 }
 
 /** Up to `limit` base paths after a name that a caller may pull from, in byte order. */

@@ -1,0 +1,32 @@
+import { randomUUID } from 'node:crypto'
+import { authEvents, recordEvents } from '@berth/bus'
+import type { Database, Transaction } from '@berth/service'
+import { insertHolder } from '../holders/holder.ts'
+
+export type NewUser = { name: string; isAdmin: boolean; passwordHash: string }
+export type UserRow = { id: string; name: string; isAdmin: boolean; isActive: boolean; createdAt: Date }
+
+/** Makes a user. Throws 409 when its name is taken. */
+export async function createUser(db: Database, user: NewUser, actor: string): Promise<UserRow> {
+  return db.transaction(async (sql) => {
+    const id = randomUUID()
+    await insertHolder(sql, { id, kind: 'user', name: user.name })
+    return insertAccount(sql, { id, ...user }, actor)
+  })
+}
+
+/** Makes the account of a user whose name is taken for it already. */
+export async function insertAccount(
+  sql: Transaction,
+  { id, name, isAdmin, passwordHash }: NewUser & { id: string },
+  actor?: string,
+): Promise<UserRow> {
+  const [row] = await sql.query<UserRow>(
+    `insert into account (id, name, password_hash, is_admin) values ($1, $2, $3, $4)
+     returning id, name, is_admin as "isAdmin", is_active as "isActive", created_at as "createdAt"`,
+    [id, name, passwordHash, isAdmin],
+  )
+  if (!row) throw new Error('an insert answered no row')
+  await recordEvents(sql, [{ kind: authEvents.userCreated, data: { id, name }, ...(actor ? { actor } : {}) }])
+  return row
+}
