@@ -54,7 +54,8 @@ const catalog: Callers<CatalogCommands> = {
   'record-pulls': ['registry'],
   'list-served-rows': ['registry'],
   'list-served-heads': ['registry'],
-  'list-events': ['registry'],
+  'list-access-objects': ['auth'],
+  'list-events': ['registry', 'auth'],
 }
 
 const registry: Callers<RegistryCommands> = {
@@ -76,7 +77,8 @@ const sync: Callers<SyncCommands> = {
   'pull-through': ['registry'],
   'pull-through-referrers': ['registry'],
   'fetch-again': ['catalog'],
-  'list-events': [],
+  'list-access-objects': ['auth'],
+  'list-events': ['auth'],
 }
 
 const tasks: Callers<TasksCommands> = {
