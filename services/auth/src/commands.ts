@@ -2,7 +2,7 @@ import { noRights } from '@berth/access'
 import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
 import type { Database, InternalHandler } from '@berth/service'
 import { decideScopes, mayPull } from './access/decide-scopes.ts'
-import { rightsOf, rightsOfAll } from './access/rights.ts'
+import { rightsOf } from './access/rights.ts'
 import { accountById, accountsByName } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import type { Authenticate } from './login/identify.ts'
@@ -26,11 +26,9 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       return { rights: await rightsOf(db, account), isActive: true }
     },
     'list-denied-pulls': async ({ names, basePath }) => {
-      const accounts = await accountsByName(db, names)
-      const rights = await rightsOfAll(db, accounts)
       const may = new Set<string>()
-      for (const { id, name } of accounts)
-        if (await mayPull(db, rights.get(id) ?? noRights(id), basePath)) may.add(name)
+      for (const account of await accountsByName(db, names))
+        if (await mayPull(db, await rightsOf(db, account), basePath)) may.add(account.name)
       return { names: names.filter((name) => !may.has(name)) }
     },
     'list-keys': async () => ({ keys: await publicKeys(db) }),

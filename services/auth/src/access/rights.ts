@@ -6,69 +6,47 @@ import type { CopiedKind } from '../objects/object.ts'
 /** Whose rights are asked for: one that was found to be active, or not to have ended. */
 type Asked = { id: string; kind: 'user' | 'robot'; isAdmin: boolean }
 
-/** A grant as somebody holds it. */
-export type HeldGrant = {
-  accountId: string
+type Held = {
   id: string
-  /** Who was given it: the account itself, or a group that it is in. */
-  holderId: string
   role: string | null
-  customRole: string | null
   customVerbs: string[] | null
   everything: boolean
   prefix: string | null
   namespace: string | null
   kind: CopiedKind | null
   objectId: string | null
-  objectName: string | null
 }
 
+/** Those whose grants an account `$1` has: itself, the groups that it is in, and everybody with a login (`$2`). */
+export const heldBy = `
+  select $1::uuid as holder_id
+  union all
+  select group_id
+  from group_member
+  where member_id = $1::uuid
+  union all
+  select $2::uuid`
+
+// One document, which is read a good deal faster than a row for each of some hundred grants.
 const heldGrants = `
-  with held as (
-    select id as account_id, id as holder_id
-    from unnest($1::uuid[]) as account (id)
-    union all
-    select member_id, group_id
-    from group_member
-    where member_id = any($1::uuid[])
-    union all
-    select id, $2::uuid
-    from unnest($1::uuid[]) as account (id))
-  select account_id as "accountId", access_grant.id, access_grant.holder_id as "holderId", role, custom_role.name as "customRole",
-    custom_role.verbs as "customVerbs", everything, prefix, namespace, object.kind, object_id as "objectId",
-    object.name as "objectName"
-  from held
-  join access_grant on access_grant.holder_id = held.holder_id
+  select json_agg(
+    json_build_object(
+      'id', access_grant.id, 'role', role, 'customVerbs', custom_role.verbs, 'everything', everything, 'prefix', prefix,
+      'namespace', namespace, 'kind', object.kind, 'objectId', object_id)
+    order by seq) as grants
+  from (${heldBy}) as held
+  join access_grant using (holder_id)
   left join custom_role on custom_role.id = access_grant.custom_role_id
-  left join object on object.id = access_grant.object_id
-  order by access_grant.seq`
+  left join object on object.id = access_grant.object_id`
 
-/** The grants of accounts, of the groups that they are in, and of everybody with a login. */
-export function grantsOf(sql: Sql, accountIds: readonly string[]): Promise<HeldGrant[]> {
-  return sql.prepared<HeldGrant>('held-grants', heldGrants, [accountIds, authenticatedGroup.id])
-}
-
-/** What an account may do, by one query; an administrator may do everything. */
-export async function rightsOf(sql: Sql, account: Asked): Promise<Rights> {
-  if (account.isAdmin) return adminRights(account.id)
-  return rightsBy(account, await grantsOf(sql, [account.id]))
-}
-
-/** The rights of several accounts, by their ids. */
-export async function rightsOfAll(sql: Sql, accounts: readonly Asked[]): Promise<Map<string, Rights>> {
-  const others = accounts.filter(({ isAdmin }) => !isAdmin).map(({ id }) => id)
-  const held = Map.groupBy(await grantsOf(sql, others), ({ accountId }) => accountId)
-  return new Map(
-    accounts.map((account) => [
-      account.id,
-      account.isAdmin ? adminRights(account.id) : rightsBy(account, held.get(account.id) ?? []),
-    ]),
-  )
-}
-
-// What a robot makes belongs to its namespace: it owns nothing.
-function rightsBy({ id, kind }: Asked, held: readonly HeldGrant[]): Rights {
-  return { accountId: kind === 'robot' ? null : id, grants: held.map(toGrant) }
+/**
+ * What an account may do, by one query: its grants, those of the groups that it is in, and those of everybody with a login. An
+ * administrator may do everything. What a robot makes belongs to its namespace, so it owns nothing.
+ */
+export async function rightsOf(sql: Sql, { id, kind, isAdmin }: Asked): Promise<Rights> {
+  if (isAdmin) return adminRights(id)
+  const [row] = await sql.prepared<{ grants: Held[] | null }>('held-grants', heldGrants, [id, authenticatedGroup.id])
+  return { accountId: kind === 'robot' ? null : id, grants: (row?.grants ?? []).map(toGrant) }
 }
 
 /** Whether somebody may do all that is for administrators, be it by the role `admin`. */
@@ -77,12 +55,12 @@ export function administers({ grants }: Rights): boolean {
 }
 
 /** The verbs of a role: of a built-in one, or as one of their own names them. */
-export function verbsOf({ role, customVerbs }: Pick<HeldGrant, 'role' | 'customVerbs'>): readonly Verb[] {
-  if (role !== null && Object.hasOwn(builtInRoles, role)) return builtInRoles[role as keyof typeof builtInRoles]
-  return (customVerbs ?? []).filter(isVerb)
+export function verbsOf({ role, customVerbs }: { role: string | null; customVerbs: string[] | null }): readonly Verb[] {
+  if (customVerbs) return customVerbs.filter(isVerb)
+  return role !== null && Object.hasOwn(builtInRoles, role) ? builtInRoles[role as keyof typeof builtInRoles] : []
 }
 
-function toGrant(held: HeldGrant): Grant {
+function toGrant(held: Held): Grant {
   const { id, everything, prefix, namespace, kind, objectId } = held
   const given = { id, verbs: verbsOf(held) }
   if (everything) return { ...given, all: true }

@@ -1,10 +1,11 @@
 import { type AccessObject, type Decision, decide, isVerb, type Rights, roleWith, verbs } from '@berth/access'
 import { badField, type Database, type Handlers, type Principal, Problem } from '@berth/service'
-import { grantsOf, rightsOf, verbsOf } from '../access/rights.ts'
+import { rightsOf, verbsOf } from '../access/rights.ts'
 import { accountsByName } from '../accounts/account.ts'
 import { writtenOn } from '../grants/grant-row.ts'
+import { listHeld } from '../grants/list-grants.ts'
 import { readObject } from '../grants/target.ts'
-import { findHolder, type Holder, readHolder } from '../holders/holder.ts'
+import { findHolder, readHolder } from '../holders/holder.ts'
 import { findObject, isCopied } from '../objects/object.ts'
 import type { operations } from '../openapi-types.ts'
 
@@ -31,26 +32,16 @@ export function accessHandlers(db: Database, isPublic: IsPublic) {
       return { status: 200, body: showDecision(decided) }
     },
     showPermissions: async ({ principal }) => {
-      const held = await grantsOf(db, [principal.id])
-      const names = await namesOf(held.map(({ holderId }) => holderId))
-      return {
-        status: 200,
-        body: {
-          name: principal.name,
-          admin: principal.admin,
-          grants: held.map((grant) => {
-            const { id, holderId, role, customRole, kind: objectKind, objectName, ...place } = grant
-            const holder = names.get(holderId)
-            return {
-              id,
-              through: holder?.kind === 'group' ? holder.name : null,
-              role: role ?? customRole ?? '',
-              verbs: [...verbsOf(grant)],
-              on: writtenOn({ ...place, objectKind, objectName }),
-            }
-          }),
-        },
-      }
+      const { name, admin } = principal
+      const held = await listHeld(db, principal.id)
+      const grants = held.map((row) => ({
+        id: row.id,
+        through: row.holderKind === 'group' ? row.holderName : null,
+        role: row.role,
+        verbs: [...verbsOf(row)],
+        on: writtenOn(row),
+      }))
+      return { status: 200, body: { name, admin, grants } }
     },
   } satisfies Partial<Handlers<operations>>
 
@@ -68,11 +59,6 @@ export function accessHandlers(db: Database, isPublic: IsPublic) {
     const holder = await findHolder(db, kind, name)
     const [account] = await accountsByName(db, [holder.name])
     return account ? rightsOf(db, account) : { accountId: null, grants: [] }
-  }
-
-  async function namesOf(ids: readonly string[]): Promise<Map<string, Holder>> {
-    const rows = await db.query<Holder>('select id, kind, name from holder where id = any($1::uuid[])', [ids])
-    return new Map(rows.map((row) => [row.id, row]))
   }
 }
 

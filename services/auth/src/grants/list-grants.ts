@@ -1,6 +1,7 @@
 import { type On, type Rights, toSql } from '@berth/access'
 import { isUuid, type Sql } from '@berth/service'
-import type { HolderKind } from '../holders/holder.ts'
+import { heldBy } from '../access/rights.ts'
+import { authenticatedGroup, type HolderKind } from '../holders/holder.ts'
 import { copiedKinds } from '../objects/object.ts'
 import { type GrantRow, grantColumns, grantSource } from './grant-row.ts'
 
@@ -32,6 +33,17 @@ export async function listGrants(
      order by seq
      limit $2`,
     values,
+  )
+}
+
+/** All that an account holds: its own grants, those of its groups, and those of everybody with a login. */
+export async function listHeld(sql: Sql, accountId: string): Promise<GrantRow[]> {
+  return sql.query<GrantRow>(
+    `select ${grantColumns}
+     from ${grantSource}
+     where holder_id in (${heldBy})
+     order by seq`,
+    [accountId, authenticatedGroup.id],
   )
 }
 

@@ -22,13 +22,13 @@ type Row = { basePath: string } & Record<
 const facts = (from: string) => `'id', ${from}.id, 'name', ${from}.name, 'ownerId', ${from}.owner_id`
 
 // Of two that exchange their names, the one told of last.
-const servedAt = `
+const servedAt = (wanted: string) => `
   select wanted.name as "basePath",
     case when place.id is not null then jsonb_build_object(${facts('place')}, 'repositoryId', place.repository_id) end as distribution,
     case when served.id is not null then jsonb_build_object(${facts('served')}) end as repository,
     case when host.id is not null then jsonb_build_object(${facts('host')}) end as host,
     case when named.id is not null then jsonb_build_object(${facts('named')}) end as named
-  from unnest($1::text[]) as wanted (name)
+  from ${wanted}
   left join lateral (
     select *
     from object
@@ -54,10 +54,17 @@ const servedAt = `
     order by told_at desc
     limit 1) as named on true`
 
+// A plan is kept for one name, as clients mostly send, and made anew for each number of them.
+const servedAtOne = servedAt('(select $1::text as name) as wanted')
+const servedAtMany = servedAt('unnest($1::text[]) as wanted (name)')
+
 /** What is served under base paths, as far as auth has heard of it. */
 export async function findServed(sql: Sql, basePaths: readonly string[]): Promise<Map<string, Served>> {
   if (basePaths.length === 0) return new Map()
-  const rows = await sql.prepared<Row>('served-at', servedAt, [basePaths])
+  const rows =
+    basePaths.length === 1
+      ? await sql.prepared<Row>('served-at', servedAtOne, basePaths)
+      : await sql.query<Row>(servedAtMany, [basePaths])
   return new Map(rows.map(({ basePath, ...row }) => [basePath, toServed(row)]))
 }
 
