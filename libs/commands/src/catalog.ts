@@ -267,7 +267,7 @@ export type CatalogCommands = {
 
 /**
  * A row of what is served. Intervals hold for the versions from `since` up to, not including, `until`. What is latest, with what is
- * loose, is what holds in version `latestVersion + 1`; of a rollback that is not settled, one that is older (docs/decisions/0024).
+ * loose, is what holds in version `latestVersion + 1`; of a rollback that is not written out, one that is older (docs/decisions/0024).
  */
 export type ServedRow =
   | { kind: 'head'; repositoryId: string; name: string; revision: number; latestVersion: number; from: number }

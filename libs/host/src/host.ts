@@ -21,13 +21,13 @@ import {
   createInternalClient,
   createInternalServer,
   type Database,
-  type Facts,
   type Identify,
   type InternalClient,
   type InternalHandler,
   Lifecycle,
   type Logger,
   type Notes,
+  type ObjectFinders,
   openDatabase,
   readApiDocument,
   type Service,
@@ -74,7 +74,7 @@ type PublicApi = {
   /** Learns who calls; auth is asked unless this is set. */
   identify?: Identify
   /** Finds what it decides by of its own objects. */
-  facts?: Facts
+  objects?: ObjectFinders
   /** Answers what is no part of the API, beside it. */
   beside?: (api: RequestListener) => RequestListener
 }
@@ -152,13 +152,13 @@ export function createHost<P extends PeerName>(options: {
       ),
   }
 
-  const openApi = ({ handlers, facts, identify, beside = (api) => api }: PublicApi) =>
+  const openApi = ({ handlers, objects, identify, beside = (api) => api }: PublicApi) =>
     beside(
       createApi({
         service: name,
         document: readApiDocument(new URL('../openapi.yaml', options.source)),
         handlers,
-        facts,
+        objects,
         externalUrl: config.externalUrl,
         identify: identify ?? identifyThrough(clientOf('auth')),
         log,

@@ -17,14 +17,14 @@ const objects: AccessObject[] = [
   { kind: 'repository', id: '2', name: 'other/app' },
   { kind: 'repository', id: '3', name: 'other/mine', ownerId: me },
 ]
-const facts = {
+const finders = {
   repository: async (idOrName: string) => objects.find(({ id, name }) => [id, name].includes(idOrName)),
 }
 
 async function outcome(rule: unknown, caller: Principal, sent: { params?: object; body?: unknown }): Promise<string> {
   try {
     const request = { params: {}, query: {}, body: undefined, ...sent }
-    await requireRights(readRule(rule, 'it'), caller, request as never, { facts, what: 'GET /it' })
+    await requireRights(readRule(rule, 'it'), caller, request as never, { objects: finders, what: 'GET /it' })
     return 'allowed'
   } catch (error) {
     if (!(error instanceof Problem)) throw error

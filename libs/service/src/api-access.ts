@@ -12,7 +12,7 @@ export type AccessRule = 'anonymous' | 'self' | { list: Verb } | Check[]
 type Check = { verb: Verb } & ({ on: string } | { new: string } | { over: 'everything' })
 
 /** Finds an object of a kind by id or name, with what is decided by; `undefined` when there is none. */
-export type Facts = Partial<Record<Kind, (idOrName: string) => Promise<AccessObject | undefined>>>
+export type ObjectFinders = Partial<Record<Kind, (idOrName: string) => Promise<AccessObject | undefined>>>
 
 const template = /^([a-z]+):\{(?:(body|query)\.)?([\w.]+)\}$/
 const kindNames: readonly string[] = kinds
@@ -59,7 +59,7 @@ export async function requireRights(
   rule: AccessRule,
   principal: Principal,
   sent: Sent,
-  { facts, what }: { facts: Facts; what: string },
+  { objects, what }: { objects: ObjectFinders; what: string },
 ): Promise<void> {
   if (!Array.isArray(rule)) return
   for (const check of rule) {
@@ -74,7 +74,7 @@ export async function requireRights(
       requireVerb(principal, check.verb, { kind, name: given }, what)
       continue
     }
-    await createGuard(facts)(principal, check.verb, { kind, given, what })
+    await createGuard(objects)(principal, check.verb, { kind, given, what })
   }
 }
 
@@ -83,12 +83,12 @@ type Wanted = { kind: Kind; given: string; what: string }
 export type Guard = (principal: Principal, verb: Verb, wanted: Wanted) => Promise<void>
 
 /** Decides about single objects, for handlers whose requests name more of them than a rule can say. Throws as `requireRight`. */
-export function createGuard(facts: Facts): Guard {
+export function createGuard(objects: ObjectFinders): Guard {
   return async (principal, verb, wanted) => {
     // Who may do it with everything may do it with this: what there is the handler says.
     if (mayEverything(principal, verb)) return
-    const find = facts[wanted.kind]
-    if (!find) throw new Error(`${wanted.what} is checked on a ${wanted.kind}, of which this service has no facts`)
+    const find = objects[wanted.kind]
+    if (!find) throw new Error(`${wanted.what} is checked on a ${wanted.kind}, of which this service has no objects`)
     requireRight(principal, verb, await find(wanted.given), wanted)
   }
 }

@@ -6,7 +6,7 @@ import express, {
   type Response,
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
-import { type Facts, readRule, requireLogin, requireRights } from './api-access.ts'
+import { type ObjectFinders, readRule, requireLogin, requireRights } from './api-access.ts'
 import type { ApiDocument, Operation } from './api-document.ts'
 import { faultText, fieldName } from './api-faults.ts'
 import { inertHeaders, isForged } from './browser-guard.ts'
@@ -53,7 +53,7 @@ export function createApi(options: {
   handlers: Record<string, ApiHandler>
   identify: Identify
   /** Finds the objects that `x-access` names. */
-  facts?: Facts | undefined
+  objects?: ObjectFinders | undefined
   /** The origin that clients use, where the request does not say it. */
   externalUrl?: string | undefined
   log: Logger
@@ -150,7 +150,7 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
 function route(
   service: string,
   operation: Operation,
-  options: { handlers: Record<string, ApiHandler>; facts?: Facts | undefined; log: Logger; metrics: Metrics },
+  options: { handlers: Record<string, ApiHandler>; objects?: ObjectFinders | undefined; log: Logger; metrics: Metrics },
 ): RequestHandler {
   const id = operation.operationId ?? ''
   const handler = options.handlers[id]
@@ -183,7 +183,7 @@ function route(
     const what = `${request.method} ${request.path}`
     requireLogin(rule, readPrincipal(response), what)
     const sent = readRequest(request, response, gone.signal)
-    await requireRights(rule, sent.principal, sent, { facts: options.facts ?? {}, what })
+    await requireRights(rule, sent.principal, sent, { objects: options.objects ?? {}, what })
     // The validator has compared it with the document, of which the types of handlers are made.
     const reply = await handler(sent as never)
     if (reply) sendReply(response, reply)

@@ -5,8 +5,8 @@ import { createGuard, type Handlers, type Service, type ServiceParts } from '@be
 import { startWorker } from '@berth/worker'
 import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
-import { catalogFacts } from './api/facts.ts'
 import { namespaceHandlers } from './api/namespaces.ts'
+import { catalogObjects } from './api/objects.ts'
 import { repositoryHandlers } from './api/repositories.ts'
 import { retentionHandlers } from './api/retention.ts'
 import { storeHandlers } from './api/store.ts'
@@ -56,8 +56,8 @@ export function createCatalog(
   const cleaner = createLoneCleaner(db, store, log)
   const blobs = deletingAlone(store, cleaner)
   const gate = createServedGate(registry)
-  const facts = catalogFacts(db, sync)
-  const guard = createGuard(facts)
+  const objects = catalogObjects(db, sync)
+  const guard = createGuard(objects)
   let writer: Loop | undefined
   // A list is worth having without what the store does not give now.
   const readNewConfigs = (repositoryId: string) =>
@@ -84,7 +84,7 @@ export function createCatalog(
         ...namespaceHandlers(db, gate),
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
-      facts,
+      objects,
     },
     commands: catalogCommands(db, cleaner, gate),
     prepare: async ({ keep }) => {

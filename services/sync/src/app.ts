@@ -3,7 +3,7 @@ import { commandHandlers, type SyncCommands } from '@berth/commands'
 import { createHost, watchStoreIdentity } from '@berth/host'
 import { createSealer, type Handlers, rows, type Service, type ServiceParts } from '@berth/service'
 import { startWorker } from '@berth/worker'
-import { syncFacts } from './api/facts.ts'
+import { syncObjects } from './api/objects.ts'
 import { remoteHandlers } from './api/remotes.ts'
 import { runHandlers } from './api/runs.ts'
 import { peers, type SyncConfig } from './config.ts'
@@ -53,7 +53,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
         ...remoteHandlers({ db, prisma, sealer, catalog, log }),
         ...runHandlers({ db, prisma, catalog, tasks, blobs }),
       } satisfies Handlers<operations>,
-      facts: syncFacts(prisma, catalog),
+      objects: syncObjects(prisma, catalog),
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob' | 'list-access-objects'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),

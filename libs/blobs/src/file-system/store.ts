@@ -6,7 +6,7 @@ import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
 import { createHealing } from '../store/healing.ts'
 import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
 import { blobPath, partPath, writePath } from '../store/paths.ts'
-import { settled } from '../store/pending-key.ts'
+import { blobKeyOf } from '../store/pending-key.ts'
 import { readSource } from '../store/source-reader.ts'
 import type {
   BlobKey,
@@ -120,7 +120,7 @@ async function writeBlob(
   source: AsyncIterable<Uint8Array>,
   how: WriteOptions,
 ): Promise<BlobStat> {
-  const place = settled(key)
+  const place = blobKeyOf(key)
   // Without a place the bytes are read to their end and thrown away, as with a wrong digest.
   place.catch(() => undefined)
   const staged = join(root, writePath(randomUUID()))

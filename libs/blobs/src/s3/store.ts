@@ -4,7 +4,7 @@ import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
 import { createHealing, type Healing } from '../store/healing.ts'
 import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
 import { blobPath, partPath } from '../store/paths.ts'
-import { settled } from '../store/pending-key.ts'
+import { blobKeyOf } from '../store/pending-key.ts'
 import { readSource } from '../store/source-reader.ts'
 import type {
   BlobKey,
@@ -86,7 +86,7 @@ async function writeBlob(
   source: AsyncIterable<Uint8Array>,
   how: WriteOptions,
 ): Promise<BlobStat> {
-  const path = blobPath(await settled(key))
+  const path = blobPath(await blobKeyOf(key))
   const reader = readSource(source, how)
   try {
     const { sizeBytes } = await receiveObject(s3, path, reader, {

@@ -18,11 +18,11 @@ import type { Prisma } from '../db/client.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
 import { explain } from '../store/explain.ts'
-import { readRepositoryBytes, readStoreFacts } from '../store/facts.ts'
 import { isolatedRepositories } from '../store/isolated.ts'
 import { damagedPerPage, lastRun, listCandidates, listDamaged, listRuns } from '../store/lists.ts'
 import type { ReclaimPayload, RepairPayload, ScrubPayload } from '../store/maintenance-tasks.ts'
 import { lastRound } from '../store/scrub-rounds.ts'
+import { readRepositoryBytes, readStoreTotals } from '../store/totals.ts'
 import { findVersion } from '../versions/show.ts'
 
 type Deps = {
@@ -50,7 +50,7 @@ export function storeHandlers(deps: Deps) {
     showStore: async () => ({
       status: 200,
       body: {
-        ...(await readStoreFacts(db)),
+        ...(await readStoreTotals(db)),
         identity: await storeIdentity(db),
         isShared: !cleaner.wasAlone(),
         lastRun: await lastRun(db),

@@ -3,7 +3,7 @@ import type { Database } from '@berth/service'
 import { curate } from '../curation/curate.ts'
 import { removeManifests, removeTags } from '../intervals/edit.ts'
 
-type Host = { id: string; name: string; maxBytes: number }
+type PullThrough = { id: string; name: string; maxBytes: number }
 type Member = { repositoryId: string; digest: Digest; bytes: number }
 /** A change that registry has to hear of, and what went. */
 export type Eviction = { repositoryId: string; revision: number; manifests: number }
@@ -15,18 +15,22 @@ const batchManifests = 200
  * is stored of what their repositories have now, each digest once; the bytes themselves go with the next collection.
  */
 export async function* evictAll(db: Database, signal: AbortSignal): AsyncIterable<Eviction> {
-  const hosts = await db.query<Host>(
+  const distributions = await db.query<PullThrough>(
     `select id, name, (pull_through ->> 'maxBytes')::bigint as "maxBytes"
      from distribution
      where pull_through ->> 'maxBytes' is not null`,
   )
-  for (const host of hosts) yield* evict(db, host, signal)
+  for (const distribution of distributions) yield* evict(db, distribution, signal)
 }
 
-async function* evict(db: Database, host: Host, signal: AbortSignal): AsyncIterable<Eviction> {
-  for (let held = await heldBytes(db, host.id); held > host.maxBytes; held = await heldBytes(db, host.id)) {
-    const excess = held - host.maxBytes
-    const going = enough(await leastUsed(db, host.id), excess)
+async function* evict(db: Database, distribution: PullThrough, signal: AbortSignal): AsyncIterable<Eviction> {
+  for (
+    let held = await heldBytes(db, distribution.id);
+    held > distribution.maxBytes;
+    held = await heldBytes(db, distribution.id)
+  ) {
+    const excess = held - distribution.maxBytes
+    const going = enough(await leastUsed(db, distribution.id), excess)
     if (going.length === 0) return
     let changed = false
     for (const [repositoryId, members] of Map.groupBy(going, (member) => member.repositoryId)) {
@@ -56,11 +60,11 @@ const membersOf = (table: string) => `
   join distribution as arrived on arrived.repository_id = member.repository_id and arrived.via = $1
   where member.until is null`
 
-async function heldBytes(db: Database, host: string): Promise<number> {
+async function heldBytes(db: Database, distributionId: string): Promise<number> {
   const [row] = await db.query<{ bytes: number }>(
     `select coalesce(sum(size_bytes), 0)::bigint as bytes from blob
      where state = 'present' and digest in (${membersOf('blob_interval')} union ${membersOf('manifest_interval')})`,
-    [host],
+    [distributionId],
   )
   return row?.bytes ?? 0
 }
@@ -99,8 +103,8 @@ const leastUsedQuery = `
   order by at, digest`
 
 /** What was pulled least lately, by tag or by digest, or came then; with the bytes that are stored of it. */
-async function leastUsed(db: Database, host: string): Promise<Member[]> {
-  return db.query<Member>(leastUsedQuery, [host])
+async function leastUsed(db: Database, distributionId: string): Promise<Member[]> {
+  return db.query<Member>(leastUsedQuery, [distributionId])
 }
 
 /** As many of them, in order, as hold the bytes in excess; what shares its layers frees less, and the next round sees to it. */

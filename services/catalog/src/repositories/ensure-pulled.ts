@@ -22,20 +22,20 @@ export async function ensurePulled(
   { via, name, actor, tag }: CatalogCommands['ensure-pulled']['request'],
 ): Promise<CatalogCommands['ensure-pulled']['reply'] & { arrived: ServedDistribution | undefined }> {
   return db.transaction(async (sql) => {
-    const [host] = await sql.query<{ basePath: string; access: string; host: string }>(
+    const [pullThrough] = await sql.query<{ basePath: string; access: string; host: string }>(
       `select base_path as "basePath", access, pull_through ->> 'host' as host
        from distribution
        where id = $1 and pull_through is not null
        for share`,
       [via],
     )
-    if (!host) throw new Problem(404, 'distribution_not_found', 'The pull-through distribution was deleted.')
-    if (!name.startsWith(`${host.basePath}/`)) throw badField('name', `is not below ${host.basePath}`)
-    const from = { host: host.host, name: name.slice(host.basePath.length + 1) }
+    if (!pullThrough) throw new Problem(404, 'distribution_not_found', 'The pull-through distribution was deleted.')
+    if (!name.startsWith(`${pullThrough.basePath}/`)) throw badField('name', `is not below ${pullThrough.basePath}`)
+    const from = { host: pullThrough.host, name: name.slice(pullThrough.basePath.length + 1) }
     const known = await lockRepositoryNamed(sql, name)
     const id = known ? await pulledOnlyFrom(sql, known.id, from) : await makePulled(sql, { name, from, actor })
     const made =
-      id !== undefined && (await insertArrived(sql, { via, name, repositoryId: id, access: host.access, actor }))
+      id !== undefined && (await insertArrived(sql, { via, name, repositoryId: id, access: pullThrough.access, actor }))
     const repository = known ?? (await lockRepositoryNamed(sql, name))
     if (!repository || !(await arrivedBy(sql, { via, name, repositoryId: repository.id })))
       throw new Problem(409, 'name_taken', `${name} is another repository, which did not come by pull-through.`, {

@@ -233,7 +233,7 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
      from deleted_distribution
      where repository_id is not null`,
   )
-  const hosts = await db.query<ServedPullThrough>(
+  const pullThroughs = await db.query<ServedPullThrough>(
     `select id, base_path as "basePath", pull_through ->> 'remoteId' as "remoteId", pull_through ->> 'host' as host,
        (pull_through ->> 'ttlSeconds')::integer as "ttlSeconds", pull_through -> 'trigger' as trigger,
        pull_through @> '{"mirrorOfRoot": true}' as "mirrorOfRoot", access, revision, false as deleted
@@ -260,6 +260,6 @@ export async function* streamHeads(db: Database): AsyncIterable<ServedHead> {
     after = last.id
   }
   for (const distribution of distributions) yield { kind: 'distribution', ...distribution }
-  for (const host of hosts) yield { kind: 'pull-through', ...host }
+  for (const pullThrough of pullThroughs) yield { kind: 'pull-through', ...pullThrough }
   for (const name of await listNamespaceNames(db)) yield { kind: 'namespace', name }
 }

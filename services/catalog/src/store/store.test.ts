@@ -14,8 +14,8 @@ import {
   type Yard,
 } from '../testing/collect.fixture.ts'
 import { explain } from './explain.ts'
-import { readRepositoryBytes, readStoreFacts } from './facts.ts'
 import { listCandidates } from './lists.ts'
+import { readRepositoryBytes, readStoreTotals } from './totals.ts'
 
 let yard: Yard
 beforeAll(async () => {
@@ -31,7 +31,7 @@ test('what is shared counts once for the store, and for each repository that has
   await pushImage(yard, 'facts/b', { name: 'b', blobs: [shared] }, ['t'])
   const sizes = await yard.db.query<{ sizeBytes: number }>('select size_bytes as "sizeBytes" from blob')
   const stored = sizes.reduce((sum, row) => sum + row.sizeBytes, 0)
-  expect(await readStoreFacts(yard.db)).toMatchObject({
+  expect(await readStoreTotals(yard.db)).toMatchObject({
     objects: 4,
     uniqueBytes: stored,
     sharedBytes: 6,

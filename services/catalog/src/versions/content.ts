@@ -89,14 +89,14 @@ const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'lastPulledAt', ${is
  */
 const lists: Record<
   ContentType,
-  { key: string; bytes: string; listed: string; from: string; member: string; item: string; facts: string }
+  { key: string; bytes: string; listed: string; from: string; member: string; item: string; source: string }
 > = {
   tag: {
     key: 'tag.name',
     bytes: 'manifest.listed_bytes',
     listed: `tag.digest, tag.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('name', fitting.key, 'digest', fitting.digest, ${manifestFields}, ${times})`,
-    facts: 'join manifest using (digest)',
+    source: 'join manifest using (digest)',
     from: `tag_interval as tag join manifest using (digest) left join manifest_interval as member on ${held('member')} and member.digest = tag.digest left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
     member: 'tag',
   },
@@ -105,7 +105,7 @@ const lists: Record<
     bytes: 'manifest.listed_bytes',
     listed: `member.digest, member.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('digest', fitting.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times})`,
-    facts: 'join manifest using (digest)',
+    source: 'join manifest using (digest)',
     from: `manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest`,
     member: 'member',
   },
@@ -114,7 +114,7 @@ const lists: Record<
     bytes: '200',
     listed: 'blob.size_bytes',
     item: `json_build_object('digest', fitting.key, 'sizeBytes', fitting.size_bytes)`,
-    facts: '',
+    source: '',
     from: 'blob_interval as member join blob using (digest)',
     member: 'member',
   },
@@ -123,7 +123,7 @@ const lists: Record<
     bytes: '400 + octet_length(signature.content)',
     listed: 'signature.digest, signature.content',
     item: `json_build_object('name', fitting.key, 'digest', fitting.digest, 'type', 'atomic', 'content', fitting.content)`,
-    facts: '',
+    source: '',
     from: 'signature_interval as signature',
     member: 'signature',
   },
@@ -140,7 +140,7 @@ export function contentQuery(
   page: ContentPage,
   filter: ContentFilter,
 ): { text: string; values: unknown[] } {
-  const { key, bytes, listed, item, facts, from, member } = lists[type]
+  const { key, bytes, listed, item, source, from, member } = lists[type]
   const values: unknown[] = [page.repositoryId, page.version, page.after, page.rows, pageBytes]
   const conditions = [held(member), `${key} > $3`, ...filterConditions(member, filter, values)]
   const text = `with listed as (
@@ -154,7 +154,7 @@ export function contentQuery(
       from listed),
     fitting as (select * from summed where place = 1 or so_far <= $5)
     select fitting.key, ${item} as item, fitting.found
-    from fitting ${facts}
+    from fitting ${source}
     order by fitting.key`
   return { text, values }
 }

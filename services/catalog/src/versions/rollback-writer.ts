@@ -21,18 +21,18 @@ export function startRollbackWriter(deps: Deps): Loop {
   return startLoop({
     pollMs,
     pauseAfterFailureMs,
-    onError: (error) => deps.log.warn('rollbacks will be settled again', { error }),
+    onError: (error) => deps.log.warn('rollbacks will be written out again', { error }),
     run: async (signal) => {
       const failures: { id: string; cause: unknown }[] = []
       for (const id of await unfinishedRepositories(deps.db)) {
         if (signal.aborted) return
-        // One that fails keeps no other from being settled.
+        // One that fails keeps no other from being written out.
         await writeOutAndFollow(deps, id, signal).catch((cause: unknown) => failures.push({ id, cause }))
       }
       const [first] = failures
       const ids = failures.slice(0, mostNamed).map(({ id }) => id)
       if (first)
-        throw new Error(`${failures.length} not settled or not followed: ${ids.join()}`, { cause: first.cause })
+        throw new Error(`${failures.length} not written out or not followed: ${ids.join()}`, { cause: first.cause })
     },
   })
 }
@@ -66,7 +66,7 @@ async function writeOutAndFollow({ db, registry, log }: Deps, repositoryId: stri
   const startedAt = performance.now()
   const revision = await writeOutRollback(db, repositoryId, signal)
   if (revision !== undefined)
-    log.info('rollback settled', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
+    log.info('rollback written out', { repositoryId, durationMs: Math.round(performance.now() - startedAt) })
   const follow = (revision: number) => registry.call('follow-repository', { repositoryId, revision })
   const retained = await letGo(db, repositoryId, async (revision) => {
     await follow(revision)

@@ -22,8 +22,8 @@ export type Exchange = {
 export type NamedExchange = Exchange & {
   basePath: string
   served: () => Promise<Pointer | undefined>
-  /** The host that content comes from where nothing is served under the name yet. */
-  host: () => Promise<PullThrough | undefined>
+  /** The pull-through distribution that content comes from where nothing is served under the name yet. */
+  pullThrough: () => Promise<PullThrough | undefined>
 }
 
 /** What is served under the name of an exchange. Throws NAME_UNKNOWN when nothing is. */

@@ -206,9 +206,9 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const scope = formatScope({ type: 'repository', name: route.repository, actions })
     const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query), scope)
     const plain = placeOf(deps, route.repository)
-    const runAt = ({ basePath, pointer, host }: Place, { run }: Verb<NamedRoute>) => {
-      const served = once(() => checkServed(deps.follower, basePath, { pointer, host }, isWrite))
-      return run({ ...base, caller, basePath, served, host }, route)
+    const runAt = ({ basePath, pointer, pullThrough }: Place, { run }: Verb<NamedRoute>) => {
+      const served = once(() => checkServed(deps.follower, basePath, { pointer, pullThrough }, isWrite))
+      return run({ ...base, caller, basePath, served, pullThrough }, route)
     }
     if (verb?.actions === pull) {
       const reading = { ...base, kind: route.kind, naming, caller }

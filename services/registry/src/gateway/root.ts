@@ -66,7 +66,7 @@ async function placeAtRoot(deps: Deps, reading: Reading, plain: Place): Promise<
   if (await isPublic(plain)) return undefined
   // Asked for what is private too, so that a refusal takes as many queries.
   const basePath = await mirrorOfRootFor(deps.db, plain.basePath)
-  if (pointer || (await plain.host()) || basePath === undefined) return undefined
+  if (pointer || (await plain.pullThrough()) || basePath === undefined) return undefined
   // While the model is built, what is not in it may be here all the same.
   return deps.follower.isComplete(plain.basePath) ? placeOf(deps, `${basePath}/${plain.basePath}`) : undefined
 }

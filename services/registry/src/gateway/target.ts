@@ -11,7 +11,7 @@ import { nameUnder } from '../pull-through/namespace.ts'
 export type Place = {
   basePath: string
   pointer: () => Promise<Pointer | undefined>
-  host: () => Promise<PullThrough | undefined>
+  pullThrough: () => Promise<PullThrough | undefined>
 }
 /** The place that a request is about. `namespace`: the registry that it named, where a distribution stands for that one. */
 export type Target = { place: Place; namespace?: string }
@@ -55,7 +55,7 @@ export async function enter(
 }
 
 export function placeOf({ db, readPointer }: Reading, basePath: string): Place {
-  return { basePath, pointer: once(() => readPointer(basePath)), host: once(() => pullThroughFor(db, basePath)) }
+  return { basePath, pointer: once(() => readPointer(basePath)), pullThrough: once(() => pullThroughFor(db, basePath)) }
 }
 
 async function isOpen(place: Place, caller: Caller, actions: readonly Action[]): Promise<boolean> {
@@ -67,10 +67,10 @@ async function isOpen(place: Place, caller: Caller, actions: readonly Action[]):
  * Whether every client may pull there. What is private costs the same two queries as what is missing, where something might
  * come from a host: who measures the time of a refusal learns nothing.
  */
-export async function isPublic({ pointer, host }: Place): Promise<boolean> {
+export async function isPublic({ pointer, pullThrough }: Place): Promise<boolean> {
   const served = await pointer()
   if (served?.isPublic) return true
-  const from = await host()
+  const from = await pullThrough()
   return served === undefined && from?.isPublic === true
 }
 
@@ -98,7 +98,7 @@ export function once<T>(work: () => Promise<T>): () => Promise<T> {
 export async function checkServed(
   follower: Follower,
   basePath: string,
-  read: { pointer: () => Promise<Pointer | undefined>; host: () => Promise<PullThrough | undefined> },
+  read: { pointer: () => Promise<Pointer | undefined>; pullThrough: () => Promise<PullThrough | undefined> },
   isWrite: boolean,
 ): Promise<Pointer | undefined> {
   const pointer = await read.pointer()
@@ -114,10 +114,10 @@ export async function checkServed(
       `${basePath} serves version ${pointer.pinned} and takes no changes; push to a distribution that follows the latest`,
     )
   }
-  const via = pointer ? pointer.pullThrough : await read.host()
-  if (!via) return pointer
+  const pullThrough = pointer ? pointer.pullThrough : await read.pullThrough()
+  if (!pullThrough) return pointer
   throw new OciError(
     'UNSUPPORTED',
-    `${basePath} is what ${via.host} has, and takes no changes; push to a name that is not below ${via.basePath}`,
+    `${basePath} is what ${pullThrough.host} has, and takes no changes; push to a name that is not below ${pullThrough.basePath}`,
   )
 }

@@ -25,15 +25,15 @@ export async function listTags(db: Database, pointer: Pointer, after: string, li
 
 const ownColumns = { name: 'base_path', id: 'distribution_id', owner: 'owner_id', isPublic: "access = 'public'" }
 // A right on the distribution of a host is one on what came by it; patterns are compared with the name of that.
-const hostColumns = { name: `''::text collate "C"`, id: 'via' }
+const pullThroughColumns = { name: `''::text collate "C"`, id: 'via' }
 
 /** Which pointers a caller may pull from, as SQL with its parameters from `$first` on. */
 function pullable({ rights, names }: Pick<Sight, 'rights' | 'names'>, first: number) {
   const own = toSql(rights, 'pull', 'distribution', ownColumns, first + 1)
-  const host = toSql(rights, 'pull', 'distribution', hostColumns, first + 1 + own.values.length)
+  const pullThrough = toSql(rights, 'pull', 'distribution', pullThroughColumns, first + 1 + own.values.length)
   return {
-    condition: `(base_path = any($${first}::text[]) or ${own.condition} or ${host.condition})`,
-    values: [names, ...own.values, ...host.values],
+    condition: `(base_path = any($${first}::text[]) or ${own.condition} or ${pullThrough.condition})`,
+    values: [names, ...own.values, ...pullThrough.values],
   }
 }
 

@@ -22,30 +22,30 @@ export const pullThroughOf = (
 export async function pullThroughFor(sql: Sql, name: string): Promise<PullThrough | undefined> {
   const parts = name.split('/')
   const prefixes = parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'))
-  const [found] = await sql.prepared<{ host: PullThrough }>(
+  const [found] = await sql.prepared<{ pullThrough: PullThrough }>(
     'pull-through-for',
-    `select ${pullThroughOf('pull_through')} as host
+    `select ${pullThroughOf('pull_through')} as "pullThrough"
      from pull_through
      where base_path = any($1::text[])
      order by length(base_path) desc
      limit 1`,
     [prefixes],
   )
-  return found?.host
+  return found?.pullThrough
 }
 
 /** The first that gives content of a host. */
 export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrough | undefined> {
-  const [found] = await sql.prepared<{ host: PullThrough }>(
+  const [found] = await sql.prepared<{ pullThrough: PullThrough }>(
     'pull-through-from',
-    `select ${pullThroughOf('pull_through')} as host
+    `select ${pullThroughOf('pull_through')} as "pullThrough"
      from pull_through
      where host = $1
      order by base_path
      limit 1`,
     [host],
   )
-  return found?.host
+  return found?.pullThrough
 }
 
 /**

@@ -59,18 +59,18 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
   })
   const running = new Map<string, Promise<{ changed: boolean }>>()
 
-  const keyOf = ({ basePath }: NamedExchange, via: PullThrough, wanted: Wanted) =>
-    `${via.id} ${basePath} ${'reference' in wanted ? wanted.reference : `referrers ${wanted.referrersOf}`}`
+  const keyOf = ({ basePath }: NamedExchange, pullThrough: PullThrough, wanted: Wanted) =>
+    `${pullThrough.id} ${basePath} ${'reference' in wanted ? wanted.reference : `referrers ${wanted.referrersOf}`}`
 
-  const bring = (exchange: NamedExchange, via: PullThrough, wanted: Wanted) => {
-    const key = keyOf(exchange, via, wanted)
+  const fetchOnce = (exchange: NamedExchange, pullThrough: PullThrough, wanted: Wanted) => {
+    const key = keyOf(exchange, pullThrough, wanted)
     const known = running.get(key)
     if (known) return known
     const request = {
-      via: via.id,
-      remoteId: via.remoteId,
-      host: via.host,
-      upstreamName: exchange.basePath.slice(via.basePath.length + 1),
+      via: pullThrough.id,
+      remoteId: pullThrough.remoteId,
+      host: pullThrough.host,
+      upstreamName: exchange.basePath.slice(pullThrough.basePath.length + 1),
       name: exchange.basePath,
       actor: exchange.caller.subject || 'anonymous',
     }
@@ -79,25 +79,25 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       'reference' in wanted
         ? sync.call('pull-through', { ...request, reference: wanted.reference }, options)
         : sync.call('pull-through-referrers', { ...request, digest: wanted.referrersOf }, options)
-    const bringing = asked
+    const fetching = asked
       .then(({ changed }) => {
-        judged.set(key, { until: performance.now() + via.ttlSeconds * 1_000, wasSeen: true })
+        judged.set(key, { until: performance.now() + pullThrough.ttlSeconds * 1_000, wasSeen: true })
         return { changed }
       })
       .finally(() => running.delete(key))
     // A request that waits hears of it; that none does any more is no failure.
-    bringing.catch(() => {})
-    running.set(key, bringing)
-    return bringing
+    fetching.catch(() => {})
+    running.set(key, fetching)
+    return fetching
   }
 
   const refresh = async (
     exchange: NamedExchange,
     pointer: Pointer | undefined,
-    via: PullThrough,
+    pullThrough: PullThrough,
     wanted: Wanted,
   ): Promise<Fresh> => {
-    const key = keyOf(exchange, via, wanted)
+    const key = keyOf(exchange, pullThrough, wanted)
     const known = judged.get(key)
     if (known && performance.now() < known.until) {
       count(known.staleness === undefined ? 'hit' : 'stale')
@@ -110,10 +110,10 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       return { pointer, staleness: why }
     }
     try {
-      const outcome = await within(stalePatienceMs, bring(exchange, via, wanted))
-      if (outcome === 'late') return stale(`110 - "${via.host} has not answered yet"`)
+      const outcome = await within(stalePatienceMs, fetchOnce(exchange, pullThrough, wanted))
+      if (outcome === 'late') return stale(`110 - "${pullThrough.host} has not answered yet"`)
       count(outcome.changed ? 'miss' : 'hit')
-      // Also where nothing was changed for this pull: another one may have brought it since the pointer was read.
+      // Also where nothing was changed for this pull: another one may have fetched it since the pointer was read.
       return { pointer: await readPointer(exchange.basePath) }
     } catch (error) {
       if (isAbsence(error)) {
@@ -123,36 +123,36 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       log.warn('what is pulled through is served as it was', {
         name: exchange.basePath,
         ...wanted,
-        host: via.host,
+        host: pullThrough.host,
         ...(upstreamTrouble(error) ?? { error }),
       })
-      return stale(`111 - "${via.host} cannot be asked whether this is its latest"`)
+      return stale(`111 - "${pullThrough.host} cannot be asked whether this is its latest"`)
     }
   }
 
   const reference: FreshSource['reference'] = async (exchange, reference) => {
     const pointer = await exchange.served()
-    const via = pointer ? pointer.pullThrough : await exchange.host()
-    if (!via) return { pointer }
+    const pullThrough = pointer ? pointer.pullThrough : await exchange.pullThrough()
+    if (!pullThrough) return { pointer }
     const { tag, digest } = reference
     const stored = pointer && (digest ? await lookup.manifest(pointer, digest) : await lookup.tag(pointer, tag ?? ''))
     // What is under a digest never changes (docs/guarantees.md, S6).
-    if (stored && (digest || !mayTrigger(exchange.caller, via))) {
+    if (stored && (digest || !mayTrigger(exchange.caller, pullThrough))) {
       count('hit')
       return { pointer }
     }
-    if (!mayTrigger(exchange.caller, via)) throw notHere(exchange, digest ?? tag ?? '', via)
+    if (!mayTrigger(exchange.caller, pullThrough)) throw notHere(exchange, digest ?? tag ?? '', pullThrough)
     const wanted = { reference: digest ?? tag ?? '' }
     try {
-      return await (stored ? refresh(exchange, pointer, via, wanted) : first(exchange, via, wanted))
+      return await (stored ? refresh(exchange, pointer, pullThrough, wanted) : first(exchange, pullThrough, wanted))
     } catch (error) {
       throw isAbsence(error) ? unknownManifest(exchange, wanted.reference, error) : error
     }
   }
 
-  const first = async (exchange: NamedExchange, via: PullThrough, wanted: Wanted): Promise<Fresh> => {
+  const first = async (exchange: NamedExchange, pullThrough: PullThrough, wanted: Wanted): Promise<Fresh> => {
     try {
-      await bring(exchange, via, wanted)
+      await fetchOnce(exchange, pullThrough, wanted)
       count('miss')
     } catch (error) {
       count(isAbsence(error) ? 'miss' : 'error')
@@ -163,17 +163,17 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
 
   const referrers: FreshSource['referrers'] = async (exchange, subject) => {
     const pointer = await exchange.served()
-    const via = pointer ? pointer.pullThrough : await exchange.host()
-    if (!via) return { pointer }
-    if (!mayTrigger(exchange.caller, via)) {
+    const pullThrough = pointer ? pointer.pullThrough : await exchange.pullThrough()
+    if (!pullThrough) return { pointer }
+    if (!mayTrigger(exchange.caller, pullThrough)) {
       count('hit')
       return { pointer }
     }
     const wanted = { referrersOf: subject }
     // An empty list is no word on what upstream has, unless upstream once said so.
-    const wasSeen = judged.get(keyOf(exchange, via, wanted))?.wasSeen ?? false
+    const wasSeen = judged.get(keyOf(exchange, pullThrough, wanted))?.wasSeen ?? false
     const isHere = wasSeen || (pointer !== undefined && (await hasReferrers(pointer, subject)))
-    return isHere ? refresh(exchange, pointer, via, wanted) : first(exchange, via, wanted)
+    return isHere ? refresh(exchange, pointer, pullThrough, wanted) : first(exchange, pullThrough, wanted)
   }
 
   return { reference, referrers }

@@ -1,6 +1,6 @@
 import type { AccessObject } from '@berth/access'
 import type { CommandClient, SyncCommands } from '@berth/commands'
-import { type Database, type Facts, isUuid } from '@berth/service'
+import { type Database, isUuid, type ObjectFinders } from '@berth/service'
 
 type Row = { id: string; name: string; ownerId: string | null; isPublic?: boolean }
 
@@ -8,7 +8,7 @@ type Row = { id: string; name: string; ownerId: string | null; isPublic?: boolea
  * What is decided by of catalog's own objects, by id or name. A repository is not public itself, for it has more than what is served of
  * it: older versions, and what was never promoted.
  */
-export function catalogFacts(db: Database, sync: CommandClient<SyncCommands>): Facts {
+export function catalogObjects(db: Database, sync: CommandClient<SyncCommands>): ObjectFinders {
   const find = async (query: string, name: string, idOrName: string): Promise<Row | undefined> => {
     const column = isUuid(idOrName) ? 'id' : name
     const [row] = await db.query<Row>(`${query} where ${column} = $1`, [idOrName])

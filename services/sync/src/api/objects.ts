@@ -1,9 +1,9 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
-import { type Facts, isUuid } from '@berth/service'
+import { isUuid, type ObjectFinders } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 
 /** What is decided by of remotes, and of the repositories that are synced into, by id or name. */
-export function syncFacts(prisma: Prisma, catalog: CommandClient<CatalogCommands>): Facts {
+export function syncObjects(prisma: Prisma, catalog: CommandClient<CatalogCommands>): ObjectFinders {
   return {
     remote: async (idOrName) => {
       const row = await prisma.remote.findUnique({

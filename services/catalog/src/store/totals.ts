@@ -23,7 +23,7 @@ const allMembers = `(
   where ${heldByAny('held')})`
 
 /** How much the store holds, and for how many. */
-export type StoreFacts = {
+export type StoreTotals = {
   /** Everything that is stored, once. */
   objects: number
   uniqueBytes: number
@@ -42,7 +42,7 @@ export type StoreFacts = {
   damaged: number
 }
 
-const storeFactsQuery = `
+const storeTotalsQuery = `
   with held as (select digest, count(*) as holders from ${allMembers} as member group by digest),
   summed as (
     select coalesce(sum(size_bytes * holders), 0)::bigint as logical,
@@ -63,9 +63,9 @@ const storeFactsQuery = `
     count(*) filter (where state = 'removing') as removing, count(*) filter (where damage in ('missing', 'rotten')) as damaged
   from blob`
 
-/** Facts of the whole store, as they are in one moment. */
-export async function readStoreFacts(sql: Sql): Promise<StoreFacts> {
-  const [row] = await sql.query<StoreFacts>(storeFactsQuery)
+/** ObjectFinders of the whole store, as they are in one moment. */
+export async function readStoreTotals(sql: Sql): Promise<StoreTotals> {
+  const [row] = await sql.query<StoreTotals>(storeTotalsQuery)
   if (!row) throw new Error('PostgreSQL gave no answer to a sum')
   return row
 }
