@@ -15,9 +15,31 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const textOf = async (stack: TestStack, where: string) => (await fetch(`${stack.url}${where}`)).text()
 const readyzOf = async (stack: TestStack) => JSON.parse(await textOf(stack, '/readyz')) as Record<string, unknown>
 
+const metricsToken = 'what-Prometheus-is-told-and-nobody-else'
+
+/** Asks as a client that a proxy on this machine speaks for: without a login, and with each that there is. */
+async function expectMetricsFor(stack: TestStack): Promise<void> {
+  const statusOf = async (authorization?: string) => {
+    const headers = { 'x-forwarded-for': '192.0.2.7', ...(authorization && { authorization }) }
+    return (await fetch(`${stack.url}/metrics`, { headers })).status
+  }
+  const reader = { name: 'reader', password: 'may read nothing at all' }
+  expect((await stack.api('POST', '/users', reader)).status).toBe(201)
+  const asReader = basic({ user: reader.name, password: reader.password })
+  expect(await statusOf()).toBe(401)
+  expect(await statusOf(`Bearer ${metricsToken}`)).toBe(200)
+  expect(await statusOf(`Bearer ${metricsToken}more`)).toBe(401)
+  expect(await statusOf(basic(stack))).toBe(200)
+  expect(await statusOf(basic({ ...stack, password: 'wrong' }))).toBe(401)
+  expect(await statusOf(asReader)).toBe(403)
+  await stack.api('POST', '/roles', { name: 'watcher', verbs: ['settings.read'] })
+  await stack.api('POST', '/grants', { to: { user: reader.name }, role: 'watcher', on: '*' })
+  expect(await statusOf(asReader)).toBe(200)
+}
+
 describe('with each service as a process of its own, and lines on standard output', () => {
   test('the public port has the metrics of all, told apart by service; the version and the log are where they belong', async () => {
-    const env = { BERTH_PROCESSES: 'true', BERTH_LOG_OUTPUT: 'stdout' }
+    const env = { BERTH_PROCESSES: 'true', BERTH_LOG_OUTPUT: 'stdout', BERTH_METRICS_TOKEN: metricsToken }
     const stack = await startTestStack({ env })
     try {
       await pushRandomImage({ url: stack.url, authorization: basic(stack) }, 'measured/app', 'v1')
@@ -29,6 +51,7 @@ describe('with each service as a process of its own, and lines on standard outpu
       expect(metrics).toMatch(/^berth_http_request_duration_seconds_count\{service="registry"/m)
       const types = metrics.match(/^# TYPE \S+/gm) ?? []
       expect(new Set(types).size).toBe(types.length)
+      await expectMetricsFor(stack)
 
       expect(await readyzOf(stack)).toMatchObject({ status: 'ready', version })
       expect(await textOf(stack, '/')).toContain(`This is Berth ${version}`)
@@ -45,6 +68,15 @@ describe('with each service as a process of its own, and lines on standard outpu
     }
   }, 60_000)
 })
+
+test('metrics are for this machine, for the token that is set and for accounts that may read settings', async () => {
+  const stack = await startTestStack({ env: { BERTH_METRICS_TOKEN: metricsToken } })
+  try {
+    await expectMetricsFor(stack)
+  } finally {
+    await stack.stop()
+  }
+}, 60_000)
 
 test('NATS that goes away and comes back is one line each time, a word in /readyz and a metric', async () => {
   const port = await freePort()

@@ -8,6 +8,7 @@ import {
   integer,
   listenSettings,
   logSettings,
+  operationsSettings,
   optionalText,
   optionalUrl,
   originSettings,
@@ -47,6 +48,7 @@ const standaloneSettings = {
   ...taskSettings,
   ...deadLetterSettings,
   ...listenSettings,
+  ...operationsSettings,
   ...restoredSettings,
 }
 

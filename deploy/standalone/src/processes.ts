@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { request as httpRequest, type RequestListener } from 'node:http'
+import { request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Notes, type Observed, StartupError, thisMachine } from '@berth/service'
+import { clientAddress, type Notes, type Observed, problemFrom, StartupError, thisMachine } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
 import { createForward } from './forward.ts'
@@ -108,10 +108,10 @@ type Asked = { status: number | undefined; text: string }
 const mostAnsweredBytes = 16 << 20
 
 /** Asks a service of ours; without an answer the status is `undefined`. */
-function ask(port: number, path: string): Promise<Asked> {
+function ask(port: number, path: string, headers: Record<string, string> = {}): Promise<Asked> {
   return new Promise((resolve) => {
     const none = () => resolve({ status: undefined, text: '' })
-    const request = httpRequest({ host: '127.0.0.1', port, path, timeout: 2_000 }, (response) => {
+    const request = httpRequest({ host: '127.0.0.1', port, path, headers, timeout: 2_000 }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk
@@ -154,5 +154,14 @@ function serviceBehind(name: ServiceName, port: number): Observed {
     },
     notes: async () => (await readiness()).notes,
     metrics: async () => (await ask(port, '/metrics')).text,
+    checkMetricsReader: async (request) => checkThere(port, request),
   }
+}
+
+// The service knows how to read a login, and whom it may believe about the address.
+async function checkThere(port: number, request: IncomingMessage): Promise<void> {
+  const { authorization = '' } = request.headers
+  const { status, text } = await ask(port, '/metrics', { authorization, 'x-forwarded-for': clientAddress(request) })
+  if (status === 200) return
+  throw problemFrom(status ?? 503, status === undefined ? undefined : JSON.parse(text), undefined)
 }

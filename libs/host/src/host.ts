@@ -17,6 +17,7 @@ import { callers, commandsOf } from '@berth/commands'
 import {
   type ApiHandler,
   applyMigrations,
+  clientAddress,
   createApi,
   createInternalClient,
   createInternalServer,
@@ -30,6 +31,8 @@ import {
   type ObjectFinders,
   openDatabase,
   readApiDocument,
+  requestIdOf,
+  requireMetricsReader,
   type Service,
   type ServiceParts,
   type Sql,
@@ -152,7 +155,7 @@ export function createHost<P extends PeerName>(options: {
       ),
   }
 
-  const openApi = ({ handlers, objects, identify, beside = (api) => api }: PublicApi) =>
+  const openApi = ({ handlers, objects, beside = (api) => api }: PublicApi, identify: Identify) =>
     beside(
       createApi({
         service: name,
@@ -160,7 +163,7 @@ export function createHost<P extends PeerName>(options: {
         handlers,
         objects,
         externalUrl: config.externalUrl,
-        identify: identify ?? identifyThrough(clientOf('auth')),
+        identify,
         log,
         metrics: parts.metrics,
       }),
@@ -191,39 +194,49 @@ export function createHost<P extends PeerName>(options: {
     db,
     peers: Object.fromEntries(options.peers.map((to) => [to, commandsOf(clientOf(to))])) as Peers<P>,
     client,
-    service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => ({
-      name,
-      public: typeof open === 'function' ? open : openApi(open),
-      internal: createInternalServer({
-        service: name,
-        serviceKey,
-        log,
-        callers: callers[name],
-        commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },
-      }),
-      start: async () => {
-        try {
-          life.onStop('clients', async () => void (await Promise.all([...clients.values()].map((one) => one.close()))))
-          life.onStop('database', () => db.close())
-          await applyMigrations({ url: config.databaseUrl, schema: name, parts: options.schemaParts })
-          await prepare?.(preparing)
-          const running = await joinBus()
-          await start?.(running)
-        } catch (error) {
-          await life.stop()
-          throw error
-        }
-      },
-      stop: () => life.stop(),
-      notes: async () => ({ ...natsNotes(), ...(await notes?.()) }),
-      unready: async () => {
-        try {
-          await probe.query('select 1')
-          return unready?.()
-        } catch {
-          return 'PostgreSQL does not answer'
-        }
-      },
-    }),
+    service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => {
+      const identify = (typeof open === 'object' && open.identify) || identifyThrough(clientOf('auth'))
+      return {
+        name,
+        public: typeof open === 'function' ? open : openApi(open, identify),
+        checkMetricsReader: async (request) => {
+          const sent = { ip: clientAddress(request), requestId: requestIdOf(request) }
+          requireMetricsReader(await identify(request.headers.authorization, sent))
+        },
+        internal: createInternalServer({
+          service: name,
+          serviceKey,
+          log,
+          callers: callers[name],
+          commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },
+        }),
+        start: async () => {
+          try {
+            life.onStop(
+              'clients',
+              async () => void (await Promise.all([...clients.values()].map((one) => one.close()))),
+            )
+            life.onStop('database', () => db.close())
+            await applyMigrations({ url: config.databaseUrl, schema: name, parts: options.schemaParts })
+            await prepare?.(preparing)
+            const running = await joinBus()
+            await start?.(running)
+          } catch (error) {
+            await life.stop()
+            throw error
+          }
+        },
+        stop: () => life.stop(),
+        notes: async () => ({ ...natsNotes(), ...(await notes?.()) }),
+        unready: async () => {
+          try {
+            await probe.query('select 1')
+            return unready?.()
+          } catch {
+            return 'PostgreSQL does not answer'
+          }
+        },
+      }
+    },
   }
 }

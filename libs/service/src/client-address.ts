@@ -32,6 +32,11 @@ export function isIn(list: BlockList, address: string): boolean {
   return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }
 
+/** Whether an address is one of this machine's own, which nobody else can send from. */
+export function isFromThisMachine(address: string): boolean {
+  return isIn(loopback, plain(address))
+}
+
 /**
  * The address that a request comes from. Of what `X-Forwarded-For` says, each trusted proxy vouches for the one address that it
  * saw, which is the last: so the client is the right-most address that is no trusted proxy. A neighbour that is none could

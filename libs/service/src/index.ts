@@ -59,6 +59,14 @@ export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metric
 export { applyMigrations } from './migrations.ts'
 export { networkOf } from './networks.ts'
 export {
+  answerOperations,
+  answerStarting,
+  type Notes,
+  type Observed,
+  operationsSettings,
+  requireMetricsReader,
+} from './operations.ts'
+export {
   badCursor,
   fitPage,
   numberAfter,
@@ -70,20 +78,16 @@ export {
   toPage,
 } from './page.ts'
 export { ownerOf, type Principal } from './principal.ts'
-export { badField, notFound, Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
+export { badField, notFound, Problem, problemBody, problemFrom, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
 export { textBytesFunction } from './schema-parts.ts'
 export { createSealer, type Sealer } from './seal.ts'
 export { readSecretsKey, secretsSettings, withSecretsKey } from './secrets-key.ts'
 export {
-  answerOperations,
-  answerStarting,
   closeServer,
   listen,
   listenSettings,
-  type Notes,
-  type Observed,
   runAlone,
   runUntilSignal,
   type Service,

@@ -1,11 +1,4 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { listOf, thisMachine, trustProxies } from './client-address.ts'
@@ -16,28 +9,14 @@ import { refuseUnknownVariables } from './known-variables.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { LocalPeers } from './local-call.ts'
 import type { Logger } from './logger.ts'
-import { mergeMetrics } from './merge-metrics.ts'
 import type { Metrics } from './metrics.ts'
-import { Problem, problemBody, problemMediaType } from './problem.ts'
+import { answerOperations, answerStarting, type Observed, operationsSettings } from './operations.ts'
 import { faultMessage, StartupError, startupMessage } from './startup-error.ts'
 import { openTls, type Tls, tlsSettings } from './tls.ts'
 import { version } from './version.ts'
 
 /** What every service is built with, besides its settings. */
 export type ServiceParts = { log: Logger; metrics: Metrics; localPeers?: LocalPeers }
-
-/** What can be asked whether it serves. */
-export type Observed = {
-  name: string
-  /** Why it cannot serve now; `undefined` when it can. */
-  unready(): Promise<string | undefined>
-  /** What an operator should look at though it serves: shown by `/readyz`, which is public, so without names. */
-  notes?(): Promise<Notes>
-  /** The metrics of a service that runs in another process, in Prometheus' text form; empty when it does not answer. */
-  metrics?(): Promise<string>
-}
-
-export type Notes = Record<string, string | number>
 
 /** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
 export type Service = Observed & {
@@ -150,70 +129,6 @@ export async function closeServer(server: Server, graceMs = 5_000): Promise<void
   clearTimeout(cut)
 }
 
-/** Answers `/healthz`, `/readyz` and `/metrics`; false when the request is for something else. */
-export function answerOperations(
-  request: IncomingMessage,
-  response: ServerResponse,
-  services: readonly Observed[],
-  metrics: Metrics,
-): boolean {
-  const path = request.url?.split('?', 1)[0]
-  if (path === '/healthz') send(response, 200, 'application/json', '{"status":"alive"}')
-  else if (path === '/readyz') answerReady(response, services).catch(() => response.destroy())
-  else if (path === '/metrics') answerMetrics(response, services, metrics).catch(() => response.destroy())
-  else return false
-  return true
-}
-
-async function answerMetrics(response: ServerResponse, services: readonly Observed[], metrics: Metrics): Promise<void> {
-  const own = await metrics.text()
-  const texts = await Promise.all(
-    services
-      .filter((service) => service.metrics !== undefined)
-      .map(async (service) => ({ service: service.name, text: (await service.metrics?.()) ?? '' })),
-  )
-  const text = texts.length === 0 ? own : mergeMetrics([{ service: 'front', text: own }, ...texts])
-  send(response, 200, metrics.registry.contentType, text)
-}
-
-async function answerReady(response: ServerResponse, services: readonly Observed[]): Promise<void> {
-  const reasons = await Promise.all(
-    services.map(async (service) => [service.name, (await service.unready()) ?? 'ready'] as const),
-  )
-  const ready = reasons.every(([, reason]) => reason === 'ready')
-  const notes = await Promise.all(services.map(notesOf))
-  send(
-    response,
-    ready ? 200 : 503,
-    'application/json',
-    JSON.stringify({
-      status: ready ? 'ready' : 'not ready',
-      version,
-      services: Object.fromEntries(reasons),
-      ...Object.assign({}, ...notes),
-    }),
-  )
-}
-
-// What a service would note may be what keeps it from telling; that is said by its readiness.
-function notesOf(service: Observed): Promise<Notes> {
-  return service.notes?.().catch(() => ({})) ?? Promise.resolve({})
-}
-
-/**
- * Answers an internal call to a service that has not started: its tables may not be there yet. Callers know the code, and
- * try again while they have time.
- */
-export function answerStarting(response: ServerResponse, service: string): void {
-  const problem = new Problem(503, 'starting', `The ${service} service is starting.`)
-  send(response, problem.status, problemMediaType, JSON.stringify(problemBody(problem)))
-}
-
-function send(response: ServerResponse, status: number, contentType: string, text: string): void {
-  const body = Buffer.from(text)
-  response.writeHead(status, { 'content-type': contentType, 'content-length': body.length }).end(body)
-}
-
 type Alone = {
   service: Service
   log: Logger
@@ -232,8 +147,9 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
   await runUntilSignal(async () => {
     const { service, log, metrics, port, host, internalPort, internalHost } = await build()
     const life = new Lifecycle(log)
+    const operations = { services: [service], metrics, ...readConfig(operationsSettings, process.env) }
     const listener: RequestListener = (request, response) => {
-      if (!answerOperations(request, response, [service], metrics)) service.public(request, response)
+      if (!answerOperations(request, response, operations)) service.public(request, response)
     }
     const tls = await openTls(readConfig(tlsSettings, process.env), log)
     if (tls) life.onStop('tls', () => tls.stop())
