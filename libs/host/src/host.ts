@@ -155,15 +155,24 @@ export function createHost<P extends PeerName>(options: {
       ),
   }
 
-  const openApi = ({ handlers, objects, beside = (api) => api }: PublicApi, identify: Identify) =>
+  // What answers by itself may be one that asks no auth.
+  function identifyFor(open: PublicApi): Identify
+  function identifyFor(open: PublicApi | RequestListener): Identify | undefined
+  function identifyFor(open: PublicApi | RequestListener): Identify | undefined {
+    if (typeof open === 'object') return open.identify ?? identifyThrough(clientOf('auth'))
+    const auth = clients.get('auth')
+    return auth && identifyThrough(auth)
+  }
+
+  const openApi = ({ beside = (api) => api, ...open }: PublicApi) =>
     beside(
       createApi({
         service: name,
         document: readApiDocument(new URL('../openapi.yaml', options.source)),
-        handlers,
-        objects,
+        handlers: open.handlers,
+        objects: open.objects,
         externalUrl: config.externalUrl,
-        identify,
+        identify: identifyFor(open),
         log,
         metrics: parts.metrics,
       }),
@@ -195,14 +204,11 @@ export function createHost<P extends PeerName>(options: {
     peers: Object.fromEntries(options.peers.map((to) => [to, commandsOf(clientOf(to))])) as Peers<P>,
     client,
     service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => {
-      const identify = (typeof open === 'object' && open.identify) || identifyThrough(clientOf('auth'))
+      const identify = identifyFor(open)
       return {
         name,
-        public: typeof open === 'function' ? open : openApi(open, identify),
-        checkMetricsReader: async (request) => {
-          const sent = { ip: clientAddress(request), requestId: requestIdOf(request) }
-          requireMetricsReader(await identify(request.headers.authorization, sent))
-        },
+        public: typeof open === 'function' ? open : openApi(open),
+        ...(identify && { checkMetricsReader: checkMetricsReaderBy(identify) }),
         internal: createInternalServer({
           service: name,
           serviceKey,
@@ -238,5 +244,12 @@ export function createHost<P extends PeerName>(options: {
         },
       }
     },
+  }
+}
+
+function checkMetricsReaderBy(identify: Identify): Service['checkMetricsReader'] {
+  return async (request) => {
+    const sent = { ip: clientAddress(request), requestId: requestIdOf(request) }
+    requireMetricsReader(await identify(request.headers.authorization, sent))
   }
 }
