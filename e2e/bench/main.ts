@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
+import { measureAccess } from './access.ts'
 import { measureMemory } from './memory.ts'
 import { measureResync } from './resync.ts'
 import { rows } from './rows.ts'
@@ -20,7 +21,7 @@ const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
 /**
  * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`; `--only=` part of a
- * row's name, or memory, sync, resync, scale; `--write` puts the tables into docs/benchmarks.md.
+ * row's name, or memory, sync, resync, scale, access; `--write` puts the tables into docs/benchmarks.md.
  */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
     if (berth && isWanted('sync')) tables.push(syncTable(await measureSync(berth, runs)))
     if (berth && isWanted('resync')) tables.push(await measureResync(berth))
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
+    if (berth && isWanted('access')) tables.push(await measureAccess(berth))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))

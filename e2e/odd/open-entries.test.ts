@@ -134,8 +134,13 @@ test('an image of ten thousand layers is pushed in no time that grows by their s
   upstream.addBlobs(name, config, ...layers)
   upstream.addManifest(name, image, 'many')
   await run(name)
-  const start = performance.now()
-  await push(`${name}/manifests/again`, 'PUT', image.bytes, image.mediaType)
-  // It takes some tenths of a second, and took ten seconds when every layer was compared with every other.
-  expect(performance.now() - start).toBeLessThan(5_000)
+  const times: number[] = []
+  for (const tag of ['first', 'second', 'third']) {
+    const start = performance.now()
+    await push(`${name}/manifests/${tag}`, 'PUT', image.bytes, image.mediaType)
+    times.push(performance.now() - start)
+  }
+  // Each takes some tenths of a second, and took ten seconds when every layer was compared with every other; what else the machine does
+  // may slow one of them down.
+  expect(Math.min(...times)).toBeLessThan(5_000)
 }, 120_000)
