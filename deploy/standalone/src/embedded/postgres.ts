@@ -45,7 +45,9 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
       program: 'postgres',
       // Fast, then immediate shutdown; https://www.postgresql.org/docs/18/server-shutdown.html
       stopSignals: ['SIGINT', 'SIGQUIT'],
-      patienceMs: 8000,
+      // A checkpoint may take long on a slow disk, and all of Berth has ten seconds to stop: the second signal makes none, and the
+      // next start replays the log instead.
+      patienceMs: 4000,
       launch: (stop) => launchPostgres(launch, stop),
       log,
     })
