@@ -121,7 +121,7 @@ test.each([403, 405])('an upstream that answers %d to HEAD for blobs does not fa
   expect([...(await servedOf(name, open)), await get(`${name}/blobs/${blob.digest}`)]).toEqual([200, 200, 200])
 })
 
-test('an image of ten thousand layers can be pushed under more tags', async () => {
+test('an image of ten thousand layers is pushed in no time that grows by their square', async () => {
   const name = await makeScene()
   const layers = Array.from({ length: 9_990 }, (_, i) => blobOf(Buffer.from(`${name} ${i}`)))
   const { config } = imageOf(name)
@@ -134,5 +134,8 @@ test('an image of ten thousand layers can be pushed under more tags', async () =
   upstream.addBlobs(name, config, ...layers)
   upstream.addManifest(name, image, 'many')
   await run(name)
-  for (const tag of ['first', 'second']) await push(`${name}/manifests/${tag}`, 'PUT', image.bytes, image.mediaType)
+  const start = performance.now()
+  await push(`${name}/manifests/again`, 'PUT', image.bytes, image.mediaType)
+  // It takes some tenths of a second, and took ten seconds when every layer was compared with every other.
+  expect(performance.now() - start).toBeLessThan(5_000)
 }, 120_000)

@@ -37,6 +37,32 @@ describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('
     expect(readFileSync(file, 'utf8')).toBe(dump)
   })
 
+  test('has no index that seems good to find a row of a repository by its key, and reads the whole repository', async () => {
+    // While a table is small all its indexes cost the same, and a plan that was made then is kept: ten thousand layers took ten seconds.
+    const misleading = await db.query(
+      `with index as (
+         select indrelid, indexrelid::regclass::text as name, pg_get_expr(indpred, indrelid) as predicate, indisprimary as "isKey",
+           array(
+             select attname
+             from unnest(indkey) with ordinality as at (number, place)
+             join pg_attribute on attrelid = indrelid and attnum = number
+             order by place) as columns
+         from pg_index
+         join pg_class on pg_class.oid = indrelid
+         where relnamespace = $1::regnamespace)
+       select index.name
+       from index
+       join index as key using (indrelid)
+       where key."isKey"
+         and key.columns[1] = 'repository_id'
+         and index.columns[1] = 'repository_id'
+         and index.columns[2] is distinct from key.columns[2]
+         and coalesce(index.predicate, '(until IS NULL)') = '(until IS NULL)'`,
+      [schema],
+    )
+    expect(misleading).toEqual([])
+  })
+
   test('has the functions of its files and no others', async () => {
     const files = parts.flatMap((part) => {
       const folder = new URL('functions/', part)

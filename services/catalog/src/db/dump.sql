@@ -37,7 +37,7 @@ table blob_interval (
 CREATE INDEX blob_interval_digest ON blob_interval USING btree (digest)
 CREATE UNIQUE INDEX blob_open ON blob_interval USING btree (repository_id, digest) WHERE until IS NULL
 CREATE INDEX blob_over ON blob_interval USING btree (repository_id, since) WHERE until <= since
-CREATE INDEX blob_revision ON blob_interval USING btree (repository_id, revision)
+CREATE INDEX blob_revision ON blob_interval USING btree (repository_id, revision) WHERE revision > 0
 
 table blob_link (
   repository_id uuid not null,
@@ -50,7 +50,7 @@ table blob_link (
   constraint blob_link_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES repository(id) ON DELETE CASCADE
 )
 CREATE INDEX blob_link_digest ON blob_link USING btree (digest)
-CREATE INDEX blob_link_revision ON blob_link USING btree (repository_id, revision)
+CREATE INDEX blob_link_revision ON blob_link USING btree (repository_id, revision) WHERE revision > 0
 
 table command (
   id text not null,
@@ -198,7 +198,7 @@ table manifest_interval (
 CREATE INDEX manifest_interval_digest ON manifest_interval USING btree (digest)
 CREATE UNIQUE INDEX manifest_open ON manifest_interval USING btree (repository_id, digest) WHERE until IS NULL
 CREATE INDEX manifest_over ON manifest_interval USING btree (repository_id, since) WHERE until <= since
-CREATE INDEX manifest_revision ON manifest_interval USING btree (repository_id, revision)
+CREATE INDEX manifest_revision ON manifest_interval USING btree (repository_id, revision) WHERE revision > 0
 
 table manifest_pull (
   repository_id uuid not null,
@@ -349,11 +349,10 @@ table signature_interval (
   constraint signature_interval_check CHECK (until >= since),
   constraint signature_interval_digest_fkey FOREIGN KEY (digest) REFERENCES manifest(digest) ON DELETE CASCADE
 )
-CREATE INDEX signature_digest ON signature_interval USING btree (repository_id, digest) WHERE until IS NULL
-CREATE INDEX signature_interval_digest ON signature_interval USING btree (digest)
+CREATE INDEX signature_interval_digest ON signature_interval USING btree (digest, repository_id)
 CREATE UNIQUE INDEX signature_open ON signature_interval USING btree (repository_id, name) WHERE until IS NULL
 CREATE INDEX signature_over ON signature_interval USING btree (repository_id, since) WHERE until <= since
-CREATE INDEX signature_revision ON signature_interval USING btree (repository_id, revision)
+CREATE INDEX signature_revision ON signature_interval USING btree (repository_id, revision) WHERE revision > 0
 
 table stage (
   id text not null,
@@ -430,7 +429,7 @@ table tag_interval (
 CREATE INDEX tag_interval_of_digest ON tag_interval USING btree (digest, repository_id)
 CREATE UNIQUE INDEX tag_open ON tag_interval USING btree (repository_id, name) WHERE until IS NULL
 CREATE INDEX tag_over ON tag_interval USING btree (repository_id, since) WHERE until <= since
-CREATE INDEX tag_revision ON tag_interval USING btree (repository_id, revision)
+CREATE INDEX tag_revision ON tag_interval USING btree (repository_id, revision) WHERE revision > 0
 CREATE TRIGGER tag_interval_moved AFTER UPDATE OF digest ON tag_interval FOR EACH ROW WHEN (old.digest IS DISTINCT FROM new.digest) EXECUTE FUNCTION tag_has_manifest()
 CREATE TRIGGER tag_interval_opened AFTER INSERT ON tag_interval REFERENCING NEW TABLE AS opened FOR EACH STATEMENT EXECUTE FUNCTION tags_have_manifests()
 

@@ -1,10 +1,10 @@
 import type { Sql } from '@berth/service'
 import { heldIn } from './held.ts'
-import { endOfRevisions, intervalTables } from './tables.ts'
+import { endOfRevisions, intervalTables, revisedBetween } from './tables.ts'
 import { closeRows, type Edit, openAgain } from './write-rows.ts'
 
 // What was opened or closed since carries a higher revision; of all the rest nothing has to be compared.
-const isLater = (row: string) => `${row}.revision > $5 and ${row}.revision <= $6`
+const isLater = (row: string) => revisedBetween(row, '$5', '$6')
 const inTarget = heldIn('old', '$1', '$4')
 
 /**

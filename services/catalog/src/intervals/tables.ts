@@ -24,6 +24,14 @@ export function typeOf(interval: string): string {
 }
 
 /**
+ * SQL for the rows of `table` whose revision lies above `after`, up to `end`. It says `revision > 0` because the index on revisions is for
+ * queries that do: no other takes it for an index by which it finds a single row.
+ */
+export function revisedBetween(table: string, after: string, end: string): string {
+  return `${table}.revision > 0 and ${table}.revision > ${after} and ${table}.revision <= ${end}`
+}
+
+/**
  * Above every revision there will ever be. A query for rows "above a revision" has this as its other end, as a parameter: of
  * an open range PostgreSQL expects a third of the table and reads all of it; of a closed one, few rows, and uses the index.
  */

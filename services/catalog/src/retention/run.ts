@@ -1,5 +1,6 @@
 import { type Digest, parseTagPattern } from '@berth/oci'
 import type { Sql } from '@berth/service'
+import { revisedBetween } from '../intervals/tables.ts'
 import { type RetentionPlan, readBasis } from './plan.ts'
 
 /** A plan that is being carried out: what is still to go of it, and the revision up to which it is known to hold. */
@@ -66,8 +67,7 @@ export async function stillHolds(sql: Sql, run: Run): Promise<Run | undefined> {
        exists (select from tag_interval as open where open.repository_id = $1 and open.name = tag.name and open.until is null) as "isOpen"
      from tag_interval as tag
      where repository_id = $1
-       and revision > $2
-       and revision <= $3
+       and ${revisedBetween('tag', '$2', '$3')}
      group by name`,
     [run.plan.repositoryId, run.asOf, revision],
   )

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServedDistribution, ServedHead, ServedPullThrough, ServedRow } from '@berth/commands'
 import type { Database, Sql } from '@berth/service'
-import { endOfRevisions } from '../intervals/tables.ts'
+import { endOfRevisions, revisedBetween } from '../intervals/tables.ts'
 import { listNamespaceNames } from '../namespaces/find.ts'
 
 const pageRows = 1_000
@@ -166,7 +166,7 @@ async function* readContent(sql: Sql, repositoryId: string, afterRevision: numbe
 function changed(names: { repository: string; after: string; end: string; isLimited?: boolean }): string {
   const { repository, after, end, isLimited = false } = names
   const since = (table: string) =>
-    `from ${table} where repository_id = ${repository} and revision > ${after} and revision <= ${end}`
+    `from ${table} where repository_id = ${repository} and ${revisedBetween(table, after, end)}`
   const interval = (kind: ServedRow['kind'], columns: string): [ServedRow['kind'], string] => [
     kind,
     `select jsonb_build_object('kind', '${kind}', ${columns}, 'since', since, 'until', until) as row ${since(`${kind}_interval`)}`,

@@ -1,7 +1,7 @@
 import { nameLimit } from '@berth/bus'
 import type { Sql, Transaction } from '@berth/service'
 import type { Edit } from '../intervals/edit.ts'
-import { endOfRevisions } from '../intervals/tables.ts'
+import { endOfRevisions, revisedBetween } from '../intervals/tables.ts'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
 import { retainNewest } from './drop-versions.ts'
@@ -80,7 +80,7 @@ const latestRevision = '(select revision from latest)'
 const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_interval', member = 'digest') => `(
   select jsonb_build_object('added', coalesce(jsonb_agg(${member}) filter (where until is null), '[]'),
     'removed', coalesce(jsonb_agg(${member}) filter (where until is not null), '[]'))
-  from ${table} where repository_id = $1 and revision > ${latestRevision} and revision <= $4
+  from ${table} where repository_id = $1 and ${revisedBetween(table, latestRevision, '$4')}
     and ((since = $2 and until is null) or (until = $2 and since < $2)))`
 
 // The type counts too, where the bytes leave it open: under another one the same manifest is another content.
@@ -98,8 +98,7 @@ const changesQuery = (limit = '') => `
       max(digest) filter (where since = $2 and until is null) as "to"
     from tag_interval
     where repository_id = $1
-      and revision > ${latestRevision}
-      and revision <= $4
+      and ${revisedBetween('tag_interval', latestRevision, '$4')}
       and (until = $2 or since = $2)
     group by name),
   tags as (select * from named where "from" is distinct from "to")

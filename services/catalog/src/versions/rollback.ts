@@ -2,7 +2,7 @@ import { nameLimit } from '@berth/bus'
 import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { beginEdit } from '../intervals/edit.ts'
 import { restoreVersion } from '../intervals/restore.ts'
-import { endOfRevisions, intervalTables } from '../intervals/tables.ts'
+import { endOfRevisions, intervalTables, revisedBetween } from '../intervals/tables.ts'
 import { withinQuota } from '../namespaces/quota.ts'
 import type { ContentCounts } from './counts.ts'
 import { diffVersions } from './diff.ts'
@@ -104,8 +104,7 @@ async function isMuchLater(sql: Sql, repositoryId: string, revision: number, cou
         select
         from ${table}
         where repository_id = $1
-          and revision > $2
-          and revision <= $3
+          and ${revisedBetween(table, '$2', '$3')}
         limit $4::bigint + 1)`,
     )
     .join(' union all ')

@@ -187,7 +187,7 @@ table served_signature (
   content text not null,
   constraint served_signature_pkey PRIMARY KEY (repository_id, name, since)
 )
-CREATE INDEX served_signature_digest ON served_signature USING btree (repository_id, digest)
+CREATE INDEX served_signature_digest ON served_signature USING btree (digest, repository_id)
 CREATE INDEX served_signature_over ON served_signature USING btree (repository_id) WHERE until <= since
 
 table served_tag (
