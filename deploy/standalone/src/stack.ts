@@ -67,7 +67,7 @@ async function startOn(
   // The port first: whether it is free is known before anything else is started.
   const { server, port } = await listen(
     (request, response) => {
-      const operations = { services: running?.services ?? [starting], metrics, metricsToken: config.metricsToken }
+      const operations = { services: running?.services ?? [starting], metrics, metricsToken: config.metricsToken, log }
       if (!answerOperations(request, response, operations)) front(request, response)
     },
     { port: config.port, host: config.host, tls, trustedProxies: config.trustedProxies, guard: { metrics } },

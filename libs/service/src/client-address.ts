@@ -33,8 +33,16 @@ export function isIn(list: BlockList, address: string): boolean {
 }
 
 /** Whether an address is one of this machine's own, which nobody else can send from. */
-export function isFromThisMachine(address: string): boolean {
+function isFromThisMachine(address: string): boolean {
   return isIn(loopback, plain(address))
+}
+
+/**
+ * Whether the client of a request is on this machine: the peer of its connection and, where that is a proxy, the client that the
+ * proxy names. What a proxy in another place says of its client is no proof that the client is here.
+ */
+export function isFromHere(request: Request): boolean {
+  return isFromThisMachine(request.socket.remoteAddress ?? '') && isFromThisMachine(clientAddress(request))
 }
 
 /**

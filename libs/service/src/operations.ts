@@ -1,8 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requireVerb } from './api-access.ts'
-import { clientAddress, isFromThisMachine } from './client-address.ts'
+import { isFromHere } from './client-address.ts'
 import { secretKey } from './config.ts'
+import type { Logger } from './logger.ts'
 import { mergeMetrics } from './merge-metrics.ts'
 import type { Metrics } from './metrics.ts'
 import type { Principal } from './principal.ts'
@@ -31,7 +32,12 @@ export type Observed = {
 
 export type Notes = Record<string, string | number>
 
-type Operations = { services: readonly Observed[]; metrics: Metrics; metricsToken?: string | undefined }
+type Operations = {
+  services: readonly Observed[]
+  metrics: Metrics
+  metricsToken?: string | undefined
+  log: Logger
+}
 
 /**
  * Answers `/healthz`, `/readyz` and `/metrics`; false when the request is for something else. Metrics name remotes, so they are for
@@ -39,9 +45,13 @@ type Operations = { services: readonly Observed[]; metrics: Metrics; metricsToke
  */
 export function answerOperations(request: IncomingMessage, response: ServerResponse, operations: Operations): boolean {
   const path = request.url?.split('?', 1)[0]
+  const onError = (error: unknown) => {
+    operations.log.error('a request of operators failed', { path, error })
+    response.destroy()
+  }
   if (path === '/healthz') send(response, 200, 'application/json', '{"status":"alive"}')
-  else if (path === '/readyz') answerReady(response, operations.services).catch(() => response.destroy())
-  else if (path === '/metrics') answerMetrics(request, response, operations).catch(() => response.destroy())
+  else if (path === '/readyz') answerReady(response, operations.services).catch(onError)
+  else if (path === '/metrics') answerMetrics(request, response, operations).catch(onError)
   else return false
   return true
 }
@@ -57,8 +67,7 @@ export function requireMetricsReader(principal: Principal | undefined): void {
 }
 
 async function checkReader(request: IncomingMessage, { services, metricsToken }: Operations): Promise<void> {
-  // Both: what a proxy in another place says of its client is no proof that the client is here.
-  if (isFromThisMachine(request.socket.remoteAddress ?? '') && isFromThisMachine(clientAddress(request))) return
+  if (isFromHere(request)) return
   const { authorization } = request.headers
   if (metricsToken !== undefined && isToken(authorization, metricsToken)) return
   if (authorization === undefined) return requireMetricsReader(undefined)

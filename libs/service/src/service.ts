@@ -147,7 +147,7 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
   await runUntilSignal(async () => {
     const { service, log, metrics, port, host, internalPort, internalHost } = await build()
     const life = new Lifecycle(log)
-    const operations = { services: [service], metrics, ...readConfig(operationsSettings, process.env) }
+    const operations = { services: [service], metrics, log, ...readConfig(operationsSettings, process.env) }
     const listener: RequestListener = (request, response) => {
       if (!answerOperations(request, response, operations)) service.public(request, response)
     }

@@ -45,17 +45,16 @@ describe('several challenges are told apart', () => {
   ])('%s', (header, challenges) => expect(parseChallenges(header)).toEqual(challenges))
 })
 
-test('a hostile header is read at once', () => {
+test.each([
+  `Bearer ${'a="\\'.repeat(5_000)}`,
+  `Bearer ${','.repeat(50_000)}a=b`,
+  `${'a'.repeat(50_000)}="`,
+  `a${' '.repeat(50_000)}b=`,
+  'a '.repeat(25_000),
+  `${'a="b",'.repeat(10_000)}"`,
+  `A ${'a='.repeat(25_000)}`,
+])('a hostile header is read at once (%#)', (header) => {
   const startedAt = performance.now()
-  for (const header of [
-    `Bearer ${'a="\\'.repeat(5_000)}`,
-    `Bearer ${','.repeat(50_000)}a=b`,
-    `${'a'.repeat(50_000)}="`,
-    `a${' '.repeat(50_000)}b=`,
-    'a '.repeat(25_000),
-    `${'a="b",'.repeat(10_000)}"`,
-    `A ${'a='.repeat(25_000)}`,
-  ])
-    parseChallenges(header)
-  expect(performance.now() - startedAt).toBeLessThan(400)
+  parseChallenges(header)
+  expect(performance.now() - startedAt).toBeLessThan(200)
 })

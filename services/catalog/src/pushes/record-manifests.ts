@@ -63,7 +63,7 @@ export async function recordManifests(sql: Sql, manifests: readonly ManifestReco
   ])
 }
 
-/** Its configuration is looked into later (facts/read-configs.ts): a push does not wait for that. */
+/** Its configuration is looked into later (image-configs/read-configs.ts): a push does not wait for that. */
 function withFacts(manifest: ManifestRecord) {
   const annotations = listedAnnotations(manifest.annotations)
   return {

@@ -26,6 +26,7 @@ type Reading = { signal: AbortSignal; trusting?: boolean }
 
 const heldBackBytes = 64 << 10
 const readBytes = 128 << 10
+const keptPieces = 8
 
 /** Opens a spool in a folder, which is made. */
 export async function openSpool(folder: string): Promise<Spool> {
@@ -39,12 +40,14 @@ export async function openSpool(folder: string): Promise<Spool> {
   let failure: { error: unknown } | undefined
   let readers = 0
   let isReleased = false
+  const pieces = new Map<string, Promise<Uint8Array>>()
 
   const tell = () => {
     changed.resolve()
     changed = Promise.withResolvers()
   }
   const closeIfOver = async () => {
+    if (readers === 0) pieces.clear()
     if (isReleased && readers === 0) await file.close()
   }
 
@@ -68,6 +71,21 @@ export async function openSpool(folder: string): Promise<Spool> {
     }
   }
 
+  /** Reads a piece of the file once for all readers that are at the same place: most of them keep up with upstream. */
+  function piece(position: number, length: number): Promise<Uint8Array> {
+    const key = `${position}+${length}`
+    const known = pieces.get(key)
+    if (known) return known
+    const buffer = Buffer.allocUnsafeSlow(length)
+    const reading = file.read(buffer, 0, length, position).then(({ bytesRead }) => buffer.subarray(0, bytesRead))
+    pieces.set(key, reading)
+    // A read that failed is over for those that waited for it, and tried again by the next.
+    reading.catch(() => pieces.delete(key))
+    const oldest = pieces.size > keptPieces && pieces.keys().next().value
+    if (oldest) pieces.delete(oldest)
+    return reading
+  }
+
   async function* read({ start, end }: ByteRange, options: Reading) {
     readers++
     try {
@@ -75,10 +93,11 @@ export async function openSpool(folder: string): Promise<Spool> {
       for (;;) {
         const limit = await limitFrom(position, end, options)
         if (limit === undefined) return
-        const buffer = Buffer.allocUnsafe(Math.min(limit - position, readBytes))
-        const { bytesRead } = await file.read(buffer, 0, buffer.length, position)
-        position += bytesRead
-        yield buffer.subarray(0, bytesRead)
+        // Up to a boundary that all readers share, so that those who began or waited elsewhere come to the same pieces.
+        const length = Math.min(limit - position, readBytes - (position % readBytes))
+        const bytes = await piece(position, length)
+        position += bytes.length
+        yield bytes
       }
     } finally {
       readers--
