@@ -41,7 +41,15 @@ describe('what is pulled through', () => {
     const client = clients[replica]
     if (!client) throw new Error('no such replica')
     const name = `${base}/${upstreamName}`
-    const request = { via, remoteId, host: upstream.host, upstreamName, name, reference: 'v1', actor: 'test' }
+    const request = {
+      via,
+      remoteId,
+      host: upstream.host,
+      upstreamName,
+      name,
+      reference: 'v1',
+      actor: { id: null, name: 'test' },
+    }
     return commandsOf<SyncCommands>(client).call('pull-through', request)
   }
   async function stored(): Promise<string> {

@@ -1,4 +1,4 @@
-import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { createSealer } from '@berth/service'
@@ -19,7 +19,9 @@ export function tokenProperties(scene: () => Scene): void {
     const good = {
       iss: 'berth-auth',
       aud: 'berth',
-      sub: 'admin',
+      sub: randomUUID(),
+      name: 'admin',
+      epoch: 0,
       iat: now,
       nbf: now,
       exp: now + 300,
@@ -34,6 +36,7 @@ export function tokenProperties(scene: () => Scene): void {
       'for nobody in particular': ours({ ...good, aud: undefined }),
       'past its time': ours({ ...good, iat: now - 900, nbf: now - 900, exp: now - 600 }),
       'before its time': ours({ ...good, nbf: now + 600 }),
+      'of a name': ours({ ...good, sub: 'admin' }),
       'without an end': ours({ ...good, exp: undefined }),
       'for a year': ours({ ...good, exp: now + 31_536_000 }),
       'a refresh token': ours({ ...good, typ: 'refresh' }),

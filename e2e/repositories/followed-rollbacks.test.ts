@@ -110,7 +110,11 @@ class Subject {
   async rollBack(id: string, { a, c }: Step): Promise<void> {
     const left = await this.numbers(id)
     const version = left[a % left.length] as number
-    const made = await rollBack(catalog.db, { repositoryId: id, version, actor: 'ana' }, c % 4 > 0 ? 0 : undefined)
+    const made = await rollBack(
+      catalog.db,
+      { repositoryId: id, version, actor: { id: null, name: 'ana' } },
+      c % 4 > 0 ? 0 : undefined,
+    )
     if (this.isLoose) this.versions.push(this.now)
     this.isLoose = false
     const wanted = this.versions[version] as Content
@@ -175,7 +179,7 @@ async function apply(subject: Subject, one: Step): Promise<void> {
   } else {
     const old = (await subject.numbers(id)).slice(0, -1)
     const number = old[a % Math.max(1, old.length)]
-    if (number !== undefined) await deleteVersion(db, { repositoryId: id, number, actor: 'ana' })
+    if (number !== undefined) await deleteVersion(db, { repositoryId: id, number, actor: { id: null, name: 'ana' } })
   }
 }
 

@@ -60,7 +60,7 @@ test.each([
     'catalog.distribution',
     ['id', 'name', 'base_path'],
     `jsonb_build_object('repository_id', null, 'pull_through', jsonb_build_object('remote', 'r', 'remoteId', one -> 'id',
-      'host', 'h', 'ttlSeconds', 1, 'trigger', jsonb_build_array(${text})))`,
+      'host', 'h', 'ttlSeconds', 1, 'trigger', jsonb_build_array(jsonb_build_object('id', null, 'name', ${text}))))`,
   ],
   ['/remotes', 'sync.remote', ['id', 'name'], `jsonb_build_object('ca_cert', ${text})`],
   ['/syncs', 'sync.sync_run', ['id', 'task_id'], `jsonb_build_object('result', jsonb_build_object('r', ${text}))`],

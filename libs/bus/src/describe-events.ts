@@ -72,7 +72,15 @@ function envelope(kind: EventKind<unknown>): Record<string, unknown> {
         type: 'string',
         description: 'The position among all events of the source; grows by one, and by more once after a restore.',
       },
-      actor: text,
+      actor: {
+        type: 'string',
+        description: 'The name of who did it, as it was then; another account may have it by now.',
+      },
+      actorid: {
+        type: 'string',
+        format: 'uuid',
+        description: 'The account that did it; absent where it was Berth itself.',
+      },
       correlationid: text,
       data: kind.schema,
     },

@@ -13,8 +13,10 @@ export type AuthCommands = {
   }
   /** What is granted to an account now; nothing to one whose epoch is another by now, for then what was issued to it has ended. */
   'grants-of': { request: { accountId: string; epoch: number }; reply: { rights: Rights; isActive: boolean } }
-  /** Of these names of accounts those that may not pull from a private base path; there may be no such account. */
-  'list-denied-pulls': { request: { names: string[]; basePath: string }; reply: { names: string[] } }
+  /** The users and robots that have these names now, as far as there are any. */
+  'find-accounts': { request: { names: string[] }; reply: { accounts: { id: string; name: string }[] } }
+  /** Of these ids of accounts those that may not pull from a private base path; there may be no such account any more. */
+  'list-denied-pulls': { request: { ids: string[]; basePath: string }; reply: { ids: string[] } }
   /** The public keys that access tokens are signed with. */
   'list-keys': { request: Record<string, never>; reply: { keys: PublicJwk[] } }
 }

@@ -1,4 +1,5 @@
 import type { Digest, ParsedManifest } from '@berth/oci'
+import type { Actor } from '@berth/service'
 import type { ListAccessObjects } from './access-objects.ts'
 import type { RequiredSignatures } from './required-signatures.ts'
 
@@ -64,7 +65,7 @@ export type CatalogCommands = {
    * is none yet, and whether `tag` stands there for what upstream says. Throws 409 when something else has its name.
    */
   'ensure-pulled': {
-    request: { via: string; name: string; actor: string; tag?: { name: string; digest: Digest } }
+    request: { via: string; name: string; actor: Actor; tag?: { name: string; digest: Digest } }
     reply: { repository: RepositoryHead; isHere: boolean }
   }
   /**
@@ -80,7 +81,7 @@ export type CatalogCommands = {
    */
   'check-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
-  'ensure-repository': { request: { name: string; actor: string }; reply: { repository: RepositoryHead } }
+  'ensure-repository': { request: { name: string; actor: Actor }; reply: { repository: RepositoryHead } }
   /** A repository by id or name. */
   'find-repository': {
     request: { repository: string }
@@ -115,7 +116,7 @@ export type CatalogCommands = {
     request: {
       repository: string
       mayCreate: boolean
-      actor: string
+      actor: Actor
       /** Who owns what is made; absent or null: its namespace. */
       ownerId?: string | null
       holder: string
@@ -130,7 +131,7 @@ export type CatalogCommands = {
     request: {
       repository: string
       mayCreate: boolean
-      actor: string
+      actor: Actor
       /** Who owns what is made; absent or null: its namespace. */
       ownerId?: string | null
       holder: string
@@ -144,16 +145,16 @@ export type CatalogCommands = {
   }
   /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
   'put-signature': {
-    request: { repository: string; actor: string; signature: ManifestSignature }
+    request: { repository: string; actor: Actor; signature: ManifestSignature }
     reply: { change: ServedChange; version: number; rows: ServedRow[] }
   }
   /** Deletes a tag or a manifest as `/v2` does: a new version without it. */
   'delete-reference': {
-    request: { repository: string; actor: string; tag?: string; digest?: Digest }
+    request: { repository: string; actor: Actor; tag?: string; digest?: Digest }
     reply: { change: ServedChange; version: number; rows: ServedRow[] }
   }
   'delete-blob-link': {
-    request: { repository: string; actor: string; digest: Digest }
+    request: { repository: string; actor: Actor; digest: Digest }
     reply: { change: ServedChange; rows: ServedRow[] }
   }
   /**
@@ -189,7 +190,7 @@ export type CatalogCommands = {
       stage: string
       fence: number
       cause: VersionCause
-      actor: string
+      actor: Actor
       taskId: string | null
       mode: 'additive' | 'mirror'
       force: boolean
@@ -296,6 +297,8 @@ export type ServedRow =
 
 /** Who may have content fetched that is not here yet: anybody who may pull, those with an account, or these users. */
 export type PullTrigger = 'anonymous' | 'users' | string[]
+/** The same as it is kept: accounts by id. One without was named when there was no such account, and lets nobody. */
+export type KeptTrigger = 'anonymous' | 'users' | Actor[]
 
 /** A base path below which content comes from a remote when it is first pulled. */
 export type ServedPullThrough = {
@@ -305,7 +308,7 @@ export type ServedPullThrough = {
   /** The remote's `host[:port]`, as `?ns=` names it. */
   host: string
   ttlSeconds: number
-  trigger: PullTrigger
+  trigger: KeptTrigger
   /** Whether a name that nothing here has means what comes below this base path. */
   mirrorOfRoot: boolean
   access: 'public' | 'private'

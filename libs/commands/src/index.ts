@@ -3,6 +3,7 @@ export type { AuthCommands } from './auth.ts'
 export { callers } from './callers.ts'
 export type {
   CatalogCommands,
+  KeptTrigger,
   LastPull,
   LeasedBlob,
   ManifestRecord,

@@ -1,4 +1,5 @@
 import type { ByteRange, Digest } from '@berth/oci'
+import type { Actor } from '@berth/service'
 import type { ListAccessObjects } from './access-objects.ts'
 
 /** The header of `fetch-blob` that says under which generation the store has the blob by now; there is no body then. */
@@ -40,7 +41,7 @@ export type SyncCommands = {
       upstreamName: string
       name: string
       reference: string
-      actor: string
+      actor: Actor
     }
     reply: { digest: Digest; changed: boolean }
   }
@@ -56,7 +57,7 @@ export type SyncCommands = {
       upstreamName: string
       name: string
       digest: Digest
-      actor: string
+      actor: Actor
     }
     reply: { changed: boolean }
   }

@@ -1,3 +1,5 @@
+import type { Actor } from '@berth/service'
+
 const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
 export type TaskState = (typeof taskStates)[number]
 /** A phase of a task. `perSecond` is of its unit; `pausedUntil` and `reason` say that it waits for an upstream or another task. */
@@ -29,7 +31,7 @@ export type Task = {
 }
 
 /** A task in the hands of a worker. The fence grows with each claim; an owner refuses what carries a lower one. */
-export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: number; attempt: number; actor: string }
+export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: number; attempt: number; actor: Actor }
 
 /** Tasks' internal commands. */
 export type TasksCommands = {
@@ -41,7 +43,7 @@ export type TasksCommands = {
       payload: unknown
       exclusive: string[]
       shared: string[]
-      actor: string
+      actor: Actor
       parent?: string
     }
     reply: { task: Task }

@@ -77,7 +77,7 @@ export {
   timeAndIdAfter,
   toPage,
 } from './page.ts'
-export { ownerOf, type Principal } from './principal.ts'
+export { type Actor, actorOf, berth, madeBy, ownerOf, type Principal } from './principal.ts'
 export { badField, notFound, Problem, problemBody, problemFrom, problemMediaType, reasonOf } from './problem.ts'
 export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'

@@ -1,5 +1,24 @@
 import { noRights, type Rights } from '@berth/access'
 
+/**
+ * Who does something. The id of its account decides; the name is to be shown, and may be that of another account one day. Without an
+ * account it is Berth itself, or somebody who has not logged in.
+ */
+export type Actor = { id: string | null; name: string }
+
+/** What Berth does by itself. */
+export const berth: Actor = { id: null, name: 'berth' }
+
+/** A caller as the one who does what it asks for. */
+export function actorOf({ id, name }: Principal): Actor {
+  return { id: id || null, name }
+}
+
+/** Who made a row, as its columns. */
+export function madeBy({ id, name }: Actor): { created_by: string; created_by_id: string | null } {
+  return { created_by: name, created_by_id: id }
+}
+
 /** Who calls, and what is granted to it; the id is that of its account. */
 export type Principal = {
   id: string

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import { isUuid } from '@berth/service'
 import jwt from 'jsonwebtoken'
 import type { Access } from './scope.ts'
 
@@ -14,13 +15,11 @@ const keyId = /^[A-Za-z0-9_-]{1,64}$/
 export type PublicJwk = { kty: 'EC'; crv: 'P-256'; x: string; y: string; kid: string; use: 'sig'; alg: 'ES256' }
 
 /**
- * What a checked access token says. An empty subject is an anonymous caller. `api`: it was asked for without a scope, and so opens the
- * API to its account.
+ * What a checked access token says. `api`: it was asked for without a scope, and so opens the API to its account.
  */
 type AccessClaims = {
-  subject: string
   /** The account, the epoch of it in which the token was issued, and whether it is no person. Absent of an anonymous caller. */
-  account?: { id: string; epoch: number; isRobot: boolean }
+  account?: { id: string; name: string; epoch: number; isRobot: boolean }
   admin: boolean
   api: boolean
   access: Access[]
@@ -97,22 +96,24 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, api, typ, uid, epoch, robot } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, api, typ, name, epoch, robot } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
     api?: unknown
-    uid?: unknown
+    name?: unknown
     epoch?: unknown
     robot?: unknown
     typ?: unknown
   }
   // A refresh token is signed by the same key; it must never open anything.
   if (typ !== 'access' || exp === undefined || iat === undefined || exp - iat > longestLifeSeconds) return undefined
+  // An anonymous token has no subject. Any other is the id of an account, never its name, which may be that of another one by now.
+  const isAnonymous = sub === undefined || sub === ''
+  if (!isAnonymous && !(isUuid(sub) && typeof name === 'string' && typeof epoch === 'number')) return undefined
   return {
-    subject: sub ?? '',
-    ...(typeof uid === 'string' && typeof epoch === 'number'
-      ? { account: { id: uid, epoch, isRobot: robot === true } }
-      : {}),
+    ...(isAnonymous
+      ? {}
+      : { account: { id: sub, name: name as string, epoch: epoch as number, isRobot: robot === true } }),
     admin: admin === true,
     api: api === true,
     access: Array.isArray(access) ? access.filter(isAccess) : [],

@@ -24,7 +24,14 @@ afterEach(async () => {
 
 /** A worker with one task to do. */
 async function workerOn(work: Work) {
-  const task = { id: randomUUID(), kind: `kind-${randomUUID()}`, payload: {}, fence: 1, attempt: 1, actor: 'admin' }
+  const task = {
+    id: randomUUID(),
+    kind: `kind-${randomUUID()}`,
+    payload: {},
+    fence: 1,
+    attempt: 1,
+    actor: { id: null, name: 'admin' },
+  }
   const waiting = [task]
   const commands: Record<string, InternalHandler> = {
     'claim-task': async () => ({ task: waiting.shift() ?? null }),

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http'
 import { createHost } from '@berth/host'
-import { createSealer, type Handlers, Problem, type Service, type ServiceParts } from '@berth/service'
+import { actorOf, createSealer, type Handlers, Problem, type Service, type ServiceParts } from '@berth/service'
 import { ensureAdmin } from './accounts/first-admin.ts'
 import { accessHandlers } from './api/access.ts'
 import { accountHandlers } from './api/accounts.ts'
@@ -58,7 +58,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
         ...accessHandlers(db, askIsPublic(host.peers)),
         listKeys: async () => ({ status: 200, body: { keys: await publicKeys(db) } }),
         rotateKeys: async ({ principal }) => {
-          const rotated = await rotateKeys(db, sealer, principal.name)
+          const rotated = await rotateKeys(db, sealer, actorOf(principal))
           await keys().refresh()
           return { status: 200, body: rotated }
         },

@@ -3,7 +3,7 @@ import { type AuthCommands, type CommandHandlers, commandHandlers } from '@berth
 import type { Database, InternalHandler } from '@berth/service'
 import { decideScopes, mayPull } from './access/decide-scopes.ts'
 import { rightsOf } from './access/rights.ts'
-import { accountById, accountsByName } from './accounts/account.ts'
+import { accountById, accountsById, accountsByName } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import type { Authenticate } from './login/identify.ts'
 import { principalOf } from './login/principal.ts'
@@ -25,11 +25,14 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       if (account?.sessionEpoch !== epoch) return { rights: noRights(null), isActive: false }
       return { rights: await rightsOf(db, account), isActive: true }
     },
-    'list-denied-pulls': async ({ names, basePath }) => {
+    'find-accounts': async ({ names }) => ({
+      accounts: (await accountsByName(db, names)).map(({ id, name }) => ({ id, name })),
+    }),
+    'list-denied-pulls': async ({ ids, basePath }) => {
       const may = new Set<string>()
-      for (const account of await accountsByName(db, names))
-        if (await mayPull(db, await rightsOf(db, account), basePath)) may.add(account.name)
-      return { names: names.filter((name) => !may.has(name)) }
+      for (const account of await accountsById(db, ids))
+        if (await mayPull(db, await rightsOf(db, account), basePath)) may.add(account.id)
+      return { ids: ids.filter((id) => !may.has(id)) }
     },
     'list-keys': async () => ({ keys: await publicKeys(db) }),
   }

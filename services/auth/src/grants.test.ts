@@ -216,8 +216,8 @@ test('each change is announced with whom it is for, the role and what it is on',
   const { body } = await grant('ann', 'puller', 'team/told/*').expect(201)
   await people.ask('ann', 'patch', `/grants/${body.id}`, { role: 'pusher' }).expect(200)
   await people.ask('ann', 'delete', `/grants/${body.id}`).expect(204)
-  const told = await people.db.query<{ type: string; actor: string; data: object }>(
-    `select event ->> 'type' as type, event ->> 'actor' as actor, event -> 'data' as data
+  const told = await people.db.query<{ type: string; actor: string; actorid: string; data: object }>(
+    `select event ->> 'type' as type, event ->> 'actor' as actor, event ->> 'actorid' as actorid, event -> 'data' as data
      from outbox
      where event -> 'data' ->> 'id' = $1
      order by seq`,
@@ -225,9 +225,10 @@ test('each change is announced with whom it is for, the role and what it is on',
   )
   const to = { kind: 'user', id: await idOf('bob'), name: 'bob' }
   const data = { id: body.id, to, on: 'team/told/*' }
+  const by = { actor: 'ann', actorid: await idOf('ann') }
   expect(told).toEqual([
-    { type: 'dev.berth.auth.grant.created.v1', actor: 'ann', data: { ...data, role: 'puller' } },
-    { type: 'dev.berth.auth.grant.updated.v1', actor: 'ann', data: { ...data, role: 'pusher' } },
-    { type: 'dev.berth.auth.grant.deleted.v1', actor: 'ann', data: { ...data, role: 'pusher' } },
+    { type: 'dev.berth.auth.grant.created.v1', ...by, data: { ...data, role: 'puller' } },
+    { type: 'dev.berth.auth.grant.updated.v1', ...by, data: { ...data, role: 'pusher' } },
+    { type: 'dev.berth.auth.grant.deleted.v1', ...by, data: { ...data, role: 'pusher' } },
   ])
 })

@@ -403,6 +403,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             createdBy: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById: string | null;
         };
         GroupWithMembers: {
             /** Format: uuid */
@@ -415,6 +420,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             createdBy: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById: string | null;
             members: string[];
         };
         GroupPage: {
@@ -453,6 +463,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             createdBy: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById: string | null;
         };
         RobotWithSecret: {
             /** Format: uuid */
@@ -478,6 +493,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             createdBy: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById: string | null;
             /** @description The password that it logs in with. */
             secret: string;
         };
@@ -522,6 +542,11 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             createdBy: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById: string | null;
         };
         GrantPage: {
             items: components["schemas"]["Grant"][];

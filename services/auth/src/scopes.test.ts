@@ -156,11 +156,17 @@ test('what Basic credentials allow is decided as for a token', async () => {
   expect(principal).toMatchObject({ name: 'finn', admin: false, rights: { grants: [{ prefix: 'team/' }] } })
 })
 
-test('which of some names may not pull is told by their rights', async () => {
-  const names = ['finn', 'eve', 'admin', 'nobody', 'dora']
-  const denied = async (basePath: string) => (await people.auth.call('list-denied-pulls', { names, basePath })).names
-  expect(await denied('team/app')).toEqual(['eve', 'nobody', 'dora'])
-  expect(await denied('moved/new')).toEqual(['finn', 'nobody', 'dora'])
+test('which of some accounts may not pull is told by their rights', async () => {
+  const { accounts } = await people.auth.call('find-accounts', { names: ['finn', 'eve', 'admin', 'nobody', 'dora'] })
+  expect(accounts.map(({ name }) => name).sort()).toEqual(['admin', 'dora', 'eve', 'finn'])
+  const gone = { id: crypto.randomUUID(), name: 'gone' }
+  const all = [...accounts, gone]
+  const denied = async (basePath: string) => {
+    const { ids } = await people.auth.call('list-denied-pulls', { ids: all.map(({ id }) => id), basePath })
+    return all.flatMap(({ id, name }) => (ids.includes(id) ? [name] : [])).sort()
+  }
+  expect(await denied('team/app')).toEqual(['dora', 'eve', 'gone'])
+  expect(await denied('moved/new')).toEqual(['dora', 'finn', 'gone'])
 })
 
 test('the rights of an account are told in one epoch of it, and of a robot without an owner', async () => {

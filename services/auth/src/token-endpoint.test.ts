@@ -45,7 +45,7 @@ test('GET gives a token of what was asked, from repeated and from joined scopes'
   expect(Date.parse(body.issued_at)).not.toBeNaN()
   expect(body).not.toHaveProperty('refresh_token')
   expect(await verify(body.token)).toMatchObject({
-    subject: 'admin',
+    account: { name: 'admin' },
     admin: true,
     access: [
       { type: 'repository', name: 'a/b', actions: ['pull', 'push'] },
@@ -61,16 +61,18 @@ test('GET gives a token of what was asked, from repeated and from joined scopes'
 test('who may less gets less, and no error', async () => {
   const scope = 'repository:a/b:pull,push'
   const ann = await request(auth.url).get('/token').query({ scope }).auth('ann', 'ann has this one').expect(200)
-  expect(await verify(ann.body.token)).toMatchObject({ subject: 'ann', admin: false, access: [] })
+  expect(await verify(ann.body.token)).toMatchObject({ account: { name: 'ann' }, admin: false, access: [] })
   const anonymous = await request(auth.url).get('/token').query({ scope, offline_token: 'true' }).expect(200)
-  expect(await verify(anonymous.body.token)).toMatchObject({ subject: '', admin: false, access: [] })
+  const nobody = await verify(anonymous.body.token)
+  expect(nobody).toMatchObject({ admin: false, access: [] })
+  expect(nobody).not.toHaveProperty('account')
   expect(anonymous.body).not.toHaveProperty('refresh_token')
 })
 
 test('an empty name and password are no login: the token is an anonymous one, and the API asks for one', async () => {
   for (const authorization of ['Basic Og==', 'Basic', 'Bearer ']) {
     const { body } = await request(auth.url).get('/token').set('authorization', authorization).expect(200)
-    expect(await verify(body.token)).toMatchObject({ subject: '', access: [] })
+    expect(await verify(body.token)).not.toHaveProperty('account')
     const { body: problem } = await request(auth.url)
       .get('/api/v1/users')
       .set('authorization', authorization)
@@ -132,7 +134,7 @@ test('POST gives a token for a password and for a refresh token, which GET and <
     })
     .expect(200)
   expect(again.body).toMatchObject({ scope: 'repository:a:pull', refresh_token: refreshToken })
-  expect(await verify(again.body.access_token)).toMatchObject({ subject: 'admin' })
+  expect(await verify(again.body.access_token)).toMatchObject({ account: { name: 'admin' } })
   await request(auth.url).get('/token').auth('<token>', refreshToken).expect(200)
   await request(auth.url).get('/token').set('authorization', `Bearer ${refreshToken}`).expect(401)
   const { rows } = await sql.query('select hash from refresh_token')
@@ -219,7 +221,9 @@ test('a token of our own key that has expired, never does, or lives too long is 
   const claims = {
     iss: 'berth-auth',
     aud: 'berth',
-    sub: 'ann',
+    sub: '00000000-0000-4000-8000-000000000001',
+    name: 'ann',
+    epoch: 0,
     typ: 'access',
     iat: now,
     nbf: now,
@@ -228,7 +232,7 @@ test('a token of our own key that has expired, never does, or lives too long is 
   }
   const sign = (change: object) =>
     jwt.sign({ ...claims, ...change }, own.privateKey, { algorithm: 'ES256', keyid: 'k' })
-  expect(check.verify(sign({}))).toMatchObject({ subject: 'ann' })
+  expect(check.verify(sign({}))).toMatchObject({ account: { name: 'ann' } })
   expect(check.verify(sign({ iat: now - 400, nbf: now - 400, exp: now - 61 }))).toBeUndefined()
   expect(check.verify(sign({ exp: now + 601 }))).toBeUndefined()
   const { exp: _end, ...endless } = claims

@@ -20,6 +20,7 @@ type BuildRow = {
   version: number | null
   createdAt: Date
   createdBy: string
+  createdById: string | null
   finishedAt: Date | null
 }
 
@@ -33,6 +34,7 @@ function showBuild(row: BuildRow) {
     version: row.version,
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,
+    createdById: row.createdById,
     finishedAt: row.finishedAt?.toISOString() ?? null,
   }
 }
@@ -50,8 +52,8 @@ export function buildHandlers(prisma: Prisma) {
   } satisfies Handlers<operations>
 }
 
-function visibleTo(principal: Principal): { createdBy?: string } {
-  return principal.admin ? {} : { createdBy: principal.name }
+function visibleTo(principal: Principal): { createdById?: string } {
+  return principal.admin ? {} : { createdById: principal.id }
 }
 
 async function listBuilds(prisma: Prisma, query: RequestOf<operations['listBuilds']>['query'], principal: Principal) {

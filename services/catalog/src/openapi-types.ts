@@ -668,6 +668,11 @@ export interface components {
             /** Format: date-time */
             createdAt?: string | null;
             createdBy?: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
             usage?: {
                 repositories?: number;
                 /** @description Of the latest versions. */
@@ -755,6 +760,11 @@ export interface components {
             /** Format: date-time */
             createdAt?: string;
             createdBy?: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
         };
         CopiedVersion: components["schemas"]["Version"] & {
             /** @description Where the latest version can be pulled from, at most 100. */
@@ -767,6 +777,11 @@ export interface components {
             /** Format: date-time */
             createdAt?: string;
             createdBy?: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
             /** Format: uuid */
             task?: string | null;
             counts?: {
@@ -838,6 +853,11 @@ export interface components {
             /** Format: date-time */
             createdAt?: string;
             createdBy?: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
         };
         /** @description Instead of a repository: what is pulled below the base path comes from this remote's host, and stays in repositories of its own. */
         PullThrough: {

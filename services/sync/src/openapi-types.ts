@@ -164,6 +164,11 @@ export interface components {
             /** Format: date-time */
             createdAt?: string;
             createdBy?: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
             /** Format: date-time */
             updatedAt?: string;
         };

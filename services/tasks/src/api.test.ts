@@ -10,6 +10,7 @@ let database: TestDatabase
 let auth: ServiceProcess
 let one: StartedTasks
 let other: StartedTasks
+const accountIds = new Map<string, string>()
 
 beforeAll(async () => {
   database = await makeDatabase()
@@ -26,6 +27,8 @@ beforeAll(async () => {
     .auth('admin', password)
     .send({ name: 'ann', password: 'ann has this one' })
     .expect(201)
+  const { body } = await request(auth.url).get('/api/v1/users').auth('admin', password).expect(200)
+  for (const { id, name } of body.items) accountIds.set(name, id)
 })
 afterAll(async () => {
   await Promise.all([one?.stop(), other?.stop()])
@@ -33,7 +36,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-async function queue(kind: string, actor = 'admin', exclusive: string[] = [], parent?: string): Promise<string> {
+async function queue(kind: string, name = 'admin', exclusive: string[] = [], parent?: string): Promise<string> {
   const id = randomUUID()
   await one.tasks.call('create-task', {
     id,
@@ -41,7 +44,7 @@ async function queue(kind: string, actor = 'admin', exclusive: string[] = [], pa
     payload: {},
     exclusive,
     shared: [],
-    actor,
+    actor: { id: accountIds.get(name) ?? null, name },
     ...(parent ? { parent } : {}),
   })
   return id

@@ -47,8 +47,8 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
   } satisfies Handlers<operations>
 }
 
-function visibleTo(principal: Principal): { actor?: string } {
-  return principal.admin ? {} : { actor: principal.name }
+function visibleTo(principal: Principal): { actorId?: string } {
+  return principal.admin ? {} : { actorId: principal.id }
 }
 
 async function listTasks(prisma: Prisma, query: RequestOf<operations['listTasks']>['query'], principal: Principal) {

@@ -47,9 +47,16 @@ test('with NATS away tasks start, are claimed and ended all the same, and their 
   natsUrl.host = `127.0.0.1:${port}`
   started = await startTasks(database.url, { natsUrl: natsUrl.href })
   const id = randomUUID()
-  await started.tasks.call('create-task', { id, kind: 'k', payload: 1, exclusive: ['r'], shared: [], actor: 'ann' })
+  await started.tasks.call('create-task', {
+    id,
+    kind: 'k',
+    payload: 1,
+    exclusive: ['r'],
+    shared: [],
+    actor: { id: null, name: 'ann' },
+  })
   const { task } = await started.tasks.call('claim-task', { kinds: ['k'], worker: 'w', leaseSeconds: 60 })
-  expect(task).toMatchObject({ id, payload: 1, attempt: 1, actor: 'ann' })
+  expect(task).toMatchObject({ id, payload: 1, attempt: 1, actor: { id: null, name: 'ann' } })
   await started.tasks.call('finish-task', { id, fence: task?.fence ?? 0, state: 'completed' })
   // A consumer can catch up from here, NATS or not.
   await until(async () => (await started.tasks.call('list-events', { after: 0 })).events.length === 3)

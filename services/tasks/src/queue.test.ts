@@ -31,7 +31,14 @@ type Locks = { exclusive?: string[]; shared?: string[] }
 
 async function queue({ exclusive = [], shared = [] }: Locks = {}): Promise<string> {
   const id = randomUUID()
-  await one.tasks.call('create-task', { id, kind, payload: { of: id }, exclusive, shared, actor: 'ann' })
+  await one.tasks.call('create-task', {
+    id,
+    kind,
+    payload: { of: id },
+    exclusive,
+    shared,
+    actor: { id: null, name: 'ann' },
+  })
   return id
 }
 
@@ -68,7 +75,7 @@ test('tasks come out in the order in which they went in', async () => {
 })
 
 test('making a task twice under one id makes one', async () => {
-  const request = { id: randomUUID(), kind, payload: 1, exclusive: ['r'], shared: [], actor: 'ann' }
+  const request = { id: randomUUID(), kind, payload: 1, exclusive: ['r'], shared: [], actor: { id: null, name: 'ann' } }
   const replies = await Promise.all(
     [one, other, one, other].map((replica) => replica.tasks.call('create-task', request)),
   )
@@ -246,7 +253,15 @@ test('a task that was to be cancelled is not tried again', async () => {
 test('tasks that ended long ago are forgotten, those of a group before it, and others are not', async () => {
   const parent = await queue()
   const own = randomUUID()
-  await one.tasks.call('create-task', { id: own, kind, payload: {}, exclusive: [], shared: [], actor: 'ann', parent })
+  await one.tasks.call('create-task', {
+    id: own,
+    kind,
+    payload: {},
+    exclusive: [],
+    shared: [],
+    actor: { id: null, name: 'ann' },
+    parent,
+  })
   const [recent, waiting] = [await queue(), await queue()]
   await sql.query("update task set state = 'completed', finished_at = now() - interval '31 days' where id = any($1)", [
     [parent, own],

@@ -1,3 +1,4 @@
+import type { Actor } from '@berth/service'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { v7 as uuidv7 } from 'uuid'
@@ -33,7 +34,7 @@ export type NewEvent<Data = unknown> = {
   kind: EventKind<Data>
   data: Data
   repositoryId?: string
-  actor?: string
+  actor?: Actor
   correlationId?: string
 }
 
@@ -47,7 +48,10 @@ export type CloudEvent<Data = unknown> = {
   time: string
   datacontenttype: 'application/json'
   partitionkey?: string
+  /** The name of who did it, to be shown. */
   actor?: string
+  /** The id of its account. */
+  actorid?: string
   correlationid?: string
   sequence?: string
   data: Data
@@ -106,7 +110,7 @@ export function toCloudEvent<Data>(event: NewEvent<Data>): CloudEvent<Data> {
     ...(event.repositoryId ? { subject: `repositories/${event.repositoryId}`, partitionkey: event.repositoryId } : {}),
     time: new Date().toISOString(),
     datacontenttype: 'application/json',
-    ...(event.actor ? { actor: event.actor } : {}),
+    ...(event.actor ? { actor: event.actor.name, ...(event.actor.id ? { actorid: event.actor.id } : {}) } : {}),
     ...(event.correlationId ? { correlationid: event.correlationId } : {}),
     data: event.data,
   }

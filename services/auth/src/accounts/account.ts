@@ -33,6 +33,11 @@ export async function accountByName(sql: Sql, name: string): Promise<(Account & 
   return row
 }
 
+/** The users and robots of these ids that there are. */
+export async function accountsById(sql: Sql, ids: readonly string[]): Promise<Account[]> {
+  return sql.query<Account>(`${living} and holder.id = any($1::uuid[])`, [ids])
+}
+
 /** The users and robots of these names that there are. */
 export async function accountsByName(sql: Sql, names: readonly string[]): Promise<Account[]> {
   return sql.query<Account>(`${living} and holder.name = any($1::text[])`, [names])

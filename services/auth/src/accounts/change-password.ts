@@ -1,8 +1,8 @@
 import { authEvents, recordEvents } from '@berth/bus'
-import type { Database, Transaction } from '@berth/service'
+import type { Actor, Database, Transaction } from '@berth/service'
 import { endWhatWasIssued } from './end-what-was-issued.ts'
 
-type Change = { id: string; passwordHash: string; actor: string }
+type Change = { id: string; passwordHash: string; actor: Actor }
 
 /** Sets a password and ends everything that was issued before it: remembered logins, refresh tokens, API tokens. */
 export async function changePassword(db: Database, { id, passwordHash, actor }: Change): Promise<void> {

@@ -1,5 +1,5 @@
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, notFound } from '@berth/service'
+import { type Actor, type Database, notFound } from '@berth/service'
 import { setPassword } from './change-password.ts'
 import { endWhatWasIssued } from './end-what-was-issued.ts'
 import { keepOneAdmin } from './last-admin.ts'
@@ -18,7 +18,7 @@ export async function changeUser(
   db: Database,
   user: { id: string; name: string },
   { passwordHash, admin, active }: UserChange,
-  actor: string,
+  actor: Actor,
 ): Promise<void> {
   const { id, name } = user
   await db.transaction(async (sql) => {

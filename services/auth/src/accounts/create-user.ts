@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import type { Database, Transaction } from '@berth/service'
+import type { Actor, Database, Transaction } from '@berth/service'
 import { insertHolder } from '../holders/holder.ts'
 
 export type NewUser = { name: string; isAdmin: boolean; passwordHash: string }
 export type UserRow = { id: string; name: string; isAdmin: boolean; isActive: boolean; createdAt: Date }
 
 /** Makes a user. Throws 409 when its name is taken. */
-export async function createUser(db: Database, user: NewUser, actor: string): Promise<UserRow> {
+export async function createUser(db: Database, user: NewUser, actor: Actor): Promise<UserRow> {
   return db.transaction(async (sql) => {
     const id = randomUUID()
     await insertHolder(sql, { id, kind: 'user', name: user.name })
@@ -19,7 +19,7 @@ export async function createUser(db: Database, user: NewUser, actor: string): Pr
 export async function insertAccount(
   sql: Transaction,
   { id, name, isAdmin, passwordHash }: NewUser & { id: string },
-  actor?: string,
+  actor?: Actor,
 ): Promise<UserRow> {
   const [row] = await sql.query<UserRow>(
     `insert into account (id, name, password_hash, is_admin) values ($1, $2, $3, $4)

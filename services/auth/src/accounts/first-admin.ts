@@ -72,7 +72,7 @@ async function setAdminPassword(db: Database, passwords: Passwords, given: strin
     await changePassword(db, {
       id: admin.id,
       passwordHash: await passwords.hash(strongEnough(given)),
-      actor: firstAdmin,
+      actor: { id: admin.id, name: firstAdmin },
     })
   return true
 }

@@ -1,4 +1,5 @@
 import {
+  actorOf,
   clientAddress,
   type Database,
   type Handlers,
@@ -36,7 +37,8 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     updateMe: async ({ body, principal, response }) => {
       const { password, currentPassword } = body
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
-      if (!account)
+      // The name may be that of another account since the caller was recognised.
+      if (account?.id !== principal.id)
         throw new Problem(403, 'wrong_password', 'currentPassword is not your password.', { field: 'currentPassword' })
       if (account.kind === 'robot')
         throw new Problem(403, 'no_password', 'A robot has a secret and no password.', {
@@ -46,7 +48,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       await changePassword(db, {
         id: account.id,
         passwordHash: await passwords.hash(password),
-        actor: principal.name,
+        actor: actorOf(principal),
       })
       return { status: 200, body: { name: principal.name, admin: principal.admin } }
     },
@@ -68,7 +70,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       const { name, password, admin = false } = body
       refuseWeak(password, name)
       const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password) }
-      const row = await createUser(db, user, principal.name)
+      const row = await createUser(db, user, actorOf(principal))
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
     },
     showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user)) }),
@@ -77,11 +79,11 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       const { password, admin, active } = body
       if (password !== undefined) refuseWeak(password, user.name)
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
-      await changeUser(db, user, { passwordHash, admin, active }, principal.name)
+      await changeUser(db, user, { passwordHash, admin, active }, actorOf(principal))
       return { status: 200, body: showUser(await find(user.id)) }
     },
     deleteUser: async ({ params, principal }) => {
-      await deleteUser(db, await find(params.user), principal.name)
+      await deleteUser(db, await find(params.user), actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

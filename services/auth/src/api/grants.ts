@@ -1,5 +1,15 @@
 import { formatOn, type Rights } from '@berth/access'
-import { badField, type Database, type Handlers, isUuid, notFound, numberAfter, readPage, toPage } from '@berth/service'
+import {
+  actorOf,
+  badField,
+  type Database,
+  type Handlers,
+  isUuid,
+  notFound,
+  numberAfter,
+  readPage,
+  toPage,
+} from '@berth/service'
 import { type GrantRow, showGrant, writtenOn } from '../grants/grant-row.ts'
 import { listGrants, maySeeGrant } from '../grants/list-grants.ts'
 import { changeGrant, grantById, makeGrant } from '../grants/make-grant.ts'
@@ -34,7 +44,7 @@ export function grantHandlers(db: Database, askOwner: AskOwner) {
       const role = await findRole(db, body.role)
       refuseBeyond(principal, role, target, formatOn(on))
       const holder = await findHolder(db, ...readTo(body.to))
-      const row = await makeGrant(db, { holder, role, target }, principal.name)
+      const row = await makeGrant(db, { holder, role, target }, actorOf(principal))
       return { status: 201, headers: { location: `/api/v1/grants/${row.id}` }, body: showGrant(row) }
     },
     showGrant: async ({ params, principal }) => ({
@@ -45,12 +55,12 @@ export function grantHandlers(db: Database, askOwner: AskOwner) {
       const row = await find(params.grant, principal.rights)
       const role = await findRole(db, body.role)
       refuseBeyond(principal, role, targetOf(row), writtenOn(row))
-      return { status: 200, body: showGrant(await changeGrant(db, row, role, principal.name)) }
+      return { status: 200, body: showGrant(await changeGrant(db, row, role, actorOf(principal))) }
     },
     deleteGrant: async ({ params, principal }) => {
       const row = await find(params.grant, principal.rights)
       requireGrant(principal, targetOf(row), writtenOn(row))
-      const gone = await db.transaction((sql) => removeGrant(sql, row.id, principal.name))
+      const gone = await db.transaction((sql) => removeGrant(sql, row.id, actorOf(principal)))
       if (!gone) throw notFound('grant', row.id)
       return { status: 204 }
     },

@@ -1,4 +1,4 @@
-import { type Database, type Handlers, readPage, toPage } from '@berth/service'
+import { actorOf, type Database, type Handlers, readPage, toPage } from '@berth/service'
 import { createGroup, deleteGroup, updateGroup } from '../groups/change-groups.ts'
 import { findGroup, listGroups, membersOf, showGroup } from '../groups/group.ts'
 import type { operations } from '../openapi-types.ts'
@@ -17,17 +17,17 @@ export function groupHandlers(db: Database) {
     },
     createGroup: async ({ body, principal }) => {
       const { name, members = [] } = body
-      const id = await createGroup(db, { name, members }, principal.name)
+      const id = await createGroup(db, { name, members }, actorOf(principal))
       return { status: 201, headers: { location: `/api/v1/groups/${id}` }, body: await show(id) }
     },
     showGroup: async ({ params }) => ({ status: 200, body: await show(params.group) }),
     updateGroup: async ({ params, body, principal }) => {
       const group = await findGroup(db, params.group)
-      await updateGroup(db, group, body, principal.name)
+      await updateGroup(db, group, body, actorOf(principal))
       return { status: 200, body: await show(group.id) }
     },
     deleteGroup: async ({ params, principal }) => {
-      await deleteGroup(db, await findGroup(db, params.group), principal.name)
+      await deleteGroup(db, await findGroup(db, params.group), actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

@@ -1,5 +1,14 @@
 import { decide, toSql } from '@berth/access'
-import { type Database, type Handlers, notFound, type Principal, Problem, readPage, toPage } from '@berth/service'
+import {
+  actorOf,
+  type Database,
+  type Handlers,
+  notFound,
+  type Principal,
+  Problem,
+  readPage,
+  toPage,
+} from '@berth/service'
 import type { operations } from '../openapi-types.ts'
 import { createRobot, deleteRobot, rotateRobot, updateRobot, type WithSecret } from '../robots/change-robots.ts'
 import { listRobots } from '../robots/list-robots.ts'
@@ -27,7 +36,7 @@ export function robotHandlers(db: Database) {
       const made = await createRobot(
         db,
         { name, namespace, description, expiresAt: readEnd(expiresAt) },
-        principal.name,
+        actorOf(principal),
       )
       return { status: 201, headers: { location: `/api/v1/robots/${made.robot.id}` }, body: withSecret(made) }
     },
@@ -39,16 +48,16 @@ export function robotHandlers(db: Database) {
       const { description, expiresAt } = body
       const robot = await find(params.robot, principal)
       const changes = { description, expiresAt: expiresAt === undefined ? undefined : readEnd(expiresAt) }
-      return { status: 200, body: showRobot(await updateRobot(db, robot, changes, principal.name)) }
+      return { status: 200, body: showRobot(await updateRobot(db, robot, changes, actorOf(principal))) }
     },
     rotateRobot: async ({ params, body, principal }) => {
       const { overlapSeconds = usualOverlapSeconds, expiresAt } = body ?? {}
       const robot = await find(params.robot, principal)
       const wanted = { overlapSeconds, expiresAt: expiresAt === undefined ? undefined : readEnd(expiresAt) }
-      return { status: 200, body: withSecret(await rotateRobot(db, robot, wanted, principal.name)) }
+      return { status: 200, body: withSecret(await rotateRobot(db, robot, wanted, actorOf(principal))) }
     },
     deleteRobot: async ({ params, principal }) => {
-      await deleteRobot(db, await find(params.robot, principal), principal.name)
+      await deleteRobot(db, await find(params.robot, principal), actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

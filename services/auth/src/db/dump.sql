@@ -13,6 +13,7 @@ table access_grant (
   object_id uuid,
   created_at timestamp with time zone not null default now(),
   created_by text not null,
+  created_by_id uuid,
   constraint access_grant_pkey PRIMARY KEY (id),
   constraint access_grant_custom_role_id_fkey FOREIGN KEY (custom_role_id) REFERENCES custom_role(id),
   constraint access_grant_has_role CHECK (num_nonnulls(role, custom_role_id) = 1),
@@ -47,6 +48,7 @@ table custom_role (
   verbs text[] not null,
   created_at timestamp with time zone not null default now(),
   created_by text not null,
+  created_by_id uuid,
   constraint custom_role_pkey PRIMARY KEY (id),
   constraint custom_role_name_key UNIQUE (name)
 )
@@ -180,6 +182,7 @@ table robot (
   session_epoch bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   created_by text not null,
+  created_by_id uuid,
   constraint robot_pkey PRIMARY KEY (id),
   constraint robot_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
   constraint robot_name_has_namespace CHECK (
@@ -212,6 +215,7 @@ table user_group (
   name text collate "C" not null,
   created_at timestamp with time zone not null default now(),
   created_by text,
+  created_by_id uuid,
   constraint user_group_pkey PRIMARY KEY (id),
   constraint user_group_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
   constraint user_group_name_key UNIQUE (name)

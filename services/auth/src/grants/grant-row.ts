@@ -21,12 +21,14 @@ export type GrantRow = {
   objectOwnerId: string | null
   createdAt: Date
   createdBy: string
+  createdById: string | null
 }
 
 export const grantColumns = `access_grant.id, seq, holder_id as "holderId", holder.kind as "holderKind", holder.name as "holderName",
   coalesce(role, custom_role.name) as role, custom_role.verbs as "customVerbs", everything, prefix, namespace,
   object.id as "objectId", object.kind as "objectKind", object.name as "objectName", object.owner_id as "objectOwnerId",
-  access_grant.created_at as "createdAt", access_grant.created_by as "createdBy"`
+  access_grant.created_at as "createdAt", access_grant.created_by as "createdBy",
+  access_grant.created_by_id as "createdById"`
 
 export const grantSource = `access_grant
   join holder on holder.id = holder_id
@@ -49,13 +51,13 @@ function toOn({ everything, prefix, namespace, objectKind, objectName }: Place):
 }
 
 export function showGrant(row: GrantRow) {
-  const { id, holderKind, holderName, role, createdAt, createdBy } = row
+  const { id, holderKind, holderName, role, createdAt, createdBy, createdById } = row
   const to = { [holderKind]: holderName } as { [Kind in HolderKind]?: string }
-  return { id, to, role, on: writtenOn(row), createdAt: createdAt.toISOString(), createdBy }
+  return { id, to, role, on: writtenOn(row), createdAt: createdAt.toISOString(), createdBy, createdById }
 }
 
 /** What events tell of a grant. */
-export function toldGrant(row: Omit<GrantRow, 'seq' | 'createdAt' | 'createdBy'>) {
+export function toldGrant(row: Omit<GrantRow, 'seq' | 'createdAt' | 'createdBy' | 'createdById'>) {
   const { id, holderId, holderKind, holderName, role } = row
   return { id, to: { kind: holderKind, id: holderId, name: holderName }, role, on: writtenOn(row) }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, notFound, Problem, type Sql, sqlState } from '@berth/service'
+import { type Actor, type Database, notFound, Problem, type Sql, sqlState } from '@berth/service'
 import type { Holder } from '../holders/holder.ts'
 import type { Role } from '../roles/role.ts'
 import { type GrantRow, grantColumns, grantSource, toldGrant } from './grant-row.ts'
@@ -13,7 +13,7 @@ const mostOfHolder = 1_000
 export async function makeGrant(
   db: Database,
   { holder, role, target }: { holder: Holder; role: Role; target: Target },
-  actor: string,
+  actor: Actor,
 ): Promise<GrantRow> {
   const id = randomUUID()
   return translate(holder, () =>
@@ -21,9 +21,9 @@ export async function makeGrant(
       await refuseTooMany(sql, holder)
       await sql.query(
         `insert into access_grant
-           (id, holder_id, role, custom_role_id, everything, prefix, namespace, object_id, created_by)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-        [id, holder.id, ...roleValues(role), ...targetValues(target), actor],
+           (id, holder_id, role, custom_role_id, everything, prefix, namespace, object_id, created_by, created_by_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+        [id, holder.id, ...roleValues(role), ...targetValues(target), actor.name, actor.id],
       )
       const row = await grantById(sql, id)
       await recordEvents(sql, [{ kind: authEvents.grantCreated, data: toldGrant(row), actor }])
@@ -33,7 +33,7 @@ export async function makeGrant(
 }
 
 /** Gives a grant another role. */
-export async function changeGrant(db: Database, grant: GrantRow, role: Role, actor: string): Promise<GrantRow> {
+export async function changeGrant(db: Database, grant: GrantRow, role: Role, actor: Actor): Promise<GrantRow> {
   return translate({ kind: grant.holderKind, name: grant.holderName }, () =>
     db.transaction(async (sql) => {
       await sql.query('update access_grant set role = $2, custom_role_id = $3 where id = $1', [

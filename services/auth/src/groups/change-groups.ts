@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { badField, type Database, notFound, Problem, type Transaction } from '@berth/service'
+import { type Actor, badField, type Database, notFound, Problem, type Transaction } from '@berth/service'
 import { deleteHolder } from '../grants/remove-grants.ts'
 import { insertHolder } from '../holders/holder.ts'
 import { type Group, isBuiltIn } from './group.ts'
@@ -9,12 +9,17 @@ import { type Group, isBuiltIn } from './group.ts'
 export async function createGroup(
   db: Database,
   { name, members }: { name: string; members: readonly string[] },
-  actor: string,
+  actor: Actor,
 ): Promise<string> {
   const id = randomUUID()
   await db.transaction(async (sql) => {
     await insertHolder(sql, { id, kind: 'group', name })
-    await sql.query('insert into user_group (id, name, created_by) values ($1, $2, $3)', [id, name, actor])
+    await sql.query('insert into user_group (id, name, created_by, created_by_id) values ($1, $2, $3, $4)', [
+      id,
+      name,
+      actor.name,
+      actor.id,
+    ])
     await writeMembers(sql, id, members)
     await recordEvents(sql, [{ kind: authEvents.groupCreated, data: { id, name }, actor }])
   })
@@ -26,7 +31,7 @@ export async function updateGroup(
   db: Database,
   group: Group,
   { members }: { members?: readonly string[] | undefined },
-  actor: string,
+  actor: Actor,
 ): Promise<void> {
   refuseBuiltIn(group)
   const { id, name } = group
@@ -45,7 +50,7 @@ export async function updateGroup(
 }
 
 /** Deletes a group with what was granted to it; its members stay. */
-export async function deleteGroup(db: Database, group: Group, actor: string): Promise<void> {
+export async function deleteGroup(db: Database, group: Group, actor: Actor): Promise<void> {
   refuseBuiltIn(group)
   const { id, name } = group
   await db.transaction(async (sql) => {

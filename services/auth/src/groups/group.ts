@@ -1,9 +1,16 @@
 import { isUuid, notFound, type PageRequest, type Sql } from '@berth/service'
 import { authenticatedGroup } from '../holders/holder.ts'
 
-export type Group = { id: string; name: string; createdAt: Date; createdBy: string | null; memberCount: number }
+export type Group = {
+  id: string
+  name: string
+  createdAt: Date
+  createdBy: string | null
+  createdById: string | null
+  memberCount: number
+}
 
-const columns = `id, name, created_at as "createdAt", created_by as "createdBy",
+const columns = `id, name, created_at as "createdAt", created_by as "createdBy", created_by_id as "createdById",
   (select count(*) from group_member where group_id = user_group.id) as "memberCount"`
 
 /** A group by id or name. Throws 404. */
@@ -47,7 +54,15 @@ export function isBuiltIn({ id }: Pick<Group, 'id'>): boolean {
 
 /** How lists show a group. What is built in has everybody, and no list of them. */
 export function showGroup(group: Group) {
-  const { id, name, createdAt, createdBy, memberCount } = group
+  const { id, name, createdAt, createdBy, createdById, memberCount } = group
   const builtIn = isBuiltIn(group)
-  return { id, name, builtIn, memberCount: builtIn ? null : memberCount, createdAt: createdAt.toISOString(), createdBy }
+  return {
+    id,
+    name,
+    builtIn,
+    memberCount: builtIn ? null : memberCount,
+    createdAt: createdAt.toISOString(),
+    createdBy,
+    createdById,
+  }
 }

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, Problem, type Sealer, type Sql } from '@berth/service'
+import { type Actor, type Database, Problem, type Sealer, type Sql } from '@berth/service'
 
 /** Taken for each change of the keys, so that replicas take turns. */
 const lockKeys = "select pg_advisory_xact_lock(hashtextextended('berth signing keys', 0))"
@@ -23,7 +23,7 @@ export async function ensureKeys(db: Database, sealer: Sealer): Promise<void> {
 export async function rotateKeys(
   db: Database,
   sealer: Sealer,
-  actor: string,
+  actor: Actor,
 ): Promise<{ kid: string; notBefore: string }> {
   return db.transaction(async (sql) => {
     await sql.query(lockKeys)

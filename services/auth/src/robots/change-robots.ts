@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, notFound, Problem, type Sql } from '@berth/service'
+import { type Actor, type Database, notFound, Problem, type Sql } from '@berth/service'
 import { deleteHolder } from '../grants/remove-grants.ts'
 import { insertHolder } from '../holders/holder.ts'
 import { newSecret, type Robot, robotColumns } from './robot.ts'
@@ -12,7 +12,7 @@ export type NewRobot = { name: string; namespace: string | null; description: st
 export type WithSecret = { robot: Robot; secret: string }
 
 /** Makes a robot. Throws 409 when its name is taken, or when its namespace has as many as it may. */
-export async function createRobot(db: Database, wanted: NewRobot, actor: string): Promise<WithSecret> {
+export async function createRobot(db: Database, wanted: NewRobot, actor: Actor): Promise<WithSecret> {
   const { namespace, description, expiresAt } = wanted
   const id = randomUUID()
   const name = namespace === null ? wanted.name : `${namespace}/${wanted.name}`
@@ -21,10 +21,10 @@ export async function createRobot(db: Database, wanted: NewRobot, actor: string)
     await refuseTooMany(sql, namespace)
     await insertHolder(sql, { id, kind: 'robot', name })
     const [made] = await sql.query<Robot>(
-      `insert into robot (id, name, namespace, description, secret_hash, expires_at, created_by)
-       values ($1, $2, $3, $4, $5, $6, $7)
+      `insert into robot (id, name, namespace, description, secret_hash, expires_at, created_by, created_by_id)
+       values ($1, $2, $3, $4, $5, $6, $7, $8)
        returning ${robotColumns}`,
-      [id, name, namespace, description, hash, expiresAt, actor],
+      [id, name, namespace, description, hash, expiresAt, actor.name, actor.id],
     )
     if (!made) throw new Error('an insert answered no row')
     await recordEvents(sql, [{ kind: authEvents.robotCreated, data: told(made), actor }])
@@ -38,7 +38,7 @@ export async function updateRobot(
   db: Database,
   { id, name }: Robot,
   changes: { description?: string | undefined; expiresAt?: Date | null | undefined },
-  actor: string,
+  actor: Actor,
 ): Promise<Robot> {
   return db.transaction(async (sql) => {
     const { description, expiresAt } = changes
@@ -77,7 +77,7 @@ export async function rotateRobot(
   db: Database,
   { id, name }: Robot,
   { overlapSeconds, expiresAt }: { overlapSeconds: number; expiresAt?: Date | null | undefined },
-  actor: string,
+  actor: Actor,
 ): Promise<WithSecret> {
   const { secret, hash } = newSecret()
   const robot = await db.transaction(async (sql) => {
@@ -91,7 +91,7 @@ export async function rotateRobot(
 }
 
 /** Deletes a robot with what was granted to it. Its secrets are nobody's at once. */
-export async function deleteRobot(db: Database, robot: Robot, actor: string): Promise<void> {
+export async function deleteRobot(db: Database, robot: Robot, actor: Actor): Promise<void> {
   const { id, name } = robot
   await db.transaction(async (sql) => {
     if (!(await deleteHolder(sql, { id, kind: 'robot', name }, actor))) throw notFound('robot', name)

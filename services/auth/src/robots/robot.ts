@@ -12,10 +12,12 @@ export type Robot = {
   lastUsedAt: Date | null
   createdAt: Date
   createdBy: string
+  createdById: string | null
 }
 
 export const robotColumns = `id, name, namespace, description, expires_at as "expiresAt", secret_made_at as "secretMadeAt",
-  previous_until as "previousUntil", last_used_at as "lastUsedAt", created_at as "createdAt", created_by as "createdBy"`
+  previous_until as "previousUntil", last_used_at as "lastUsedAt", created_at as "createdAt", created_by as "createdBy",
+  created_by_id as "createdById"`
 
 const form = /^brb_[A-Za-z0-9_-]{43}$/
 
@@ -54,7 +56,7 @@ export function readEnd(expiresAt: string | null): Date | null {
 }
 
 export function showRobot(robot: Robot) {
-  const { id, name, namespace, description, createdBy } = robot
+  const { id, name, namespace, description, createdBy, createdById } = robot
   const text = (time: Date | null) => time?.toISOString() ?? null
   return {
     id,
@@ -67,5 +69,6 @@ export function showRobot(robot: Robot) {
     lastUsedAt: text(robot.lastUsedAt),
     createdAt: robot.createdAt.toISOString(),
     createdBy,
+    createdById,
   }
 }

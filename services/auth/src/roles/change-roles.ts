@@ -1,23 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import type { Verb } from '@berth/access'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, notFound, Problem, sqlState } from '@berth/service'
+import { type Actor, type Database, notFound, Problem, sqlState } from '@berth/service'
 import { builtIn, type Role, roleColumns } from './role.ts'
 
 /** Makes a role of their own. Throws 409 when there is one of this name, or a built-in one. */
 export async function createRole(
   db: Database,
   { name, verbs }: { name: string; verbs: Verb[] },
-  actor: string,
+  actor: Actor,
 ): Promise<Role> {
   if (builtIn(name)) throw nameTaken(name, 'is built in')
   return db.transaction(async (sql) => {
     const [role] = await sql.query<Role>(
-      `insert into custom_role (id, name, verbs, created_by)
-       values ($1, $2, $3, $4)
+      `insert into custom_role (id, name, verbs, created_by, created_by_id)
+       values ($1, $2, $3, $4, $5)
        on conflict (name) do nothing
        returning ${roleColumns}`,
-      [randomUUID(), name, unique(verbs), actor],
+      [randomUUID(), name, unique(verbs), actor.name, actor.id],
     )
     if (!role) throw nameTaken(name, 'is there already')
     await recordEvents(sql, [{ kind: authEvents.roleCreated, data: told(role), actor }])
@@ -26,7 +26,7 @@ export async function createRole(
 }
 
 /** Gives a role of their own other verbs: whoever has the role has these from now on. */
-export async function updateRole(db: Database, role: Role, verbs: Verb[], actor: string): Promise<Role> {
+export async function updateRole(db: Database, role: Role, verbs: Verb[], actor: Actor): Promise<Role> {
   refuseBuiltIn(role)
   return db.transaction(async (sql) => {
     const [changed] = await sql.query<Role>(
@@ -43,7 +43,7 @@ export async function updateRole(db: Database, role: Role, verbs: Verb[], actor:
 }
 
 /** Deletes a role of their own. Throws 409 while somebody has it: what would be taken away is to be seen first. */
-export async function deleteRole(db: Database, role: Role, actor: string): Promise<void> {
+export async function deleteRole(db: Database, role: Role, actor: Actor): Promise<void> {
   refuseBuiltIn(role)
   try {
     await db.transaction(async (sql) => {

@@ -12,6 +12,7 @@ table build (
   created_at timestamp with time zone not null default now(),
   created_by text not null,
   finished_at timestamp with time zone,
+  created_by_id uuid,
   constraint build_pkey PRIMARY KEY (id),
   constraint build_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint build_repository_check CHECK (repository <> ''::text),
@@ -19,7 +20,7 @@ table build (
   constraint build_state_check CHECK (state = ANY (ARRAY['waiting'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])),
   constraint build_tag_check CHECK (tag <> ''::text)
 )
-CREATE INDEX build_by_creator ON build USING btree (created_by, seq)
+CREATE INDEX build_by_creator ON build USING btree (created_by_id, seq)
 CREATE INDEX build_by_repository ON build USING btree (repository, seq)
 
 table dead_letter (

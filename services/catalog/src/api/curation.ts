@@ -1,5 +1,5 @@
 import { asDigest } from '@berth/oci'
-import { type ApiReply, type Database, type Guard, type Handlers, notFound, ownerOf } from '@berth/service'
+import { type ApiReply, actorOf, type Database, type Guard, type Handlers, notFound, ownerOf } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { copyWork, modifyWork, type Work } from '../curation/requests.ts'
 import type { Prisma } from '../db/client.ts'
@@ -26,12 +26,12 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
       for (const given of new Set(body.add?.flatMap(({ from }) => from?.repository ?? [])))
         await guard(principal, 'pull', { ...repository, given })
       const { baseVersion, dryRun } = body
-      return carryOut({ repositoryId: id, actor: principal.name, cause, baseVersion, foldsFirst }, work, dryRun)
+      return carryOut({ repositoryId: id, actor: actorOf(principal), cause, baseVersion, foldsFirst }, work, dryRun)
     },
     copyIntoRepository: async ({ params, body, principal }) => {
       const { id, name } = await findRepository(prisma, params.repository)
       const { baseVersion, dryRun } = body
-      const actor = principal.name
+      const actor = actorOf(principal)
       const curation = { repositoryId: id, actor, cause: 'copy', baseVersion } as const
       const reply = await carryOut(curation, copyWork(body), dryRun)
       if (dryRun) return reply
@@ -46,7 +46,7 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
     setTag: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
       const digest = asDigest(body.digest)
-      return carryOut({ repositoryId: id, actor: principal.name, cause: 'tag' }, async (sql, edit) => {
+      return carryOut({ repositoryId: id, actor: actorOf(principal), cause: 'tag' }, async (sql, edit) => {
         const [member] = await sql.query(
           'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
           [id, digest],
@@ -58,7 +58,7 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
     deleteTag: async ({ params, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
       const name = params.tag
-      await carryOut({ repositoryId: id, actor: principal.name, cause: 'untag' }, async (sql, edit) => {
+      await carryOut({ repositoryId: id, actor: actorOf(principal), cause: 'untag' }, async (sql, edit) => {
         const [tag] = await sql.query(
           'select from tag_interval where repository_id = $1 and name = $2 and until is null',
           [id, name],

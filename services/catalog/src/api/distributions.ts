@@ -1,6 +1,7 @@
 import { type Rights, toSql } from '@berth/access'
 import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
+  actorOf,
   badField,
   type Database,
   fitPage,
@@ -91,14 +92,14 @@ export function distributionHandlers(
       const wanted = body
       if (wanted.access === 'public' || wanted.pullThrough)
         await requirePublish(principal, wanted.basePath, wanted.repository ?? null)
-      const serves = await readServes(prisma, sync, wanted)
+      const serves = await readServes(prisma, { sync, auth }, wanted)
       if ('pullThrough' in serves) {
         const { access = 'private', basePath } = wanted
         refuseClosedMirror(access, serves.pullThrough)
         await refuseNeverPulled(auth, { basePath, access, trigger: serves.pullThrough.trigger })
       }
       const row = await write(wanted, (sql) =>
-        insertDistribution(sql, wanted, serves, { actor: principal.name, ownerId: ownerOf(principal) }),
+        insertDistribution(sql, wanted, serves, { actor: actorOf(principal), ownerId: ownerOf(principal) }),
       )
       return { status: 201, headers: { location: `/api/v1/distributions/${row.id}` }, body: showDistribution(row) }
     },
@@ -112,7 +113,7 @@ export function distributionHandlers(
       const opens = changes.access === 'public' && current.access !== 'public'
       if (opens || (current.access === 'public' && changes.repository !== undefined))
         await requirePublish(principal, current.basePath, changes.repository ?? current.repositoryId)
-      const update = await readUpdate(prisma, sync, current, changes)
+      const update = await readUpdate(prisma, { sync, auth }, current, changes)
       const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
       if (pullThrough) {
         const access = update.access ?? current.access
@@ -121,14 +122,14 @@ export function distributionHandlers(
       }
       const wanted = { version: current.version, ...changes, basePath: current.basePath }
       const row = await write(wanted, async (sql) => {
-        await updateDistribution(sql, current.id, update, principal.name)
+        await updateDistribution(sql, current.id, update, actorOf(principal))
         return current.id
       })
       return { status: 200, body: showDistribution(row) }
     },
     deleteDistribution: async ({ params, principal }) => {
       const row = await findDistribution(prisma, params.distribution)
-      const revision = await db.transaction((sql) => removeDistribution(sql, row, principal.name))
+      const revision = await db.transaction((sql) => removeDistribution(sql, row, actorOf(principal)))
       const { kind, served } = toServed(row)
       if (kind === 'distribution') await gate.distribution({ ...served, revision, deleted: true })
       else await gate.pullThrough({ ...served, revision, deleted: true })
@@ -173,18 +174,16 @@ async function writeOutPin(sql: Sql, { repositoryId, version }: Pin): Promise<nu
   return repositoryId === null || version === null ? undefined : ensureVersionWrittenOut(sql, repositoryId, version)
 }
 
+type Asked = { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> }
+
 /** What a new distribution is to serve: one of the two. */
-async function readServes(
-  prisma: Prisma,
-  sync: CommandClient<SyncCommands>,
-  wanted: DistributionBody,
-): Promise<Serves> {
+async function readServes(prisma: Prisma, asked: Asked, wanted: DistributionBody): Promise<Serves> {
   const { repository, pullThrough } = wanted
   if (repository !== undefined && pullThrough !== undefined)
     throw badField('pullThrough', 'cannot be combined with a repository', 'Send one of the two.')
   if (pullThrough !== undefined) {
     refuseForHosts(wanted)
-    return { pullThrough: await readPullThrough(sync, pullThrough) }
+    return { pullThrough: await readPullThrough(asked, pullThrough) }
   }
   if (repository === undefined)
     throw badField('repository', 'is missing', 'Name the repository to serve, or send pullThrough to serve a host.')
@@ -193,7 +192,7 @@ async function readServes(
 
 async function readUpdate(
   prisma: Prisma,
-  sync: CommandClient<SyncCommands>,
+  asked: Asked,
   current: Row,
   { repository, pullThrough, ...fields }: Partial<DistributionBody>,
 ): Promise<Update> {
@@ -214,7 +213,7 @@ async function readUpdate(
     throw badField('repository', `${current.name} serves a host`, 'Make a distribution of its own for a repository.')
   refuseForHosts(fields)
   if (pullThrough === undefined) return fields
-  return { ...fields, pullThrough: await readPullThrough(sync, pullThrough, current.pullThrough as PullThrough) }
+  return { ...fields, pullThrough: await readPullThrough(asked, pullThrough, current.pullThrough as PullThrough) }
 }
 
 /** What only has a meaning where one repository is served. */

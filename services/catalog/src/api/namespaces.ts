@@ -1,5 +1,5 @@
 import type { AccessObject } from '@berth/access'
-import { type Database, type Handlers, readPage, requireVerb, toPage } from '@berth/service'
+import { actorOf, type Database, type Handlers, readPage, requireVerb, toPage } from '@berth/service'
 import { findNamespace, type Namespace, namespacePage, usageOf } from '../namespaces/find.ts'
 import {
   checkNamespace,
@@ -37,7 +37,7 @@ export function namespaceHandlers(db: Database, gate: ServedGate) {
     createNamespace: async ({ body, principal }) => {
       const wanted = body
       const settings = checkNamespace({ ...defaultNamespace, ...wanted })
-      await db.transaction((sql) => createNamespace(sql, settings, principal.name))
+      await db.transaction((sql) => createNamespace(sql, settings, actorOf(principal)))
       const { name } = wanted
       await gate.namespace(name)
       return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
@@ -51,15 +51,15 @@ export function namespaceHandlers(db: Database, gate: ServedGate) {
         requireVerb(principal, 'publish', { kind: 'namespace', name: params.namespace }, what)
       await db.transaction(async (sql) => {
         const { id, name } = await findNamespace(sql, params.namespace)
-        if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, principal.name)
-        else await updateNamespace(sql, name, changes, principal.name)
+        if (id === null) await createNamespace(sql, { ...defaultNamespace, ...changes, name }, actorOf(principal))
+        else await updateNamespace(sql, name, changes, actorOf(principal))
       })
       return { status: 200, body: await show(params.namespace) }
     },
     deleteNamespace: async ({ params, principal }) => {
       await db.transaction(async (sql) => {
         const { name } = await findNamespace(sql, params.namespace)
-        await deleteNamespace(sql, name, principal.name)
+        await deleteNamespace(sql, name, actorOf(principal))
       })
       return { status: 204 }
     },

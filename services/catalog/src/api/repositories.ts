@@ -1,6 +1,8 @@
 import { type Rights, toSql } from '@berth/access'
 import { catalogEvents, recordEvents } from '@berth/bus'
 import {
+  type Actor,
+  actorOf,
   type Database,
   fitPage,
   type Handlers,
@@ -27,7 +29,7 @@ import { lockRepository } from '../versions/repository-lock.ts'
 
 /** How the API shows a repository. */
 function showRepository(row: Repository): components['schemas']['Repository'] {
-  const { id, name, latestVersion, createdAt, createdBy } = row
+  const { id, name, latestVersion, createdAt, createdBy, createdById } = row
   return {
     id,
     name,
@@ -35,6 +37,7 @@ function showRepository(row: Repository): components['schemas']['Repository'] {
     latestVersion,
     createdAt: createdAt.toISOString(),
     createdBy,
+    createdById,
   }
 }
 
@@ -57,7 +60,7 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
       const { name, ...given } = body
       const settings = checkSettings({ ...defaultSettings, ...given })
       const id = await db.transaction((sql) =>
-        insertRepository(sql, { name, settings, actor: principal.name, ownerId: ownerOf(principal) }),
+        insertRepository(sql, { name, settings, actor: actorOf(principal), ownerId: ownerOf(principal) }),
       )
       if (id === undefined)
         throw new Problem(409, 'name_taken', `There is a repository "${name}" already.`, {
@@ -78,7 +81,7 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
     updateRepository: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
       const changes = checkSettings(body)
-      await db.transaction((sql) => updateSettings(sql, id, changes, principal.name))
+      await db.transaction((sql) => updateSettings(sql, id, changes, actorOf(principal)))
       return { status: 200, body: showRepository(await findRepository(prisma, id)) }
     },
     rebuildRepository: async ({ params }) => {
@@ -90,7 +93,7 @@ export function repositoryHandlers(db: Database, prisma: Prisma, gate: ServedGat
     },
     deleteRepository: async ({ params, principal }) => {
       const { id, name } = await findRepository(prisma, params.repository)
-      await deleteRepository(db, { id, name, actor: principal.name })
+      await deleteRepository(db, { id, name, actor: actorOf(principal) })
       await gate.repositoryGone(id)
       return { status: 204 }
     },
@@ -123,7 +126,7 @@ async function repositoryPage(
   )
 }
 
-async function deleteRepository(db: Database, repository: { id: string; name: string; actor: string }): Promise<void> {
+async function deleteRepository(db: Database, repository: { id: string; name: string; actor: Actor }): Promise<void> {
   const { id, name, actor } = repository
   try {
     await db.transaction(async (sql) => {

@@ -1,4 +1,4 @@
-import type { Database, Handlers } from '@berth/service'
+import { actorOf, type Database, type Handlers } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRepository } from '../repositories/find.ts'
@@ -15,7 +15,7 @@ export function retentionHandlers(db: Database, prisma: Prisma, gate: ServedGate
   return {
     applyRetention: async ({ params, body, principal }) => {
       const { id, latestVersion } = await findRepository(prisma, params.repository)
-      const subject = { repositoryId: id, actor: principal.name }
+      const subject = { repositoryId: id, actor: actorOf(principal) }
       const { dryRun = false } = body ?? {}
       if (dryRun) {
         const { plan, changes } = await foreseeRetention(db, subject)

@@ -4,6 +4,7 @@ import { parseDigest } from '@berth/oci'
 import {
   type ApiReply,
   type ApiRequest,
+  actorOf,
   badField,
   type Database,
   type Handlers,
@@ -42,7 +43,7 @@ const gentleBytesPerSecond = 20 << 20
 export function storeHandlers(deps: Deps) {
   const { db, prisma, tasks, registry, cleaner, graceSeconds } = deps
   const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
-    const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: principal.name }
+    const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: actorOf(principal) }
     const { task } = await tasks.call('create-task', request, { requestId })
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }

@@ -1,4 +1,13 @@
-import { type ApiReply, badField, type Database, type Handlers, numberAfter, readPage, toPage } from '@berth/service'
+import {
+  type ApiReply,
+  actorOf,
+  badField,
+  type Database,
+  type Handlers,
+  numberAfter,
+  readPage,
+  toPage,
+} from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import { readingAt } from '../intervals/reading-at.ts'
 import type { operations } from '../openapi-types.ts'
@@ -90,14 +99,14 @@ export function versionHandlers(
       // Served first: it may be the one whose content is read as that of the latest.
       await ensureWrittenOut(db, id)
       await gate.repository(id, Number((await findRepository(prisma, id)).revision))
-      const revision = await deleteVersion(db, { repositoryId: id, number, actor: principal.name })
+      const revision = await deleteVersion(db, { repositoryId: id, number, actor: actorOf(principal) })
       await gate.repository(id, revision)
       return { status: 204 }
     },
     rollBackRepository: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
       const { version } = body
-      const made = await rollBack(db, { repositoryId: id, version, actor: principal.name })
+      const made = await rollBack(db, { repositoryId: id, version, actor: actorOf(principal) })
       const reply = await publish({ gate, prisma }, id, made)
       if (!made.isWrittenOut) writeOutSoon()
       return reply

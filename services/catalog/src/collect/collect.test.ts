@@ -146,7 +146,7 @@ test('G2: who was told by HEAD that a blob is there may name it, even when its r
   const asked = { repository: here, holder: `push:${here}`, digest: layer, ttlSeconds: 60 }
   expect(await keepBlob(yard.db, asked)).toMatchObject({ digest: layer })
   await drop(yard, here, image)
-  await deleteBlobLink(yard.db, { repository: here, actor: 'ana', digest: layer }, newCall())
+  await deleteBlobLink(yard.db, { repository: here, actor: { id: null, name: 'ana' }, digest: layer }, newCall())
   await runCollector(yard)
   await pushImage(yard, here, { name: 'third', blobs: [layer] }, ['third'])
   // A lease alone, as anybody gets one who knows the digest, gives no right to name it.
@@ -303,7 +303,7 @@ test('what an old version holds stays until that version is deleted', async () =
   const layer = await push(yard, here, 'old')
   const image = await pushImage(yard, here, { name: 'old', blobs: [layer] }, ['t'])
   await pushImage(yard, here, { name: 'new' }, ['t'])
-  await deleteReference(yard.db, { repository: here, actor: 'ana', digest: image }, newCall())
+  await deleteReference(yard.db, { repository: here, actor: { id: null, name: 'ana' }, digest: image }, newCall())
   await endLeases(yard)
   await runCollector(yard)
   expect(await stateOf(yard, layer)).toMatchObject({ state: 'present' })
@@ -342,7 +342,7 @@ test('a writer whose lease was lost is refused, and its bytes are removed', asyn
   const blob = await store(yard, here, 'too slow')
   await endLeases(yard)
   await runCollector(yard)
-  const target = { repository: here, mayCreate: true, actor: 'ana', holder: 'x', ttlSeconds: 60 }
+  const target = { repository: here, mayCreate: true, actor: { id: null, name: 'ana' }, holder: 'x', ttlSeconds: 60 }
   await expect(linkBlob(yard.db, { ...target, blob })).rejects.toMatchObject({ status: 503, code: 'stale_lease' })
 })
 

@@ -108,7 +108,11 @@ class Harbour {
   async #delete(name: string, b: number): Promise<void> {
     const image = this.#free(name, b)
     if (!image) return
-    await deleteReference(yard.db, { repository: name, actor: 'ana', digest: image.digest }, newCall())
+    await deleteReference(
+      yard.db,
+      { repository: name, actor: { id: null, name: 'ana' }, digest: image.digest },
+      newCall(),
+    )
     this.#images(name).delete(image.digest)
   }
 
@@ -130,8 +134,12 @@ class Harbour {
     const retain = (versions: number | null) =>
       db.query('update repository set retain_versions = $2 where id = $1', [repositoryId, versions])
     await retain(null)
-    const { version } = await deleteReference(db, { repository: name, actor: 'ana', digest: image.digest }, newCall())
-    const back = await rollBack(db, { repositoryId, version: version - 1, actor: 'ana' }, 0)
+    const { version } = await deleteReference(
+      db,
+      { repository: name, actor: { id: null, name: 'ana' }, digest: image.digest },
+      newCall(),
+    )
+    const back = await rollBack(db, { repositoryId, version: version - 1, actor: { id: null, name: 'ana' } }, 0)
     expect(back.isWrittenOut).toBe(false)
     wentBack++
     await retain(1)

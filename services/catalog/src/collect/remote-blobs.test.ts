@@ -56,7 +56,14 @@ async function deferred(name: string): Promise<{ layer: Digest; image: Digest }>
     tags,
     deferred: [{ digest: layer, sizeBytes: 500 }],
   })
-  const commit = { repositoryId: await idOf(yard.db, name), stage, fence: 1, actor: 'ana', taskId: null, force: false }
+  const commit = {
+    repositoryId: await idOf(yard.db, name),
+    stage,
+    fence: 1,
+    actor: { id: null, name: 'ana' },
+    taskId: null,
+    force: false,
+  }
   await commitStage(yard.db, { ...commit, cause: 'sync', mode: 'additive' })
   await endLeases(yard)
   return { layer, image: stored.digest }

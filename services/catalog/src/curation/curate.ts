@@ -1,5 +1,5 @@
 import type { VersionCause } from '@berth/commands'
-import { type Database, Problem, type Transaction } from '@berth/service'
+import { type Actor, type Database, Problem, type Transaction } from '@berth/service'
 import { beginEdit, type Edit } from '../intervals/edit.ts'
 import { withinQuota } from '../namespaces/quota.ts'
 import { diffVersions, type VersionDiff } from '../versions/diff.ts'
@@ -10,7 +10,7 @@ import { lockRepository } from '../versions/repository-lock.ts'
 
 export type Curation = {
   repositoryId: string
-  actor: string
+  actor: Actor
   cause: VersionCause
   /** The version that the caller has seen; when it is no longer the latest, nothing is changed. */
   baseVersion?: number | undefined

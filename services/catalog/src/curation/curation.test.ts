@@ -141,7 +141,7 @@ class Pair {
 
 async function edit(name: string, cause: Curation['cause'], work: Work, foldsFirst = false): Promise<void> {
   const repositoryId = await idOf(catalog.db, name)
-  await curate(catalog.db, { repositoryId, actor: 'ana', cause, foldsFirst }, work)
+  await curate(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause, foldsFirst }, work)
 }
 async function modify(name: string, body: ModifyBody): Promise<void> {
   const { work, cause, foldsFirst } = modifyWork(body, adminRights(''))
@@ -200,7 +200,11 @@ async function apply(pair: Pair, step: Operation): Promise<void> {
       name,
       async () => {
         // As one of very much is: served before it is written, which somebody does later, or whoever comes next.
-        const made = await rollBack(catalog.db, { repositoryId, version, actor: 'ana' }, c % 3 > 0 ? 0 : undefined)
+        const made = await rollBack(
+          catalog.db,
+          { repositoryId, version, actor: { id: null, name: 'ana' } },
+          c % 3 > 0 ? 0 : undefined,
+        )
         unsettled += made.isWrittenOut ? 0 : 1
         if (flag) await writeOutRollback(catalog.db, repositoryId)
       },
@@ -229,7 +233,9 @@ test(
         async (steps) => {
           const pair = new Pair()
           for (const repository of pair.names)
-            await catalog.db.transaction((sql) => ensureRepository(sql, { repository, mayCreate: true, actor: 'ana' }))
+            await catalog.db.transaction((sql) =>
+              ensureRepository(sql, { repository, mayCreate: true, actor: { id: null, name: 'ana' } }),
+            )
           for (const step of steps) {
             await apply(pair, step)
             await pair.compare()
@@ -255,7 +261,7 @@ test('a plan says what would change, and changes nothing', async () => {
   const { name, repositoryId, image, index } = await newPair()
   const before = await contentOf(catalog.db, name)
   const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true }, adminRights(''))
-  const plan = await planCuration(catalog.db, { repositoryId, actor: 'ana', cause }, work)
+  const plan = await planCuration(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause }, work)
   expect(plan).toMatchObject({
     from: 2,
     to: 3,
@@ -274,7 +280,7 @@ test('signatures come along with what is copied, and go with it', async () => {
   const { name, image } = await newPair()
   const target = await newPair()
   const signature = { name: `${image}@${'0'.repeat(32)}`, digest: image, content: 'c2lnbmVk' }
-  await putSignature(catalog.db, { repository: name, actor: 'ana', signature }, newCall())
+  await putSignature(catalog.db, { repository: name, actor: { id: null, name: 'ana' }, signature }, newCall())
   const open = async () =>
     catalog.db.query('select name, content from signature_interval where repository_id = $1 and until is null', [
       target.repositoryId,
@@ -300,7 +306,7 @@ test('what something else holds is refused, and the refusal names the holders', 
 test('a change on a base that is no longer the latest is refused with the latest, and nothing changes', async () => {
   const { name, repositoryId, image } = await newPair()
   const { work, cause } = modifyWork({ remove: [{ digest: image }], force: true }, adminRights(''))
-  const curation = { repositoryId, actor: 'ana', cause, baseVersion: 1 }
+  const curation = { repositoryId, actor: { id: null, name: 'ana' }, cause, baseVersion: 1 }
   await expect(curate(catalog.db, curation, work)).rejects.toMatchObject({
     status: 409,
     code: 'stale_base',
@@ -393,7 +399,7 @@ test('a deleted version takes nothing from the others, and its number does not c
   const { name, repositoryId, image } = await newPair()
   await modify(name, { remove: ['*'] })
   const [first, last] = [await contentOf(catalog.db, name, 1), await contentOf(catalog.db, name, 3)]
-  await deleteVersion(catalog.db, { repositoryId, number: 2, actor: 'ana' })
+  await deleteVersion(catalog.db, { repositoryId, number: 2, actor: { id: null, name: 'ana' } })
   expect([await contentOf(catalog.db, name, 1), await contentOf(catalog.db, name, 3)]).toEqual([first, last])
   // The index was in version 2 alone: nothing keeps it any more.
   const kept = await catalog.db.query<{ digest: Digest }>(
@@ -410,12 +416,16 @@ test('a deleted version takes nothing from the others, and its number does not c
 
 test('the latest version, and one that a distribution pins, are not deleted', async () => {
   const { name, repositoryId } = await newPair()
-  await expect(deleteVersion(catalog.db, { repositoryId, number: 2, actor: 'ana' })).rejects.toMatchObject({
+  await expect(
+    deleteVersion(catalog.db, { repositoryId, number: 2, actor: { id: null, name: 'ana' } }),
+  ).rejects.toMatchObject({
     status: 409,
     code: 'version_latest',
   })
   await catalog.db.query('update distribution set version = 1 where repository_id = $1', [repositoryId])
-  await expect(deleteVersion(catalog.db, { repositoryId, number: 1, actor: 'ana' })).rejects.toMatchObject({
+  await expect(
+    deleteVersion(catalog.db, { repositoryId, number: 1, actor: { id: null, name: 'ana' } }),
+  ).rejects.toMatchObject({
     code: 'version_pinned',
     options: { more: { distributions: [name] } },
   })

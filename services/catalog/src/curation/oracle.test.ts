@@ -35,12 +35,18 @@ afterAll(() => catalog.stop())
 let made = 0
 async function newRepository(): Promise<string> {
   const name = `oracle/target-${made++}`
-  await catalog.db.transaction((sql) => ensureRepository(sql, { repository: name, mayCreate: true, actor: 'ana' }))
+  await catalog.db.transaction((sql) =>
+    ensureRepository(sql, { repository: name, mayCreate: true, actor: { id: null, name: 'ana' } }),
+  )
   return name
 }
 async function modify(repository: string, body: ModifyBody): Promise<void> {
   const { work, cause, foldsFirst } = modifyWork(body, adminRights(''))
-  await curate(catalog.db, { repositoryId: await idOf(catalog.db, repository), actor: 'ana', cause, foldsFirst }, work)
+  await curate(
+    catalog.db,
+    { repositoryId: await idOf(catalog.db, repository), actor: { id: null, name: 'ana' }, cause, foldsFirst },
+    work,
+  )
 }
 async function counts(repository: string) {
   const { tags, manifests, blobs } = await contentOf(catalog.db, repository)
@@ -67,7 +73,11 @@ test.each([
 
 test('the tags i and c copied bring what they reference', async () => {
   const repository = await newRepository()
-  const curation = { repositoryId: await idOf(catalog.db, repository), actor: 'ana', cause: 'copy' } as const
+  const curation = {
+    repositoryId: await idOf(catalog.db, repository),
+    actor: { id: null, name: 'ana' },
+    cause: 'copy',
+  } as const
   await curate(catalog.db, curation, copyWork({ from, tags: ['i', 'c'] }))
   expect(await counts(repository)).toEqual({ tags: 2, manifests: 4, blobs: 7 })
 })

@@ -22,7 +22,7 @@ import { rollBack } from '../versions/rollback.ts'
 import { writeOutRollback } from '../versions/rollback-writer.ts'
 import { insertDistribution } from './write.ts'
 
-const actor = 'ana'
+const actor = { id: null, name: 'ana' }
 let yard: Yard
 let handlers: Record<string, ApiHandler>
 let client: InternalClient

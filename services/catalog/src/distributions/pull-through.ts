@@ -1,4 +1,4 @@
-import type { AuthCommands, CommandClient, PullTrigger, SyncCommands } from '@berth/commands'
+import type { AuthCommands, CommandClient, KeptTrigger, PullTrigger, SyncCommands } from '@berth/commands'
 import { badField, type Database } from '@berth/service'
 import type { PullThrough } from './show.ts'
 
@@ -18,13 +18,14 @@ const defaults = { ttlSeconds: 60, maxBytes: null, trigger: 'users' as const, mi
  * the distribution has content of.
  */
 export async function readPullThrough(
-  sync: CommandClient<SyncCommands>,
-  { remote, ...given }: PullThroughBody,
+  { sync, auth }: { sync: CommandClient<SyncCommands>; auth: CommandClient<AuthCommands> },
+  { remote, trigger, ...given }: PullThroughBody,
   current?: PullThrough,
 ): Promise<PullThrough> {
-  const rest = { ...(current ?? defaults), ...given }
+  const kept = trigger === undefined ? {} : { trigger: await keptTrigger(auth, trigger) }
+  const rest = { ...(current ?? defaults), ...given, ...kept }
   if (remote === undefined) {
-    if (current) return { ...current, ...given }
+    if (current) return { ...current, ...given, ...kept }
     throw badField('pullThrough.remote', 'is missing', 'Name the remote whose host content comes from.')
   }
   const { remote: found } = await sync.call('find-remote', { remote })
@@ -37,6 +38,14 @@ export async function readPullThrough(
       'Make another distribution for it.',
     )
   return { ...rest, remoteId: found.id, remote: found.name, host: found.host }
+}
+
+/** A name is that of the account that has it now: one that is made later under the same name was not meant. */
+async function keptTrigger(auth: CommandClient<AuthCommands>, trigger: PullTrigger): Promise<KeptTrigger> {
+  if (!Array.isArray(trigger) || trigger.length === 0) return trigger as KeptTrigger
+  const { accounts } = await auth.call('find-accounts', { names: trigger })
+  const ids = new Map(accounts.map(({ id, name }) => [name, id]))
+  return trigger.map((name) => ({ id: ids.get(name) ?? null, name }))
 }
 
 /**
@@ -63,10 +72,15 @@ const mostShown = 5
  */
 export async function refuseNeverPulled(
   auth: CommandClient<AuthCommands>,
-  { basePath, access, trigger }: { basePath: string; access: string; trigger: PullTrigger },
+  { basePath, access, trigger }: { basePath: string; access: string; trigger: KeptTrigger },
 ): Promise<void> {
   if (access !== 'private' || !Array.isArray(trigger) || trigger.length === 0) return
-  const { names } = await auth.call('list-denied-pulls', { names: trigger, basePath })
+  const { ids } = await auth.call('list-denied-pulls', {
+    ids: trigger.flatMap(({ id }) => (id === null ? [] : [id])),
+    basePath,
+  })
+  const denied = new Set(ids)
+  const names = trigger.filter(({ id }) => id === null || denied.has(id)).map(({ name }) => name)
   if (names.length === 0) return
   const shown = `${names.slice(0, mostShown).join(', ')}${names.length > mostShown ? ' and others' : ''}`
   throw badField(

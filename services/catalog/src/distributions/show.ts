@@ -1,4 +1,4 @@
-import type { PullTrigger, ServedDistribution, ServedPullThrough } from '@berth/commands'
+import type { KeptTrigger, PullTrigger, ServedDistribution, ServedPullThrough } from '@berth/commands'
 import { isUuid, notFound } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Distribution, Repository } from '../db/generated/client.ts'
@@ -10,7 +10,7 @@ export type PullThrough = {
   host: string
   ttlSeconds: number
   maxBytes: number | null
-  trigger: PullTrigger
+  trigger: KeptTrigger
   /** Absent where it was set before there was such a thing. */
   mirrorOfRoot?: boolean
 }
@@ -31,11 +31,18 @@ export function showDistribution(row: Row): Record<string, unknown> {
     redirect,
     warning,
     convertToSchema1,
-    pullThrough: row.pullThrough ? { remote, ttlSeconds, maxBytes, trigger, mirrorOfRoot } : null,
+    pullThrough: row.pullThrough
+      ? { remote, ttlSeconds, maxBytes, trigger: shownTrigger(trigger), mirrorOfRoot }
+      : null,
     via: through?.name ?? null,
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,
+    createdById: row.createdById,
   }
+}
+
+function shownTrigger(trigger: KeptTrigger): PullTrigger {
+  return Array.isArray(trigger) ? trigger.map(({ name }) => name) : trigger
 }
 
 /** A distribution as registry hears of it; one of a host as `pullThrough`. */

@@ -1,10 +1,12 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import {
+  type Actor,
   assignments,
   badField,
   type Columns,
   columnValues,
   insertQuery,
+  madeBy,
   notFound,
   Problem,
   sqlState,
@@ -44,7 +46,7 @@ export async function insertDistribution(
   sql: Transaction,
   wanted: DistributionFields,
   serves: Serves,
-  { actor, ownerId }: { actor: string; ownerId: string | null },
+  { actor, ownerId }: { actor: Actor; ownerId: string | null },
 ): Promise<string> {
   const { name, basePath, version = null } = wanted
   const repositoryId = 'repositoryId' in serves ? serves.repositoryId : null
@@ -52,7 +54,7 @@ export async function insertDistribution(
   const insert = insertQuery('distribution', {
     name,
     base_path: basePath,
-    created_by: actor,
+    ...madeBy(actor),
     owner_id: ownerId,
     ...settings,
   })
@@ -67,7 +69,7 @@ export type Update = Partial<Omit<DistributionFields, 'name' | 'basePath'>> &
   Partial<{ repositoryId: string; pullThrough: PullThrough }>
 
 /** Changes a distribution. With the access of a host goes that of all that came by it and has the same. */
-export async function updateDistribution(sql: Transaction, id: string, changes: Update, actor: string): Promise<void> {
+export async function updateDistribution(sql: Transaction, id: string, changes: Update, actor: Actor): Promise<void> {
   const [before] = await sql.query<{ access: string }>(
     `select access
      from distribution
@@ -93,7 +95,7 @@ export async function updateDistribution(sql: Transaction, id: string, changes: 
   await recordPointed(sql, data, actor)
 }
 
-async function recordPointed(sql: Transaction, data: catalogEvents.DistributionPointed, actor: string): Promise<void> {
+async function recordPointed(sql: Transaction, data: catalogEvents.DistributionPointed, actor: Actor): Promise<void> {
   const about = data.repositoryId === null ? {} : { repositoryId: data.repositoryId }
   await recordEvents(sql, [{ kind: catalogEvents.distributionPointed, data, ...about, actor }])
 }
@@ -104,7 +106,7 @@ type Gone = { id: string; basePath: string; repositoryId: string | null }
 export async function removeDistribution(
   sql: Transaction,
   row: Gone & { name: string },
-  actor: string,
+  actor: Actor,
 ): Promise<number> {
   const gone = await sql.query<Gone>(
     'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId"',

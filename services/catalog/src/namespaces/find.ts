@@ -10,10 +10,12 @@ export type Namespace = NamespaceSettings & {
   name: string
   createdAt: Date | null
   createdBy: string | null
+  createdById: string | null
 }
 
 const columns = `
-  namespace.id, names.name, ${selectedColumns(namespaceColumns)}, created_at as "createdAt", created_by as "createdBy"`
+  namespace.id, names.name, ${selectedColumns(namespaceColumns)}, created_at as "createdAt", created_by as "createdBy",
+  created_by_id as "createdById"`
 
 /** Finds a namespace by name, or by the id of its settings. Throws 404. */
 export async function findNamespace(sql: Sql, idOrName: string): Promise<Namespace> {

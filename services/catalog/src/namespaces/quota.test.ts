@@ -14,6 +14,7 @@ import { usageOf } from './find.ts'
 import { recountNamespace } from './quota.ts'
 import { createNamespace, defaultNamespace, updateNamespace } from './settings.ts'
 
+const ana = { id: null, name: 'ana' }
 let catalog: Catalog
 beforeAll(async () => {
   catalog = await startCatalog()
@@ -21,9 +22,9 @@ beforeAll(async () => {
 afterAll(() => catalog.stop())
 
 const setQuota = (name: string, quotaBytes: number | null) =>
-  catalog.db.transaction((sql) => createNamespace(sql, { ...defaultNamespace, name, quotaBytes }, 'ana'))
+  catalog.db.transaction((sql) => createNamespace(sql, { ...defaultNamespace, name, quotaBytes }, ana))
 const changeQuota = (name: string, quotaBytes: number | null) =>
-  catalog.db.transaction((sql) => updateNamespace(sql, name, { quotaBytes }, 'ana'))
+  catalog.db.transaction((sql) => updateNamespace(sql, name, { quotaBytes }, ana))
 const counted = async (name: string) => {
   const [row] = await catalog.db.query<{ used: number }>('select used_bytes as used from namespace where name = $1', [
     name,
@@ -94,13 +95,13 @@ test('bytes of a deleted version are free at once for who would be refused', asy
   await pushManifest(catalog.db, name, { blobs: [await pushBlob(catalog.db, name, 'freed 1')] }, ['1'])
   await catalog.db.query('update blob_link set linked = false where repository_id = $1', [await idOf(catalog.db, name)])
   const repositoryId = await idOf(catalog.db, name)
-  await curate(catalog.db, { repositoryId, actor: 'ana', cause: 'untag' }, (sql, edit) =>
+  await curate(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause: 'untag' }, (sql, edit) =>
     takeOut(sql, edit, { manifests: [], tags: ['1'] }, { force: false }),
   )
   await forgetCount('freed')
   // Version 1 still has it.
   await expect(pushBlob(catalog.db, name, 'freed 2', 150)).rejects.toMatchObject(refused)
-  await deleteVersion(catalog.db, { repositoryId, number: 1, actor: 'ana' })
+  await deleteVersion(catalog.db, { repositoryId, number: 1, actor: { id: null, name: 'ana' } })
   await forgetCount('freed')
   await pushBlob(catalog.db, name, 'freed 2', 150)
   expect(await counted('freed')).toBe(150)
@@ -113,10 +114,10 @@ test('copies and syncs are refused as a whole, and so is the plan of a copy', as
   const digest = await pushManifest(catalog.db, source, { blobs }, ['1'])
   await setQuota('target', 309)
   const id = await catalog.db.transaction((sql) =>
-    insertRepository(sql, { name: 'target/a', settings: defaultSettings, actor: 'ana' }),
+    insertRepository(sql, { name: 'target/a', settings: defaultSettings, actor: { id: null, name: 'ana' } }),
   )
   const repositoryId = id ?? ''
-  const curation = { repositoryId, actor: 'ana', cause: 'copy' } as const
+  const curation = { repositoryId, actor: { id: null, name: 'ana' }, cause: 'copy' } as const
   const copy = copyWork({ from: { repository: source } })
   await expect(planCuration(catalog.db, curation, copy)).rejects.toMatchObject(refused)
   await expect(curate(catalog.db, curation, copy)).rejects.toMatchObject(refused)
@@ -127,7 +128,7 @@ test('copies and syncs are refused as a whole, and so is the plan of a copy', as
     stage,
     fence: 1,
     cause: 'sync',
-    actor: 'ana',
+    actor: { id: null, name: 'ana' },
     taskId: null,
     mode: 'additive',
     force: false,

@@ -1,9 +1,11 @@
 import { catalogEvents, declaredOf, recordEvents } from '@berth/bus'
 import {
+  type Actor,
   assignments,
   type Columns,
   columnValues,
   insertQuery,
+  madeBy,
   Problem,
   selectedColumns,
   type Transaction,
@@ -51,7 +53,7 @@ export function checkNamespace<Given extends Partial<NamespaceSettings>>(given: 
 export async function createNamespace(
   sql: Transaction,
   { name, ...settings }: NamespaceSettings & { name: string },
-  actor: string,
+  actor: Actor,
 ): Promise<void> {
   if (!(await insertNamespace(sql, { name, ...settings }, actor)))
     throw new Problem(409, 'name_taken', `Something is set about the namespace "${name}" already.`, {
@@ -65,9 +67,9 @@ export async function createNamespace(
 async function insertNamespace(
   sql: Transaction,
   { name, ...settings }: NamespaceSettings & { name: string },
-  actor: string,
+  actor: Actor,
 ): Promise<boolean> {
-  const insert = insertQuery('namespace', { name, created_by: actor, ...columnValues(namespaceColumns, settings) })
+  const insert = insertQuery('namespace', { name, ...madeBy(actor), ...columnValues(namespaceColumns, settings) })
   const [row] = await sql.query<NamespaceSettings & { name: string }>(
     `${insert.text} on conflict (name) do nothing returning ${returned}`,
     insert.values,
@@ -80,7 +82,7 @@ async function insertNamespace(
  * Keeps the namespace of a repository that is deleted, be it the last one there, while a distribution is the mirror of the root: whoever
  * goes on pulling the deleted name is not to get what somebody else has under it (docs/decisions/0038). It goes when it is deleted itself.
  */
-export async function keepNamespaceOf(sql: Transaction, repositoryName: string, actor: string): Promise<void> {
+export async function keepNamespaceOf(sql: Transaction, repositoryName: string, actor: Actor): Promise<void> {
   const [mirror] = await sql.query(`select from distribution where pull_through @> '{"mirrorOfRoot": true}'`)
   const [name = ''] = repositoryName.split('/', 1)
   if (mirror) await insertNamespace(sql, { ...defaultNamespace, name }, actor)
@@ -91,7 +93,7 @@ export async function updateNamespace(
   sql: Transaction,
   name: string,
   changes: Partial<NamespaceSettings>,
-  actor: string,
+  actor: Actor,
 ): Promise<void> {
   const { quotaBytes } = changes
   if (quotaBytes !== undefined) await lockCount(sql, name)
@@ -109,7 +111,7 @@ export async function updateNamespace(
 }
 
 /** Forgets what is set about a namespace; nothing may be. */
-export async function deleteNamespace(sql: Transaction, name: string, actor: string): Promise<void> {
+export async function deleteNamespace(sql: Transaction, name: string, actor: Actor): Promise<void> {
   const gone = await sql.query('delete from namespace where name = $1 returning name', [name])
   if (gone.length > 0) await recordEvents(sql, [{ kind: catalogEvents.namespaceDeleted, data: { name }, actor }])
 }

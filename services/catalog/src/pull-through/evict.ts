@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import type { Database } from '@berth/service'
+import { berth, type Database } from '@berth/service'
 import { curate } from '../curation/curate.ts'
 import { removeManifests, removeTags } from '../intervals/edit.ts'
 
@@ -36,7 +36,7 @@ async function* evict(db: Database, distribution: PullThrough, signal: AbortSign
     for (const [repositoryId, members] of Map.groupBy(going, (member) => member.repositoryId)) {
       signal.throwIfAborted()
       const digests = members.map((member) => member.digest)
-      const made = await curate(db, { repositoryId, actor: 'berth', cause: 'remove' }, async (sql, edit) => {
+      const made = await curate(db, { repositoryId, actor: berth, cause: 'remove' }, async (sql, edit) => {
         const tags = await sql.query<{ name: string }>(
           'select name from tag_interval where repository_id = $1 and digest = any($2::text[]) and until is null',
           [repositoryId, digests],

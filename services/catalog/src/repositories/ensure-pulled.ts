@@ -1,7 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { CatalogCommands, ServedDistribution } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { badField, type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Actor, badField, type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { noteAnswer } from '../pull-through/order.ts'
 import { distributionsOf } from '../served/rows.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
@@ -53,7 +53,7 @@ type Origin = { host: string; name: string }
 
 async function makePulled(
   sql: Transaction,
-  { name, from, actor }: { name: string; from: Origin; actor: string },
+  { name, from, actor }: { name: string; from: Origin; actor: Actor },
 ): Promise<string | undefined> {
   const id = await insertRepository(sql, { name, settings, actor })
   if (id !== undefined)
@@ -72,15 +72,15 @@ async function pulledOnlyFrom(sql: Sql, id: string, from: Origin): Promise<strin
 
 async function insertArrived(
   sql: Transaction,
-  wanted: { via: string; name: string; repositoryId: string; access: string; actor: string },
+  wanted: { via: string; name: string; repositoryId: string; access: string; actor: Actor },
 ): Promise<boolean> {
   const { via, name, repositoryId, access, actor } = wanted
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, via, created_by)
-     values ($1, $1, $2, $3, $4, $5)
+    `insert into distribution (name, base_path, repository_id, access, via, created_by, created_by_id)
+     values ($1, $1, $2, $3, $4, $5, $6)
      on conflict do nothing
      returning id`,
-    [name, repositoryId, access, via, actor],
+    [name, repositoryId, access, via, actor.name, actor.id],
   )
   if (!row) return false
   const data = { id: row.id, basePath: name, repositoryId, version: null, via }

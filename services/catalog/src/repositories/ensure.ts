@@ -1,6 +1,6 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { RepositoryHead, ServedDistribution } from '@berth/commands'
-import { columnValues, type Database, insertQuery, type Transaction } from '@berth/service'
+import { type Actor, columnValues, type Database, insertQuery, madeBy, type Transaction } from '@berth/service'
 import { distributionsOf } from '../served/rows.ts'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
@@ -18,7 +18,7 @@ export type EnsuredRepository = LockedRepository & { known: number }
  */
 export async function ensureRepository(
   sql: Transaction,
-  request: { repository: string; mayCreate: boolean; actor: string; ownerId?: string | null },
+  request: { repository: string; mayCreate: boolean; actor: Actor; ownerId?: string | null },
 ): Promise<EnsuredRepository | undefined> {
   const { repository: name, mayCreate, actor, ownerId = null } = request
   const locked = await lockRepositoryNamed(sql, name)
@@ -33,7 +33,7 @@ export async function ensureRepository(
 /** The repository of this name; made with its distribution when there is none, and left alone when there is. */
 export async function ensureNamed(
   db: Database,
-  { name, actor }: { name: string; actor: string },
+  { name, actor }: { name: string; actor: Actor },
 ): Promise<RepositoryHead> {
   return db.transaction(async (sql) => {
     const known = await lockRepositoryNamed(sql, name)
@@ -47,10 +47,10 @@ export async function ensureNamed(
 /** Makes a repository with its empty version 0. `undefined` when the name is taken. */
 export async function insertRepository(
   sql: Transaction,
-  repository: { name: string; settings: RepositorySettings; actor: string; ownerId?: string | null },
+  repository: { name: string; settings: RepositorySettings; actor: Actor; ownerId?: string | null },
 ): Promise<string | undefined> {
   const { name, settings, actor, ownerId = null } = repository
-  const values = { name, created_by: actor, owner_id: ownerId, ...columnValues(settingColumns, settings) }
+  const values = { name, ...madeBy(actor), owner_id: ownerId, ...columnValues(settingColumns, settings) }
   const insert = insertQuery('repository', values)
   const [row] = await sql.query<{ id: string }>(
     `${insert.text} on conflict (name) do nothing returning id`,
@@ -59,9 +59,9 @@ export async function insertRepository(
   if (!row) return undefined
   const empty = JSON.stringify(noContent)
   await sql.query(
-    `insert into version (repository_id, number, base, cause, created_by, revision, present, added, removed, content_hash)
-     values ($1, 0, 0, 'modify', $2, 1, $3, $3, $3, $4)`,
-    [row.id, actor, empty, emptyContentHash],
+    `insert into version (repository_id, number, base, cause, created_by, created_by_id, revision, present, added, removed, content_hash)
+     values ($1, 0, 0, 'modify', $2, $3, 1, $4, $4, $4, $5)`,
+    [row.id, actor.name, actor.id, empty, emptyContentHash],
   )
   await recordEvents(sql, [
     {
@@ -80,7 +80,7 @@ export async function insertRepository(
  */
 export async function ensureServed(
   sql: Transaction,
-  repository: { id: string; name: string; actor: string; ownerId: string | null },
+  repository: { id: string; name: string; actor: Actor; ownerId: string | null },
 ): Promise<ServedDistribution[]> {
   const { id, name, actor, ownerId } = repository
   const [served] = await sql.query(
@@ -97,16 +97,16 @@ export async function ensureServed(
 /** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
 async function insertDistribution(
   sql: Transaction,
-  distribution: { name: string; repositoryId: string; actor: string; ownerId: string | null },
+  distribution: { name: string; repositoryId: string; actor: Actor; ownerId: string | null },
 ): Promise<boolean> {
   const { name, repositoryId, actor, ownerId } = distribution
   const [row] = await sql.query<{ id: string }>(
-    `insert into distribution (name, base_path, repository_id, access, created_by, owner_id)
+    `insert into distribution (name, base_path, repository_id, access, created_by, created_by_id, owner_id)
      values (
-       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3, $4)
+       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3, $4, $5)
      on conflict do nothing
      returning id`,
-    [name, repositoryId, actor, ownerId],
+    [name, repositoryId, actor.name, actor.id, ownerId],
   )
   if (!row) return false
   const data = { id: row.id, basePath: name, repositoryId, version: null, ownerId }

@@ -1,6 +1,7 @@
 import { catalogEvents, declaredOf, recordEvents } from '@berth/bus'
 import { checkRequiredSignatures, type RequiredSignatures } from '@berth/commands'
 import {
+  type Actor,
   assignments,
   type Columns,
   columnValues,
@@ -63,7 +64,7 @@ export async function updateSettings(
   sql: Transaction,
   id: string,
   changes: Partial<RepositorySettings>,
-  actor: string,
+  actor: Actor,
 ): Promise<void> {
   const values = columnValues(settingColumns, changes)
   const [row] = await sql.query<RepositorySettings & { name: string }>(

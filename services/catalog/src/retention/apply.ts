@@ -1,5 +1,5 @@
 import type { Digest } from '@berth/oci'
-import type { Database, Sql, Transaction } from '@berth/service'
+import type { Actor, Database, Sql, Transaction } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
 import { takeOut } from '../curation/take-out.ts'
 import type { Edit } from '../intervals/edit.ts'
@@ -11,7 +11,7 @@ import { planRetention, type RetentionPlan } from './plan.ts'
 import { beginRun, isDone, type Run, stillHolds, withWent } from './run.ts'
 import { findUntagged } from './untagged.ts'
 
-type Subject = { repositoryId: string; actor: string; partOf?: number | undefined }
+type Subject = { repositoryId: string; actor: Actor; partOf?: number | undefined }
 /** What was taken away; without `made` nothing was. `number` and `revision` are of the last of its `versions`. */
 export type Retained = {
   plan: RetentionPlan

@@ -1,6 +1,6 @@
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
-import type { Database, Logger } from '@berth/service'
+import { berth, type Database, type Logger } from '@berth/service'
 import { applyRetention } from './apply.ts'
 
 const pageRows = 100
@@ -29,7 +29,7 @@ async function retainAll(
   for await (const { id, name } of repositoriesWithRules(db)) {
     if (signal.aborted) return
     try {
-      const subject = { repositoryId: id, actor: 'berth' }
+      const subject = { repositoryId: id, actor: berth }
       // What was taken is served before more is: else registry falls behind, and pushes wait for it.
       const { plan, made } = await applyRetention(db, subject, {
         onVersion: async ({ revision }) => {

@@ -46,7 +46,9 @@ describe('in parts', () => {
     const untagged = [await image(name, ['u1']), await image(name, ['u2'])]
     const repositoryId = await idOf(catalog.db, name)
     const remove = (tag: string) =>
-      curate(catalog.db, { repositoryId, actor: 'ana', cause: 'untag' }, (sql, edit) => removeTags(sql, edit, [tag]))
+      curate(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause: 'untag' }, (sql, edit) =>
+        removeTags(sql, edit, [tag]),
+      )
     for (const tag of ['u1', 'u2']) await remove(tag)
     await image(name, ['later'])
     await age(name)
@@ -99,7 +101,7 @@ describe('in parts', () => {
     const moving = (async () => {
       while (!over.signal.aborted) await image(name, ['a7'])
     })()
-    const { made } = await applyRetention(catalog.db, { repositoryId, actor: 'ana' }, { atOnce: 2 })
+    const { made } = await applyRetention(catalog.db, { repositoryId, actor: { id: null, name: 'ana' } }, { atOnce: 2 })
     over.abort()
     await moving
     expect(made?.removed.tags).toBeGreaterThanOrEqual(going.length)

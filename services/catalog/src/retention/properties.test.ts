@@ -82,7 +82,7 @@ async function build(name: string, steps: readonly Step[]): Promise<History> {
     if (kind === 0 && tagged.length > 1) {
       const gone = tagged[a % tagged.length] as string
       const repositoryId = await idOf(catalog.db, name)
-      await curate(catalog.db, { repositoryId, actor: 'ana', cause: 'untag' }, (sql, edit) =>
+      await curate(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause: 'untag' }, (sql, edit) =>
         removeTags(sql, edit, [gone]),
       )
       history.next((content) => content.tags.delete(gone))
@@ -92,7 +92,11 @@ async function build(name: string, steps: readonly Step[]): Promise<History> {
       const version = 1 + (a % (history.versions.length - 2))
       const repositoryId = await idOf(catalog.db, name)
       // Perhaps served before it is written: then the rules are applied to what is served.
-      const made = await rollBack(catalog.db, { repositoryId, version, actor: 'ana' }, c % 2 === 0 ? 0 : undefined)
+      const made = await rollBack(
+        catalog.db,
+        { repositoryId, version, actor: { id: null, name: 'ana' } },
+        c % 2 === 0 ? 0 : undefined,
+      )
       const old = history.versions[version]
       if (made.created)
         history.next((content) =>

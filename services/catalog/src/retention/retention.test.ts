@@ -206,7 +206,7 @@ test('an untagged manifest goes so many days after it lost its last tag or its i
   const child = await image(name, ['child'])
   const index = await pushManifest(catalog.db, name, { children: [child] }, ['index'])
   const repositoryId = await idOf(catalog.db, name)
-  await curate(catalog.db, { repositoryId, actor: 'ana', cause: 'untag' }, (sql, edit) =>
+  await curate(catalog.db, { repositoryId, actor: { id: null, name: 'ana' }, cause: 'untag' }, (sql, edit) =>
     removeTags(sql, edit, ['child']),
   )
   const kept = await image(name, ['a', 'b'])

@@ -35,7 +35,7 @@ export function newCall(): InternalCall {
 const target = (repository: string) => ({
   repository,
   mayCreate: true,
-  actor: 'ana',
+  actor: { id: null, name: 'ana' },
   holder: `push:${repository}`,
   ttlSeconds: 60,
 })

@@ -47,7 +47,12 @@ export async function store(
   return { digest, generation: lease.generation, sizeBytes: Buffer.byteLength(text) }
 }
 
-const target = (repository: string) => ({ repository, mayCreate: true, actor: 'ana', holder: holder(repository) })
+const target = (repository: string) => ({
+  repository,
+  mayCreate: true,
+  actor: { id: null, name: 'ana' },
+  holder: holder(repository),
+})
 
 export async function push(yard: Yard, repository: string, text: string, ttlSeconds = leaseSeconds): Promise<Digest> {
   const blob = await store(yard, repository, text, ttlSeconds)
@@ -101,7 +106,7 @@ export async function endLeases({ db }: Yard): Promise<void> {
 /** Deletes a manifest with its tags, and then every version but the latest. */
 export async function drop(yard: Yard, repository: string, digest: Digest): Promise<void> {
   await yard.db.query('update repository set retain_versions = 1 where name = $1', [repository])
-  await deleteReference(yard.db, { repository, actor: 'ana', digest }, newCall())
+  await deleteReference(yard.db, { repository, actor: { id: null, name: 'ana' }, digest }, newCall())
 }
 
 /** One run of the collector; failures end the test unless it takes them. */

@@ -6,7 +6,7 @@ import { unwrittenRepositories } from '../versions/rollback-writer.ts'
 import { type Content, contentOf, idOf } from './catalog.fixture.ts'
 import { endLeases, push, pushImage, type Yard } from './collect.fixture.ts'
 
-const actor = 'ana'
+const actor = { id: null, name: 'ana' }
 let made = 0
 
 /** Version 1 has one image, version 2 nothing and version 3 another image; version 4 is version 1 again, not written out yet. */

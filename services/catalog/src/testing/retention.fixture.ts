@@ -44,9 +44,9 @@ export const pin = async (sql: Sql, name: string, version: number) =>
   )
 
 export const apply = async (name: string, more: Parameters<typeof applyRetention>[2] = {}) =>
-  applyRetention(catalog.db, { repositoryId: await idOf(catalog.db, name), actor: 'ana' }, more)
+  applyRetention(catalog.db, { repositoryId: await idOf(catalog.db, name), actor: { id: null, name: 'ana' } }, more)
 export const foresee = async (name: string) =>
-  foreseeRetention(catalog.db, { repositoryId: await idOf(catalog.db, name), actor: 'ana' })
+  foreseeRetention(catalog.db, { repositoryId: await idOf(catalog.db, name), actor: { id: null, name: 'ana' } })
 
 let made = 0
 export const image = async (name: string, tags: string[], more: { subject?: Digest } = {}) => {

@@ -1,5 +1,5 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
-import { type Database, Problem, type Transaction } from '@berth/service'
+import { type Actor, type Database, Problem, type Transaction } from '@berth/service'
 import { intervalTables } from '../intervals/tables.ts'
 import { emptyRows } from '../intervals/write-rows.ts'
 import { type LockedRepository, nextRevision } from './locked-repository.ts'
@@ -11,7 +11,7 @@ import { lockRepository } from './repository-lock.ts'
  */
 export async function deleteVersion(
   db: Database,
-  request: { repositoryId: string; number: number; actor: string },
+  request: { repositoryId: string; number: number; actor: Actor },
 ): Promise<number> {
   return db.transaction(async (sql) => {
     const repository = await lockRepository(sql, request.repositoryId)
@@ -50,7 +50,7 @@ export async function retainNewest(
   sql: Transaction,
   repository: LockedRepository,
   keep: number,
-  actor: string,
+  actor: Actor,
 ): Promise<number | undefined> {
   const old = await sql.query<{ number: number }>(
     `select number from (
@@ -67,7 +67,7 @@ async function dropVersions(
   sql: Transaction,
   repository: LockedRepository,
   numbers: readonly number[],
-  actor: string,
+  actor: Actor,
 ): Promise<number | undefined> {
   const gone = await sql.query<{ number: number }>(
     'delete from version where repository_id = $1 and number = any($2::integer[]) returning number',

@@ -28,7 +28,7 @@ beforeAll(async () => {
 })
 afterAll(() => yard?.stop())
 
-const actor = 'ana'
+const actor = { id: null, name: 'ana' }
 
 test('followers are told where to read it, then to do the same, and are sent no rows; also with what came after', async () => {
   const { db } = yard

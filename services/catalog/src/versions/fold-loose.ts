@@ -1,4 +1,4 @@
-import type { Database, Transaction } from '@berth/service'
+import { type Actor, berth, type Database, type Transaction } from '@berth/service'
 import { beginEdit } from '../intervals/edit.ts'
 import { finishVersion } from './finish.ts'
 import type { LockedRepository } from './locked-repository.ts'
@@ -10,7 +10,7 @@ const quietSeconds = 60
 export async function foldLoose(
   sql: Transaction,
   repository: LockedRepository,
-  actor: string,
+  actor: Actor,
 ): Promise<LockedRepository> {
   if (repository.looseSince === null) return repository
   const made = await finishVersion(sql, repository, beginEdit(repository), { cause: 'push', actor, taskId: null })
@@ -32,7 +32,7 @@ export async function foldQuiet(db: Database): Promise<{ repositoryId: string; r
   const changed = []
   for (const { id } of quiet) {
     const revision = await db.transaction(
-      async (sql) => (await foldLoose(sql, await lockRepository(sql, id), 'berth')).revision,
+      async (sql) => (await foldLoose(sql, await lockRepository(sql, id), berth)).revision,
     )
     changed.push({ repositoryId: id, revision })
   }

@@ -1,6 +1,6 @@
 import { catalogEvents, fitLists, recordEvents } from '@berth/bus'
 import type { VersionCause } from '@berth/commands'
-import type { Transaction } from '@berth/service'
+import type { Actor, Transaction } from '@berth/service'
 import type { Edit } from '../intervals/edit.ts'
 import { chargeQuota, type QuotaUse } from '../namespaces/quota.ts'
 import type { ContentCounts } from './counts.ts'
@@ -21,7 +21,7 @@ export type MadeVersion = {
 }
 export type Making = {
   cause: VersionCause
-  actor: string
+  actor: Actor
   taskId: string | null
   base?: number
   /** The hash of the content, where it is known to be that of a version: then not all that changed has to be gone through. */
@@ -64,14 +64,16 @@ export async function recordVersion(
     sql.prepared(
       'insert-version',
       `insert into version (
-         repository_id, number, base, cause, created_by, task_id, revision, present, added, removed, content_hash, part_of)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+         repository_id, number, base, cause, created_by, created_by_id, task_id, revision, present, added, removed, content_hash,
+         part_of)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
       [
         edit.repositoryId,
         edit.number,
         making.base ?? repository.latestVersion,
         making.cause,
-        making.actor,
+        making.actor.name,
+        making.actor.id,
         making.taskId,
         edit.revision,
         JSON.stringify(present),

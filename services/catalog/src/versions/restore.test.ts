@@ -34,7 +34,7 @@ test('a rollback of more tags than an event names tells how many there are, and 
   const id = await idOf(db, repository)
   const moved = await contentOf(db, repository)
 
-  const made = await rollBack(db, { repositoryId: id, version: 1, actor: 'ana' })
+  const made = await rollBack(db, { repositoryId: id, version: 1, actor: { id: null, name: 'ana' } })
 
   expect(await contentOf(db, repository)).toEqual(wanted)
   expect(await contentOf(db, repository, 2)).toEqual(moved)
@@ -62,14 +62,14 @@ test('a rollback opens again what a change that came to nothing had opened and c
       const begun = beginEdit(locked)
       if (change === 'nothing') await setTags(sql, begun, [{ name: 'latest', digest }])
       await removeTags(sql, begun, ['latest'])
-      return finishVersion(sql, locked, begun, { cause: 'untag', actor: 'ana', taskId: null })
+      return finishVersion(sql, locked, begun, { cause: 'untag', actor: { id: null, name: 'ana' }, taskId: null })
     })
   expect((await edit('remove')).number).toBe(2)
   expect((await edit('nothing')).created).toBe(false)
   expect(await db.query('select since from tag_interval where repository_id = $1 and until <= since', [id])).toEqual([
     { since: 3 },
   ])
-  expect((await rollBack(db, { repositoryId: id, version: 1, actor: 'ana' })).number).toBe(3)
+  expect((await rollBack(db, { repositoryId: id, version: 1, actor: { id: null, name: 'ana' } })).number).toBe(3)
   expect((await contentOf(db, repository)).tags).toEqual({ latest: digest })
 })
 
@@ -81,7 +81,9 @@ test('a rollback that folds what is loose does not lose the version it goes back
   await pushManifest(db, repository, { name: 'second' }, ['latest'])
   await pushManifest(db, repository, { name: 'loose' })
   await db.query('update repository set retain_versions = 1 where id = $1', [id])
-  expect(await rollBack(db, { repositoryId: id, version: 1, actor: 'ana' })).toMatchObject({ number: 4 })
+  expect(await rollBack(db, { repositoryId: id, version: 1, actor: { id: null, name: 'ana' } })).toMatchObject({
+    number: 4,
+  })
   expect(await contentOf(db, repository)).toEqual({ tags: { latest: digest }, manifests: [digest], blobs: [] })
   expect(await db.query('select number from version where repository_id = $1', [id])).toEqual([{ number: 4 }])
 })

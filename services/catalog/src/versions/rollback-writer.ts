@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
-import type { Database, Logger } from '@berth/service'
+import { berth, type Database, type Logger } from '@berth/service'
 import { retainNewest } from './drop-versions.ts'
 import { lockRepository } from './repository-lock.ts'
 
@@ -137,6 +137,6 @@ export async function letGo(
     const inUse = repository.inUse.slice(length)
     await sql.query('update repository set lately_read = $2 where id = $1', [repositoryId, inUse])
     if (repository.retainVersions === null) return undefined
-    return retainNewest(sql, { ...repository, inUse }, repository.retainVersions, 'berth')
+    return retainNewest(sql, { ...repository, inUse }, repository.retainVersions, berth)
   })
 }

@@ -1,5 +1,5 @@
 import { nameLimit } from '@berth/bus'
-import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Actor, type Database, Problem, type Sql, type Transaction } from '@berth/service'
 import { beginEdit } from '../intervals/edit.ts'
 import { restoreVersion } from '../intervals/restore.ts'
 import { endOfRevisions, intervalTables, revisedBetween } from '../intervals/tables.ts'
@@ -26,7 +26,7 @@ const mostAtOnce = 2_000
  */
 export async function rollBack(
   db: Database,
-  request: { repositoryId: string; version: number; actor: string },
+  request: { repositoryId: string; version: number; actor: Actor },
   atOnce: number = mostAtOnce,
 ): Promise<RolledBack> {
   return withinQuota(db, () =>

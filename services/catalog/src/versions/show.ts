@@ -4,13 +4,14 @@ import type { Version } from '../db/generated/client.ts'
 
 /** How the API shows a version. */
 export function showVersion(row: Version): Record<string, unknown> {
-  const { number, base, cause, createdAt, createdBy, taskId, present, added, removed, contentHash } = row
+  const { number, base, cause, createdAt, createdBy, createdById, taskId, present, added, removed, contentHash } = row
   return {
     number,
     base,
     cause,
     createdAt: createdAt.toISOString(),
     createdBy,
+    createdById,
     task: taskId,
     counts: { present, added, removed },
     contentHash,

@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => yard?.stop())
 
-const actor = 'ana'
+const actor = { id: null, name: 'ana' }
 const numbersOf = async (id: string) =>
   (
     await yard.db.query<{ number: number }>('select number from version where repository_id = $1 order by number', [id])

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { noRights, type Rights } from '@berth/access'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { OciError } from '@berth/oci'
-import { clientAddress, ownerOf } from '@berth/service'
+import { type Actor, actorOf, clientAddress, ownerOf } from '@berth/service'
 import {
   type Access,
   allows,
@@ -16,9 +16,10 @@ import {
 import { originOf } from './origin.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
-/** A caller that was let in. The subject is empty for an anonymous one. */
+/** A caller that was let in. */
 export type Caller = {
-  subject: string
+  /** Without an id it is an anonymous one. */
+  actor: Actor
   /** Its account, and the epoch of it that its token is of; absent of an anonymous caller, and where rights are known. */
   account?: { id: string; epoch: number } | undefined
   /** The account that owns what this caller makes; null of robots, and of nobody. */
@@ -56,7 +57,7 @@ export type Gatekeeper = {
 }
 
 const anonymous: Caller = {
-  subject: '',
+  actor: { id: null, name: 'anonymous' },
   isAdmin: false,
   may: () => false,
   named: [],
@@ -93,9 +94,11 @@ export function createGatekeeper(options: {
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
         if (claims) {
-          const { account, subject, admin } = claims
-          const ownerId = account && !account.isRobot ? account.id : null
-          return { ...callerOf(claims.access), subject, account, ownerId, isAdmin: admin }
+          const { account, admin } = claims
+          if (!account) return { ...anonymous, ...callerOf(claims.access) }
+          const { id, name, isRobot } = account
+          const ownerId = isRobot ? null : id
+          return { ...callerOf(claims.access), actor: { id, name }, account, ownerId, isAdmin: admin }
         }
         options.refreshKeys()
         throw refuse('the token is not valid, or not any more; ask for a new one')
@@ -107,8 +110,8 @@ export function createGatekeeper(options: {
         wanted: [...wanted],
       })
       if (!principal) throw refuse('the user name or the password is not right')
-      const { name, admin, rights } = principal
-      return { ...callerOf(access), subject: name, isAdmin: admin, rights, ownerId: ownerOf(principal) }
+      const { admin, rights } = principal
+      return { ...callerOf(access), actor: actorOf(principal), isAdmin: admin, rights, ownerId: ownerOf(principal) }
     },
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
@@ -118,13 +121,13 @@ export function createGatekeeper(options: {
       if (header?.toLowerCase().startsWith('basic ')) {
         throw new OciError(
           'DENIED',
-          `${caller.subject} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
+          `${caller.actor.name} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
         )
       }
       const message =
-        caller.subject === ''
+        caller.actor.id === null
           ? `log in to ${actions.join(' and ')} ${basePath}`
-          : `the token of ${caller.subject} does not allow to ${actions.join(' and ')} ${basePath}`
+          : `the token of ${caller.actor.name} does not allow to ${actions.join(' and ')} ${basePath}`
       throw new OciError('UNAUTHORIZED', message, {
         headers: challenge(request, { scope, ...(header === undefined ? {} : { error: 'insufficient_scope' }) }),
       })

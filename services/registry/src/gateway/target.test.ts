@@ -78,7 +78,13 @@ async function serve(more: Pick<ServedDistribution, 'basePath' | 'access'> & { v
   })
 }
 
-const stranger: Caller = { subject: '', isAdmin: false, may: () => false, named: [], ownerId: null }
+const stranger: Caller = {
+  actor: { id: null, name: 'anonymous' },
+  isAdmin: false,
+  may: () => false,
+  named: [],
+  ownerId: null,
+}
 const request = { method: 'GET', headers: { host: 'berth' }, socket: {} } as IncomingMessage
 
 type Asking = { namespace?: string; isComplete?: boolean; atRoot?: (place: Place) => Promise<void> }

@@ -1,4 +1,4 @@
-import type { PullTrigger, ServedPullThrough } from '@berth/commands'
+import type { KeptTrigger, ServedPullThrough } from '@berth/commands'
 import type { Sql } from '@berth/service'
 
 /** A base path below which content comes from a host when it is first pulled. */
@@ -8,7 +8,7 @@ export type PullThrough = {
   host: string
   remoteId: string
   ttlSeconds: number
-  trigger: PullTrigger
+  trigger: KeptTrigger
   isPublic: boolean
 }
 

@@ -72,7 +72,7 @@ export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log
       host: pullThrough.host,
       upstreamName: exchange.basePath.slice(pullThrough.basePath.length + 1),
       name: exchange.basePath,
-      actor: exchange.caller.subject || 'anonymous',
+      actor: exchange.caller.actor,
     }
     const options = { requestId: exchange.requestId, timeoutMs: firstPatienceMs }
     const asked =
@@ -183,14 +183,15 @@ function staleness(why: string | undefined): { staleness?: string } {
   return why === undefined ? {} : { staleness: why }
 }
 
-function mayTrigger({ subject }: Caller, { trigger }: PullThrough): boolean {
+function mayTrigger({ actor }: Caller, { trigger }: PullThrough): boolean {
   if (trigger === 'anonymous') return true
-  return trigger === 'users' ? subject !== '' : trigger.includes(subject)
+  if (actor.id === null) return false
+  return trigger === 'users' || trigger.some(({ id }) => id === actor.id)
 }
 
 /** The host was not asked, so this says nothing of what it has. */
 function notHere({ basePath, caller }: NamedExchange, reference: string, { host }: PullThrough): OciError {
-  const remedy = caller.subject === '' ? 'log in' : 'ask an administrator'
+  const remedy = caller.actor.id === null ? 'log in' : 'ask an administrator'
   return new OciError(
     'MANIFEST_UNKNOWN',
     `${basePath} has no ${reference} yet, and you may not have it fetched from ${host}; ${remedy}`,

@@ -16,7 +16,7 @@ export async function deleteManifest(
 ): Promise<void> {
   const request = {
     repository: (await requireServed(exchange)).repositoryName,
-    actor: exchange.caller.subject,
+    actor: exchange.caller.actor,
     ...(reference.digest ? { digest: reference.digest } : { tag: reference.tag ?? '' }),
   }
   const { change, rows } = await catalog.call('delete-reference', request, { requestId: exchange.requestId })
@@ -28,7 +28,7 @@ export async function deleteManifest(
 export async function deleteBlob(exchange: NamedExchange, digest: Digest, { catalog, follower }: Deps): Promise<void> {
   const { change, rows } = await catalog.call(
     'delete-blob-link',
-    { repository: (await requireServed(exchange)).repositoryName, actor: exchange.caller.subject, digest },
+    { repository: (await requireServed(exchange)).repositoryName, actor: exchange.caller.actor, digest },
     { requestId: exchange.requestId },
   )
   await follower.apply(change.repositoryId, rows)

@@ -19,7 +19,7 @@ export async function putSignature(
   const { repositoryName } = await requireServed(exchange)
   const { change, rows } = await catalog.call(
     'put-signature',
-    { repository: repositoryName, actor: exchange.caller.subject, signature },
+    { repository: repositoryName, actor: exchange.caller.actor, signature },
     { requestId: exchange.requestId },
   )
   await follower.apply(change.repositoryId, rows)

@@ -10,7 +10,7 @@ import type { Sessions, UploadSession } from './sessions.ts'
 export type UploadDeps = MountDeps & { db: Database; blobs: BlobStore; sessions: Sessions; mayBegin: MayBegin }
 
 export function ownerOf(exchange: NamedExchange): SessionOwner {
-  return { repository: exchange.basePath, subject: exchange.caller.subject }
+  return { repository: exchange.basePath, subject: exchange.caller.actor.id ?? '' }
 }
 
 /** Where a session is and how far it has come (distribution-spec, "Pushing a blob in chunks"). */

@@ -1,6 +1,6 @@
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto'
 
-/** The caller and repository that an upload session belongs to: for others it does not exist. */
+/** The account (its id) and the repository that an upload session belongs to: for others it does not exist. */
 export type SessionOwner = { repository: string; subject: string }
 
 /**

@@ -1,5 +1,6 @@
 import type { CatalogCommands, CommandClient, LeasedBlob, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
+import type { Actor } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import type { NamedExchange } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
@@ -75,10 +76,10 @@ export function createLeases(
 export async function pushTarget({ basePath, served, caller }: NamedExchange): Promise<{
   repository: string
   mayCreate: boolean
-  actor: string
+  actor: Actor
   ownerId: string | null
 }> {
   const pointer = await served()
-  const { subject: actor, ownerId } = caller
+  const { actor, ownerId } = caller
   return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor, ownerId }
 }

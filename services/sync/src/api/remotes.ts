@@ -1,6 +1,7 @@
 import { type AccessObject, type Rights, toSql } from '@berth/access'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import {
+  actorOf,
   type Database,
   fitPage,
   type Handlers,
@@ -60,7 +61,7 @@ export function remoteHandlers(deps: {
     },
     createRemote: async ({ body, principal }) => {
       refuseOpening(principal, body, `make a remote`)
-      const id = await insertRemote({ db, sealer, actor: principal.name, ownerId: ownerOf(principal) }, body)
+      const id = await insertRemote({ db, sealer, actor: actorOf(principal), ownerId: ownerOf(principal) }, body)
       return {
         status: 201,
         headers: { location: `/api/v1/remotes/${id}` },
@@ -74,7 +75,7 @@ export function remoteHandlers(deps: {
     updateRemote: async ({ params, body, principal }) => {
       const { id } = await findRemote(prisma, params.remote)
       refuseOpening(principal, body, `change ${params.remote}`)
-      await updateRemote({ db, sealer, actor: principal.name }, id, body)
+      await updateRemote({ db, sealer, actor: actorOf(principal) }, id, body)
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
     checkRemote: async ({ params }) => ({
@@ -85,7 +86,7 @@ export function remoteHandlers(deps: {
     deleteRemote: async ({ params, query, principal }) => {
       const remote = await findRemote(prisma, params.remote)
       if (query.force !== true) await refuseWhileNeeded({ db, catalog }, remote)
-      await deleteRemote(db, remote, principal.name)
+      await deleteRemote(db, remote, actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

@@ -3,6 +3,8 @@ import { type AccessObject, decide, toSql } from '@berth/access'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import {
+  type Actor,
+  actorOf,
   badField,
   type Database,
   fitPage,
@@ -89,7 +91,7 @@ export function runHandlers({
   tasks: CommandClient<TasksCommands>
   blobs: BlobStore
 }) {
-  type Caller = { actor: string; requestId: string }
+  type Caller = { actor: Actor; requestId: string }
   const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
     if (wanted.repository === undefined)
       throw badField(
@@ -139,7 +141,7 @@ export function runHandlers({
           'Set its upstreamName, or pull through it: POST /api/v1/distributions with pullThrough.',
         )
       const task = await (remote.upstreamName === null ? startGroup : startOne)(remote, wanted, {
-        actor: principal.name,
+        actor: actorOf(principal),
         requestId,
       })
       return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
@@ -164,9 +166,11 @@ function requireTargets(principal: Principal, { name, targetPrefix }: Remote): v
 }
 
 /** A run is seen by who started it, and by who may see the repository. */
-function maySee({ name, rights }: Principal, { actor, repositoryId, repositoryName }: SyncRun): boolean {
+function maySee(caller: Principal, { actorId, repositoryId, repositoryName }: SyncRun): boolean {
   const id = repositoryId ?? undefined
-  return actor === name || decide(rights, 'read', { kind: 'repository', id, name: repositoryName }).allowed
+  return (
+    actorId === caller.id || decide(caller.rights, 'read', { kind: 'repository', id, name: repositoryName }).allowed
+  )
 }
 
 const newestFirst = [{ createdAt: 'desc' as const }, { id: 'desc' as const }]
@@ -177,7 +181,7 @@ async function listRuns(
   filter: { repository: string | undefined; principal: Principal },
 ): Promise<Page<Record<string, unknown>>> {
   const after = timeAndIdAfter(page)
-  const { name, rights } = filter.principal
+  const { id: caller, rights } = filter.principal
   const columns = { name: 'repository_name collate "C"', id: 'repository_id' }
   const readable = toSql(rights, 'read', 'repository', columns, 6)
   const keys = await db.query<{ id: string; listedBytes: number }>(
@@ -185,10 +189,10 @@ async function listRuns(
      from sync_run
      where ($1::timestamptz is null or (created_at, id) < ($1, $2::uuid))
        and ($3::text is null or repository_name = $3)
-       and (actor = $4 or ${readable.condition})
+       and (actor_id = $4::uuid or ${readable.condition})
      order by created_at desc, id desc
      limit $5`,
-    [after?.at ?? null, after?.id ?? null, filter.repository ?? null, name, page.limit + 1, ...readable.values],
+    [after?.at ?? null, after?.id ?? null, filter.repository ?? null, caller, page.limit + 1, ...readable.values],
   )
   const fitting = fitPage(keys, page)
   const ids = fitting.rows.map((row) => row.id)

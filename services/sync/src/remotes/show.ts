@@ -11,7 +11,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** How the API shows a remote: which secrets there are, never what they are. */
 export function showRemote(row: Remote): components['schemas']['Remote'] {
-  const { id, headerNames, createdBy } = row
+  const { id, headerNames, createdBy, createdById } = row
   return {
     id,
     ...pickFields(columns, row),
@@ -22,6 +22,7 @@ export function showRemote(row: Remote): components['schemas']['Remote'] {
     hasProxyPassword: row.sealedProxyPassword !== null,
     createdAt: row.createdAt.toISOString(),
     createdBy,
+    createdById,
     updatedAt: row.updatedAt.toISOString(),
   }
 }

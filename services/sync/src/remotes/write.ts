@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { recordEvents, syncEvents } from '@berth/bus'
 import { normalizeRegistryUrl } from '@berth/registry-client'
 import {
+  type Actor,
   assignments,
   badField,
   columnValues,
   type Database,
   insertQuery,
+  madeBy,
   notFound,
   Problem,
   type Sealer,
@@ -17,7 +19,7 @@ import {
 import { checkRemote } from './check-remote.ts'
 import { columns, type RemoteBody, type SecretField, sealedColumns, secretContext } from './fields.ts'
 
-export type Writing = { db: Database; sealer: Sealer; actor: string; ownerId?: string | null }
+export type Writing = { db: Database; sealer: Sealer; actor: Actor; ownerId?: string | null }
 
 /** Makes a remote and answers its id. Throws 400 for what cannot be, 409 for a name that is taken. */
 export async function insertRemote(
@@ -29,7 +31,7 @@ export async function insertRemote(
   const values = {
     id,
     policy: 'immediate',
-    created_by: actor,
+    ...madeBy(actor),
     owner_id: ownerId,
     ...valuesOf(id, wanted, sealer),
   }
@@ -72,7 +74,7 @@ export async function updateRemote(
 }
 
 /** Deletes a remote; what was synced from it stays. Throws 404. */
-export async function deleteRemote(db: Database, remote: { id: string; name: string; url: string }, actor: string) {
+export async function deleteRemote(db: Database, remote: { id: string; name: string; url: string }, actor: Actor) {
   await db.transaction(async (sql) => {
     const gone = await sql.query('delete from remote where id = $1 returning id', [remote.id])
     if (gone.length === 0) throw notFound('remote', remote.name)

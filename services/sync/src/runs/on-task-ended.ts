@@ -11,7 +11,7 @@ export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<
   if (kind !== 'sync' || (state !== 'failed' && state !== 'cancelled')) return undefined
   const [run] = await sql.query<RunIds>(
     `select id, task_id as "taskId", remote_id as "remoteId", remote_name as "remoteName", repository_id as "repositoryId",
-       repository_name as "repositoryName", actor, dry_run as "dryRun"
+       repository_name as "repositoryName", actor, actor_id as "actorId", dry_run as "dryRun"
      from sync_run
      where task_id = $1
        and state in ('waiting', 'running')`,

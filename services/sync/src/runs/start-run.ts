@@ -1,4 +1,5 @@
 import type { CommandClient, Task, TasksCommands } from '@berth/commands'
+import type { Actor } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 
@@ -17,7 +18,7 @@ type Wanted = {
   upstreamName?: string
   /** Without an id it is made with its first content. */
   repository: { id: string | null; name: string }
-  actor: string
+  actor: Actor
   options: RunOptions
 }
 
@@ -40,7 +41,8 @@ export async function startRun(
         repositoryId: repository.id,
         repositoryName: repository.name,
         ...options,
-        actor,
+        actor: actor.name,
+        actorId: actor.id,
       },
     ],
     skipDuplicates: true,

@@ -63,7 +63,14 @@ async function addRun({ state = 'waiting', days = 1, ...more }: Row = {}): Promi
   return taskId
 }
 async function addTask(id: string, kind = `kind-${randomUUID()}`): Promise<string> {
-  await tasks.call('create-task', { id, kind, payload: {}, exclusive: [], shared: [], actor: 'ann' })
+  await tasks.call('create-task', {
+    id,
+    kind,
+    payload: {},
+    exclusive: [],
+    shared: [],
+    actor: { id: null, name: 'ann' },
+  })
   return kind
 }
 async function addRemote(): Promise<string> {

@@ -68,7 +68,7 @@ function readUnended(db: Database, after: Pick<Unended, 'createdAt' | 'id'> | un
   // The time as text: a Date would lose its microseconds, and the row would come again.
   return db.query<Unended>(
     `select id, task_id as "taskId", parent_task as "parentTask", remote_id as "remoteId", remote_name as "remoteName",
-       repository_id as "repositoryId", repository_name as "repositoryName", actor, dry_run as "dryRun",
+       repository_id as "repositoryId", repository_name as "repositoryName", actor, actor_id as "actorId", dry_run as "dryRun",
        created_at::text as "createdAt"
      from sync_run
      where state in ('waiting', 'running')

@@ -33,7 +33,7 @@ test('how far a run is is announced from time to time, when it got further, and 
     remoteName: 'hub',
     repositoryId: randomUUID(),
     repositoryName: 'library/alpine',
-    actor: 'admin',
+    actor: { id: null, name: 'admin' },
   }
   const progress = newProgress()
   progress.tags = { done: 3, total: 3 }

@@ -3,7 +3,7 @@ import { recordEvents, syncEvents } from '@berth/bus'
 import type { Database, Logger } from '@berth/service'
 import type { SyncRun } from '../db/generated/client.ts'
 import { currentPhase, type Progress } from '../fetch/progress.ts'
-import { idsOf, placed } from './record-run.ts'
+import { actorOf, idsOf, placed } from './record-run.ts'
 
 const usuallyEveryMs = 10_000
 
@@ -36,7 +36,7 @@ export function announceProgress(
     const now = JSON.stringify(data)
     if (now === last) return last
     await db.transaction((sql) =>
-      recordEvents(sql, [{ kind: syncEvents.runProgressed, data, ...placed(run), actor: run.actor }]),
+      recordEvents(sql, [{ kind: syncEvents.runProgressed, data, ...placed(run), actor: actorOf(run) }]),
     )
     return now
   }

@@ -5,6 +5,7 @@ import { inBatches } from '../fetch/in-parallel.ts'
 import { type Stage, stageContent } from '../fetch/stage-content.ts'
 import type { ResolvedTag } from './chosen.ts'
 import { nowhere, type PlacedRun } from './placed-run.ts'
+import { actorOf } from './record-run.ts'
 
 /** What a run hands to catalog beside what it staged on its way; `kept` are tags, and digests, that a mirror leaves as they are. */
 export type Change = {
@@ -29,7 +30,7 @@ export async function placeRun(
   signal: AbortSignal,
 ): Promise<void> {
   if (run.repositoryId !== nowhere) return
-  const request = { name: run.repositoryName, actor: run.actor }
+  const request = { name: run.repositoryName, actor: actorOf(run) }
   const { repository } = await catalog.call('ensure-repository', request, { signal })
   // Noted before anything is committed there, so that a worker that begins the run again goes on in the same place.
   await db.query('update sync_run set repository_id = $2 where id = $1', [run.id, repository.id])
@@ -61,7 +62,7 @@ export async function sendCommit(
     stage: id,
     fence,
     cause: 'sync' as const,
-    actor: run.actor,
+    actor: actorOf(run),
     taskId: run.taskId,
     mode: run.mode === 'mirror' ? ('mirror' as const) : ('additive' as const),
     force: run.force,

@@ -1,6 +1,6 @@
 import { fitLists, recordEvents, syncEvents } from '@berth/bus'
 import type { TaskError } from '@berth/commands'
-import type { Database, Transaction } from '@berth/service'
+import type { Actor, Database, Transaction } from '@berth/service'
 import type { SyncRun } from '../db/generated/client.ts'
 import type { SyncFailure } from '../fetch/failures.ts'
 import { nowhere } from './placed-run.ts'
@@ -9,8 +9,13 @@ import type { SyncPlan, SyncResult } from './results.ts'
 /** What events tell of a run. */
 export type RunIds = Pick<
   SyncRun,
-  'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor' | 'dryRun'
+  'id' | 'taskId' | 'remoteId' | 'remoteName' | 'repositoryId' | 'repositoryName' | 'actor' | 'actorId' | 'dryRun'
 >
+
+/** Who started a run. */
+export function actorOf({ actor, actorId }: Pick<SyncRun, 'actor' | 'actorId'>): Actor {
+  return { id: actorId, name: actor }
+}
 
 /** `undefined` while the repository is not made yet. */
 function placeOf({ repositoryId }: RunIds): string | undefined {
@@ -59,7 +64,7 @@ export async function recordStart(db: Database, run: SyncRun): Promise<void> {
         kind: syncEvents.runStarted,
         data: { ...idsOf(run), mode: run.mode },
         ...placed(run),
-        actor: run.actor,
+        actor: actorOf(run),
       },
     ])
   })
@@ -96,7 +101,7 @@ export async function recordSuccess(db: Database, run: SyncRun, result: SyncResu
       durationMs: row.durationMs,
       failures: failures.slice(0, announcedFailures).map(announcedFailure),
     }
-    await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, ...placed(run), actor: run.actor }])
+    await recordEvents(sql, [{ kind: syncEvents.runCompleted, data, ...placed(run), actor: actorOf(run) }])
   })
 }
 
@@ -127,6 +132,6 @@ export async function endRun(
   )
   if (ended.length === 0 || run.dryRun) return false
   const data = { ...idsOf(run), code: error.code, reason: error.message, failures: [] }
-  await recordEvents(sql, [{ kind: syncEvents.runFailed, data, ...placed(run), actor: run.actor }])
+  await recordEvents(sql, [{ kind: syncEvents.runFailed, data, ...placed(run), actor: actorOf(run) }])
   return true
 }

@@ -75,6 +75,7 @@ table task (
   put_back integer not null default 0,
   not_before timestamp with time zone,
   listed_bytes integer generated always as (500 + text_bytes(resources) + octet_length(progress::text) + COALESCE(octet_length(result::text), 0) + COALESCE(octet_length(error::text), 0)) stored,
+  actor_id uuid,
   constraint task_pkey PRIMARY KEY (id),
   constraint task_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint task_kind_check CHECK (kind <> ''::text),
@@ -83,7 +84,7 @@ table task (
   constraint task_seq_key UNIQUE (seq),
   constraint task_state_check CHECK (state = ANY (ARRAY['waiting'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))
 )
-CREATE INDEX task_by_actor ON task USING btree (actor, seq)
+CREATE INDEX task_by_actor ON task USING btree (actor_id, seq)
 CREATE INDEX task_by_end ON task USING btree (finished_at) WHERE finished_at IS NOT NULL
 CREATE INDEX task_by_kind ON task USING btree (kind, seq)
 CREATE INDEX task_by_parent ON task USING btree (parent) WHERE parent IS NOT NULL

@@ -1,6 +1,6 @@
 import type { ClaimedTask, TasksCommands } from '@berth/commands'
 import { badField, type Database } from '@berth/service'
-import { recordChange, type TaskRow, taskColumns } from './row.ts'
+import { actorOf, recordChange, type TaskRow, taskColumns } from './row.ts'
 
 const longestLeaseSeconds = 3_600
 
@@ -59,7 +59,7 @@ export async function claimTask(
     ])
     if (!row) return null
     await recordChange(sql, [row])
-    const { id, kind, payload, fence, attempt, actor } = row
-    return { id, kind, payload, fence, attempt, actor }
+    const { id, kind, payload, fence, attempt } = row
+    return { id, kind, payload, fence, attempt, actor: actorOf(row) }
   })
 }

@@ -53,8 +53,8 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
   const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor)
-     values ($1, $2, $3, $4, $5, $6)
+    `insert into task (id, kind, parent, payload, resources, actor, actor_id)
+     values ($1, $2, $3, $4, $5, $6, $7)
      on conflict (id) do nothing
      returning ${taskColumns}`,
     [
@@ -63,7 +63,8 @@ async function insert(sql: Sql, request: Request, resources: string[]): Promise<
       request.parent ?? null,
       JSON.stringify(request.payload ?? null),
       resources,
-      request.actor,
+      request.actor.name,
+      request.actor.id,
     ],
   )
   return row

@@ -1,6 +1,6 @@
 import { nameLimit, recordEvents, type TaskChanged, taskEvents } from '@berth/bus'
 import type { Task, TaskError, TaskProgress, TaskState } from '@berth/commands'
-import type { Transaction } from '@berth/service'
+import type { Actor, Transaction } from '@berth/service'
 
 /** What is read of a task to show it or to tell of it. */
 export type TaskRow = {
@@ -14,6 +14,7 @@ export type TaskRow = {
   error: unknown
   attempt: number
   actor: string
+  actorId: string | null
   createdAt: Date
   startedAt: Date | null
   finishedAt: Date | null
@@ -21,7 +22,7 @@ export type TaskRow = {
 
 /** The columns of a `TaskRow`. */
 export const taskColumns = `task.id, task.kind, task.parent, task.state, task.resources, task.progress, task.result, task.error, task.attempt,
-  task.actor, task.created_at as "createdAt", task.started_at as "startedAt", task.finished_at as "finishedAt"`
+  task.actor, task.actor_id as "actorId", task.created_at as "createdAt", task.started_at as "startedAt", task.finished_at as "finishedAt"`
 
 /** A task as the API and the internal commands show it. */
 export function showTask(row: TaskRow): Task {
@@ -49,8 +50,13 @@ export function hasEnded(state: string): boolean {
 export async function recordChange(sql: Transaction, rows: readonly TaskRow[]): Promise<void> {
   await recordEvents(
     sql,
-    rows.map((row) => ({ kind: taskEvents[row.state as TaskState], data: changeOf(row), actor: row.actor })),
+    rows.map((row) => ({ kind: taskEvents[row.state as TaskState], data: changeOf(row), actor: actorOf(row) })),
   )
+}
+
+/** Who started a task. */
+export function actorOf({ actor, actorId }: Pick<TaskRow, 'actor' | 'actorId'>): Actor {
+  return { id: actorId, name: actor }
 }
 
 function changeOf(row: TaskRow): TaskChanged {
