@@ -204,6 +204,20 @@ export const table: Record<string, Row | Row[]> = {
     needs: 'everybody',
     send: of('PATCH', at('/me'), () => ({ password: 'another good password', currentPassword: 'wrong' })),
   },
+  openSession: {
+    needs: 'anybody',
+    send: of('POST', at('/sessions'), () => ({ name: 'nobody-at-all', password: 'x' })),
+  },
+  showSession: { needs: 'everybody', send: of('GET', at('/sessions/current')) },
+  closeSession: { needs: 'everybody', send: of('DELETE', at('/sessions/current')) },
+  listSessions: { needs: 'everybody', send: of('GET', at('/me/sessions')) },
+  deleteSession: { needs: 'everybody', send: of('DELETE', at(`/me/sessions/${noId}`)) },
+  listTokens: { needs: 'everybody', send: of('GET', at('/me/tokens')) },
+  createToken: {
+    needs: 'everybody',
+    send: of('POST', at('/me/tokens'), ({ fresh }) => ({ name: fresh.replace('/', '-') })),
+  },
+  deleteToken: { needs: 'everybody', send: of('DELETE', at(`/me/tokens/${noId}`)) },
   showPermissions: { needs: 'everybody', send: of('GET', at('/me/permissions')) },
   listUsers: { needs: 'admin', send: of('GET', at('/users')) },
   createUser: {

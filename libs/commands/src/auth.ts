@@ -4,8 +4,14 @@ import type { Access, PublicJwk } from '@berth/tokens'
 
 /** Auth's internal commands. */
 export type AuthCommands = {
-  /** Who sends this `Authorization` header (Basic or Bearer), with all that it may do; null when it is not right. */
-  identify: { request: { authorization: string; ip: string }; reply: { principal: Principal | null } }
+  /**
+   * Who sends this `Authorization` header (Basic or Bearer), or has the session of this secret, with all that it may do; null when that is
+   * not right.
+   */
+  identify: {
+    request: { authorization?: string | undefined; session?: string | undefined; ip: string }
+    reply: { principal: Principal | null }
+  }
   /** As `identify`, with what of the wanted accesses is granted; for credentials that come to `/v2` without a token. */
   'decide-access': {
     request: { authorization: string; ip: string; wanted: Access[] }

@@ -17,12 +17,16 @@ import type { Metrics } from './metrics.ts'
 import { anonymous, type Principal } from './principal.ts'
 import { Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
+import { readSession } from './session-cookie.ts'
 import { refuseUnstorableText } from './storable-text.ts'
 
-/** Reads an `Authorization` header; `undefined` for a caller without one. Throws a 401 `Problem` for a bad one. */
+/**
+ * Reads an `Authorization` header, or without one the secret of a session; `undefined` for a caller without any, or whose session has
+ * ended. Throws a 401 `Problem` for a bad header.
+ */
 export type Identify = (
   authorization: string | undefined,
-  request: { ip: string; requestId: string },
+  request: { ip: string; requestId: string; session?: string | undefined },
 ) => Promise<Principal | undefined>
 
 export type ApiRequest = {
@@ -139,6 +143,8 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     const principal = await identify(request.headers.authorization, {
       ip: clientAddress(request),
       requestId: response.locals.requestId as string,
+      // Nobody need have logged in, so nothing that a page could have its browser send along counts.
+      session: rule === 'anonymous' ? undefined : readSession(request),
     })
     requireLogin(rule, principal, `${request.method} ${request.path}`)
     response.locals.principal = principal ?? anonymous

@@ -66,6 +66,7 @@ export {
   operationsSettings,
   requireMetricsReader,
 } from './operations.ts'
+export { originOf } from './origin.ts'
 export {
   badCursor,
   fitPage,
@@ -93,6 +94,7 @@ export {
   type Service,
   type ServiceParts,
 } from './service.ts'
+export { clearedSessionCookie, csrfTokenOf, sessionCookie, sessionSecretIn } from './session-cookie.ts'
 export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
 export { StartupError } from './startup-error.ts'

@@ -41,9 +41,17 @@ const check = createTokenCheck([jwk])
 
 test('a sound token says who may do what', () => {
   const account = { id: sound.sub, name: 'reader', epoch: 3, isRobot: false }
-  const claims = { account, admin: false, api: false, access: sound.access, expiresAt: sound.exp }
+  const claims = {
+    account,
+    admin: false,
+    api: false,
+    isLimited: false,
+    access: sound.access,
+    expiresAt: sound.exp,
+  }
   expect(check.verify(token(sound))).toEqual(claims)
   expect(check.verify(token({ ...sound, admin: true }))).toMatchObject({ admin: true })
+  expect(check.verify(token({ ...sound, limited: true }))).toMatchObject({ isLimited: true })
   expect(check.verify(token({ ...sound, api: true }))).toMatchObject({ api: true, account })
   const ofRobot = check.verify(token({ ...sound, robot: true }))
   expect(ofRobot).toMatchObject({ api: false, account: { ...account, isRobot: true } })

@@ -22,6 +22,8 @@ type AccessClaims = {
   account?: { id: string; name: string; epoch: number; isRobot: boolean }
   admin: boolean
   api: boolean
+  /** It opens only what it names, whatever else its account may do. */
+  isLimited: boolean
   access: Access[]
   expiresAt: number
 }
@@ -96,13 +98,14 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, api, typ, name, epoch, robot } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, api, typ, name, epoch, robot, limited } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
     api?: unknown
     name?: unknown
     epoch?: unknown
     robot?: unknown
+    limited?: unknown
     typ?: unknown
   }
   // A refresh token is signed by the same key; it must never open anything.
@@ -116,6 +119,7 @@ function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
       : { account: { id: sub, name: name as string, epoch: epoch as number, isRobot: robot === true } }),
     admin: admin === true,
     api: api === true,
+    isLimited: limited === true,
     access: Array.isArray(access) ? access.filter(isAccess) : [],
     expiresAt: exp,
   }

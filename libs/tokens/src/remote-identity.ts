@@ -6,15 +6,17 @@ import { loginIn } from './authorization.ts'
  * revoked account is out at once.
  */
 export function identifyThrough(auth: InternalClient): Identify {
-  return async (header, { ip, requestId }) => {
+  return async (header, { ip, requestId, session }) => {
     const authorization = loginIn(header)
-    if (authorization === undefined) return undefined
+    if (authorization === undefined && session === undefined) return undefined
     const { principal } = await auth.call<{ principal: Principal | null }>(
       'identify',
-      { authorization, ip },
+      { authorization, session, ip },
       { requestId },
     )
     if (principal) return principal
+    // It has ended, and its cookie is of no more use than none.
+    if (authorization === undefined) return undefined
     throw new Problem(401, 'bad_credentials', 'These credentials are not right, or have expired.', {
       hint: 'Check the user name and the password, or ask for a new token.',
       headers: { 'www-authenticate': 'Basic realm="berth"' },

@@ -6,8 +6,10 @@ import { accessHandlers } from './api/access.ts'
 import { accountHandlers } from './api/accounts.ts'
 import { grantHandlers } from './api/grants.ts'
 import { groupHandlers } from './api/groups.ts'
+import { personalTokenHandlers } from './api/personal-tokens.ts'
 import { robotHandlers } from './api/robots.ts'
 import { roleHandlers } from './api/roles.ts'
+import { sessionHandlers } from './api/sessions.ts'
 import { createTokenEndpoint } from './api/token-endpoint.ts'
 import { authCommands } from './commands.ts'
 import { type AuthConfig, peers } from './config.ts'
@@ -17,12 +19,15 @@ import { askIsPublic, askOwnerOf, followObjects } from './following/follow-objec
 import { type KeyRing, openKeyRing, publicKeys } from './keys/key-ring.ts'
 import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
+import { createCheckLogin } from './login/check-login.ts'
 import { createCheckPassword } from './login/check-password.ts'
 import { createAuthenticate, identifyLocally } from './login/identify.ts'
 import { createThrottle } from './login/throttle.ts'
 import type { operations } from './openapi-types.ts'
 import { createPasswords } from './passwords/passwords.ts'
+import { prunePersonalTokens } from './personal-tokens/personal-token.ts'
 import { tellExpiring } from './robots/tell-expiring.ts'
+import { pruneSessions } from './sessions/session.ts'
 import { pruneRefreshTokens } from './tokens/refresh-tokens.ts'
 
 const pruneEveryMs = 60_000
@@ -43,14 +48,17 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
     if (ring) return ring
     throw new Problem(503, 'starting', 'The auth service is starting.', { headers: { 'retry-after': '1' } })
   }
-  const authenticate = createAuthenticate(db, keys, checkPassword)
-  const tokens = createTokenEndpoint({ db, keys, authenticate, checkPassword, log, metrics: parts.metrics })
+  const checkLogin = createCheckLogin(db, checkPassword)
+  const authenticate = createAuthenticate(db, keys, checkLogin)
+  const tokens = createTokenEndpoint({ db, keys, authenticate, checkLogin, log, metrics: parts.metrics })
   let firstPassword: string | undefined
 
   const service = host.service({
     public: {
       handlers: {
         ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword }),
+        ...sessionHandlers({ db, checkPassword, externalUrl: config.externalUrl }),
+        ...personalTokenHandlers(db, authenticate),
         ...groupHandlers(db),
         ...robotHandlers(db),
         ...roleHandlers(db),
@@ -80,6 +88,8 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
       const prune = async () => {
         await throttle.prune()
         await pruneRefreshTokens(db.background)
+        await pruneSessions(db.background)
+        await prunePersonalTokens(db.background)
         await tellExpiring(db.background)
       }
       running.loop('pruning', { everyMs: pruneEveryMs, failure: 'pruning will be tried again', run: prune })

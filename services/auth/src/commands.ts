@@ -5,20 +5,22 @@ import { decideScopes, mayPull } from './access/decide-scopes.ts'
 import { rightsOf } from './access/rights.ts'
 import { accountById, accountsById, accountsByName } from './accounts/account.ts'
 import { publicKeys } from './keys/key-ring.ts'
-import type { Authenticate } from './login/identify.ts'
-import { principalOf } from './login/principal.ts'
+import { type Authenticate, whoAsks } from './login/identify.ts'
+import { limitedTo, principalOf } from './login/principal.ts'
 
 /** What other services ask auth. */
 export function authCommands(db: Database, authenticate: Authenticate): Record<string, InternalHandler> {
-  const identify = async (authorization: string, ip: string) => {
-    const account = await authenticate(authorization, ip)
-    return account ? await principalOf(db, account) : null
-  }
   const handlers: CommandHandlers<AuthCommands> = {
-    identify: async ({ authorization, ip }) => ({ principal: await identify(authorization, ip) }),
+    identify: async (sent) => {
+      const account = await whoAsks(db, authenticate, sent)
+      return { principal: account ? await principalOf(db, account) : null }
+    },
     'decide-access': async ({ authorization, ip, wanted }) => {
-      const principal = await identify(authorization, ip)
-      return { principal, access: await decideScopes(db, principal?.rights, wanted) }
+      const account = await authenticate(authorization, ip)
+      if (!account) return { principal: null, access: [] }
+      const principal = await principalOf(db, account)
+      const access = await decideScopes(db, principal.rights, wanted, account.pass?.scopes)
+      return { principal: limitedTo(account, principal), access }
     },
     'grants-of': async ({ accountId, epoch }) => {
       const account = await accountById(db, accountId)

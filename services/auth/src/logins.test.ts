@@ -163,7 +163,14 @@ test('only administrators reach accounts and keys', async () => {
   await request(one.url).get('/api/v1/users').expect(401)
   const { body } = await asAdmin('get', '/users?q=hans').expect(200)
   expect(body.items).toEqual([
-    { id: expect.any(String), name: 'hans', admin: false, active: true, createdAt: expect.any(String) },
+    {
+      id: expect.any(String),
+      name: 'hans',
+      admin: false,
+      active: true,
+      mustChangePassword: true,
+      createdAt: expect.any(String),
+    },
   ])
   await asAdmin('post', '/users').send({ name: 'hans', password: 'another long one' }).expect(409)
   await asAdmin('post', '/users').send({ name: '<token>', password: 'another long one' }).expect(400)

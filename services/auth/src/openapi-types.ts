@@ -44,9 +44,125 @@ export interface paths {
         head?: never;
         /**
          * Change my password
-         * @description Ends all refresh tokens and logins of the account.
+         * @description Ends all that was issued to the account: refresh tokens, personal tokens, logins, sessions but the one that sends this. Until a password that somebody else chose was changed here, POST /sessions answers 403.
          */
         patch: operations["updateMe"];
+        trace?: never;
+    };
+    "/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log in from a browser
+         * @description For people: the cookie `berth_session` opens the API as they may use it. A change is sent with the header `X-Berth-Csrf` and the `csrfToken` of the answer. A session ends 12 hours after its last use, and after 7 days at the latest; of more than 50 of an account the one that was not used for longest ends. A request with an `Authorization` header is judged by that alone.
+         */
+        post: operations["openSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The session of this browser, with the token for changes */
+        get: operations["showSession"];
+        put?: never;
+        post?: never;
+        /** Log out */
+        delete: operations["closeSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List my sessions, the oldest first */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                session: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End one of my sessions */
+        delete: operations["deleteSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List my personal tokens by name */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make a personal token
+         * @description What people give to docker and to programs of theirs instead of the password; it goes with their name. The secret is shown only in this answer. With scopes it opens these and nothing else, and not the API. Made with the password or in a session, at most 100 an account.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/me/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                token: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete one of my personal tokens */
+        delete: operations["deleteToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/users": {
@@ -59,7 +175,10 @@ export interface paths {
         /** List users by name */
         get: operations["listUsers"];
         put?: never;
-        /** Make a user */
+        /**
+         * Make a user
+         * @description The password is to be changed by the user before the console lets in with it; docker and the API go on with it.
+         */
         post: operations["createUser"];
         delete?: never;
         options?: never;
@@ -87,7 +206,7 @@ export interface paths {
         head?: never;
         /**
          * Change a user
-         * @description Another password, or `active: false`, ends all refresh tokens and logins of the account. The last administrator who is active stays so.
+         * @description Another password, or `active: false`, ends all that was issued to the account: refresh tokens, personal tokens, logins, sessions. The password of another is to be changed by its owner before the console lets in with it. The last administrator who is active stays so.
          */
         patch: operations["updateUser"];
         trace?: never;
@@ -383,8 +502,89 @@ export interface components {
             name: string;
             admin: boolean;
             active: boolean;
+            /** @description Whether the console lets in only after another password was chosen. */
+            mustChangePassword: boolean;
             /** Format: date-time */
             createdAt: string;
+        };
+        Session: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string;
+            /**
+             * Format: date-time
+             * @description When it ends if it is not used any more.
+             */
+            expiresAt: string;
+            /** @description From where it was opened. */
+            address: string;
+            userAgent: string;
+            /** @description Whether the request came with it. */
+            current: boolean;
+        };
+        OwnSession: {
+            /** @description Who has logged in. */
+            name: string;
+            /** @description Sent as `X-Berth-Csrf` with each change. */
+            csrfToken: string;
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            lastUsedAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            address: string;
+            userAgent: string;
+        };
+        SessionPage: {
+            items: components["schemas"]["Session"][];
+            next: string | null;
+        };
+        /** @description What it is limited to, as docker writes it: `repository:team/app:pull,push`, with a base path or `team/*` for all below. Null: all that its account may do. */
+        ScopesOfToken: string[] | null;
+        PersonalToken: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string | null;
+        };
+        PersonalTokenWithSecret: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            scopes: string[] | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string | null;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string | null;
+            /** @description The password that goes with the name of the account. */
+            secret: string;
+        };
+        PersonalTokenPage: {
+            items: components["schemas"]["PersonalToken"][];
+            next: string | null;
         };
         UserPage: {
             items: components["schemas"]["User"][];
@@ -671,6 +871,15 @@ export interface components {
         UpdateMeRequest: {
             password: components["schemas"]["Password"];
             currentPassword: string;
+        };
+        OpenSessionRequest: {
+            name: string;
+            password: string;
+        };
+        CreateTokenRequest: {
+            name: string;
+            expiresAt?: components["schemas"]["ExpiresAt"];
+            scopes?: components["schemas"]["ScopesOfToken"];
         };
         CreateUserRequest: {
             name: components["schemas"]["UserName"];
@@ -990,6 +1199,211 @@ export interface operations {
         responses: {
             200: components["responses"]["Me"];
             403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    openSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The session, whose secret is in the cookie. */
+            201: {
+                headers: {
+                    /** @description `berth_session`: HttpOnly, SameSite=Strict, for the API; Secure where Berth is reached by https. */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSession"];
+                };
+            };
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSession"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    closeSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone, and the cookie with it. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of sessions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its id. */
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tokens. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalTokenPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "laptop",
+                 *       "scopes": [
+                 *         "repository:team/*:pull"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The token, with its secret, which is never shown again. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalTokenWithSecret"];
+                };
+            };
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

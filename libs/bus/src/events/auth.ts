@@ -18,6 +18,20 @@ export const userDeleted = defineEvent<UserChanged>('auth', 'user.deleted', 'An 
   name: text,
 })
 
+export type TokenChanged = { id: string; name: string; user: { id: string; name: string } }
+const token = {
+  id: uuid,
+  name: text,
+  user: { type: 'object', additionalProperties: false, properties: { id: uuid, name: text }, required: ['id', 'name'] },
+}
+export const tokenCreated = defineEvent<TokenChanged>('auth', 'token.created', 'A personal token was made.', token)
+export const tokenDeleted = defineEvent<TokenChanged>(
+  'auth',
+  'token.deleted',
+  'A personal token was deleted by its owner; those that end with other things are not told of.',
+  token,
+)
+
 export type KeyRotated = { kid: string; notBefore: string }
 export const keyRotated = defineEvent<KeyRotated>('auth', 'key.rotated', 'Tokens are signed with another key.', {
   kid: text,

@@ -3,6 +3,7 @@ import { isRepositoryName } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import type { Access } from '@berth/tokens'
 import { findServed, type Served } from '../objects/served.ts'
+import { within } from './limit-scopes.ts'
 import { administers } from './rights.ts'
 
 const actionName = /^(\*|[a-z]{1,32})$/
@@ -12,10 +13,16 @@ const grantLimitCharacters = 4_096
 /**
  * What of the wanted scopes a token gets. Administrators get exactly what they ask for, others what is granted to them, and who has
  * no login nothing, as public content is served without any grant. What is not granted is left out and never an error
- * (docs/protocol.md#tokens).
+ * (docs/protocol.md#tokens). A login that is limited to scopes gets nothing beside them.
  */
-export async function decideScopes(sql: Sql, rights: Rights | undefined, wanted: readonly Access[]): Promise<Access[]> {
-  const asked = merge(wanted.filter(exists))
+export async function decideScopes(
+  sql: Sql,
+  rights: Rights | undefined,
+  wanted: readonly Access[],
+  scopes: readonly string[] | null = null,
+): Promise<Access[]> {
+  const existing = merge(wanted.filter(exists))
+  const asked = scopes ? within(scopes, existing) : existing
   if (!rights || asked.length === 0) return []
   if (administers(rights)) return fitting(asked)
   const names = asked.filter(({ type }) => type === 'repository').map(({ name }) => name)

@@ -4,7 +4,18 @@ import type { Sql } from '@berth/service'
  * Who has logged in, with what makes the login end: the epoch grows when what was issued before has to end, as with a change of the
  * password.
  */
-export type Account = { id: string; name: string; kind: 'user' | 'robot'; isAdmin: boolean; sessionEpoch: number }
+export type Account = {
+  id: string
+  name: string
+  kind: 'user' | 'robot'
+  isAdmin: boolean
+  sessionEpoch: number
+  /** Set where it logged in by something that was given out for it and is less than its own password or secret. */
+  pass?: Pass | undefined
+}
+
+/** What limits such a login: the scopes that it opens, without which it opens all that the account may do, and its end. */
+type Pass = { scopes: readonly string[] | null; endsAt: Date | null }
 
 const columns = `id, name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch"`
 
@@ -36,6 +47,21 @@ export async function accountByName(sql: Sql, name: string): Promise<(Account & 
 /** The users and robots of these ids that there are. */
 export async function accountsById(sql: Sql, ids: readonly string[]): Promise<Account[]> {
   return sql.query<Account>(`${living} and holder.id = any($1::uuid[])`, [ids])
+}
+
+/**
+ * Locks a user for the rest of the transaction. False when it is no more as it was found: not active, or of another epoch. What is issued
+ * under the lock ends with whatever ends what was issued, be it a moment later.
+ */
+export async function lockLiving(sql: Sql, { id, sessionEpoch }: Account): Promise<boolean> {
+  const [row] = await sql.query(
+    `select
+     from account
+     where id = $1 and session_epoch = $2 and is_active
+     for no key update`,
+    [id, sessionEpoch],
+  )
+  return row !== undefined
 }
 
 /** The users and robots of these names that there are. */

@@ -6,6 +6,8 @@ import { keepOneAdmin } from './last-admin.ts'
 
 export type UserChange = {
   passwordHash?: string | undefined
+  /** Whether the password is known to another than the user. */
+  mustChangePassword?: boolean
   admin?: boolean | undefined
   active?: boolean | undefined
 }
@@ -17,7 +19,7 @@ export type UserChange = {
 export async function changeUser(
   db: Database,
   user: { id: string; name: string },
-  { passwordHash, admin, active }: UserChange,
+  { passwordHash, mustChangePassword = false, admin, active }: UserChange,
   actor: Actor,
 ): Promise<void> {
   const { id, name } = user
@@ -31,7 +33,7 @@ export async function changeUser(
       [id, admin ?? null, active ?? null],
     )
     if (!changed) throw notFound('user', name)
-    if (passwordHash !== undefined) await setPassword(sql, id, passwordHash)
+    if (passwordHash !== undefined) await setPassword(sql, id, { passwordHash, mustChange: mustChangePassword })
     else if (active === false) await endWhatWasIssued(sql, id)
     await recordEvents(sql, [{ kind: authEvents.userUpdated, data: { id, name }, actor }])
   })

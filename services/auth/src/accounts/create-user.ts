@@ -3,8 +3,15 @@ import { authEvents, recordEvents } from '@berth/bus'
 import type { Actor, Database, Transaction } from '@berth/service'
 import { insertHolder } from '../holders/holder.ts'
 
-export type NewUser = { name: string; isAdmin: boolean; passwordHash: string }
-export type UserRow = { id: string; name: string; isAdmin: boolean; isActive: boolean; createdAt: Date }
+export type NewUser = { name: string; isAdmin: boolean; passwordHash: string; mustChangePassword: boolean }
+export type UserRow = {
+  id: string
+  name: string
+  isAdmin: boolean
+  isActive: boolean
+  mustChangePassword: boolean
+  createdAt: Date
+}
 
 /** Makes a user. Throws 409 when its name is taken. */
 export async function createUser(db: Database, user: NewUser, actor: Actor): Promise<UserRow> {
@@ -18,13 +25,15 @@ export async function createUser(db: Database, user: NewUser, actor: Actor): Pro
 /** Makes the account of a user whose name is taken for it already. */
 export async function insertAccount(
   sql: Transaction,
-  { id, name, isAdmin, passwordHash }: NewUser & { id: string },
+  { id, name, isAdmin, passwordHash, mustChangePassword }: NewUser & { id: string },
   actor?: Actor,
 ): Promise<UserRow> {
   const [row] = await sql.query<UserRow>(
-    `insert into account (id, name, password_hash, is_admin) values ($1, $2, $3, $4)
-     returning id, name, is_admin as "isAdmin", is_active as "isActive", created_at as "createdAt"`,
-    [id, name, passwordHash, isAdmin],
+    `insert into account (id, name, password_hash, is_admin, must_change_password)
+     values ($1, $2, $3, $4, $5)
+     returning id, name, is_admin as "isAdmin", is_active as "isActive", must_change_password as "mustChangePassword",
+       created_at as "createdAt"`,
+    [id, name, passwordHash, isAdmin, mustChangePassword],
   )
   if (!row) throw new Error('an insert answered no row')
   await recordEvents(sql, [{ kind: authEvents.userCreated, data: { id, name }, ...(actor ? { actor } : {}) }])

@@ -24,10 +24,11 @@ export async function ensureAdmin(
   const [some] = await db.query('select from account limit 1')
   if (!some) {
     const password = given === undefined ? generatePassword() : strongEnough(given)
-    if (await insertAdmin(db, await passwords.hash(password))) return given === undefined ? password : undefined
+    if (await insertAdmin(db, await passwords.hash(password), given === undefined))
+      return given === undefined ? password : undefined
   }
   if (given === undefined || (await setAdminPassword(db, passwords, given))) return undefined
-  if (await insertAdmin(db, await passwords.hash(strongEnough(given))))
+  if (await insertAdmin(db, await passwords.hash(strongEnough(given)), false))
     log.warn('there was no administrator; the account is made again', { account: firstAdmin })
   else
     log.warn('BERTH_ADMIN_PASSWORD has no effect: the account was deleted, and others administer', {
@@ -50,13 +51,13 @@ function strongEnough(password: string): string {
 }
 
 /** Makes the account when there is no administrator. Answers whether it did. */
-async function insertAdmin(db: Database, passwordHash: string): Promise<boolean> {
+async function insertAdmin(db: Database, passwordHash: string, mustChangePassword: boolean): Promise<boolean> {
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth first admin', 0))")
     const [some] = await sql.query('select from account where is_admin and is_active')
     const id = randomUUID()
     if (some || !(await takeName(sql, { id, kind: 'user', name: firstAdmin }))) return false
-    await insertAccount(sql, { id, name: firstAdmin, passwordHash, isAdmin: true })
+    await insertAccount(sql, { id, name: firstAdmin, passwordHash, isAdmin: true, mustChangePassword })
     return true
   })
 }

@@ -1,5 +1,6 @@
 import {
   actorOf,
+  badField,
   clientAddress,
   type Database,
   type Handlers,
@@ -7,6 +8,7 @@ import {
   notFound,
   Problem,
   readPage,
+  sessionSecretIn,
   toPage,
 } from '@berth/service'
 import { changePassword } from '../accounts/change-password.ts'
@@ -18,9 +20,10 @@ import type { CheckPassword } from '../login/check-password.ts'
 import type { operations } from '../openapi-types.ts'
 import type { Passwords } from '../passwords/passwords.ts'
 import { refuseWeak } from '../passwords/weakness.ts'
+import { hashOfSession } from '../sessions/session.ts'
 
-function showUser({ id, name, isAdmin, isActive, createdAt }: UserRow) {
-  return { id, name, admin: isAdmin, active: isActive, createdAt: createdAt.toISOString() }
+function showUser({ id, name, isAdmin, isActive, mustChangePassword, createdAt }: UserRow) {
+  return { id, name, admin: isAdmin, active: isActive, mustChangePassword, createdAt: createdAt.toISOString() }
 }
 
 type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
@@ -36,19 +39,23 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     showMe: async ({ principal: { name, admin } }) => ({ status: 200, body: { name, admin } }),
     updateMe: async ({ body, principal, response }) => {
       const { password, currentPassword } = body
+      if (principal.robot)
+        throw new Problem(403, 'no_password', 'A robot has a secret and no password.', {
+          hint: 'POST /api/v1/robots/{robot}/rotate gives it another secret.',
+        })
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
       // The name may be that of another account since the caller was recognised.
       if (account?.id !== principal.id)
         throw new Problem(403, 'wrong_password', 'currentPassword is not your password.', { field: 'currentPassword' })
-      if (account.kind === 'robot')
-        throw new Problem(403, 'no_password', 'A robot has a secret and no password.', {
-          hint: 'POST /api/v1/robots/{robot}/rotate gives it another secret.',
-        })
       refuseWeak(password, principal.name)
+      if (password === currentPassword)
+        throw badField('password', 'is the one that you have', 'Choose another one: whoever knew it would still.')
+      const session = sessionSecretIn(response.req)
       await changePassword(db, {
         id: account.id,
         passwordHash: await passwords.hash(password),
         actor: actorOf(principal),
+        keptSession: session === undefined ? undefined : hashOfSession(session),
       })
       return { status: 200, body: { name: principal.name, admin: principal.admin } }
     },
@@ -69,7 +76,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     createUser: async ({ body, principal }) => {
       const { name, password, admin = false } = body
       refuseWeak(password, name)
-      const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password) }
+      const user = { name, isAdmin: admin, passwordHash: await passwords.hash(password), mustChangePassword: true }
       const row = await createUser(db, user, actorOf(principal))
       return { status: 201, headers: { location: `/api/v1/users/${row.id}` }, body: showUser(row) }
     },
@@ -79,7 +86,8 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       const { password, admin, active } = body
       if (password !== undefined) refuseWeak(password, user.name)
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
-      await changeUser(db, user, { passwordHash, admin, active }, actorOf(principal))
+      const mustChangePassword = principal.id !== user.id
+      await changeUser(db, user, { passwordHash, mustChangePassword, admin, active }, actorOf(principal))
       return { status: 200, body: showUser(await find(user.id)) }
     },
     deleteUser: async ({ params, principal }) => {

@@ -14,10 +14,10 @@ import express, { type ErrorRequestHandler, type Request, type Response } from '
 import { decideScopes } from '../access/decide-scopes.ts'
 import type { Account } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
-import type { CheckPassword } from '../login/check-password.ts'
+import type { CheckLogin } from '../login/check-login.ts'
 import type { Authenticate } from '../login/identify.ts'
-import { principalOf } from '../login/principal.ts'
-import { issueToken, type TokenContent, tokenLifeSeconds } from '../tokens/issue.ts'
+import { isLimited, principalOf } from '../login/principal.ts'
+import { issueToken, type TokenContent } from '../tokens/issue.ts'
 import { findRefreshToken, makeRefreshToken } from '../tokens/refresh-tokens.ts'
 
 const formLimit = '64kb'
@@ -26,7 +26,7 @@ export type TokenEndpoint = {
   db: Database
   keys: () => KeyRing
   authenticate: Authenticate
-  checkPassword: CheckPassword
+  checkLogin: CheckLogin
   log: Logger
   metrics: Metrics
 }
@@ -60,11 +60,11 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
   refuseOtherService(service)
   const account = await whoAsks(request, deps)
   const content = await decideContent(deps, account, texts(scope))
-  const { token, issuedAt } = issueToken(deps.keys().signing(), content)
+  const { token, issuedAt, expiresIn } = issueToken(deps.keys().signing(), content)
   send(response, {
     token,
     access_token: token,
-    expires_in: tokenLifeSeconds,
+    expires_in: expiresIn,
     issued_at: issuedAt,
     ...(account && offline === 'true' ? { refresh_token: await makeRefreshToken(deps.db, account) } : {}),
   })
@@ -77,9 +77,11 @@ async function decideContent(
   scopes: readonly string[],
 ): Promise<TokenContent> {
   const api = scopes.every((text) => text.trim() === '')
-  if (!account) return { account, isAdmin: false, api: false, access: [] }
+  if (!account) return { account, isAdmin: false, api: false, limited: false, access: [] }
   const { admin, rights } = await principalOf(db, account)
-  return { account, isAdmin: admin, api, access: await decideScopes(db, rights, parseScopes(scopes)) }
+  const limited = isLimited(account)
+  const access = await decideScopes(db, rights, parseScopes(scopes), account.pass?.scopes)
+  return { account, isAdmin: admin && !limited, api: api && !limited, limited, access }
 }
 
 async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promise<Account | undefined> {
@@ -97,13 +99,13 @@ async function answerPost(request: Request, response: Response, deps: TokenEndpo
   refuseOtherService(form.service)
   const { account, refreshToken } = await whoseGrant(form, clientAddress(request), deps)
   const content = await decideContent(deps, account, texts(form.scope))
-  const { token, issuedAt } = issueToken(deps.keys().signing(), content)
+  const { token, issuedAt, expiresIn } = issueToken(deps.keys().signing(), content)
   const wantsRefresh = form.access_type === 'offline'
   const refresh = refreshToken ?? (wantsRefresh ? await makeRefreshToken(deps.db, account) : undefined)
   send(response, {
     access_token: token,
     scope: content.access.map(formatScope).join(' '),
-    expires_in: tokenLifeSeconds,
+    expires_in: expiresIn,
     issued_at: issuedAt,
     ...(refresh === undefined ? {} : { refresh_token: refresh }),
   })
@@ -112,7 +114,7 @@ async function answerPost(request: Request, response: Response, deps: TokenEndpo
 async function whoseGrant(
   form: Record<string, unknown>,
   ip: string,
-  { db, checkPassword }: TokenEndpoint,
+  { db, checkLogin }: TokenEndpoint,
 ): Promise<{ account: Account; refreshToken?: string }> {
   if (form.grant_type === 'refresh_token') {
     const refreshToken = field(form, 'refresh_token')
@@ -121,7 +123,7 @@ async function whoseGrant(
     return { account, refreshToken }
   }
   if (form.grant_type !== 'password') throw badRequest('grant_type is password or refresh_token')
-  const account = await checkPassword(field(form, 'username'), field(form, 'password'), ip)
+  const account = await checkLogin(field(form, 'username'), field(form, 'password'), ip)
   if (!account) throw wrongCredentials('the user name or the password is not right')
   return { account }
 }

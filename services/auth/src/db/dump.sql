@@ -36,6 +36,7 @@ table account (
   session_epoch bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   is_active boolean not null default true,
+  must_change_password boolean not null default false,
   constraint account_pkey PRIMARY KEY (id),
   constraint account_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
   constraint account_name_check CHECK (name <> ''::text AND name <> '<token>'::text AND POSITION((':'::text) IN (name)) = 0),
@@ -154,6 +155,21 @@ table outbox_jump (
   constraint outbox_jump_pkey PRIMARY KEY (from_position)
 )
 
+table personal_token (
+  id uuid not null,
+  account uuid not null,
+  name text collate "C" not null,
+  hash bytea not null,
+  scopes text[],
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  constraint personal_token_pkey PRIMARY KEY (id),
+  constraint personal_token_account_fkey FOREIGN KEY (account) REFERENCES account(id) ON DELETE CASCADE,
+  constraint personal_token_hash_key UNIQUE (hash),
+  constraint personal_token_name_key UNIQUE (account, name)
+)
+
 table refresh_token (
   hash bytea not null,
   account uuid not null,
@@ -195,6 +211,23 @@ END),
 )
 CREATE INDEX robot_by_end ON robot USING btree (expires_at) WHERE expires_at IS NOT NULL
 CREATE INDEX robot_by_namespace ON robot USING btree (namespace, name)
+
+table session (
+  id uuid not null,
+  hash bytea not null,
+  account uuid not null,
+  session_epoch bigint not null,
+  created_at timestamp with time zone not null default now(),
+  last_used_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  address text not null,
+  user_agent text not null,
+  constraint session_pkey PRIMARY KEY (id),
+  constraint session_account_fkey FOREIGN KEY (account) REFERENCES account(id) ON DELETE CASCADE,
+  constraint session_hash_key UNIQUE (hash)
+)
+CREATE INDEX session_by_account ON session USING btree (account)
+CREATE INDEX session_expiry ON session USING btree (expires_at)
 
 table signing_key (
   kid text not null,

@@ -3,8 +3,6 @@ import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import { type Account, accountById, accountByName } from '../accounts/account.ts'
 import type { Passwords } from '../passwords/passwords.ts'
-import { logInRobot } from '../robots/log-in.ts'
-import { isRobotSecret } from '../robots/robot.ts'
 import { createKnownLogins } from './known-logins.ts'
 import type { Throttle } from './throttle.ts'
 
@@ -15,7 +13,7 @@ const rememberedLogins = 5_000
 const longestPassword = 1_024
 
 /**
- * Checks a name and a password, or the secret of a robot. What was right is remembered for a minute, as an HMAC under a key that only this process
+ * Checks the name and the password of a user. What was right is remembered for a minute, as an HMAC under a key that only this process
  * has, so that clients which send Basic with every request do not cost a slow hash each time; the account is read all the
  * same, and a changed password or a deleted account ends it at once. What was right within a day passes without a count. Throws
  * 429 after too many failures, 503 when too many log in at once.
@@ -48,11 +46,6 @@ export function createCheckPassword(
 
   return async (name, password, ip) => {
     if (password.length > longestPassword || name.length > longestPassword || name.includes('\0')) return undefined
-    if (isRobotSecret(password)) {
-      const robot = await logInRobot(db, name, password)
-      // Else it may be a password that only looks like a secret, and a wrong one takes as long as any.
-      if (robot) return robot
-    }
     const mark = createHmac('sha256', key).update(`${name}\0${password}`).digest('base64')
     const known = remembered.get(mark)
     if (known) {

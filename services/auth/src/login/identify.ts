@@ -2,9 +2,10 @@ import { type Database, type Identify, Problem } from '@berth/service'
 import { loginIn, parseAuthorization } from '@berth/tokens'
 import { type Account, accountById } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
+import { accountOfSession } from '../sessions/session.ts'
 import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
-import type { CheckPassword } from './check-password.ts'
-import { principalOf } from './principal.ts'
+import type { CheckLogin } from './check-login.ts'
+import { openToApi, principalOf } from './principal.ts'
 
 /** Reads an `Authorization` header; `undefined` when it is not right. */
 export type Authenticate = (authorization: string, ip: string) => Promise<Account | undefined>
@@ -12,11 +13,11 @@ export type Authenticate = (authorization: string, ip: string) => Promise<Accoun
 const refreshAtMostEveryMs = 2_000
 
 /**
- * Tells who sends credentials: a name and a password or the secret of a robot, `<token>` and a refresh token, or an access token of
+ * Tells who sends credentials: a name and what is good as its password (`CheckLogin`), `<token>` and a refresh token, or an access token of
  * ours. A token opens the API only while its account is as it was at its issue, so what is taken away ends at once
  * (docs/guarantees.md, P7).
  */
-export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassword: CheckPassword): Authenticate {
+export function createAuthenticate(db: Database, keys: () => KeyRing, checkLogin: CheckLogin): Authenticate {
   let refreshedAt = 0
   const verify = async (token: string) => {
     const claims = keys().check.verify(token)
@@ -32,7 +33,7 @@ export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassw
     if (credentials.kind === 'basic') {
       const { username, password } = credentials
       if (username === refreshTokenUser) return findRefreshToken(db, password)
-      return checkPassword(username, password, ip)
+      return checkLogin(username, password, ip)
     }
     const claims = await verify(credentials.token)
     // A token for certain repositories is in the hands of docker and its like; it must not open the whole API.
@@ -42,13 +43,27 @@ export function createAuthenticate(db: Database, keys: () => KeyRing, checkPassw
   }
 }
 
+/** Who asks the API, by what it sends or by a session. Throws 403 for what opens only `/v2`. */
+export async function whoAsks(
+  db: Database,
+  authenticate: Authenticate,
+  sent: { authorization?: string | undefined; session?: string | undefined; ip: string },
+): Promise<Account | undefined> {
+  const { authorization, session, ip } = sent
+  if (authorization === undefined) return session === undefined ? undefined : accountOfSession(db, session)
+  const account = await authenticate(authorization, ip)
+  if (account) openToApi(account)
+  return account
+}
+
 /** How auth's own API learns who calls: as `identifyThrough` of the other services, without the way over HTTP. */
 export function identifyLocally(db: Database, authenticate: Authenticate): Identify {
-  return async (header, { ip }) => {
+  return async (header, { ip, session }) => {
     const authorization = loginIn(header)
-    if (authorization === undefined) return undefined
-    const account = await authenticate(authorization, ip)
+    const account = await whoAsks(db, authenticate, { authorization, session, ip })
     if (account) return principalOf(db, account)
+    // A session that has ended is of no more use than none.
+    if (authorization === undefined) return undefined
     throw new Problem(401, 'bad_credentials', 'These credentials are not right, or have expired.', {
       hint: 'Check the user name and the password, or ask for a new token.',
       headers: { 'www-authenticate': 'Basic realm="berth"' },

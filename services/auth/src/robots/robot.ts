@@ -50,8 +50,7 @@ export function readEnd(expiresAt: string | null): Date | null {
   if (expiresAt === null) return null
   const end = new Date(expiresAt)
   if (Number.isNaN(end.getTime())) throw badField('expiresAt', 'is no time', 'For example 2027-01-31T00:00:00Z.')
-  if (end.getTime() <= Date.now())
-    throw badField('expiresAt', 'is over already', 'Leave it out for a robot without an end.')
+  if (end.getTime() <= Date.now()) throw badField('expiresAt', 'is over already', 'Leave it out for no end.')
   return end
 }
 

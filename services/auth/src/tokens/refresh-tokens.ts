@@ -11,10 +11,11 @@ const form = /^brt_[A-Za-z0-9_-]{43}$/
 
 /**
  * Makes a refresh token for a user; only its hash is stored. It ends 90 days after its last use; of more than a hundred of a user, the
- * one that was not used for longest goes. A robot gets none (`undefined`): it has a secret of its own, and would outlive that by one.
+ * one that was not used for longest goes. A robot gets none (`undefined`), nor does who logged in by a personal token or the like: it would
+ * outlive that by one.
  */
 export async function makeRefreshToken(sql: Sql, account: Account): Promise<string | undefined> {
-  if (account.kind === 'robot') return undefined
+  if (account.kind === 'robot' || account.pass) return undefined
   const token = `brt_${randomBytes(32).toString('base64url')}`
   await sql.query(
     'insert into refresh_token (hash, account, session_epoch, expires_at) values ($1, $2, $3, now() + make_interval(days => $4))',

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { noRights, type Rights } from '@berth/access'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { OciError } from '@berth/oci'
-import { type Actor, actorOf, clientAddress, ownerOf } from '@berth/service'
+import { type Actor, actorOf, clientAddress, originOf, ownerOf } from '@berth/service'
 import {
   type Access,
   allows,
@@ -13,7 +13,6 @@ import {
   type TokenCheck,
   tokenService,
 } from '@berth/tokens'
-import { originOf } from './origin.ts'
 
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. */
@@ -94,11 +93,13 @@ export function createGatekeeper(options: {
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
         if (claims) {
-          const { account, admin } = claims
+          const { account, admin, isLimited } = claims
           if (!account) return { ...anonymous, ...callerOf(claims.access) }
           const { id, name, isRobot } = account
           const ownerId = isRobot ? null : id
-          return { ...callerOf(claims.access), actor: { id, name }, account, ownerId, isAdmin: admin }
+          // What its account may do beside is not for it, and auth is not asked.
+          const rights = isLimited ? { rights: noRights(null) } : {}
+          return { ...callerOf(claims.access), actor: { id, name }, account, ownerId, isAdmin: admin, ...rights }
         }
         options.refreshKeys()
         throw refuse('the token is not valid, or not any more; ask for a new one')

@@ -1,0 +1,26 @@
+import type { Database } from '@berth/service'
+import type { Account } from '../accounts/account.ts'
+import { isPersonalToken, logInByPersonalToken } from '../personal-tokens/personal-token.ts'
+import { logInRobot } from '../robots/log-in.ts'
+import { isRobotSecret } from '../robots/robot.ts'
+import type { CheckPassword } from './check-password.ts'
+
+/** Whom a name and what is sent as its password let in. Throws as `CheckPassword`. */
+export type CheckLogin = (name: string, password: string, ip: string) => Promise<Account | undefined>
+
+const longestName = 1_024
+
+/** Checks a name with a password, the secret of a robot, or a personal token. */
+export function createCheckLogin(db: Database, checkPassword: CheckPassword): CheckLogin {
+  return async (name, password, ip) => {
+    if (name.length > longestName || name.includes('\0')) return undefined
+    const account = await bySecret(db, name, password)
+    // Else it may be a password that only looks like a secret, and a wrong one takes as long as any.
+    return account ?? checkPassword(name, password, ip)
+  }
+}
+
+async function bySecret(db: Database, name: string, secret: string): Promise<Account | undefined> {
+  if (isRobotSecret(secret)) return logInRobot(db, name, secret)
+  return isPersonalToken(secret) ? logInByPersonalToken(db, name, secret) : undefined
+}
