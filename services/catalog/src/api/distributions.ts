@@ -54,6 +54,12 @@ export function distributionHandlers(
     const [name = ''] = basePath.split('/', 1)
     requireVerb(principal, 'publish', { kind: 'namespace', name }, what)
   }
+  /** The id of the repository whose distributions alone are wanted. Says nothing of one that the caller may not see. */
+  const onlyOf = async (principal: Principal, given: string | undefined) => {
+    if (given === undefined) return undefined
+    await guard(principal, 'read', { kind: 'repository', given, what: `list the distributions of ${given}` })
+    return (await findRepository(prisma, given)).id
+  }
   const untilServed = (row: Row) => {
     const { kind, served } = toServed(row)
     return kind === 'distribution' ? gate.distribution(served) : gate.pullThrough(served)
@@ -77,8 +83,7 @@ export function distributionHandlers(
   return {
     listDistributions: async ({ query, principal }) => {
       const page = readPage(query)
-      const repository =
-        typeof query.repository === 'string' ? (await findRepository(prisma, query.repository)).id : undefined
+      const repository = await onlyOf(principal, query.repository)
       const keys = await distributionPage(db, page, { rights: principal.rights, q: query.q, repository })
       const fitting = fitPage(keys, page)
       const rows = await prisma.distribution.findMany({
