@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { type EmbeddedPostgres, startPostgres } from '@berth/standalone/embedded'
+import { startPostgres } from '@berth/standalone/embedded'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { pushRandomImage } from '../berth/push.ts'
@@ -11,7 +11,7 @@ import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.t
 import { apiAs, basicOf, grant, makeRobot, makeUser, tokenFor } from './people.ts'
 
 const home = makeTemporaryFolder('statements')
-let postgres: EmbeddedPostgres | undefined
+let postgres: Awaited<ReturnType<typeof startPostgres>> | undefined
 const databaseUrl = () => postgres?.url ?? ''
 afterAll(async () => {
   await postgres?.stop()

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { pushRandomImage, startUpload } from '../berth/push.ts'
-import { basic, make, sha256 } from '../berth/requests.ts'
+import { basic, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
 import { type Role, roles } from './matrix-table.ts'
