@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import { commandsOf, type SyncCommands, storedGeneration } from '@berth/commands'
 import { type Fault, imageOf } from '@berth/registry-client/misbehaving-upstream'
-import { createInternalClient, type InternalClient } from '@berth/service'
+import { createInternalClient, type InternalClient, readServicePrivateKey } from '@berth/service'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { environmentOf, pidOf, type Replica, startReplica } from '../berth/replicas.ts'
@@ -14,9 +14,11 @@ const upstream = withUpstream()
 let clients: InternalClient[] = []
 beforeAll(async () => {
   other = await startReplica(stack, 'sync')
-  const { BERTH_SERVICE_KEY: serviceKey = '', BERTH_INTERNAL_URL = '' } = environmentOf(pidOf(stack, 'sync'))
+  const { BERTH_INTERNAL_URL = '' } = environmentOf(pidOf(stack, 'sync'))
+  const { BERTH_SERVICE_PRIVATE_KEY = '' } = environmentOf(pidOf(stack, 'registry'))
+  const privateKey = readServicePrivateKey(BERTH_SERVICE_PRIVATE_KEY) as KeyObject
   clients = [BERTH_INTERNAL_URL, other.internalUrl].map((baseUrl) =>
-    createInternalClient({ baseUrl, from: 'registry', to: 'sync', serviceKey }),
+    createInternalClient({ baseUrl, from: 'registry', to: 'sync', privateKey }),
   )
 }, 120_000)
 afterAll(async () => {

@@ -13,7 +13,7 @@ import {
   openDatabase,
   rows,
 } from '@berth/service'
-import { serviceKey } from '@berth/service/testing'
+import { privateKeyOf, publicKeys } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { streamHeads, streamRows } from '../../services/catalog/src/served/rows.ts'
@@ -60,10 +60,15 @@ beforeAll(async () => {
     'list-served-rows': async ({ repositoryId, afterRevision }: { repositoryId: string; afterRevision: number }) =>
       rows(streamRows(catalog.db, repositoryId, afterRevision)),
   }
-  const internal = createInternalServer({ service: 'catalog', serviceKey, log, commands })
+  const internal = createInternalServer({ service: 'catalog', publicKeys, log, commands })
   const { server, port } = await listen(internal, { host: '127.0.0.1', port: 0 })
   stopServer = () => closeServer(server, 0)
-  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'registry', to: 'catalog', serviceKey })
+  client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'registry',
+    to: 'catalog',
+    privateKey: privateKeyOf('registry'),
+  })
   const isolation = createIsolation({ db: model, log, metrics: createMetrics() })
   follower = createFollower({ db: model, catalog: commandsOf<CatalogCommands>(client), isolation, log })
 })

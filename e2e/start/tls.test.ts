@@ -6,7 +6,7 @@ import path from 'node:path'
 import { connect } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { makeDatabase, makeSelfSigned, serviceKey, testServers } from '@berth/service/testing'
+import { keyEnvironmentOf, makeDatabase, makeSelfSigned, testServers } from '@berth/service/testing'
 import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
@@ -159,7 +159,7 @@ test('a service of its own speaks https too', async () => {
         NODE_OPTIONS: '',
         BERTH_DATABASE_URL: database.url,
         BERTH_NATS_URL: testServers().natsUrl,
-        BERTH_SERVICE_KEY: serviceKey,
+        ...keyEnvironmentOf('build'),
         BERTH_PORT: String(port),
         BERTH_INTERNAL_PORT: String(await freePort()),
       },

@@ -8,6 +8,8 @@ import { answerStarting, closeServer, listen, type Service } from '@berth/servic
 import { createSync } from '@berth/sync-service'
 import { createTasks } from '@berth/tasks-service'
 import type { Ground, Running } from './ground.ts'
+import type { ServiceName } from './routes.ts'
+import { readServiceKeys } from './service-keys.ts'
 
 const internalPath = /^\/internal\/([a-z]+)\//
 
@@ -30,10 +32,12 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
   )
   life.onStop('internal listener', () => closeServer(internal.server, 1_000))
 
+  const keys = readServiceKeys(secrets)
   const peer = `http://127.0.0.1:${internal.port}`
   const shared = {
     ...config,
-    ...secrets,
+    secretsKey: secrets.secretsKey,
+    servicePublicKeys: keys.publicKeys,
     databaseUrl: ground.databaseUrl,
     natsUrl: ground.natsUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
@@ -49,14 +53,15 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     return service && started.has(service) ? service.internal : undefined
   }
   const parts = { log, metrics, localPeers }
-  const auth = createAuth(shared, parts)
+  const settingsOf = (name: ServiceName) => ({ ...shared, servicePrivateKey: keys.privateKeyOf(name) })
+  const auth = createAuth(settingsOf('auth'), parts)
   const services: Service[] = [
     auth,
-    createCatalog(shared, { ...parts, blobs }),
-    createRegistry(shared, { ...parts, blobs }),
-    createTasks(shared, parts),
-    createSync(shared, { ...parts, blobs }),
-    createBuild(shared, parts),
+    createCatalog(settingsOf('catalog'), { ...parts, blobs }),
+    createRegistry(settingsOf('registry'), { ...parts, blobs }),
+    createTasks(settingsOf('tasks'), parts),
+    createSync(settingsOf('sync'), { ...parts, blobs }),
+    createBuild(settingsOf('build'), parts),
   ]
   for (const service of services) byName.set(service.name, service)
   for (const service of services) {

@@ -3,12 +3,21 @@ import { request as httpRequest, type IncomingMessage, type RequestListener } fr
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { clientAddress, type Notes, type Observed, problemFrom, StartupError, thisMachine } from '@berth/service'
+import {
+  clientAddress,
+  type Notes,
+  type Observed,
+  problemFrom,
+  StartupError,
+  thisMachine,
+  writePublicKeys,
+} from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
 import { createForward } from './forward.ts'
 import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
+import { readServiceKeys } from './service-keys.ts'
 
 type Ports = { public: number; internal: number }
 const readyWithinMs = 60_000
@@ -27,6 +36,8 @@ export async function startProcesses(ground: Ground): Promise<Running> {
       const main = fileURLToPath(new URL(`../../../services/${name}/src/main.ts`, import.meta.url))
       const env = {
         ...environment,
+        // Its own only: no service can sign as another one.
+        BERTH_SERVICE_PRIVATE_KEY: ground.secrets.serviceKeys[name],
         BERTH_PORT: String(port.public),
         BERTH_INTERNAL_PORT: String(port.internal),
         BERTH_INTERNAL_URL: `http://127.0.0.1:${port.internal}`,
@@ -70,7 +81,7 @@ function environmentOf(
     BERTH_TRUSTED_PROXIES: [...config.trustedProxies, ...thisMachine].join(','),
     BERTH_DATABASE_URL: databaseUrl,
     BERTH_NATS_URL: natsUrl,
-    BERTH_SERVICE_KEY: secrets.serviceKey,
+    BERTH_SERVICE_PUBLIC_KEYS: writePublicKeys(readServiceKeys(secrets).publicKeys),
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SECRETS_KEY_FILE: '',
     BERTH_SPOOL_DIR: path.join(home, 'spool'),

@@ -74,10 +74,7 @@ async function startOn(
   )
   await stopLeftovers(home, log)
   const secretsKey = readSecretsKey(config)
-  const secrets = readSecrets(home, {
-    ...(config.serviceKey ? { serviceKey: config.serviceKey } : {}),
-    ...(secretsKey ? { secretsKey } : {}),
-  })
+  const secrets = readSecrets(home, secretsKey ? { secretsKey } : {})
   const { databaseUrl, natsUrl } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, natsUrl, home, log, metrics, life }
   const blobs = await openBlobStore(

@@ -1,5 +1,5 @@
 import { createLogger, createMetrics } from '@berth/service'
-import { makeDatabase, serviceKey, type TestDatabase, testServers } from '@berth/service/testing'
+import { keysOf, makeDatabase, type TestDatabase, testServers } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { createHost } from './host.ts'
 
@@ -15,7 +15,7 @@ const hostOf = () =>
     name: 'build',
     source: import.meta.url,
     schemaParts: [],
-    config: { databaseUrl: database.url, natsUrl: testServers().natsUrl, serviceKey },
+    config: { databaseUrl: database.url, natsUrl: testServers().natsUrl, ...keysOf('build') },
     peers: [],
     parts: { log: createLogger({ service: 'build', silent: true }), metrics: createMetrics() },
   })

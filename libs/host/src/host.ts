@@ -32,6 +32,7 @@ import {
   openDatabase,
   readApiDocument,
   requestIdOf,
+  requireKnownKey,
   requireMetricsReader,
   type Service,
   type ServiceParts,
@@ -125,7 +126,8 @@ export function createHost<P extends PeerName>(options: {
   connections?: number
 }): Host<P> {
   const { name, config, parts, connections } = options
-  const { serviceKey, callTimeoutSeconds } = config
+  const { servicePrivateKey: privateKey, servicePublicKeys: publicKeys, callTimeoutSeconds } = config
+  requireKnownKey(name, privateKey, publicKeys)
   const log = parts.log.with({ service: name })
   const life = new Lifecycle(log)
   const db = openDatabase({
@@ -135,7 +137,7 @@ export function createHost<P extends PeerName>(options: {
     onError: (error) => log.warn('database connection lost', { error }),
   })
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, serviceKey, callTimeoutSeconds, localPeers: parts.localPeers })
+    createInternalClient({ baseUrl, from: name, to, privateKey, callTimeoutSeconds, localPeers: parts.localPeers })
   const clients = new Map<PeerName, InternalClient>(options.peers.map((to) => [to, client(to, config[`${to}Url`])]))
   const clientOf = (to: PeerName) => {
     const known = clients.get(to)
@@ -211,7 +213,7 @@ export function createHost<P extends PeerName>(options: {
         ...(identify && { checkMetricsReader: checkMetricsReaderBy(identify) }),
         internal: createInternalServer({
           service: name,
-          serviceKey,
+          publicKeys,
           log,
           callers: callers[name],
           commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import {
   type ConfigOf,
   callSettings,
@@ -7,8 +8,10 @@ import {
   type OriginSettings,
   originSettings,
   restoredSettings,
+  type ServicePublicKeys,
   type Setting,
-  secretKey,
+  servicePrivateKey,
+  servicePublicKeys,
   text,
   url,
 } from '@berth/service'
@@ -29,7 +32,8 @@ export function hostSettings<P extends PeerName>(name: ServiceName, peers: reado
     host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
     internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: internalPorts[name] }),
     internalHost: text('BERTH_INTERNAL_HOST', { fallback: '127.0.0.1' }),
-    serviceKey: secretKey('BERTH_SERVICE_KEY'),
+    servicePrivateKey: servicePrivateKey('BERTH_SERVICE_PRIVATE_KEY'),
+    servicePublicKeys: servicePublicKeys('BERTH_SERVICE_PUBLIC_KEYS', Object.keys(internalPorts)),
     ...peerSettings(peers),
     ...callSettings,
     ...deadLetterSettings,
@@ -50,7 +54,12 @@ function peerSettings<P extends PeerName>(peers: readonly P[]): Record<UrlName<P
 type Tuning = ConfigOf<typeof callSettings & typeof deadLetterSettings & typeof restoredSettings>
 
 /** What the host of a service that asks `P` must be told; what is absent has the settings' own fallback. */
-export type HostConfig<P extends PeerName> = { databaseUrl: string; natsUrl: string; serviceKey: string } & {
+export type HostConfig<P extends PeerName> = {
+  databaseUrl: string
+  natsUrl: string
+  servicePrivateKey: KeyObject
+  servicePublicKeys: ServicePublicKeys
+} & {
   [K in UrlName<P>]: string
 } & OriginSettings &
   Partial<Tuning>

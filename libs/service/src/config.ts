@@ -45,6 +45,21 @@ export function secretKey(env: string, options: Options<string> = {}): Setting<s
   return setting(env, wants, read, { ...options, secret: true })
 }
 
+/** What `read` makes of a text; `undefined` says that it is not what is wanted. */
+export function parsed<T>(
+  env: string,
+  wants: string,
+  read: (text: string) => T | undefined,
+  options: Options<T>,
+): Setting<T> {
+  const readOrThrow = (value: string) => {
+    const found = read(value)
+    if (found === undefined) throw new BadValue()
+    return found
+  }
+  return setting(env, wants, readOrThrow, options)
+}
+
 /** A whole number within bounds, both included. */
 export function integer(
   env: string,

@@ -21,7 +21,6 @@ export {
   optionalUrl,
   readConfig,
   type Setting,
-  secretKey,
   text,
   url,
 } from './config.ts'
@@ -94,6 +93,17 @@ export {
   type Service,
   type ServiceParts,
 } from './service.ts'
+export {
+  deriveSecret,
+  makeServicePrivateKey,
+  publicKeysOf,
+  readServicePrivateKey,
+  requireKnownKey,
+  type ServicePublicKeys,
+  servicePrivateKey,
+  servicePublicKeys,
+  writePublicKeys,
+} from './service-keys.ts'
 export { clearedSessionCookie, csrfTokenOf, sessionCookie, sessionSecretIn } from './session-cookie.ts'
 export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
@@ -101,4 +111,3 @@ export { StartupError } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'
 export { isUuid } from './uuid.ts'
 export { version } from './version.ts'
-export { withoutMessages } from './without-messages.ts'

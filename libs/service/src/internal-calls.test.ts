@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { readConfig } from './config.ts'
@@ -7,9 +8,10 @@ import type { LocalPeers } from './local-call.ts'
 import { createLogger } from './logger.ts'
 import { badField } from './problem.ts'
 import { closeServer, listen } from './service.ts'
+import { privateKeyOf, publicKeys } from './testing/service-keys.ts'
 import { until } from './testing/until.ts'
 
-const serviceKey = 'the key of this installation'
+const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 const log = createLogger({ service: 'test', silent: true })
 const closing: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -22,12 +24,24 @@ async function served(handler: RequestListener): Promise<string> {
   return `http://127.0.0.1:${port}`
 }
 const owner = (commands: Record<string, InternalHandler>) =>
-  createInternalServer({ service: 'owner', serviceKey, log, commands })
+  createInternalServer({ service: 'owner', publicKeys, log, commands })
 function clientOf(
   baseUrl: string,
-  more: { serviceKey?: string; to?: string; callTimeoutSeconds?: number; localPeers?: LocalPeers } = {},
+  more: {
+    from?: string
+    privateKey?: KeyObject
+    to?: string
+    callTimeoutSeconds?: number
+    localPeers?: LocalPeers
+  } = {},
 ): InternalClient {
-  const client = createInternalClient({ baseUrl, from: 'asker', to: 'owner', serviceKey, ...more })
+  const client = createInternalClient({
+    baseUrl,
+    from: 'asker',
+    to: 'owner',
+    privateKey: privateKeyOf('asker'),
+    ...more,
+  })
   closing.push(() => client.close())
   return client
 }
@@ -55,13 +69,13 @@ describe('a command', () => {
   test('is heard from the services alone that need it, over a socket and in the same process', async () => {
     const commands = { add: async () => ({ sum: 3 }), note: async () => ({}) }
     const callers = { add: ['asker'], note: ['other'] }
-    const server = createInternalServer({ service: 'owner', serviceKey, log, commands, callers })
+    const server = createInternalServer({ service: 'owner', publicKeys, log, commands, callers })
     const url = await served(server)
     for (const client of [clientOf(url), clientOf(url, { localPeers: () => server })]) {
       expect(await client.call('add', {})).toEqual({ sum: 3 })
       await expect(client.call('note', {})).rejects.toMatchObject({ status: 403, code: 'not_for_this_service' })
     }
-    expect(() => createInternalServer({ service: 'owner', serviceKey, log, commands, callers: { add: [] } })).toThrow(
+    expect(() => createInternalServer({ service: 'owner', publicKeys, log, commands, callers: { add: [] } })).toThrow(
       'nobody says who may ask owner for note',
     )
   })
@@ -169,7 +183,8 @@ describe('a command', () => {
 
   test.each([
     ['no command of it', 'nothing', {}, 'no_such_command'],
-    ['asked with another key', 'hello', { serviceKey: 'another key' }, 'not_a_service'],
+    ['asked with a key of nobody', 'hello', { privateKey: stranger }, 'not_a_service'],
+    ['asked under the name of another service', 'hello', { from: 'auth' }, 'not_a_service'],
   ])('%s is refused', async (_title, command, more, code) => {
     const url = await served(owner({ hello: async () => 'here' }))
     await expect(clientOf(url, more).call(command, {})).rejects.toMatchObject({ code })

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { type KeyObject, randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -55,7 +55,8 @@ export function createInternalClient(options: {
   baseUrl: string
   from: string
   to: string
-  serviceKey: string
+  /** What its calls are signed with. */
+  privateKey: KeyObject
   /** Where the service may be found without a socket. */
   localPeers?: LocalPeers | undefined
   /** How long a call may take in all, tries included; 15 s unless set. */

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
+import type { ServicePublicKeys } from './service-keys.ts'
 import { createServiceTokenCheck } from './service-token.ts'
 
 export type InternalCall = {
@@ -69,7 +70,7 @@ const discardLimitBytes = 512 << 20
  */
 export function createInternalServer(options: {
   service: string
-  serviceKey: string
+  publicKeys: ServicePublicKeys
   log: Logger
   commands: Record<string, InternalHandler>
   callers?: Callers | undefined
@@ -78,7 +79,7 @@ export function createInternalServer(options: {
   const untold = callers && Object.keys(options.commands).find((command) => callers[command] === undefined)
   if (untold !== undefined) throw new Error(`nobody says who may ask ${options.service} for ${untold}`)
   const prefix = `/internal/${options.service}/`
-  const callerOf = createServiceTokenCheck({ serviceKey: options.serviceKey, self: options.service })
+  const callerOf = createServiceTokenCheck({ publicKeys: options.publicKeys, self: options.service })
   const listener: RequestListener = (request, response) => {
     const requestId = header(request, 'x-request-id') ?? randomUUID()
     void answer(request, response, requestId).catch((error: unknown) => {
@@ -111,7 +112,7 @@ export function createInternalServer(options: {
     const from = callerOf(/^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '')
     if (!from)
       throw new Problem(401, 'not_a_service', 'Only services of this installation are answered here.', {
-        hint: 'Check that BERTH_SERVICE_KEY is the same for all six.',
+        hint: `Check that BERTH_SERVICE_PUBLIC_KEYS of ${options.service} has the public key of the caller.`,
       })
     const command = request.url?.startsWith(prefix) ? request.url.slice(prefix.length) : ''
     const handler = Object.hasOwn(options.commands, command) ? options.commands[command] : undefined

@@ -30,6 +30,13 @@ test('a misspelled name is refused with the name that is most like it', () => {
   refuseUnknownVariables({ BERTH_PORT: '8080', BERTH_TEST_RUNS: '3' })
 })
 
+test('the key that all services shared is refused, and what is set instead is said', () => {
+  expect(() => refuseUnknownVariables({ BERTH_SERVICE_KEY: 'hunter2' })).toThrow(
+    /BERTH_SERVICE_KEY is no setting any more: .*BERTH_SERVICE_PRIVATE_KEY and BERTH_SERVICE_PUBLIC_KEYS/,
+  )
+  expect(() => refuseUnknownVariables({ BERTH_SERVICE_KEY: 'hunter2' })).not.toThrow('hunter2')
+})
+
 test('what Kubernetes puts in for services of its own is neither refused nor read', () => {
   const env = {
     BERTH_PORT: 'tcp://10.0.0.1:8080',

@@ -10,13 +10,20 @@ const known = new Set(
   LOG_LEVEL LOG_OUTPUT METRICS_TOKEN NATS_SERVER NATS_URL PORT PROCESSES
   PUSH_LEASE_SECONDS REGISTRY_URL RESTORED RETENTION_INTERVAL_SECONDS S3_ACCESS_KEY S3_BUCKET S3_ENDPOINT
   S3_REGION S3_SECRET_KEY S3_TIMEOUT_SECONDS SCRUB_BYTES_PER_SECOND SCRUB_INTERVAL_SECONDS SECRETS_KEY
-  SECRETS_KEY_FILE SECRETS_PREVIOUS_KEYS SERVICE_KEY SPOOL_DIR STORE_ADOPT SYNC_URL
+  SECRETS_KEY_FILE SECRETS_PREVIOUS_KEYS SERVICE_PRIVATE_KEY SERVICE_PUBLIC_KEYS SPOOL_DIR STORE_ADOPT SYNC_URL
   DEAD_LETTER_KEPT_DAYS TASKS_URL TASK_KEPT_DAYS TASK_LEASE_SECONDS TLS_CERT TLS_KEY TRUSTED_PROXIES`.split(/\s+/),
 )
 
 // Kubernetes puts these into every container for a service that happens to be named so
 // (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 const injected = /_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_/
+
+// What was a setting once, and what to do instead.
+const gone: Readonly<Record<string, string>> = {
+  SERVICE_KEY:
+    'is no setting any more: each service signs its calls with a key of its own; take it away, and where services are started by themselves ' +
+    `set ${prefix}SERVICE_PRIVATE_KEY and ${prefix}SERVICE_PUBLIC_KEYS`,
+}
 
 /** Whether Kubernetes and not a person has set a variable: `BERTH_PORT=tcp://10.0.0.1:8080` is no port to listen on. */
 export function isInjected(name: string, value: string): boolean {
@@ -35,7 +42,7 @@ export function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
   })
   if (unknown.length === 0) return
   const said = unknown.map(
-    (name) => `${prefix}${name} is no setting (did you mean ${prefix}${closest(name, [...known])}?)`,
+    (name) => `${prefix}${name} ${gone[name] ?? `is no setting (did you mean ${prefix}${closest(name, [...known])}?)`}`,
   )
   throw new StartupError(
     said.join('; '),

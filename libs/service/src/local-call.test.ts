@@ -3,8 +3,8 @@ import { createInternalClient } from './internal-client.ts'
 import { createInternalServer, type InternalCall, type InternalHandler } from './internal-server.ts'
 import { createLogger } from './logger.ts'
 import { badField } from './problem.ts'
+import { privateKeyOf, publicKeys } from './testing/service-keys.ts'
 
-const serviceKey = 'the key of this installation'
 const log = createLogger({ service: 'test', silent: true })
 const closing: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -13,13 +13,13 @@ afterEach(async () => {
 
 /** A client of an owner in this process; nobody listens at its address. */
 function clientOf(commands: Record<string, InternalHandler>, hasStarted = () => true) {
-  const owner = createInternalServer({ service: 'owner', serviceKey, log, commands })
+  const owner = createInternalServer({ service: 'owner', publicKeys, log, commands })
   const localPeers = (name: string) => (name === 'owner' && hasStarted() ? owner : undefined)
   const client = createInternalClient({
     baseUrl: 'http://127.0.0.1:1',
     from: 'asker',
     to: 'owner',
-    serviceKey,
+    privateKey: privateKeyOf('asker'),
     localPeers,
   })
   closing.push(() => client.close())

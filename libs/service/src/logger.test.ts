@@ -40,7 +40,15 @@ test('a secret is in no line, wherever it was put', async () => {
   const text = await written((log) => {
     for (const key of ['authorization', 'Cookie', 'password', 'adminPassword', 'token', 'refresh_token', 'secret'])
       log.info('field', { [key]: planted, deep: { list: [{ [key]: planted }] } })
-    for (const key of ['serviceKey', 'secretsKey', 'BERTH_SERVICE_KEY', 'client-key', 'proxy-authorization'])
+    for (const key of [
+      'servicePrivateKey',
+      'secretsKey',
+      'BERTH_SERVICE_PRIVATE_KEY',
+      'natsSeed',
+      'BERTH_NATS_SEED',
+      'client-key',
+      'proxy-authorization',
+    ])
       log.info('field', { [key]: planted })
     log.info(`in a message: ${url}`, { url, parsed: new URL(url), nats: `nats://${planted}@127.0.0.1:4222` })
     log.info('in headers', { raw: `Authorization: Bearer ${planted}`, more: [`basic ${btoa(planted)}`] })

@@ -16,8 +16,9 @@ export type Logger = {
   with(fields: LogFields): Logger
 }
 
-// By their end, so that `adminPassword`, `proxy-authorization` and `BERTH_SERVICE_KEY` are meant too.
-const secretKeys = /(authorization|cookie|password|secrets?|token|(secrets?|service|client|private|api)[_-]?key)$/i
+// By their end, so that `adminPassword`, `proxy-authorization` and `BERTH_SERVICE_PRIVATE_KEY` are meant too.
+const secretKeys =
+  /(authorization|cookie|password|secrets?|token|(secrets?|service|client|private|api)[_-]?key|nats[_-]?seed)$/i
 // The lengths are bounded, so that a hostile text costs no more than its own length.
 const urlCredentials = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s@"']{1,2000}@/gi
 const urlQuery = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"']{1,2000}\?)[^\s"')\]}]+/gi

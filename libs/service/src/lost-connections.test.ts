@@ -5,9 +5,9 @@ import { createInternalServer, rows } from './internal-server.ts'
 import { createLogger } from './logger.ts'
 import { closeServer, listen } from './service.ts'
 import { makeDatabase, type TestDatabase } from './testing/database.ts'
+import { privateKeyOf, publicKeys } from './testing/service-keys.ts'
 import { until } from './testing/until.ts'
 
-const serviceKey = 'the key of this installation'
 let database: TestDatabase
 let db: Database
 let other: Database
@@ -64,12 +64,17 @@ test('a reader that leaves in the middle of a reply of rows ends the owner’s w
   }
   const owner = createInternalServer({
     service: 'owner',
-    serviceKey,
+    publicKeys,
     log: createLogger({ service: 'test', silent: true }),
     commands: { endless: async () => rows(endless()) },
   })
   const { server, port } = await listen(owner, { port: 0, host: '127.0.0.1' })
-  const client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'asker', to: 'owner', serviceKey })
+  const client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'asker',
+    to: 'owner',
+    privateKey: privateKeyOf('asker'),
+  })
   try {
     for await (const row of client.rows('endless', {})) {
       expect(row).toMatchObject({ number: 0 })

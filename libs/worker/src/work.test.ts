@@ -10,7 +10,7 @@ import {
   type Logger,
   listen,
 } from '@berth/service'
-import { serviceKey, testServers } from '@berth/service/testing'
+import { privateKeyOf, publicKeys, testServers } from '@berth/service/testing'
 import { afterEach, expect, test } from '@jest/globals'
 import { startWorker, type Work } from './work.ts'
 
@@ -37,10 +37,15 @@ async function workerOn(work: Work) {
     'claim-task': async () => ({ task: waiting.shift() ?? null }),
     'renew-task': async () => ({ cancelled: false }),
   }
-  const tasks = createInternalServer({ service: 'tasks', serviceKey, log: silent, commands })
+  const tasks = createInternalServer({ service: 'tasks', publicKeys, log: silent, commands })
   const { server, port } = await listen(tasks, { port: 0, host: '127.0.0.1' })
   closing.push(() => closeServer(server, 0))
-  const client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'test', to: 'tasks', serviceKey })
+  const client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'test',
+    to: 'tasks',
+    privateKey: privateKeyOf('test'),
+  })
   closing.push(() => client.close())
   const bus = await connectBus({ url: testServers().natsUrl, name: 'worker-test', log: silent })
   closing.push(() => bus.close())

@@ -1,6 +1,14 @@
 import type { RequestListener } from 'node:http'
 import { createHost } from '@berth/host'
-import { actorOf, createSealer, type Handlers, Problem, type Service, type ServiceParts } from '@berth/service'
+import {
+  actorOf,
+  createSealer,
+  deriveSecret,
+  type Handlers,
+  Problem,
+  type Service,
+  type ServiceParts,
+} from '@berth/service'
 import { ensureAdmin } from './accounts/first-admin.ts'
 import { accessHandlers } from './api/access.ts'
 import { accountHandlers } from './api/accounts.ts'
@@ -42,7 +50,8 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const passwords = createPasswords()
   const throttle = createThrottle(db)
-  const checkPassword = createCheckPassword(db, passwords, { throttle, serviceKey: config.serviceKey })
+  const secret = deriveSecret(config.servicePrivateKey, 'known logins')
+  const checkPassword = createCheckPassword(db, passwords, { throttle, secret })
   let ring: KeyRing | undefined
   const keys = () => {
     if (ring) return ring

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { createLogger, createMetrics } from '@berth/service'
 import {
+  keysOf,
   makeDatabase,
   type Served,
   type ServiceProcess,
   serve,
-  serviceKey,
   startProcess,
   type TestDatabase,
   testServers,
@@ -27,7 +27,7 @@ beforeAll(async () => {
   })
   build = await serve(
     createBuild(
-      { databaseUrl: database.url, natsUrl: testServers().natsUrl, serviceKey, authUrl: auth.internalUrl },
+      { databaseUrl: database.url, natsUrl: testServers().natsUrl, ...keysOf('build'), authUrl: auth.internalUrl },
       { log: createLogger({ service: 'build', level: 'error' }), metrics: createMetrics() },
     ),
   )

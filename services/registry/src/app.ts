@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http'
 import { type BlobStore, checkStoreIdentity, measureDisks, reserveNotes } from '@berth/blobs'
 import { createHost, type Preparing, type Running, watchStoreIdentity } from '@berth/host'
-import { inertHeaders, openDatabase, type Service, type ServiceParts } from '@berth/service'
+import { deriveSecret, inertHeaders, openDatabase, type Service, type ServiceParts } from '@berth/service'
 import { createGatekeeper } from './access/authorize.ts'
 import { createSeeAs } from './access/rights.ts'
 import { startTokenKeys } from './access/token-keys.ts'
@@ -75,8 +75,8 @@ export function createRegistry(
       follower,
       lookup: createLookup(db),
       leases: createLeases(catalog, follower, config.pushLeaseSeconds),
-      sessionIds: createSessionIds(config.serviceKey),
-      schema1Key: createSchema1Key(db, config.serviceKey),
+      sessionIds: createSessionIds(deriveSecret(config.servicePrivateKey, 'upload session ids')),
+      schema1Key: createSchema1Key(db, deriveSecret(config.servicePrivateKey, 'schema 1 signing key')),
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
       seeAs: createSeeAs(auth),

@@ -182,8 +182,7 @@ export interface components {
              * @description The task of the remote that this is a part of.
              */
             parent?: string | null;
-            /** @description Null, as upstreamName and messages, to who may not use the remote. */
-            remote?: string | null;
+            remote?: string;
             /** @description Which of the remote's repositories, where it covers several. */
             upstreamName?: string | null;
             repository?: string;

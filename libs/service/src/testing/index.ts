@@ -2,6 +2,7 @@
 export { makeDatabase, type TestDatabase, testServers } from './database.ts'
 export { dumpSchema } from './dump-schema.ts'
 export { makeSelfSigned } from './self-signed.ts'
-export { type Served, serve, serviceKey } from './serve.ts'
+export { type Served, serve } from './serve.ts'
+export { keyEnvironmentOf, keysOf, privateKeyOf, publicKeys } from './service-keys.ts'
 export { type ServiceProcess, startProcess } from './service-process.ts'
 export { until } from './until.ts'

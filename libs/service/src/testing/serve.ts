@@ -1,8 +1,6 @@
 import { createInternalClient, type InternalClient } from '../internal-client.ts'
 import { closeServer, listen, type Service } from '../service.ts'
-
-/** Every service of a test knows this key. */
-export const serviceKey = 'a key that only the services of this test know'
+import { privateKeyOf } from './service-keys.ts'
 
 /** A started service: its public address, and a client of its commands. */
 export type Served = { url: string; internalUrl: string; internal: InternalClient; stop: () => Promise<void> }
@@ -17,7 +15,8 @@ export async function serve(service: Service): Promise<Served> {
   const clientFor = (command: string): InternalClient => {
     const from = service.internal.callers?.[command]?.[0] ?? 'test'
     const client =
-      clients.get(from) ?? createInternalClient({ baseUrl: internalUrl, from, to: service.name, serviceKey })
+      clients.get(from) ??
+      createInternalClient({ baseUrl: internalUrl, from, to: service.name, privateKey: privateKeyOf(from) })
     clients.set(from, client)
     return client
   }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { testServers } from './database.ts'
-import { serviceKey } from './serve.ts'
+import { keyEnvironmentOf } from './service-keys.ts'
 import { until } from './until.ts'
 
 export type ServiceProcess = { url: string; internalUrl: string; stop: () => Promise<void> }
@@ -22,7 +22,7 @@ export async function startProcess(
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       BERTH_DATABASE_URL: databaseUrl,
       BERTH_NATS_URL: testServers().natsUrl,
-      BERTH_SERVICE_KEY: serviceKey,
+      ...keyEnvironmentOf(name),
       BERTH_PORT: String(port),
       BERTH_INTERNAL_PORT: String(internalPort),
       BERTH_LOG_LEVEL: 'error',

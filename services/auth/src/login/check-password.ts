@@ -21,9 +21,9 @@ const longestPassword = 1_024
 export function createCheckPassword(
   db: Database,
   passwords: Passwords,
-  { throttle, serviceKey }: { throttle: Throttle; serviceKey: string },
+  { throttle, secret }: { throttle: Throttle; secret: Buffer },
 ): CheckPassword {
-  const knownLogins = createKnownLogins(db, serviceKey)
+  const knownLogins = createKnownLogins(db, secret)
   const key = randomBytes(32)
   const remembered = new LRUCache<string, { id: string; epoch: number }>({ max: rememberedLogins, ttl: rememberedMs })
   const underWay = new Map<string, Promise<Account | undefined>>()

@@ -15,12 +15,12 @@ type Row = Account & { mark: Buffer }
 
 /**
  * Logins that were right a while ago, for all replicas. They pass whatever is counted against an address or an account, so
- * an attacker cannot keep an owner out by guessing wrong. What is stored is an HMAC under a key made from the service key: without that
+ * an attacker cannot keep an owner out by guessing wrong. What is stored is an HMAC under a key made from auth's own key: without that
  * key it tells nothing of the password. It names the account's session epoch, so a changed password ends it; a deleted account
  * takes it along.
  */
-export function createKnownLogins(db: Sql, serviceKey: string): KnownLogins {
-  const key = createHmac('sha256', serviceKey).update('berth known logins').digest()
+export function createKnownLogins(db: Sql, secret: Buffer): KnownLogins {
+  const key = createHmac('sha256', secret).update('berth known logins').digest()
   const markOf = ({ id, sessionEpoch }: Account, password: string) =>
     createHmac('sha256', key).update(`${id}\0${sessionEpoch}\0${password}`).digest()
   return {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { EventCommands } from '@berth/bus'
 import { type AuthCommands, type CommandClient, commandsOf } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
-import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
+import { keysOf, type Served, serve, testServers } from '@berth/service/testing'
 import { type Auth, createAuth } from '../app.ts'
 import type { AuthConfig } from '../config.ts'
 
@@ -19,7 +19,7 @@ export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> =
     {
       databaseUrl,
       natsUrl: testServers().natsUrl,
-      serviceKey,
+      ...keysOf('auth'),
       secretsKey,
       catalogUrl: away,
       syncUrl: away,

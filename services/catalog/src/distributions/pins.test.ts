@@ -10,7 +10,7 @@ import {
   type InternalClient,
   listen,
 } from '@berth/service'
-import { serviceKey } from '@berth/service/testing'
+import { privateKeyOf, publicKeys } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { distributionHandlers } from '../api/distributions.ts'
 import { openPrisma } from '../db/client.ts'
@@ -36,7 +36,7 @@ beforeAll(async () => {
   yard = await startYard()
   const registry = createInternalServer({
     service: 'registry',
-    serviceKey,
+    publicKeys,
     log: createLogger({ service: 'registry', silent: true }),
     commands: {
       'follow-repository': async ({ revision }: { revision: number }) => {
@@ -54,7 +54,12 @@ beforeAll(async () => {
   })
   const { server, port } = await listen(registry, { host: '127.0.0.1', port: 0 })
   closeRegistry = () => closeServer(server, 0)
-  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'catalog', to: 'registry', serviceKey })
+  client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'catalog',
+    to: 'registry',
+    privateKey: privateKeyOf('catalog'),
+  })
   const gate = createServedGate(commandsOf<RegistryCommands>(client))
   handlers = distributionHandlers(
     yard.db,

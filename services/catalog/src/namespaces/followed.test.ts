@@ -7,7 +7,7 @@ import {
   type InternalClient,
   listen,
 } from '@berth/service'
-import { serviceKey } from '@berth/service/testing'
+import { privateKeyOf, publicKeys } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { namespaceHandlers } from '../api/namespaces.ts'
 import { createServedGate } from '../served/wait-until-served.ts'
@@ -24,7 +24,7 @@ beforeAll(async () => {
   catalog = await startCatalog()
   const registry = createInternalServer({
     service: 'registry',
-    serviceKey,
+    publicKeys,
     log: createLogger({ service: 'registry', silent: true }),
     commands: {
       'follow-namespace': async ({ name }: { name: string }) => {
@@ -36,7 +36,12 @@ beforeAll(async () => {
   })
   const { server, port } = await listen(registry, { host: '127.0.0.1', port: 0 })
   closeRegistry = () => closeServer(server, 0)
-  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'catalog', to: 'registry', serviceKey })
+  client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'catalog',
+    to: 'registry',
+    privateKey: privateKeyOf('catalog'),
+  })
   handlers = namespaceHandlers(catalog.db, createServedGate(commandsOf<RegistryCommands>(client)))
 })
 afterAll(async () => {

@@ -1,6 +1,6 @@
 import { commandsOf, type RegistryCommands } from '@berth/commands'
 import { createInternalClient, createLogger, sqlState } from '@berth/service'
-import { serviceKey, until } from '@berth/service/testing'
+import { privateKeyOf, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { contentOf } from '../testing/catalog.fixture.ts'
 import { endLeases, pushImage, runCollector, startYard, storedDigests, type Yard } from '../testing/collect.fixture.ts'
@@ -185,7 +185,12 @@ test('the loop settles what it can while registry is away, and says of which rep
   const warned = Promise.withResolvers<unknown>()
   const log = { ...createLogger({ service: 'catalog', silent: true }) }
   log.warn = (_message, fields) => warned.resolve(fields?.error)
-  const away = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'catalog', to: 'registry', serviceKey })
+  const away = createInternalClient({
+    baseUrl: 'http://127.0.0.1:1',
+    from: 'catalog',
+    to: 'registry',
+    privateKey: privateKeyOf('catalog'),
+  })
   const registry: Parameters<typeof startRollbackWriter>[0]['registry'] = {
     ...commandsOf<RegistryCommands>(away),
     call: (command, body) => commandsOf<RegistryCommands>(away).call(command, body, { timeoutMs: 1 }),

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { noRights } from '@berth/access'
 import { type AuthCommands, commandsOf } from '@berth/commands'
 import { createInternalClient } from '@berth/service'
+import { privateKeyOf } from '@berth/service/testing'
 import { type Access, createTokenCheck, type PublicJwk, tokenIssuer, tokenService } from '@berth/tokens'
 import { afterAll, describe, expect, test } from '@jest/globals'
 import { createGatekeeper } from './authorize.ts'
@@ -10,7 +11,12 @@ import { createSeeAs } from './rights.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig', alg: 'ES256' } as PublicJwk
-const away = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'registry', to: 'auth', serviceKey: 'x' })
+const away = createInternalClient({
+  baseUrl: 'http://127.0.0.1:1',
+  from: 'registry',
+  to: 'auth',
+  privateKey: privateKeyOf('registry'),
+})
 afterAll(() => away.close())
 const gatekeeper = createGatekeeper({
   tokens: createTokenCheck([jwk]),

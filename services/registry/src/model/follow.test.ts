@@ -20,7 +20,7 @@ import {
   openDatabase,
   rows,
 } from '@berth/service'
-import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
+import { makeDatabase, privateKeyOf, publicKeys, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { schemaParts } from '../db/schema-parts.ts'
 import { createFollower, type Follower } from './follow.ts'
@@ -103,10 +103,15 @@ beforeAll(async () => {
     parts: schemaParts,
   })
   db = openDatabase({ url: database.url, schema: 'registry' })
-  const catalog = createInternalServer({ service: 'catalog', serviceKey, log, commands })
+  const catalog = createInternalServer({ service: 'catalog', publicKeys, log, commands })
   const { server, port } = await listen(catalog, { port: 0, host: '127.0.0.1' })
   stopCatalog = () => closeServer(server, 0)
-  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'registry', to: 'catalog', serviceKey })
+  client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'registry',
+    to: 'catalog',
+    privateKey: privateKeyOf('registry'),
+  })
 })
 afterAll(async () => {
   await client?.close()

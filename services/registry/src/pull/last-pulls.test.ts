@@ -10,7 +10,7 @@ import {
   listen,
   Problem,
 } from '@berth/service'
-import { serviceKey, until } from '@berth/service/testing'
+import { privateKeyOf, publicKeys, until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { gatherPulls } from './last-pulls.ts'
 
@@ -37,10 +37,15 @@ const commands = {
 }
 
 beforeAll(async () => {
-  const catalog = createInternalServer({ service: 'catalog', serviceKey, log, commands })
+  const catalog = createInternalServer({ service: 'catalog', publicKeys, log, commands })
   const { server, port } = await listen(catalog, { port: 0, host: '127.0.0.1' })
   stopCatalog = () => closeServer(server, 0)
-  client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'registry', to: 'catalog', serviceKey })
+  client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'registry',
+    to: 'catalog',
+    privateKey: privateKeyOf('registry'),
+  })
 })
 afterAll(async () => {
   await client?.close()

@@ -24,7 +24,7 @@ const proofBytes = 7
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /** `secret` is the same for all replicas; what is made of it serves for these ids alone. */
-export function createSessionIds(secret: string, now: () => number = Date.now): SessionIds {
+export function createSessionIds(secret: string | Buffer, now: () => number = Date.now): SessionIds {
   const key = Buffer.from(hkdfSync('sha256', secret, '', 'berth upload session ids', 32))
   const prove = (head: Uint8Array, { repository, subject }: SessionOwner) =>
     createHmac('sha256', key)

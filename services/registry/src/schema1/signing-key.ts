@@ -4,11 +4,11 @@ import { createSealer, type Database, type Sealer } from '@berth/service'
 const context = 'schema 1'
 
 /**
- * Opens the key that manifests made for old clients are signed with; it is made at its first use and kept, sealed under the
- * key of the services, for all replicas. No client has to trust it: with another service key there is simply a new one.
+ * Opens the key that manifests made for old clients are signed with; it is made at its first use and kept, sealed under
+ * registry's own key, for all replicas. No client has to trust it: with another key of registry there is simply a new one.
  */
-export function createSchema1Key(db: Database, serviceKey: string): () => Promise<KeyObject> {
-  const sealing = hkdfSync('sha256', serviceKey, '', 'berth schema 1 signing key', 32)
+export function createSchema1Key(db: Database, secret: string | Buffer): () => Promise<KeyObject> {
+  const sealing = hkdfSync('sha256', secret, '', 'berth schema 1 signing key', 32)
   const sealer = createSealer(Buffer.from(sealing).toString('hex'))
   let opened: Promise<KeyObject> | undefined
   return () => {
@@ -43,7 +43,7 @@ async function read(db: Database, sealer: Sealer): Promise<{ sealed?: Buffer; ke
   try {
     return { sealed: row.sealed, key: createPrivateKey(sealer.open(row.sealed, context)) }
   } catch {
-    // Sealed under another service key: of no use any more, and replaced.
+    // Sealed under another key of registry: of no use any more, and replaced.
     return { sealed: row.sealed }
   }
 }

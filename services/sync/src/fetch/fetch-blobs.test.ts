@@ -14,7 +14,7 @@ import {
   startMisbehavingUpstream,
 } from '@berth/registry-client/misbehaving-upstream'
 import { closeServer, createInternalClient, createInternalServer, createLogger, listen } from '@berth/service'
-import { serviceKey } from '@berth/service/testing'
+import { privateKeyOf, publicKeys } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import type { BlobSource } from './blob-line.ts'
 import { createFailures } from './failures.ts'
@@ -52,7 +52,7 @@ async function fetchWith(
 ) {
   const catalog = createInternalServer({
     service: 'catalog',
-    serviceKey,
+    publicKeys,
     log,
     commands: {
       'lease-blobs': async ({ digests }: { digests: Digest[] }) => ({ blobs: lease(digests) }),
@@ -67,7 +67,7 @@ async function fetchWith(
     baseUrl: `http://127.0.0.1:${port}`,
     from: 'sync',
     to: 'catalog',
-    serviceKey,
+    privateKey: privateKeyOf('sync'),
   })
   try {
     const commands = commandsOf<CatalogCommands>(internal)

@@ -13,7 +13,7 @@ import {
   wrongBytes,
 } from '@berth/registry-client/misbehaving-upstream'
 import { applyMigrations, createInternalClient, createLogger, createSealer, openDatabase } from '@berth/service'
-import { makeDatabase, until } from '@berth/service/testing'
+import { makeDatabase, privateKeyOf, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
 import { schemaParts } from '../db/schema-parts.ts'
@@ -41,7 +41,12 @@ beforeAll(async () => {
   const blobs = await openBlobStore({ blobsDirectory: folder })
   const remotes = keepClients(createSealer(randomBytes(32).toString('base64')))
   // What is streamed concerns nobody else.
-  const nobody = createInternalClient({ baseUrl: 'http://127.0.0.1:1', from: 'sync', to: 'catalog', serviceKey: 'x' })
+  const nobody = createInternalClient({
+    baseUrl: 'http://127.0.0.1:1',
+    from: 'sync',
+    to: 'catalog',
+    privateKey: privateKeyOf('sync'),
+  })
   const prisma = openPrisma(db)
   fetches = createFetches({
     db,

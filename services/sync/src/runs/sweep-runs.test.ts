@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
 import { applyMigrations, createInternalClient, type Database, type InternalClient, openDatabase } from '@berth/service'
-import { makeDatabase, type ServiceProcess, serviceKey, startProcess, type TestDatabase } from '@berth/service/testing'
+import {
+  makeDatabase,
+  privateKeyOf,
+  type ServiceProcess,
+  startProcess,
+  type TestDatabase,
+} from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { openPrisma } from '../db/client.ts'
 import { schemaParts } from '../db/schema-parts.ts'
@@ -20,7 +26,12 @@ beforeAll(async () => {
   await applyMigrations({ url: database.url, schema: 'sync', parts: schemaParts })
   db = openDatabase({ url: database.url, schema: 'sync' })
   peer = await startProcess('tasks', database.url)
-  client = createInternalClient({ baseUrl: peer.internalUrl, from: 'sync', to: 'tasks', serviceKey })
+  client = createInternalClient({
+    baseUrl: peer.internalUrl,
+    from: 'sync',
+    to: 'tasks',
+    privateKey: privateKeyOf('sync'),
+  })
   tasks = commandsOf<TasksCommands>(client)
 })
 beforeEach(() => db.query('delete from sync_run'))

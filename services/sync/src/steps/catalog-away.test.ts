@@ -17,7 +17,7 @@ import {
   openDatabase,
   Problem,
 } from '@berth/service'
-import { makeDatabase, serviceKey, type TestDatabase } from '@berth/service/testing'
+import { makeDatabase, privateKeyOf, publicKeys, type TestDatabase } from '@berth/service/testing'
 import { TaskLost } from '@berth/worker'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { openPrisma, type Prisma } from '../db/client.ts'
@@ -48,9 +48,14 @@ afterAll(async () => {
 
 /** Does a run whose remote was deleted meanwhile: it has to be given up, with a catalog that answers as told. */
 async function giveUpWith(commands: Record<string, InternalHandler>) {
-  const catalog = createInternalServer({ service: 'catalog', serviceKey, log, commands })
+  const catalog = createInternalServer({ service: 'catalog', publicKeys, log, commands })
   const { server, port } = await listen(catalog, { port: 0, host: '127.0.0.1' })
-  const client = createInternalClient({ baseUrl: `http://127.0.0.1:${port}`, from: 'sync', to: 'catalog', serviceKey })
+  const client = createInternalClient({
+    baseUrl: `http://127.0.0.1:${port}`,
+    from: 'sync',
+    to: 'catalog',
+    privateKey: privateKeyOf('sync'),
+  })
   const run = await prisma.syncRun.create({
     data: {
       id: randomUUID(),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openBlobStore } from '@berth/blobs'
 import { createLogger, createMetrics } from '@berth/service'
-import { makeDatabase, serve, serviceKey, startProcess, testServers } from '@berth/service/testing'
+import { keysOf, makeDatabase, serve, startProcess, testServers } from '@berth/service/testing'
 import { createSync } from '../app.ts'
 
 const password = 'the password of the admin'
@@ -26,7 +26,7 @@ export async function startSync(): Promise<StartedSync> {
     {
       databaseUrl: database.url,
       natsUrl: testServers().natsUrl,
-      serviceKey,
+      ...keysOf('sync'),
       secretsKey,
       spoolDirectory: join(folder, 'spool'),
       internalUrl: undefined,

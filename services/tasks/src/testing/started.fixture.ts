@@ -1,7 +1,7 @@
 import type { EventCommands } from '@berth/bus'
 import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
-import { type Served, serve, serviceKey, testServers } from '@berth/service/testing'
+import { keysOf, type Served, serve, testServers } from '@berth/service/testing'
 import { createTasks } from '../app.ts'
 import type { TasksConfig } from '../config.ts'
 
@@ -11,7 +11,7 @@ export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {
   const service = createTasks(
-    { databaseUrl, natsUrl: testServers().natsUrl, serviceKey, authUrl: 'http://127.0.0.1:1', ...more },
+    { databaseUrl, natsUrl: testServers().natsUrl, ...keysOf('tasks'), authUrl: 'http://127.0.0.1:1', ...more },
     { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics(), sweepEveryMs: 50 },
   )
   const served = await serve(service)
