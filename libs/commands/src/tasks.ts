@@ -45,6 +45,8 @@ export type TasksCommands = {
       shared: string[]
       actor: Actor
       parent?: string
+      /** What it changes: those who may `update` that repository see the task and may cancel it. Without an id where it makes it. */
+      repository?: { id: string | null; name: string }
     }
     reply: { task: Task }
   }

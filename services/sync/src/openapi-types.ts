@@ -182,7 +182,8 @@ export interface components {
              * @description The task of the remote that this is a part of.
              */
             parent?: string | null;
-            remote?: string;
+            /** @description Null, as upstreamName and messages, to who may not use the remote. */
+            remote?: string | null;
             /** @description Which of the remote's repositories, where it covers several. */
             upstreamName?: string | null;
             repository?: string;

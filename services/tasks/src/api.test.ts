@@ -50,6 +50,14 @@ async function queue(kind: string, name = 'admin', exclusive: string[] = [], par
   return id
 }
 
+/** Queues a task that changes a repository, for an administrator. */
+async function queueOn(kind: string, repository: { id: string | null; name: string }): Promise<string> {
+  const id = randomUUID()
+  const actor = { id: accountIds.get('admin') ?? null, name: 'admin' }
+  await one.tasks.call('create-task', { id, kind, payload: {}, exclusive: [], shared: [], actor, repository })
+  return id
+}
+
 async function claim(kind: string) {
   const { task } = await one.tasks.call('claim-task', { kinds: [kind], worker: 'w', leaseSeconds: 60 })
   if (!task) throw new Error('there is no task to claim')
@@ -88,6 +96,51 @@ test('users see their own tasks and no others; nobody sees any without a login',
   await asAnn('get', `/tasks/${mine}`).expect(200)
   await request(one.url).get(`/api/v1/tasks/${mine}`).expect(401)
   await asAdmin('get', '/tasks/no-uuid').expect(404)
+})
+
+test('who keeps a repository sees the tasks that change it, without what upstream said, and may cancel them', async () => {
+  const kind = `kept-${randomUUID()}`
+  await request(auth.url)
+    .post('/api/v1/grants')
+    .auth('admin', password)
+    .send({ to: { user: 'ann' }, role: 'maintainer', on: 'kept/*' })
+    .expect(201)
+  await request(auth.url)
+    .post('/api/v1/grants')
+    .auth('admin', password)
+    .send({ to: { user: 'ann' }, role: 'pusher', on: 'pushed/*' })
+    .expect(201)
+  const made = await queueOn(kind, { id: null, name: 'kept/new' })
+  const failed = await queueOn(kind, { id: randomUUID(), name: 'kept/app' })
+  const others = [
+    await queueOn(kind, { id: randomUUID(), name: 'pushed/app' }),
+    await queueOn(kind, { id: randomUUID(), name: 'keptother/app' }),
+    await queue(kind),
+  ]
+  const asAnn = (method: 'get' | 'post', path: string) =>
+    request(one.url)[method](`/api/v1${path}`).auth('ann', 'ann has this one')
+  await asAnn('post', `/tasks/${made}/cancel`).expect(200)
+  const { id, fence } = await claim(kind)
+  expect(id).toBe(failed)
+  const error = { code: 'upstream_failed', message: 'registry.internal answered 500' }
+  await one.tasks.call('finish-task', { id, fence, state: 'failed', error })
+  const { items } = (await asAnn('get', `/tasks?kind=${kind}`).expect(200)).body
+  expect(items.map((task: Task) => [task.id, task.state])).toEqual([
+    [failed, 'failed'],
+    [made, 'cancelled'],
+  ])
+  const watched = await asAnn('get', `/tasks/${failed}/events`).expect(200)
+  for (const text of [
+    JSON.stringify(items),
+    JSON.stringify((await asAnn('get', `/tasks/${failed}`)).body),
+    watched.text,
+  ]) {
+    expect(text).toContain('upstream_failed')
+    expect(text).not.toContain('registry.internal')
+  }
+  expect((await asAdmin('get', `/tasks/${failed}`)).body.error).toEqual(error)
+  for (const other of others) await asAnn('get', `/tasks/${other}`).expect(404)
+  for (const other of others) await asAnn('post', `/tasks/${other}/cancel`).expect(404)
 })
 
 test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {

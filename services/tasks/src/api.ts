@@ -14,66 +14,75 @@ import {
 import type { Prisma } from './db/client.ts'
 import type { operations } from './openapi-types.ts'
 import { cancelTask } from './queue/cancel.ts'
-import { hasEnded, showTask, type TaskRow } from './queue/row.ts'
+import { hasEnded, showTask } from './queue/row.ts'
+import { maySee, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
-/** The API of tasks. Users see the tasks that they started, administrators all of them. */
+/** The API of tasks. */
 export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes) {
-  const find = async (id: string, principal: Principal): Promise<TaskRow> => {
-    const row = isUuid(id) ? await prisma.task.findFirst({ where: { id, ...visibleTo(principal) } }) : null
-    if (!row) throw notFound('task', id)
-    return row
+  const find = async (id: string, principal: Principal) => {
+    const row = isUuid(id) ? await prisma.task.findUnique({ where: { id } }) : null
+    if (!row || !maySee(principal, row)) throw notFound('task', id)
+    return { row, view: viewOf(principal, row) }
   }
   return {
-    listTasks: async ({ query, principal }) => ({ status: 200, body: await listTasks(prisma, query, principal) }),
-    showTask: async ({ params, principal }) => ({
+    listTasks: async ({ query, principal }) => ({
       status: 200,
-      body: showTask(await find(params.task, principal)),
+      body: await listTasks({ db, prisma }, query, principal),
     }),
+    showTask: async ({ params, principal }) => {
+      const { row, view } = await find(params.task, principal)
+      return { status: 200, body: view(showTask(row)) }
+    },
     cancelTask: async ({ params, principal }) => {
-      const { id } = await find(params.task, principal)
-      const task = showTask(await cancelTask(db, id))
+      const { row, view } = await find(params.task, principal)
+      const { id } = row
+      const task = view(showTask(await cancelTask(db, id)))
       // A running task ends once its worker has stopped: 202 says that it is not there yet.
       return hasEnded(task.state)
         ? { status: 200, body: task }
         : { status: 202, body: task, headers: { location: `/api/v1/tasks/${id}` } }
     },
     watchTask: async (request) => {
-      const row = await find(request.params.task, request.principal)
-      streamTask(request, showTask(row), changes())
+      const { row, view } = await find(request.params.task, request.principal)
+      streamTask(request, showTask(row), { changes: changes(), view })
       return undefined
     },
   } satisfies Handlers<operations>
 }
 
-function visibleTo(principal: Principal): { actorId?: string } {
-  return principal.admin ? {} : { actorId: principal.id }
-}
-
-async function listTasks(prisma: Prisma, query: RequestOf<operations['listTasks']>['query'], principal: Principal) {
+async function listTasks(
+  { db, prisma }: { db: Database; prisma: Prisma },
+  query: RequestOf<operations['listTasks']>['query'],
+  principal: Principal,
+) {
   const page = readPage(query)
   if (page.after !== undefined && !/^\d{1,18}$/.test(page.after)) throw badCursor()
   const { state, kind, parent, q } = query
-  const keys = await prisma.task.findMany({
-    where: {
-      ...visibleTo(principal),
-      ...(state === undefined ? {} : { state }),
-      ...(kind === undefined ? {} : { kind }),
-      ...(parent === undefined ? {} : { parent }),
-      ...(page.after === undefined ? {} : { seq: { lt: BigInt(page.after) } }),
-      ...(q === undefined
-        ? {}
-        : { OR: [{ kind: { contains: q } }, { actor: { contains: q } }, { resources: { has: q } }] }),
-    },
-    select: { id: true, listedBytes: true },
-    orderBy: { seq: 'desc' },
-    take: page.limit + 1,
-  })
+  const seen = seenBy(principal, 7)
+  const keys = await db.query<{ id: string; listedBytes: number }>(
+    `select id, listed_bytes as "listedBytes"
+     from task
+     where ($1::bigint is null or seq < $1)
+       and ($2::text is null or state = $2)
+       and ($3::text is null or kind = $3)
+       and ($4::uuid is null or parent = $4)
+       and ($5::text is null or strpos(kind, $5) > 0 or strpos(actor, $5) > 0 or resources @> array[$5])
+       and ${seen.condition}
+     order by seq desc
+     limit $6`,
+    [page.after ?? null, state ?? null, kind ?? null, parent ?? null, q ?? null, page.limit + 1, ...seen.values],
+  )
   const fitting = fitPage(keys, page)
   const ids = fitting.rows.map(({ id }) => id)
   const rows = await prisma.task.findMany({ where: { id: { in: ids } }, orderBy: { seq: 'desc' } })
-  return toPage(rows, fitting.page, (row) => String(row.seq), showTask)
+  return toPage(
+    rows,
+    fitting.page,
+    (row) => String(row.seq),
+    (row) => viewOf(principal, row)(showTask(row)),
+  )
 }
 
 /** What a request gets that comes before the service is up. */

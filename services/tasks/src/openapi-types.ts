@@ -14,7 +14,7 @@ export interface paths {
         };
         /**
          * List tasks, newest first
-         * @description Users see the tasks that they started; administrators see all of them.
+         * @description Users see the tasks that they started, and those that change a repository that they may `update`; administrators see all of them.
          */
         get: operations["listTasks"];
         put?: never;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type AccessObject, decide, toSql } from '@berth/access'
+import { type AccessObject, toSql } from '@berth/access'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
 import {
@@ -21,11 +21,12 @@ import {
   toPage,
 } from '@berth/service'
 import type { Prisma } from '../db/client.ts'
-import type { Remote, SyncRun } from '../db/generated/client.ts'
+import type { Remote } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRemote } from '../remotes/show.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
+import { maySee, viewsOf } from './view-run.ts'
 
 type SyncBody = {
   repository?: string
@@ -38,43 +39,6 @@ type SyncBody = {
 
 function optionsOf({ mode = 'additive', force = false, onError = 'fail', dryRun = false }: SyncBody): RunOptions {
   return { mode, force, onError, dryRun }
-}
-
-function showRun(run: SyncRun): Record<string, unknown> {
-  const {
-    id,
-    taskId,
-    parentTask,
-    remoteName,
-    upstreamName,
-    repositoryName,
-    mode,
-    force,
-    onError,
-    dryRun,
-    state,
-    result,
-    error,
-  } = run
-  const iso = (time: Date | null) => time?.toISOString() ?? null
-  return {
-    id,
-    task: taskId,
-    parent: parentTask,
-    remote: remoteName,
-    upstreamName,
-    repository: repositoryName,
-    mode,
-    force,
-    onError,
-    dryRun,
-    state,
-    result,
-    error,
-    createdAt: iso(run.createdAt),
-    startedAt: iso(run.startedAt),
-    finishedAt: iso(run.finishedAt),
-  }
 }
 
 /** The API of sync runs. */
@@ -154,7 +118,7 @@ export function runHandlers({
       const id = params.sync
       const run = isUuid(id) ? await prisma.syncRun.findUnique({ where: { id } }) : null
       if (!run || !maySee(principal, run)) throw notFound('sync', id)
-      return { status: 200, body: showRun(run) }
+      return { status: 200, body: (await viewsOf(prisma, principal, [run]))[0] ?? {} }
     },
   } satisfies Partial<Handlers<operations>>
 }
@@ -163,14 +127,6 @@ export function runHandlers({
 function requireTargets(principal: Principal, { name, targetPrefix }: Remote): void {
   const target: AccessObject = { kind: 'repository', name: targetPrefix ? `${targetPrefix}/*` : '*' }
   for (const verb of ['push', 'repository.create'] as const) requireVerb(principal, verb, target, `sync all of ${name}`)
-}
-
-/** A run is seen by who started it, and by who may see the repository. */
-function maySee(caller: Principal, { actorId, repositoryId, repositoryName }: SyncRun): boolean {
-  const id = repositoryId ?? undefined
-  return (
-    actorId === caller.id || decide(caller.rights, 'read', { kind: 'repository', id, name: repositoryName }).allowed
-  )
 }
 
 const newestFirst = [{ createdAt: 'desc' as const }, { id: 'desc' as const }]
@@ -197,5 +153,12 @@ async function listRuns(
   const fitting = fitPage(keys, page)
   const ids = fitting.rows.map((row) => row.id)
   const rows = await prisma.syncRun.findMany({ where: { id: { in: ids } }, orderBy: newestFirst })
-  return toPage(rows, fitting.page, (row) => `${row.createdAt.toISOString()} ${row.id}`, showRun)
+  const views = await viewsOf(prisma, filter.principal, rows)
+  const shown = rows.map((row, at) => ({ key: `${row.createdAt.toISOString()} ${row.id}`, view: views[at] ?? {} }))
+  return toPage(
+    shown,
+    fitting.page,
+    ({ key }) => key,
+    ({ view }) => view,
+  )
 }

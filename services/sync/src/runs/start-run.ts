@@ -57,6 +57,7 @@ export async function startRun(
       exclusive: options.dryRun ? [] : locksOf(repository),
       shared: [`remote:${remote.id}`],
       actor,
+      repository,
       ...(parentTask === undefined ? {} : { parent: parentTask }),
     },
     call,

@@ -76,6 +76,8 @@ table task (
   not_before timestamp with time zone,
   listed_bytes integer generated always as (500 + text_bytes(resources) + octet_length(progress::text) + COALESCE(octet_length(result::text), 0) + COALESCE(octet_length(error::text), 0)) stored,
   actor_id uuid,
+  repository_id uuid,
+  repository_name text collate "C",
   constraint task_pkey PRIMARY KEY (id),
   constraint task_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint task_kind_check CHECK (kind <> ''::text),
@@ -88,6 +90,7 @@ CREATE INDEX task_by_actor ON task USING btree (actor_id, seq)
 CREATE INDEX task_by_end ON task USING btree (finished_at) WHERE finished_at IS NOT NULL
 CREATE INDEX task_by_kind ON task USING btree (kind, seq)
 CREATE INDEX task_by_parent ON task USING btree (parent) WHERE parent IS NOT NULL
+CREATE INDEX task_by_repository ON task USING btree (repository_name, seq) WHERE repository_name IS NOT NULL
 CREATE INDEX task_by_state ON task USING btree (state, seq)
 CREATE INDEX task_leases ON task USING btree (lease_until) WHERE state = 'running'::text
 CREATE INDEX task_waiting ON task USING btree (kind, seq) WHERE state = 'waiting'::text

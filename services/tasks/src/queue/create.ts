@@ -53,8 +53,8 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
   const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor, actor_id)
-     values ($1, $2, $3, $4, $5, $6, $7)
+    `insert into task (id, kind, parent, payload, resources, actor, actor_id, repository_id, repository_name)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
      on conflict (id) do nothing
      returning ${taskColumns}`,
     [
@@ -65,6 +65,8 @@ async function insert(sql: Sql, request: Request, resources: string[]): Promise<
       resources,
       request.actor.name,
       request.actor.id,
+      request.repository?.id ?? null,
+      request.repository?.name ?? null,
     ],
   )
   return row

@@ -8,9 +8,13 @@ const heartbeatMs = 15_000
 
 /**
  * Answers server-sent events: the task as it is, then again at each change, until it has ended. A reader that is slow skips
- * states in between; it always gets the last one.
+ * states in between; it always gets the last one. `view` is a task as the reader may see it.
  */
-export function streamTask({ response, signal }: ApiRequest, task: Task, changes: Changes): void {
+export function streamTask(
+  { response, signal }: ApiRequest,
+  task: Task,
+  { changes, view }: { changes: Changes; view: (task: Task) => Task },
+): void {
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
@@ -18,7 +22,7 @@ export function streamTask({ response, signal }: ApiRequest, task: Task, changes
   })
   let sent = ''
   const send = (seen: Task) => {
-    const json = JSON.stringify(seen)
+    const json = JSON.stringify(view(seen))
     if (json === sent || response.writableNeedDrain) return
     sent = json
     response.write(`event: task\ndata: ${json}\n\n`)
