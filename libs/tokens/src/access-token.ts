@@ -75,7 +75,9 @@ export function createTokenCheck(keys: readonly PublicJwk[] = []): TokenCheck {
 function check(token: string, keys: Map<string, KeyObject>): AccessClaims | undefined {
   if (token.length > longestTokenCharacters) return undefined
   try {
-    const kid = jwt.decode(token, { complete: true })?.header.kid
+    const { kid, crit } = jwt.decode(token, { complete: true })?.header ?? {}
+    // What has to be understood and is not makes a token invalid (RFC 7515 §4.1.11); jsonwebtoken does not look.
+    if (crit !== undefined) return undefined
     const key = kid !== undefined && keyId.test(kid) ? keys.get(kid) : undefined
     if (!key) return undefined
     const claims = jwt.verify(token, key, {
