@@ -36,6 +36,18 @@ test('what was made a moment ago can be granted on, and what is not there cannot
   }
 })
 
+test('a namespace that is made for a group is owned by its members, and one whose owner is not there is not made', async () => {
+  const name = 'objects-owned'
+  await make(berth, '/groups', { name: 'objects-group', members: [ann.user] })
+  const refused = await berth.api('POST', '/namespaces', { name, owner: { group: 'objects-nobody' } })
+  expect([refused.status, refused.body.code]).toEqual([404, 'group_not_found'])
+  const odd = await berth.api('POST', '/namespaces', { name, owner: { user: ann.user, group: 'objects-group' } })
+  expect(odd.status).toBe(400)
+  await make(berth, '/namespaces', { name, owner: { group: 'objects-group' } })
+  expect(await check(ann, 'grant', `namespace:${name}`)).toMatchObject({ allowed: true })
+  expect((await apiAs(berth, ann, 'POST', '/repositories', { name: `${name}/app` })).status).toBe(201)
+})
+
 test('with an object goes what was granted on it, and another one of its name inherits nothing', async () => {
   const name = 'objects/again'
   await pushRandomImage(admin, name, '1')

@@ -1,5 +1,5 @@
 import type { Rights } from '@berth/access'
-import type { Principal } from '@berth/service'
+import type { Actor, Principal } from '@berth/service'
 import type { Access, PublicJwk } from '@berth/tokens'
 
 /** Auth's internal commands. */
@@ -23,6 +23,14 @@ export type AuthCommands = {
   'find-accounts': { request: { names: string[] }; reply: { accounts: { id: string; name: string }[] } }
   /** Of these ids of accounts those that may not pull from a private base path; there may be no such account any more. */
   'list-denied-pulls': { request: { ids: string[]; basePath: string }; reply: { ids: string[] } }
+  /**
+   * Grants the role `owner` on a namespace to a user or a group, by id or name; it is no error that it was granted already. 404 where there
+   * is no such one.
+   */
+  'grant-namespace': {
+    request: { namespace: string; owner: { user?: string; group?: string }; actor: Actor }
+    reply: Record<string, never>
+  }
   /** The public keys that access tokens are signed with. */
   'list-keys': { request: Record<string, never>; reply: { keys: PublicJwk[] } }
 }

@@ -14,6 +14,7 @@ const auth: Callers<AuthCommands> = {
   'grants-of': ['registry'],
   'find-accounts': ['catalog'],
   'list-denied-pulls': ['catalog'],
+  'grant-namespace': ['catalog'],
   'list-keys': ['registry'],
   'list-events': [],
 }

@@ -4,6 +4,7 @@ import type { Database, InternalHandler } from '@berth/service'
 import { decideScopes, mayPull } from './access/decide-scopes.ts'
 import { rightsOf } from './access/rights.ts'
 import { accountById, accountsById, accountsByName } from './accounts/account.ts'
+import { grantNamespace } from './grants/grant-namespace.ts'
 import { publicKeys } from './keys/key-ring.ts'
 import { type Authenticate, whoAsks } from './login/identify.ts'
 import { limitedTo, principalOf } from './login/principal.ts'
@@ -35,6 +36,10 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       for (const account of await accountsById(db, ids))
         if (await mayPull(db, await rightsOf(db, account), basePath)) may.add(account.id)
       return { ids: ids.filter((id) => !may.has(id)) }
+    },
+    'grant-namespace': async ({ namespace, owner, actor }) => {
+      await grantNamespace(db, { namespace, owner }, actor)
+      return {}
     },
     'list-keys': async () => ({ keys: await publicKeys(db) }),
   }

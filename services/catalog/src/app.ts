@@ -81,7 +81,7 @@ export function createCatalog(
         ...curationHandlers(db, prisma, gate, guard),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, { sync, auth, guard }, gate),
-        ...namespaceHandlers(db, gate),
+        ...namespaceHandlers(db, gate, auth),
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
       objects,

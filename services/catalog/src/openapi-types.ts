@@ -1195,6 +1195,11 @@ export interface components {
             quotaBytes?: components["schemas"]["QuotaBytes"];
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
+            /** @description The user or group that is granted the role `owner` on the namespace. */
+            owner?: {
+                user?: string;
+                group?: string;
+            };
         };
         UpdateNamespaceRequest: {
             defaultAccess?: components["schemas"]["DefaultAccess"];
@@ -1873,11 +1878,20 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "name": "team",
+                 *       "owner": {
+                 *         "group": "web"
+                 *       }
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateNamespaceRequest"];
             };
         };
         responses: {
             201: components["responses"]["Namespace"];
+            404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

@@ -1,4 +1,5 @@
 import type { AccessObject } from '@berth/access'
+import type { AuthCommands, CommandClient } from '@berth/commands'
 import { actorOf, type Database, type Handlers, readPage, requireVerb, toPage } from '@berth/service'
 import { findNamespace, type Namespace, namespacePage, usageOf } from '../namespaces/find.ts'
 import {
@@ -19,7 +20,7 @@ function showNamespace({ createdAt, ...row }: Namespace): Record<string, unknown
 const everything: AccessObject = { kind: 'settings', name: '' }
 
 /** The API of namespaces, the first segments of repositories' names. */
-export function namespaceHandlers(db: Database, gate: ServedGate) {
+export function namespaceHandlers(db: Database, gate: ServedGate, auth: CommandClient<AuthCommands>) {
   const show = async (idOrName: string) => {
     const namespace = await findNamespace(db, idOrName)
     return { ...showNamespace(namespace), usage: await usageOf(db, namespace.name) }
@@ -34,11 +35,16 @@ export function namespaceHandlers(db: Database, gate: ServedGate) {
       })
       return { status: 200, body: toPage(fitting.rows, fitting.page, (row) => row.name, showNamespace) }
     },
-    createNamespace: async ({ body, principal }) => {
-      const wanted = body
-      const settings = checkNamespace({ ...defaultNamespace, ...wanted })
-      await db.transaction((sql) => createNamespace(sql, settings, actorOf(principal)))
+    createNamespace: async ({ body, principal, requestId }) => {
+      const { owner, ...wanted } = body
       const { name } = wanted
+      const actor = actorOf(principal)
+      const settings = checkNamespace({ ...defaultNamespace, ...wanted })
+      await db.transaction(async (sql) => {
+        await createNamespace(sql, settings, actor)
+        // Before the commit, so that there is no namespace whose owner was refused. Asking again grants no second time.
+        if (owner) await auth.call('grant-namespace', { namespace: name, owner, actor }, { requestId })
+      })
       await gate.namespace(name)
       return { status: 201, headers: { location: `/api/v1/namespaces/${name}` }, body: await show(name) }
     },

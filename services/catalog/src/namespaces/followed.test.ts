@@ -1,4 +1,4 @@
-import { commandsOf, type RegistryCommands } from '@berth/commands'
+import { type AuthCommands, commandsOf, type RegistryCommands } from '@berth/commands'
 import {
   closeServer,
   createInternalClient,
@@ -42,7 +42,9 @@ beforeAll(async () => {
     to: 'registry',
     privateKey: privateKeyOf('catalog'),
   })
-  handlers = namespaceHandlers(catalog.db, createServedGate(commandsOf<RegistryCommands>(client)))
+  const gate = createServedGate(commandsOf<RegistryCommands>(client))
+  // Nothing here is asked of auth.
+  handlers = namespaceHandlers(catalog.db, gate, commandsOf<AuthCommands>(client))
 })
 afterAll(async () => {
   await client?.close()
