@@ -28,6 +28,21 @@ export async function pushRandomImage(
   return { digest: sha256(text), layers: layers.map((layer) => layer.digest), text }
 }
 
+/** Pushes an image whose one layer is an archive of nothing, which podman can unpack. */
+export async function pushEmptyImage(target: Target, repository: string, tag: string): Promise<void> {
+  const layer = await pushBlob(target, repository, Buffer.alloc(1_024))
+  const rootfs = { type: 'layers', diff_ids: [layer.digest] }
+  const bytes = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs }))
+  const config = await pushBlob(target, repository, bytes)
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: ociManifest,
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
+    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', ...layer }],
+  })
+  await pushManifest(target, repository, tag, text, ociManifest)
+}
+
 /** Pushes a manifest under a tag or its digest. */
 export async function pushManifest(
   target: Target,

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { type Client, type Login, runner } from './client.ts'
@@ -16,13 +16,14 @@ export function startSkopeo(): Skopeo {
   const skopeo = runner('skopeo', ['--insecure-policy'], { TMPDIR: folder })
   const places = new Map<string, string>()
   let authorization: string[] = []
+  let pulls = 0
   const authFile = path.join(folder, 'auth.json')
 
   const pull = async (reference: string, flags: string[]) => {
-    const place = path.join(folder, `image-${places.size}`)
-    places.set(reference, place)
+    const place = path.join(folder, `image-${pulls++}`)
     const from = ['--src-tls-verify=false', ...authorization]
     await skopeo([...flags, 'copy', '--quiet', ...from, `docker://${reference}`, `dir:${place}`])
+    places.set(reference, place)
     const manifest = JSON.parse(readFileSync(path.join(place, 'manifest.json'), 'utf8')) as {
       config: { digest: string }
     }
@@ -33,7 +34,7 @@ export function startSkopeo(): Skopeo {
     login: async (host: string, login?: Login) => {
       authorization = login ? ['--authfile', authFile] : []
       if (!login) {
-        await skopeo(['logout', '--authfile', authFile, '--all'])
+        if (existsSync(authFile)) await skopeo(['logout', '--authfile', authFile, '--all'])
         return
       }
       const flags = ['--tls-verify=false', '--authfile', authFile, '--username', login.user, '--password-stdin']
