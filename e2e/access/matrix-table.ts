@@ -204,6 +204,22 @@ export const table: Record<string, Row | Row[]> = {
     needs: 'everybody',
     send: of('PATCH', at('/me'), () => ({ password: 'another good password', currentPassword: 'wrong' })),
   },
+  // auth: identity providers
+  beginOidcLogin: { needs: 'anybody', send: of('GET', at('/oidc/none/login')) },
+  endOidcLogin: { needs: 'anybody', send: of('GET', at('/oidc/none/callback?state=x&code=y')) },
+  listIdentityProviders: { needs: 'admin', send: of('GET', at('/identity-providers')) },
+  createIdentityProvider: {
+    needs: 'admin',
+    send: of('POST', at('/identity-providers'), ({ fresh }) => ({
+      name: fresh.replace('/', '-'),
+      issuer: 'https://localhost:1',
+      clientId: 'berth',
+    })),
+  },
+  showIdentityProvider: { needs: 'admin', send: of('GET', at('/identity-providers/none')) },
+  updateIdentityProvider: { needs: 'admin', send: of('PATCH', at('/identity-providers/none'), () => ({})) },
+  deleteIdentityProvider: { needs: 'admin', send: of('DELETE', at('/identity-providers/none')) },
+  // auth: logins of people
   openSession: {
     needs: 'anybody',
     send: of('POST', at('/sessions'), () => ({ name: 'nobody-at-all', password: 'x' })),

@@ -1,3 +1,4 @@
+import { externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
 import { collectorSettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
 import { pushSettings } from '@berth/registry-service'
@@ -35,6 +36,7 @@ const standaloneSettings = {
   ...secretsSettings,
   processes: flag('BERTH_PROCESSES', { fallback: false }),
   ...logSettings,
+  ...externalLoginSettings,
   ...collectorSettings,
   ...retentionSettings,
   ...scrubSettings,

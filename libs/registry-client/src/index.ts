@@ -11,6 +11,7 @@ export type { UpstreamAnswer } from './egress/egress.ts'
 export { dial, lookUp, shakeHands } from './egress/reach.ts'
 export { unlessAborted } from './egress/unless-aborted.ts'
 export { UpstreamError, type UpstreamErrorCode } from './egress/upstream-error.ts'
+export { createGuardedFetch, type GuardedFetch } from './guarded-fetch.ts'
 export type { FetchedManifest } from './manifests.ts'
 export type { Pause } from './rate-limits/host-gates.ts'
 

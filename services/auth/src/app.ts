@@ -14,6 +14,8 @@ import { accessHandlers } from './api/access.ts'
 import { accountHandlers } from './api/accounts.ts'
 import { grantHandlers } from './api/grants.ts'
 import { groupHandlers } from './api/groups.ts'
+import { identityProviderHandlers } from './api/identity-providers.ts'
+import { oidcHandlers } from './api/oidc.ts'
 import { personalTokenHandlers } from './api/personal-tokens.ts'
 import { robotHandlers } from './api/robots.ts'
 import { roleHandlers } from './api/roles.ts'
@@ -24,6 +26,8 @@ import { type AuthConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
 import { askIsPublic, askOwnerOf, followObjects } from './following/follow-objects.ts'
+import { resealProviders } from './identity-providers/reseal-providers.ts'
+import { createIssuers } from './issuers/issuers.ts'
 import { type KeyRing, openKeyRing, publicKeys } from './keys/key-ring.ts'
 import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
@@ -57,7 +61,8 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
     if (ring) return ring
     throw new Problem(503, 'starting', 'The auth service is starting.', { headers: { 'retry-after': '1' } })
   }
-  const checkLogin = createCheckLogin(db, checkPassword)
+  const checkLogin = createCheckLogin(db, checkPassword, config.externalLoginDays)
+  const issuers = createIssuers(config)
   const authenticate = createAuthenticate(db, keys, checkLogin)
   const tokens = createTokenEndpoint({ db, keys, authenticate, checkLogin, log, metrics: parts.metrics })
   let firstPassword: string | undefined
@@ -68,6 +73,8 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
         ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword }),
         ...sessionHandlers({ db, checkPassword, externalUrl: config.externalUrl }),
         ...personalTokenHandlers(db, authenticate),
+        ...identityProviderHandlers({ db, sealer, issuers }),
+        ...oidcHandlers({ db, sealer, issuers, externalUrl: config.externalUrl }),
         ...groupHandlers(db),
         ...robotHandlers(db),
         ...roleHandlers(db),
@@ -88,6 +95,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
       await ensureKeys(db, sealer)
       const { resealed } = await resealKeys(db, sealer)
       if (resealed > 0) log.info('signing keys are sealed under the present BERTH_SECRETS_KEY', { resealed })
+      await resealProviders(db, sealer, log)
       const opened = keep('keys', await openKeyRing(db, sealer, log))
       firstPassword = await ensureAdmin({ db, log }, passwords, config.adminPassword)
       ring = opened

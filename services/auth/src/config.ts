@@ -1,8 +1,14 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { optionalText, secretsSettings } from '@berth/service'
+import { integer, optionalText, secretsSettings } from '@berth/service'
 
 /** Whose objects auth keeps a copy of, to decide about them. */
 export const peers = ['catalog', 'sync'] as const
+
+/** What may be set about people of identity providers. */
+export const externalLoginSettings = {
+  /** How long their personal tokens go on without a login through the provider. */
+  externalLoginDays: integer('BERTH_EXTERNAL_LOGIN_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
+}
 
 /** What auth reads from the environment. */
 export const authSettings = {
@@ -10,9 +16,11 @@ export const authSettings = {
   ...secretsSettings,
   /** The password of `admin`. Absent: one is made at the first start. When it differs from the stored one, it is set. */
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
+  ...externalLoginSettings,
 }
 export type AuthConfig = HostConfig<(typeof peers)[number]> & {
   secretsKey: string
   secretsPreviousKeys?: string | undefined
   adminPassword: string | undefined
+  externalLoginDays: number
 }

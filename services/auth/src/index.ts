@@ -1,1 +1,2 @@
 export { createAuth } from './app.ts'
+export { externalLoginSettings } from './config.ts'

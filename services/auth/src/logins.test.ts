@@ -169,6 +169,7 @@ test('only administrators reach accounts and keys', async () => {
       admin: false,
       active: true,
       mustChangePassword: true,
+      external: null,
       createdAt: expect.any(String),
     },
   ])

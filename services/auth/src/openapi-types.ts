@@ -165,6 +165,98 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oidc/{provider}/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The name of an identity provider. */
+                provider: components["parameters"]["provider"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Log in through an identity provider, in a browser
+         * @description Sends the browser to the provider. It comes back to `/oidc/{provider}/callback`, the redirect URI to register there.
+         */
+        get: operations["beginOidcLogin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/oidc/{provider}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The name of an identity provider. */
+                provider: components["parameters"]["provider"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Where the browser comes back to from an identity provider
+         * @description Opens a session, as POST /sessions does, in the browser that began the login.
+         */
+        get: operations["endOidcLogin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List identity providers by name */
+        get: operations["listIdentityProviders"];
+        put?: never;
+        /**
+         * Let people log in through OpenID Connect
+         * @description An account is one `sub` of one issuer. It is made at the first login, unless `createAccounts` is false; a name that is taken gets `-2`. The redirect URI to register is `/api/v1/oidc/NAME/callback` on the address of Berth.
+         */
+        post: operations["createIdentityProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/identity-providers/{identityProvider}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                identityProvider: string;
+            };
+            cookie?: never;
+        };
+        /** Show an identity provider */
+        get: operations["showIdentityProvider"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an identity provider
+         * @description Its people keep their accounts; what was issued to them ends, unless another provider has the issuer. Refused while groups have their members from it.
+         */
+        delete: operations["deleteIdentityProvider"];
+        options?: never;
+        head?: never;
+        /** Change an identity provider; its name and issuer stay */
+        patch: operations["updateIdentityProvider"];
+        trace?: never;
+    };
     "/users": {
         parameters: {
             query?: never;
@@ -504,8 +596,52 @@ export interface components {
             active: boolean;
             /** @description Whether the console lets in only after another password was chosen. */
             mustChangePassword: boolean;
+            /** @description Who it is for an identity provider. */
+            external: {
+                issuer: string;
+                subject: string;
+            } | null;
             /** Format: date-time */
             createdAt: string;
+        };
+        /** @description As its discovery document and its tokens write it, to the letter. */
+        IssuerUrl: string;
+        /** @description What Berth shows there; sealed, and never shown. Null for a client without one. */
+        ClientSecret: string | null;
+        /** @description Its public keys (RFC 7517), instead of those that it publishes. */
+        Jwks: {
+            keys: Record<string, unknown>[];
+        } | null;
+        /** @description Whom to trust for its https, in PEM form; those whom the system trusts when it is absent. */
+        CaCert: string | null;
+        /** @description Whether it and what it names may have private addresses. */
+        AllowPrivateAddresses: boolean;
+        /** @description Whether it may be asked without TLS. */
+        AllowHttp: boolean;
+        IdentityProvider: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            issuer: string;
+            clientId: string;
+            hasClientSecret: boolean;
+            scopes: string[];
+            usernameClaim: string;
+            groupsClaim: string;
+            createAccounts: boolean;
+            jwks: Record<string, unknown> | null;
+            caCert: string | null;
+            allowPrivateAddresses: boolean;
+            allowHttp: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            /** Format: uuid */
+            createdById: string | null;
+        };
+        IdentityProviderPage: {
+            items: components["schemas"]["IdentityProvider"][];
+            next: string | null;
         };
         Session: {
             /** Format: uuid */
@@ -592,12 +728,23 @@ export interface components {
         };
         /** @description Names of users and robots. */
         Members: string[];
+        /** @description Its members are those of an identity provider who have this value in the group claim at their last login; `members` is not sent then. */
+        ExternalGroup: {
+            /** @description Id or name. */
+            provider: string;
+            value: string;
+        };
         Group: {
             /** Format: uuid */
             id: string;
             name: string;
             /** @description The group `authenticated`, which has everybody with a login. */
             builtIn: boolean;
+            /** @description Where its members come from; null when that is from here. */
+            external: {
+                provider: string;
+                value: string;
+            } | null;
             /** @description Null for the built-in group. */
             memberCount: number | null;
             /** Format: date-time */
@@ -615,6 +762,11 @@ export interface components {
             name: string;
             /** @description The group `authenticated`, which has everybody with a login. */
             builtIn: boolean;
+            /** @description Where its members come from; null when that is from here. */
+            external: {
+                provider: string;
+                value: string;
+            } | null;
             /** @description Null for the built-in group. */
             memberCount: number | null;
             /** Format: date-time */
@@ -881,6 +1033,40 @@ export interface components {
             expiresAt?: components["schemas"]["ExpiresAt"];
             scopes?: components["schemas"]["ScopesOfToken"];
         };
+        CreateIdentityProviderRequest: {
+            name: string;
+            issuer: components["schemas"]["IssuerUrl"];
+            clientSecret?: components["schemas"]["ClientSecret"];
+            clientId: string;
+            /** @description Asked for beside `openid`; `[openid, profile]` when it is absent. */
+            scopes?: string[];
+            /** @description What the account is called at first; `preferred_username` when it is absent. */
+            usernameClaim?: string;
+            /** @description The claim of the ID token with groups; `groups` when it is absent. */
+            groupsClaim?: string;
+            /** @description Whether the first login makes an account; true when it is absent. */
+            createAccounts?: boolean;
+            jwks?: components["schemas"]["Jwks"];
+            caCert?: components["schemas"]["CaCert"];
+            allowPrivateAddresses?: components["schemas"]["AllowPrivateAddresses"];
+            allowHttp?: components["schemas"]["AllowHttp"];
+        };
+        UpdateIdentityProviderRequest: {
+            clientSecret?: components["schemas"]["ClientSecret"];
+            clientId?: string;
+            /** @description Asked for beside `openid`; `[openid, profile]` when it is absent. */
+            scopes?: string[];
+            /** @description What the account is called at first; `preferred_username` when it is absent. */
+            usernameClaim?: string;
+            /** @description The claim of the ID token with groups; `groups` when it is absent. */
+            groupsClaim?: string;
+            /** @description Whether the first login makes an account; true when it is absent. */
+            createAccounts?: boolean;
+            jwks?: components["schemas"]["Jwks"];
+            caCert?: components["schemas"]["CaCert"];
+            allowPrivateAddresses?: components["schemas"]["AllowPrivateAddresses"];
+            allowHttp?: components["schemas"]["AllowHttp"];
+        };
         CreateUserRequest: {
             name: components["schemas"]["UserName"];
             password: components["schemas"]["Password"];
@@ -896,10 +1082,16 @@ export interface components {
             admin?: boolean;
             /** @description Whether the user may log in. */
             active?: boolean;
+            /** @description Who the user is for an identity provider, by the `sub` of its tokens; null ends the link. Ends what was issued before. */
+            external?: {
+                provider: string;
+                subject: string;
+            } | null;
         };
         CreateGroupRequest: {
             name: components["schemas"]["UserName"];
             members?: components["schemas"]["Members"];
+            external?: components["schemas"]["ExternalGroup"];
         };
         UpdateGroupRequest: {
             members?: components["schemas"]["Members"];
@@ -1011,6 +1203,15 @@ export interface components {
                 "application/json": components["schemas"]["User"];
             };
         };
+        /** @description The identity provider, without its secret. */
+        IdentityProvider: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["IdentityProvider"];
+            };
+        };
         /** @description The group, with the names of its members. */
         Group: {
             headers: {
@@ -1085,6 +1286,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The name of an identity provider. */
+        provider: string;
         /** @description Id or name. */
         user: string;
         /** @description Id or name. */
@@ -1403,6 +1606,177 @@ export interface operations {
                 };
                 content?: never;
             };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    beginOidcLogin: {
+        parameters: {
+            query?: {
+                /** @description The path of Berth to go to in the end. */
+                returnTo?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The name of an identity provider. */
+                provider: components["parameters"]["provider"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider. */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            502: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    endOidcLogin: {
+        parameters: {
+            query?: {
+                state?: string;
+                code?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The name of an identity provider. */
+                provider: components["parameters"]["provider"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To where the login was to lead, with the cookie of the session. */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            502: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listIdentityProviders: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of providers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProviderPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "corporate",
+                 *       "issuer": "https://login.example.com/realms/main",
+                 *       "clientId": "berth",
+                 *       "clientSecret": "from the provider"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateIdentityProviderRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["IdentityProvider"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                identityProvider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["IdentityProvider"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                identityProvider: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                identityProvider: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateIdentityProviderRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["IdentityProvider"];
             404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

@@ -32,6 +32,27 @@ export const tokenDeleted = defineEvent<TokenChanged>(
   token,
 )
 
+export type IdentityProviderChanged = { id: string; name: string; issuer: string }
+const identityProvider = { id: uuid, name: text, issuer: text }
+export const identityProviderCreated = defineEvent<IdentityProviderChanged>(
+  'auth',
+  'identity-provider.created',
+  'An identity provider was made.',
+  identityProvider,
+)
+export const identityProviderUpdated = defineEvent<IdentityProviderChanged>(
+  'auth',
+  'identity-provider.updated',
+  'An identity provider was changed.',
+  identityProvider,
+)
+export const identityProviderDeleted = defineEvent<IdentityProviderChanged>(
+  'auth',
+  'identity-provider.deleted',
+  'An identity provider was deleted; what was issued to people of its issuer has ended, unless another one has that issuer.',
+  identityProvider,
+)
+
 export type KeyRotated = { kid: string; notBefore: string }
 export const keyRotated = defineEvent<KeyRotated>('auth', 'key.rotated', 'Tokens are signed with another key.', {
   kid: text,

@@ -34,9 +34,12 @@ export async function accountById(sql: Sql, id: string): Promise<Account | undef
   return row
 }
 
-/** The user of a name, with the hash of its password. */
-export async function accountByName(sql: Sql, name: string): Promise<(Account & { passwordHash: string }) | undefined> {
-  const [row] = await sql.prepared<Account & { passwordHash: string }>(
+/** The user of a name, with the hash of its password, if it has one. */
+export async function accountByName(
+  sql: Sql,
+  name: string,
+): Promise<(Account & { passwordHash: string | null }) | undefined> {
+  const [row] = await sql.prepared<Account & { passwordHash: string | null }>(
     'account-by-name',
     `select ${columns}, password_hash as "passwordHash" from account where name = $1 and is_active`,
     [name],

@@ -1,6 +1,7 @@
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Actor, type Database, notFound } from '@berth/service'
+import { type Actor, badField, type Database, notFound, Problem, type Sql, sqlState } from '@berth/service'
 import { setPassword } from './change-password.ts'
+import type { External } from './create-user.ts'
 import { endWhatWasIssued } from './end-what-was-issued.ts'
 import { keepOneAdmin } from './last-admin.ts'
 
@@ -10,6 +11,8 @@ export type UserChange = {
   mustChangePassword?: boolean
   admin?: boolean | undefined
   active?: boolean | undefined
+  /** Links it to somebody of a provider; null ends that. */
+  external?: External | null | undefined
 }
 
 /**
@@ -19,7 +22,7 @@ export type UserChange = {
 export async function changeUser(
   db: Database,
   user: { id: string; name: string },
-  { passwordHash, mustChangePassword = false, admin, active }: UserChange,
+  { passwordHash, mustChangePassword = false, admin, active, external }: UserChange,
   actor: Actor,
 ): Promise<void> {
   const { id, name } = user
@@ -35,6 +38,31 @@ export async function changeUser(
     if (!changed) throw notFound('user', name)
     if (passwordHash !== undefined) await setPassword(sql, id, { passwordHash, mustChange: mustChangePassword })
     else if (active === false) await endWhatWasIssued(sql, id)
+    if (external !== undefined) await link(sql, user, external)
     await recordEvents(sql, [{ kind: authEvents.userUpdated, data: { id, name }, actor }])
   })
+}
+
+/** What was issued to whoever logged in through the link before ends with it. Throws 409 where somebody else has it. */
+async function link(sql: Sql, { id, name }: { id: string; name: string }, external: External | null): Promise<void> {
+  try {
+    const [linked] = await sql.query(
+      `update account
+       set issuer = $2, subject = $3, issuer_login_at = case when $2::text is null then null else now() end
+       where id = $1
+         and ($2::text is not null or password_hash is not null)
+       returning id`,
+      [id, external?.issuer ?? null, external?.subject ?? null],
+    )
+    if (!linked)
+      throw badField('external', `is the only login that "${name}" has`, 'Set a password too, or active: false.')
+  } catch (error) {
+    if (sqlState(error) !== '23505') throw error
+    throw new Problem(409, 'subject_taken', 'Another account has this subject of this provider.', {
+      field: 'external.subject',
+      hint: 'Delete that account first, or take the link from it.',
+      cause: error,
+    })
+  }
+  await endWhatWasIssued(sql, id)
 }

@@ -1,5 +1,17 @@
 import type { Sql } from '@berth/service'
 
+/** As `endWhatWasIssued`, to all people who log in through an issuer. */
+export async function endWhatWasIssuedBy(sql: Sql, issuer: string): Promise<void> {
+  await sql.query('update account set session_epoch = session_epoch + 1 where issuer = $1', [issuer])
+  for (const table of ['refresh_token', 'known_login', 'personal_token', 'session'])
+    await sql.query(
+      `delete from ${table}
+       using account
+       where account.id = ${table}.account and issuer = $1`,
+      [issuer],
+    )
+}
+
 /**
  * Ends everything that was issued to a user: remembered logins, refresh tokens, personal tokens, tokens for the API, sessions. Of the
  * sessions one may go on: that in which a person changes the own password.

@@ -64,12 +64,12 @@ async function insertAdmin(db: Database, passwordHash: string, mustChangePasswor
 
 /** Answers whether there is such an account. */
 async function setAdminPassword(db: Database, passwords: Passwords, given: string): Promise<boolean> {
-  const [admin] = await db.query<{ id: string; passwordHash: string }>(
+  const [admin] = await db.query<{ id: string; passwordHash: string | null }>(
     'select id, password_hash as "passwordHash" from account where name = $1',
     [firstAdmin],
   )
   if (!admin) return false
-  if (!(await passwords.matches(given, admin.passwordHash)))
+  if (!(await passwords.matches(given, admin.passwordHash ?? undefined)))
     await changePassword(db, {
       id: admin.id,
       passwordHash: await passwords.hash(strongEnough(given)),

@@ -16,14 +16,24 @@ import { changeUser } from '../accounts/change-user.ts'
 import { createUser, type UserRow } from '../accounts/create-user.ts'
 import { deleteUser } from '../accounts/delete-user.ts'
 import type { Prisma } from '../db/client.ts'
+import { findProvider } from '../identity-providers/provider.ts'
 import type { CheckPassword } from '../login/check-password.ts'
 import type { operations } from '../openapi-types.ts'
 import type { Passwords } from '../passwords/passwords.ts'
 import { refuseWeak } from '../passwords/weakness.ts'
 import { hashOfSession } from '../sessions/session.ts'
 
-function showUser({ id, name, isAdmin, isActive, mustChangePassword, createdAt }: UserRow) {
-  return { id, name, admin: isAdmin, active: isActive, mustChangePassword, createdAt: createdAt.toISOString() }
+function showUser({ id, name, isAdmin, isActive, mustChangePassword, issuer, subject, createdAt }: UserRow) {
+  const external = issuer === null || subject === null ? null : { issuer, subject }
+  return {
+    id,
+    name,
+    admin: isAdmin,
+    active: isActive,
+    mustChangePassword,
+    external,
+    createdAt: createdAt.toISOString(),
+  }
 }
 
 type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
@@ -83,11 +93,13 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
     showUser: async ({ params }) => ({ status: 200, body: showUser(await find(params.user)) }),
     updateUser: async ({ params, body, principal }) => {
       const user = await find(params.user)
-      const { password, admin, active } = body
+      const { password, admin, active, external: link } = body
       if (password !== undefined) refuseWeak(password, user.name)
       const passwordHash = password === undefined ? undefined : await passwords.hash(password)
       const mustChangePassword = principal.id !== user.id
-      await changeUser(db, user, { passwordHash, mustChangePassword, admin, active }, actorOf(principal))
+      const external = link && { issuer: (await findProvider(db, link.provider)).issuer, subject: link.subject }
+      const changes = { passwordHash, mustChangePassword, admin, active, external }
+      await changeUser(db, user, changes, actorOf(principal))
       return { status: 200, body: showUser(await find(user.id)) }
     },
     deleteUser: async ({ params, principal }) => {

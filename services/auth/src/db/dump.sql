@@ -31,14 +31,20 @@ CREATE INDEX access_grant_on_object ON access_grant USING btree (object_id) WHER
 table account (
   id uuid not null,
   name text collate "C" not null,
-  password_hash text not null,
+  password_hash text,
   is_admin boolean not null default false,
   session_epoch bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   is_active boolean not null default true,
   must_change_password boolean not null default false,
+  issuer text,
+  subject text,
+  issuer_login_at timestamp with time zone,
   constraint account_pkey PRIMARY KEY (id),
+  constraint account_external_key UNIQUE (issuer, subject),
+  constraint account_has_login CHECK (num_nonnulls(password_hash, issuer) > 0),
   constraint account_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
+  constraint account_is_external CHECK ((issuer IS NULL) = (subject IS NULL) AND (issuer IS NULL) = (issuer_login_at IS NULL)),
   constraint account_name_check CHECK (name <> ''::text AND name <> '<token>'::text AND POSITION((':'::text) IN (name)) = 0),
   constraint account_name_key UNIQUE (name)
 )
@@ -83,6 +89,28 @@ table holder (
   constraint holder_name_check CHECK (name <> ''::text AND name <> '<token>'::text AND POSITION((':'::text) IN (name)) = 0),
   constraint holder_name_key UNIQUE (name)
 )
+
+table identity_provider (
+  id uuid not null,
+  name text collate "C" not null,
+  issuer text not null,
+  client_id text not null,
+  sealed_client_secret bytea,
+  scopes text[] not null,
+  username_claim text not null,
+  groups_claim text not null,
+  create_accounts boolean not null,
+  jwks jsonb,
+  ca_cert text,
+  allow_private_addresses boolean not null,
+  allow_http boolean not null,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  created_by_id uuid,
+  constraint identity_provider_pkey PRIMARY KEY (id),
+  constraint identity_provider_name_key UNIQUE (name)
+)
+CREATE INDEX identity_provider_by_issuer ON identity_provider USING btree (issuer)
 
 table inbox (
   consumer text not null,
@@ -249,7 +277,12 @@ table user_group (
   created_at timestamp with time zone not null default now(),
   created_by text,
   created_by_id uuid,
+  provider_id uuid,
+  external_value text collate "C",
   constraint user_group_pkey PRIMARY KEY (id),
   constraint user_group_holder_fkey FOREIGN KEY (id, name) REFERENCES holder(id, name) ON DELETE CASCADE,
-  constraint user_group_name_key UNIQUE (name)
+  constraint user_group_is_external CHECK ((provider_id IS NULL) = (external_value IS NULL)),
+  constraint user_group_name_key UNIQUE (name),
+  constraint user_group_provider_id_fkey FOREIGN KEY (provider_id) REFERENCES identity_provider(id)
 )
+CREATE INDEX user_group_external ON user_group USING btree (provider_id, external_value) WHERE provider_id IS NOT NULL

@@ -5,21 +5,23 @@ import { deleteHolder } from '../grants/remove-grants.ts'
 import { insertHolder } from '../holders/holder.ts'
 import { type Group, isBuiltIn } from './group.ts'
 
-/** Makes a group with its members. Throws 409 when its name is taken. Answers its id. */
+/** Where the members of a group come from: whoever has a value in the group claim of a provider. */
+export type GroupSource = { providerId: string; value: string }
+
+/** Makes a group with its members, or with their source. Throws 409 when its name is taken. Answers its id. */
 export async function createGroup(
   db: Database,
-  { name, members }: { name: string; members: readonly string[] },
+  { name, members, source }: { name: string; members: readonly string[]; source?: GroupSource | undefined },
   actor: Actor,
 ): Promise<string> {
   const id = randomUUID()
   await db.transaction(async (sql) => {
     await insertHolder(sql, { id, kind: 'group', name })
-    await sql.query('insert into user_group (id, name, created_by, created_by_id) values ($1, $2, $3, $4)', [
-      id,
-      name,
-      actor.name,
-      actor.id,
-    ])
+    await sql.query(
+      `insert into user_group (id, name, created_by, created_by_id, provider_id, external_value)
+       values ($1, $2, $3, $4, $5, $6)`,
+      [id, name, actor.name, actor.id, source?.providerId ?? null, source?.value ?? null],
+    )
     await writeMembers(sql, id, members)
     await recordEvents(sql, [{ kind: authEvents.groupCreated, data: { id, name }, actor }])
   })
@@ -34,7 +36,12 @@ export async function updateGroup(
   actor: Actor,
 ): Promise<void> {
   refuseBuiltIn(group)
-  const { id, name } = group
+  const { id, name, external } = group
+  if (external && members !== undefined)
+    throw new Problem(409, 'external_group', `The members of "${name}" come from "${external.provider}".`, {
+      field: 'members',
+      hint: 'Change them there, or make another group.',
+    })
   await db.transaction(async (sql) => {
     const [locked] = await sql.query(
       `select

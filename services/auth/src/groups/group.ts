@@ -7,11 +7,18 @@ export type Group = {
   createdAt: Date
   createdBy: string | null
   createdById: string | null
+  /** Where its members come from, if that is not from here. */
+  external: { provider: string; value: string } | null
   memberCount: number
 }
 
 const columns = `id, name, created_at as "createdAt", created_by as "createdBy", created_by_id as "createdById",
-  (select count(*) from group_member where group_id = user_group.id) as "memberCount"`
+  (select count(*) from group_member where group_id = user_group.id) as "memberCount",
+  (
+    select json_build_object('provider', identity_provider.name, 'value', external_value)
+    from identity_provider
+    where identity_provider.id = provider_id
+  ) as external`
 
 /** A group by id or name. Throws 404. */
 export async function findGroup(sql: Sql, idOrName: string): Promise<Group> {
@@ -54,12 +61,13 @@ export function isBuiltIn({ id }: Pick<Group, 'id'>): boolean {
 
 /** How lists show a group. What is built in has everybody, and no list of them. */
 export function showGroup(group: Group) {
-  const { id, name, createdAt, createdBy, createdById, memberCount } = group
+  const { id, name, external, createdAt, createdBy, createdById, memberCount } = group
   const builtIn = isBuiltIn(group)
   return {
     id,
     name,
     builtIn,
+    external,
     memberCount: builtIn ? null : memberCount,
     createdAt: createdAt.toISOString(),
     createdBy,

@@ -11,16 +11,16 @@ export type CheckLogin = (name: string, password: string, ip: string) => Promise
 const longestName = 1_024
 
 /** Checks a name with a password, the secret of a robot, or a personal token. */
-export function createCheckLogin(db: Database, checkPassword: CheckPassword): CheckLogin {
+export function createCheckLogin(db: Database, checkPassword: CheckPassword, externalDays: number): CheckLogin {
   return async (name, password, ip) => {
     if (name.length > longestName || name.includes('\0')) return undefined
-    const account = await bySecret(db, name, password)
+    const account = await bySecret(name, password)
     // Else it may be a password that only looks like a secret, and a wrong one takes as long as any.
     return account ?? checkPassword(name, password, ip)
   }
-}
 
-async function bySecret(db: Database, name: string, secret: string): Promise<Account | undefined> {
-  if (isRobotSecret(secret)) return logInRobot(db, name, secret)
-  return isPersonalToken(secret) ? logInByPersonalToken(db, name, secret) : undefined
+  async function bySecret(name: string, secret: string): Promise<Account | undefined> {
+    if (isRobotSecret(secret)) return logInRobot(db, name, secret)
+    return isPersonalToken(secret) ? logInByPersonalToken(db, { name, secret, externalDays }) : undefined
+  }
 }

@@ -36,7 +36,7 @@ export function createCheckPassword(
     }
     const attempt = await throttle.begin(name, ip)
     const found = await accountByName(db, name)
-    if (!(await passwords.matches(password, found?.passwordHash)) || !found) return undefined
+    if (!(await passwords.matches(password, found?.passwordHash ?? undefined)) || !found) return undefined
     await attempt.succeeded()
     const { passwordHash: _hash, ...account } = found
     remembered.set(mark, { id: account.id, epoch: account.sessionEpoch })

@@ -93,9 +93,13 @@ export async function deletePersonalToken(
 type Found = Account & { scopes: string[] | null; endsAt: Date | null; isUseDue: boolean }
 
 /**
- * The person of a name who has this token, with what the token is limited to. Nothing is counted: 256 bits are not guessed.
+ * The person of a name who has this token, with what the token is limited to; not one of a provider who has not logged in through it for
+ * `externalDays`. Nothing is counted: 256 bits are not guessed.
  */
-export async function logInByPersonalToken(sql: Sql, name: string, secret: string): Promise<Account | undefined> {
+export async function logInByPersonalToken(
+  sql: Sql,
+  { name, secret, externalDays }: { name: string; secret: string; externalDays: number },
+): Promise<Account | undefined> {
   const hash = hashOf(secret)
   const [found] = await sql.prepared<Found>(
     'personal-token-login',
@@ -106,8 +110,9 @@ export async function logInByPersonalToken(sql: Sql, name: string, secret: strin
      where hash = $2
        and account.name = $1
        and is_active
-       and (expires_at is null or expires_at > now())`,
-    [name, hash],
+       and (expires_at is null or expires_at > now())
+       and (issuer is null or issuer_login_at > now() - make_interval(days => $3))`,
+    [name, hash, externalDays],
   )
   if (!found) return undefined
   const { scopes, endsAt, isUseDue, ...account } = found

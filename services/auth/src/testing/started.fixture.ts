@@ -25,6 +25,7 @@ export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> =
       syncUrl: away,
       callTimeoutSeconds: 2,
       adminPassword: undefined,
+      externalLoginDays: 30,
       ...more,
     },
     { log: createLogger({ service: 'auth', level: 'error' }), metrics: createMetrics() },

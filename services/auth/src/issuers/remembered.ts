@@ -1,0 +1,46 @@
+import { LRUCache } from 'lru-cache'
+
+const mostRemembered = 500
+const staleMs = 24 * 3_600_000
+const failureMs = 5_000
+
+type Entry<T> = { value?: T; fetchedAt: number; failedAt: number; failure?: unknown; running?: Promise<T> }
+
+/** What was fetched, by a key. */
+export type Remembered<T> = {
+  /**
+   * What was fetched within `freshMs`, else what is fetched now. Where that fails, what was fetched within a day; without any, the failure,
+   * which is not tried again for five seconds. Those who ask at once wait for one fetch.
+   */
+  get(key: string, freshMs: number, fetch: () => Promise<T>): Promise<T>
+}
+
+export function createRemembered<T>(now: () => number = Date.now): Remembered<T> {
+  const entries = new LRUCache<string, Entry<T>>({ max: mostRemembered })
+  const run = (entry: Entry<T>, fetch: () => Promise<T>) => {
+    const running = fetch().then(
+      (value) => {
+        Object.assign(entry, { value, fetchedAt: now(), failure: undefined, running: undefined })
+        return value
+      },
+      (failure: unknown) => {
+        Object.assign(entry, { failure, failedAt: now(), running: undefined })
+        if (entry.value !== undefined && now() - entry.fetchedAt < staleMs) return entry.value
+        throw failure
+      },
+    )
+    entry.running = running
+    return running
+  }
+  return {
+    get: async (key, freshMs, fetch) => {
+      const entry: Entry<T> = entries.get(key) ?? { fetchedAt: 0, failedAt: -Infinity }
+      entries.set(key, entry)
+      if (entry.value !== undefined && now() - entry.fetchedAt < freshMs) return entry.value
+      if (entry.running) return entry.running
+      if (now() - entry.failedAt >= failureMs) return run(entry, fetch)
+      if (entry.value !== undefined && now() - entry.fetchedAt < staleMs) return entry.value
+      throw entry.failure
+    },
+  }
+}
