@@ -1,5 +1,6 @@
 import { isInjected } from './known-variables.ts'
 import { parseNetwork } from './networks.ts'
+import { noteSecretSetting } from './secret-values.ts'
 import { StartupError } from './startup-error.ts'
 
 /** One setting: the variable it comes from, how to read it, and its value when the variable is absent. */
@@ -137,6 +138,7 @@ export function readConfig<S extends Shape>(shape: S, env: NodeJS.ProcessEnv): C
       if (wanted.required) faults.push(`${wanted.env} is not set; it takes ${wanted.wants}`)
       return [key, wanted.fallback] as const
     }
+    if (wanted.secret) noteSecretSetting(value)
     try {
       return [key, wanted.read(value)] as const
     } catch (error) {

@@ -2,7 +2,9 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
+import { readConfig, text, url } from './config.ts'
 import { createLogger, redact } from './logger.ts'
+import { createSealer } from './seal.ts'
 import { until } from './testing/until.ts'
 
 const planted = 'pl4nted-s3cret'
@@ -90,4 +92,31 @@ test('a log is closed to other users, one of an earlier release too', async () =
   } finally {
     await rm(folder, { recursive: true })
   }
+})
+
+test('a secret that is known is in no line, whatever it is part of and by whatever name it is called', async () => {
+  readConfig(
+    {
+      key: text('BERTH_TEST_KEY', { secret: true }),
+      database: url('BERTH_TEST_DATABASE', ['postgresql']),
+      open: url('BERTH_TEST_ORIGIN', ['https']),
+    },
+    {
+      BERTH_TEST_KEY: 'known-by-its-value',
+      BERTH_TEST_DATABASE: 'postgresql://berth:p%40ssword+of+mine@127.0.0.1/berth',
+      BERTH_TEST_ORIGIN: 'https://registry.example.com',
+    },
+  )
+  const sealer = createSealer(Buffer.alloc(32, 7).toString('base64'))
+  const opened = sealer.open(sealer.seal('sealed-then-opened', 'x'), 'x')
+  const robot = `brb_${'a1-_'.repeat(11)}`
+  const signed = `eyJ${'hbGci'.repeat(4)}.${'eyJzdWIi'.repeat(4)}.${'c2ln'.repeat(8)}`
+  const pem = '-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----'
+  const secrets = ['known-by-its-value', 'p@ssword+of+mine', 'p%40ssword+of+mine', opened, robot, signed]
+  const lines = await written((log) => {
+    for (const secret of secrets) log.info(`upstream said (${secret})`, { note: [`x${secret}y`, new Error(secret)] })
+    log.info(`key ${pem}`, { origin: 'https://registry.example.com/v2' })
+  })
+  for (const secret of [...secrets, 'MIGHAgEAMBMGByqGSM49']) expect(lines).not.toContain(secret)
+  expect(lines).toContain('https://registry.example.com/v2')
 })

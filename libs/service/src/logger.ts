@@ -1,6 +1,7 @@
 import { chmodSync, existsSync } from 'node:fs'
 import winston from 'winston'
 import { databaseProblem } from './database-away.ts'
+import { withoutSecrets } from './secret-values.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -24,10 +25,10 @@ const urlCredentials = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s@"']{1,2000}@/gi
 const urlQuery = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"']{1,2000}\?)[^\s"')\]}]+/gi
 const bearerOrBasic = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi
 
-/** Removes what must not be read: values under secret names, credentials and queries of URLs, headers, whatever the depth. */
+/** Removes what must not be read: values under secret names, known secrets, credentials and queries of URLs, headers, whatever the depth. */
 export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string')
-    return value
+    return withoutSecrets(value)
       .replace(urlCredentials, '$1[redacted]@')
       .replace(urlQuery, '$1[redacted]')
       .replace(bearerOrBasic, '$1 [redacted]')

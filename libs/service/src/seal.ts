@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import { noteSecret } from './secret-values.ts'
 import { StartupError } from './startup-error.ts'
 
 /** Seals secrets for the database. `context` says of what it is the secret; it cannot be opened as that of another thing. */
@@ -46,10 +47,11 @@ export function createSealer(secretsKey: string, previousKeys = ''): Sealer {
       const opening = createDecipheriv(cipher, found.key, nonce, { authTagLength: tagBytes })
         .setAAD(Buffer.from(context))
         .setAuthTag(tag)
-      return Buffer.concat([
-        opening.update(sealed.subarray(keyIdBytes + nonceBytes + tagBytes)),
-        opening.final(),
-      ]).toString('utf8')
+      const cipherText = sealed.subarray(keyIdBytes + nonceBytes + tagBytes)
+      const secret = Buffer.concat([opening.update(cipherText), opening.final()]).toString('utf8')
+      // It is about to be used: what a peer says of it may come back in an error.
+      noteSecret(secret)
+      return secret
     },
   }
 }
