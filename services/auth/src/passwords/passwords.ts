@@ -1,10 +1,12 @@
 import { randomBytes, randomInt } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { hash, verify } from '@node-rs/argon2'
 import { createTurns } from './turns.ts'
 
 /** argon2id with 19 MiB, 2 passes, 1 lane (docs/guarantees.md#passwords). */
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
-const runsAtOnce = 2
+// Half the cores: the other half is left for pulls, whoever tries passwords under however many names.
+const runsAtOnce = Math.min(8, Math.max(1, Math.floor(availableParallelism() / 2)))
 const mostWaiting = 100
 
 export type Passwords = {
@@ -14,7 +16,7 @@ export type Passwords = {
 }
 
 /**
- * Hashes passwords, two at a time: each takes 19 MiB and a core, and pulls must not feel it when many log in. Who would
+ * Hashes passwords, a few at a time: each takes 19 MiB and a core, and pulls must not feel it when many log in. Who would
  * be far back in the queue is refused with 503.
  */
 export function createPasswords(): Passwords {
