@@ -11,7 +11,8 @@ export function embeddedNatsUrl(home: string): string {
 
 /** The events on a JetStream stream whose subject begins with `subject`, oldest first. */
 export async function readEvents(natsUrl: string, stream: string, subject: string): Promise<CloudEvent[]> {
-  const { username: user, password: pass, host: servers } = new URL(natsUrl)
+  const { username: user, password, host: servers } = new URL(natsUrl)
+  const pass = decodeURIComponent(password)
   const connection = await connect({ servers, ...(pass ? { user, pass } : {}) })
   try {
     const manager = await connection.jetstreamManager()

@@ -1,19 +1,38 @@
 import { mkdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
+import { freePort } from '@berth/standalone/children'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 
-/** A NATS server of its own at a port, with nothing in it. */
-export async function startNatsAt(port: number): Promise<ServerProcess> {
+/** A NATS server of its own at a port, with nothing in it; for everybody, or with one login for all. */
+export async function startNatsAt(port: number, login?: { user: string; password: string }): Promise<ServerProcess> {
+  const credentials = login ? ['--user', login.user, '--pass', login.password] : []
   return startServerProcess({
     name: 'nats',
     program: process.env.BERTH_NATS_SERVER as string,
     args: (folder) => {
       mkdirSync(path.join(folder, 'js'))
-      return ['--addr', '127.0.0.1', '--port', String(port), '--jetstream', '--store_dir', path.join(folder, 'js')]
+      return [
+        '--addr',
+        '127.0.0.1',
+        '--port',
+        String(port),
+        '--jetstream',
+        '--store_dir',
+        path.join(folder, 'js'),
+        ...credentials,
+      ]
     },
     isReady: () => greets(port),
   })
+}
+
+/** A NATS server with one login for all, as many have one; the URL carries it. */
+export async function startNatsWithLogin(): Promise<ServerProcess & { url: string }> {
+  const port = await freePort()
+  const login = { user: 'berth', password: 'one login for all' }
+  const url = `nats://${login.user}:${encodeURIComponent(login.password)}@127.0.0.1:${port}`
+  return { ...(await startNatsAt(port, login)), url }
 }
 
 function greets(port: number): Promise<boolean> {

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { startNats, startPostgres } from '@berth/standalone/embedded'
+import { startPostgres } from '@berth/standalone/embedded'
 import { type Lender, startLender } from './lender.ts'
 import { startMinio } from './minio.ts'
+import { startNatsWithLogin } from './nats.ts'
 import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
 
 const bootstrap = fileURLToPath(new URL('../../deploy/bootstrap/run.mjs', import.meta.url))
@@ -80,9 +81,9 @@ async function startBus(): Promise<void> {
   // An unset variable assigned to another would become the word "undefined".
   if (process.env.BERTH_NATS_URL) process.env.BERTH_TEST_NATS_URL ??= process.env.BERTH_NATS_URL
   if (process.env.BERTH_TEST_NATS_URL) return
-  const binary = process.env.BERTH_NATS_SERVER
-  if (!binary) throw new Error('the bootstrap named no nats-server')
-  const nats = await inFolder('nats', (home) => startNats({ home, binary }))
+  if (!process.env.BERTH_NATS_SERVER) throw new Error('the bootstrap named no nats-server')
+  const nats = await startNatsWithLogin()
+  stops.push(() => nats.stop())
   process.env.BERTH_TEST_NATS_URL = nats.url
 }
 

@@ -99,6 +99,7 @@ test('NATS that goes away and comes back is one line each time, a word in /ready
     expect(said.filter(({ message }) => message.startsWith('nats is away')).length).toBe(1)
     expect(said.filter(({ message }) => message === 'nats is back').length).toBe(1)
     expect(said.filter(({ level }) => level === 'warn' || level === 'error').map(({ message }) => message)).toEqual([
+      expect.stringContaining('the services share one login of NATS'),
       expect.stringContaining('nats is away'),
     ])
   } finally {

@@ -31,19 +31,19 @@ function clientOf(to: ServiceName, { key, from = key }: { key: ServiceName; from
   return client
 }
 
-test('each service has a key of its own, and none has that of another', () => {
-  const all = serviceNames.map((name) => settingOf(name, 'BERTH_SERVICE_PRIVATE_KEY'))
-  expect(all).not.toContain('')
-  expect(new Set(all).size).toBe(serviceNames.length)
-  for (const name of serviceNames) {
-    const given = JSON.stringify(settings.get(name))
-    expect([name, all.filter((key) => given.includes(key))]).toEqual([
-      name,
-      [settingOf(name, 'BERTH_SERVICE_PRIVATE_KEY')],
-    ])
-  }
-  expect(statSync(path.join(stack.home, 'secrets.json')).mode & 0o777).toBe(0o600)
-})
+test.each(['BERTH_SERVICE_PRIVATE_KEY', 'BERTH_NATS_SEED'])(
+  'each service has a %s of its own, and none has that of another',
+  (secret) => {
+    const all = serviceNames.map((name) => settingOf(name, secret))
+    expect(all).not.toContain('')
+    expect(new Set(all).size).toBe(serviceNames.length)
+    for (const name of serviceNames) {
+      const given = JSON.stringify(settings.get(name))
+      expect([name, all.filter((one) => given.includes(one))]).toEqual([name, [settingOf(name, secret)]])
+    }
+    expect(statSync(path.join(stack.home, 'secrets.json')).mode & 0o777).toBe(0o600)
+  },
+)
 
 test('a service is who its key says, and hears what that one needs and nothing else', async () => {
   const ask = (client: InternalClient) => client.call('find-accounts', { names: ['admin'] })
@@ -73,15 +73,25 @@ test('a service that was killed is heard again and hears the others, under the s
   await sync(stack, repository, 'keys')
 }, 60_000)
 
+test('a service was refused nothing that it needs of NATS, and nothing was sent under one login', async () => {
+  const collected = await stack.api('POST', '/store/gc', {})
+  expect(collected.status).toBe(202)
+  await stack.waitForTask(collected.body.id)
+  const text = readFileSync(stack.output, 'utf8') + readFileSync(path.join(stack.home, 'nats', 'log'), 'utf8')
+  expect(text).not.toMatch(/nats does not let|Violation|share one login/)
+})
+
 test('no key stands in what is written for people to read', () => {
   const logs = readdirSync(stack.home).filter((name) => name.includes('log'))
   expect(logs).not.toEqual([])
-  const texts = [stack.output, ...logs.map((name) => path.join(stack.home, name))].map((file) =>
-    readFileSync(file, 'utf8'),
-  )
+  const texts = [
+    path.join(stack.home, 'nats', 'log'),
+    stack.output,
+    ...logs.map((name) => path.join(stack.home, name)),
+  ].map((file) => readFileSync(file, 'utf8'))
   for (const name of serviceNames) {
     const { d = '' } = keyOf(name).export({ format: 'jwk' })
-    for (const secret of [settingOf(name, 'BERTH_SERVICE_PRIVATE_KEY'), d])
+    for (const secret of [settingOf(name, 'BERTH_SERVICE_PRIVATE_KEY'), settingOf(name, 'BERTH_NATS_SEED'), d])
       expect(texts.filter((text) => text.includes(secret))).toEqual([])
   }
 })

@@ -1,6 +1,7 @@
 import { externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
 import { collectorSettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
+import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
 import {
   callSettings,
@@ -31,6 +32,7 @@ const standaloneSettings = {
   adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
   databaseUrl: optionalUrl('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
   natsUrl: optionalUrl('BERTH_NATS_URL', ['nats']),
+  ...natsSettings,
   natsServer: text('BERTH_NATS_SERVER', { fallback: 'nats-server' }),
   ...originSettings,
   ...secretsSettings,

@@ -10,6 +10,8 @@ export type Ground = {
   secrets: Secrets
   databaseUrl: string
   natsUrl: string
+  /** The seed by which a service logs in there, unless the URL has the login of all. */
+  natsSeedOf: (name: ServiceName) => string | undefined
   home: string
   log: Logger
   metrics: Metrics

@@ -53,7 +53,11 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     return service && started.has(service) ? service.internal : undefined
   }
   const parts = { log, metrics, localPeers }
-  const settingsOf = (name: ServiceName) => ({ ...shared, servicePrivateKey: keys.privateKeyOf(name) })
+  const settingsOf = (name: ServiceName) => ({
+    ...shared,
+    servicePrivateKey: keys.privateKeyOf(name),
+    natsSeed: ground.natsSeedOf(name),
+  })
   const auth = createAuth(settingsOf('auth'), parts)
   const services: Service[] = [
     auth,

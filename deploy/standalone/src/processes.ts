@@ -36,8 +36,9 @@ export async function startProcesses(ground: Ground): Promise<Running> {
       const main = fileURLToPath(new URL(`../../../services/${name}/src/main.ts`, import.meta.url))
       const env = {
         ...environment,
-        // Its own only: no service can sign as another one.
+        // Its own only: no service can sign, or announce events, as another one.
         BERTH_SERVICE_PRIVATE_KEY: ground.secrets.serviceKeys[name],
+        BERTH_NATS_SEED: ground.natsSeedOf(name) ?? '',
         BERTH_PORT: String(port.public),
         BERTH_INTERNAL_PORT: String(port.internal),
         BERTH_INTERNAL_URL: `http://127.0.0.1:${port.internal}`,

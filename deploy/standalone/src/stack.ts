@@ -25,6 +25,7 @@ import { createFront } from './front.ts'
 import type { Ground, Running } from './ground.ts'
 import { startInProcess } from './in-process.ts'
 import { startProcesses } from './processes.ts'
+import type { ServiceName } from './routes.ts'
 import { readSecrets } from './secrets.ts'
 
 export type Stack = { url: string; firstPassword: string | undefined; stop(): Promise<void> }
@@ -75,8 +76,8 @@ async function startOn(
   await stopLeftovers(home, log)
   const secretsKey = readSecretsKey(config)
   const secrets = readSecrets(home, secretsKey ? { secretsKey } : {})
-  const { databaseUrl, natsUrl } = await startServers(home, config, log, life, say)
-  const ground: Ground = { config, secrets, databaseUrl, natsUrl, home, log, metrics, life }
+  const { databaseUrl, nats } = await startServers(home, config, log, life, say)
+  const ground: Ground = { config, secrets, databaseUrl, ...nats, home, log, metrics, life }
   const blobs = await openBlobStore(
     { ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') },
     logHealing(log),
@@ -101,7 +102,7 @@ async function startServers(
   log: Logger,
   life: Lifecycle,
   say: (line: string) => void,
-): Promise<{ databaseUrl: string; natsUrl: string }> {
+): Promise<{ databaseUrl: string; nats: Pick<Ground, 'natsUrl' | 'natsSeedOf'> }> {
   const database = async () => {
     if (config.databaseUrl !== undefined) {
       await tryDatabase(config.databaseUrl)
@@ -112,20 +113,20 @@ async function startServers(
     life.onStop('postgres', () => postgres.stop())
     return postgres.url
   }
-  const nats = async () => {
+  const messages = async () => {
     if (config.natsUrl !== undefined) {
       say(`messages: NATS at ${new URL(config.natsUrl).host}`)
-      return config.natsUrl
+      return { natsUrl: config.natsUrl, natsSeedOf: () => config.natsSeed }
     }
     const server = await startNats({ home, binary: config.natsServer, log })
     life.onStop('nats-server', () => server.stop())
-    return server.url
+    return { natsUrl: server.address, natsSeedOf: (name: ServiceName) => server.seeds[name] }
   }
   // Both are waited for even when one fails, so that the other is stopped too.
-  const [databaseUrl, natsUrl] = await Promise.allSettled([database(), nats()])
+  const [databaseUrl, nats] = await Promise.allSettled([database(), messages()])
   if (databaseUrl.status === 'rejected') throw databaseUrl.reason
-  if (natsUrl.status === 'rejected') throw natsUrl.reason
-  return { databaseUrl: databaseUrl.value, natsUrl: natsUrl.value }
+  if (nats.status === 'rejected') throw nats.reason
+  return { databaseUrl: databaseUrl.value, nats: nats.value }
 }
 
 const oldestPostgres = 150_000

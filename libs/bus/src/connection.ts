@@ -11,11 +11,14 @@ import {
   type JetStreamManager,
   type NatsConnection,
   NatsError,
+  nkeyAuthenticator,
   RetentionPolicy,
+  type Status,
   StorageType,
 } from 'nats'
 import { type EventSource, streamOfSource } from './events/event.ts'
 import { forgetNats, isAnyAway, measureNats, noteNats } from './nats-state.ts'
+import { inboxPrefixOf } from './nats-users.ts'
 
 /**
  * The connection to NATS. It never gives up; everything built on it copes with NATS being away. Until there was a first
@@ -39,11 +42,14 @@ const refusedWaitMs = 10_000
 
 /**
  * Connects to NATS, or begins to try: with NATS away Berth starts and works all the same (docs/guarantees.md, N1).
- * Credentials may stand in the URL. Throws `StartupError` when the server refuses them.
+ * Throws `StartupError` when the server refuses them.
  */
 export async function connectBus(options: {
   url: string
+  /** The service that connects. */
   name: string
+  /** The seed of its own user; without one the login of the URL is used. */
+  seed?: string | undefined
   log: Logger
   metrics?: Pick<Metrics, 'registry'>
 }): Promise<Bus> {
@@ -55,10 +61,15 @@ export async function connectBus(options: {
   const listeners = new Set<() => void>()
   const closing = new AbortController()
   let link: { connection: NatsConnection; jetstream: JetStreamClient } | undefined
+  const refused = ({ data, permissionContext }: Status) => {
+    if (data === ErrorCode.PermissionsViolation) log.error('nats does not let do what is needed', permissionContext)
+  }
   const take = (connection: NatsConnection) => {
     link = { connection, jetstream: connection.jetstream({ timeout: 5_000 }) }
     note(false)
-    watch(connection, note, listeners).catch((error: unknown) => log.error('nats is not watched any more', { error }))
+    watch(connection, note, listeners, refused).catch((error: unknown) =>
+      log.error('nats is not watched any more', { error }),
+    )
   }
   const current = () => {
     if (!link) throw new NatsError('nats is away', ErrorCode.Disconnect)
@@ -93,7 +104,7 @@ export async function connectBus(options: {
 
 /** Goes on trying until there is a connection or `signal` ends it. */
 async function openLate(
-  options: { url: string; name: string; log: Logger },
+  options: Login & { log: Logger },
   signal: AbortSignal,
   take: (connection: NatsConnection) => void,
   listeners: Set<() => void>,
@@ -115,23 +126,28 @@ async function openLate(
   }
 }
 
+type Login = { url: string; name: string; seed?: string | undefined }
+
+function loginOf(username: string, password: string): ConnectionOptions {
+  if (password) return { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
+  return username ? { token: decodeURIComponent(username) } : {}
+}
+
 /** Tries once; `undefined` when there is no answer. Throws `StartupError` when the server refuses the credentials. */
-async function open(options: { url: string; name: string }): Promise<NatsConnection | undefined> {
-  const { username, password, host } = new URL(options.url)
+async function open({ url, name, seed }: Login): Promise<NatsConnection | undefined> {
+  const { username, password, host } = new URL(url)
   const settings: ConnectionOptions = {
     servers: host,
-    name: options.name,
+    name: `berth-${name}`,
     maxReconnectAttempts: -1,
     reconnectTimeWait: reconnectWaitMs,
     reconnectJitter: 100,
     timeout: connectTimeoutMs,
     pingInterval: 5_000,
     maxPingOut: 2,
-    ...(password
-      ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
-      : username
-        ? { token: decodeURIComponent(username) }
-        : {}),
+    ...(seed === undefined
+      ? loginOf(username, password)
+      : { authenticator: nkeyAuthenticator(Buffer.from(seed)), inboxPrefix: inboxPrefixOf(name) }),
   }
   try {
     return await connect(settings)
@@ -141,7 +157,9 @@ async function open(options: { url: string; name: string }): Promise<NatsConnect
     const reason = cause.code
     throw new StartupError(
       `NATS at ${host} refuses the connection: ${reason}`,
-      'check BERTH_NATS_URL and the credentials in it',
+      seed === undefined
+        ? 'check BERTH_NATS_URL and the credentials in it'
+        : `check that its configuration has the user of BERTH_NATS_SEED of ${name}`,
       { cause },
     )
   }
@@ -151,9 +169,11 @@ async function watch(
   connection: NatsConnection,
   note: (isAway: boolean) => void,
   listeners: Set<() => void>,
+  onError: (status: Status) => void,
 ): Promise<void> {
   for await (const status of connection.status()) {
     if (status.type === Events.Disconnect) note(true)
+    if (status.type === Events.Error) onError(status)
     if (status.type === Events.Reconnect) {
       note(false)
       for (const listener of listeners) listener()

@@ -16,7 +16,8 @@ export * as syncEvents from './events/sync.ts'
 export { type TaskChanged, taskEvents } from './events/tasks.ts'
 export { fitLists } from './fit-lists.ts'
 export { type Loop, startLoop } from './loop.ts'
-export { natsNotes } from './nats-state.ts'
+export { natsNotes, noteSharedLogin } from './nats-state.ts'
+export { isNatsSeed, makeNatsUser, natsUsers, requireFollower } from './nats-users.ts'
 export {
   type EventCommands,
   eventsRecorded,

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,17 +15,23 @@ export type NatsFixture = {
   remove(): Promise<void>
 }
 
-export async function makeNats(): Promise<NatsFixture> {
+/** `authorization` is a part of its configuration; without it everybody may do everything. */
+export async function makeNats(authorization = ''): Promise<NatsFixture> {
   const binary = process.env.BERTH_NATS_SERVER
   if (!binary) throw new Error('BERTH_NATS_SERVER is not set: the test run names it')
   const folder = mkdtempSync(join(tmpdir(), 'berth-bus-'))
   const port = await freePort()
   const store = join(folder, 'store')
+  const configuration = join(folder, 'nats.conf')
+  writeFileSync(
+    configuration,
+    `listen: "127.0.0.1:${port}"\njetstream { store_dir: ${JSON.stringify(store)} }\n${authorization}\n`,
+  )
   let child: ChildProcess | undefined
   const killAtExit = () => child?.kill('SIGKILL')
   process.on('exit', killAtExit)
   const start = async () => {
-    child = spawn(binary, ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', store], { stdio: 'ignore' })
+    child = spawn(binary, ['-c', configuration], { stdio: 'ignore' })
     await until(() => greets(port))
   }
   const stop = async ({ wipe = false } = {}) => {

@@ -15,6 +15,18 @@ export function noteNats(host: string, connection: object, isAway: boolean, log:
   if (before > 0 && gone.size === 0) log.info('nats is back', { server: host })
 }
 
+// Said once of a process, whatever number of services it has.
+let isSharedLoginSaid = false
+
+/** Says in the log that the services have no users of their own. */
+export function noteSharedLogin(log: Logger): void {
+  if (isSharedLoginSaid) return
+  isSharedLoginSaid = true
+  log.warn('the services share one login of NATS, so that each may announce and read what is of the others', {
+    remedy: 'give each service a user of its own: BERTH_NATS_SEED, docs/reference/settings.md',
+  })
+}
+
 /** Forgets a connection that is closed on purpose. */
 export function forgetNats(host: string, connection: object): void {
   away.get(host)?.delete(connection)

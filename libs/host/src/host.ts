@@ -7,8 +7,10 @@ import {
   type EventSource,
   type Loop,
   natsNotes,
+  noteSharedLogin,
   type OutboxPage,
   readOutbox,
+  requireFollower,
   startConsumer,
   startLoop,
   startRelay,
@@ -181,7 +183,8 @@ export function createHost<P extends PeerName>(options: {
     )
 
   const joinBus = async (): Promise<Running> => {
-    const bus = await connectBus({ url: config.natsUrl, name: `berth-${name}`, log, metrics: parts.metrics })
+    if (config.natsSeed === undefined) noteSharedLogin(log)
+    const bus = await connectBus({ url: config.natsUrl, seed: config.natsSeed, name, log, metrics: parts.metrics })
     life.onStop('nats', () => bus.close())
     const { deadLetterKeptDays, restored } = config
     preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored }))
@@ -190,6 +193,7 @@ export function createHost<P extends PeerName>(options: {
       bus,
       follow: ({ source, ...more }) => {
         const owner = clientOf(source)
+        requireFollower(name, source, more.consumer)
         const events = (after: number, signal: AbortSignal) =>
           owner.call<OutboxPage>('list-events', { after }, { signal })
         return preparing.keep(

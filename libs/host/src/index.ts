@@ -1,5 +1,5 @@
 export { createHost, type Host, type Preparing, type Running } from './host.ts'
 export type { PeerName, Peers } from './peers.ts'
 export { runService } from './run-service.ts'
-export { type HostConfig, hostSettings, type ServiceName } from './settings.ts'
+export { type HostConfig, hostSettings, natsSettings, type ServiceName } from './settings.ts'
 export { watchStoreIdentity } from './store-identity.ts'

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { isNatsSeed } from '@berth/bus'
 import {
   type ConfigOf,
   callSettings,
@@ -7,6 +8,7 @@ import {
   logSettings,
   type OriginSettings,
   originSettings,
+  parsed,
   restoredSettings,
   type ServicePublicKeys,
   type Setting,
@@ -23,11 +25,22 @@ export type ServiceName = keyof typeof internalPorts
 
 type UrlName<P extends PeerName> = `${P}Url`
 
+/** How a service logs in to NATS, unless by its URL; the standalone stack reads this too. */
+export const natsSettings = {
+  natsSeed: parsed<string | undefined>(
+    'BERTH_NATS_SEED',
+    'the seed of a user of NATS (SU…), as nk -gen user makes it',
+    (seed) => (isNatsSeed(seed) ? seed : undefined),
+    { fallback: undefined, secret: true },
+  ),
+}
+
 /** What a service that asks `peers` reads from the environment, besides what is its own. */
 export function hostSettings<P extends PeerName>(name: ServiceName, peers: readonly P[]) {
   return {
     databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
     natsUrl: url('BERTH_NATS_URL', ['nats']),
+    ...natsSettings,
     port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
     host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
     internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: internalPorts[name] }),
@@ -57,6 +70,7 @@ type Tuning = ConfigOf<typeof callSettings & typeof deadLetterSettings & typeof 
 export type HostConfig<P extends PeerName> = {
   databaseUrl: string
   natsUrl: string
+  natsSeed?: string | undefined
   servicePrivateKey: KeyObject
   servicePublicKeys: ServicePublicKeys
 } & {

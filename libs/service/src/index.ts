@@ -19,6 +19,7 @@ export {
   optionalInteger,
   optionalText,
   optionalUrl,
+  parsed,
   readConfig,
   type Setting,
   text,

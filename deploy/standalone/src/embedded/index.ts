@@ -1,3 +1,2 @@
 // The servers that Berth brings, for a program that needs them without it.
-export { startNats } from './nats-server.ts'
 export { startPostgres } from './postgres.ts'

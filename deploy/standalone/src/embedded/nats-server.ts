@@ -4,10 +4,12 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { makeNatsUser, natsUsers } from '@berth/bus'
 import { type Logger, StartupError } from '@berth/service'
 import { freePort } from '../children/free-port.ts'
 import { dyingWithUs, ended, hasEnded, type KeptChild, keepRunning } from '../children/keep-running.ts'
 import { lastLines, withLogFile } from '../children/log-file.ts'
+import { type ServiceName, serviceNames } from '../routes.ts'
 
 export type NatsOptions = {
   /** BERTH_HOME: JetStream's files are kept in `HOME/nats`. Its lock is held by the caller. */
@@ -17,24 +19,29 @@ export type NatsOptions = {
   log?: Pick<Logger, 'info' | 'warn' | 'error'>
 }
 
-/** A running nats-server with JetStream; `url` carries the credentials and stays the same over restarts of it. */
-export type EmbeddedNats = KeptChild & { url: string }
+/**
+ * A running nats-server with JetStream; all of this stays the same over restarts of it. `url` carries the login of whoever watches
+ * events from outside, `address` none; each service logs in with the seed that is its own.
+ */
+export type EmbeddedNats = KeptChild & { url: string; address: string; seeds: Record<ServiceName, string> }
 
 const readyWithinMs = 30_000
 const portTries = 5
 
 /**
- * Starts nats-server on a free port of 127.0.0.1, for one user with a password of this run, and keeps it running. Its URL is
- * also in `HOME/nats/url`, readable by the owner alone.
+ * Starts nats-server on a free port of 127.0.0.1, for a user a service and one that watches, with keys of this run, and keeps it
+ * running. The URL of the one that watches is also in `HOME/nats/url`, readable by the owner alone.
  * Throws StartupError when it does not start.
  */
 export async function startNats({ home: givenHome, binary, log }: NatsOptions): Promise<EmbeddedNats> {
   const home = path.resolve(givenHome)
   const folder = path.join(home, 'nats')
-  const password = randomBytes(24).toString('base64url')
+  const watcher = { user: 'berth', password: randomBytes(24).toString('base64url') }
+  const users = serviceNames.map((name) => ({ name, ...makeNatsUser() }))
+  const authorization = natsUsers(byName(users.map(({ name, publicKey }) => [name, publicKey])), watcher)
   for (let tries = 1; ; tries++) {
     const port = await freePort()
-    writeConfiguration(folder, port, password)
+    writeConfiguration(folder, port, authorization)
     try {
       const kept = await keepRunning({
         home,
@@ -45,10 +52,12 @@ export async function startNats({ home: givenHome, binary, log }: NatsOptions): 
         launch: (stop) => launchNats(binary, folder, port, stop),
         log,
       })
-      const url = `nats://berth:${password}@127.0.0.1:${port}`
+      const url = `nats://${watcher.user}:${watcher.password}@127.0.0.1:${port}`
       writeAddress(folder, url)
       return {
         url,
+        address: `nats://127.0.0.1:${port}`,
+        seeds: byName(users.map(({ name, seed }) => [name, seed])),
         stop: () => kept.stop(),
         get pid() {
           return kept.pid
@@ -61,13 +70,17 @@ export async function startNats({ home: givenHome, binary, log }: NatsOptions): 
   }
 }
 
+function byName(pairs: [ServiceName, string][]): Record<ServiceName, string> {
+  return Object.fromEntries(pairs) as Record<ServiceName, string>
+}
+
 // Only settings that Debian's 2.9 knows too. JetStream need not be durable: PostgreSQL is the memory, and its limits are
 // far above what is ever in flight.
-function writeConfiguration(folder: string, port: number, password: string): void {
+function writeConfiguration(folder: string, port: number, authorization: string): void {
   const lines = [
     'server_name: berth',
     `listen: "127.0.0.1:${port}"`,
-    `authorization { user: berth, password: "${password}" }`,
+    authorization,
     `jetstream { store_dir: ${JSON.stringify(path.join(folder, 'store'))}, max_memory_store: 64MB, max_file_store: 4GB }`,
   ]
   try {

@@ -4,7 +4,7 @@ import formats from 'ajv-formats'
 import { v7 as uuidv7 } from 'uuid'
 
 /** The services that announce events; each has a stream of its own, named in capitals. */
-const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
+export const eventSources = ['registry', 'catalog', 'sync', 'tasks', 'build', 'auth'] as const
 export type EventSource = (typeof eventSources)[number]
 
 /** The streams that hold the events of each source. */

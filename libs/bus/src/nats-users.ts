@@ -1,0 +1,174 @@
+import { nkeys } from 'nats'
+import { type EventSource, eventSources, streamOfSource } from './events/event.ts'
+
+/** What each service follows, by the durable consumer that it has on the stream of another one. */
+const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSource, string>>>>> = {
+  auth: { catalog: 'auth-catalog', sync: 'auth-sync' },
+  build: {},
+  catalog: {},
+  registry: { catalog: 'registry-catalog' },
+  sync: { tasks: 'sync-tasks' },
+  tasks: {},
+}
+/** The kinds of tasks that each service does. */
+const works: Readonly<Partial<Record<EventSource, readonly string[]>>> = {
+  catalog: ['gc', 'scrub', 'repair', 'reclaim'],
+  sync: ['sync', 'sync-group'],
+}
+
+/** Throws where a service follows what it has no consumer for here: NATS would refuse it, and it would only hear late. */
+export function requireFollower(service: EventSource, source: EventSource, consumer: string): void {
+  if (followers[service][source] !== consumer)
+    throw new Error(`nobody says that ${service} follows ${source} as ${consumer}`)
+}
+
+type Permissions = { publish: { allow: string[]; deny: string[] }; subscribe: { allow: string[] } }
+
+const workStream = 'WORK'
+const api = '$JS.API'
+
+/** Where answers to a service arrive, so that no other one may listen there. */
+export function inboxPrefixOf(service: string): string {
+  return `_INBOX_${service}`
+}
+
+/**
+ * What the user of a service may do on NATS: announce its own events, follow those that it needs, and work. On a stream that it reads it
+ * may make a consumer for a moment, whose name the server chooses; those that others keep are not for it.
+ */
+function permissionsOf(service: EventSource): Permissions {
+  const kinds = works[service] ?? []
+  const read = [service, ...(Object.keys(followers[service]) as EventSource[])]
+  return {
+    publish: {
+      allow: [
+        `berth.v1.${service}.>`,
+        `${api}.INFO`,
+        `${api}.STREAM.CREATE.${streamOfSource[service]}`,
+        ...read.flatMap((source) => reading(streamOfSource[source])),
+        ...Object.entries(followers[service]).flatMap(([source, consumer]) => [
+          ...keeping(streamOfSource[source as EventSource], consumer),
+          `berth.dlq.${consumer}`,
+        ]),
+        ...(kinds.length > 0 || service === 'tasks'
+          ? [`${api}.STREAM.INFO.${workStream}`, `${api}.STREAM.CREATE.${workStream}`]
+          : []),
+        ...kinds.flatMap((kind) => keeping(workStream, `workers-${kind}`, `berth.work.${kind}`)),
+        ...(service === 'tasks' ? ['berth.work.*'] : []),
+      ],
+      deny: read.flatMap((source) => keptByOthers(source, service)),
+    },
+    subscribe: { allow: [`${inboxPrefixOf(service)}.>`] },
+  }
+}
+
+/** What a user may do that watches the events from outside: hear and read them all, by a consumer of its own too, and tell nothing. */
+function watcherPermissions(): Permissions {
+  const streams = eventSources.map((source) => streamOfSource[source])
+  return {
+    publish: {
+      allow: [
+        `${api}.INFO`,
+        `${api}.STREAM.NAMES`,
+        `${api}.STREAM.LIST`,
+        '$JS.FC.>',
+        ...streams.flatMap((stream) => [
+          ...reading(stream),
+          `${api}.STREAM.MSG.GET.${stream}`,
+          `${api}.DIRECT.GET.${stream}`,
+          `${api}.CONSUMER.CREATE.${stream}.>`,
+          `${api}.CONSUMER.DURABLE.CREATE.${stream}.*`,
+          `${api}.CONSUMER.NAMES.${stream}`,
+          `${api}.CONSUMER.LIST.${stream}`,
+          `$JS.ACK.${stream}.>`,
+        ]),
+      ],
+      deny: eventSources.flatMap((source) => keptByOthers(source)),
+    },
+    subscribe: { allow: ['berth.v1.>', 'berth.dlq.>', '_INBOX.>'] },
+  }
+}
+
+/** To read a stream by a consumer that is there for a moment. */
+function reading(stream: string): string[] {
+  return [
+    `${api}.STREAM.INFO.${stream}`,
+    `${api}.CONSUMER.CREATE.${stream}`,
+    ...['INFO', 'MSG.NEXT', 'DELETE'].map((what) => `${api}.CONSUMER.${what}.${stream}.*`),
+  ]
+}
+
+/** To make a durable consumer, and to take what it has. */
+function keeping(stream: string, consumer: string, filter?: string): string[] {
+  const name = `${stream}.${consumer}`
+  return [
+    `${api}.CONSUMER.CREATE.${name}${filter ? `.${filter}` : ''}`,
+    ...['INFO', 'MSG.NEXT'].map((what) => `${api}.CONSUMER.${what}.${name}`),
+    `$JS.ACK.${name}.>`,
+  ]
+}
+
+/** All that can be done with consumers which other services keep on a stream. */
+function keptByOthers(source: EventSource, service?: EventSource): string[] {
+  return eventSources.flatMap((other) => {
+    const consumer = followers[other][source]
+    if (consumer === undefined || other === service) return []
+    const name = `${streamOfSource[source]}.${consumer}`
+    return [
+      ...['CREATE', 'DURABLE.CREATE', 'INFO', 'MSG.NEXT', 'DELETE'].map((what) => `${api}.CONSUMER.${what}.${name}`),
+      `${api}.CONSUMER.CREATE.${name}.>`,
+      `$JS.ACK.${name}.>`,
+    ]
+  })
+}
+
+/** A new user of NATS: the seed that it logs in with, and the key by which the server knows it. */
+export function makeNatsUser(): { seed: string; publicKey: string } {
+  const user = nkeys.createUser()
+  return { seed: Buffer.from(user.getSeed()).toString('utf8'), publicKey: user.getPublicKey() }
+}
+
+/** Whether a text is the seed of a user. */
+export function isNatsSeed(text: string): boolean {
+  try {
+    return text.startsWith('SU') && nkeys.fromSeed(Buffer.from(text)).getPublicKey().startsWith('U')
+  } catch {
+    return false
+  }
+}
+
+/** The users of the services, and one that watches, as nats-server reads them in its configuration. */
+export function natsUsers(
+  publicKeys: Readonly<Record<EventSource, string>>,
+  watcher: { user: string; password: string },
+): string {
+  const { user, password } = watcher
+  const users = [
+    ...eventSources.map((service) => userText([['nkey', publicKeys[service]]], permissionsOf(service))),
+    userText(
+      [
+        ['user', user],
+        ['password', password],
+      ],
+      watcherPermissions(),
+    ),
+  ]
+  return `authorization {\n  users: [\n${users.join('\n')}\n  ]\n}`
+}
+
+function userText(login: [string, string][], { publish, subscribe }: Permissions): string {
+  const list = (subjects: string[]) =>
+    `[\n${subjects.map((subject) => `          ${JSON.stringify(subject)}`).join('\n')}\n        ]`
+  const deny = publish.deny.length > 0 ? `\n        deny: ${list(publish.deny)}` : ''
+  return `    {
+${login.map(([name, value]) => `      ${name}: ${JSON.stringify(value)}`).join('\n')}
+      permissions: {
+        publish: {
+        allow: ${list(publish.allow)}${deny}
+        }
+        subscribe: {
+        allow: ${list(subscribe.allow)}
+        }
+      }
+    }`
+}
