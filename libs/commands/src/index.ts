@@ -1,27 +1,29 @@
 export type { AccessObjectRow, ListAccessObjects } from './access-objects.ts'
 export type { AuthCommands } from './auth.ts'
 export { callers } from './callers.ts'
+export type { CatalogCommands } from './catalog.ts'
+export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
 export type {
-  CatalogCommands,
-  KeptTrigger,
   LastPull,
   LeasedBlob,
   ManifestRecord,
   ManifestSignature,
   OmittedChild,
-  PullTrigger,
   RepositoryHead,
+  StoredBlob,
+  TagChanges,
+  VersionCause,
+} from './content.ts'
+export type { IsolatedRepository, RegistryCommands } from './registry.ts'
+export { checkRequiredSignatures, type RequiredSignatures } from './required-signatures.ts'
+export type {
+  KeptTrigger,
+  PullTrigger,
   ServedDistribution,
   ServedHead,
   ServedPullThrough,
   ServedRow,
-  StoredBlob,
-  TagChanges,
-  VersionCause,
-} from './catalog.ts'
-export { type CommandClient, type CommandHandlers, commandHandlers, commandsOf } from './client.ts'
-export type { IsolatedRepository, RegistryCommands } from './registry.ts'
-export { checkRequiredSignatures, type RequiredSignatures } from './required-signatures.ts'
+} from './served.ts'
 export { type SyncCommands, storedGeneration } from './sync.ts'
 export {
   type ClaimedTask,

@@ -1,4 +1,4 @@
-import type { ServedDistribution, ServedPullThrough } from './catalog.ts'
+import type { ServedDistribution, ServedPullThrough } from './served.ts'
 
 /** A repository that registry cannot follow: it is served as it was, and tried again. Times in ISO 8601. */
 export type IsolatedRepository = {
