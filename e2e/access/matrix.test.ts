@@ -1,6 +1,6 @@
 import { mergeDocuments } from '@berth/standalone/origin'
 import { beforeAll, describe, expect, test } from '@jest/globals'
-import { make } from '../berth/requests.ts'
+import { basic, make } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { type OpenApiDocument, operationsOf } from '../hostile/document.ts'
 import { type Role, type Row, roles, type Things, table } from './matrix-table.ts'
@@ -23,10 +23,14 @@ const thingNames = [
   'grant',
   'fresh',
 ]
-const nameOf = (role: Role) => `the-${role}`
+/** Every role, and who has none and made what is asked about. */
+type Caller = Role | 'maker'
+const nameOf = (caller: Caller) => `the-${caller}`
+const basicOf = (caller: Caller) => `Basic ${btoa(`${nameOf(caller)}:${password}`)}`
 
 beforeAll(async () => {
   await make(stack, '/namespaces', { name: namespace })
+  await make(stack, '/users', { name: nameOf('maker'), password })
   for (const role of roles) {
     await make(stack, '/users', { name: nameOf(role), password, admin: role === 'admin' })
     if (role !== 'nobody' && role !== 'admin')
@@ -41,19 +45,26 @@ function namedBy({ send: sendOf }: Row): Set<string> {
   return new Set(thingNames.filter((name) => sent.includes(`_${name}_`)))
 }
 
-/** What one request is about, made anew so that it may be spoilt, by an administrator so that no role owns it. */
-async function makeThings(row: Row, by: 'name' | 'id' = 'name'): Promise<Things> {
+async function makeAs(authorization: string, path: string, body: object): Promise<{ id: string }> {
+  const headers = { authorization, 'content-type': 'application/json' }
+  const answer = await fetch(`${stack.url}/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+  expect(answer.status).toBe(201)
+  return (await answer.json()) as { id: string }
+}
+
+/** What one request is about, made anew so that it may be spoilt: by an administrator, so that no role owns it, or by its owner. */
+async function makeThings(row: Row, by: 'name' | 'id' = 'name', as = basic(stack)): Promise<Things> {
   const wanted = namedBy(row)
   const name = `${namespace}/thing-${++count}`
   const plain = `thing-${count}`
   const made: Record<string, string> = {}
   const makeIf = async (things: string[], path: string, body: object) => {
     if (!things.some((thing) => wanted.has(thing))) return
-    for (const thing of things) made[thing] = (await make(stack, path, body)).id
+    for (const thing of things) made[thing] = (await makeAs(as, path, body)).id
   }
   await makeIf(['repository'], '/repositories', { name })
   if (wanted.has('distribution') || wanted.has('grant')) {
-    if (!made.repository) await make(stack, '/repositories', { name })
+    if (!made.repository) await makeAs(as, '/repositories', { name })
     await makeIf(['distribution'], '/distributions', { name, basePath: name, repository: name })
   }
   await makeIf(['remote'], '/remotes', { name, url: 'https://registry.example', upstreamName: 'a/b' })
@@ -77,12 +88,12 @@ async function makeThings(row: Row, by: 'name' | 'id' = 'name'): Promise<Things>
   }
 }
 
-async function send(role: Role | undefined, row: Row, things: Things): Promise<string> {
+async function send(role: Caller | undefined, row: Row, things: Things): Promise<string> {
   const { method, path, body } = row.send(things)
   const answer = await fetch(`${stack.url}/api/v1${path}`, {
     method,
     headers: {
-      ...(role ? { authorization: `Basic ${btoa(`${nameOf(role)}:${password}`)}` } : {}),
+      ...(role ? { authorization: basicOf(role) } : {}),
       ...(body ? { 'content-type': 'application/json' } : {}),
     },
     ...(body ? { body: JSON.stringify(body) } : {}),
@@ -135,6 +146,25 @@ test.each(ways)(
     }
     expect(found).toEqual(wanted)
     expect(await send(undefined, row, things)).toBe(row.needs === 'anybody' ? 'allowed' : 'no login')
+  },
+)
+
+const ownable = ['repository', 'distribution', 'remote']
+const ofOwners = named.filter(([, row]) => {
+  const things = namedBy(row)
+  return roles.includes(row.needs as Role) && things.size > 0 && [...things].every((thing) => ownable.includes(thing))
+})
+
+test.each(ofOwners)(
+  '%s is for who made all that it names, where an owner of the namespace may, but to make it public',
+  async (name, row) => {
+    const may = rankOf(row.needs as Role) <= rankOf('owner') && !name.includes('public')
+    const made = await make(stack, '/grants', { to: { user: nameOf('maker') }, role: 'owner', on: `${namespace}/*` })
+    const things = await makeThings(row, 'name', basicOf('maker'))
+    expect((await stack.api('DELETE', `/grants/${made.id}`)).status).toBe(204)
+    expect(await send('maker', row, things)).toBe(may ? 'allowed' : 'not allowed')
+    // It owns those and no others.
+    expect(await send('maker', row, await makeThings(row))).toMatch(/^not (allowed|seen)$/)
   },
 )
 

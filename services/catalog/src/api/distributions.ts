@@ -50,9 +50,9 @@ export function distributionHandlers(
   /** What becomes public has to be published by who may, in the repository and in the namespace of its base path. */
   const requirePublish = async (principal: Principal, basePath: string, repository: string | null) => {
     const what = `make ${basePath} public`
-    if (repository !== null) await guard(principal, 'publish', { kind: 'repository', given: repository, what })
     const [name = ''] = basePath.split('/', 1)
     requireVerb(principal, 'publish', { kind: 'namespace', name }, what)
+    if (repository !== null) await guard(principal, 'publish', { kind: 'repository', given: repository, what })
   }
   /** The id of the repository whose distributions alone are wanted. Says nothing of one that the caller may not see. */
   const onlyOf = async (principal: Principal, given: string | undefined) => {
@@ -117,7 +117,7 @@ export function distributionHandlers(
       const changes = body
       const opens = changes.access === 'public' && current.access !== 'public'
       if (opens || (current.access === 'public' && changes.repository !== undefined))
-        await requirePublish(principal, current.basePath, changes.repository ?? current.repositoryId)
+        await requirePublish(principal, current.basePath, changes.repository ?? current.repository?.name ?? null)
       const update = await readUpdate(prisma, { sync, auth }, current, changes)
       const pullThrough = update.pullThrough ?? (current.pullThrough as PullThrough | null)
       if (pullThrough) {
