@@ -219,6 +219,21 @@ export const table: Record<string, Row | Row[]> = {
   showIdentityProvider: { needs: 'admin', send: of('GET', at('/identity-providers/none')) },
   updateIdentityProvider: { needs: 'admin', send: of('PATCH', at('/identity-providers/none'), () => ({})) },
   deleteIdentityProvider: { needs: 'admin', send: of('DELETE', at('/identity-providers/none')) },
+  // auth: trusts
+  listTrusts: { needs: 'admin', send: of('GET', at('/trusts')) },
+  createTrust: {
+    needs: 'admin',
+    send: of('POST', at('/trusts'), ({ fresh, robot: name }) => ({
+      name: fresh.replace('/', '-'),
+      issuer: 'https://issuer.example',
+      audience: 'berth',
+      claims: { sub: 'a' },
+      robot: name,
+    })),
+  },
+  showTrust: { needs: 'admin', send: of('GET', at('/trusts/none')) },
+  updateTrust: { needs: 'admin', send: of('PATCH', at('/trusts/none'), () => ({})) },
+  deleteTrust: { needs: 'admin', send: of('DELETE', at('/trusts/none')) },
   // auth: logins of people
   openSession: {
     needs: 'anybody',

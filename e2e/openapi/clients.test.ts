@@ -15,7 +15,16 @@ const group = tools ? describe : describe.skip
 const seed = Number(process.env.BERTH_TEST_SEED ?? 20_261_128)
 const examples = 5 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 // Not what would take the login away that the run has, nor a stream without an end, nor what is no API of ours (OAuth 2.0).
-const leftOut = ['watchTask', 'getToken', 'postToken', 'updateMe', 'updateUser', 'deleteUser', 'createUser']
+const leftOut = [
+  'watchTask',
+  'getToken',
+  'postToken',
+  'exchangeToken',
+  'updateMe',
+  'updateUser',
+  'deleteUser',
+  'createUser',
+]
 
 group(`what others make of the OpenAPI document${tools ? '' : ` (${process.env.BERTH_TEST_NO_PYTHON_TOOLS})`}`, () => {
   const stack = withBerth({ own: true })
@@ -78,7 +87,7 @@ group(`what others make of the OpenAPI document${tools ? '' : ` (${process.env.B
     const run = `import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())`
     const place = ['run', 'openapi.json', '--url', `${stack.url}/api/v1`, '--checks', checks.join(',')]
     const said = await python('-c', run, ...place, ...options, ...without, ...header)
-    expect(said).toMatch(/Tested: [6-9]\d/)
+    expect(said).toMatch(/Tested: 1\d\d/)
   }, 240_000)
 })
 

@@ -15,6 +15,7 @@ export const publicRoutes: readonly (readonly [prefix: string, service: ServiceN
   ['/api/v1/sessions', 'auth'],
   ['/api/v1/oidc', 'auth'],
   ['/api/v1/identity-providers', 'auth'],
+  ['/api/v1/trusts', 'auth'],
   ['/api/v1/keys', 'auth'],
   ['/api/v1/access', 'auth'],
   ['/api/v1/repositories', 'catalog'],

@@ -21,6 +21,7 @@ import { robotHandlers } from './api/robots.ts'
 import { roleHandlers } from './api/roles.ts'
 import { sessionHandlers } from './api/sessions.ts'
 import { createTokenEndpoint } from './api/token-endpoint.ts'
+import { trustHandlers } from './api/trusts.ts'
 import { authCommands } from './commands.ts'
 import { type AuthConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
@@ -41,6 +42,7 @@ import { prunePersonalTokens } from './personal-tokens/personal-token.ts'
 import { tellExpiring } from './robots/tell-expiring.ts'
 import { pruneSessions } from './sessions/session.ts'
 import { pruneRefreshTokens } from './tokens/refresh-tokens.ts'
+import { createLogInByTrust } from './trusts/log-in.ts'
 
 const pruneEveryMs = 60_000
 
@@ -61,10 +63,12 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
     if (ring) return ring
     throw new Problem(503, 'starting', 'The auth service is starting.', { headers: { 'retry-after': '1' } })
   }
-  const checkLogin = createCheckLogin(db, checkPassword, config.externalLoginDays)
   const issuers = createIssuers(config)
+  const trusts = createLogInByTrust(db, issuers, log)
+  const externalDays = config.externalLoginDays
+  const checkLogin = createCheckLogin(db, { checkPassword, trusts, externalDays })
   const authenticate = createAuthenticate(db, keys, checkLogin)
-  const tokens = createTokenEndpoint({ db, keys, authenticate, checkLogin, log, metrics: parts.metrics })
+  const tokens = createTokenEndpoint({ db, keys, authenticate, checkLogin, trusts, log, metrics: parts.metrics })
   let firstPassword: string | undefined
 
   const service = host.service({
@@ -75,6 +79,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
         ...personalTokenHandlers(db, authenticate),
         ...identityProviderHandlers({ db, sealer, issuers }),
         ...oidcHandlers({ db, sealer, issuers, externalUrl: config.externalUrl }),
+        ...trustHandlers(db),
         ...groupHandlers(db),
         ...robotHandlers(db),
         ...roleHandlers(db),
@@ -86,7 +91,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
           await keys().refresh()
           return { status: 200, body: rotated }
         },
-      } satisfies Handlers<Omit<operations, 'getToken' | 'postToken'>>,
+      } satisfies Handlers<Omit<operations, 'getToken' | 'postToken' | 'exchangeToken'>>,
       identify: identifyLocally(db, authenticate),
       beside: (api) => routePublic(tokens, api),
     },
@@ -127,7 +132,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
 function routePublic(tokens: RequestListener, api: RequestListener): RequestListener {
   return (request, response) => {
     const path = request.url?.split('?', 1)[0]
-    if (path === '/token' || path === '/token/') tokens(request, response)
+    if (path === '/token' || path?.startsWith('/token/')) tokens(request, response)
     else api(request, response)
   }
 }

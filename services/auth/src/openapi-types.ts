@@ -28,6 +28,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/token/exchange": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange the token of a CI job or another workload for one of Berth (RFC 8693)
+         * @description A trust says whose tokens stand for which robot. Without a scope the token opens the API, with scopes these and nothing else; it ends with the
+         *     token that it was exchanged for, and after four minutes at the latest. Such a token is also good as the docker password that goes with the name
+         *     of the trust.
+         */
+        post: operations["exchangeToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me": {
         parameters: {
             query?: never;
@@ -255,6 +277,49 @@ export interface paths {
         head?: never;
         /** Change an identity provider; its name and issuer stay */
         patch: operations["updateIdentityProvider"];
+        trace?: never;
+    };
+    "/trusts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List trusts by name */
+        get: operations["listTrusts"];
+        put?: never;
+        /**
+         * Have tokens of an issuer stand for a robot
+         * @description Tokens that say of themselves what `claims` asks. Values are compared whole, and only `sub` and `ref` take a `*`. GitHub needs `repository_id` or `repository_owner_id`, GitLab `project_id` or `namespace_id`, Kubernetes a namespace. Tokens have an end, at most 24 hours after their beginning.
+         */
+        post: operations["createTrust"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/trusts/{trust}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                trust: string;
+            };
+            cookie?: never;
+        };
+        /** Show a trust */
+        get: operations["showTrust"];
+        put?: never;
+        post?: never;
+        /** Delete a trust; a trust ends with its robot too */
+        delete: operations["deleteTrust"];
+        options?: never;
+        head?: never;
+        /** Change a trust; its name and issuer stay */
+        patch: operations["updateTrust"];
         trace?: never;
     };
     "/users": {
@@ -604,14 +669,55 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
         };
+        /** @description By claim, the value that a token has to have, or a list of those of which it has to have one. */
+        ClaimConditions: {
+            [key: string]: components["schemas"]["ClaimValues"];
+        };
+        ClaimValues: string | string[];
+        Trust: {
+            /** Format: uuid */
+            id: string;
+            /** @description The user name that goes with its tokens. */
+            name: string;
+            issuer: string;
+            audience: string;
+            claims: components["schemas"]["ClaimConditions"];
+            robot: string;
+            jwks: Record<string, unknown> | null;
+            caCert: string | null;
+            allowPrivateAddresses: boolean;
+            allowHttp: boolean;
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            lastUsedAt: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            /** Format: uuid */
+            createdById: string | null;
+        };
+        TrustPage: {
+            items: components["schemas"]["Trust"][];
+            next: string | null;
+        };
+        OAuthError: {
+            error: string;
+            error_description: string;
+        };
         /** @description As its discovery document and its tokens write it, to the letter. */
         IssuerUrl: string;
         /** @description What Berth shows there; sealed, and never shown. Null for a client without one. */
         ClientSecret: string | null;
         /** @description Its public keys (RFC 7517), instead of those that it publishes. */
         Jwks: {
-            keys: Record<string, unknown>[];
+            keys: components["schemas"]["Jwk"][];
         } | null;
+        /** @description A public key. */
+        Jwk: {
+            [key: string]: unknown;
+        };
         /** @description Whom to trust for its https, in PEM form; those whom the system trusts when it is absent. */
         CaCert: string | null;
         /** @description Whether it and what it names may have private addresses. */
@@ -1020,6 +1126,29 @@ export interface components {
             issued_at: string;
             refresh_token?: string;
         };
+        ExchangeTokenRequest: {
+            /** @enum {string} */
+            grant_type: "urn:ietf:params:oauth:grant-type:token-exchange";
+            subject_token: string;
+            /** @enum {string} */
+            subject_token_type: "urn:ietf:params:oauth:token-type:jwt" | "urn:ietf:params:oauth:token-type:id_token";
+            /** @enum {string} */
+            requested_token_type?: "urn:ietf:params:oauth:token-type:access_token";
+            /** @description The name of a trust, where several take the token. */
+            client_id?: string;
+            /** @description Scopes divided by spaces. */
+            scope?: string;
+        };
+        ExchangeTokenAnswer: {
+            access_token: string;
+            issued_token_type: string;
+            /** @enum {string} */
+            token_type: "Bearer";
+            /** @description Seconds. */
+            expires_in: number;
+            /** @description What is granted of the scopes that were asked for. */
+            scope?: string;
+        };
         UpdateMeRequest: {
             password: components["schemas"]["Password"];
             currentPassword: string;
@@ -1062,6 +1191,30 @@ export interface components {
             groupsClaim?: string;
             /** @description Whether the first login makes an account; true when it is absent. */
             createAccounts?: boolean;
+            jwks?: components["schemas"]["Jwks"];
+            caCert?: components["schemas"]["CaCert"];
+            allowPrivateAddresses?: components["schemas"]["AllowPrivateAddresses"];
+            allowHttp?: components["schemas"]["AllowHttp"];
+        };
+        CreateTrustRequest: {
+            name: components["schemas"]["UserName"];
+            issuer: components["schemas"]["IssuerUrl"];
+            /** @description Whom the tokens are for. */
+            audience: string;
+            claims: components["schemas"]["ClaimConditions"];
+            /** @description Its id or the name that it logs in with. */
+            robot: string;
+            jwks?: components["schemas"]["Jwks"];
+            caCert?: components["schemas"]["CaCert"];
+            allowPrivateAddresses?: components["schemas"]["AllowPrivateAddresses"];
+            allowHttp?: components["schemas"]["AllowHttp"];
+        };
+        UpdateTrustRequest: {
+            /** @description Whom the tokens are for. */
+            audience?: string;
+            claims?: components["schemas"]["ClaimConditions"];
+            /** @description Its id or the name that it logs in with. */
+            robot?: string;
             jwks?: components["schemas"]["Jwks"];
             caCert?: components["schemas"]["CaCert"];
             allowPrivateAddresses?: components["schemas"]["AllowPrivateAddresses"];
@@ -1201,6 +1354,24 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["User"];
+            };
+        };
+        /** @description The trust. */
+        Trust: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Trust"];
+            };
+        };
+        /** @description Why not, as OAuth says it. */
+        OAuthError: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OAuthError"];
             };
         };
         /** @description The identity provider, without its secret. */
@@ -1370,6 +1541,34 @@ export interface operations {
             400: components["responses"]["TokenError"];
             401: components["responses"]["TokenError"];
             429: components["responses"]["TokenError"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    exchangeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["ExchangeTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExchangeTokenAnswer"];
+                };
+            };
+            400: components["responses"]["OAuthError"];
+            502: components["responses"]["OAuthError"];
+            503: components["responses"]["OAuthError"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1777,6 +1976,124 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["IdentityProvider"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTrusts: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of trusts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TrustPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createTrust: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "github-app",
+                 *       "issuer": "https://token.actions.githubusercontent.com",
+                 *       "audience": "https://berth.example.com",
+                 *       "claims": {
+                 *         "repository_id": "1296269",
+                 *         "ref": "refs/heads/main"
+                 *       },
+                 *       "robot": "team/ci"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateTrustRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["Trust"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showTrust: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                trust: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Trust"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteTrust: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                trust: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateTrust: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                trust: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateTrustRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Trust"];
             404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

@@ -53,6 +53,27 @@ export const identityProviderDeleted = defineEvent<IdentityProviderChanged>(
   identityProvider,
 )
 
+export type TrustChanged = { id: string; name: string; issuer: string; robot: { id: string; name: string } }
+const trust = {
+  id: uuid,
+  name: text,
+  issuer: text,
+  robot: {
+    type: 'object',
+    additionalProperties: false,
+    properties: { id: uuid, name: text },
+    required: ['id', 'name'],
+  },
+}
+export const trustCreated = defineEvent<TrustChanged>('auth', 'trust.created', 'A trust was made.', trust)
+export const trustUpdated = defineEvent<TrustChanged>('auth', 'trust.updated', 'A trust was changed.', trust)
+export const trustDeleted = defineEvent<TrustChanged>(
+  'auth',
+  'trust.deleted',
+  'A trust was deleted; those that end with their robot are not told of.',
+  trust,
+)
+
 export type KeyRotated = { kid: string; notBefore: string }
 export const keyRotated = defineEvent<KeyRotated>('auth', 'key.rotated', 'Tokens are signed with another key.', {
   kid: text,

@@ -1,8 +1,7 @@
 import { actorOf, badField, type Database, type Handlers, Problem, readPage, type Sealer, toPage } from '@berth/service'
 import { createProvider, deleteProvider, updateProvider } from '../identity-providers/change-providers.ts'
 import { findProvider, listProviders, type ProviderFields, showProvider } from '../identity-providers/provider.ts'
-import type { Issuer, KeySet } from '../issuers/issuer.ts'
-import { checkIssuer } from '../issuers/issuer.ts'
+import { checkIssuer, type Issuer, issuerIn } from '../issuers/issuer.ts'
 import type { Issuers } from '../issuers/issuers.ts'
 import type { operations } from '../openapi-types.ts'
 
@@ -49,25 +48,6 @@ export function identityProviderHandlers({ db, sealer, issuers }: Deps) {
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
-}
-
-type SentIssuer = {
-  issuer: string
-  jwks?: unknown
-  caCert?: string | null
-  allowPrivateAddresses?: boolean
-  allowHttp?: boolean
-}
-
-/** What is sent of an issuer, with what is so where nothing is said. */
-function issuerIn({ issuer, jwks, caCert, allowPrivateAddresses, allowHttp }: SentIssuer): Issuer {
-  return {
-    issuer,
-    jwks: (jwks ?? null) as KeySet | null,
-    caCert: caCert ?? null,
-    allowPrivateAddresses: allowPrivateAddresses ?? false,
-    allowHttp: allowHttp ?? false,
-  }
 }
 
 /** Refuses (400) an issuer that calls itself otherwise. One that is away now may be there later. */

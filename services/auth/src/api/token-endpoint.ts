@@ -9,16 +9,17 @@ import {
   Problem,
   requestIdOf,
 } from '@berth/service'
-import { formatScope, loginIn, parseAuthorization, parseScopes, tokenService } from '@berth/tokens'
+import { formatScope, loginIn, parseAuthorization, tokenService } from '@berth/tokens'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
-import { decideScopes } from '../access/decide-scopes.ts'
 import type { Account } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
 import type { CheckLogin } from '../login/check-login.ts'
 import type { Authenticate } from '../login/identify.ts'
-import { isLimited, principalOf } from '../login/principal.ts'
-import { issueToken, type TokenContent } from '../tokens/issue.ts'
+import { issueToken } from '../tokens/issue.ts'
 import { findRefreshToken, makeRefreshToken } from '../tokens/refresh-tokens.ts'
+import type { LogInByTrust } from '../trusts/log-in.ts'
+import { decideContent } from './token-content.ts'
+import { createTokenExchange } from './token-exchange.ts'
 
 const formLimit = '64kb'
 
@@ -27,11 +28,15 @@ export type TokenEndpoint = {
   keys: () => KeyRing
   authenticate: Authenticate
   checkLogin: CheckLogin
+  trusts: LogInByTrust
   log: Logger
   metrics: Metrics
 }
 
-/** Answers `/token`: the docker token endpoint in its two forms (docs/protocol.md#tokens). Errors have OCI bodies. */
+/**
+ * Answers `/token`: the docker token endpoint in its two forms (docs/protocol.md#tokens), whose errors have OCI bodies; and beside it the exchange
+ * of foreign tokens.
+ */
 export function createTokenEndpoint(deps: TokenEndpoint): RequestListener {
   const app = express()
   app.disable('x-powered-by')
@@ -41,6 +46,7 @@ export function createTokenEndpoint(deps: TokenEndpoint): RequestListener {
     if (request.headers.expect !== undefined) response.writeContinue()
     next()
   })
+  app.use('/token/exchange', createTokenExchange(deps))
   app
     .route('/token')
     .get((request, response) => answerGet(request, response, deps))
@@ -59,7 +65,7 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
   const { service, scope, offline_token: offline } = request.query
   refuseOtherService(service)
   const account = await whoAsks(request, deps)
-  const content = await decideContent(deps, account, texts(scope))
+  const content = await decideContent(deps.db, account, texts(scope))
   const { token, issuedAt, expiresIn } = issueToken(deps.keys().signing(), content)
   send(response, {
     token,
@@ -68,20 +74,6 @@ async function answerGet(request: Request, response: Response, deps: TokenEndpoi
     issued_at: issuedAt,
     ...(account && offline === 'true' ? { refresh_token: await makeRefreshToken(deps.db, account) } : {}),
   })
-}
-
-/** What a token opens: what is granted of the scopes that were asked for; where none was, the API. */
-async function decideContent(
-  { db }: TokenEndpoint,
-  account: Account | undefined,
-  scopes: readonly string[],
-): Promise<TokenContent> {
-  const api = scopes.every((text) => text.trim() === '')
-  if (!account) return { account, isAdmin: false, api: false, limited: false, access: [] }
-  const { admin, rights } = await principalOf(db, account)
-  const limited = isLimited(account)
-  const access = await decideScopes(db, rights, parseScopes(scopes), account.pass?.scopes)
-  return { account, isAdmin: admin && !limited, api: api && !limited, limited, access }
 }
 
 async function whoAsks(request: Request, { authenticate }: TokenEndpoint): Promise<Account | undefined> {
@@ -98,7 +90,7 @@ async function answerPost(request: Request, response: Response, deps: TokenEndpo
   const form = (request.body ?? {}) as Record<string, unknown>
   refuseOtherService(form.service)
   const { account, refreshToken } = await whoseGrant(form, clientAddress(request), deps)
-  const content = await decideContent(deps, account, texts(form.scope))
+  const content = await decideContent(deps.db, account, texts(form.scope))
   const { token, issuedAt, expiresIn } = issueToken(deps.keys().signing(), content)
   const wantsRefresh = form.access_type === 'offline'
   const refresh = refreshToken ?? (wantsRefresh ? await makeRefreshToken(deps.db, account) : undefined)
@@ -187,7 +179,7 @@ function toOciError(thrown: unknown): OciError {
   if (thrown instanceof OciError) return thrown
   const error = databaseProblem(thrown) ?? thrown
   if (error instanceof Problem) {
-    const code = error.status === 429 ? 'TOOMANYREQUESTS' : error.status === 503 ? 'UNAVAILABLE' : 'DENIED'
+    const code = error.status === 429 ? 'TOOMANYREQUESTS' : error.status >= 500 ? 'UNAVAILABLE' : 'DENIED'
     const message = error.options.hint ? `${error.message} ${error.options.hint}` : error.message
     return new OciError(code, message, { headers: error.options.headers ?? {}, status: error.status, cause: error })
   }

@@ -271,6 +271,29 @@ table signing_key (
 )
 CREATE UNIQUE INDEX signing_key_one_a_state ON signing_key USING btree (state) WHERE state <> 'retired'::text
 
+table trust (
+  id uuid not null,
+  name text collate "C" not null,
+  issuer text not null,
+  audience text not null,
+  claims jsonb not null,
+  robot_id uuid not null,
+  jwks jsonb,
+  ca_cert text,
+  allow_private_addresses boolean not null,
+  allow_http boolean not null,
+  created_at timestamp with time zone not null default now(),
+  last_used_at timestamp with time zone,
+  created_by text not null,
+  created_by_id uuid,
+  constraint trust_pkey PRIMARY KEY (id),
+  constraint trust_name_check CHECK (name <> ''::text AND POSITION((':'::text) IN (name)) = 0),
+  constraint trust_name_key UNIQUE (name),
+  constraint trust_robot_id_fkey FOREIGN KEY (robot_id) REFERENCES robot(id) ON DELETE CASCADE
+)
+CREATE INDEX trust_by_issuer ON trust USING btree (issuer)
+CREATE INDEX trust_of_robot ON trust USING btree (robot_id)
+
 table user_group (
   id uuid not null,
   name text collate "C" not null,

@@ -15,6 +15,25 @@ const longestKeySet = 65_536
 const mostKeys = 100
 const asymmetric: readonly unknown[] = ['RSA', 'EC', 'OKP', 'AKP']
 
+type SentIssuer = {
+  issuer: string
+  jwks?: unknown
+  caCert?: string | null
+  allowPrivateAddresses?: boolean
+  allowHttp?: boolean
+}
+
+/** What is sent of an issuer, with what is so where nothing is said. */
+export function issuerIn({ issuer, jwks, caCert, allowPrivateAddresses, allowHttp }: SentIssuer): Issuer {
+  return {
+    issuer,
+    jwks: (jwks ?? null) as KeySet | null,
+    caCert: caCert ?? null,
+    allowPrivateAddresses: allowPrivateAddresses ?? false,
+    allowHttp: allowHttp ?? false,
+  }
+}
+
 /** Checks what an administrator says of an issuer. Throws 400. */
 export function checkIssuer({ issuer, jwks, caCert, allowHttp }: Issuer): void {
   const url = URL.parse(issuer)
