@@ -1,11 +1,13 @@
 import type { Database, Logger, Sql, Transaction } from '@berth/service'
 import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
 import { type Bus, isNatsAway, streamOf } from './connection.ts'
+import type { IsGenuine } from './event-marks.ts'
 import type { CloudEvent, EventSource } from './events/event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
 import type { OutboxPage } from './outbox.ts'
+import { readEvent } from './read-event.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
 type EventOwner = {
@@ -25,6 +27,8 @@ export type ConsumeOptions = {
   handle: (sql: Transaction, event: CloudEvent) => Promise<void>
   /** Takes the present state instead, when events that were missed are no longer kept. */
   takeSnapshot?: (sql: Sql) => Promise<void>
+  /** Whether a message is of the owner; without it all are believed. */
+  isGenuine?: IsGenuine
   /** How long to wait after a failure; a second when absent. */
   pauseAfterFailureMs?: number
 }
@@ -103,7 +107,8 @@ async function listenToStream(
   const drain = async () => {
     while (arrived.length > 0 && !signal.aborted) {
       const batch = arrived.splice(0)
-      await onEvents(batch.map(readEvent), await isTrusted())
+      const events = batch.map((message) => readEvent(message, options.isGenuine))
+      await onEvents(events, await isTrusted())
       for (const message of batch) message.ack()
     }
   }
@@ -179,15 +184,6 @@ async function handleIfNext(
     const eventId = ours.length === 1 ? ours[0]?.event.id : undefined
     options.log.warn('events will be tried again', { consumer: options.consumer, eventId, error })
     return false
-  }
-}
-
-function readEvent(message: JsMsg): CloudEvent | undefined {
-  try {
-    return message.json<CloudEvent | undefined>()
-  } catch {
-    // Another program wrote to the stream; the owner knows what there really is.
-    return undefined
   }
 }
 

@@ -1,5 +1,6 @@
 export { type Bus, connectBus } from './connection.ts'
 export { type ConsumeOptions, type Consumer, startConsumer } from './consume.ts'
+export { createEventCheck, createEventMarks } from './event-marks.ts'
 export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'
 export * as catalogEvents from './events/catalog.ts'

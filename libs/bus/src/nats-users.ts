@@ -22,6 +22,11 @@ export function requireFollower(service: EventSource, source: EventSource, consu
     throw new Error(`nobody says that ${service} follows ${source} as ${consumer}`)
 }
 
+/** Who follows a service. */
+export function followersOf(source: EventSource): EventSource[] {
+  return eventSources.filter((name) => followers[name][source] !== undefined)
+}
+
 type Permissions = { publish: { allow: string[]; deny: string[] }; subscribe: { allow: string[] } }
 
 const workStream = 'WORK'

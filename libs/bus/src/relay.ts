@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Database, Logger } from '@berth/service'
 import { headers } from 'nats'
 import { type Bus, ensureEventStream, isNatsAway } from './connection.ts'
+import { type MarkEvent, marksHeader } from './event-marks.ts'
 import type { EventSource } from './events/event.ts'
 import { jumpAfterRestore, jumpBeyond } from './jump.ts'
 import { lastAnnounced } from './last-announced.ts'
@@ -36,8 +37,10 @@ export function startRelay(options: {
   log: Logger
   deadLetterKeptDays?: number | undefined
   restored?: string | undefined
+  /** Marks what is announced for those who follow. */
+  mark?: MarkEvent
 }): Relay {
-  const { db, bus, source, log, restored } = options
+  const { db, bus, source, log, restored, mark } = options
   let streamChecked = false
   let restoreNoted = restored === undefined
   let prunedAt = performance.now()
@@ -113,7 +116,7 @@ export function startRelay(options: {
       // One after the other: a later event must not overtake an earlier one whose publish failed.
       for (const row of rows) {
         if (signal.aborted) break
-        await publishOne(bus, row)
+        await publishOne(bus, row, mark)
         done.push(row.id)
       }
     } catch (error) {
@@ -133,11 +136,13 @@ export function startRelay(options: {
   }
 }
 
-async function publishOne(bus: Bus, row: OutboxRow): Promise<void> {
+async function publishOne(bus: Bus, row: OutboxRow, mark: MarkEvent | undefined): Promise<void> {
   const event = { ...row.event, sequence: String(row.position) }
   const { data, ...attributes } = event as Record<string, unknown>
   const head = headers()
   for (const [name, value] of Object.entries(attributes)) head.set(`ce-${name}`, String(value))
   head.set('content-type', 'application/cloudevents+json')
-  await bus.jetstream.publish(row.subject, JSON.stringify({ ...attributes, data }), { msgID: row.id, headers: head })
+  const text = JSON.stringify({ ...attributes, data })
+  if (mark) head.set(marksHeader, mark(text))
+  await bus.jetstream.publish(row.subject, text, { msgID: row.id, headers: head })
 }

@@ -4,6 +4,8 @@ import {
   type ConsumeOptions,
   type Consumer,
   connectBus,
+  createEventCheck,
+  createEventMarks,
   type EventSource,
   type Loop,
   natsNotes,
@@ -129,6 +131,7 @@ export function createHost<P extends PeerName>(options: {
 }): Host<P> {
   const { name, config, parts, connections } = options
   const { servicePrivateKey: privateKey, servicePublicKeys: publicKeys, callTimeoutSeconds } = config
+  const keys = { privateKey, publicKeys }
   requireKnownKey(name, privateKey, publicKeys)
   const log = parts.log.with({ service: name })
   const life = new Lifecycle(log)
@@ -187,18 +190,20 @@ export function createHost<P extends PeerName>(options: {
     const bus = await connectBus({ url: config.natsUrl, seed: config.natsSeed, name, log, metrics: parts.metrics })
     life.onStop('nats', () => bus.close())
     const { deadLetterKeptDays, restored } = config
-    preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored }))
+    const mark = createEventMarks(name, keys)
+    preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored, mark }))
     return {
       ...preparing,
       bus,
       follow: ({ source, ...more }) => {
         const owner = clientOf(source)
         requireFollower(name, source, more.consumer)
+        const isGenuine = createEventCheck({ source, follower: name }, keys)
         const events = (after: number, signal: AbortSignal) =>
           owner.call<OutboxPage>('list-events', { after }, { signal })
         return preparing.keep(
           `following ${source}`,
-          startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, ...more }),
+          startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, isGenuine, ...more }),
         )
       },
     }

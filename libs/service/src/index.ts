@@ -96,6 +96,7 @@ export {
 } from './service.ts'
 export {
   deriveSecret,
+  keyIdOf,
   makeServicePrivateKey,
   publicKeysOf,
   readServicePrivateKey,
@@ -103,6 +104,7 @@ export {
   type ServicePublicKeys,
   servicePrivateKey,
   servicePublicKeys,
+  sharedSecret,
   writePublicKeys,
 } from './service-keys.ts'
 export { clearedSessionCookie, csrfTokenOf, sessionCookie, sessionSecretIn } from './session-cookie.ts'
