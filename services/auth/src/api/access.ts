@@ -57,6 +57,8 @@ export function accessHandlers(db: Database, isPublic: IsPublic) {
         more: { missing: { verb: 'grant', role: roleWith('grant') } },
       })
     const holder = await findHolder(db, kind, name)
+    // The name may be that of another account since the caller was recognised.
+    if (isSelf) return principal.rights
     const [account] = await accountsByName(db, [holder.name])
     return account ? rightsOf(db, account) : { accountId: null, grants: [] }
   }
