@@ -29,6 +29,7 @@ export {
   type ClaimedTask,
   type Task,
   type TaskError,
+  type TaskObject,
   type TaskProgress,
   type TaskState,
   type TasksCommands,

@@ -30,6 +30,14 @@ export type Task = {
   resources: string[]
 }
 
+/** What a task works on; without an id where the task makes it. */
+export type TaskObject = {
+  kind: 'repository' | 'distribution' | 'remote'
+  id: string | null
+  name: string
+  ownerId: string | null
+}
+
 /** A task in the hands of a worker. The fence grows with each claim; an owner refuses what carries a lower one. */
 export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: number; attempt: number; actor: Actor }
 
@@ -45,8 +53,8 @@ export type TasksCommands = {
       shared: string[]
       actor: Actor
       parent?: string
-      /** What it changes: those who may `update` that repository see the task and may cancel it. Without an id where it makes it. */
-      repository?: { id: string | null; name: string }
+      /** What it works on: who may read all of it sees the task, and who has `task.update` there may cancel it. */
+      on?: TaskObject[]
     }
     reply: { task: Task }
   }

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Task } from '@berth/commands'
+import type { Task, TaskObject } from '@berth/commands'
 import { makeDatabase, type ServiceProcess, startProcess, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import request from 'supertest'
@@ -50,11 +50,13 @@ async function queue(kind: string, name = 'admin', exclusive: string[] = [], par
   return id
 }
 
-/** Queues a task that changes a repository, for an administrator. */
-async function queueOn(kind: string, repository: { id: string | null; name: string }): Promise<string> {
+type On = Partial<TaskObject> & { name: string }
+/** Queues a task that works on some things, for an administrator. */
+async function queueOn(kind: string, ...on: On[]): Promise<string> {
   const id = randomUUID()
   const actor = { id: accountIds.get('admin') ?? null, name: 'admin' }
-  await one.tasks.call('create-task', { id, kind, payload: {}, exclusive: [], shared: [], actor, repository })
+  const objects = on.map((object) => ({ kind: 'repository' as const, id: randomUUID(), ownerId: null, ...object }))
+  await one.tasks.call('create-task', { id, kind, payload: {}, exclusive: [], shared: [], actor, on: objects })
   return id
 }
 
@@ -98,49 +100,76 @@ test('users see their own tasks and no others; nobody sees any without a login',
   await asAdmin('get', '/tasks/no-uuid').expect(404)
 })
 
-test('who keeps a repository sees the tasks that change it, without what upstream said, and may cancel them', async () => {
-  const kind = `kept-${randomUUID()}`
-  await request(auth.url)
-    .post('/api/v1/grants')
-    .auth('admin', password)
-    .send({ to: { user: 'ann' }, role: 'maintainer', on: 'kept/*' })
-    .expect(201)
-  await request(auth.url)
-    .post('/api/v1/grants')
-    .auth('admin', password)
-    .send({ to: { user: 'ann' }, role: 'pusher', on: 'pushed/*' })
-    .expect(201)
-  const made = await queueOn(kind, { id: null, name: 'kept/new' })
-  const failed = await queueOn(kind, { id: randomUUID(), name: 'kept/app' })
-  const others = [
-    await queueOn(kind, { id: randomUUID(), name: 'pushed/app' }),
-    await queueOn(kind, { id: randomUUID(), name: 'keptother/app' }),
-    await queue(kind),
+test('who may read all that a task works on sees it; who may update tasks there cancels it', async () => {
+  const kind = `on-${randomUUID()}`
+  for (const [role, on] of [
+    ['maintainer', 'kept/*'],
+    ['puller', 'read/*'],
+    ['puller', 'namespace:hubs'],
+  ])
+    await request(auth.url)
+      .post('/api/v1/grants')
+      .auth('admin', password)
+      .send({ to: { user: 'ann' }, role, on })
+      .expect(201)
+  const remote = (name: string): On => ({ kind: 'remote', name })
+  const own = accountIds.get('ann') ?? null
+  const seen = [
+    await queueOn(kind, { id: null, name: 'kept/new' }),
+    await queueOn(kind, { name: 'kept/app' }, remote('hubs/one')),
+    await queueOn(kind, { name: 'read/app' }),
+    await queueOn(kind, { name: 'other/app', ownerId: own }),
+  ]
+  const unseen = [
+    await queueOn(kind, { name: 'kept/app' }, remote('others/one')),
+    await queueOn(kind, { name: 'keptother/app' }),
+    await queueOn(kind, { name: 'kept/app' }, { name: 'other/app' }),
+    await queueOn(kind),
   ]
   const asAnn = (method: 'get' | 'post', path: string) =>
     request(one.url)[method](`/api/v1${path}`).auth('ann', 'ann has this one')
-  await asAnn('post', `/tasks/${made}/cancel`).expect(200)
+  const { items } = (await asAnn('get', `/tasks?kind=${kind}`).expect(200)).body
+  expect(items.map(({ id }: Task) => id)).toEqual(seen.toReversed())
+  for (const id of seen) await asAnn('get', `/tasks/${id}`).expect(200)
+  for (const id of unseen) await asAnn('get', `/tasks/${id}`).expect(404)
+  for (const id of unseen) await asAnn('post', `/tasks/${id}/cancel`).expect(404)
+  const statuses: number[] = []
+  for (const id of seen) statuses.push((await asAnn('post', `/tasks/${id}/cancel`)).status)
+  expect(statuses).toEqual([200, 403, 403, 200])
+  expect((await asAnn('post', `/tasks/${seen[2]}/cancel`)).body.missing).toEqual({
+    verb: 'task.update',
+    role: 'maintainer',
+  })
+})
+
+test('what an upstream said is told to who may use the remote, and the code of the error to all who see the task', async () => {
+  const kind = `said-${randomUUID()}`
+  for (const [role, on] of [
+    ['puller', 'said/*'],
+    ['puller', 'namespace:said-hub'],
+  ])
+    await request(auth.url)
+      .post('/api/v1/grants')
+      .auth('admin', password)
+      .send({ to: { user: 'ann' }, role, on })
+      .expect(201)
+  await queueOn(kind, { name: 'said/app' }, { kind: 'remote', name: 'said-hub' })
   const { id, fence } = await claim(kind)
-  expect(id).toBe(failed)
   const error = { code: 'upstream_failed', message: 'registry.internal answered 500' }
   await one.tasks.call('finish-task', { id, fence, state: 'failed', error })
-  const { items } = (await asAnn('get', `/tasks?kind=${kind}`).expect(200)).body
-  expect(items.map((task: Task) => [task.id, task.state])).toEqual([
-    [failed, 'failed'],
-    [made, 'cancelled'],
-  ])
-  const watched = await asAnn('get', `/tasks/${failed}/events`).expect(200)
-  for (const text of [
-    JSON.stringify(items),
-    JSON.stringify((await asAnn('get', `/tasks/${failed}`)).body),
-    watched.text,
-  ]) {
+  const asAnn = (path: string) => request(one.url).get(`/api/v1${path}`).auth('ann', 'ann has this one').expect(200)
+  for (const path of [`/tasks?kind=${kind}`, `/tasks/${id}`, `/tasks/${id}/events`]) {
+    const { text } = await asAnn(path)
     expect(text).toContain('upstream_failed')
     expect(text).not.toContain('registry.internal')
   }
-  expect((await asAdmin('get', `/tasks/${failed}`)).body.error).toEqual(error)
-  for (const other of others) await asAnn('get', `/tasks/${other}`).expect(404)
-  for (const other of others) await asAnn('post', `/tasks/${other}/cancel`).expect(404)
+  expect((await asAdmin('get', `/tasks/${id}`)).body.error).toEqual(error)
+  await request(auth.url)
+    .post('/api/v1/grants')
+    .auth('admin', password)
+    .send({ to: { user: 'ann' }, role: 'maintainer', on: 'namespace:said-hub' })
+    .expect(201)
+  expect((await asAnn(`/tasks/${id}`)).body.error).toEqual(error)
 })
 
 test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {

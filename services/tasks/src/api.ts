@@ -14,17 +14,21 @@ import {
 import type { Prisma } from './db/client.ts'
 import type { operations } from './openapi-types.ts'
 import { cancelTask } from './queue/cancel.ts'
-import { hasEnded, showTask } from './queue/row.ts'
-import { maySee, seenBy, viewOf } from './visible.ts'
+import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
+import { objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
 /** The API of tasks. */
 export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes) {
   const find = async (id: string, principal: Principal) => {
-    const row = isUuid(id) ? await prisma.task.findUnique({ where: { id } }) : null
-    if (!row || !maySee(principal, row)) throw notFound('task', id)
-    return { row, view: viewOf(principal, row) }
+    const { condition, values } = seenBy(principal, 2)
+    const [row] = isUuid(id)
+      ? await db.query<TaskRow>(`select ${taskColumns} from task where id = $1 and ${condition}`, [id, ...values])
+      : []
+    if (!row) throw notFound('task', id)
+    const objects = await objectsOf(db, [id])
+    return { row, objects, view: viewOf(principal, row, objects) }
   }
   return {
     listTasks: async ({ query, principal }) => ({
@@ -36,8 +40,9 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
       return { status: 200, body: view(showTask(row)) }
     },
     cancelTask: async ({ params, principal }) => {
-      const { row, view } = await find(params.task, principal)
+      const { row, objects, view } = await find(params.task, principal)
       const { id } = row
+      requireChange(principal, row, objects, `cancel task ${id}`)
       const task = view(showTask(await cancelTask(db, id)))
       // A running task ends once its worker has stopped: 202 says that it is not there yet.
       return hasEnded(task.state)
@@ -77,11 +82,12 @@ async function listTasks(
   const fitting = fitPage(keys, page)
   const ids = fitting.rows.map(({ id }) => id)
   const rows = await prisma.task.findMany({ where: { id: { in: ids } }, orderBy: { seq: 'desc' } })
+  const objects = await objectsOf(db, ids)
   return toPage(
     rows,
     fitting.page,
     (row) => String(row.seq),
-    (row) => viewOf(principal, row)(showTask(row)),
+    (row) => viewOf(principal, row, objects)(showTask(row)),
   )
 }
 

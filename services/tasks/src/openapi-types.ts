@@ -14,7 +14,7 @@ export interface paths {
         };
         /**
          * List tasks, newest first
-         * @description Users see the tasks that they started, and those that change a repository that they may `update`; administrators see all of them.
+         * @description Users see the tasks that they started, and those that work only on what they may `read`; administrators see all of them.
          */
         get: operations["listTasks"];
         put?: never;
@@ -272,6 +272,7 @@ export interface operations {
         responses: {
             200: components["responses"]["Task"];
             202: components["responses"]["Task"];
+            403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];

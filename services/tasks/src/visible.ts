@@ -1,43 +1,75 @@
-import { decide, toSql } from '@berth/access'
-import type { Task } from '@berth/commands'
-import { type Principal, withoutMessages } from '@berth/service'
+import { type AccessObject, decide, toSql, type Verb } from '@berth/access'
+import type { Task, TaskObject } from '@berth/commands'
+import { type Database, type Principal, requireVerb, type Sql, withoutMessages } from '@berth/service'
 
-type Row = { actorId: string | null; repositoryId: string | null; repositoryName: string | null }
+const objectKinds = ['repository', 'distribution', 'remote'] as const
+const columns = { name: 'object.name', id: 'object.object_id', owner: 'object.owner_id' }
 
-/** A task is seen and cancelled by whoever started it, by those who may `update` the repository that it changes, and by administrators. */
-export function maySee(caller: Principal, row: Row): boolean {
-  return isOwn(caller, row) || mayKeep(caller, row)
-}
-
-function isOwn(caller: Principal, { actorId }: Row): boolean {
-  return caller.admin || actorId === caller.id
-}
-
-function mayKeep({ rights }: Principal, { repositoryId: id, repositoryName: name }: Row): boolean {
-  return name !== null && decide(rights, 'update', { kind: 'repository', name, id: id ?? undefined }).allowed
-}
-
-/** The same as a condition for SQL over `task`, and its parameters from `$first` on. */
+/**
+ * A condition for SQL over `task`, with its parameters from `$first` on: what a caller sees. That is what it started, and what works only
+ * on what it may read; administrators see all.
+ */
 export function seenBy(caller: Principal, first: number): { condition: string; values: unknown[] } {
   if (caller.admin) return { condition: 'true', values: [] }
-  const columns = { name: 'repository_name', id: 'repository_id' }
-  const kept = toSql(caller.rights, 'update', 'repository', columns, first + 1)
-  return {
-    condition: `(actor_id = $${first}::uuid or (repository_name is not null and ${kept.condition}))`,
-    values: [caller.id, ...kept.values],
+  const values: unknown[] = [caller.id]
+  const readable = objectKinds.map((kind) => {
+    const allowed = toSql(caller.rights, 'read', kind, columns, first + values.length)
+    values.push(...allowed.values)
+    return `(object.kind = '${kind}' and ${allowed.condition})`
+  })
+  const condition = `(actor_id = $${first}::uuid or (
+    exists (select from task_object as object where object.task = task.id)
+    and not exists (
+      select
+      from task_object as object
+      where object.task = task.id
+        and (${readable.join(' or ')}) is not true)))`
+  return { condition, values }
+}
+
+type Row = { id: string; actorId: string | null }
+/** What a task works on, as rights are decided by it. */
+export type TaskObjects = Map<string, AccessObject[]>
+
+/** What each of some tasks works on. */
+export async function objectsOf(sql: Sql | Database, ids: readonly string[]): Promise<TaskObjects> {
+  const rows = await sql.query<TaskObject & { task: string }>(
+    `select task, kind, object_id as id, name, owner_id as "ownerId"
+     from task_object
+     where task = any($1::uuid[])
+     order by task, place`,
+    [ids],
+  )
+  const objects: TaskObjects = new Map()
+  for (const { task, kind, id, name, ownerId } of rows) {
+    const before = objects.get(task) ?? []
+    objects.set(task, [...before, { kind, id: id ?? undefined, name, ownerId }])
   }
+  return objects
+}
+
+/** Throws 403 unless a caller, who sees a task, may cancel it or have it tried again: its starter, and who has `task.update` on all of it. */
+export function requireChange(caller: Principal, row: Row, objects: TaskObjects, what: string): void {
+  if (isOwn(caller, row)) return
+  for (const object of objects.get(row.id) ?? []) requireVerb(caller, 'task.update', object, what)
 }
 
 /**
  * A task as a caller may see it. What an upstream said names its host, which is for those who may use the remote: whoever started the
  * task had to be one of them, others may be none.
  */
-export function viewOf(caller: Principal, row: Row): (task: Task) => Task {
-  if (isOwn(caller, row)) return (task) => task
-  const message = 'Whoever started it sees why; so do those who may use its remote, by the run.'
+export function viewOf(caller: Principal, row: Row, objects: TaskObjects): (task: Task) => Task {
+  const mayAll = (kind: AccessObject['kind'], verb: Verb) =>
+    (objects.get(row.id) ?? []).every((object) => object.kind !== kind || decide(caller.rights, verb, object).allowed)
+  if (isOwn(caller, row) || mayAll('remote', 'remote.use')) return (task) => task
+  const message = 'Whoever started it sees why, and so do those who may use its remote.'
   return (task) => ({
     ...task,
     result: withoutMessages(task.result),
     error: task.error && { code: task.error.code, message },
   })
+}
+
+function isOwn(caller: Principal, { actorId }: Row): boolean {
+  return caller.admin || actorId === caller.id
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type AccessObject, toSql } from '@berth/access'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
-import type { CatalogCommands, CommandClient, Task, TasksCommands } from '@berth/commands'
+import type { CatalogCommands, CommandClient, Task, TaskObject, TasksCommands } from '@berth/commands'
 import {
   type Actor,
   actorOf,
@@ -85,7 +85,9 @@ export function runHandlers({
         'Leave it away; each goes where targetPrefix says.',
       )
     const payload: GroupPayload = { remoteId: remote.id, options: optionsOf(wanted) }
-    const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${remote.id}`], actor }
+    const { id, name, ownerId } = remote
+    const on: TaskObject[] = [{ kind: 'remote', id, name, ownerId }]
+    const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${id}`], actor, on }
     // One at a time: the second would find everything locked by the first, repository by repository.
     const exclusive = wanted.dryRun ? [] : [`remote:${remote.id}:group`]
     return (await tasks.call('create-task', { ...request, exclusive }, { requestId })).task

@@ -17,7 +17,7 @@ type Wanted = {
   remote: Remote
   upstreamName?: string
   /** Without an id it is made with its first content. */
-  repository: { id: string | null; name: string }
+  repository: { id: string | null; name: string; ownerId?: string | null }
   actor: Actor
   options: RunOptions
 }
@@ -57,7 +57,10 @@ export async function startRun(
       exclusive: options.dryRun ? [] : locksOf(repository),
       shared: [`remote:${remote.id}`],
       actor,
-      repository,
+      on: [
+        { kind: 'repository', id: repository.id, name: repository.name, ownerId: repository.ownerId ?? null },
+        { kind: 'remote', id: remote.id, name: remote.name, ownerId: remote.ownerId },
+      ],
       ...(parentTask === undefined ? {} : { parent: parentTask }),
     },
     call,

@@ -76,8 +76,6 @@ table task (
   not_before timestamp with time zone,
   listed_bytes integer generated always as (500 + text_bytes(resources) + octet_length(progress::text) + COALESCE(octet_length(result::text), 0) + COALESCE(octet_length(error::text), 0)) stored,
   actor_id uuid,
-  repository_id uuid,
-  repository_name text collate "C",
   constraint task_pkey PRIMARY KEY (id),
   constraint task_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint task_kind_check CHECK (kind <> ''::text),
@@ -90,10 +88,22 @@ CREATE INDEX task_by_actor ON task USING btree (actor_id, seq)
 CREATE INDEX task_by_end ON task USING btree (finished_at) WHERE finished_at IS NOT NULL
 CREATE INDEX task_by_kind ON task USING btree (kind, seq)
 CREATE INDEX task_by_parent ON task USING btree (parent) WHERE parent IS NOT NULL
-CREATE INDEX task_by_repository ON task USING btree (repository_name, seq) WHERE repository_name IS NOT NULL
 CREATE INDEX task_by_state ON task USING btree (state, seq)
 CREATE INDEX task_leases ON task USING btree (lease_until) WHERE state = 'running'::text
 CREATE INDEX task_waiting ON task USING btree (kind, seq) WHERE state = 'waiting'::text
+
+table task_object (
+  task uuid not null,
+  place integer not null,
+  kind text not null,
+  object_id uuid,
+  name text collate "C" not null,
+  owner_id uuid,
+  constraint task_object_pkey PRIMARY KEY (task, place),
+  constraint task_object_kind_check CHECK (kind = ANY (ARRAY['repository'::text, 'distribution'::text, 'remote'::text])),
+  constraint task_object_name_check CHECK (name <> ''::text),
+  constraint task_object_task_fkey FOREIGN KEY (task) REFERENCES task(id) ON DELETE CASCADE
+)
 
 table task_resource (
   task uuid not null,

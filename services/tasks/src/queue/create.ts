@@ -1,4 +1,4 @@
-import type { Task, TasksCommands } from '@berth/commands'
+import type { Task, TaskObject, TasksCommands } from '@berth/commands'
 import {
   badField,
   type Database,
@@ -40,8 +40,26 @@ async function queue(sql: Transaction, request: Request, resources: Map<string, 
      from unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)`,
     [request.id, [...resources.keys()], [...resources.values()]],
   )
+  await insertObjects(sql, request.id, request.on ?? [])
   await recordChange(sql, [made])
   return made
+}
+
+async function insertObjects(sql: Sql, task: string, objects: readonly TaskObject[]): Promise<void> {
+  if (objects.length === 0) return
+  await sql.query(
+    `insert into task_object (task, place, kind, object_id, name, owner_id)
+     select $1, place, kind, id, name, owner_id
+     from unnest($2::text[], $3::uuid[], $4::text[], $5::uuid[])
+       with ordinality as object (kind, id, name, owner_id, place)`,
+    [
+      task,
+      objects.map(({ kind }) => kind),
+      objects.map(({ id }) => id),
+      objects.map(({ name }) => name),
+      objects.map(({ ownerId }) => ownerId),
+    ],
+  )
 }
 
 /** Each resource once: one that is wanted both ways is wanted exclusively. */
@@ -53,8 +71,8 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
   const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor, actor_id, repository_id, repository_name)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    `insert into task (id, kind, parent, payload, resources, actor, actor_id)
+     values ($1, $2, $3, $4, $5, $6, $7)
      on conflict (id) do nothing
      returning ${taskColumns}`,
     [
@@ -65,8 +83,6 @@ async function insert(sql: Sql, request: Request, resources: string[]): Promise<
       resources,
       request.actor.name,
       request.actor.id,
-      request.repository?.id ?? null,
-      request.repository?.name ?? null,
     ],
   )
   return row
