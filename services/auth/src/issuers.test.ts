@@ -124,29 +124,45 @@ describe('an issuer', () => {
   })
 })
 
-test('what was fetched is good for a while, and where it cannot be fetched again for a day', async () => {
-  let [now, fetched] = [1_000_000_000_000, 0]
-  let isAway = false
-  const remembered = createRemembered<number>(() => now)
-  const get = () =>
-    remembered.get('a', 600_000, async () => {
-      fetched += 1
-      if (isAway) throw new Error('away')
-      return fetched
-    })
-  expect([await get(), await get()]).toEqual([1, 1])
-  now += 600_000
-  expect(await Promise.all([get(), get()])).toEqual([2, 2])
-  isAway = true
-  now += 600_000
-  expect([await get(), await get(), fetched]).toEqual([2, 2, 3])
-  now += 5_000
-  expect([await get(), fetched]).toEqual([2, 4])
-  now += 86_400_000
-  await expect(get()).rejects.toThrow('away')
-  await expect(get()).rejects.toThrow('away')
-  expect(fetched).toBe(5)
-  isAway = false
-  now += 5_000
-  expect(await get()).toBe(6)
+describe('what was fetched', () => {
+  const hour = 3_600_000
+  const scene = () => {
+    const state = { now: 1_000_000_000_000, fetched: 0, isAway: false }
+    const remembered = createRemembered<number>(() => state.now)
+    const get = (freshMs = 600_000) =>
+      remembered.get('a', freshMs, async () => {
+        state.fetched += 1
+        if (state.isAway) throw new Error('away')
+        return state.fetched
+      })
+    return { state, get }
+  }
+
+  test('is good for a while, and for an hour until it was fetched anew, for which nobody waits', async () => {
+    const { state, get } = scene()
+    expect([await get(), await get()]).toEqual([1, 1])
+    state.now += 600_000
+    expect(await Promise.all([get(), get()])).toEqual([1, 1])
+    expect([await get(), state.fetched]).toEqual([2, 2])
+    expect([await get(0), state.fetched]).toEqual([3, 3])
+    state.now += hour
+    expect(await Promise.all([get(), get()])).toEqual([4, 4])
+  })
+
+  test('is good for a day where it cannot be fetched again, which is tried now and then', async () => {
+    const { state, get } = scene()
+    await get()
+    state.isAway = true
+    state.now += hour
+    expect([await get(), await get(), state.fetched]).toEqual([1, 1, 2])
+    state.now += 5_000
+    expect([await get(), state.fetched]).toEqual([1, 3])
+    state.now += 24 * hour
+    await expect(get()).rejects.toThrow('away')
+    await expect(get()).rejects.toThrow('away')
+    expect(state.fetched).toBe(4)
+    state.isAway = false
+    state.now += 5_000
+    expect(await get()).toBe(5)
+  })
 })

@@ -10,6 +10,7 @@ import {
   sessionCookie,
   sessionSecretIn,
 } from '@berth/service'
+import { LRUCache } from 'lru-cache'
 import { findProvider } from '../identity-providers/provider.ts'
 import type { Issuers } from '../issuers/issuers.ts'
 import { accountOfPerson } from '../oidc/account-of.ts'
@@ -29,13 +30,19 @@ import { endSession, openSession } from '../sessions/session.ts'
 
 type Deps = { db: Database; sealer: Sealer; issuers: Issuers; externalUrl: string | undefined }
 
-// A provider that hangs must not have us hold any number of requests.
+// A provider that hangs must not have us hold any number of requests, nor keep out people of others.
 const atOnce = { runsAtOnce: 20, mostWaiting: 100 }
+const mostProviders = 100
 
 /** The two ends of a login through a provider: the browser goes there, and comes back. */
 export function oidcHandlers({ db, sealer, issuers, externalUrl }: Deps) {
   const client = createOidcClient(issuers, sealer)
-  const inTurn = createTurns(atOnce)
+  const turns = new LRUCache<string, ReturnType<typeof createTurns>>({ max: mostProviders })
+  const turnsOf = (providerId: string) => {
+    const known = turns.get(providerId) ?? createTurns(atOnce)
+    turns.set(providerId, known)
+    return known
+  }
   return {
     beginOidcLogin: async ({ params, query, response }) => {
       const { returnTo = '/' } = query
@@ -52,7 +59,7 @@ export function oidcHandlers({ db, sealer, issuers, externalUrl }: Deps) {
         returnTo,
         endsAt: Date.now() + loginSeconds * 1_000,
       }
-      const url = await inTurn(() => client.loginUrl(provider, state))
+      const url = await turnsOf(provider.id)(() => client.loginUrl(provider, state))
       return {
         status: 302,
         headers: { ...notStored, location: url.href, 'set-cookie': stateCookie(state, sealer, origin) },
@@ -66,7 +73,7 @@ export function oidcHandlers({ db, sealer, issuers, externalUrl }: Deps) {
       const query = new URL(req.url ?? '', 'http://localhost').searchParams
       // Another browser began it, or it was begun at another provider: whose login this is, is not for this one to end.
       if (state?.providerId !== provider.id || query.get('state') !== state.state) throw notBegunHere()
-      const claims = await inTurn(() => client.finish(provider, state, query))
+      const claims = await turnsOf(provider.id)(() => client.finish(provider, state, query))
       const account = await accountOfPerson(db, provider, readPerson(provider, claims))
       const before = sessionSecretIn(req)
       const from = { address: clientAddress(req), userAgent: req.headers['user-agent'] }

@@ -2,6 +2,8 @@ import { LRUCache } from 'lru-cache'
 
 const mostRemembered = 500
 const staleMs = 24 * 3_600_000
+/** So long it is given before it was fetched anew, which is done beside: nobody waits for an issuer that hangs. */
+const meanwhileMs = 3_600_000
 const failureMs = 5_000
 
 type Entry<T> = { value?: T; fetchedAt: number; failedAt: number; failure?: unknown; running?: Promise<T> }
@@ -9,8 +11,9 @@ type Entry<T> = { value?: T; fetchedAt: number; failedAt: number; failure?: unkn
 /** What was fetched, by a key. */
 export type Remembered<T> = {
   /**
-   * What was fetched within `freshMs`, else what is fetched now. Where that fails, what was fetched within a day; without any, the failure,
-   * which is not tried again for five seconds. Those who ask at once wait for one fetch.
+   * What was fetched within `freshMs`. What was fetched within an hour is given too, and fetched anew for the next who asks, unless `freshMs`
+   * is 0; else what is fetched now is waited for. Where that fails, what was fetched within a day; without any, the failure, which is not
+   * tried again for five seconds. Those who ask at once wait for one fetch.
    */
   get(key: string, freshMs: number, fetch: () => Promise<T>): Promise<T>
 }
@@ -37,8 +40,14 @@ export function createRemembered<T>(now: () => number = Date.now): Remembered<T>
       const entry: Entry<T> = entries.get(key) ?? { fetchedAt: 0, failedAt: -Infinity }
       entries.set(key, entry)
       if (entry.value !== undefined && now() - entry.fetchedAt < freshMs) return entry.value
+      const mayBeginFetch = now() - entry.failedAt >= failureMs
+      if (entry.value !== undefined && freshMs > 0 && now() - entry.fetchedAt < meanwhileMs) {
+        // Whoever asks next hears how it ended.
+        if (!entry.running && mayBeginFetch) run(entry, fetch).catch(() => undefined)
+        return entry.value
+      }
       if (entry.running) return entry.running
-      if (now() - entry.failedAt >= failureMs) return run(entry, fetch)
+      if (mayBeginFetch) return run(entry, fetch)
       if (entry.value !== undefined && now() - entry.fetchedAt < staleMs) return entry.value
       throw entry.failure
     },
