@@ -59,6 +59,7 @@ test('a sound token says who may do what', () => {
   expect(check.verify(token(sound))).toEqual(claims)
   expect(check.verify(token({ ...sound, admin: true }))).toMatchObject({ admin: true })
   expect(check.verify(token({ ...sound, limited: true }))).toMatchObject({ isLimited: true })
+  expect(check.verify(token({ ...sound, pass: 'a' }))).toMatchObject({ passId: 'a' })
   expect(check.verify(token({ ...sound, api: true }))).toMatchObject({ api: true, account })
   const ofRobot = check.verify(token({ ...sound, robot: true }))
   expect(ofRobot).toMatchObject({ api: false, account: { ...account, isRobot: true } })

@@ -24,6 +24,8 @@ type AccessClaims = {
   api: boolean
   /** It opens only what it names, whatever else its account may do. */
   isLimited: boolean
+  /** What its account logged in by, where that is something that can be taken away by itself. */
+  passId?: string
   access: Access[]
   expiresAt: number
 }
@@ -100,7 +102,7 @@ function check(token: string, keys: Map<string, KeyObject>): AccessClaims | unde
 }
 
 function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
-  const { sub, exp, iat, access, admin, api, typ, name, epoch, robot, limited } = claims as jwt.JwtPayload & {
+  const { sub, exp, iat, access, admin, api, typ, name, epoch, robot, limited, pass } = claims as jwt.JwtPayload & {
     access?: unknown
     admin?: unknown
     api?: unknown
@@ -108,6 +110,7 @@ function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
     epoch?: unknown
     robot?: unknown
     limited?: unknown
+    pass?: unknown
     typ?: unknown
   }
   // A refresh token is signed by the same key; it must never open anything.
@@ -122,6 +125,7 @@ function readClaims(claims: jwt.JwtPayload): AccessClaims | undefined {
     admin: admin === true,
     api: api === true,
     isLimited: limited === true,
+    ...(typeof pass === 'string' ? { passId: pass } : {}),
     access: Array.isArray(access) ? access.filter(isAccess) : [],
     expiresAt: exp,
   }

@@ -43,7 +43,11 @@ test('a deleted token, by id or name, and one that has ended are nobody at once'
   for (const by of ['id', 'name']) {
     const token = await make()
     await people.ask(token.login, 'get', '/me').expect(200)
+    const { body } = await request(people.url).get('/token').auth('ann', token.secret).expect(200)
+    const byToken = () => request(people.url).get('/api/v1/me').set('authorization', `Bearer ${body.token}`)
+    await byToken().expect(200)
     await people.ask('ann', 'delete', `/me/tokens/${encodeURIComponent(token[by])}`).expect(204)
+    await byToken().expect(401)
     await people.ask(token.login, 'get', '/me').expect(401)
   }
   const ended = await make({ expiresAt: new Date(Date.now() + 60_000).toISOString() })

@@ -192,7 +192,9 @@ test('of two trusts that take a token the name decides, and without one it is re
     const me = await request(people.url).get('/api/v1/me').set('authorization', `Bearer ${token}`).expect(200)
     expect(me.body.name).toBe(robot)
   }
+  const { access_token: issued } = (await exchange(await sign(), { client_id: 'again' }).expect(200)).body
   await people.ask('admin', 'delete', '/trusts/again').expect(204)
+  await request(people.url).get('/api/v1/me').set('authorization', `Bearer ${issued}`).expect(401)
   await exchange(await sign(), { client_id: 'again' }).expect(400)
   await exchange(await sign()).expect(200)
 })
@@ -267,5 +269,14 @@ describe('the keys of an issuer', () => {
     )
     const elsewhere = await issuer.sign(claimsOf({ ...said, 'kubernetes.io': { namespace: 'other' } }), key)
     await request(people.url).get('/token').auth('cluster', elsewhere).expect(401)
+    const other = await newKey('of another cluster')
+    const otherKeys = { keys: [other.jwk, (await newKey('its next')).jwk] }
+    await people.make('/trusts', trustOf('other-cluster', { ...wanted, jwks: otherKeys, robot: 'team/cd' }))
+    for (const [by, status] of [
+      [key, 200],
+      [other, 200],
+      [await newKey('of none'), 400],
+    ] as const)
+      await exchange(await issuer.sign(claimsOf(said), by)).expect(status)
   })
 })

@@ -14,8 +14,11 @@ export type Account = {
   pass?: Pass | undefined
 }
 
-/** What limits such a login: the scopes that it opens, without which it opens all that the account may do, and its end. */
-type Pass = { scopes: readonly string[] | null; endsAt: Date | null }
+/**
+ * What limits such a login: the scopes that it opens, without which it opens all that the account may do, and its end. It is the id of a
+ * personal token or a trust.
+ */
+type Pass = { id: string; scopes: readonly string[] | null; endsAt: Date | null }
 
 const columns = `id, name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch"`
 

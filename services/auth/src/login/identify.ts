@@ -5,6 +5,7 @@ import type { KeyRing } from '../keys/key-ring.ts'
 import { accountOfSession } from '../sessions/session.ts'
 import { findRefreshToken, refreshTokenUser } from '../tokens/refresh-tokens.ts'
 import type { CheckLogin } from './check-login.ts'
+import { isPassGood } from './passes.ts'
 import { openToApi, principalOf } from './principal.ts'
 
 /** Reads an `Authorization` header; `undefined` when it is not right. */
@@ -38,6 +39,7 @@ export function createAuthenticate(db: Database, keys: () => KeyRing, checkLogin
     const claims = await verify(credentials.token)
     // A token for certain repositories is in the hands of docker and its like; it must not open the whole API.
     if (!claims?.api || !claims.account) return undefined
+    if (claims.passId !== undefined && !(await isPassGood(db, claims.passId))) return undefined
     const account = await accountById(db, claims.account.id)
     return account?.sessionEpoch === claims.account.epoch ? account : undefined
   }

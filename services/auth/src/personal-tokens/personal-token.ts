@@ -90,7 +90,7 @@ export async function deletePersonalToken(
   })
 }
 
-type Found = Account & { scopes: string[] | null; endsAt: Date | null; isUseDue: boolean }
+type Found = Account & { tokenId: string; scopes: string[] | null; endsAt: Date | null; isUseDue: boolean }
 
 /**
  * The person of a name who has this token, with what the token is limited to; not one of a provider who has not logged in through it for
@@ -103,8 +103,9 @@ export async function logInByPersonalToken(
   const hash = hashOf(secret)
   const [found] = await sql.prepared<Found>(
     'personal-token-login',
-    `select account.id, account.name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch", scopes,
-       expires_at as "endsAt", last_used_at is null or last_used_at < now() - interval '1 minute' as "isUseDue"
+    `select account.id, account.name, 'user' as kind, is_admin as "isAdmin", session_epoch as "sessionEpoch",
+       personal_token.id as "tokenId", scopes, expires_at as "endsAt",
+       last_used_at is null or last_used_at < now() - interval '1 minute' as "isUseDue"
      from personal_token
      join account on account.id = personal_token.account
      where hash = $2
@@ -115,7 +116,7 @@ export async function logInByPersonalToken(
     [name, hash, externalDays],
   )
   if (!found) return undefined
-  const { scopes, endsAt, isUseDue, ...account } = found
+  const { tokenId, scopes, endsAt, isUseDue, ...account } = found
   if (isUseDue)
     await sql.prepared(
       'personal-token-used',
@@ -124,7 +125,7 @@ export async function logInByPersonalToken(
        where hash = $1 and (last_used_at is null or last_used_at < now() - interval '1 minute')`,
       [hash],
     )
-  return { ...account, pass: { scopes, endsAt } }
+  return { ...account, pass: { id: tokenId, scopes, endsAt } }
 }
 
 /** Deletes what ended a while ago. */

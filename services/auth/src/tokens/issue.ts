@@ -46,6 +46,7 @@ export function issueToken(key: SigningKey, { account, isAdmin, api, limited, ac
     ...(account?.kind === 'robot' ? { robot: true } : {}),
     ...(account && api ? { api: true } : {}),
     ...(limited ? { limited: true } : {}),
+    ...(account?.pass ? { pass: account.pass.id } : {}),
     access,
   }
   const token = jwt.sign(claims, key.privateKey, { algorithm: 'ES256', keyid: key.kid })

@@ -59,7 +59,7 @@ export function createLogInByTrust(db: Database, issuers: Issuers, log: Logger):
     const robot = await accountById(db, trust.robotId)
     if (!robot) return { refusal: `the robot "${trust.robotName}" has ended` }
     await noteUseOfTrust(db, trust.id)
-    return { account: { ...robot, pass: { scopes: null, endsAt } }, trust }
+    return { account: { ...robot, pass: { id: trust.id, scopes: null, endsAt } }, trust }
   }
 
   return {
@@ -71,11 +71,14 @@ export function createLogInByTrust(db: Database, issuers: Issuers, log: Logger):
       return meets(trust, checked) ? logIn(trust, checked) : { refusal: 'it does not meet the conditions of the trust' }
     },
     any: async (token) => {
-      const issuer = issuerOf(token)
-      if (issuer === undefined) return { refusal: 'it is no token that an issuer has signed' }
-      const trusts = await trustsIn(db, issuer)
+      const named = namedIn(token)
+      if (!named) return { refusal: 'it is no token that an issuer has signed' }
+      const trusts = await trustsIn(db, named.issuer, named.kid)
       const found: { trust: Trust; checked: Checked }[] = []
-      let refusal = trusts.length === 0 ? 'no trust names its issuer' : 'it does not meet the conditions of a trust'
+      let refusal =
+        trusts.length === 0
+          ? 'no trust names its issuer, or none of its keys'
+          : 'it does not meet the conditions of a trust'
       // Its signature first: else whoever makes up tokens would learn which conditions there are.
       for (const alike of inOneWay(trusts)) {
         const audiences = [...new Set(alike.map(({ audience }) => audience))]
@@ -92,16 +95,21 @@ export function createLogInByTrust(db: Database, issuers: Issuers, log: Logger):
   }
 }
 
-/** The issuer that a token names, which is not checked yet. */
-function issuerOf(token: string): string | undefined {
+/** The issuer and the key that a token names, which is not checked yet. */
+function namedIn(token: string): { issuer: string; kid: string | undefined } | undefined {
   try {
-    const iss: unknown = isForeignToken(token) ? decodeJwt(token).iss : undefined
-    // PostgreSQL takes U+0000 in no text.
-    return typeof iss === 'string' && !iss.includes('\0') ? iss : undefined
+    if (!isForeignToken(token)) return undefined
+    const [issuer, kid]: unknown[] = [decodeJwt(token).iss, decodeProtectedHeader(token).kid]
+    return isStorable(issuer) ? { issuer, kid: isStorable(kid) ? kid : undefined } : undefined
   } catch {
     // What cannot be read is no token.
     return undefined
   }
+}
+
+// PostgreSQL takes U+0000 in no text.
+function isStorable(text: unknown): text is string {
+  return typeof text === 'string' && !text.includes('\0')
 }
 
 /** Trusts whose issuer is asked in the same way, together: their tokens are checked once. */

@@ -45,9 +45,19 @@ export async function trustNamed(sql: Sql, name: string): Promise<Trust | undefi
   return trust
 }
 
-/** All trusts in an issuer. */
-export function trustsIn(sql: Sql, issuer: string): Promise<Trust[]> {
-  return sql.prepared<Trust>('trusts-in-issuer', `${selected} where issuer = $1 order by name`, [issuer])
+// Clusters often call themselves alike: of those whose keys are pasted, the one that has the key is meant.
+const inIssuer = `
+  ${selected}
+  where issuer = $1
+    and (
+      jwks is null
+      or jwks -> 'keys' @> jsonb_build_array(jsonb_build_object('kid', $2::text))
+      or (jsonb_array_length(jwks -> 'keys') = 1 and not jwks -> 'keys' -> 0 ? 'kid'))
+  order by name`
+
+/** The trusts in an issuer that may have the key which a token names. */
+export function trustsIn(sql: Sql, issuer: string, kid: string | undefined): Promise<Trust[]> {
+  return sql.prepared<Trust>('trusts-in-issuer', inIssuer, [issuer, kid ?? null])
 }
 
 /** A page of trusts by name, and one more. */
