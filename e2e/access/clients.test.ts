@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { pushEmptyImage } from '../berth/push.ts'
-import { basic } from '../berth/requests.ts'
+import { basic, make } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import type { Client, Login } from '../clients/client.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { startPodman } from '../clients/podman.ts'
 import { startSkopeo } from '../clients/skopeo.ts'
 import { missingPrograms } from '../servers/programs.ts'
+import { makeForeignIssuer } from './foreign-issuer.ts'
 import { apiAs, basicOf, grant, makeRobot, makeUser } from './people.ts'
 
 const berth = withBerth()
@@ -45,6 +46,14 @@ async function personalToken(): Promise<Held> {
     end: () => apiAs(berth, login, 'DELETE', `/me/tokens/${id}`),
   }
 }
+async function job(): Promise<Held> {
+  const robotLogin = await makeRobot(berth, `ci-${++count}`, team)
+  await grant(berth, { robot: robotLogin.user }, 'pusher', `namespace:${team}`)
+  const name = `job-${count}`
+  const cluster = makeForeignIssuer()
+  await make(berth, '/trusts', { name, ...cluster.trust, robot: robotLogin.user })
+  return { login: { user: name, password: cluster.token() }, end: () => berth.api('DELETE', `/trusts/${name}`) }
+}
 /** Waits until a robot has run out, which it is made to in a moment. */
 async function runOut(path: string): Promise<void> {
   const expiresAt = new Date(Date.now() + 1_000).toISOString()
@@ -69,6 +78,7 @@ const kinds: Kind[] = [
   },
   { name: 'a robot that expires', make: () => robot(runOut) },
   { name: 'a personal token that is deleted', make: personalToken },
+  { name: 'a job whose trust is deleted', make: job },
 ]
 
 const programs: [string, string | undefined, () => Client | Promise<Client>, Kind[]][] = [

@@ -45,6 +45,20 @@ test('replicas that start together for the first time make one admin, with one p
   expect(await query("select event -> 'data' ->> 'name' as name from outbox")).toEqual([{ name: 'admin' }])
 })
 
+test('the password that was made is to be changed before a browser is let in, and one that was given is not', async () => {
+  const auth = await start()
+  const made = { name: 'admin', password: auth.service.firstPassword() ?? '' }
+  const { body } = await request(auth.url).post('/api/v1/sessions').send(made).expect(403)
+  expect(body.code).toBe('password_change_required')
+  const own = { name: 'admin', password: 'chosen by the admin' }
+  const change = { password: own.password, currentPassword: made.password }
+  await request(auth.url).patch('/api/v1/me').auth('admin', made.password).send(change).expect(200)
+  await request(auth.url).post('/api/v1/sessions').send(own).expect(201)
+  const given = { name: 'admin', password: 'given by the variable' }
+  const again = await start({ adminPassword: given.password })
+  await request(again.url).post('/api/v1/sessions').send(given).expect(201)
+})
+
 test('passwords are kept as argon2id of 19 MiB and nothing else, private keys sealed', async () => {
   const password = (await start()).service.firstPassword() ?? ''
   const [account] = await query('select password_hash from account')

@@ -136,7 +136,14 @@ describe('an account', () => {
   })
 
   test('without a password has no other login, and keeps its link', async () => {
-    await open1({}, 'only-external')
+    const { one } = await open1({}, 'only-external')
+    const csrf = (await one.get('/api/v1/sessions/current')).body.csrfToken
+    const changed = await request(people.url)
+      .patch('/api/v1/me')
+      .set('cookie', `berth_session=${one.jar.get('berth_session')?.value}`)
+      .set('x-berth-csrf', csrf)
+      .send({ password: 'a password of its own', currentPassword: 'x' })
+    expect([changed.status, changed.body.code]).toEqual([403, 'no_password'])
     for (const password of ['', 'null', 'undefined']) {
       const answer = await request(people.url).post('/api/v1/sessions').send({ name: 'only-external', password })
       expect([400, 401]).toContain(answer.status)

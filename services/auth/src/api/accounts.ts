@@ -53,6 +53,7 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
         throw new Problem(403, 'no_password', 'A robot has a secret and no password.', {
           hint: 'POST /api/v1/robots/{robot}/rotate gives it another secret.',
         })
+      await refuseWithoutPassword(db, principal.id)
       const account = await checkPassword(principal.name, currentPassword, clientAddress(response.req))
       // The name may be that of another account since the caller was recognised.
       if (account?.id !== principal.id)
@@ -107,4 +108,13 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
+}
+
+/** Who logs in through a provider only has no password to change. */
+async function refuseWithoutPassword(db: Database, id: string): Promise<void> {
+  const [row] = await db.query('select from account where id = $1 and password_hash is null', [id])
+  if (row)
+    throw new Problem(403, 'no_password', 'You log in through an identity provider, and have no password here.', {
+      hint: 'Change it there. For docker make a personal token: POST /api/v1/me/tokens.',
+    })
 }
