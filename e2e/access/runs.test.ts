@@ -1,5 +1,5 @@
 import { imageOf, status } from '@berth/registry-client/misbehaving-upstream'
-import { beforeAll, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { localRemote, make, startSync, sync } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
@@ -69,4 +69,80 @@ test('a task is seen by who may read the repository and the remote, and cancelle
   const cancel = async (login: Login) => (await apiAs(berth, login, 'POST', `/tasks/${id}/cancel`)).status
   // It has ended: who may cancel is told that.
   expect([await cancel(reader), await cancel(keeper), await cancel(user)]).toEqual([403, 404, 409])
+})
+
+describe('a sync goes by the rights of who started it at the moment', () => {
+  const team = 'runs-rights'
+  const mirror = (n: number) => `${team}/mirror-${n}`
+  let starter: Login
+  let given: string[]
+  beforeAll(async () => {
+    starter = await makeUser(berth, 'runs-starter')
+    upstream.add('runs/rights', 'latest', imageOf('rights', 1_000))
+    await make(berth, '/remotes', localRemote(`${team}/hub`, upstream.url, 'runs/rights', { retries: 0 }))
+    given = [
+      await grant(berth, { user: starter.user }, 'pusher', `${team}/*`),
+      await grant(berth, { user: starter.user }, 'maintainer', `remote:${team}/hub`),
+    ]
+  })
+  const start = async (repositoryName: string) => {
+    const body = { repository: repositoryName, remote: `${team}/hub` }
+    const { status: answered, body: task } = await apiAs(berth, starter, 'POST', '/syncs', body)
+    expect(answered).toBe(202)
+    return task.id as string
+  }
+
+  test('lost while the run is under way, nothing of it becomes visible', async () => {
+    await make(berth, '/repositories', { name: mirror(1) })
+    const held = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    upstream.when(/blobs/, ({ behave }) => {
+      reached.resolve()
+      held.promise.then(behave, behave)
+    })
+    const id = await start(mirror(1))
+    await reached.promise
+    expect((await berth.api('DELETE', `/grants/${given[0]}`)).status).toBe(204)
+    held.resolve()
+    const task = await berth.waitForTask(id)
+    upstream.mend()
+    expect(task).toMatchObject({
+      state: 'failed',
+      error: { code: 'forbidden', message: expect.stringContaining('push') },
+    })
+    const { body } = await berth.api('GET', `/repositories/${encodeURIComponent(mirror(1))}`)
+    expect(body.latestVersion).toBe(0)
+    given[0] = await grant(berth, { user: starter.user }, 'pusher', `${team}/*`)
+  })
+
+  test('lost before it begins, upstream is not asked; who was deleted has lost all', async () => {
+    await make(berth, '/repositories', { name: mirror(2) })
+    const gate = await holdBack(mirror(2))
+    const id = await start(mirror(2))
+    const asked = upstream.seen.length
+    expect((await berth.api('DELETE', `/users/${starter.user}`)).status).toBe(204)
+    await gate()
+    expect(await berth.waitForTask(id)).toMatchObject({ state: 'failed', error: { code: 'forbidden' } })
+    expect(upstream.seen.slice(asked).filter(({ path }) => path.includes('runs/rights'))).toEqual([])
+  })
+
+  /** Keeps a repository busy by another sync, which ends when the answered function is called. */
+  async function holdBack(name: string): Promise<() => Promise<void>> {
+    const slow = `${name}-source`
+    const held = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    upstream.add(slow, 'latest', imageOf(slow, 500))
+    upstream.when(new RegExp(`${slow}/tags`), ({ behave }) => {
+      reached.resolve()
+      held.promise.then(behave, behave)
+    })
+    await make(berth, '/remotes', localRemote(slow, upstream.url, slow, { retries: 0 }))
+    const task = await startSync(berth, name, slow)
+    await reached.promise
+    return async () => {
+      held.resolve()
+      await berth.waitForTask(task.id)
+      upstream.mend()
+    }
+  }
 })

@@ -12,6 +12,7 @@ const auth: Callers<AuthCommands> = {
   identify: ['catalog', 'sync', 'tasks', 'build'],
   'decide-access': ['registry'],
   'grants-of': ['registry'],
+  'rights-of': ['sync'],
   'find-accounts': ['catalog'],
   'list-denied-pulls': ['catalog'],
   'grant-namespace': ['catalog'],

@@ -41,7 +41,10 @@ export type CatalogCommands = {
    */
   'check-named': { request: { repository: string; digest: Digest }; reply: { isNamed: boolean } }
   /** The repository of this name, made with a distribution of the same name when there is none; as a first push does. */
-  'ensure-repository': { request: { name: string; actor: Actor }; reply: { repository: RepositoryHead } }
+  'ensure-repository': {
+    request: { name: string; actor: Actor; ownerId?: string | null }
+    reply: { repository: RepositoryHead }
+  }
   /** A repository by id or name. */
   'find-repository': {
     request: { repository: string }

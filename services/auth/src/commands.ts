@@ -28,6 +28,11 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       if (account?.sessionEpoch !== epoch) return { rights: noRights(null), isActive: false }
       return { rights: await rightsOf(db, account), isActive: true }
     },
+    'rights-of': async ({ accountId }) => {
+      const account = await accountById(db, accountId)
+      if (!account) return { rights: noRights(null), isRobot: false }
+      return { rights: await rightsOf(db, account), isRobot: account.kind === 'robot' }
+    },
     'find-accounts': async ({ names }) => ({
       accounts: (await accountsByName(db, names)).map(({ id, name }) => ({ id, name })),
     }),

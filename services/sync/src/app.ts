@@ -34,7 +34,7 @@ import { createSyncWork } from './steps/do-sync.ts'
 export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts & { blobs: BlobStore }): Service {
   const host = createHost({ name: 'sync', source: import.meta.url, schemaParts, config, peers, parts })
   const { db, log } = host
-  const { catalog, tasks } = host.peers
+  const { auth, catalog, tasks } = host.peers
   const prisma = openPrisma(db)
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const hear = createUpstreamMetrics(parts.metrics)
@@ -44,7 +44,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
   const fetches = createFetches({ ...config, db, prisma, catalog, blobs, remotes, claims, log })
   const siblings = createSiblings((address) => host.client('sync', address), log)
   const fetchDeps = { db, prisma, catalog, blobs, remotes, log }
-  const runDeps = { db: db.background, prisma, sealer, catalog, blobs, log, hear, runMetrics }
+  const runDeps = { db: db.background, prisma, sealer, auth, catalog, blobs, log, hear, runMetrics }
   const { taskLeaseSeconds: leaseSeconds } = config
 
   return host.service({

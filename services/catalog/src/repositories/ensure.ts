@@ -33,11 +33,11 @@ export async function ensureRepository(
 /** The repository of this name; made with its distribution when there is none, and left alone when there is. */
 export async function ensureNamed(
   db: Database,
-  { name, actor }: { name: string; actor: Actor },
+  { name, actor, ownerId = null }: { name: string; actor: Actor; ownerId?: string | null },
 ): Promise<RepositoryHead> {
   return db.transaction(async (sql) => {
     const known = await lockRepositoryNamed(sql, name)
-    const found = known ?? (await ensureRepository(sql, { repository: name, mayCreate: true, actor }))
+    const found = known ?? (await ensureRepository(sql, { repository: name, mayCreate: true, actor, ownerId }))
     if (!found) throw new Error(`repository ${name} was made and is not there`)
     const { id, latestVersion, revision } = found
     return { id, name, latestVersion, revision }

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlobStore, openBlobStore } from '@berth/blobs'
-import { type CatalogCommands, commandsOf } from '@berth/commands'
+import { type AuthCommands, type CatalogCommands, commandsOf } from '@berth/commands'
 import {
   applyMigrations,
   closeServer,
@@ -73,6 +73,8 @@ async function giveUpWith(commands: Record<string, InternalHandler>) {
     prisma,
     sealer: createSealer(randomBytes(32).toString('base64')),
     catalog: commandsOf<CatalogCommands>(client),
+    // Its remote is gone before auth is asked.
+    auth: commandsOf<AuthCommands>(client),
     blobs,
     log,
   })

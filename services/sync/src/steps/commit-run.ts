@@ -23,14 +23,15 @@ const membersPerStage = 10_000
 const signaturesPerStage = 40
 const commitPatienceMs = 300_000
 
-/** Makes the run's repository, with a distribution, if it has none yet. */
+/** Makes the run's repository, with a distribution, if it has none yet; `ownerId` owns what is made. */
 export async function placeRun(
   { db, catalog }: { db: Database; catalog: Catalog },
   run: PlacedRun,
+  ownerId: string | null,
   signal: AbortSignal,
 ): Promise<void> {
   if (run.repositoryId !== nowhere) return
-  const request = { name: run.repositoryName, actor: actorOf(run) }
+  const request = { name: run.repositoryName, actor: actorOf(run), ownerId }
   const { repository } = await catalog.call('ensure-repository', request, { signal })
   // Noted before anything is committed there, so that a worker that begins the run again goes on in the same place.
   await db.query('update sync_run set repository_id = $2 where id = $1', [run.id, repository.id])

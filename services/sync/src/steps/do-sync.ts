@@ -1,5 +1,5 @@
 import { startLoop } from '@berth/bus'
-import type { ClaimedTask } from '@berth/commands'
+import type { AuthCommands, ClaimedTask, CommandClient } from '@berth/commands'
 import type { Sealer } from '@berth/service'
 import type { Outcome, Work } from '@berth/worker'
 import { createFailures } from '../fetch/failures.ts'
@@ -16,10 +16,12 @@ import { nowhere, type PlacedRun } from './placed-run.ts'
 import { planSync } from './plan-sync.ts'
 import { recordPlan, recordStart } from './record-run.ts'
 import type { SyncResult } from './results.ts'
+import { requireRunRights } from './run-rights.ts'
 import { runSync } from './run-sync.ts'
 
 export type SyncDeps = EndDeps & {
   sealer: Sealer
+  auth: CommandClient<AuthCommands>
   blobs: RunDeps['store']['blobs']
   hear?: HearAnswers
   runMetrics?: RunMetrics
@@ -78,7 +80,7 @@ async function sync(deps: SyncDeps, run: PlacedRun, task: ClaimedTask, hooks: Ho
 
 /** Opens the remote of a run for as long as the work takes, and keeps the run's leases. */
 async function withRemote<T>(
-  { db, prisma, sealer, catalog, blobs, log, hear }: SyncDeps,
+  { db, prisma, sealer, catalog, auth, blobs, log, hear }: SyncDeps,
   run: PlacedRun,
   { fence }: ClaimedTask,
   { progress, signal }: Hooks,
@@ -86,6 +88,8 @@ async function withRemote<T>(
 ): Promise<T> {
   const remote = await prisma.remote.findUnique({ where: { id: run.remoteId } })
   if (!remote) throw gone('remote', run.remoteName, undefined)
+  const requireRights = (signal: AbortSignal) => requireRunRights({ auth, catalog }, run, remote, signal)
+  await requireRights(signal)
   const open = openRemote(remote, sealer, {
     ...(run.upstreamName === null ? {} : { upstreamName: run.upstreamName }),
     longestPauseMs,
@@ -101,6 +105,7 @@ async function withRemote<T>(
     db,
     run,
     remote,
+    requireRights,
     catalog,
     upstream: { ...open, proofs: createProofs({ db, catalog }, place) },
     store: { catalog, blobs, holder },

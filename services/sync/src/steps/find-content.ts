@@ -17,7 +17,13 @@ import type { Unknown } from './results.ts'
 import { verifyWanted, type Wanted } from './verify-wanted.ts'
 
 /** What a run works with: its row, its remote, and what its steps need. */
-export type RunDeps = FetchDeps & { db: Database; run: PlacedRun; remote: Remote }
+export type RunDeps = FetchDeps & {
+  db: Database
+  run: PlacedRun
+  remote: Remote
+  /** Throws unless who started the run may still do it; answers who owns what it makes. */
+  requireRights: (signal: AbortSignal) => Promise<string | null>
+}
 
 /** What a run found upstream, compared with what the repository has. */
 export type Found = {

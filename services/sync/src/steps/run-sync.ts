@@ -30,7 +30,8 @@ export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncR
   const hasContent = change.tags.length + change.members.length + change.signatures.length > 0
   const mirrors = isMirror(run, found.chosen)
   const isNew = hasContent || (mirrors && run.repositoryId !== nowhere)
-  if (isNew) await placeRun(deps, run, signal)
+  // Asked again: what is committed is decided by the rights of this moment.
+  if (isNew) await placeRun(deps, run, await deps.requireRights(signal), signal)
   const reply = isNew
     ? await commitRun(stage, { ...run, mode: mirrors ? 'mirror' : 'additive' }, change, signal)
     : await answerUnchanged(catalog, run)
