@@ -253,6 +253,11 @@ describe('a provider', () => {
     ['an issuer with a query', { issuer: 'https://corp.example?a=b' }, 'issuer'],
     ['an issuer without TLS', { issuer: 'http://corp.example', allowHttp: false }, 'issuer'],
     ['a certificate that is none', { caCert: 'x' }, 'caCert'],
+    [
+      'a certificate that only looks like one',
+      { caCert: `-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----` },
+      'caCert',
+    ],
     ['keys that are none', { jwks: { keys: [{ kty: 'RSAX' }] } }, 'jwks'],
     ['no keys', { jwks: { keys: [] } }, 'jwks.keys'],
     ['a secret key', { jwks: { keys: [{ kty: 'oct', k: 'AAAA' }] } }, 'jwks'],

@@ -93,6 +93,14 @@ describe('an issuer', () => {
     expect((await waiting).status).toBe(503)
   })
 
+  test('that sends a browser where no web page is is refused', async () => {
+    for (const authorization_endpoint of ['javascript:alert(1)', '/authorize', 7]) {
+      const { name } = await misbehaving({ document: { authorization_endpoint } })
+      const answer = await browser().get(`/api/v1/oidc/${name}/login`)
+      expect([answer.status, answer.body.code]).toEqual([502, 'provider_wrong'])
+    }
+  })
+
   test('whose keys are 4 MB, or none, or away lets nobody in, with 502', async () => {
     for (const keys of [
       { keys: Array.from({ length: 40_000 }, () => ({ kty: 'RSA', n: 'A'.repeat(80), e: 'AQAB' })) },

@@ -26,7 +26,7 @@ import {
 } from '../oidc/login-state.ts'
 import type { operations } from '../openapi-types.ts'
 import { createTurns } from '../passwords/turns.ts'
-import { endSession, openSession } from '../sessions/session.ts'
+import { openSession } from '../sessions/session.ts'
 
 type Deps = { db: Database; sealer: Sealer; issuers: Issuers; externalUrl: string | undefined }
 
@@ -75,12 +75,8 @@ export function oidcHandlers({ db, sealer, issuers, externalUrl }: Deps) {
       if (state?.providerId !== provider.id || query.get('state') !== state.state) throw notBegunHere()
       const claims = await turnsOf(provider.id)(() => client.finish(provider, state, query))
       const account = await accountOfPerson(db, provider, readPerson(provider, claims))
-      const before = sessionSecretIn(req)
       const from = { address: clientAddress(req), userAgent: req.headers['user-agent'] }
-      const secret = await db.transaction(async (sql) => {
-        if (before !== undefined) await endSession(sql, before)
-        return openSession(sql, account, from)
-      })
+      const secret = await openSession(db, account, from, sessionSecretIn(req))
       if (secret === undefined) throw notBegunHere()
       response.append('set-cookie', clearedStateCookie(origin))
       response.append('set-cookie', sessionCookie(secret, origin))

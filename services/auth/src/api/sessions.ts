@@ -29,12 +29,7 @@ export function sessionHandlers({ db, checkPassword, externalUrl }: Deps) {
       if (!account) throw wrongLogin()
       await refuseKnownPassword(db, account.id)
       const from = { address: clientAddress(req), userAgent: req.headers['user-agent'] }
-      const before = sessionSecretIn(req)
-      const secret = await db.transaction(async (sql) => {
-        // The browser forgets it, and nobody else has it.
-        if (before !== undefined) await endSession(sql, before)
-        return openSession(sql, account, from)
-      })
+      const secret = await openSession(db, account, from, sessionSecretIn(req))
       if (secret === undefined) throw wrongLogin()
       return {
         status: 201,

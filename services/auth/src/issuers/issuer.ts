@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { badField } from '@berth/service'
 
 /** Whose tokens are believed, and how what it publishes is fetched. */
@@ -44,7 +45,7 @@ export function checkIssuer({ issuer, jwks, caCert, allowHttp }: Issuer): void {
     throw badField('issuer', 'has a login, a query or a fragment', example)
   if (url.protocol === 'http:' && !allowHttp)
     throw badField('issuer', 'begins with http://', 'Use https, or set allowHttp where nobody can change what is sent.')
-  if (caCert !== null && !/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.test(caCert))
+  if (caCert !== null && !isCertificate(caCert))
     throw badField('caCert', 'is not a certificate in PEM form', 'It begins with -----BEGIN CERTIFICATE-----.')
   if (jwks === null) return
   if (JSON.stringify(jwks).length > longestKeySet) throw badField('jwks', `is longer than ${longestKeySet} characters`)
@@ -57,6 +58,15 @@ export function checkIssuer({ issuer, jwks, caCert, allowHttp }: Issuer): void {
   const place = jwks.keys.findIndex((key) => 'd' in key || 'k' in key)
   if (place >= 0)
     throw badField(`jwks.keys[${place}]`, 'is a private key', 'Send public keys only, and exchange that one.')
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    // OpenSSL says no more than that it is none
+    return false
+  }
 }
 
 /** Whether something is a set of public keys (RFC 7517) that is not too large. */

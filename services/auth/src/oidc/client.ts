@@ -23,8 +23,7 @@ export function createOidcClient(issuers: Issuers, sealer: Sealer): OidcClient {
   const configure = async (provider: Provider) => {
     const server = (await issuers.discover(provider)) as openid.ServerMetadata
     for (const endpoint of ['authorization_endpoint', 'token_endpoint'] as const)
-      if (typeof server[endpoint] !== 'string' || !URL.canParse(server[endpoint]))
-        throw wrongAnswer(provider, `its discovery document names no ${endpoint}`)
+      if (!isWebAddress(server[endpoint])) throw wrongAnswer(provider, `its discovery document names no ${endpoint}`)
     const secret = openSecret(provider, sealer)
     const configuration = new openid.Configuration(server, provider.clientId, {}, authenticationOf(server, secret))
     configuration.timeout = tokenSeconds
@@ -67,6 +66,12 @@ export function createOidcClient(issuers: Issuers, sealer: Sealer): OidcClient {
       }
     },
   }
+}
+
+// The browser is sent there.
+function isWebAddress(text: unknown): boolean {
+  const url = typeof text === 'string' ? URL.parse(text) : null
+  return url?.protocol === 'https:' || url?.protocol === 'http:'
 }
 
 /** The key that signed the ID token of an answer, which is checked later; `undefined` where it names none. */

@@ -1,5 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import type { Sql } from '@berth/service'
+import type { Database, Sql } from '@berth/service'
 import { type Account, lockLiving } from '../accounts/account.ts'
 
 /** A session that was not used for so long has ended: a working day. */
@@ -32,14 +32,24 @@ export function hashOfSession(secret: string): Buffer {
 
 /**
  * Opens a session and answers its secret, of which only the hash is stored; `undefined` where the account has changed since it was found.
- * Of more than fifty of an account, the one that was not used for longest ends.
+ * The session of `before` ends, which the browser forgets: nobody else has it. Of more than fifty of an account, the one that was not used
+ * for longest ends.
  */
 export async function openSession(
-  sql: Sql,
+  db: Database,
   account: Account,
-  { address, userAgent = '' }: OpenedFrom,
+  from: OpenedFrom,
+  before: string | undefined,
 ): Promise<string | undefined> {
-  if (!(await lockLiving(sql, account))) return undefined
+  return db.transaction(async (sql) => {
+    // The account first, as whatever ends its sessions has it.
+    if (!(await lockLiving(sql, account))) return undefined
+    if (before !== undefined) await endSession(sql, before)
+    return insertSession(sql, account, from)
+  })
+}
+
+async function insertSession(sql: Sql, account: Account, { address, userAgent = '' }: OpenedFrom): Promise<string> {
   const secret = `brs_${randomBytes(32).toString('base64url')}`
   await sql.query(
     `insert into session (id, hash, account, session_epoch, expires_at, address, user_agent)
