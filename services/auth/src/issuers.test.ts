@@ -1,3 +1,4 @@
+import { makeSelfSigned } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { createRemembered } from './issuers/remembered.ts'
 import { clientId, clientSecret, sendJson, startIssuer, type TestIssuer } from './testing/issuer.fixture.ts'
@@ -111,6 +112,21 @@ describe('an issuer', () => {
       const answer = await logIn(browser(), { name, at: one })
       expect([answer.status, answer.body.code]).toEqual([502, expect.stringMatching(/^issuer_/)])
     }
+  })
+
+  test('by https shows a certificate of the authority that is named, or is not asked', async () => {
+    const pair = makeSelfSigned('issuer')
+    const one = await startIssuer(pair)
+    started.push(one)
+    const over = { allowHttp: false, caCert: String(pair.cert) }
+    await people.make('/identity-providers', providerOf('own-authority', one.url, over))
+    await people.make('/identity-providers', providerOf('usual-authorities', one.url, { ...over, caCert: null }))
+    one.says({ sub: 'secured', preferred_username: 'secured' })
+    const own = browser()
+    await logIn(own, { name: 'own-authority', at: one })
+    expect(await whoIs(own)).toBe('secured')
+    const refused = await browser().get('/api/v1/oidc/usual-authorities/login')
+    expect([refused.status, refused.body.hint]).toEqual([502, expect.stringContaining('caCert')])
   })
 
   test('whose keys are pasted is not asked for them', async () => {

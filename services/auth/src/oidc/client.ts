@@ -20,11 +20,19 @@ export type OidcClient = {
 
 /** Logs people in by OpenID Connect: the authorization code flow with PKCE, `state` and `nonce`. */
 export function createOidcClient(issuers: Issuers, sealer: Sealer): OidcClient {
+  const readSecret = (provider: Provider) => {
+    try {
+      return openSecret(provider, sealer)
+    } catch {
+      // What the sealer says is no more than that, and is told here with the remedy.
+      throw wrongAnswer(provider, 'its clientSecret cannot be opened with this BERTH_SECRETS_KEY; send it again')
+    }
+  }
   const configure = async (provider: Provider) => {
     const server = (await issuers.discover(provider)) as openid.ServerMetadata
     for (const endpoint of ['authorization_endpoint', 'token_endpoint'] as const)
       if (!isWebAddress(server[endpoint])) throw wrongAnswer(provider, `its discovery document names no ${endpoint}`)
-    const secret = openSecret(provider, sealer)
+    const secret = readSecret(provider)
     const configuration = new openid.Configuration(server, provider.clientId, {}, authenticationOf(server, secret))
     configuration.timeout = tokenSeconds
     // In the code flow the library trusts TLS instead of the signature, unless it is told to check that.

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 
@@ -40,7 +41,8 @@ export async function newKey(kid: string, alg = 'ES256'): Promise<Key> {
   return { kid, privateKey, jwk: { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' } }
 }
 
-export async function startIssuer(): Promise<TestIssuer> {
+/** By https where it has a certificate. */
+export async function startIssuer(tls?: { cert: string | Buffer; key: string | Buffer }): Promise<TestIssuer> {
   let key = await newKey('one')
   let behaviour: Behaviour = {}
   let claims: Claims = {}
@@ -80,13 +82,14 @@ export async function startIssuer(): Promise<TestIssuer> {
     if (path === '/token') return behaviour.token ? behaviour.token(request, response) : sendToken(form, response)
     response.writeHead(404).end()
   }
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     answer(request, response).catch((error: unknown) => response.destroy(error as Error))
-  })
+  }
+  const server = tls ? createTlsServer(tls, listener) : createServer(listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 
   const issuer: TestIssuer = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     get key() {
       return key
     },
