@@ -205,6 +205,7 @@ export const table: Record<string, Row | Row[]> = {
     send: of('PATCH', at('/me'), () => ({ password: 'another good password', currentPassword: 'wrong' })),
   },
   // auth: identity providers
+  listOidcLogins: { needs: 'anybody', send: of('GET', at('/oidc')) },
   beginOidcLogin: { needs: 'anybody', send: of('GET', at('/oidc/none/login')) },
   endOidcLogin: { needs: 'anybody', send: of('GET', at('/oidc/none/callback?state=x&code=y')) },
   listIdentityProviders: { needs: 'admin', send: of('GET', at('/identity-providers')) },

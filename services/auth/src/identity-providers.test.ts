@@ -239,6 +239,14 @@ describe('a provider', () => {
     }
   })
 
+  test('is known by its name, and nothing else, to whoever may choose where to log in', async () => {
+    const { body } = await request(people.url).get('/api/v1/oidc?limit=1').expect(200)
+    expect(body).toEqual({
+      items: [{ name: 'corp', loginPath: '/api/v1/oidc/corp/login' }],
+      next: expect.any(String),
+    })
+  })
+
   test('that is listed comes a page at a time', async () => {
     const first = await ask('get', '?limit=1').expect(200)
     const next = await ask('get', `?limit=1&cursor=${first.body.next}`).expect(200)

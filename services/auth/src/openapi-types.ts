@@ -187,6 +187,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the providers through which people log in, by name
+         * @description For a page that lets people choose. It tells nothing but names.
+         */
+        get: operations["listOidcLogins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oidc/{provider}/login": {
         parameters: {
             query?: never;
@@ -744,6 +764,15 @@ export interface components {
             createdBy: string;
             /** Format: uuid */
             createdById: string | null;
+        };
+        OidcLoginPage: {
+            items: components["schemas"]["OidcLogin"][];
+            next: string | null;
+        };
+        OidcLogin: {
+            name: string;
+            /** @description Where a browser is sent to log in. */
+            loginPath: string;
         };
         IdentityProviderPage: {
             items: components["schemas"]["IdentityProvider"][];
@@ -1806,6 +1835,32 @@ export interface operations {
                 content?: never;
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listOidcLogins: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of providers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OidcLoginPage"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -6,12 +6,14 @@ import {
   type Handlers,
   originOf,
   Problem,
+  readPage,
   type Sealer,
   sessionCookie,
   sessionSecretIn,
+  toPage,
 } from '@berth/service'
 import { LRUCache } from 'lru-cache'
-import { findProvider } from '../identity-providers/provider.ts'
+import { findProvider, listProviders, type Provider } from '../identity-providers/provider.ts'
 import type { Issuers } from '../issuers/issuers.ts'
 import { accountOfPerson } from '../oidc/account-of.ts'
 import { readPerson } from '../oidc/claims.ts'
@@ -44,6 +46,12 @@ export function oidcHandlers({ db, sealer, issuers, externalUrl }: Deps) {
     return known
   }
   return {
+    listOidcLogins: async ({ query }) => {
+      const page = readPage(query)
+      const rows = await listProviders(db, page)
+      const show = ({ name }: Provider) => ({ name, loginPath: `/api/v1/oidc/${encodeURIComponent(name)}/login` })
+      return { status: 200, body: toPage(rows, page, (row) => row.name, show) }
+    },
     beginOidcLogin: async ({ params, query, response }) => {
       const { returnTo = '/' } = query
       if (!isOwnPath(returnTo))
