@@ -342,7 +342,10 @@ export interface paths {
         /** List distributions by name */
         get: operations["listDistributions"];
         put?: never;
-        /** Serve a repository under a base path */
+        /**
+         * Serve a repository under a base path
+         * @description Its name has to be where the caller may make distributions too, as first pushes elsewhere need the names there.
+         */
         post: operations["createDistribution"];
         delete?: never;
         options?: never;

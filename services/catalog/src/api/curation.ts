@@ -1,3 +1,4 @@
+import { type Rights, toSql } from '@berth/access'
 import { asDigest } from '@berth/oci'
 import { type ApiReply, actorOf, type Database, type Guard, type Handlers, notFound, ownerOf } from '@berth/service'
 import { type Curation, curate, planCuration } from '../curation/curate.ts'
@@ -41,7 +42,7 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
       )) {
         await gate.distribution(made)
       }
-      return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, id) } }
+      return { ...reply, body: { ...(reply.body as object), basePaths: await basePathsOf(db, principal.rights, id) } }
     },
     setTag: async ({ params, body, principal }) => {
       const { id } = await findRepository(prisma, params.repository)
@@ -73,15 +74,17 @@ export function curationHandlers(db: Database, prisma: Prisma, gate: ServedGate,
 
 const mostBasePaths = 100
 
-/** Where the latest version of a repository is served. */
-async function basePathsOf(db: Database, repositoryId: string): Promise<string[]> {
+/** Where the latest version of a repository is served, as far as a caller may see. */
+async function basePathsOf(db: Database, rights: Rights, repositoryId: string): Promise<string[]> {
+  const columns = { name: 'base_path', id: 'id', owner: 'owner_id', isPublic: "access = 'public'" }
+  const readable = toSql(rights, 'read', 'distribution', columns, 3)
   const rows = await db.query<{ basePath: string }>(
     `select base_path as "basePath"
      from distribution
-     where repository_id = $1 and version is null
+     where repository_id = $1 and version is null and ${readable.condition}
      order by base_path
      limit $2`,
-    [repositoryId, mostBasePaths],
+    [repositoryId, mostBasePaths, ...readable.values],
   )
   return rows.map(({ basePath }) => basePath)
 }

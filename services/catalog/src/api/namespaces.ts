@@ -65,7 +65,9 @@ export function namespaceHandlers(db: Database, gate: ServedGate, auth: CommandC
     deleteNamespace: async ({ params, principal }) => {
       await db.transaction(async (sql) => {
         const { name } = await findNamespace(sql, params.namespace)
-        await deleteNamespace(sql, name, actorOf(principal))
+        const hadQuota = await deleteNamespace(sql, name, actorOf(principal))
+        // Decided by what went: an administrator may have set one just now.
+        if (hadQuota) requireVerb(principal, 'administer', everything, `forget the quota of ${name}`)
       })
       return { status: 204 }
     },

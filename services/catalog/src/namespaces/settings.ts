@@ -110,8 +110,13 @@ export async function updateNamespace(
   await recordEvents(sql, [{ kind: updated, data: declaredOf(updated, row), actor }])
 }
 
-/** Forgets what is set about a namespace; nothing may be. */
-export async function deleteNamespace(sql: Transaction, name: string, actor: Actor): Promise<void> {
-  const gone = await sql.query('delete from namespace where name = $1 returning name', [name])
-  if (gone.length > 0) await recordEvents(sql, [{ kind: catalogEvents.namespaceDeleted, data: { name }, actor }])
+/** Forgets what is set about a namespace; nothing may be. Answers whether that was a quota too. */
+export async function deleteNamespace(sql: Transaction, name: string, actor: Actor): Promise<boolean> {
+  const [gone] = await sql.query<{ hadQuota: boolean }>(
+    'delete from namespace where name = $1 returning quota_bytes is not null as "hadQuota"',
+    [name],
+  )
+  if (!gone) return false
+  await recordEvents(sql, [{ kind: catalogEvents.namespaceDeleted, data: { name }, actor }])
+  return gone.hadQuota
 }

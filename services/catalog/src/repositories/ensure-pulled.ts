@@ -5,7 +5,7 @@ import { type Actor, badField, type Database, Problem, type Sql, type Transactio
 import { noteAnswer } from '../pull-through/order.ts'
 import { distributionsOf } from '../served/rows.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
-import { insertRepository } from './ensure.ts'
+import { freeName, insertRepository } from './ensure.ts'
 import { defaultSettings } from './settings.ts'
 
 // What can be had again needs no past, and indexes come without the platforms that were not asked for.
@@ -77,7 +77,7 @@ async function insertArrived(
   const { via, name, repositoryId, access, actor } = wanted
   const [row] = await sql.query<{ id: string }>(
     `insert into distribution (name, base_path, repository_id, access, via, created_by, created_by_id)
-     values ($1, $1, $2, $3, $4, $5, $6)
+     values (${freeName}, $1, $2, $3, $4, $5, $6)
      on conflict do nothing
      returning id`,
     [name, repositoryId, access, via, actor.name, actor.id],

@@ -94,6 +94,12 @@ export async function ensureServed(
   return distributionsOf(sql, id)
 }
 
+/** What a distribution that is made for the name `$1` is called: by that, or by more than that where another base path is called so. */
+export const freeName = `case
+  when exists (select from distribution where name = $1) then $1 || '-' || left(gen_random_uuid()::text, 8)
+  else $1
+end`
+
 /** What a first push makes: private unless its namespace says otherwise. A base path that is taken stays with its owner. */
 async function insertDistribution(
   sql: Transaction,
@@ -103,7 +109,8 @@ async function insertDistribution(
   const [row] = await sql.query<{ id: string }>(
     `insert into distribution (name, base_path, repository_id, access, created_by, created_by_id, owner_id)
      values (
-       $1, $1, $2, coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3, $4, $5)
+       ${freeName}, $1, $2,
+       coalesce((select default_access from namespace where namespace.name = split_part($1, '/', 1)), 'private'), $3, $4, $5)
      on conflict do nothing
      returning id`,
     [name, repositoryId, actor.name, actor.id, ownerId],
