@@ -1,5 +1,6 @@
 import { type AccessObject, type Rights, toSql } from '@berth/access'
 import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { normalizeRegistryUrl } from '@berth/registry-client'
 import {
   actorOf,
   type Database,
@@ -18,6 +19,7 @@ import type { Prisma } from '../db/client.ts'
 import { refuseWhileNeeded } from '../on-demand/sources-in-use.ts'
 import type { operations } from '../openapi-types.ts'
 import { walkToRemote } from '../remotes/check/walk.ts'
+import type { RemoteBody } from '../remotes/fields.ts'
 import { resealRemotes } from '../remotes/reseal-remotes.ts'
 import { findRemote, showRemote, showRemoteTo } from '../remotes/show.ts'
 import { deleteRemote, insertRemote, updateRemote } from '../remotes/write.ts'
@@ -74,8 +76,16 @@ export function remoteHandlers(deps: {
     }),
     updateRemote: async ({ params, body, principal }) => {
       const { id } = await findRemote(prisma, params.remote)
-      refuseOpening(principal, body, `change ${params.remote}`)
-      await updateRemote({ db, sealer, actor: actorOf(principal) }, id, body)
+      const what = `change ${params.remote}`
+      refuseOpening(principal, body, what)
+      const check = (before: RemoteBody, after: RemoteBody) => {
+        // What an administrator opened was opened for the hosts that it led to then.
+        if (waysOf(before) !== waysOf(after)) refuseOpening(principal, after, `have ${params.remote} ask other hosts`)
+        // Under its new name it belongs to whom a new one would.
+        if (before.name !== after.name)
+          requireVerb(principal, 'remote.create', { kind: 'remote', name: after.name }, what)
+      }
+      await updateRemote({ db, sealer, actor: actorOf(principal) }, id, { changes: body, check })
       return { status: 200, body: showRemote(await findRemote(prisma, id)) }
     },
     checkRemote: async ({ params }) => ({
@@ -90,6 +100,11 @@ export function remoteHandlers(deps: {
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>
+}
+
+/** Which hosts a remote asks, besides those that a registry sends it to. */
+function waysOf({ url, tokenHosts = [], signatures, includeForeignLayers = false }: RemoteBody): string {
+  return JSON.stringify([normalizeRegistryUrl(url).origin, tokenHosts, signatures?.sigstore, includeForeignLayers])
 }
 
 /** The ids and sizes of a page of remotes that a caller may use, by name, and of one more. */

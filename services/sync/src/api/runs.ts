@@ -84,8 +84,8 @@ export function runHandlers({
         `does not apply: "${remote.name}" covers several repositories`,
         'Leave it away; each goes where targetPrefix says.',
       )
-    const payload: GroupPayload = { remoteId: remote.id, options: optionsOf(wanted) }
-    const { id, name, ownerId } = remote
+    const { id, name, ownerId, targetPrefix } = remote
+    const payload: GroupPayload = { remoteId: id, options: optionsOf(wanted), targetPrefix }
     const on: TaskObject[] = [{ kind: 'remote', id, name, ownerId }]
     const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${id}`], actor, on }
     // One at a time: the second would find everything locked by the first, repository by repository.

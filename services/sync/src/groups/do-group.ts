@@ -26,8 +26,11 @@ export type GroupDeps = {
   log: Logger
   hear?: HearAnswers
 }
-/** What a task of kind `sync-group` carries. */
-export type GroupPayload = { remoteId: string; options: RunOptions }
+/**
+ * What a task of kind `sync-group` carries. `targetPrefix` is the one that who started it was let in for: where the remote says now, it may
+ * have no right. Absent of a task of an earlier release.
+ */
+export type GroupPayload = { remoteId: string; options: RunOptions; targetPrefix?: string | null }
 
 type Failed = { repository: string; task?: string; code: string; message: string }
 
@@ -42,13 +45,13 @@ const mostFailuresShown = 1_000
  */
 export function createGroupWork(deps: GroupDeps): Work {
   return async (task, { signal, report }) => {
-    const { remoteId, options } = task.payload as GroupPayload
+    const { remoteId, options, ...started } = task.payload as GroupPayload
     const progress: TaskProgress = { phase: 'repositories', done: 0, total: null, unit: 'repositories' }
     report(() => [progress])
     try {
       const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
       if (!remote) throw new Problem(404, 'remote_not_found', 'The remote was deleted.')
-      const { pairs, refused, isComplete } = await list(deps, remote, signal)
+      const { pairs, refused, isComplete } = await list(deps, { ...remote, ...started }, signal)
       progress.total = pairs.length
       for (const pair of pairs) {
         signal.throwIfAborted()

@@ -65,7 +65,9 @@ test('changes at the same time are never undone, and nothing is left under the p
   const gone = await insert(old, { token: 'gone' })
   const change = async () => {
     for (const id of ids.toReversed())
-      await updateRemote({ db, sealer: both, actor: { id: null, name: 'a test' } }, id, { password: `new ${id}` })
+      await updateRemote({ db, sealer: both, actor: { id: null, name: 'a test' } }, id, {
+        changes: { password: `new ${id}` },
+      })
   }
   const deleting = sql.query('delete from remote where id = $1', [gone])
   await Promise.all([resealRemotes(db, both, log), resealRemotes(db, both, log), change(), deleting])
@@ -83,7 +85,7 @@ test('a secret that is changed between reading and writing keeps the change', as
     // By a replica that still has the previous key: what it wrote has to be sealed anew in turn.
     if (isFirst && text.startsWith('update')) {
       isFirst = false
-      await updateRemote({ db, sealer: old, actor: { id: null, name: 'a test' } }, id, { token: 'after' })
+      await updateRemote({ db, sealer: old, actor: { id: null, name: 'a test' } }, id, { changes: { token: 'after' } })
     }
     return db.query(text, values)
   }

@@ -46,11 +46,17 @@ export async function insertRemote(
   return id
 }
 
+/** What is sent of a remote. `check` throws where it may not be so changed. */
+export type RemoteChange = {
+  changes: Partial<RemoteBody>
+  check?: (before: RemoteBody, after: RemoteBody) => void
+}
+
 /** Changes what was sent; null takes away, and what was not sent stays. Throws as `insertRemote`, and 404. */
 export async function updateRemote(
   { db, sealer, actor }: Writing,
   id: string,
-  changes: Partial<RemoteBody>,
+  { changes, check }: RemoteChange,
 ): Promise<void> {
   await nameTaken(changes.name ?? '', () =>
     db.transaction(async (sql) => {
@@ -59,6 +65,7 @@ export async function updateRemote(
       const has = (field: SecretField) =>
         changes[field] === undefined ? sealed[field] !== null : hasText(changes[field])
       checkRemote(merged, { has, clientKey: clientKeyOf(id, changes, sealed.clientKey, sealer) })
+      check?.(remote, merged)
       checkWhereSecretsGo(remote, merged, (field) => sealed[field] !== null && changes[field] === undefined)
       const values = valuesOf(id, changes, sealer)
       await sql.query(`update remote set ${assignments(values, 2)}, updated_at = now() where id = $1`, [
