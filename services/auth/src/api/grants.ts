@@ -13,7 +13,7 @@ import {
 import { type GrantRow, showGrant, writtenOn } from '../grants/grant-row.ts'
 import { listGrants, maySeeGrant } from '../grants/list-grants.ts'
 import { changeGrant, grantById, makeGrant } from '../grants/make-grant.ts'
-import { refuseBeyond, requireGrant } from '../grants/may-grant.ts'
+import { refuseBeyond, refuseTouchingAdmin, requireGrant } from '../grants/may-grant.ts'
 import { removeGrant } from '../grants/remove-grants.ts'
 import { type AskOwner, findTarget, readOn, targetOf } from '../grants/target.ts'
 import { findHolder, type HolderKind, readHolder } from '../holders/holder.ts'
@@ -55,11 +55,13 @@ export function grantHandlers(db: Database, askOwner: AskOwner) {
       const row = await find(params.grant, principal.rights)
       const role = await findRole(db, body.role)
       refuseBeyond(principal, role, targetOf(row), writtenOn(row))
+      refuseTouchingAdmin(principal, row.role, writtenOn(row))
       return { status: 200, body: showGrant(await changeGrant(db, row, role, actorOf(principal))) }
     },
     deleteGrant: async ({ params, principal }) => {
       const row = await find(params.grant, principal.rights)
       requireGrant(principal, targetOf(row), writtenOn(row))
+      refuseTouchingAdmin(principal, row.role, writtenOn(row))
       const gone = await db.transaction((sql) => removeGrant(sql, row.id, actorOf(principal)))
       if (!gone) throw notFound('grant', row.id)
       return { status: 204 }

@@ -27,7 +27,9 @@ export function robotHandlers(db: Database) {
     listRobots: async ({ query, principal }) => {
       const page = readPage(query)
       const seen = toSql(principal.rights, 'robot.manage', 'namespace', { name: 'namespace', id: 'null::uuid' }, 5)
-      const rows = await listRobots(db, page, query, seen)
+      // Those without a namespace are for administrators, whoever may manage those of all namespaces.
+      const condition = principal.admin ? seen.condition : `namespace is not null and ${seen.condition}`
+      const rows = await listRobots(db, page, query, { ...seen, condition })
       return { status: 200, body: toPage(rows, page, (row) => row.name, showRobot) }
     },
     createRobot: async ({ body, principal }) => {

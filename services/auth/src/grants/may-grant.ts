@@ -24,9 +24,14 @@ export function refuseBeyond(
       'The role "owner" has all that there is on less than that.',
     )
   requireGrant({ rights, name }, target, on)
-  if (role.name === 'admin' && !administers(rights)) throw beyond(name, role.name, 'administer', on)
+  refuseTouchingAdmin({ rights, name }, role.name, on)
   const lacking = role.verbs.find((verb) => !holds(rights, verb, target))
   if (lacking !== undefined) throw beyond(name, role.name, lacking, on)
+}
+
+/** Refuses (403) to change or take away the role `admin` whoever has it not: who gives it not takes it not. */
+export function refuseTouchingAdmin({ rights, name }: Granting, role: string, on: string): void {
+  if (role === 'admin' && !administers(rights)) throw beyond(name, role, 'administer', on)
 }
 
 /** Refuses (403) whoever has not `grant` on all of a target. */
@@ -43,7 +48,7 @@ function beyond(name: string, role: string, verb: string, on: string): Problem {
   return new Problem(
     403,
     'not_held',
-    `${name} has not "${verb}" on ${on}, and so cannot give the role "${role}" there.`,
+    `${name} has not "${verb}" on ${on}, and so can neither give nor take the role "${role}" there.`,
     {
       hint: 'Nobody gives what they do not have: grant a lesser role, or ask an administrator.',
       field: 'role',
