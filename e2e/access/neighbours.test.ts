@@ -1,0 +1,117 @@
+import { hang, imageOf } from '@berth/registry-client/misbehaving-upstream'
+import { beforeAll, expect, test } from '@jest/globals'
+import { pushRandomImage } from '../berth/push.ts'
+import { localRemote, make, repositoryPath } from '../berth/requests.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
+import type { Login } from '../clients/client.ts'
+import { apiAs, basicOf, grant, makeUser } from './people.ts'
+
+const berth = withBerth()
+const upstream = withUpstream()
+let mallory: Login
+let victor: Login
+beforeAll(async () => {
+  ;[mallory, victor] = [await makeUser(berth, 'near-mallory'), await makeUser(berth, 'near-victor')]
+  await make(berth, '/namespaces', { name: 'near-mallory', owner: { user: mallory.user } })
+  await make(berth, '/namespaces', { name: 'near-victor', owner: { user: victor.user } })
+  await make(berth, '/repositories', { name: 'near-mallory/app' })
+}, 60_000)
+
+const asMallory = async (method: string, path: string, body?: object) => {
+  const answer = await apiAs(berth, mallory, method, path, body)
+  return { status: answer.status, code: answer.body?.code, missing: answer.body?.missing?.verb }
+}
+const notAllowed = (missing: string) => ({ status: 403, code: 'not_allowed', missing })
+
+test('a name of a distribution is taken only where one may make distributions, and those of others are not told', async () => {
+  const named = (name: string) => ({ name, basePath: `near-mallory/${name.length}`, repository: 'near-mallory/app' })
+  const there = 'near-victor/there'
+  await pushRandomImage({ url: berth.url, authorization: basicOf(victor) }, there, '1')
+  for (const name of [there, 'near-victor/to-come', 'near-victor', 'plain'])
+    expect(await asMallory('POST', '/distributions', named(name))).toEqual(notAllowed('distribution.create'))
+  expect((await asMallory('POST', '/distributions', named('near-mallory/shown'))).status).toBe(201)
+})
+
+test('a first push is served although another base path is called as it', async () => {
+  const name = 'near-victor/called'
+  await make(berth, '/distributions', { name, basePath: 'near-victor/elsewhere', repository: 'near-mallory/app' })
+  const target = { url: berth.url, authorization: basicOf(victor) }
+  await pushRandomImage(target, name, '1')
+  const pull = await fetch(`${berth.url}/v2/${name}/manifests/1`, { headers: { authorization: target.authorization } })
+  expect(pull.status).toBe(200)
+})
+
+test('the quota of a namespace is forgotten by an administrator only', async () => {
+  const path = '/namespaces/near-mallory'
+  await berth.api('PATCH', path, { quotaBytes: 1_000_000 })
+  expect(await asMallory('DELETE', path)).toEqual(notAllowed('administer'))
+  expect((await berth.api('GET', path)).body.quotaBytes).toBe(1_000_000)
+  await berth.api('PATCH', path, { quotaBytes: null })
+  expect((await asMallory('DELETE', path)).status).toBe(204)
+})
+
+test('a remote that an administrator opened is pointed to other hosts by one only, and renamed to where one may make remotes', async () => {
+  const path = '/remotes/near-mallory%2Fopen'
+  await make(berth, '/remotes', localRemote('near-mallory/open', 'http://127.0.0.1:5000', 'library/a'))
+  const elsewhere = [
+    { url: 'http://127.0.0.1:5001' },
+    { url: 'https://registry.example.com' },
+    { tokenHosts: ['127.0.0.2'] },
+    { includeForeignLayers: true },
+  ]
+  for (const change of elsewhere) {
+    expect({ change, ...(await asMallory('PATCH', path, change)) }).toEqual({ change, ...notAllowed('administer') })
+  }
+  const known = { url: 'http://127.0.0.1:5000', upstreamName: 'library/b', tokenHosts: [] }
+  expect((await asMallory('PATCH', path, known)).status).toBe(200)
+  await make(berth, '/remotes', localRemote('near-victor/hub', 'http://127.0.0.1:5000', 'library/a'))
+  for (const name of ['near-victor/hub', 'near-victor/none', 'plain'])
+    expect(await asMallory('PATCH', path, { name })).toEqual(notAllowed('remote.create'))
+  expect((await asMallory('PATCH', path, { name: 'near-mallory/renamed' })).status).toBe(200)
+})
+
+test('a sync of many repositories goes where its starter was let in, wherever its remote says later', async () => {
+  const name = 'near-mallory/many'
+  const path = `/remotes/${encodeURIComponent(name)}`
+  upstream.add('near/a', '1', imageOf('near', 1_000))
+  const { upstreamName: _one, ...remote } = localRemote(name, upstream.url, '', { retries: 0 }) as Record<
+    string,
+    unknown
+  >
+  await make(berth, '/remotes', { ...remote, upstreamNames: ['near/a'], targetPrefix: 'near-mallory/in' })
+  upstream.when(/manifests/, hang)
+  const start = async () => (await apiAs(berth, mallory, 'POST', '/syncs', { remote: name })).body.id as string
+  const [first, second] = [await start(), await start()]
+  expect((await asMallory('PATCH', path, { targetPrefix: 'near-victor/in' })).status).toBe(200)
+  expect(await asMallory('POST', '/syncs', { remote: name })).toEqual(notAllowed('push'))
+  upstream.mend()
+  await asMallory('POST', `/tasks/${first}/cancel`)
+  expect(await berth.waitForTask(second)).toMatchObject({ state: 'completed', result: { completed: 1 } })
+  const isThere = async (prefix: string) => (await berth.api('GET', repositoryPath(`${prefix}/in/near/a`))).status
+  expect([await isThere('near-mallory'), await isThere('near-victor')]).toEqual([200, 404])
+})
+
+test('the role admin is neither changed nor taken by who only grants on everything, and plain robots are not listed to it', async () => {
+  await make(berth, '/roles', { name: 'near-granter', verbs: ['read', 'grant', 'robot.manage'] })
+  await grant(berth, { user: mallory.user }, 'near-granter', '*')
+  const admin = await grant(berth, { user: victor.user }, 'admin', '*')
+  await make(berth, '/robots', { name: 'near-plain' })
+  await make(berth, '/robots', { name: 'ci', namespace: 'near-victor' })
+  for (const [method, body] of [['DELETE'], ['PATCH', { role: 'near-granter' }]] as const)
+    expect(await asMallory(method, `/grants/${admin}`, body)).toMatchObject({ status: 403, code: 'not_held' })
+  const { items } = (await apiAs(berth, mallory, 'GET', '/robots?q=near')).body
+  expect(items.map(({ name }: { name: string }) => name)).toEqual(['near-victor/ci'])
+  expect((await berth.api('DELETE', `/grants/${admin}`)).status).toBe(204)
+})
+
+test('a copy names those base paths only that its caller may see', async () => {
+  await berth.api('DELETE', `/users/${mallory.user}`)
+  mallory = await makeUser(berth, 'near-mallory')
+  await grant(berth, { user: mallory.user }, 'maintainer', 'repository:near-mallory/app')
+  await make(berth, '/distributions', { name: 'near-x', basePath: 'near-secret/x', repository: 'near-mallory/app' })
+  await pushRandomImage({ url: berth.url, authorization: basicOf(victor) }, 'near-victor/source', '1')
+  await grant(berth, { user: mallory.user }, 'puller', 'repository:near-victor/source')
+  const from = { repository: 'near-victor/source' }
+  const { status, body } = await apiAs(berth, mallory, 'POST', `${repositoryPath('near-mallory/app')}/copy`, { from })
+  expect({ status, basePaths: body.basePaths }).toEqual({ status: 201, basePaths: [] })
+})
