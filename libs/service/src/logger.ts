@@ -20,9 +20,11 @@ export type Logger = {
 // By their end, so that `adminPassword`, `proxy-authorization` and `BERTH_SERVICE_PRIVATE_KEY` are meant too.
 const secretKeys =
   /(authorization|cookie|password|secrets?|token|(secrets?|service|client|private|api)[_-]?key|nats[_-]?seed)$/i
-// The lengths are bounded, so that a hostile text costs no more than its own length.
+// None of them begins anew within what another try has looked at, so that a hostile text costs no more than its own length.
 const urlCredentials = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s@"']{1,2000}@/gi
-const urlQuery = /(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s?"']{1,2000}\?)[^\s"')\]}]+/gi
+const urls = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"']+/gi
+// Beyond what was taken out of it already.
+const queries = /\?(?:\[redacted\]|[^)\]}])+/g
 const bearerOrBasic = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi
 
 /** Removes what must not be read: values under secret names, known secrets, credentials and queries of URLs, headers, whatever the depth. */
@@ -30,7 +32,7 @@ export function redact(value: unknown, depth = 0): unknown {
   if (typeof value === 'string')
     return withoutSecrets(value)
       .replace(urlCredentials, '$1[redacted]@')
-      .replace(urlQuery, '$1[redacted]')
+      .replace(urls, (url) => url.replace(queries, '?[redacted]'))
       .replace(bearerOrBasic, '$1 [redacted]')
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Error || Error.isError(value)) return describeError(value, depth)

@@ -31,16 +31,35 @@ export function noteSecretSetting(value: string): void {
 
 // Secrets that are told by their form: those that Berth gives out, tokens (JWS), private keys.
 const ownSecrets = /br[bpst]_[A-Za-z0-9_-]{20,}/g
-const signedTokens = /eyJ[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,8192}/g
-const privateKeys =
-  /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,10000}?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|$)/g
+// Whole runs, of which each character is looked at once: a pattern of the token alone would begin anew at each `eyJ` of a hostile text.
+const runs = /[A-Za-z0-9_.-]+/g
+const privateKeys = /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|$)/g
 
 /** A text without the secrets that were noted, and those that are told by their form. */
 export function withoutSecrets(text: string): string {
-  let plain = text
+  let plain = (text.includes('eyJ') ? text.replace(runs, withoutTokens) : text)
     .replace(ownSecrets, '[redacted]')
-    .replace(signedTokens, '[redacted]')
     .replace(privateKeys, '[redacted]')
   for (const secret of values.keys()) if (plain.includes(secret)) plain = plain.replaceAll(secret, '[redacted]')
   return plain
+}
+
+const leastOfToken = 8
+
+/** A run of parts with dots between, without the tokens in it: three parts, of which the first begins a JSON object. */
+function withoutTokens(run: string): string {
+  if (!run.includes('eyJ')) return run
+  const parts = run.split('.')
+  const kept: string[] = []
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i] ?? ''
+    const at = part.indexOf('eyJ')
+    const isToken =
+      at >= 0 && part.length - at >= 'eyJ'.length + leastOfToken && (parts[i + 1] ?? '').length >= leastOfToken
+    if (isToken && i + 2 < parts.length) {
+      kept.push(`${part.slice(0, at)}[redacted]`)
+      i += 2
+    } else kept.push(part)
+  }
+  return kept.join('.')
 }
