@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals'
-import { readPage, toPage } from './page.ts'
+import { readPage, timeAndIdAfter, toPage } from './page.ts'
 import { Problem } from './problem.ts'
 import { createSealer } from './seal.ts'
 import { StartupError } from './startup-error.ts'
@@ -24,6 +24,18 @@ describe('lists in pages', () => {
     expect([readPage({}).limit, readPage({ limit: 7 }).limit, readPage({ limit: 10 ** 9 }).limit]).toEqual([
       100, 7, 1000,
     ])
+  })
+
+  test.each([
+    ['2026-02-28T23:59:59.999Z', true],
+    ['2026-02-30T00:00:00.000Z', false],
+    ['0000-12-31T00:00:00.000Z', false],
+    ['2026-13-01T00:00:00.000Z', false],
+  ])('a cursor of the time %s is taken: %s, as PostgreSQL has it', (at, isTaken) => {
+    const id = '0e7a7b1c-6f0d-4f6e-9d2b-000000000000'
+    const read = () => timeAndIdAfter({ after: `${at} ${id}`, limit: 1 })
+    if (isTaken) expect(read()).toEqual({ at, id })
+    else expect(read).toThrow('cursor')
   })
 
   test.each(['', '!', 'a b', '%%', 'YQ==', 'Y', 'ä'])('the cursor %j, which no list gave, is refused', (cursor) => {

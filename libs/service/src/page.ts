@@ -41,7 +41,10 @@ const timeAndId = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.]{0,7}Z) ([0-9a-f]{8}(?:-
 export function timeAndIdAfter({ after }: PageRequest): { at: string; id: string } | undefined {
   if (after === undefined) return undefined
   const [, at = '', id = ''] = timeAndId.exec(after) ?? []
-  if (Number.isNaN(Date.parse(at))) throw badCursor()
+  const time = new Date(at)
+  // JavaScript takes 30 February for 2 March, and knows a year 0; PostgreSQL fails on both.
+  if (Number.isNaN(time.getTime()) || time.toISOString().slice(0, 19) !== at.slice(0, 19) || at.startsWith('0000'))
+    throw badCursor()
   return { at, id }
 }
 
