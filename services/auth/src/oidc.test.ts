@@ -97,6 +97,10 @@ test('a name that is taken gets -2 and -3, and nobody becomes whose name it is',
 test.each<[unknown, RegExp]>([
   ['admin', /^admin-2$/],
   ['authenticated', /^authenticated-2$/],
+  // Nobody is called so, and nobody may be.
+  ['Berth', /^Berth-2$/],
+  ['anonymous', /^anonymous-2$/],
+  ['0e7a7b1c-6f0d-4f6e-9d2b-5f0c5f9f6f01', /^user-0e7a7b1c-6f0d-4f6e-9d2b-5f0c5f9f6f01$/],
   ['<token>', /^token-$/],
   ['Ünal: Ö', /^nal-$/],
   ['-.-', /^sub-\d+$/],
@@ -109,6 +113,21 @@ test.each<[unknown, RegExp]>([
   const one = browser()
   await logIn(one)
   expect(await whoIs(one)).toMatch(name)
+})
+
+test('whose provider is deleted while it logs in is not let in, and gets no account', async () => {
+  const { id } = await people.make('/identity-providers', providerOf('fleeting', issuer.url))
+  const person = somebody()
+  issuer.says(person)
+  const sign = async (claims: Record<string, unknown>) => {
+    await people.ask('admin', 'delete', `/identity-providers/${id}`).expect(204)
+    return issuer.sign(claims)
+  }
+  issuer.behave({ sign })
+  const one = browser()
+  expect((await logIn(one, { name: 'fleeting' })).status).toBe(404)
+  expect([...one.jar.keys()]).not.toContain('berth_session')
+  await people.ask('admin', 'get', `/users/${person.preferred_username}`).expect(404)
 })
 
 test('two first logins at once are one account', async () => {

@@ -20,9 +20,10 @@ export async function takeName(sql: Sql, { id, kind, name }: Holder): Promise<bo
   return made.length > 0
 }
 
-/** As `takeName`. Throws 409 when it is taken. */
+/** As `takeName`. Throws 409 when it is taken, and 400 for one that is written as an id: it would stand for whom that is of. */
 export async function insertHolder(sql: Sql, holder: Holder): Promise<void> {
   const { kind, name } = holder
+  if (isUuid(name)) throw badField('name', 'is written as an id', 'Choose another one, which nobody takes for an id.')
   if (await takeName(sql, holder)) return
   const [other] = await sql.query<{ kind: string }>('select kind from holder where name = $1', [name])
   throw new Problem(409, 'name_taken', `There is a ${other?.kind ?? kind} "${name}" already.`, {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Database, notFound, Problem, type Sql, type Transaction } from '@berth/service'
 import type { Account } from '../accounts/account.ts'
 import { insertAccount } from '../accounts/create-user.ts'
 import { takeName } from '../holders/holder.ts'
@@ -19,10 +19,23 @@ export async function accountOfPerson(db: Database, provider: Provider, person: 
       issuer,
       subject,
     ])
+    await requireThere(sql, provider)
     const account = (await findPerson(sql, person)) ?? (await makePerson(sql, provider, person))
     await replaceGroups(sql, account.id, provider.id, groups)
     return account
   })
+}
+
+/** Throws 404 for a provider that was deleted while somebody logged in: what its people have ended before. It stays until the commit. */
+async function requireThere(sql: Sql, { id, name }: Provider): Promise<void> {
+  const [row] = await sql.query(
+    `select
+     from identity_provider
+     where id = $1
+     for key share`,
+    [id],
+  )
+  if (!row) throw notFound('identity_provider', name)
 }
 
 async function findPerson(sql: Sql, { issuer, subject }: Person): Promise<Account | undefined> {
@@ -56,10 +69,12 @@ async function makePerson(sql: Transaction, provider: Provider, person: Person):
 }
 
 const mostTried = 100
+// Berth itself is called so, and the account of the first start, which can be made again.
+const neverFree = new Set(['admin', 'anonymous', 'berth'])
 
 /** A name that is taken is followed by `-2` and so on: whose it is nobody else becomes. */
 async function takeFreeName(sql: Sql, id: string, wanted: string): Promise<string> {
-  for (let n = 1; n <= mostTried; n++) {
+  for (let n = neverFree.has(wanted.toLowerCase()) ? 2 : 1; n <= mostTried; n++) {
     const name = n === 1 ? wanted : `${wanted}-${n}`
     if (await takeName(sql, { id, kind: 'user', name })) return name
   }

@@ -1,4 +1,4 @@
-import { Problem } from '@berth/service'
+import { isUuid, Problem } from '@berth/service'
 import type { Provider } from '../identity-providers/provider.ts'
 import type { IdClaims } from './client.ts'
 
@@ -31,6 +31,8 @@ function nameFrom(value: unknown): string | undefined {
     .slice(0, longestName)
     .replaceAll(/[^A-Za-z0-9._@-]+/g, '-')
     .replace(/^[^A-Za-z0-9]+/, '')
+  // Whoever has the id of another as its name would stand where that one is meant.
+  if (isUuid(name)) return `user-${name}`
   return name === '' ? undefined : name
 }
 
