@@ -1,9 +1,9 @@
-import { imageOf, status } from '@berth/registry-client/misbehaving-upstream'
+import { hang, imageOf, status } from '@berth/registry-client/misbehaving-upstream'
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { localRemote, make, startSync, sync } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
-import { apiAs, grant, makeUser } from './people.ts'
+import { apiAs, basicOf, grant, makeUser } from './people.ts'
 
 const berth = withBerth()
 const upstream = withUpstream()
@@ -145,4 +145,31 @@ describe('a sync goes by the rights of who started it at the moment', () => {
       upstream.mend()
     }
   }
+})
+
+test('the stream of a task ends for a reader that has lost its right or its login, and for no other', async () => {
+  const watchers = await Promise.all(['runs-leaves', 'runs-ends', 'runs-stays'].map((name) => makeUser(berth, name)))
+  const grants = await Promise.all(
+    watchers.map(async ({ user }) => {
+      await grant(berth, { user }, 'puller', `remote:${remote}`)
+      return grant(berth, { user }, 'puller', `repository:${repository}`)
+    }),
+  )
+  upstream.when(/runs\/up/, hang)
+  const { id } = await startSync(berth, repository, remote)
+  const streams = await Promise.all(
+    watchers.map(async (login) => {
+      const headers = { authorization: basicOf(login) }
+      const answer = await fetch(`${berth.url}/api/v1/tasks/${id}/events`, { headers })
+      expect(answer.status).toBe(200)
+      return { text: answer.text() }
+    }),
+  )
+  expect((await berth.api('DELETE', `/grants/${grants[0]}`)).status).toBe(204)
+  expect((await berth.api('PATCH', `/users/${watchers[1]?.user}`, { active: false })).status).toBe(200)
+  const [left, ended, stayed] = streams
+  for (const stream of [left, ended]) expect(await stream?.text).not.toMatch(/"state":"(failed|cancelled|completed)"/)
+  upstream.mend()
+  await berth.api('POST', `/tasks/${id}/cancel`)
+  expect(await stayed?.text).toContain('"state":"cancelled"')
 })

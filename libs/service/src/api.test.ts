@@ -41,7 +41,7 @@ const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
   paths,
 })
 const document = documentOf({
-  '/open': { get: operation('open', 'anonymous') },
+  '/open': { get: operation('open', 'anonymous'), post: operation('login', 'anonymous', { requestBody: body }) },
   '/things': { get: operation('list', 'self'), post: operation('make', administer, { requestBody: body }) },
   '/typed/{kind}': {
     get: operation('typed', 'anonymous', {
@@ -75,6 +75,7 @@ const handlers: Record<string, Handler> = {
   open: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
   list: async ({ principal }) => ({ status: 200, body: { who: principal.name } }),
   make: async (request) => ({ status: 201, body: request.body }),
+  login: async () => ({ status: 200 }),
   typed: async ({ params, query }) => ({ status: 200, body: { params, query } }),
   fault: async ({ params }) => Promise.reject(faults[params.kind]),
 }
@@ -153,6 +154,22 @@ describe('a page of another site', () => {
   ])('is not what %s is taken for', async (_, headers) => {
     expect((await send('POST', headers)).resume().statusCode).toBe(201)
   })
+})
+
+test('a body of who has not logged in is small, and of very many faults some are told', async () => {
+  const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`field${i}`, i]))
+  const base = `http://127.0.0.1:${api.port}/api/v1`
+  const sent = (fields: object, headers: Record<string, string> = {}) => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(fields),
+  })
+  expect((await fetch(`${base}/open`, sent({ name: 'a' }))).status).toBe(200)
+  expect((await fetch(`${base}/open`, sent(many))).status).toBe(413)
+  const answer = await fetch(`${base}/things`, sent(many, { authorization: 'Bearer admin' }))
+  const text = await answer.text()
+  expect([answer.status, JSON.parse(text).faults.length]).toEqual([400, 20])
+  expect(text.length).toBeLessThan(5_000)
 })
 
 test('parts of a path and of a query come as the types that the document names', async () => {

@@ -7,11 +7,11 @@ import express, {
 } from 'express'
 import { middleware as validate } from 'express-openapi-validator'
 import { type ObjectFinders, readRule, requireLogin, requireRights } from './api-access.ts'
+import { readBody } from './api-body.ts'
 import type { ApiDocument, Operation } from './api-document.ts'
-import { faultText, fieldName } from './api-faults.ts'
+import { toProblem } from './api-problem.ts'
 import { inertHeaders, isForged } from './browser-guard.ts'
 import { clientAddress } from './client-address.ts'
-import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import { anonymous, type Principal } from './principal.ts'
@@ -34,6 +34,8 @@ export type ApiRequest = {
   query: Record<string, unknown>
   body: unknown
   principal: Principal
+  /** Asks anew who sends it, for an answer that lasts: what was taken away meanwhile ends it. */
+  whoNow: () => Promise<Principal | undefined>
   requestId: string
   signal: AbortSignal
   /** The bare answer, for what is no JSON document (server-sent events). A handler that uses it answers `undefined`. */
@@ -43,7 +45,6 @@ export type ApiReply = { status: number; body?: unknown; headers?: Record<string
 /** Answers one operation; what it takes of a request is what the document says of it (`Handlers`). */
 export type ApiHandler = (request: never) => Promise<ApiReply | undefined>
 
-const bodyLimit = '1mb'
 const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
 
 /**
@@ -73,7 +74,7 @@ export function createApi(options: {
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
   app.use(refuseForged(options.externalUrl))
   app.use(refuseBeforeBody(document, options.identify))
-  app.use(express.json({ limit: bodyLimit }))
+  app.use(readBody)
   app.use(refuseUnstorableText)
   app.use(
     validate({
@@ -140,12 +141,15 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     const found = routes.find((one) => one.method === request.method && one.pattern.test(request.path))
     // A path that is none gets its 404 only after the login: what exists is not told before.
     const rule = found?.rule ?? 'self'
-    const principal = await identify(request.headers.authorization, {
+    const sent = {
       ip: clientAddress(request),
       requestId: response.locals.requestId as string,
       // Nobody need have logged in, so nothing that a page could have its browser send along counts.
       session: rule === 'anonymous' ? undefined : readSession(request),
-    })
+    }
+    const whoNow = () => identify(request.headers.authorization, sent)
+    const principal = await whoNow()
+    response.locals.whoNow = whoNow
     requireLogin(rule, principal, `${request.method} ${request.path}`)
     response.locals.principal = principal ?? anonymous
     if (request.headers.expect !== undefined) response.writeContinue()
@@ -207,6 +211,7 @@ function readRequest(request: Request, response: Response, signal: AbortSignal):
     query: request.query,
     body: request.body,
     principal: response.locals.principal as Principal,
+    whoNow: response.locals.whoNow as ApiRequest['whoNow'],
     requestId: response.locals.requestId as string,
     signal,
     response,
@@ -248,54 +253,4 @@ function answerProblem(log: Logger): ErrorRequestHandler {
       .set('content-type', problemMediaType)
       .send(Buffer.from(body))
   }
-}
-
-type ValidationFault = { path: string; message: string }
-/** `type` is the kind of fault that the reader of bodies names. */
-type Refused = { status: number; errors: ValidationFault[]; message: string; type: string }
-
-/** Translates what Express and the validator throw; ours passes unchanged. */
-function toProblem(error: unknown): Problem {
-  if (error instanceof Problem) return error
-  const away = databaseProblem(error)
-  if (away) return away
-  const { status, errors, message, type } = error as Partial<Refused>
-  if (status === 400 && type === 'entity.parse.failed') return notJson(message)
-  if (status === 404 || status === 405 || status === 415) return pathProblem(status, message ?? '')
-  if (Array.isArray(errors) && status !== undefined && status < 500) {
-    const faults = errors.map(({ path, message: fault }) => ({ field: fieldName(path), message: faultText(fault) }))
-    const [first] = faults
-    const detail = faults.map((fault) => `${fault.field}: ${fault.message}`).join('; ')
-    return new Problem(status, 'invalid_request', detail || (message ?? ''), {
-      ...(first ? { field: first.field, hint: 'GET /api/v1/openapi.json says what each field takes.' } : {}),
-      more: { faults },
-    })
-  }
-  if (status !== undefined && status >= 400 && status < 500)
-    return new Problem(status, 'invalid_request', message ?? 'The request cannot be read.', { cause: error })
-  return new Problem(
-    500,
-    'internal_error',
-    'Something went wrong in Berth; nothing was changed unless a task says so.',
-    { hint: 'The log has the reason under the traceId.', cause: error },
-  )
-}
-
-/** What JSON.parse says quotes the body, which may hold a secret. */
-function notJson(message = ''): Problem {
-  const [place = ''] = /at position \d+/.exec(message) ?? []
-  return new Problem(400, 'invalid_request', `The body is not JSON${place && ` ${place}`}.`, {
-    hint: 'Texts stand in double quotes, and nothing follows the last field.',
-  })
-}
-
-/** A path, a verb or a type of body that the document does not know. */
-function pathProblem(status: 404 | 405 | 415, message: string): Problem {
-  if (status === 415) return new Problem(415, 'unsupported_media_type', message, { hint: 'Send application/json.' })
-  const code = status === 404 ? 'no_such_path' : 'no_such_verb'
-  const detail =
-    status === 404 ? 'There is nothing under this path.' : 'This cannot be done with what is under this path.'
-  const hint =
-    'A slash in a name is written as %2F, as in /repositories/library%2Falpine. GET /api/v1/openapi.json lists what there is.'
-  return new Problem(status, code, detail, { hint })
 }

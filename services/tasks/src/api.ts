@@ -51,7 +51,15 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     },
     watchTask: async (request) => {
       const { row, view } = await find(request.params.task, request.principal)
-      streamTask(request, showTask(row), { changes: changes(), view })
+      const lookAgain = async () => {
+        const principal = await request.whoNow()
+        return principal && (await find(row.id, principal)).view
+      }
+      streamTask(request, showTask(row), {
+        changes: changes(),
+        view,
+        lookAgain: () => lookAgain().catch(unlessRefused),
+      })
       return undefined
     },
   } satisfies Handlers<operations>
@@ -89,6 +97,11 @@ async function listTasks(
     (row) => String(row.seq),
     (row) => viewOf(principal, row, objects)(showTask(row)),
   )
+}
+
+/** Nothing where a login or a right has ended. Throws what says nothing of that, as a service that is away. */
+function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof Problem) || error.status >= 500) throw error
 }
 
 /** What a request gets that comes before the service is up. */

@@ -1,3 +1,4 @@
+import { startLoop } from '@berth/bus'
 import type { Task } from '@berth/commands'
 import type { ApiRequest } from '@berth/service'
 import { hasEnded } from '../queue/row.ts'
@@ -5,16 +6,22 @@ import type { Changes } from './changes.ts'
 
 // Proxies cut a connection that is silent for a minute, some sooner.
 const heartbeatMs = 15_000
+const lookAgainMs = 5_000
+
+/** A task as a reader may see it. */
+export type View = (task: Task) => Task
 
 /**
  * Answers server-sent events: the task as it is, then again at each change, until it has ended. A reader that is slow skips
- * states in between; it always gets the last one. `view` is a task as the reader may see it.
+ * states in between; it always gets the last one. Every five seconds `lookAgain` says how the reader may see it now; where it answers
+ * nothing the stream ends, as what is long must outlive no right.
  */
 export function streamTask(
-  { response, signal }: ApiRequest,
+  { response, signal }: Pick<ApiRequest, 'response' | 'signal'>,
   task: Task,
-  { changes, view }: { changes: Changes; view: (task: Task) => Task },
+  { changes, ...reader }: { changes: Changes; view: View; lookAgain: () => Promise<View | undefined> },
 ): void {
+  let { view } = reader
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
@@ -31,9 +38,22 @@ export function streamTask(
   const heartbeat = setInterval(() => {
     if (!response.writableNeedDrain) response.write(': still here\n\n')
   }, heartbeatMs)
+  const looking = startLoop({
+    pollMs: lookAgainMs,
+    pauseAfterFailureMs: lookAgainMs,
+    // What cannot be asked now was allowed a moment ago.
+    onError: () => undefined,
+    run: async () => {
+      const now = await reader.lookAgain()
+      if (now) view = now
+      else end()
+    },
+  })
   const end = () => {
     stopWatching()
     clearInterval(heartbeat)
+    // It may be itself what ends: not waited for.
+    looking.stop().catch(() => undefined)
     response.end()
   }
   const stopWatching = changes.watch(task.id, { seen: send, end })
