@@ -212,6 +212,21 @@ test('a holder has at most a thousand grants', async () => {
   expect(answers.find(({ status }) => status === 409)?.body.code).toBe('too_many_grants')
 })
 
+test('nobody is filled up with grants in one namespace', async () => {
+  const to = { user: 'filled' }
+  await people.make('/users', { name: to.user, password: 'the password of somebody' })
+  await people.db.query(
+    `insert into access_grant (id, holder_id, role, prefix, created_by)
+     select gen_random_uuid(), $1, 'puller', 'filling/' || n || '/', 'admin'
+     from generate_series(1, 248) as n`,
+    [await idOf(to.user)],
+  )
+  for (const on of ['namespace:filling', 'filling/*', 'filling-up/*', '*'])
+    await grant('admin', 'puller', on, to).expect(201)
+  for (const on of ['filling/x/*', 'filling/y/z/*'])
+    expect((await grant('admin', 'puller', on, to).expect(409)).body.code).toBe('too_many_grants')
+})
+
 test('each change is announced with whom it is for, the role and what it is on', async () => {
   const { body } = await grant('ann', 'puller', 'team/told/*').expect(201)
   await people.ask('ann', 'patch', `/grants/${body.id}`, { role: 'pusher' }).expect(200)

@@ -8,6 +8,8 @@ import type { Target } from './target.ts'
 
 // All of them travel with each request of their holder.
 const mostOfHolder = 1_000
+// So that who has one namespace neither fills up somebody else with grants on it, nor slows down every request of that.
+const mostInNamespace = 250
 
 /** Grants a role. Throws 409 when it is granted already, or when the holder has as many grants as it may. */
 export async function makeGrant(
@@ -18,7 +20,7 @@ export async function makeGrant(
   const id = randomUUID()
   return translate(holder, () =>
     db.transaction(async (sql) => {
-      await refuseTooMany(sql, holder)
+      await refuseTooMany(sql, holder, target)
       await sql.query(
         `insert into access_grant
            (id, holder_id, role, custom_role_id, everything, prefix, namespace, object_id, created_by, created_by_id)
@@ -67,8 +69,15 @@ function targetValues(target: Target): unknown[] {
   ]
 }
 
+const counting = `
+  select count(*) as count,
+    count(*) filter (where split_part(coalesce(prefix, namespace, object.name), '/', 1) = $2) as "inNamespace"
+  from access_grant
+  left join object on object.id = object_id
+  where holder_id = $1`
+
 // Under the lock of the holder, so that those who grant at once do not pass the limit together.
-async function refuseTooMany(sql: Sql, { id, kind, name }: Holder): Promise<void> {
+async function refuseTooMany(sql: Sql, { id, kind, name }: Holder, target: Target): Promise<void> {
   await sql.query(
     `select
      from holder
@@ -76,13 +85,22 @@ async function refuseTooMany(sql: Sql, { id, kind, name }: Holder): Promise<void
      for no key update`,
     [id],
   )
-  const [row] = await sql.query<{ count: number }>('select count(*) as count from access_grant where holder_id = $1', [
-    id,
-  ])
-  if ((row?.count ?? 0) < mostOfHolder) return
-  throw new Problem(409, 'too_many_grants', `The ${kind} "${name}" has ${mostOfHolder} grants, which is the most.`, {
-    hint: 'Grant on a namespace or a prefix instead of single objects.',
-  })
+  const namespace = namespaceOf(target)
+  const [row] = await sql.query<{ count: number; inNamespace: number }>(counting, [id, namespace])
+  const refuse = (most: number, where: string) =>
+    new Problem(409, 'too_many_grants', `The ${kind} "${name}" has ${most} grants${where}, which is the most.`, {
+      hint: 'Grant on a namespace or a prefix instead of single objects.',
+    })
+  if ((row?.count ?? 0) >= mostOfHolder) throw refuse(mostOfHolder, '')
+  if ((row?.inNamespace ?? 0) >= mostInNamespace) throw refuse(mostInNamespace, ` in "${namespace}"`)
+}
+
+/** The first segment of what a grant is on; null for everything. */
+function namespaceOf(target: Target): string | null {
+  if ('everything' in target) return null
+  if ('namespace' in target) return target.namespace
+  const [first = ''] = ('prefix' in target ? target.prefix : target.object.name).split('/', 1)
+  return first
 }
 
 /** Says in the words of the API which constraint a change met. */
