@@ -13,6 +13,7 @@ export type Things = {
   robot: string
   role: string
   grant: string
+  schedule: string
   fresh: string
 }
 type Sent = { method: string; path: string; body?: object }
@@ -47,6 +48,10 @@ const robot =
   (rest = '') =>
   (things: Things) =>
     `/robots/${enc(things.robot)}${rest}`
+const schedule =
+  (rest = '') =>
+  (things: Things) =>
+    `/schedules/${enc(things.schedule)}${rest}`
 const grant = (things: Things) => `/grants/${things.grant}`
 
 /** Every route of the API. One that is not here fails the test. */
@@ -195,6 +200,22 @@ export const table: Record<string, Row | Row[]> = {
   showTask: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}`)) },
   cancelTask: { needs: 'everybody', send: of('POST', at(`/tasks/${noId}/cancel`)) },
   watchTask: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}/events`)) },
+  // tasks: schedules
+  listSchedules: { needs: 'everybody', send: of('GET', at('/schedules')) },
+  createSchedule: {
+    needs: 'maintainer',
+    send: of('POST', at('/schedules'), ({ fresh, repository: name }) => ({
+      name: fresh,
+      cron: '@daily',
+      kind: 'retention',
+      parameters: { repository: name },
+    })),
+  },
+  showSchedule: { needs: 'maintainer', send: of('GET', schedule()) },
+  updateSchedule: { needs: 'maintainer', send: of('PATCH', schedule(), () => ({ paused: true })) },
+  deleteSchedule: { needs: 'maintainer', send: of('DELETE', schedule()) },
+  runSchedule: { needs: 'maintainer', send: of('POST', schedule('/run')) },
+  listScheduleRuns: { needs: 'maintainer', send: of('GET', schedule('/runs')) },
   // build
   listBuilds: { needs: 'admin', send: of('GET', at('/builds')) },
   showBuild: { needs: 'admin', send: of('GET', at(`/builds/${noId}`)) },

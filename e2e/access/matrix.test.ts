@@ -21,6 +21,7 @@ const thingNames = [
   'robot',
   'role',
   'grant',
+  'schedule',
   'fresh',
 ]
 /** Every role, and who has none and made what is asked about. */
@@ -73,6 +74,7 @@ async function makeThings(row: Row, by: 'name' | 'id' = 'name', as = basic(stack
   await makeIf(['role'], '/roles', { name: plain, verbs: ['read'] })
   await makeIf(['robot'], '/robots', { name: `bot-${plain}`, namespace })
   await makeIf(['grant'], '/grants', { to: { user: plain }, role: 'puller', on: `repository:${name}` })
+  await makeIf(['schedule'], '/schedules', { name, cron: '@yearly', kind: 'gc', parameters: { dryRun: true } })
   const idOr = (thing: string) => (by === 'id' ? (made[thing] ?? name) : name)
   return {
     namespace,
@@ -84,6 +86,7 @@ async function makeThings(row: Row, by: 'name' | 'id' = 'name', as = basic(stack
     role: plain,
     robot: `${namespace}/bot-${plain}`,
     grant: made.grant ?? '',
+    schedule: idOr('schedule'),
     fresh: `${namespace}/fresh-${count}`,
   }
 }
@@ -105,8 +108,8 @@ async function send(role: Caller | undefined, row: Row, things: Things): Promise
   const { code, detail } = (await answer.json()) as { code: string; detail: string }
   if (answer.status === 401 && code === 'login_required') return 'no login'
   if (answer.status === 403 && code === 'not_allowed') return 'not allowed'
-  const { repository, distribution, remote, namespace: space, robot, grant } = things
-  const names = [repository, distribution, remote, space, robot, grant]
+  const { repository, distribution, remote, namespace: space, robot, grant, schedule } = things
+  const names = [repository, distribution, remote, space, robot, grant, schedule]
   // As for what is not there.
   if (answer.status === 404 && names.some((name) => detail.includes(`"${name}"`) && code.endsWith('_not_found')))
     return 'not seen'
@@ -121,7 +124,7 @@ test('every route of the API is in the table', () => {
 })
 
 const named = rows.map(([id, row]): [string, Row] => [row.part ? `${id}, ${row.part},` : id, row])
-const withIds = ['repository', 'distribution', 'remote']
+const withIds = ['repository', 'distribution', 'remote', 'schedule']
 // Grants are given by names: an id is known to auth a moment after its object was made.
 const byId = named.filter(
   ([name, row]) => !name.startsWith('createGrant') && withIds.some((thing) => namedBy(row).has(thing)),

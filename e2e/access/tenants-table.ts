@@ -74,6 +74,42 @@ export const reaches: Record<string, Reach> = {
     path: '/syncs',
     body: { remote: own.remote, repository: other.repository, dryRun: true },
   }),
+  'has it synced into at night': (own, other) => ({
+    method: 'POST',
+    path: '/schedules',
+    body: {
+      name: `${own.namespace}/theirs`,
+      cron: '@daily',
+      kind: 'sync',
+      parameters: { remote: own.remote, repository: other.repository },
+    },
+  }),
+  'has its tags taken away at night': (own, other) => ({
+    method: 'POST',
+    path: '/schedules',
+    body: {
+      name: `${own.namespace}/theirs`,
+      cron: '@daily',
+      kind: 'retention',
+      parameters: { repository: other.repository },
+    },
+  }),
+  'lets an own schedule work on it': (own, other) => ({
+    method: 'PATCH',
+    path: `/schedules/${enc(own.schedule)}`,
+    body: { parameters: { repository: other.repository } },
+  }),
+  'has its robot do something': (own, other) => ({
+    method: 'POST',
+    path: '/schedules',
+    body: {
+      name: `${own.namespace}/as-theirs`,
+      cron: '@daily',
+      kind: 'retention',
+      parameters: { repository: own.repository },
+      runAs: other.robot,
+    },
+  }),
   'grants on it': (own, other) => ({
     method: 'POST',
     path: '/grants',

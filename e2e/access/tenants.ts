@@ -17,6 +17,8 @@ export type Tenant = {
   robot: string
   grant: string
   task: string
+  schedule: string
+  scheduleId: string
   version: string
   tag: string
   manifest: string
@@ -43,6 +45,12 @@ export async function makeTenant(berth: Berth, upstream: MisbehavingUpstream, na
   await make(berth, '/remotes', localRemote(remote, upstream.url, `${namespace}/up`, { retries: 0 }))
   await make(berth, '/repositories', { name: `${namespace}/mirror` })
   const task = await sync(berth, `${namespace}/mirror`, remote)
+  const schedule = await apiAs(berth, login, 'POST', '/schedules', {
+    name: `${namespace}/nightly`,
+    cron: '@yearly',
+    kind: 'retention',
+    parameters: { repository },
+  })
   const robot = await make(berth, '/robots', { name: 'ci', namespace })
   const on = `repository:${repository}`
   const idOf = async (path: string) => (await apiAs(berth, login, 'GET', path)).body.id as string
@@ -60,6 +68,8 @@ export async function makeTenant(berth: Berth, upstream: MisbehavingUpstream, na
       robot: robot.name,
       grant: await grant(berth, { robot: robot.name }, 'puller', on),
       task: task.id,
+      schedule: schedule.body.name,
+      scheduleId: schedule.body.id,
       version: '1',
       tag: '1',
       manifest: image.digest,

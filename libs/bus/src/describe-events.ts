@@ -1,10 +1,11 @@
 import * as authEvents from './events/auth.ts'
 import * as catalogEvents from './events/catalog.ts'
 import { type EventKind, streamOfSource, subjectOf, typeOf } from './events/event.ts'
+import { scheduleEvents } from './events/schedules.ts'
 import * as syncEvents from './events/sync.ts'
 import { taskEvents } from './events/tasks.ts'
 
-const groups = [authEvents, catalogEvents, syncEvents, taskEvents] as const
+const groups = [authEvents, catalogEvents, syncEvents, taskEvents, scheduleEvents] as const
 
 /** Every kind of event that Berth announces, by source and name. */
 const allEvents: readonly EventKind<unknown>[] = groups

@@ -13,6 +13,7 @@ export {
   typeOf,
 } from './events/event.ts'
 export { nameLimit } from './events/fields.ts'
+export { scheduleEvents } from './events/schedules.ts'
 export * as syncEvents from './events/sync.ts'
 export { type TaskChanged, taskEvents } from './events/tasks.ts'
 export { fitLists } from './fit-lists.ts'

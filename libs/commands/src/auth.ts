@@ -21,6 +21,8 @@ export type AuthCommands = {
   'grants-of': { request: { accountId: string; epoch: number }; reply: { rights: Rights; isActive: boolean } }
   /** What an account may do now; nothing where it is gone, inactive or has expired. */
   'rights-of': { request: { accountId: string }; reply: { rights: Rights; isRobot: boolean } }
+  /** An account as a caller, with all that it may do now; null where it is gone, inactive or has expired. */
+  'principal-of': { request: { accountId: string }; reply: { principal: Principal | null } }
   /** The users and robots that have these names now, as far as there are any. */
   'find-accounts': { request: { names: string[] }; reply: { accounts: { id: string; name: string }[] } }
   /** Of these ids of accounts those that may not pull from a private base path; there may be no such account any more. */

@@ -1,5 +1,6 @@
 import type { AuthCommands } from './auth.ts'
 import type { CatalogCommands } from './catalog.ts'
+import type { OperationCommands } from './operations.ts'
 import type { RegistryCommands } from './registry.ts'
 import type { SyncCommands } from './sync.ts'
 import type { TasksCommands } from './tasks.ts'
@@ -13,14 +14,15 @@ const auth: Callers<AuthCommands> = {
   'decide-access': ['registry'],
   'grants-of': ['registry'],
   'rights-of': ['sync'],
-  'find-accounts': ['catalog'],
+  'principal-of': ['catalog', 'sync', 'tasks'],
+  'find-accounts': ['catalog', 'tasks'],
   'list-denied-pulls': ['catalog'],
   'grant-namespace': ['catalog'],
   'list-keys': ['registry'],
   'list-events': [],
 }
 
-const catalog: Callers<CatalogCommands> = {
+const catalog: Callers<CatalogCommands & OperationCommands> = {
   'ensure-pulled': ['sync'],
   'await-served': ['sync'],
   'take-pull-order': ['sync'],
@@ -58,6 +60,7 @@ const catalog: Callers<CatalogCommands> = {
   'list-served-rows': ['registry'],
   'list-served-heads': ['registry'],
   'list-access-objects': ['auth'],
+  'call-operation': ['tasks'],
   'list-events': ['registry', 'auth'],
 }
 
@@ -72,7 +75,7 @@ const registry: Callers<RegistryCommands> = {
   'list-events': [],
 }
 
-const sync: Callers<SyncCommands> = {
+const sync: Callers<SyncCommands & OperationCommands> = {
   // Its replicas ask each other who fetches.
   'fetch-blob': ['registry', 'sync'],
   'check-still-there': ['catalog'],
@@ -81,6 +84,7 @@ const sync: Callers<SyncCommands> = {
   'pull-through-referrers': ['registry'],
   'fetch-again': ['catalog'],
   'list-access-objects': ['auth'],
+  'call-operation': ['tasks'],
   'list-events': ['auth'],
 }
 

@@ -14,6 +14,7 @@ export type {
   TagChanges,
   VersionCause,
 } from './content.ts'
+export type { OperationCommands } from './operations.ts'
 export type { IsolatedRepository, RegistryCommands } from './registry.ts'
 export { checkRequiredSignatures, type RequiredSignatures } from './required-signatures.ts'
 export type {

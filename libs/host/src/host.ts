@@ -17,7 +17,7 @@ import {
   startLoop,
   startRelay,
 } from '@berth/bus'
-import { callers, commandsOf } from '@berth/commands'
+import { type AuthCommands, callers, commandsOf } from '@berth/commands'
 import {
   type ApiHandler,
   applyMigrations,
@@ -43,6 +43,7 @@ import {
   type Sql,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
+import { answerScheduled } from './answer-scheduled.ts'
 import type { PeerName, Peers } from './peers.ts'
 import type { HostConfig, ServiceName } from './settings.ts'
 
@@ -83,6 +84,8 @@ type PublicApi = {
   identify?: Identify
   /** Finds what it decides by of its own objects. */
   objects?: ObjectFinders
+  /** Operations that are called for accounts at times which they have set; the service asks auth who they are. */
+  scheduled?: readonly string[]
   /** Answers what is no part of the API, beside it. */
   beside?: (api: RequestListener) => RequestListener
 }
@@ -171,11 +174,12 @@ export function createHost<P extends PeerName>(options: {
     return auth && identifyThrough(auth)
   }
 
+  const documentOf = () => readApiDocument(new URL('../openapi.yaml', options.source))
   const openApi = ({ beside = (api) => api, ...open }: PublicApi) =>
     beside(
       createApi({
         service: name,
-        document: readApiDocument(new URL('../openapi.yaml', options.source)),
+        document: documentOf(),
         handlers: open.handlers,
         objects: open.objects,
         externalUrl: config.externalUrl,
@@ -184,6 +188,11 @@ export function createHost<P extends PeerName>(options: {
         metrics: parts.metrics,
       }),
     )
+
+  const callsFor = (open: PublicApi | RequestListener): Record<string, InternalHandler> =>
+    typeof open === 'object' && open.scheduled
+      ? { 'call-operation': answerScheduled(name, documentOf(), open, commandsOf<AuthCommands>(clientOf('auth'))) }
+      : {}
 
   const joinBus = async (): Promise<Running> => {
     if (config.natsSeed === undefined) noteSharedLogin(log)
@@ -225,7 +234,11 @@ export function createHost<P extends PeerName>(options: {
           publicKeys,
           log,
           callers: callers[name],
-          commands: { ...commands, 'list-events': ({ after }: { after: number }) => readOutbox(db, after) },
+          commands: {
+            ...commands,
+            ...callsFor(open),
+            'list-events': ({ after }: { after: number }) => readOutbox(db, after),
+          },
         }),
         start: async () => {
           try {

@@ -3,6 +3,7 @@ import type {
   AuthCommands,
   CatalogCommands,
   CommandClient,
+  OperationCommands,
   RegistryCommands,
   SyncCommands,
   TasksCommands,
@@ -11,9 +12,9 @@ import type {
 /** What each service answers to the others. */
 type ServiceCommands = {
   auth: AuthCommands & EventCommands
-  catalog: CatalogCommands & EventCommands
+  catalog: CatalogCommands & OperationCommands & EventCommands
   registry: RegistryCommands & EventCommands
-  sync: SyncCommands & EventCommands
+  sync: SyncCommands & OperationCommands & EventCommands
   tasks: TasksCommands & EventCommands
 }
 

@@ -37,6 +37,8 @@ export type ApiRequest = {
   /** Asks anew who sends it, for an answer that lasts: what was taken away meanwhile ends it. */
   whoNow: () => Promise<Principal | undefined>
   requestId: string
+  /** Of a call from within that may be repeated: the id of the task that it makes. */
+  taskId?: string
   signal: AbortSignal
   /** The bare answer, for what is no JSON document (server-sent events). A handler that uses it answers `undefined`. */
   response: Response

@@ -58,6 +58,7 @@ export {
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'
 export { networkOf } from './networks.ts'
+export { createOperationCaller, type OperationCall } from './operation-caller.ts'
 export {
   answerOperations,
   answerStarting,

@@ -33,6 +33,10 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       if (!account) return { rights: noRights(null), isRobot: false }
       return { rights: await rightsOf(db, account), isRobot: account.kind === 'robot' }
     },
+    'principal-of': async ({ accountId }) => {
+      const account = await accountById(db, accountId)
+      return { principal: account ? await principalOf(db, account) : null }
+    },
     'find-accounts': async ({ names }) => ({
       accounts: (await accountsByName(db, names)).map(({ id, name }) => ({ id, name })),
     }),

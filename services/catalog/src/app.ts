@@ -85,6 +85,7 @@ export function createCatalog(
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
       objects,
+      scheduled: ['applyRetention', 'collectStore', 'scrubStore', 'reclaimStore'],
     },
     commands: catalogCommands(db, cleaner, gate),
     prepare: async ({ keep }) => {

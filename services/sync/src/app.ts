@@ -54,6 +54,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
         ...runHandlers({ db, prisma, catalog, tasks, blobs }),
       } satisfies Handlers<operations>,
       objects: syncObjects(prisma, catalog),
+      scheduled: ['startSync'],
     },
     commands: commandHandlers<SyncCommands, 'fetch-blob' | 'list-access-objects'>({
       'fetch-blob': (request, call) => fetchBlob({ fetches, claims, clientOf: siblings.at }, request, call.signal),

@@ -62,7 +62,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
       })
       return undefined
     },
-  } satisfies Handlers<operations>
+  } satisfies Partial<Handlers<operations>>
 }
 
 async function listTasks(

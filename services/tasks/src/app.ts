@@ -1,17 +1,23 @@
-import { eventsRecorded } from '@berth/bus'
+import { eventsRecorded, type Loop } from '@berth/bus'
 import { createHost } from '@berth/host'
-import type { Service, ServiceParts } from '@berth/service'
+import type { Handlers, Service, ServiceParts } from '@berth/service'
 import { notStarted, taskHandlers } from './api.ts'
 import { tasksCommands } from './commands.ts'
-import type { TasksConfig } from './config.ts'
+import { peers, type TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import type { operations } from './openapi-types.ts'
 import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
+import { scheduleHandlers } from './schedules/api.ts'
+import { fireDue, forgetRuns, settleRuns } from './schedules/fire.ts'
+import { scheduleObject } from './schedules/schedule.ts'
+import { startRuns } from './schedules/start-runs.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
 
 const defaultSweepEveryMs = 1_000
+const scheduleEveryMs = 1_000
 const forgetEveryMs = 3_600_000
 const defaultKeptDays = 30
 
@@ -28,29 +34,41 @@ export function createTasks(
     source: import.meta.url,
     schemaParts,
     config,
-    peers: ['auth'],
+    peers,
     parts,
     connections: 10,
   })
   const { db, log } = host
+  const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   let changes: Changes | undefined
+  let scheduling: Loop | undefined
 
   const sweep = async () => {
     for (const { id, kind, attempt, state } of await sweepLeases(db))
       log.warn('the worker of a task was lost', { task: id, kind, attempt, state })
   }
   const forget = async (signal: AbortSignal) => {
-    const forgotten = await forgetTasks(db.background, config.taskKeptDays ?? defaultKeptDays, signal)
+    const keptDays = config.taskKeptDays ?? defaultKeptDays
+    await forgetRuns(db.background, keptDays)
+    const forgotten = await forgetTasks(db.background, keptDays, signal)
     if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
   }
 
+  const schedule = async (signal: AbortSignal) => {
+    while (await fireDue(db.background)) signal.throwIfAborted()
+    await settleRuns(db.background)
+    await startRuns({ db: db.background, owners, log }, signal)
+  }
+  const handlers = {
+    ...taskHandlers(db, openPrisma(db), () => {
+      if (!changes) throw notStarted()
+      return changes
+    }),
+    ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
+  } satisfies Handlers<operations>
+
   return host.service({
-    public: {
-      handlers: taskHandlers(db, openPrisma(db), () => {
-        if (!changes) throw notStarted()
-        return changes
-      }),
-    },
+    public: { handlers, objects: { schedule: (idOrName) => scheduleObject(db, idOrName) } },
     commands: tasksCommands(db),
     start: async ({ bus, keep, loop }) => {
       const doorbell = keep('doorbell', createDoorbell(bus, log))
@@ -59,6 +77,11 @@ export function createTasks(
       db.onCommit(eventsRecorded, () => watching.wake())
       changes = watching
       loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
+      scheduling = loop('schedules', {
+        everyMs: scheduleEveryMs,
+        failure: 'schedules will be looked at again',
+        run: schedule,
+      })
       loop('forgetting', { everyMs: forgetEveryMs, failure: 'old tasks will be forgotten later', run: forget })
     },
   })

@@ -6,6 +6,9 @@ export const taskSettings = {
   taskKeptDays: integer('BERTH_TASK_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
 }
 
+/** The services that tasks asks: what schedules are for is done by those that own it. */
+export const peers = ['auth', 'catalog', 'sync'] as const
+
 /** What tasks reads from the environment. */
-export const tasksSettings = { ...hostSettings('tasks', ['auth']), ...taskSettings }
-export type TasksConfig = HostConfig<'auth'> & Partial<ConfigOf<typeof taskSettings>>
+export const tasksSettings = { ...hostSettings('tasks', peers), ...taskSettings }
+export type TasksConfig = HostConfig<(typeof peers)[number]> & Partial<ConfigOf<typeof taskSettings>>

@@ -91,10 +91,209 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List schedules by name */
+        get: operations["listSchedules"];
+        put?: never;
+        /**
+         * Have something done again and again
+         * @description What is done is the request of the API that the kind stands for: `sync` is POST /syncs, `retention` POST /repositories/{repository}/retention with `repository` among the parameters, `gc`, `scrub` and `reclaim` POST /store/gc, /store/scrub and /store/reclaim. It is done with the rights that `runAs` has at that time; where they are gone the schedule pauses.
+         */
+        post: operations["createSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        /** Show a schedule, with its next and last run */
+        get: operations["showSchedule"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a schedule
+         * @description What it has started goes on.
+         */
+        delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a schedule
+         * @description Who changes what is done or when makes itself the one whose rights are used, unless `runAs` says another one.
+         */
+        patch: operations["updateSchedule"];
+        trace?: never;
+    };
+    "/schedules/{schedule}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Do now what a schedule is for
+         * @description Also of a paused one. When it is due next stays as it is.
+         */
+        post: operations["runSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/schedules/{schedule}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        /** List what came of the times of a schedule, newest first */
+        get: operations["listScheduleRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description What is before its first slash is its namespace: those who have `schedule.manage` there make it. */
+        ScheduleName: string;
+        /** @description Five fields (minute, hour, day of the month, month, day of the week) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. */
+        Cron: string;
+        /**
+         * @description Of the IANA database. A time that its clocks leave out is the first instant after the gap; one that they show twice the first of both.
+         * @default UTC
+         */
+        TimeZone: string;
+        /** @enum {string} */
+        ScheduleKind: "sync" | "retention" | "gc" | "scrub" | "reclaim";
+        /** @description The body of the request that the kind stands for. */
+        ScheduleParameters: {
+            [key: string]: unknown;
+        };
+        /**
+         * @description What becomes of a time that comes while the run before goes on: none, or one after it.
+         * @default skip
+         * @enum {string}
+         */
+        Overlap: "skip" | "queue";
+        /**
+         * @description Whether a run is made up for times of the last 24 hours at which Berth did not run.
+         * @default once
+         * @enum {string}
+         */
+        Missed: "once" | "skip";
+        /**
+         * @description Each time is put off by up to so many seconds.
+         * @default 0
+         */
+        JitterSeconds: number;
+        /** @description The user or robot whose rights are used: the caller, a robot that it manages, or, for administrators, anybody. */
+        RunAs: string;
+        Schedule: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            cron: string;
+            timeZone: string;
+            kind: string;
+            parameters: {
+                [key: string]: unknown;
+            };
+            paused: boolean;
+            /** @description Why Berth paused it. */
+            pausedBecause: string | null;
+            overlap: string;
+            missed: string;
+            jitterSeconds: number;
+            runAs: string;
+            /** Format: uuid */
+            runAsId?: string;
+            /**
+             * Format: date-time
+             * @description Null while it is paused.
+             */
+            nextRun: string | null;
+            lastRun: components["schemas"]["LastRun"] | null;
+            createdBy?: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had. Null: Berth itself.
+             */
+            createdById?: string | null;
+            /** Format: date-time */
+            createdAt?: string;
+            /** Format: date-time */
+            updatedAt?: string;
+        };
+        LastRun: {
+            /**
+             * Format: uuid
+             * @description Null until there is one
+             */
+            task: string | null;
+            /** @enum {string} */
+            state: "starting" | "running" | "completed" | "failed" | "cancelled" | "skipped";
+            /** Format: date-time */
+            at: string;
+            error: {
+                [key: string]: unknown;
+            } | null;
+        };
+        SchedulePage: {
+            items: components["schemas"]["Schedule"][];
+            next: string | null;
+        };
+        ScheduleRun: {
+            id: string;
+            /** Format: date-time */
+            dueAt: string;
+            /** Format: date-time */
+            startedAt: string;
+            /** Format: date-time */
+            finishedAt: string | null;
+            state: string;
+            /** Format: uuid */
+            task: string | null;
+            error: {
+                [key: string]: unknown;
+            } | null;
+        };
+        ScheduleRunPage: {
+            items: components["schemas"]["ScheduleRun"][];
+            next: string | null;
+        };
         TaskPage: {
             items: components["schemas"]["Task"][];
             next: string | null;
@@ -170,8 +369,44 @@ export interface components {
             /** @description In PEM form for cosign, armored for gpg. */
             publicKey: string;
         };
+        CreateScheduleRequest: {
+            name: components["schemas"]["ScheduleName"];
+            cron: components["schemas"]["Cron"];
+            timeZone?: components["schemas"]["TimeZone"];
+            kind: components["schemas"]["ScheduleKind"];
+            parameters?: components["schemas"]["ScheduleParameters"];
+            /**
+             * @description Whether it waits until it is let go on.
+             * @default false
+             */
+            paused?: boolean;
+            overlap?: components["schemas"]["Overlap"];
+            missed?: components["schemas"]["Missed"];
+            jitterSeconds?: components["schemas"]["JitterSeconds"];
+            runAs?: components["schemas"]["RunAs"];
+        };
+        UpdateScheduleRequest: {
+            cron?: components["schemas"]["Cron"];
+            timeZone?: components["schemas"]["TimeZone"];
+            parameters?: components["schemas"]["ScheduleParameters"];
+            /** @description Whether it waits until it is let go on. */
+            paused?: boolean;
+            overlap?: components["schemas"]["Overlap"];
+            missed?: components["schemas"]["Missed"];
+            jitterSeconds?: components["schemas"]["JitterSeconds"];
+            runAs?: components["schemas"]["RunAs"];
+        };
     };
     responses: {
+        /** @description The schedule. */
+        Schedule: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Schedule"];
+            };
+        };
         /** @description What is wrong, and what to do. */
         Problem: {
             headers: {
@@ -192,6 +427,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description Id or name. */
+        schedule: string;
         /** @description The id of a task. */
         task: string;
         /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
@@ -297,6 +534,176 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": string;
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSchedules: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only schedules of this kind. */
+                kind?: components["schemas"]["ScheduleKind"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of schedules. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "team/nightly",
+                 *       "cron": "30 2 * * *",
+                 *       "timeZone": "Europe/Berlin",
+                 *       "kind": "sync",
+                 *       "parameters": {
+                 *         "remote": "hub",
+                 *         "repository": "team/app"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateScheduleRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["Schedule"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Schedule"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateScheduleRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Schedule"];
+            404: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    runSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["Schedule"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listScheduleRuns: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                schedule: components["parameters"]["schedule"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScheduleRunPage"];
                 };
             };
             404: components["responses"]["Problem"];

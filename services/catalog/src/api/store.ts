@@ -42,8 +42,12 @@ const gentleBytesPerSecond = 20 << 20
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
 export function storeHandlers(deps: Deps) {
   const { db, prisma, tasks, registry, cleaner, graceSeconds } = deps
-  const start = async (kind: string, payload: unknown, { principal, requestId }: ApiRequest): Promise<ApiReply> => {
-    const request = { id: randomUUID(), kind, payload, exclusive: [lock], shared: [], actor: actorOf(principal) }
+  const start = async (
+    kind: string,
+    payload: unknown,
+    { principal, requestId, taskId = randomUUID() }: Pick<ApiRequest, 'principal' | 'requestId' | 'taskId'>,
+  ): Promise<ApiReply> => {
+    const request = { id: taskId, kind, payload, exclusive: [lock], shared: [], actor: actorOf(principal) }
     const { task } = await tasks.call('create-task', request, { requestId })
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }

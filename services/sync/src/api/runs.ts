@@ -25,6 +25,7 @@ import type { Remote } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRemote } from '../remotes/show.ts'
+import { deriveId } from '../runs/derive-id.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { maySee, viewsOf } from './view-run.ts'
 
@@ -55,8 +56,8 @@ export function runHandlers({
   tasks: CommandClient<TasksCommands>
   blobs: BlobStore
 }) {
-  type Caller = { actor: Actor; requestId: string }
-  const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
+  type Caller = { actor: Actor; requestId: string; taskId: string }
+  const startOne = async (remote: Remote, wanted: SyncBody, { actor, requestId, taskId }: Caller): Promise<Task> => {
     if (wanted.repository === undefined)
       throw badField(
         'repository',
@@ -74,10 +75,10 @@ export function runHandlers({
           hint: 'Make it first: POST /api/v1/repositories.',
         },
       )
-    const run = { id: randomUUID(), taskId: randomUUID(), remote, repository, actor, options: optionsOf(wanted) }
+    const run = { id: deriveId(`${taskId} run`), taskId, remote, repository, actor, options: optionsOf(wanted) }
     return startRun({ prisma, tasks }, run, { requestId })
   }
-  const startGroup = async (remote: Remote, wanted: SyncBody, { actor, requestId }: Caller): Promise<Task> => {
+  const startGroup = async (remote: Remote, wanted: SyncBody, { actor, requestId, taskId }: Caller): Promise<Task> => {
     if (wanted.repository !== undefined)
       throw badField(
         'repository',
@@ -87,13 +88,13 @@ export function runHandlers({
     const { id, name, ownerId, targetPrefix } = remote
     const payload: GroupPayload = { remoteId: id, options: optionsOf(wanted), targetPrefix }
     const on: TaskObject[] = [{ kind: 'remote', id, name, ownerId }]
-    const request = { id: randomUUID(), kind: 'sync-group', payload, shared: [`remote:${id}`], actor, on }
+    const request = { id: taskId, kind: 'sync-group', payload, shared: [`remote:${id}`], actor, on }
     // One at a time: the second would find everything locked by the first, repository by repository.
     const exclusive = wanted.dryRun ? [] : [`remote:${remote.id}:group`]
     return (await tasks.call('create-task', { ...request, exclusive }, { requestId })).task
   }
   return {
-    startSync: async ({ body, principal, requestId }) => {
+    startSync: async ({ body, principal, requestId, taskId = randomUUID() }) => {
       const wanted = body
       if (wanted.force && wanted.mode !== 'mirror')
         throw badField('force', 'is for mirror only', 'An additive sync takes nothing away, so it needs no force.')
@@ -109,6 +110,7 @@ export function runHandlers({
       const task = await (remote.upstreamName === null ? startGroup : startOne)(remote, wanted, {
         actor: actorOf(principal),
         requestId,
+        taskId,
       })
       return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
     },

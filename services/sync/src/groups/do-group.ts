@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type {
   CatalogCommands,
@@ -15,6 +14,7 @@ import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { HearAnswers } from '../observe/upstreams.ts'
 import { openClient } from '../remotes/open-remote.ts'
+import { deriveId } from '../runs/derive-id.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { listRepositories, type Pair } from './upstream-repositories.ts'
 
@@ -104,12 +104,9 @@ async function startChild(
   })
 }
 
-/** The same for the same group and repository, in the form of a uuid. */
+/** The same for the same group and repository. */
 function childId(parent: string, { upstreamName }: Pair, what: 'run' | 'task'): string {
-  const hex = createHash('sha256').update(`${parent} ${what} ${upstreamName}`).digest('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join(
-    '-',
-  )
+  return deriveId(`${parent} ${what} ${upstreamName}`)
 }
 
 async function waitForChildren(

@@ -50,6 +50,56 @@ table outbox_jump (
   constraint outbox_jump_pkey PRIMARY KEY (from_position)
 )
 
+table schedule (
+  id uuid not null default gen_random_uuid(),
+  name text collate "C" not null,
+  cron text not null,
+  time_zone text not null,
+  kind text not null,
+  parameters jsonb not null,
+  paused boolean not null default false,
+  paused_because text,
+  overlap text not null default 'skip'::text,
+  missed text not null default 'once'::text,
+  jitter_seconds integer not null default 0,
+  run_as_id uuid not null,
+  run_as text not null,
+  owner_id uuid,
+  next_at timestamp with time zone,
+  queued boolean not null default false,
+  created_by text not null,
+  created_by_id uuid,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint schedule_pkey PRIMARY KEY (id),
+  constraint schedule_missed_check CHECK (missed = ANY (ARRAY['once'::text, 'skip'::text])),
+  constraint schedule_name_check CHECK (name <> ''::text),
+  constraint schedule_name_key UNIQUE (name),
+  constraint schedule_overlap_check CHECK (overlap = ANY (ARRAY['skip'::text, 'queue'::text]))
+)
+CREATE INDEX schedule_due ON schedule USING btree (next_at) WHERE next_at IS NOT NULL AND NOT paused
+CREATE INDEX schedule_queued ON schedule USING btree (id) WHERE queued AND NOT paused
+
+table schedule_run (
+  id bigint not null generated always as identity,
+  schedule_id uuid not null,
+  due_at timestamp with time zone not null,
+  started_at timestamp with time zone not null default now(),
+  state text not null,
+  task uuid not null default gen_random_uuid(),
+  has_task boolean not null default false,
+  error jsonb,
+  tries integer not null default 0,
+  try_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint schedule_run_pkey PRIMARY KEY (id),
+  constraint schedule_run_schedule_id_fkey FOREIGN KEY (schedule_id) REFERENCES schedule(id) ON DELETE CASCADE,
+  constraint schedule_run_state_check CHECK (state = ANY (ARRAY['starting'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text]))
+)
+CREATE INDEX schedule_run_by_schedule ON schedule_run USING btree (schedule_id, id)
+CREATE INDEX schedule_run_by_task ON schedule_run USING btree (task) WHERE state = 'running'::text
+CREATE INDEX schedule_run_starting ON schedule_run USING btree (try_at) WHERE state = 'starting'::text
+
 table task (
   id uuid not null,
   seq bigint not null generated always as identity,

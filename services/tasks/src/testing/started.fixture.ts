@@ -8,10 +8,14 @@ import type { TasksConfig } from '../config.ts'
 type Commands = TasksCommands & EventCommands
 export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 
+// Nothing listens there.
+const nowhere = 'http://127.0.0.1:1'
+const away = { authUrl: nowhere, catalogUrl: nowhere, syncUrl: nowhere }
+
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {
   const service = createTasks(
-    { databaseUrl, natsUrl: testServers().natsUrl, ...keysOf('tasks'), authUrl: 'http://127.0.0.1:1', ...more },
+    { databaseUrl, natsUrl: testServers().natsUrl, ...keysOf('tasks'), ...away, ...more },
     { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics(), sweepEveryMs: 50 },
   )
   const served = await serve(service)
