@@ -8,6 +8,8 @@ type Item = { id: string | null; name: string; state: string }
  * what others brought.
  */
 export async function emptyBerth(berth: Berth): Promise<void> {
+  // First, for they start tasks.
+  await removeAll(berth, '/schedules')
   for (const state of ['waiting', 'running']) {
     for (const { id } of await listed(berth, `/tasks?state=${state}`)) {
       await berth.api('POST', `/tasks/${id}/cancel`)
@@ -22,6 +24,8 @@ export async function emptyBerth(berth: Berth): Promise<void> {
   // Those to the group that everybody is in: all others go with their holders.
   for (const { id } of await listed(berth, '/grants')) await berth.api('DELETE', `/grants/${id}`)
   await removeAll(berth, '/users', '', ({ name }) => name !== berth.user)
+  await removeAll(berth, '/trusts')
+  await removeAll(berth, '/identity-providers')
   await removeAll(berth, '/robots')
   await removeAll(berth, '/groups', '', ({ name }) => name !== 'authenticated')
   await removeAll(berth, '/roles', '', ({ id }) => id !== null)

@@ -29,7 +29,7 @@ test('the reference has the verbs and roles that there are (BERTH_TEST_WRITE_DOC
 const missing = missingPrograms('skopeo', 'curl')
 const describePages = missing.length > 0 ? describe.skip : describe
 
-describePages(`the pages about access${missing.length > 0 ? ` (skipped: ${missing.join(', ')} missing)` : ''}`, () => {
+describePages(`the pages about teams${missing.length > 0 ? ` (skipped: ${missing.join(', ')} missing)` : ''}`, () => {
   const stack = withBerth()
   let folder: string
   let setUp: string
@@ -42,10 +42,14 @@ describePages(`the pages about access${missing.length > 0 ? ` (skipped: ${missin
     if (folder) removeFolder(folder)
   })
 
-  test.each(['robots', 'teams'])(
+  test.each([
+    ['robots', 8],
+    ['teams', 8],
+    ['schedules', 5],
+  ])(
     '%s do what they say, typed as they are written',
-    async (name) => {
-      expect(await typePage(name, name, stack, { cwd: folder, setUp })).toBeGreaterThan(8)
+    async (name, steps) => {
+      expect(await typePage(name, name, stack, { cwd: folder, setUp })).toBeGreaterThan(steps)
     },
     120_000,
   )

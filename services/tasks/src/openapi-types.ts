@@ -135,7 +135,7 @@ export interface paths {
         head?: never;
         /**
          * Change a schedule
-         * @description Who changes what is done or when makes itself the one whose rights are used, unless `runAs` says another one.
+         * @description Who changes `parameters` makes itself the one whose rights are used, unless `runAs` says another one.
          */
         patch: operations["updateSchedule"];
         trace?: never;
@@ -228,9 +228,7 @@ export interface components {
             cron: string;
             timeZone: string;
             kind: string;
-            parameters: {
-                [key: string]: unknown;
-            };
+            parameters: components["schemas"]["ScheduleParameters"];
             paused: boolean;
             /** @description Why Berth paused it. */
             pausedBecause: string | null;
@@ -260,7 +258,7 @@ export interface components {
         LastRun: {
             /**
              * Format: uuid
-             * @description Null until there is one
+             * @description Null until there is one, and of what is done without a task.
              */
             task: string | null;
             /** @enum {string} */
