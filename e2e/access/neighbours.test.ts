@@ -104,6 +104,34 @@ test('the role admin is neither changed nor taken by who only grants on everythi
   expect((await berth.api('DELETE', `/grants/${admin}`)).status).toBe(204)
 })
 
+test('the mirror of the root is made by an administrator only', async () => {
+  const fields = localRemote('near-mallory/root', upstream.url, '') as Record<string, unknown>
+  const { upstreamName: _none, ...remote } = fields
+  await make(berth, '/remotes', remote)
+  const path = '/distributions/near-mallory%2Froot'
+  const pullThrough = { remote: 'near-mallory/root', trigger: 'anonymous' }
+  const wanted = { name: 'near-mallory/root', basePath: 'near-mallory/root', access: 'public', pullThrough }
+  const root = { pullThrough: { ...pullThrough, mirrorOfRoot: true } }
+  expect(await asMallory('POST', '/distributions', { ...wanted, ...root })).toEqual(notAllowed('administer'))
+  expect((await asMallory('POST', '/distributions', wanted)).status).toBe(201)
+  expect(await asMallory('PATCH', path, root)).toEqual(notAllowed('administer'))
+  expect((await asMallory('DELETE', path)).status).toBe(204)
+})
+
+test('what is asked for by its registry comes by what is for everybody, whoever pulls from that registry for itself', async () => {
+  const fields = localRemote('near-hub', upstream.url, '') as Record<string, unknown>
+  const { upstreamName: _none, ...remote } = fields
+  await make(berth, '/remotes', remote)
+  upstream.add('near/everybody', '1', imageOf('everybody', 1_000))
+  const pullThrough = { remote: 'near-hub', trigger: 'anonymous' }
+  const add = (basePath: string, access: string) =>
+    make(berth, '/distributions', { name: basePath, basePath, access, pullThrough })
+  await add('near-a/hub', 'private')
+  await add('near-hub', 'public')
+  const url = `${berth.url}/v2/near/everybody/manifests/1?ns=${new URL(upstream.url).host}`
+  expect((await fetch(url)).status).toBe(200)
+})
+
 test('a copy names those base paths only that its caller may see', async () => {
   await berth.api('DELETE', `/users/${mallory.user}`)
   mallory = await makeUser(berth, 'near-mallory')

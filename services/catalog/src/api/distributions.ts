@@ -1,4 +1,4 @@
-import { type Rights, toSql } from '@berth/access'
+import { type AccessObject, type Rights, toSql } from '@berth/access'
 import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
   actorOf,
@@ -38,6 +38,8 @@ import { findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { ensureVersionWrittenOut } from '../versions/ensure-written-out.ts'
 
+const everything: AccessObject = { kind: 'settings', name: '' }
+
 type DistributionBody = DistributionFields & { repository?: string; pullThrough?: PullThroughBody }
 
 /** The API of distributions: where a repository is served, which version of it, and to whom. */
@@ -53,6 +55,11 @@ export function distributionHandlers(
     const [name = ''] = basePath.split('/', 1)
     requireVerb(principal, 'publish', { kind: 'namespace', name }, what)
     if (repository !== null) await guard(principal, 'publish', { kind: 'repository', given: repository, what })
+  }
+  /** Whoever is the mirror of the root answers for names of everybody, and hears of all that are looked for. */
+  const requireRoot = (principal: Principal, basePath: string, wanted: PullThroughBody | undefined) => {
+    if (wanted?.mirrorOfRoot === true)
+      requireVerb(principal, 'administer', everything, `make ${basePath} the mirror of the root`)
   }
   /** The id of the repository whose distributions alone are wanted. Says nothing of one that the caller may not see. */
   const onlyOf = async (principal: Principal, given: string | undefined) => {
@@ -95,6 +102,7 @@ export function distributionHandlers(
     },
     createDistribution: async ({ body, principal }) => {
       const wanted = body
+      requireRoot(principal, wanted.basePath, wanted.pullThrough)
       if (wanted.access === 'public' || wanted.pullThrough)
         await requirePublish(principal, wanted.basePath, wanted.repository ?? null)
       const serves = await readServes(prisma, { sync, auth }, wanted)
@@ -115,6 +123,7 @@ export function distributionHandlers(
     updateDistribution: async ({ params, body, principal }) => {
       const current = await findDistribution(prisma, params.distribution)
       const changes = body
+      requireRoot(principal, current.basePath, changes.pullThrough)
       const opens = changes.access === 'public' && current.access !== 'public'
       if (opens || (current.access === 'public' && changes.repository !== undefined))
         await requirePublish(principal, current.basePath, changes.repository ?? current.repository?.name ?? null)

@@ -34,14 +34,14 @@ export async function pullThroughFor(sql: Sql, name: string): Promise<PullThroug
   return found?.pullThrough
 }
 
-/** The first that gives content of a host. */
+/** The first that gives content of a host; one for everybody before those of some, which would else keep all others from it. */
 export async function pullThroughFrom(sql: Sql, host: string): Promise<PullThrough | undefined> {
   const [found] = await sql.prepared<{ pullThrough: PullThrough }>(
     'pull-through-from',
     `select ${pullThroughOf('pull_through')} as "pullThrough"
      from pull_through
      where host = $1
-     order by base_path
+     order by access = 'public' desc, base_path
      limit 1`,
     [host],
   )
