@@ -13,7 +13,7 @@ import { sweepLeases } from './queue/sweep.ts'
 import { scheduleHandlers } from './schedules/api.ts'
 import { fireDue, forgetRuns, settleRuns } from './schedules/fire.ts'
 import { scheduleObject } from './schedules/schedule.ts'
-import { startRuns } from './schedules/start-runs.ts'
+import { createStarter } from './schedules/start-runs.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
 
 const defaultSweepEveryMs = 1_000
@@ -42,6 +42,7 @@ export function createTasks(
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   let changes: Changes | undefined
   let scheduling: Loop | undefined
+  const starter = createStarter({ db: db.background, owners, log }, () => scheduling?.wake())
 
   const sweep = async () => {
     for (const { id, kind, attempt, state } of await sweepLeases(db))
@@ -57,7 +58,7 @@ export function createTasks(
   const schedule = async (signal: AbortSignal) => {
     while (await fireDue(db.background)) signal.throwIfAborted()
     await settleRuns(db.background)
-    await startRuns({ db: db.background, owners, log }, signal)
+    await starter.start()
   }
   const handlers = {
     ...taskHandlers(db, openPrisma(db), () => {
@@ -77,6 +78,7 @@ export function createTasks(
       db.onCommit(eventsRecorded, () => watching.wake())
       changes = watching
       loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
+      keep('starts of schedules', starter)
       scheduling = loop('schedules', {
         everyMs: scheduleEveryMs,
         failure: 'schedules will be looked at again',

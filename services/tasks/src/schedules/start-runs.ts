@@ -17,6 +17,7 @@ type Starting = {
 /** How long a start may take before another replica takes it for lost. Retention does its work before it answers. */
 const startsWithinSeconds = 600
 const firstPauseSeconds = 2
+const atOnce = 8
 const mostTries = 10
 
 const claimStarting = `
@@ -36,12 +37,31 @@ const claimStarting = `
   returning run.id, run.schedule_id as "scheduleId", schedule.name, schedule.kind, schedule.parameters,
     schedule.run_as_id as "runAsId", run.task, run.tries`
 
-/** Starts what is to be started. The task of a run has its id beforehand: a start that was not heard of is the same one again. */
-export async function startRuns(deps: Deps, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const [run] = await deps.db.query<Starting>(claimStarting, [startsWithinSeconds])
-    if (!run) return
-    await startRun(deps, run, signal)
+/**
+ * Starts what is to be started, some at a time, so that one that takes long holds up no other. The task of a run has its id beforehand: a
+ * start that was not heard of is the same one again. `onStarted` is called after each.
+ */
+export function createStarter(deps: Deps, onStarted: () => void): { start(): Promise<void>; stop(): Promise<void> } {
+  const stopping = new AbortController()
+  const starting = new Set<Promise<void>>()
+  return {
+    start: async () => {
+      while (starting.size < atOnce && !stopping.signal.aborted) {
+        const [run] = await deps.db.query<Starting>(claimStarting, [startsWithinSeconds])
+        if (!run) return
+        const started = startRun(deps, run, stopping.signal)
+          .catch((error: unknown) => deps.log.warn('a schedule is tried again later', { schedule: run.name, error }))
+          .finally(() => {
+            starting.delete(started)
+            onStarted()
+          })
+        starting.add(started)
+      }
+    },
+    stop: async () => {
+      stopping.abort()
+      await Promise.all(starting)
+    },
   }
 }
 
