@@ -233,6 +233,7 @@ table upload_session (
   constraint upload_session_pkey PRIMARY KEY (id),
   constraint upload_session_state_check CHECK (state = ANY (ARRAY['open'::text, 'committed'::text, 'dropped'::text]))
 )
+CREATE INDEX upload_session_open ON upload_session USING btree (subject) WHERE state = 'open'::text
 CREATE INDEX upload_session_touched ON upload_session USING btree (touched_at)
 
 function apply_change(p_repository uuid, p_head jsonb, p_rows jsonb) returns text language plpgsql volatile

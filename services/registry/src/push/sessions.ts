@@ -44,23 +44,41 @@ export async function readSession({ db, ids }: Sessions, id: string, owner: Sess
   return { id, stored: false, offsetBytes: 0, state: 'open', digest: null, parts: [] }
 }
 
-/** Takes the session for a request that writes. What an earlier request still writes will not count any more. */
+/** Each is a row and a file for a day: far more than an account has open in earnest. */
+const mostOpen = 10_000
+
+/**
+ * Takes the session for a request that writes. What an earlier request still writes will not count any more. Throws TOOMANYREQUESTS for the
+ * first bytes of one more than an account may have open.
+ */
 export async function claimSession({ db, ids }: Sessions, id: string, owner: SessionOwner): Promise<Claim> {
   if (!isSessionId(id)) throw unknownUpload()
   const [row] = await db.prepared<Claim>(
     'claim-session',
     `insert into upload_session as session (id, repository, subject, fence)
      select $1, $2, $3, 1
-     where $4 or exists (select from upload_session where ${owned})
+     where exists (select from upload_session where ${owned})
+       or ($4 and $5 > (
+         select count(*)
+         from (
+           select
+           from upload_session
+           where subject = $3 and state = 'open'
+           limit $5) as open))
      on conflict (id) do update set fence = session.fence + 1, touched_at = now()
      where session.repository = $2
        and session.subject = $3
        and session.state = 'open'
      returning id, fence, offset_bytes as "offsetBytes"`,
-    [id, owner.repository, owner.subject, ids.isGenuine(id, owner)],
+    [id, owner.repository, owner.subject, ids.isGenuine(id, owner), mostOpen],
   )
   if (row) return row
-  const { state } = await readSession({ db, ids }, id, owner)
+  const { state, stored } = await readSession({ db, ids }, id, owner)
+  if (!stored)
+    throw new OciError(
+      'TOOMANYREQUESTS',
+      `${mostOpen} of your uploads are open; end some, or wait until a day has passed`,
+    )
   if (state === 'open') throw unknownUpload()
   throw new OciError('BLOB_UPLOAD_INVALID', 'this upload has ended already')
 }

@@ -64,3 +64,21 @@ test('an upload that nobody touched for a day ends, and its bytes go with it', a
   expect(await stagedFiles()).toBe(0)
   expect(await db.query('select from upload_session')).toHaveLength(0)
 })
+
+test('an account has at most ten thousand uploads open, and goes on with those', async () => {
+  const busy = { repository: 'team/app', subject: 'busy' }
+  const ids = createSessionIds('secret')
+  const first = ids.make(busy)
+  await claimSession({ db, ids }, first, busy)
+  await db.query(
+    `insert into upload_session (id, repository, subject)
+     select gen_random_uuid(), 'team/other', $1
+     from generate_series(2, 10000)`,
+    [busy.subject],
+  )
+  await expect(claimSession({ db, ids }, ids.make(busy), busy)).rejects.toMatchObject({ code: 'TOOMANYREQUESTS' })
+  expect(await claimSession({ db, ids }, first, busy)).toMatchObject({ id: first, fence: 2 })
+  await claimSession({ db, ids }, ids.make(owner), owner)
+  await db.query("update upload_session set state = 'committed' where id = $1", [first])
+  await claimSession({ db, ids }, ids.make(busy), busy)
+})
