@@ -91,6 +91,28 @@ test('a sync of many repositories goes where its starter was let in, wherever it
   expect([await isThere('near-mallory'), await isThere('near-victor')]).toEqual([200, 404])
 })
 
+test('who may grant on a repository sees wherever it is served, be it by others', async () => {
+  const name = 'near-victor/lent'
+  const path = `/distributions?repository=${encodeURIComponent(name)}`
+  await make(berth, '/repositories', { name })
+  const lent = await grant(berth, { user: mallory.user }, 'puller', `repository:${name}`)
+  const elsewhere = { name: 'near-mallory/lent', basePath: 'near-mallory/lent', repository: name }
+  expect((await asMallory('POST', '/distributions', elsewhere)).status).toBe(201)
+  await make(berth, '/distributions', { name, basePath: name, repository: name })
+  const seenBy = async (login: Login, query = path) =>
+    ((await apiAs(berth, login, 'GET', query)).body.items as { basePath: string }[]).map(({ basePath }) => basePath)
+  expect(await seenBy(mallory)).toEqual([elsewhere.basePath])
+  expect(await seenBy(victor)).toEqual([elsewhere.basePath, name])
+  expect(await seenBy(victor, '/distributions?q=lent')).toEqual([name])
+  // The owner of one object is one who may grant on it.
+  const own = { name: 'near-mallory/own', basePath: 'near-mallory/own', repository: 'near-mallory/own' }
+  expect((await asMallory('POST', '/repositories', { name: own.name })).status).toBe(201)
+  await make(berth, '/distributions', { ...own, name: 'near-away', basePath: 'near-away' })
+  expect(await seenBy(mallory, `/distributions?repository=${encodeURIComponent(own.name)}`)).toEqual(['near-away'])
+  expect((await berth.api('DELETE', `/grants/${lent}`)).status).toBe(204)
+  expect((await asMallory('GET', path)).status).toBe(404)
+})
+
 test('the role admin is neither changed nor taken by who only grants on everything, and plain robots are not listed to it', async () => {
   await make(berth, '/roles', { name: 'near-granter', verbs: ['read', 'grant', 'robot.manage'] })
   await grant(berth, { user: mallory.user }, 'near-granter', '*')

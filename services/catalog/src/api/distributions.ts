@@ -1,4 +1,4 @@
-import { type AccessObject, type Rights, toSql } from '@berth/access'
+import { type AccessObject, adminRights, decide, type Rights, toSql } from '@berth/access'
 import type { AuthCommands, CommandClient, SyncCommands } from '@berth/commands'
 import {
   actorOf,
@@ -7,6 +7,7 @@ import {
   fitPage,
   type Guard,
   type Handlers,
+  notFound,
   ownerOf,
   type PageRequest,
   type Principal,
@@ -34,7 +35,7 @@ import {
   updateDistribution,
 } from '../distributions/write.ts'
 import type { operations } from '../openapi-types.ts'
-import { findRepository } from '../repositories/find.ts'
+import { findHead, findRepository } from '../repositories/find.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
 import { ensureVersionWrittenOut } from '../versions/ensure-written-out.ts'
 
@@ -61,11 +62,19 @@ export function distributionHandlers(
     if (wanted?.mirrorOfRoot === true)
       requireVerb(principal, 'administer', everything, `make ${basePath} the mirror of the root`)
   }
-  /** The id of the repository whose distributions alone are wanted. Says nothing of one that the caller may not see. */
-  const onlyOf = async (principal: Principal, given: string | undefined) => {
-    if (given === undefined) return undefined
-    await guard(principal, 'read', { kind: 'repository', given, what: `list the distributions of ${given}` })
-    return (await findRepository(prisma, given)).id
+  /**
+   * Whose distributions are wanted: where that is of one repository, its id. Says nothing of one that the caller may not see. Who may grant on
+   * it sees all of them, for whoever was let in once may still serve it elsewhere.
+   */
+  const wantedOf = async ({ rights, ...principal }: Principal, given: string | undefined) => {
+    if (given === undefined) return { rights, repository: undefined }
+    const what = `list the distributions of ${given}`
+    await guard({ rights, ...principal }, 'read', { kind: 'repository', given, what })
+    const head = await findHead(db, given)
+    if (!head) throw notFound('repository', given)
+    const { id, name, ownerId } = head
+    const seesAll = decide(rights, 'grant', { kind: 'repository', id, name, ownerId }).allowed
+    return { rights: seesAll ? adminRights(principal.id) : rights, repository: id }
   }
   const untilServed = (row: Row) => {
     const { kind, served } = toServed(row)
@@ -90,8 +99,8 @@ export function distributionHandlers(
   return {
     listDistributions: async ({ query, principal }) => {
       const page = readPage(query)
-      const repository = await onlyOf(principal, query.repository)
-      const keys = await distributionPage(db, page, { rights: principal.rights, q: query.q, repository })
+      const wanted = await wantedOf(principal, query.repository)
+      const keys = await distributionPage(db, page, { ...wanted, q: query.q })
       const fitting = fitPage(keys, page)
       const rows = await prisma.distribution.findMany({
         where: { id: { in: fitting.rows.map(({ id }) => id) } },
