@@ -199,6 +199,11 @@ export const table: Record<string, Row | Row[]> = {
   listTasks: { needs: 'everybody', send: of('GET', at('/tasks')) },
   showTask: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}`)) },
   cancelTask: { needs: 'everybody', send: of('POST', at(`/tasks/${noId}/cancel`)) },
+  retryTask: { needs: 'everybody', send: of('POST', at(`/tasks/${noId}/retry`)) },
+  purgeTasks: {
+    needs: 'admin',
+    send: of('POST', at('/tasks/purge'), () => ({ states: ['completed'], olderThanDays: 9_999 })),
+  },
   watchTask: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}/events`)) },
   // tasks: schedules
   listSchedules: { needs: 'everybody', send: of('GET', at('/schedules')) },

@@ -20,6 +20,8 @@ export type Task = {
   id: string
   kind: string
   parent: string | null
+  /** The task that this one tries again. */
+  retryOf: string | null
   state: TaskState
   progress: TaskProgress[]
   result: unknown
@@ -39,7 +41,16 @@ export type TaskObject = {
 }
 
 /** A task in the hands of a worker. The fence grows with each claim; an owner refuses what carries a lower one. */
-export type ClaimedTask = { id: string; kind: string; payload: unknown; fence: number; attempt: number; actor: Actor }
+export type ClaimedTask = {
+  id: string
+  kind: string
+  payload: unknown
+  fence: number
+  attempt: number
+  actor: Actor
+  /** The task that this one tries again, with its payload; `failedOnly`: no more of it than failed. */
+  retry: { of: string; failedOnly: boolean } | null
+}
 
 /** Tasks' internal commands. */
 export type TasksCommands = {

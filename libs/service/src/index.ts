@@ -35,6 +35,7 @@ export {
   violatedConstraint,
 } from './database.ts'
 export { databaseProblem, isPassing } from './database-away.ts'
+export { deriveId } from './derive-id.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,

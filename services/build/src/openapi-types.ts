@@ -108,6 +108,11 @@ export interface components {
              * @description The task that this one is a part of.
              */
             parent: string | null;
+            /**
+             * Format: uuid
+             * @description The task that this one tries again.
+             */
+            retryOf: string | null;
             state: components["schemas"]["TaskState"];
             progress: {
                 phase: string;

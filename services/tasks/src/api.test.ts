@@ -172,6 +172,48 @@ test('what an upstream said is told to who may use the remote, and the code of t
   expect((await asAnn(`/tasks/${id}`)).body.error).toEqual(error)
 })
 
+test('a retry waits for the same locks, in the same way, and works on the same', async () => {
+  const kind = `retry-${randomUUID()}`
+  const request = { kind, payload: { n: 1 }, actor: { id: accountIds.get('ann') ?? null, name: 'ann' } }
+  const on: TaskObject[] = [{ kind: 'repository', id: null, name: 'retried/app', ownerId: null }]
+  const locks = { exclusive: [`${kind}:own`], shared: [`${kind}:common`] }
+  const id = randomUUID()
+  await one.tasks.call('create-task', { id, ...request, ...locks, on })
+  await asAdmin('post', `/tasks/${id}/retry`).send({}).expect(409)
+  await asAdmin('post', `/tasks/${id}/cancel`).expect(200)
+  const { body } = await asAdmin('post', `/tasks/${id}/retry`).send({ failedOnly: true }).expect(202)
+  expect(body).toMatchObject({ kind, retryOf: id, state: 'waiting', resources: [`${kind}:common`, `${kind}:own`] })
+  // Beside a reader of what is common it runs, and the next one that wants the same alone waits.
+  await one.tasks.call('create-task', {
+    ...request,
+    id: randomUUID(),
+    exclusive: [],
+    shared: [`${kind}:common`],
+  })
+  await one.tasks.call('create-task', { ...request, id: randomUUID(), exclusive: [`${kind}:own`], shared: [] })
+  expect(await claim(kind)).toMatchObject({ id: body.id, payload: { n: 1 }, retry: { of: id, failedOnly: true } })
+  await claim(kind)
+  expect((await one.tasks.call('claim-task', { kinds: [kind], worker: 'w', leaseSeconds: 60 })).task).toBeNull()
+})
+
+test('administrators have tasks forgotten that ended long ago, by their states', async () => {
+  const kind = `purge-${randomUUID()}`
+  const [parent, waiting] = [await queue(kind), await queue(kind)]
+  const child = await queue(kind, 'admin', [], parent)
+  for (const id of [parent, child]) await asAdmin('post', `/tasks/${id}/cancel`)
+  const purge = (states: string[], olderThanDays: number) =>
+    asAdmin('post', '/tasks/purge').send({ states, olderThanDays }).expect(200)
+  const left = async () => (await asAdmin('get', `/tasks?kind=${kind}`)).body.items.map(({ id }: Task) => id)
+  await purge(['completed'], 0)
+  await purge(['cancelled'], 1)
+  expect(await left()).toEqual([child, waiting, parent])
+  await purge(['cancelled'], 0)
+  expect(await left()).toEqual([waiting])
+  await asAdmin('post', '/tasks/purge')
+    .send({ states: ['waiting'], olderThanDays: 0 })
+    .expect(400)
+})
+
 test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {
   const kind = `cancel-${randomUUID()}`
   const [first, next] = [await queue(kind, 'admin', [kind]), await queue(kind, 'admin', [kind])]

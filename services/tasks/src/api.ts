@@ -1,4 +1,5 @@
 import {
+  actorOf,
   badCursor,
   type Database,
   fitPage,
@@ -14,6 +15,8 @@ import {
 import type { Prisma } from './db/client.ts'
 import type { operations } from './openapi-types.ts'
 import { cancelTask } from './queue/cancel.ts'
+import { purgeTasks } from './queue/purge.ts'
+import { retryTask } from './queue/retry.ts'
 import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
 import { objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
@@ -49,6 +52,18 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
         ? { status: 200, body: task }
         : { status: 202, body: task, headers: { location: `/api/v1/tasks/${id}` } }
     },
+    retryTask: async ({ params, body, principal }) => {
+      const { row, objects, view } = await find(params.task, principal)
+      requireChange(principal, row, objects, `try task ${row.id} again`)
+      const { failedOnly = false } = body ?? {}
+      const made = await retryTask(db, row, { failedOnly, actor: actorOf(principal) })
+      const headers = { location: `/api/v1/tasks/${made.id}` }
+      return { status: 202, headers, body: view(showTask(made)) }
+    },
+    purgeTasks: async ({ body, signal }) => ({
+      status: 200,
+      body: { purged: await purgeTasks(db.background, body, signal) },
+    }),
     watchTask: async (request) => {
       const { row, view } = await find(request.params.task, request.principal)
       const lookAgain = async () => {

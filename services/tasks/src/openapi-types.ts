@@ -68,6 +68,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks/{task}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a task. */
+                task: components["parameters"]["task"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a task again that failed or was cancelled
+         * @description A new task with the same work, for whoever asks; `retryOf` names the old one. For who may cancel it. With `failedOnly` also one that completed with failures.
+         */
+        post: operations["retryTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tasks/purge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Forget tasks that ended long ago */
+        post: operations["purgeTasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks/{task}/events": {
         parameters: {
             query?: never;
@@ -326,6 +366,11 @@ export interface components {
              * @description The task that this one is a part of.
              */
             parent: string | null;
+            /**
+             * Format: uuid
+             * @description The task that this one tries again.
+             */
+            retryOf: string | null;
             state: components["schemas"]["TaskState"];
             progress: {
                 phase: string;
@@ -366,6 +411,21 @@ export interface components {
             name: string;
             /** @description In PEM form for cosign, armored for gpg. */
             publicKey: string;
+        };
+        RetryTaskRequest: {
+            /**
+             * @description Of a sync that skipped errors: only the tags, or the repositories, that failed.
+             * @default false
+             */
+            failedOnly?: boolean;
+        };
+        PurgeTasksRequest: {
+            states: ("completed" | "failed" | "cancelled")[];
+            /** @description How many days ago they ended at least. */
+            olderThanDays: number;
+        };
+        PurgeTasksAnswer: {
+            purged: number;
         };
         CreateScheduleRequest: {
             name: components["schemas"]["ScheduleName"];
@@ -510,6 +570,62 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a task. */
+                task: components["parameters"]["task"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetryTaskRequest"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Task"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    purgeTasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "states": [
+                 *         "completed"
+                 *       ],
+                 *       "olderThanDays": 7
+                 *     }
+                 */
+                "application/json": components["schemas"]["PurgeTasksRequest"];
+            };
+        };
+        responses: {
+            /** @description How many were forgotten. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PurgeTasksAnswer"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -7,6 +7,7 @@ import {
   actorOf,
   badField,
   type Database,
+  deriveId,
   fitPage,
   type Handlers,
   isUuid,
@@ -25,7 +26,6 @@ import type { Remote } from '../db/generated/client.ts'
 import type { GroupPayload } from '../groups/do-group.ts'
 import type { operations } from '../openapi-types.ts'
 import { findRemote } from '../remotes/show.ts'
-import { deriveId } from '../runs/derive-id.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { maySee, viewsOf } from './view-run.ts'
 

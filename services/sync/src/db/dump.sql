@@ -157,6 +157,7 @@ table sync_run (
   companions_asked boolean not null default false,
   listed_bytes integer generated always as (1500 + COALESCE(octet_length(result::text), 0) + COALESCE(octet_length(error::text), 0)) stored,
   actor_id uuid,
+  only_tags text[] not null default '{}'::text[],
   constraint sync_run_pkey PRIMARY KEY (id),
   constraint sync_run_mode_check CHECK (mode = ANY (ARRAY['additive'::text, 'mirror'::text])),
   constraint sync_run_on_error_check CHECK (on_error = ANY (ARRAY['fail'::text, 'skip'::text])),

@@ -8,13 +8,12 @@ import type {
   TasksCommands,
 } from '@berth/commands'
 import { UpstreamError } from '@berth/registry-client'
-import { type Logger, Problem, type Sealer } from '@berth/service'
+import { deriveId, type Logger, Problem, type Sealer } from '@berth/service'
 import { type Outcome, outcomeOfError, type Work } from '@berth/worker'
 import type { Prisma } from '../db/client.ts'
 import type { Remote } from '../db/generated/client.ts'
 import type { HearAnswers } from '../observe/upstreams.ts'
 import { openClient } from '../remotes/open-remote.ts'
-import { deriveId } from '../runs/derive-id.ts'
 import { type RunOptions, startRun } from '../runs/start-run.ts'
 import { listRepositories, type Pair } from './upstream-repositories.ts'
 
@@ -51,7 +50,8 @@ export function createGroupWork(deps: GroupDeps): Work {
     try {
       const remote = await deps.prisma.remote.findUnique({ where: { id: remoteId } })
       if (!remote) throw new Problem(404, 'remote_not_found', 'The remote was deleted.')
-      const { pairs, refused, isComplete } = await list(deps, { ...remote, ...started }, signal)
+      const { pairs: all, refused, isComplete } = await list(deps, { ...remote, ...started }, signal)
+      const pairs = task.retry?.failedOnly ? await ofFailed(deps, task.retry.of, all) : all
       progress.total = pairs.length
       for (const pair of pairs) {
         signal.throwIfAborted()
@@ -83,6 +83,16 @@ async function list(deps: GroupDeps, remote: Remote, signal: AbortSignal) {
   } finally {
     await client.close()
   }
+}
+
+/** Those whose runs did not complete in another group. */
+async function ofFailed({ prisma }: GroupDeps, group: string, pairs: readonly Pair[]): Promise<readonly Pair[]> {
+  const completed = await prisma.syncRun.findMany({
+    where: { parentTask: group, state: 'completed' },
+    select: { upstreamName: true },
+  })
+  const done = new Set(completed.map(({ upstreamName }) => upstreamName))
+  return pairs.filter(({ upstreamName }) => !done.has(upstreamName))
 }
 
 async function startChild(

@@ -11,6 +11,7 @@ import type { HearAnswers } from '../observe/upstreams.ts'
 import { openRemote } from '../remotes/open-remote.ts'
 import { announceProgress } from './announce-progress.ts'
 import { type EndDeps, endByError, gone, holderOf, succeed } from './end-sync.ts'
+import { ensureRetry } from './ensure-retry.ts'
 import type { RunDeps } from './find-content.ts'
 import { nowhere, type PlacedRun } from './placed-run.ts'
 import { planSync } from './plan-sync.ts'
@@ -36,7 +37,8 @@ export function createSyncWork(deps: SyncDeps): Work {
   const { db, prisma } = deps
   return async (task, { signal, report }) => {
     const { runId } = task.payload as { runId: string }
-    const found = await prisma.syncRun.findUnique({ where: { id: runId } })
+    const first = await prisma.syncRun.findUnique({ where: { id: runId } })
+    const found = first && task.retry ? await ensureRetry(prisma, first, task) : first
     if (!found) return { state: 'failed', error: { code: 'run_not_found', message: `There is no sync run ${runId}.` } }
     const run: PlacedRun = { ...found, repositoryId: found.repositoryId ?? nowhere }
     if (run.state === 'completed') return { state: 'completed', result: run.result }

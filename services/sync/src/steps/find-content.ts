@@ -45,7 +45,7 @@ export function unknownOf({ chosen, companions }: Found): Unknown {
 export async function findContent(deps: RunDeps, graph: Graph, signal: AbortSignal): Promise<Found> {
   const { db, run, remote, catalog } = deps
   const now = await readRepository(catalog, run.repositoryId, signal)
-  const chosen = await resolveTags(deps, now.tags, remote, signal)
+  const chosen = await resolveTags(deps, now.tags, { ...remote, onlyTags: run.onlyTags }, signal)
   const compared = await compare(deps, graph, { chosen, now }, signal)
   const { wanted, isStrict } = await verifyWanted(deps, { remote, repository: run.repositoryId }, compared, signal)
   await fetchGraph(deps, graph, [...wanted.moved.map((tag) => tag.digest), ...wanted.members], signal)

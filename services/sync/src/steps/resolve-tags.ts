@@ -9,19 +9,20 @@ import type { Chosen, ListedCompanions, ResolvedTag } from './chosen.ts'
 
 /**
  * What the wanted tags stand for upstream now; `here` is what they stand for here. Tags named one by one are asked for one by one,
- * without a list; one of those that is not there is an error, as is one that upstream lists and does not give. A tag that vanishes
+ * without a list; `onlyTags`, where there are any, are all that is asked for; one of those that is not there is an error, as is one that upstream lists and does not give. A tag that vanishes
  * between the list and the question, so that a second list has it no more, is simply not wanted any more.
  */
 export async function resolveTags(
   { upstream, report }: { upstream: OpenRemote; report: Report },
   here: ReadonlyMap<string, Digest>,
-  filters: { includeTags: string[]; excludeTags: string[] },
+  filters: { includeTags: string[]; excludeTags: string[]; onlyTags: readonly string[] },
   signal: AbortSignal,
 ): Promise<Chosen> {
   const { progress, failures } = report
   const filter = createTagFilter(filters.includeTags, filters.excludeTags)
   const listed = filter.needsList ? await listTags(upstream, filter, signal) : undefined
-  const names = listed ? listed.names : filter.exact
+  const only = new Set(filters.onlyTags)
+  const names = (listed ? listed.names : filter.exact).filter((name) => only.size === 0 || only.has(name))
   progress.tags.total = names.length
   const tags: ResolvedTag[] = []
   const withheld: string[] = []
@@ -43,7 +44,9 @@ export async function resolveTags(
     for (const tag of withheld) if (isListed(tag)) failures.note(notGiven(upstream, tag), { tag })
   }
   const { companions, skippedNames = [], isComplete = true } = listed ?? {}
-  return { tags, digests: filter.digests, companions, skippedNames, isListComplete: isComplete }
+  // Of what was not asked for nothing is known.
+  const isListComplete = isComplete && only.size === 0
+  return { tags, digests: only.size === 0 ? filter.digests : [], companions, skippedNames, isListComplete }
 }
 
 /** By HEAD, which costs an upstream little, and by GET where that knows nothing: some registries answer it with 404 for everything. */

@@ -37,7 +37,7 @@ const takeFirst = `
             and (holder.state = 'running' or (holder.state = 'waiting' and holder.seq < candidate.seq)))
       order by candidate.seq
       limit 1)
-  returning ${taskColumns}, task.payload, task.fence`
+  returning ${taskColumns}, task.payload, task.fence, task.failed_only as "failedOnly"`
 
 /**
  * Gives the oldest waiting task of some kinds whose resources are free: no task that runs, and none that came earlier and
@@ -52,14 +52,15 @@ export async function claimTask(
   checkLease(leaseSeconds)
   return db.transaction(async (sql) => {
     await sql.prepared('claim-lock', "select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0))", [])
-    const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number }>('claim', takeFirst, [
-      kinds,
-      worker,
-      leaseSeconds,
-    ])
+    const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number; failedOnly: boolean }>(
+      'claim',
+      takeFirst,
+      [kinds, worker, leaseSeconds],
+    )
     if (!row) return null
     await recordChange(sql, [row])
-    const { id, kind, payload, fence, attempt } = row
-    return { id, kind, payload, fence, attempt, actor: actorOf(row) }
+    const { id, kind, payload, fence, attempt, retryOf, failedOnly } = row
+    const retry = retryOf === null ? null : { of: retryOf, failedOnly }
+    return { id, kind, payload, fence, attempt, actor: actorOf(row), retry }
   })
 }

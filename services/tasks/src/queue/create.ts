@@ -71,8 +71,8 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
   const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor, actor_id)
-     values ($1, $2, $3, $4, $5, $6, $7)
+    `insert into task (id, kind, parent, payload, resources, actor, actor_id, exclusive_resources)
+     values ($1, $2, $3, $4, $5, $6, $7, $8)
      on conflict (id) do nothing
      returning ${taskColumns}`,
     [
@@ -83,6 +83,7 @@ async function insert(sql: Sql, request: Request, resources: string[]): Promise<
       resources,
       request.actor.name,
       request.actor.id,
+      request.exclusive,
     ],
   )
   return row

@@ -15,6 +15,7 @@ export type TaskRow = {
   attempt: number
   actor: string
   actorId: string | null
+  retryOf: string | null
   createdAt: Date
   startedAt: Date | null
   finishedAt: Date | null
@@ -22,7 +23,7 @@ export type TaskRow = {
 
 /** The columns of a `TaskRow`. */
 export const taskColumns = `task.id, task.kind, task.parent, task.state, task.resources, task.progress, task.result, task.error, task.attempt,
-  task.actor, task.actor_id as "actorId", task.created_at as "createdAt", task.started_at as "startedAt", task.finished_at as "finishedAt"`
+  task.actor, task.actor_id as "actorId", task.retry_of as "retryOf", task.created_at as "createdAt", task.started_at as "startedAt", task.finished_at as "finishedAt"`
 
 /** A task as the API and the internal commands show it. */
 export function showTask(row: TaskRow): Task {
@@ -30,6 +31,7 @@ export function showTask(row: TaskRow): Task {
     id: row.id,
     kind: row.kind,
     parent: row.parent,
+    retryOf: row.retryOf,
     state: row.state as TaskState,
     progress: row.progress as TaskProgress[],
     result: row.result ?? null,
