@@ -199,6 +199,18 @@ test('of two trusts that take a token the name decides, and without one it is re
   await exchange(await sign()).expect(200)
 })
 
+test('what was issued for what a trust takes no more ends at the API at once', async () => {
+  await people.make('/robots', { name: 'narrowed' })
+  await people.make('/trusts', trustOf('narrow', { robot: 'narrowed' }))
+  const token = await sign({ sub: 'job:narrow' })
+  const { body } = await exchange(token, { client_id: 'narrow' }).expect(200)
+  const me = () => request(people.url).get('/api/v1/me').set('authorization', `Bearer ${body.access_token}`)
+  await me().expect(200)
+  await people.ask('admin', 'patch', '/trusts/narrow', { claims: { sub: 'job:another' } }).expect(200)
+  await me().expect(401)
+  await exchange(token, { client_id: 'narrow' }).expect(400)
+})
+
 test('a robot that has ended, or is deleted, ends its trusts', async () => {
   await people.make('/robots', { name: 'short' })
   await people.make('/trusts', trustOf('short-lived', { robot: 'short' }))

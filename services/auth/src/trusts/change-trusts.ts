@@ -59,8 +59,8 @@ export async function updateTrust(
   }
   return withRobot(robot, () =>
     db.transaction(async (sql) => {
-      const [locked] = await sql.query(
-        `select
+      const [locked] = await sql.query<{ robotId: string }>(
+        `select robot_id as "robotId"
          from trust
          where id = $1
          for update`,
@@ -69,6 +69,8 @@ export async function updateTrust(
       if (!locked) throw notFound('trust', name)
       check({ ...(await findTrust(sql, id)), ...changes })
       await sql.query(`update trust set ${assignments(values, 2)} where id = $1`, [id, ...Object.values(values)])
+      // What it took before it may take no more: tokens that were got by it end at the API, with all others of the robot.
+      await sql.query('update robot set session_epoch = session_epoch + 1 where id = $1', [locked.robotId])
       const changed = await findTrust(sql, id)
       await recordEvents(sql, [{ kind: authEvents.trustUpdated, data: told(changed), actor }])
       return changed
