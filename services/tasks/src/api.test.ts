@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Task, TaskObject } from '@berth/commands'
-import { makeDatabase, type ServiceProcess, startProcess, type TestDatabase } from '@berth/service/testing'
+import { makeDatabase, type ServiceProcess, startProcess, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import request from 'supertest'
 import { type StartedTasks, startTasks } from './testing/started.fixture.ts'
@@ -235,6 +235,25 @@ test('the worker of a running task learns of a cancel at its next heartbeat', as
   expect(await beat()).toEqual({ cancelled: true })
   await one.tasks.call('finish-task', { id, fence, state: 'cancelled' })
   expect((await asAdmin('get', `/tasks/${id}`)).body.state).toBe('cancelled')
+})
+
+test('an account watches at most a hundred tasks at once', async () => {
+  const id = await queue(`watched-${randomUUID()}`)
+  const headers = { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` }
+  const gone = new AbortController()
+  const open = () => fetch(`${one.url}/api/v1/tasks/${id}/events`, { headers, signal: gone.signal })
+  const streams = await Promise.all(Array.from({ length: 101 }, open))
+  const refused = streams.filter(({ status }) => status === 429)
+  expect(refused.length).toBe(1)
+  expect(await refused[0]?.json()).toMatchObject({ code: 'too_many_streams' })
+  gone.abort()
+  const reopened = async () => {
+    const again = await fetch(`${one.url}/api/v1/tasks/${id}/events`, { headers })
+    await again.body?.cancel()
+    return again.status === 200
+  }
+  await until(reopened)
+  await asAdmin('post', `/tasks/${id}/cancel`).expect(200)
 })
 
 /** Reads server-sent events; the reader answers undefined at the end of the stream. */

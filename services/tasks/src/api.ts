@@ -1,4 +1,5 @@
 import {
+  type ApiRequest,
   actorOf,
   badCursor,
   type Database,
@@ -22,6 +23,8 @@ import { objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
+const mostStreams = 100
+
 /** The API of tasks. */
 export function taskHandlers(db: Database, prisma: Prisma, changes: () => Changes) {
   const find = async (id: string, principal: Principal) => {
@@ -32,6 +35,28 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     if (!row) throw notFound('task', id)
     const objects = await objectsOf(db, [id])
     return { row, objects, view: viewOf(principal, row, objects) }
+  }
+  const streams = new Map<string, number>()
+  /** Each asks again and again who reads it. Throws 429. */
+  const countStream = ({
+    principal: { id },
+    response,
+    signal,
+  }: Pick<ApiRequest, 'principal' | 'response' | 'signal'>) => {
+    // It has left already, and will not be heard to.
+    if (signal.aborted) return
+    const open = streams.get(id) ?? 0
+    if (open >= mostStreams)
+      throw new Problem(429, 'too_many_streams', `You watch ${mostStreams} tasks already, which is the most.`, {
+        hint: 'Close those that nobody looks at, or ask for the state of a task now and then.',
+        headers: { 'retry-after': '5' },
+      })
+    streams.set(id, open + 1)
+    response.once('close', () => {
+      const left = (streams.get(id) ?? 1) - 1
+      if (left > 0) streams.set(id, left)
+      else streams.delete(id)
+    })
   }
   return {
     listTasks: async ({ query, principal }) => ({
@@ -66,6 +91,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     }),
     watchTask: async (request) => {
       const { row, view } = await find(request.params.task, request.principal)
+      countStream(request)
       const lookAgain = async () => {
         const principal = await request.whoNow()
         return principal && (await find(row.id, principal)).view
