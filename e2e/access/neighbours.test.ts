@@ -70,6 +70,15 @@ test('a remote that an administrator opened is pointed to other hosts by one onl
   expect((await asMallory('PATCH', path, { name: 'near-mallory/renamed' })).status).toBe(200)
 })
 
+test('who may only use a remote is not told where its signatures lie', async () => {
+  const signatures = { require: false, keys: [], sigstore: 'https://signatures.example.com/store' }
+  await make(berth, '/remotes', { ...localRemote('near-signed', 'http://127.0.0.1:5000', 'library/a'), signatures })
+  await grant(berth, { user: victor.user }, 'maintainer', 'remote:near-signed')
+  const { body } = await apiAs(berth, victor, 'GET', '/remotes/near-signed')
+  expect(body).toMatchObject({ url: null, signatures: { require: false, keys: [] } })
+  expect(JSON.stringify(body)).not.toContain('signatures.example.com')
+})
+
 test('a sync of many repositories goes where its starter was let in, wherever its remote says later', async () => {
   const name = 'near-mallory/many'
   const path = `/remotes/${encodeURIComponent(name)}`

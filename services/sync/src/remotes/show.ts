@@ -44,7 +44,10 @@ const hidden = {
 export function showRemoteTo(rights: Rights, row: Remote): components['schemas']['Remote'] {
   const { id, name, ownerId } = row
   const isAllowed = decide(rights, 'remote.update', { kind: 'remote', id, name, ownerId }).allowed
-  return isAllowed ? showRemote(row) : { ...showRemote(row), ...hidden }
+  if (isAllowed) return showRemote(row)
+  const { signatures, ...shown } = showRemote(row)
+  const { sigstore: _where, ...required } = signatures ?? {}
+  return { ...shown, ...hidden, signatures: signatures ? required : null }
 }
 
 /** A remote by id or name, with the host that it stands for; null when there is none. */
