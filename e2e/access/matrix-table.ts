@@ -83,6 +83,8 @@ export const table: Record<string, Row | Row[]> = {
   listTags: { needs: 'puller', send: of('GET', repository('/tags')) },
   setTag: { needs: 'pusher', send: of('PUT', repository('/tags/none'), () => ({ digest: absent })) },
   deleteTag: { needs: 'maintainer', send: of('DELETE', repository('/tags/none')) },
+  listTagHistory: { needs: 'puller', send: of('GET', repository('/tags/none/history')) },
+  showTagAt: { needs: 'puller', send: of('GET', repository('/tags/none/at?time=2026-11-29T12:00:00Z')) },
   rollBackRepository: { needs: 'maintainer', send: of('POST', repository('/rollback'), () => ({ version: 99 })) },
   applyRetention: { needs: 'maintainer', send: of('POST', repository('/retention'), () => ({ dryRun: true })) },
   // catalog: namespaces
@@ -149,6 +151,11 @@ export const table: Record<string, Row | Row[]> = {
     { part: 'to public', needs: 'owner', send: of('PATCH', distribution, () => ({ access: 'public' })) },
   ],
   deleteDistribution: { needs: 'owner', send: of('DELETE', distribution) },
+  listDistributionHistory: { needs: 'puller', send: of('GET', (things) => `${distribution(things)}/history`) },
+  showDistributionAt: {
+    needs: 'puller',
+    send: of('GET', (things) => `${distribution(things)}/at?time=2100-01-01T00:00:00Z`),
+  },
   // catalog: the store
   showStore: { needs: 'admin', send: of('GET', at('/store')) },
   listStoreRepositories: { needs: 'admin', send: of('GET', at('/store/repositories')) },

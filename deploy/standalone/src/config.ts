@@ -1,6 +1,6 @@
 import { externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
-import { collectorSettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
+import { collectorSettings, historySettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
 import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
 import {
@@ -41,6 +41,7 @@ const standaloneSettings = {
   ...externalLoginSettings,
   ...collectorSettings,
   ...retentionSettings,
+  ...historySettings,
   ...scrubSettings,
   ...pushSettings,
   ...callSettings,

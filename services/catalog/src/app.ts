@@ -5,6 +5,7 @@ import { createGuard, type Handlers, type Service, type ServiceParts } from '@be
 import { startWorker } from '@berth/worker'
 import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
+import { historyHandlers } from './api/history.ts'
 import { namespaceHandlers } from './api/namespaces.ts'
 import { catalogObjects } from './api/objects.ts'
 import { repositoryHandlers } from './api/repositories.ts'
@@ -20,6 +21,7 @@ import { type CatalogConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { pruneCommands } from './db/run-command.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import { forgetHistory } from './history/forget.ts'
 import { startConfigReader } from './image-configs/loop.ts'
 import { readConfigsOf } from './image-configs/read-configs.ts'
 import { recountOldest } from './namespaces/quota.ts'
@@ -34,6 +36,7 @@ import { foldQuiet } from './versions/fold-loose.ts'
 import { startRollbackWriter } from './versions/rollback-writer.ts'
 
 const foldEveryMs = 10_000
+const forgetEveryMs = 3_600_000
 
 /** Builds the catalog: the truth about content, and the one writer of it. */
 export function createCatalog(
@@ -78,6 +81,7 @@ export function createCatalog(
       handlers: {
         ...repositoryHandlers(db, prisma, gate),
         ...versionHandlers(db, prisma, gate, readNewConfigs, () => writer?.wake()),
+        ...historyHandlers(db, prisma),
         ...curationHandlers(db, prisma, gate, guard),
         ...storeHandlers({ db, prisma, tasks, registry, cleaner, graceSeconds: config.gcGraceSeconds }),
         ...distributionHandlers(db, prisma, { sync, auth, guard }, gate),
@@ -94,6 +98,12 @@ export function createCatalog(
     },
     start: async ({ bus, keep, loop }) => {
       const folding = loop('folding', { everyMs: foldEveryMs, failure: 'folding will be tried again', run: fold })
+      loop('history', {
+        everyMs: forgetEveryMs,
+        pauseAfterFailureMs: 60_000,
+        failure: 'history will be forgotten later',
+        run: (signal) => forgetHistory(background, config.historyDays, signal),
+      })
       db.onCommit(blobsHealed, () => folding.wake())
       writer = keep('writer of rollbacks', startRollbackWriter({ db: background, registry, log }))
       keep('collector', startCollector(collecting, config))

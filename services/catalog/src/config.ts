@@ -17,13 +17,24 @@ export const retentionSettings = {
   ),
 }
 
+/** For how many days it is known what was served (docs/decisions/0044); the standalone stack reads this too. */
+export const historySettings = {
+  historyDays: integer('BERTH_HISTORY_DAYS', { min: 1, max: 36_500 }, { fallback: 400 }),
+}
+
 /** How stored bytes are looked at by themselves (docs/how-to/store.md); the standalone stack reads these too. */
 export const scrubSettings = {
   scrubIntervalSeconds: integer('BERTH_SCRUB_INTERVAL_SECONDS', { min: 0, max: 31_536_000 }, { fallback: 2_592_000 }),
   scrubBytesPerSecond: integer('BERTH_SCRUB_BYTES_PER_SECOND', { min: 64 << 10, max: 2 ** 40 }, { fallback: 4 << 20 }),
 }
 
-const ownSettings = { ...collectorSettings, ...retentionSettings, ...scrubSettings, ...workerSettings }
+const ownSettings = {
+  ...collectorSettings,
+  ...retentionSettings,
+  ...historySettings,
+  ...scrubSettings,
+  ...workerSettings,
+}
 
 /** The services that catalog asks. */
 export const peers = ['registry', 'auth', 'tasks', 'sync'] as const

@@ -246,6 +246,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/repositories/{repository}/tags/{tag}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name, slashes as %2F. */
+                repository: components["parameters"]["repository"];
+                tag: components["schemas"]["Tag"];
+            };
+            cookie?: never;
+        };
+        /** List where a tag pointed, from when to when and by whom, newest first */
+        get: operations["listTagHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/repositories/{repository}/tags/{tag}/at": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name, slashes as %2F. */
+                repository: components["parameters"]["repository"];
+                tag: components["schemas"]["Tag"];
+            };
+            cookie?: never;
+        };
+        /** Show where a tag pointed at a time */
+        get: operations["showTagAt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/repositories/{repository}/rollback": {
         parameters: {
             query?: never;
@@ -373,6 +415,49 @@ export interface paths {
         head?: never;
         /** Promote another version, or change who may pull */
         patch: operations["updateDistribution"];
+        trace?: never;
+    };
+    "/distributions/{distribution}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                distribution: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * List what a distribution served, from when to when and by whom, newest first
+         * @description One entry for each version. Of one that follows the latest version these are all that were made meanwhile.
+         */
+        get: operations["listDistributionHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/distributions/{distribution}/at": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                distribution: string;
+            };
+            cookie?: never;
+        };
+        /** Show what a distribution served at a time, and the digest that a tag had there */
+        get: operations["showDistributionAt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/store": {
@@ -794,6 +879,72 @@ export interface components {
             };
             contentHash?: string;
         };
+        TagEntry: {
+            digest?: string;
+            /** @description The version that it came with. */
+            version?: number;
+            /**
+             * Format: date-time
+             * @description To the microsecond, so that it can be asked for.
+             */
+            from?: string;
+            /**
+             * Format: date-time
+             * @description Null: it is so still.
+             */
+            to?: string | null;
+            /** @description Of that version. Null: longer ago than is known. */
+            cause?: string | null;
+            changedBy?: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; changedBy is the name that it had. Null: Berth itself, or not known.
+             */
+            changedById?: string | null;
+            /** @description Whether the repository has it still, in its latest version or an older one. */
+            available?: boolean;
+        };
+        TagHistoryPage: {
+            items?: components["schemas"]["TagEntry"][];
+            next?: string | null;
+        };
+        ServedEntry: {
+            /** @description By the name that it had. Null for who may not read it. */
+            repository?: string | null;
+            /** Format: uuid */
+            repositoryId?: string | null;
+            version?: number;
+            /** @description Whether the distribution named the version; else it followed the latest. */
+            pinned?: boolean;
+            /**
+             * Format: date-time
+             * @description To the microsecond, so that it can be asked for.
+             */
+            from?: string;
+            /**
+             * Format: date-time
+             * @description Null: it is so still.
+             */
+            to?: string | null;
+            /** @description `create` or `promote` of the distribution, or that of the version. Null: longer ago than is known. */
+            cause?: string | null;
+            changedBy?: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; changedBy is the name that it had. Null: Berth itself, or not known.
+             */
+            changedById?: string | null;
+            /** @description Whether the version is there still. */
+            available?: boolean;
+            /** @description Where one was asked for. */
+            tag?: string;
+            /** @description What that tag stood for. */
+            digest?: string;
+        };
+        ServedPage: {
+            items?: components["schemas"]["ServedEntry"][];
+            next?: string | null;
+        };
         VersionPage: {
             items?: components["schemas"]["Version"][];
             next?: string | null;
@@ -828,6 +979,10 @@ export interface components {
                  * @description Since when the tag points there, or the manifest is here.
                  */
                 pushedAt?: string;
+                /** @description Who made the version that it came with, by the name of then. Null: it is of no version yet, or longer ago than is known. */
+                pushedBy?: string | null;
+                /** Format: uuid */
+                pushedById?: string | null;
                 /**
                  * Format: date-time
                  * @description When the tag or manifest was last pulled from the repository, whichever version was served; known within minutes.
@@ -861,6 +1016,13 @@ export interface components {
              * @description The account that did; createdBy is the name that it had. Null: Berth itself.
              */
             createdById?: string | null;
+            /** @description Who changed it last. */
+            changedBy?: string | null;
+            /**
+             * Format: uuid
+             * @description The account that did; changedBy is the name that it had.
+             */
+            changedById?: string | null;
         };
         /** @description Instead of a repository: what is pulled below the base path comes from this remote's host, and stays in repositories of its own. */
         PullThrough: {
@@ -1355,6 +1517,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description With its zone and to the microsecond, as `2026-11-29T12:00:00Z`; one to come is now. */
+        time: string;
         /** @description Only those with these labels: `team=payments,env!=prod,tier` is equal, different (or not there), there; a comma means and. */
         labels: string;
         /** @description Only with this digest. */
@@ -1796,6 +1960,96 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listTagHistory: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or name, slashes as %2F. */
+                repository: components["parameters"]["repository"];
+                tag: components["schemas"]["Tag"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of its history; empty of a tag that never was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                     *           "version": 7,
+                     *           "from": "2026-11-02T09:30:00.123456Z",
+                     *           "to": "2026-11-09T16:00:00.654321Z",
+                     *           "cause": "push",
+                     *           "changedBy": "team/ci",
+                     *           "changedById": "7d0f2a7e-3f7b-4b57-9f0e-7d2a6f3c1b55",
+                     *           "available": false
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagHistoryPage"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showTagAt: {
+        parameters: {
+            query: {
+                /** @description With its zone and to the microsecond, as `2026-11-29T12:00:00Z`; one to come is now. */
+                time: components["parameters"]["time"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or name, slashes as %2F. */
+                repository: components["parameters"]["repository"];
+                tag: components["schemas"]["Tag"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where it pointed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                     *       "version": 7,
+                     *       "from": "2026-11-02T09:30:00.123456Z",
+                     *       "to": "2026-11-09T16:00:00.654321Z",
+                     *       "cause": "push",
+                     *       "changedBy": "team/ci",
+                     *       "changedById": "7d0f2a7e-3f7b-4b57-9f0e-7d2a6f3c1b55",
+                     *       "available": false
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagEntry"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     rollBackRepository: {
         parameters: {
             query?: never;
@@ -2070,6 +2324,102 @@ export interface operations {
         responses: {
             200: components["responses"]["Distribution"];
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDistributionHistory: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                distribution: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of its history. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "repository": "team/app",
+                     *           "repositoryId": "0b6f0c1e-8a55-4d0a-9c36-0e7a4f1d2c3b",
+                     *           "version": 7,
+                     *           "pinned": true,
+                     *           "from": "2026-11-03T08:00:00.123456Z",
+                     *           "to": null,
+                     *           "cause": "promote",
+                     *           "changedBy": "ann",
+                     *           "changedById": "7d0f2a7e-3f7b-4b57-9f0e-7d2a6f3c1b55",
+                     *           "available": true
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ServedPage"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showDistributionAt: {
+        parameters: {
+            query: {
+                /** @description With its zone and to the microsecond, as `2026-11-29T12:00:00Z`; one to come is now. */
+                time: components["parameters"]["time"];
+                /** @description Answers its digest too. For who may read the repository. */
+                tag?: components["schemas"]["Tag"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                distribution: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was served. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "repository": "team/app",
+                     *       "repositoryId": "0b6f0c1e-8a55-4d0a-9c36-0e7a4f1d2c3b",
+                     *       "version": 7,
+                     *       "pinned": true,
+                     *       "from": "2026-11-03T08:00:00.123456Z",
+                     *       "to": null,
+                     *       "cause": "promote",
+                     *       "changedBy": "ann",
+                     *       "changedById": "7d0f2a7e-3f7b-4b57-9f0e-7d2a6f3c1b55",
+                     *       "available": true,
+                     *       "tag": "stable",
+                     *       "digest": "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ServedEntry"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

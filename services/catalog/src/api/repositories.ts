@@ -130,6 +130,8 @@ async function deleteRepository(db: Database, repository: { id: string; name: st
   const { id, name, actor } = repository
   try {
     await db.transaction(async (sql) => {
+      // Its history may be kept, and that is what its intervals say.
+      await lockRepository(sql, id)
       const [gone] = await sql.query<{ cameByPull: boolean }>(
         'delete from repository where id = $1 returning pulled_from is not null as "cameByPull"',
         [id],

@@ -104,6 +104,8 @@ table distribution (
   listed_bytes integer generated always as (1500 + COALESCE(octet_length(warning), 0) + COALESCE(octet_length(pull_through::text), 0)) stored,
   owner_id uuid,
   created_by_id uuid,
+  changed_by text,
+  changed_by_id uuid,
   constraint distribution_pkey PRIMARY KEY (id),
   constraint distribution_access_check CHECK (access = ANY (ARRAY['public'::text, 'private'::text])),
   constraint distribution_base_path_key UNIQUE (base_path),
@@ -119,6 +121,24 @@ CREATE UNIQUE INDEX distribution_mirror_of_root ON distribution USING btree ((tr
 CREATE INDEX distribution_owner ON distribution USING btree (owner_id) WHERE owner_id IS NOT NULL
 CREATE INDEX distribution_repository ON distribution USING btree (repository_id)
 CREATE INDEX distribution_via ON distribution USING btree (via) WHERE via IS NOT NULL
+CREATE TRIGGER distribution_made AFTER INSERT ON distribution FOR EACH ROW EXECUTE FUNCTION note_pointing()
+CREATE TRIGGER distribution_pointed AFTER UPDATE OF repository_id, version ON distribution FOR EACH ROW WHEN (old.repository_id IS DISTINCT FROM new.repository_id OR old.version IS DISTINCT FROM new.version) EXECUTE FUNCTION note_pointing()
+
+table distribution_history (
+  distribution_id uuid not null,
+  number bigint not null generated always as identity,
+  since timestamp with time zone not null,
+  repository_id uuid not null,
+  repository_name text collate "C" not null,
+  version integer,
+  cause text,
+  changed_by text,
+  changed_by_id uuid,
+  constraint distribution_history_pkey PRIMARY KEY (distribution_id, number),
+  constraint distribution_history_cause_check CHECK (cause = ANY (ARRAY['create'::text, 'promote'::text]))
+)
+CREATE INDEX distribution_history_repository ON distribution_history USING btree (repository_id)
+CREATE INDEX distribution_history_since ON distribution_history USING btree (since)
 
 table forgotten_trace (
   repository_id uuid not null,
@@ -418,6 +438,17 @@ table store_identity (
   constraint store_identity_is_only_check CHECK (is_only)
 )
 
+table tag_history (
+  repository_id uuid not null,
+  name text collate "C" not null,
+  since integer not null,
+  until integer not null,
+  digest text not null,
+  opened_at timestamp with time zone not null,
+  constraint tag_history_pkey PRIMARY KEY (repository_id, name, since),
+  constraint tag_history_check CHECK (until > since)
+)
+
 table tag_interval (
   repository_id uuid not null,
   name text collate "C" not null,
@@ -464,6 +495,20 @@ table version (
   constraint version_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES repository(id) ON DELETE CASCADE
 )
 CREATE INDEX version_rolled_back ON version USING btree (repository_id, revision) WHERE cause = 'rollback'::text
+CREATE INDEX version_time ON version USING btree (repository_id, created_at) WHERE number >= 0
+
+table version_history (
+  repository_id uuid not null,
+  number integer not null,
+  cause text not null,
+  created_at timestamp with time zone not null,
+  created_by text not null,
+  created_by_id uuid,
+  gone_at timestamp with time zone not null default now(),
+  constraint version_history_pkey PRIMARY KEY (repository_id, number)
+)
+CREATE INDEX version_history_gone ON version_history USING btree (gone_at)
+CREATE INDEX version_history_time ON version_history USING btree (repository_id, created_at) WHERE number >= 0
 
 sequence blob_generation bigint start 1 increment 1 minimum 1 maximum 9223372036854775807 cache 1
 
@@ -486,6 +531,8 @@ function lease_blobs(p_digests text[], p_holder text, p_seconds integer) returns
 function link_blob(p_repository text, p_digest text, p_generation integer, p_size bigint, p_holder text, p_seconds integer) returns TABLE(id uuid, name text, revision bigint, latest_version integer, used_bytes bigint, quota_bytes bigint) language plpgsql volatile
 
 function manifest_has_no_tags() returns trigger language plpgsql volatile
+
+function note_pointing() returns trigger language plpgsql volatile
 
 function recount_namespace(p_name text) returns bigint language plpgsql volatile
 

@@ -38,6 +38,8 @@ export function showDistribution(row: Row): Record<string, unknown> {
     createdAt: row.createdAt.toISOString(),
     createdBy: row.createdBy,
     createdById: row.createdById,
+    changedBy: row.changedBy,
+    changedById: row.changedById,
   }
 }
 

@@ -82,7 +82,11 @@ export async function updateDistribution(sql: Transaction, id: string, changes: 
       `update distribution set access = $2, revision = nextval('distribution_revision') where via = $1 and access = $3`,
       [id, changes.access, before.access],
     )
-  const values = columnValues(settingColumns, changes)
+  const values = {
+    ...columnValues(settingColumns, changes),
+    changed_by: actor.name,
+    changed_by_id: actor.id,
+  }
   const [row] = await sql.query<{ base_path: string; repository_id: string | null; version: number | null }>(
     `update distribution
      set ${assignments(values, 2)}, revision = nextval('distribution_revision')

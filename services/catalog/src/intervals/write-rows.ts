@@ -88,22 +88,32 @@ export async function touchRows(
     )
 }
 
+const hasNoVersion = `interval.repository_id = $1
+  and interval.until > interval.since
+  and not exists (
+    select
+    from version
+    where version.repository_id = $1
+      and version.number >= interval.since
+      and version.number < interval.until)`
+
+// Where a tag pointed is known for longer than it can be pulled (docs/decisions/0044).
+const keepHistory = `with kept as (
+  insert into tag_history (repository_id, name, since, until, digest, opened_at)
+  select repository_id, name, since, until, digest, opened_at
+  from tag_interval as interval
+  where ${hasNoVersion})`
+
 /**
  * Empties the intervals in which no version is left, so that nothing keeps their content. They end where they begin and stay
- * a while, for followers to hear of it; the collector takes them away.
+ * a while, for followers to hear of it; the collector takes them away. Of tags history keeps what they were.
  */
 export async function emptyRows(sql: Sql, table: IntervalTable, repositoryId: string, revision: number): Promise<void> {
   await sql.query(
-    `update ${table} as interval
+    `${table === 'tag_interval' ? keepHistory : ''}
+     update ${table} as interval
      set until = since, revision = $2
-     where repository_id = $1
-       and until > since
-       and not exists (
-         select
-         from version
-         where version.repository_id = $1
-           and version.number >= interval.since
-           and version.number < interval.until)`,
+     where ${hasNoVersion}`,
     [repositoryId, revision],
   )
 }

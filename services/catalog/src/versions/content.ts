@@ -3,6 +3,7 @@ import { badField, pageBytes } from '@berth/service'
 import { heldIn } from '../intervals/held.ts'
 import { typeOf } from '../intervals/tables.ts'
 import { checkPattern } from '../settings/retention-rules.ts'
+import { knownVersions } from './known.ts'
 import { tagNameCondition } from './tag-name.ts'
 
 export const contentTypes = ['tag', 'manifest', 'blob', 'signature'] as const
@@ -81,7 +82,11 @@ const lacksChild = `manifest.is_index and exists (
       and not exists (select from manifest_interval as held where ${held('held')} and held.digest = child.child))`
 const manifestFields = `'mediaType', fitting.media_type, 'artifactType', manifest.artifact_type, 'sizeBytes', manifest.size_bytes,
   'sparse', ${lacksChild}, 'kind', manifest.facts -> 'kind', 'compressedBytes', manifest.facts -> 'compressedBytes', ${shownFacts}`
-const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'lastPulledAt', ${isoTime('fitting.pulled_at')}`
+const times = `'pushedAt', ${isoTime('fitting.opened_at')}, 'pushedBy', pushed.created_by, 'pushedById', pushed.created_by_id,
+  'lastPulledAt', ${isoTime('fitting.pulled_at')}`
+/** What was pushed without a tag is of no version yet. */
+const withPusher = `join manifest using (digest)
+  left join lateral ${knownVersions('$1', 'number = fitting.since')} as pushed on true`
 
 /**
  * `key` and what else is needed of each row are taken `from` the intervals; what is large is read for those alone that fit on the
@@ -94,18 +99,18 @@ const lists: Record<
   tag: {
     key: 'tag.name',
     bytes: 'manifest.listed_bytes',
-    listed: `tag.digest, tag.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
+    listed: `tag.digest, tag.since, tag.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('name', fitting.key, 'digest', fitting.digest, ${manifestFields}, ${times})`,
-    source: 'join manifest using (digest)',
+    source: withPusher,
     from: `tag_interval as tag join manifest using (digest) left join manifest_interval as member on ${held('member')} and member.digest = tag.digest left join tag_pull as pull on pull.repository_id = $1 and pull.name = tag.name`,
     member: 'tag',
   },
   manifest: {
     key: 'member.digest',
     bytes: 'manifest.listed_bytes',
-    listed: `member.digest, member.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
+    listed: `member.digest, member.since, member.opened_at, pull.pulled_at, ${typeOf('member')} as media_type`,
     item: `json_build_object('digest', fitting.digest, ${manifestFields}, 'subject', manifest.subject, 'annotations', manifest.annotations, ${times})`,
-    source: 'join manifest using (digest)',
+    source: withPusher,
     from: `manifest_interval as member join manifest using (digest) left join manifest_pull as pull on pull.repository_id = $1 and pull.digest = member.digest`,
     member: 'member',
   },

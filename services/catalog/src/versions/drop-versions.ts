@@ -70,7 +70,15 @@ async function dropVersions(
   actor: Actor,
 ): Promise<number | undefined> {
   const gone = await sql.query<{ number: number }>(
-    'delete from version where repository_id = $1 and number = any($2::integer[]) returning number',
+    `with gone as (
+       delete from version
+       where repository_id = $1
+         and number = any($2::integer[])
+       returning repository_id, number, cause, created_at, created_by, created_by_id)
+     insert into version_history (repository_id, number, cause, created_at, created_by, created_by_id)
+     select *
+     from gone
+     returning number`,
     [repository.id, numbers],
   )
   if (gone.length === 0) return undefined

@@ -61,12 +61,15 @@ export async function recordVersion(
   const quota = await chargeQuota(sql, repository, change.incoming)
   const made = { number: edit.number, revision: edit.revision, created: true, added, removed, tags, quota }
   const recorded = [
+    // The time at which it was made and not that at which its transaction began, which may have waited: the times of versions rise.
     sql.prepared(
       'insert-version',
       `insert into version (
          repository_id, number, base, cause, created_by, created_by_id, task_id, revision, present, added, removed, content_hash,
-         part_of)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+         part_of, created_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, greatest(
+         clock_timestamp(),
+         (select created_at + interval '1 microsecond' from version where repository_id = $1 and number = $2 - 1)))`,
       [
         edit.repositoryId,
         edit.number,
