@@ -4,7 +4,7 @@ import { pushRandomImage } from '../berth/push.ts'
 import { localRemote, make, repositoryPath } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
-import { apiAs, basicOf, grant, makeUser } from './people.ts'
+import { apiAs, basicOf, grant, makeUser, tokenFor, untilGranted } from './people.ts'
 
 const berth = withBerth()
 const upstream = withUpstream()
@@ -161,6 +161,58 @@ test('what is asked for by its registry comes by what is for everybody, whoever 
   await add('near-hub', 'public')
   const url = `${berth.url}/v2/near/everybody/manifests/1?ns=${new URL(upstream.url).host}`
   expect((await fetch(url)).status).toBe(200)
+})
+
+test('a token to push is for the repository that was served, wherever its base path is pointed then', async () => {
+  const target = { url: berth.url, authorization: basicOf(victor) }
+  const prey = 'near-victor/prey'
+  const { digest, layers } = await pushRandomImage(target, prey, '1')
+  const puller = await makeUser(berth, 'near-puller')
+  await make(berth, '/namespaces', { name: 'near-puller', owner: { user: puller.user } })
+  await grant(berth, { user: puller.user }, 'puller', `repository:${prey}`)
+  await pushRandomImage({ url: berth.url, authorization: basicOf(puller) }, 'near-puller/trap', '1')
+  await untilGranted(berth, puller, 'near-puller/trap', 'pull,push,delete')
+  const tokens = await Promise.all(
+    ['trap', 'none'].map((name) => tokenFor(berth, puller, `repository:near-puller/${name}:pull,push,delete`)),
+  )
+  const [trap = '', none = ''] = tokens.map((token) => `Bearer ${token}`)
+  // A first push goes on with the token that it began with.
+  await pushRandomImage({ url: berth.url, authorization: none }, 'near-puller/none', '1')
+  await pushRandomImage({ url: berth.url, authorization: none }, 'near-puller/none', '2')
+  for (const name of ['trap', 'none'])
+    await apiAs(berth, puller, 'PATCH', `/distributions/near-puller%2F${name}`, { repository: prey })
+  for (const [name, authorization] of [
+    ['trap', trap],
+    ['none', none],
+    ['trap', basicOf(puller)],
+  ] as const) {
+    const index = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: [] }
+    const headers = { authorization, 'content-type': index.mediaType }
+    const send = (method: string, path: string) =>
+      fetch(`${berth.url}/v2/near-puller/${name}${path}`, {
+        method,
+        headers,
+        ...(method === 'PUT' ? { body: JSON.stringify(index) } : {}),
+      })
+    expect((await send('GET', '/manifests/1')).headers.get('docker-content-digest')).toBe(digest)
+    const refused = authorization.startsWith('Basic') ? 403 : 401
+    const empty = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    for (const [method, path] of [
+      ['DELETE', '/manifests/1'],
+      ['DELETE', `/manifests/${digest}`],
+      ['PUT', '/manifests/1'],
+      ['POST', `/blobs/uploads/?mount=${layers[0]}&from=near-puller/${name}`],
+      ['POST', `/blobs/uploads/?digest=${empty}`],
+    ] as const)
+      expect({ name, method, path, status: (await send(method, path)).status }).toEqual({
+        name,
+        method,
+        path,
+        status: refused,
+      })
+  }
+  const kept = await fetch(`${berth.url}/v2/${prey}/manifests/1`, { headers: { authorization: target.authorization } })
+  expect(kept.headers.get('docker-content-digest')).toBe(digest)
 })
 
 test('a copy names those base paths only that its caller may see', async () => {

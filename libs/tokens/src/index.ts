@@ -8,4 +8,4 @@ export {
 export { type Credentials, loginIn, parseAuthorization } from './authorization.ts'
 export { bearerChallenge, type Challenge } from './challenge.ts'
 export { identifyThrough } from './remote-identity.ts'
-export { type Access, allows, formatScope, parseScopes } from './scope.ts'
+export { type Access, allows, formatScope, isGrantedFor, parseScopes } from './scope.ts'

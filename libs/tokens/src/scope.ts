@@ -1,5 +1,8 @@
-/** Access to one resource, as a token grants it and a `scope` asks for it. */
-export type Access = { type: string; name: string; actions: string[] }
+/**
+ * Access to one resource, as a token grants it and a `scope` asks for it. `repository`: where that was decided, the id of the one repository
+ * that may be changed there, as the base path may serve another one a moment later; null for the one of that name, be it still to be made.
+ */
+export type Access = { type: string; name: string; actions: string[]; repository?: string | null }
 
 /**
  * Reads one or several scopes, `type:name:action,action`, divided by spaces. Parsed from both ends, because a name may hold
@@ -24,6 +27,21 @@ export function parseScopes(scopes: readonly string[]): Access[] {
       ]
       return [{ type, name: scope.slice(first + 1, last), actions }]
     })
+}
+
+/** Whether what is granted under a base path was granted for the repository that it serves now. */
+export function isGrantedFor(
+  granted: readonly Access[],
+  basePath: string,
+  served: { repositoryId: string; repositoryName: string } | undefined,
+): boolean {
+  return granted
+    .filter(({ type, name, repository }) => type === 'repository' && name === basePath && repository !== undefined)
+    .every(({ repository }) =>
+      repository === null
+        ? served === undefined || served.repositoryName === basePath
+        : served?.repositoryId === repository,
+    )
 }
 
 /** Writes a scope for a challenge or a token request. */

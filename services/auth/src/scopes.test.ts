@@ -152,7 +152,9 @@ test('what Basic credentials allow is decided as for a token', async () => {
   ]
   const asked = { authorization: basic(login('finn')), ip: '192.0.2.1', wanted }
   const { principal, access } = await people.auth.call('decide-access', asked)
-  expect(access).toEqual([{ ...wanted[0], actions: ['pull', 'push'] }, wanted[1]])
+  // What may be pushed is for the repository that is served there.
+  const repository = expect.stringMatching(/^[0-9a-f-]{36}$/)
+  expect(access).toEqual([{ ...wanted[0], actions: ['pull', 'push'], repository }, wanted[1]])
   expect(principal).toMatchObject({ name: 'finn', admin: false, rights: { grants: [{ prefix: 'team/' }] } })
 })
 

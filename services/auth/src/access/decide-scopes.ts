@@ -34,7 +34,14 @@ export async function decideScopes(
       type === 'repository' ? mayUnder(rights, action, name, served.get(name)) : action === '*',
     ),
   }))
-  return fitting(granted.filter(({ actions }) => actions.length > 0))
+  return fitting(granted.filter(({ actions }) => actions.length > 0).map((access) => boundTo(access, served)))
+}
+
+/** What may be changed there is said by the repository that was judged: whoever may only pull another one may have it served there next. */
+function boundTo(access: Access, served: ReadonlyMap<string, Served>): Access {
+  const { type, name, actions } = access
+  if (type !== 'repository' || !actions.some((action) => action === 'push' || action === 'delete')) return access
+  return { ...access, repository: served.get(name)?.repository?.id ?? null }
 }
 
 /** Whether somebody may pull below a base path, be it there or not. */

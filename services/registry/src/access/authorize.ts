@@ -8,12 +8,14 @@ import {
   allows,
   bearerChallenge,
   formatScope,
+  isGrantedFor,
   loginIn,
   parseAuthorization,
   type TokenCheck,
   tokenService,
 } from '@berth/tokens'
 
+type Served = { repositoryId: string; repositoryName: string }
 export type Action = 'pull' | 'push' | 'delete'
 /** A caller that was let in. */
 export type Caller = {
@@ -25,6 +27,8 @@ export type Caller = {
   ownerId: string | null
   isAdmin: boolean
   may: (repository: string, action: Action) => boolean
+  /** Whether it may change what is served under a base path now, if it may at all. */
+  mayChange: (basePath: string, served: Served | undefined) => boolean
   /** Base paths that it was granted to pull from, of those that were asked for. */
   named: string[]
   /** What is granted to it, where auth was asked who it is. */
@@ -48,6 +52,17 @@ export type Gatekeeper = {
     actions: readonly Action[],
     served: { isPublic: boolean } | undefined,
   ): void
+  /**
+   * Lets a caller change what is served there now, or throws as `require`: what it was granted is for the repository that was served
+   * then, and base paths are pointed to others by who may only pull those.
+   */
+  requireChange(
+    request: IncomingMessage,
+    caller: Caller,
+    basePath: string,
+    actions: readonly Action[],
+    served: Served | undefined,
+  ): void
   /** What `/v2/` answers to callers without credentials, so that clients learn how to log in. */
   challenge(
     request: IncomingMessage,
@@ -59,6 +74,7 @@ const anonymous: Caller = {
   actor: { id: null, name: 'anonymous' },
   isAdmin: false,
   may: () => false,
+  mayChange: () => false,
   named: [],
   rights: noRights(null),
   ownerId: null,
@@ -117,29 +133,40 @@ export function createGatekeeper(options: {
     require: (request, caller, basePath, actions, served) => {
       const mayReadAnyway = served?.isPublic === true
       if (actions.every((action) => caller.may(basePath, action) || (action === 'pull' && mayReadAnyway))) return
-      const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
-      const header = loginIn(request.headers.authorization)
-      if (header?.toLowerCase().startsWith('basic ')) {
-        throw new OciError(
-          'DENIED',
-          `${caller.actor.name} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
-        )
-      }
-      const message =
-        caller.actor.id === null
-          ? `log in to ${actions.join(' and ')} ${basePath}`
-          : `the token of ${caller.actor.name} does not allow to ${actions.join(' and ')} ${basePath}`
-      throw new OciError('UNAUTHORIZED', message, {
-        headers: challenge(request, { scope, ...(header === undefined ? {} : { error: 'insufficient_scope' }) }),
-      })
+      refuse(request, caller, basePath, actions)
     },
+    requireChange: (request, caller, basePath, actions, served) => {
+      if (!caller.mayChange(basePath, served)) refuse(request, caller, basePath, actions)
+    },
+  }
+
+  function refuse(request: IncomingMessage, caller: Caller, basePath: string, actions: readonly Action[]): never {
+    const scope = formatScope({ type: 'repository', name: basePath, actions: [...actions] })
+    const header = loginIn(request.headers.authorization)
+    if (header?.toLowerCase().startsWith('basic ')) {
+      throw new OciError(
+        'DENIED',
+        `${caller.actor.name} may not ${actions.join(' and ')} ${basePath}; ask an administrator`,
+      )
+    }
+    const message =
+      caller.actor.id === null
+        ? `log in to ${actions.join(' and ')} ${basePath}`
+        : `the token of ${caller.actor.name} does not allow to ${actions.join(' and ')} ${basePath}`
+    throw new OciError('UNAUTHORIZED', message, {
+      headers: challenge(request, { scope, ...(header === undefined ? {} : { error: 'insufficient_scope' }) }),
+    })
   }
 }
 
 /** What accesses let do, whoever they were granted to. */
-function callerOf(access: readonly Access[]): Pick<Caller, 'may' | 'named'> {
+function callerOf(access: readonly Access[]): Pick<Caller, 'may' | 'mayChange' | 'named'> {
   const pulls = access.filter(({ type, actions }) => {
     return type === 'repository' && (actions.includes('pull') || actions.includes('*'))
   })
-  return { may: (repository, action) => allows(access, repository, action), named: pulls.map(({ name }) => name) }
+  return {
+    may: (repository, action) => allows(access, repository, action),
+    mayChange: (basePath, served) => isGrantedFor(access, basePath, served),
+    named: pulls.map(({ name }) => name),
+  }
 }

@@ -207,7 +207,11 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query), scope)
     const plain = placeOf(deps, route.repository)
     const runAt = ({ basePath, pointer, pullThrough }: Place, { run }: Verb<NamedRoute>) => {
-      const served = once(() => checkServed(deps.follower, basePath, { pointer, pullThrough }, isWrite))
+      const served = once(async () => {
+        const found = await checkServed(deps.follower, basePath, { pointer, pullThrough }, isWrite)
+        if (isWrite) gatekeeper.requireChange(request, caller, basePath, actions, found)
+        return found
+      })
       return run({ ...base, caller, basePath, served, pullThrough }, route)
     }
     if (verb?.actions === pull) {

@@ -82,6 +82,7 @@ const stranger: Caller = {
   actor: { id: null, name: 'anonymous' },
   isAdmin: false,
   may: () => false,
+  mayChange: () => false,
   named: [],
   ownerId: null,
 }
