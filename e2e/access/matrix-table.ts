@@ -228,6 +228,9 @@ export const table: Record<string, Row | Row[]> = {
   deleteSchedule: { needs: 'maintainer', send: of('DELETE', schedule()) },
   runSchedule: { needs: 'maintainer', send: of('POST', schedule('/run')) },
   listScheduleRuns: { needs: 'maintainer', send: of('GET', schedule('/runs')) },
+  listDeadLetters: { needs: 'admin', send: of('GET', at('/dead-letters')) },
+  showDeadLetter: { needs: 'admin', send: of('GET', at(`/dead-letters/auth:x:${noId}`)) },
+  replayDeadLetter: { needs: 'admin', send: of('POST', at(`/dead-letters/auth:x:${noId}/replay`)) },
   // build
   listBuilds: { needs: 'admin', send: of('GET', at('/builds')) },
   showBuild: { needs: 'admin', send: of('GET', at(`/builds/${noId}`)) },

@@ -1,5 +1,12 @@
 export { type Bus, connectBus } from './connection.ts'
 export { type ConsumeOptions, type Consumer, startConsumer } from './consume.ts'
+export {
+  type DeadLetter,
+  type DeadLetterCommands,
+  findDeadLetter,
+  listDeadLetters,
+  replayDeadLetter,
+} from './dead-letters.ts'
 export { createEventCheck, createEventMarks } from './event-marks.ts'
 export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'

@@ -9,6 +9,15 @@ type Caller = 'auth' | 'build' | 'catalog' | 'registry' | 'sync' | 'tasks'
 /** Each command with the services that need it; that others may ask for events is a command of every service. */
 type Callers<Commands> = { readonly [Command in keyof Commands | 'list-events']: readonly Caller[] }
 
+/** What every service answers about the events that it has set aside. */
+const deadLetters = {
+  'list-dead-letters': ['tasks'],
+  'find-dead-letter': ['tasks'],
+  'replay-dead-letter': ['tasks'],
+} as const
+/** Of those that read no events of others. */
+const noDeadLetters = { 'list-dead-letters': [], 'find-dead-letter': [], 'replay-dead-letter': [] } as const
+
 const auth: Callers<AuthCommands> = {
   identify: ['catalog', 'sync', 'tasks', 'build'],
   'decide-access': ['registry'],
@@ -20,6 +29,7 @@ const auth: Callers<AuthCommands> = {
   'grant-namespace': ['catalog'],
   'list-keys': ['registry'],
   'list-events': [],
+  ...deadLetters,
 }
 
 const catalog: Callers<CatalogCommands & OperationCommands> = {
@@ -62,6 +72,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'list-access-objects': ['auth'],
   'call-operation': ['tasks'],
   'list-events': ['registry', 'auth'],
+  ...deadLetters,
 }
 
 const registry: Callers<RegistryCommands> = {
@@ -73,6 +84,7 @@ const registry: Callers<RegistryCommands> = {
   'list-isolated-repositories': ['catalog'],
   'forget-repository': ['catalog'],
   'list-events': [],
+  ...deadLetters,
 }
 
 const sync: Callers<SyncCommands & OperationCommands> = {
@@ -86,6 +98,7 @@ const sync: Callers<SyncCommands & OperationCommands> = {
   'list-access-objects': ['auth'],
   'call-operation': ['tasks'],
   'list-events': ['auth'],
+  ...deadLetters,
 }
 
 const tasks: Callers<TasksCommands> = {
@@ -97,9 +110,10 @@ const tasks: Callers<TasksCommands> = {
   'list-task-states': ['sync'],
   'finish-task': ['catalog', 'sync'],
   'list-events': ['sync'],
+  ...noDeadLetters,
 }
 
-const build: Callers<object> = { 'list-events': [] }
+const build: Callers<object> = { 'list-events': [], ...noDeadLetters }
 
 /** Which services each service answers, command by command (ARCHITECTURE.md, "Who asks whom"); no other caller is heard. */
 export const callers: Readonly<Record<Caller, Readonly<Record<string, readonly string[]>>>> = {

@@ -44,6 +44,7 @@ import {
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { answerScheduled } from './answer-scheduled.ts'
+import { type Consumers, deadLetterCommands } from './dead-letter-commands.ts'
 import type { PeerName, Peers } from './peers.ts'
 import type { HostConfig, ServiceName } from './settings.ts'
 
@@ -194,6 +195,9 @@ export function createHost<P extends PeerName>(options: {
       ? { 'call-operation': answerScheduled(name, documentOf(), open, commandsOf<AuthCommands>(clientOf('auth'))) }
       : {}
 
+  /** How each of the consumers handles an event, for those that it has set aside. */
+  const consumers: Consumers = new Map()
+
   const joinBus = async (): Promise<Running> => {
     if (config.natsSeed === undefined) noteSharedLogin(log)
     const bus = await connectBus({ url: config.natsUrl, seed: config.natsSeed, name, log, metrics: parts.metrics })
@@ -207,6 +211,7 @@ export function createHost<P extends PeerName>(options: {
       follow: ({ source, ...more }) => {
         const owner = clientOf(source)
         requireFollower(name, source, more.consumer)
+        consumers.set(more.consumer, more.handle)
         const isGenuine = createEventCheck({ source, follower: name }, keys)
         const events = (after: number, signal: AbortSignal) =>
           owner.call<OutboxPage>('list-events', { after }, { signal })
@@ -237,6 +242,7 @@ export function createHost<P extends PeerName>(options: {
           commands: {
             ...commands,
             ...callsFor(open),
+            ...deadLetterCommands(db, consumers),
             'list-events': ({ after }: { after: number }) => readOutbox(db, after),
           },
         }),

@@ -1,4 +1,4 @@
-import type { EventCommands } from '@berth/bus'
+import type { DeadLetterCommands, EventCommands } from '@berth/bus'
 import type {
   AuthCommands,
   CatalogCommands,
@@ -11,11 +11,11 @@ import type {
 
 /** What each service answers to the others. */
 type ServiceCommands = {
-  auth: AuthCommands & EventCommands
-  catalog: CatalogCommands & OperationCommands & EventCommands
-  registry: RegistryCommands & EventCommands
-  sync: SyncCommands & OperationCommands & EventCommands
-  tasks: TasksCommands & EventCommands
+  auth: AuthCommands & EventCommands & DeadLetterCommands
+  catalog: CatalogCommands & OperationCommands & EventCommands & DeadLetterCommands
+  registry: RegistryCommands & EventCommands & DeadLetterCommands
+  sync: SyncCommands & OperationCommands & EventCommands & DeadLetterCommands
+  tasks: TasksCommands & EventCommands & DeadLetterCommands
 }
 
 /** A service that others ask. */

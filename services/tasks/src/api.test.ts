@@ -214,6 +214,11 @@ test('administrators have tasks forgotten that ended long ago, by their states',
     .expect(400)
 })
 
+test('a list of dead letters names the services that do not answer', async () => {
+  const { body } = await asAdmin('get', '/dead-letters').expect(200)
+  expect(body).toEqual({ items: [], next: null, unavailable: ['catalog', 'registry', 'sync'] })
+})
+
 test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {
   const kind = `cancel-${randomUUID()}`
   const [first, next] = [await queue(kind, 'admin', [kind]), await queue(kind, 'admin', [kind])]

@@ -6,6 +6,7 @@ import { tasksCommands } from './commands.ts'
 import { peers, type TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import { deadLetterHandlers } from './dead-letters/api.ts'
 import type { operations } from './openapi-types.ts'
 import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
@@ -65,6 +66,7 @@ export function createTasks(
       if (!changes) throw notStarted()
       return changes
     }),
+    ...deadLetterHandlers({ auth: host.peers.auth, registry: host.peers.registry, ...owners }, log),
     ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
   } satisfies Handlers<operations>
 

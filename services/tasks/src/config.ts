@@ -7,7 +7,7 @@ export const taskSettings = {
 }
 
 /** The services that tasks asks: what schedules are for is done by those that own it. */
-export const peers = ['auth', 'catalog', 'sync'] as const
+export const peers = ['auth', 'catalog', 'registry', 'sync'] as const
 
 /** What tasks reads from the environment. */
 export const tasksSettings = { ...hostSettings('tasks', peers), ...taskSettings }

@@ -223,10 +223,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List events that a service could not handle and has set aside */
+        get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/{deadLetter}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id: service, consumer and event, with colons between. */
+                deadLetter: components["parameters"]["deadLetter"];
+            };
+            cookie?: never;
+        };
+        /** Show an event that was set aside */
+        get: operations["showDeadLetter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/dead-letters/{deadLetter}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id: service, consumer and event, with colons between. */
+                deadLetter: components["parameters"]["deadLetter"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have an event handled that was set aside
+         * @description It is forgotten when that goes well.
+         */
+        post: operations["replayDeadLetter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        DeadLetter: {
+            id: string;
+            service: string;
+            consumer: string;
+            /** Format: uuid */
+            eventId: string;
+            /** @description What happened. */
+            type: string;
+            /** @description Why it could not be handled. */
+            reason: string;
+            attempts: number;
+            /** Format: date-time */
+            buriedAt: string;
+            /** @description The event; only where one is shown. */
+            event?: {
+                [key: string]: unknown;
+            };
+        };
+        DeadLetterPage: {
+            items: components["schemas"]["DeadLetter"][];
+            next: string | null;
+            /** @description The services that did not answer; what they have set aside is not shown. */
+            unavailable: string[];
+        };
         /** @description What is before its first slash is its namespace: those who have `schedule.manage` there make it. */
         ScheduleName: string;
         /** @description Five fields (minute, hour, day of the month, month, day of the week) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. */
@@ -485,6 +569,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id: service, consumer and event, with colons between. */
+        deadLetter: string;
         /** @description Id or name. */
         schedule: string;
         /** @description The id of a task. */
@@ -821,6 +907,81 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeadLetters: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of them, by their ids. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    showDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id: service, consumer and event, with colons between. */
+                deadLetter: components["parameters"]["deadLetter"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It, with the event. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetter"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    replayDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id: service, consumer and event, with colons between. */
+                deadLetter: components["parameters"]["deadLetter"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was handled. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -10,7 +10,7 @@ export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 
 // Nothing listens there.
 const nowhere = 'http://127.0.0.1:1'
-const away = { authUrl: nowhere, catalogUrl: nowhere, syncUrl: nowhere }
+const away = { authUrl: nowhere, catalogUrl: nowhere, registryUrl: nowhere, syncUrl: nowhere }
 
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {

@@ -1,0 +1,67 @@
+import type { DeadLetter, DeadLetterCommands } from '@berth/bus'
+import type { CommandClient } from '@berth/commands'
+import { badCursor, type Handlers, isUuid, type Logger, notFound, readPage } from '@berth/service'
+import type { operations } from '../openapi-types.ts'
+
+type Owners = Record<string, CommandClient<DeadLetterCommands>>
+type Name = { service: string; consumer: string; eventId: string }
+
+/** The API of the events that services could not handle and have set aside: each of them is asked for its own. */
+export function deadLetterHandlers(owners: Owners, log: Logger) {
+  const services = Object.keys(owners).sort()
+  const find = (id: string): { owner: CommandClient<DeadLetterCommands>; consumer: string; eventId: string } => {
+    const name = readId(id)
+    const owner = name && owners[name.service]
+    if (!name || !owner) throw notFound('dead_letter', id)
+    return { owner, consumer: name.consumer, eventId: name.eventId }
+  }
+  return {
+    listDeadLetters: async ({ query, requestId, signal }) => {
+      const { after, limit } = readPage(query)
+      const from = after === undefined ? undefined : readId(after)
+      if (after !== undefined && !from) throw badCursor()
+      const found: { service: string; letter: DeadLetter }[] = []
+      const unavailable: string[] = []
+      for (const service of services) {
+        if (found.length > limit) break
+        if (from && service < from.service) continue
+        const request = { after: from?.service === service ? from : null, limit: limit + 1 - found.length }
+        try {
+          const reply = await owners[service]?.call('list-dead-letters', request, {
+            requestId,
+            signal,
+            timeoutMs: 5_000,
+          })
+          found.push(...(reply?.letters ?? []).map((letter) => ({ service, letter })))
+        } catch (error) {
+          signal.throwIfAborted()
+          log.warn('a service does not tell of its dead letters', { to: service, error })
+          unavailable.push(service)
+        }
+      }
+      const items = found.slice(0, limit).map(({ service, letter }) => showLetter(service, letter))
+      const next = found.length > limit ? Buffer.from(items.at(-1)?.id ?? '').toString('base64url') : null
+      return { status: 200, body: { items, next, unavailable } }
+    },
+    showDeadLetter: async ({ params, requestId, signal }) => {
+      const { owner, ...name } = find(params.deadLetter)
+      const { letter } = await owner.call('find-dead-letter', name, { requestId, signal })
+      const [service = ''] = params.deadLetter.split(':')
+      return { status: 200, body: { ...showLetter(service, letter), event: letter.event } }
+    },
+    replayDeadLetter: async ({ params, requestId, signal }) => {
+      const { owner, ...name } = find(params.deadLetter)
+      await owner.call('replay-dead-letter', name, { requestId, signal })
+      return { status: 204 }
+    },
+  } satisfies Partial<Handlers<operations>>
+}
+
+function showLetter(service: string, { consumer, eventId, type, reason, attempts, buriedAt }: DeadLetter) {
+  return { id: `${service}:${consumer}:${eventId}`, service, consumer, eventId, type, reason, attempts, buriedAt }
+}
+
+function readId(id: string): Name | undefined {
+  const [service = '', consumer = '', eventId = '', ...more] = id.split(':')
+  return service && consumer && isUuid(eventId) && more.length === 0 ? { service, consumer, eventId } : undefined
+}
