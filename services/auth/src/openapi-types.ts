@@ -1075,6 +1075,14 @@ export interface components {
              * @description The task that this one is a part of.
              */
             parent: string | null;
+            /** @description Where one task is shown: for each resource the task that has it, or comes first. */
+            waitingFor?: {
+                resource: string | null;
+                /** Format: uuid */
+                task: string | null;
+                /** @description The caller may not see the task that is in the way. */
+                hidden: boolean;
+            }[];
             /**
              * Format: uuid
              * @description The task that this one tries again.

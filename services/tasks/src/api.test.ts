@@ -219,6 +219,35 @@ test('a list of dead letters names the services that do not answer', async () =>
   expect(body).toEqual({ items: [], next: null, unavailable: ['catalog', 'registry', 'sync'] })
 })
 
+test('a waiting task says what it waits for, and hides what its reader may not see', async () => {
+  const kind = `blocked-${randomUUID()}`
+  const [held, common] = [`${kind}:held`, `${kind}:common`]
+  const actor = { id: accountIds.get('ann') ?? null, name: 'ann' }
+  const create = async (exclusive: string[], shared: string[], by = actor) => {
+    const id = randomUUID()
+    await one.tasks.call('create-task', { id, kind, payload: {}, exclusive, shared, actor: by })
+    return id
+  }
+  const admin = { id: accountIds.get('admin') ?? null, name: 'admin' }
+  const holder = await create([held], [common], admin)
+  expect((await claim(kind)).id).toBe(holder)
+  const first = await create([common], [])
+  const second = await create([held, common], [])
+  const asAnn = async (id: string) =>
+    (await request(one.url).get(`/api/v1/tasks/${id}`).auth('ann', 'ann has this one').expect(200)).body.waitingFor
+  // Of what is common the one that runs is in the way first, and of those that wait the earlier one.
+  expect((await asAdmin('get', `/tasks/${second}`)).body.waitingFor).toEqual([
+    { resource: common, task: holder, hidden: false },
+    { resource: held, task: holder, hidden: false },
+  ])
+  const hidden = { resource: null, task: null, hidden: true }
+  expect(await asAnn(first)).toEqual([hidden])
+  expect(await asAnn(second)).toEqual([hidden, hidden])
+  await one.tasks.call('finish-task', { id: holder, fence: 1, state: 'completed' })
+  expect([await asAnn(first), await asAnn(second)]).toEqual([[], [{ resource: common, task: first, hidden: false }]])
+  expect((await asAdmin('get', `/tasks/${holder}`)).body.waitingFor).toEqual([])
+})
+
 test('a waiting task is cancelled at once and clears the way; one that has ended cannot be', async () => {
   const kind = `cancel-${randomUUID()}`
   const [first, next] = [await queue(kind, 'admin', [kind]), await queue(kind, 'admin', [kind])]

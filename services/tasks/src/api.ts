@@ -19,6 +19,7 @@ import { cancelTask } from './queue/cancel.ts'
 import { purgeTasks } from './queue/purge.ts'
 import { retryTask } from './queue/retry.ts'
 import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
+import { readWaitingFor } from './queue/waiting-for.ts'
 import { objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
@@ -65,7 +66,8 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     }),
     showTask: async ({ params, principal }) => {
       const { row, view } = await find(params.task, principal)
-      return { status: 200, body: view(showTask(row)) }
+      const waitingFor = row.state === 'waiting' ? await readWaitingFor(db, row.id, principal) : []
+      return { status: 200, body: { ...view(showTask(row)), waitingFor } }
     },
     cancelTask: async ({ params, principal }) => {
       const { row, objects, view } = await find(params.task, principal)

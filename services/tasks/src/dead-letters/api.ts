@@ -6,6 +6,8 @@ import type { operations } from '../openapi-types.ts'
 type Owners = Record<string, CommandClient<DeadLetterCommands>>
 type Name = { service: string; consumer: string; eventId: string }
 
+const timeoutMs = 2_000
+
 /** The API of the events that services could not handle and have set aside: each of them is asked for its own. */
 export function deadLetterHandlers(owners: Owners, log: Logger) {
   const services = Object.keys(owners).sort()
@@ -20,28 +22,27 @@ export function deadLetterHandlers(owners: Owners, log: Logger) {
       const { after, limit } = readPage(query)
       const from = after === undefined ? undefined : readId(after)
       if (after !== undefined && !from) throw badCursor()
-      const found: { service: string; letter: DeadLetter }[] = []
       const unavailable: string[] = []
-      for (const service of services) {
-        if (found.length > limit) break
-        if (from && service < from.service) continue
-        const request = { after: from?.service === service ? from : null, limit: limit + 1 - found.length }
-        try {
-          const reply = await owners[service]?.call('list-dead-letters', request, {
-            requestId,
-            signal,
-            timeoutMs: 5_000,
-          })
-          found.push(...(reply?.letters ?? []).map((letter) => ({ service, letter })))
-        } catch (error) {
-          signal.throwIfAborted()
-          log.warn('a service does not tell of its dead letters', { to: service, error })
-          unavailable.push(service)
-        }
-      }
+      // All at once: what each that is away costs is waited for once.
+      const pages = await Promise.all(
+        services.map(async (service) => {
+          if (from && service < from.service) return []
+          const request = { after: from?.service === service ? from : null, limit: limit + 1 }
+          try {
+            const reply = await owners[service]?.call('list-dead-letters', request, { requestId, signal, timeoutMs })
+            return (reply?.letters ?? []).map((letter) => ({ service, letter }))
+          } catch (error) {
+            signal.throwIfAborted()
+            log.warn('a service does not tell of its dead letters', { to: service, error })
+            unavailable.push(service)
+            return []
+          }
+        }),
+      )
+      const found = pages.flat()
       const items = found.slice(0, limit).map(({ service, letter }) => showLetter(service, letter))
       const next = found.length > limit ? Buffer.from(items.at(-1)?.id ?? '').toString('base64url') : null
-      return { status: 200, body: { items, next, unavailable } }
+      return { status: 200, body: { items, next, unavailable: unavailable.sort() } }
     },
     showDeadLetter: async ({ params, requestId, signal }) => {
       const { owner, ...name } = find(params.deadLetter)
