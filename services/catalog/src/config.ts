@@ -17,7 +17,7 @@ export const retentionSettings = {
   ),
 }
 
-/** For how many days it is known what was served (docs/decisions/0044); the standalone stack reads this too. */
+/** For how many days it is known what was served (docs/how-to/history.md); the standalone stack reads this too. */
 export const historySettings = {
   historyDays: integer('BERTH_HISTORY_DAYS', { min: 1, max: 36_500 }, { fallback: 400 }),
 }
