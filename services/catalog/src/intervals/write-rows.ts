@@ -97,23 +97,31 @@ const hasNoVersion = `interval.repository_id = $1
       and version.number >= interval.since
       and version.number < interval.until)`
 
-// Where a tag pointed is known for longer than it can be pulled (docs/decisions/0044).
-const keepHistory = `with kept as (
-  insert into tag_history (repository_id, name, since, until, digest, opened_at)
-  select repository_id, name, since, until, digest, opened_at
-  from tag_interval as interval
-  where ${hasNoVersion})`
+// Where a tag pointed is known for longer than it can be pulled (docs/decisions/0044). They are looked for once.
+const emptyTags = `
+  with gone as materialized (
+    select repository_id, name, since, until, digest, opened_at
+    from tag_interval as interval
+    where ${hasNoVersion}),
+  kept as (
+    insert into tag_history (repository_id, name, since, until, digest, opened_at)
+    select *
+    from gone)
+  update tag_interval as interval
+  set until = gone.since, revision = $2
+  from gone
+  where interval.repository_id = $1
+    and interval.name = gone.name
+    and interval.since = gone.since`
 
 /**
  * Empties the intervals in which no version is left, so that nothing keeps their content. They end where they begin and stay
  * a while, for followers to hear of it; the collector takes them away. Of tags history keeps what they were.
  */
 export async function emptyRows(sql: Sql, table: IntervalTable, repositoryId: string, revision: number): Promise<void> {
-  await sql.query(
-    `${table === 'tag_interval' ? keepHistory : ''}
-     update ${table} as interval
-     set until = since, revision = $2
-     where ${hasNoVersion}`,
-    [repositoryId, revision],
-  )
+  const text = `
+    update ${table} as interval
+    set until = since, revision = $2
+    where ${hasNoVersion}`
+  await sql.query(table === 'tag_interval' ? emptyTags : text, [repositoryId, revision])
 }
