@@ -1,7 +1,7 @@
 import { type Rights, toSql } from '@berth/access'
 import { badCursor, type Database, notFound } from '@berth/service'
 import { readingAt } from '../intervals/reading-at.ts'
-import { exactTime, knownVersions, latestAt } from '../versions/known.ts'
+import { exactTime, firstFrom, knownVersions, latestAt, surelyLatestAt } from '../versions/known.ts'
 import { digestIn, nothingKnown } from './tags.ts'
 
 /** What a distribution served, from when to when. `repository` is null for who may not read it. */
@@ -59,7 +59,7 @@ const entriesOf = (pointings: string, versions: string, readable: string) => `
     union all
     ${versions}) as served
   left join lateral ${knownVersions('pointing.repository_id', 'number = served.number')} as made on true
-  left join lateral ${knownVersions('pointing.repository_id', 'number = served.number + 1 and pointing.version is null')} as next on true
+  left join lateral ${firstFrom('pointing.repository_id', 'served.number + 1')} as next on pointing.version is null
   cross join lateral (select pointing.version is null and made.created_at > pointing.since as is_own) as cause`
 
 function readableBy(rights: Rights, first: number) {
@@ -134,7 +134,7 @@ export async function distributionAt(
       and since <= $2::timestamptz
     order by number desc
     limit 1`
-  const latest = latestAt('pointing.repository_id', '$2::timestamptz')
+  const latest = surelyLatestAt('pointing.repository_id', '$2::timestamptz')
   const versions = `select ${latest} where pointing.version is null and ${latest} is not null`
   const [row] = await db.query<Row>(entriesOf(pointings, versions, readable.condition), [
     distribution.id,

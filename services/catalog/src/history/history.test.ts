@@ -164,3 +164,32 @@ test('what ended longer ago than history is kept is forgotten, and nothing wrong
   ])
   expect(await servedBy(distributionId)).toMatchObject([{ version: 5, to: null }])
 })
+
+test('of versions that went before there was history nothing is guessed', async () => {
+  const name = 'gap/app'
+  for (const n of [1, 2, 3, 4]) await pushManifest(catalog.db, name, { name: `gap ${n}` }, ['a'])
+  const repositoryId = await idOf(catalog.db, name)
+  const distributionId = await newDistribution('gap/prod', repositoryId)
+  const [fourth, third, , first] = await historyOf(repositoryId, 'a')
+  await catalog.db.query('update distribution_history set since = $2::timestamptz where distribution_id = $1', [
+    distributionId,
+    first?.from,
+  ])
+  for (const number of [2, 3]) await deleteVersion(catalog.db, { repositoryId, number, actor })
+  await catalog.db.query('delete from version_history where repository_id = $1', [repositoryId])
+  await catalog.db.query('delete from tag_history where repository_id = $1', [repositoryId])
+  const time = third?.from ?? ''
+  const unknown = { status: 404, code: 'history_unknown' }
+  await expect(tagAt(catalog.db, { repositoryId, tag: 'a', time })).rejects.toMatchObject(unknown)
+  const distribution = { id: distributionId, name: 'gap/prod' }
+  await expect(distributionAt(catalog.db, { distribution, time, tag: undefined, rights })).rejects.toMatchObject(
+    unknown,
+  )
+  // It was over by then, and is not what is there now.
+  const entries = [
+    { version: 4, from: fourth?.from, to: null },
+    { version: 1, from: first?.from, to: fourth?.from },
+  ]
+  expect(await historyOf(repositoryId, 'a')).toMatchObject(entries)
+  expect(await servedBy(distributionId)).toMatchObject(entries)
+})

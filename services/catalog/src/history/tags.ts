@@ -1,7 +1,7 @@
 import { type Database, notFound, Problem, type Sql } from '@berth/service'
 import { heldByAny } from '../intervals/held.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
-import { exactTime, knownVersions, latestAt } from '../versions/known.ts'
+import { exactTime, firstFrom, knownVersions, surelyLatestAt } from '../versions/known.ts'
 
 /** Where a tag pointed, from when to when. What began before all that is known has nobody who did it. */
 export type TagEntry = {
@@ -42,7 +42,7 @@ const entriesOf = (page: string) => `
         and ${heldByAny('member')}) as available
   from (${page}) as page
   left join lateral ${knownVersions('$1', 'number = page.since')} as began on true
-  left join lateral ${knownVersions('$1', 'number = page.until')} as ended on true
+  left join lateral ${firstFrom('$1', 'page.until')} as ended on true
   order by page.since desc`
 
 const isMade = 'since <= (select latest_version from repository where id = $1)'
@@ -97,10 +97,10 @@ export function nothingKnown(what: string, time: string): Problem {
 }
 
 async function versionAt(sql: Sql, repositoryId: string, time: string): Promise<number | undefined> {
-  const [row] = await sql.query<{ number: number | null }>(`select ${latestAt('$1', '$2::timestamptz')} as number`, [
-    repositoryId,
-    time,
-  ])
+  const [row] = await sql.query<{ number: number | null }>(
+    `select ${surelyLatestAt('$1', '$2::timestamptz')} as number`,
+    [repositoryId, time],
+  )
   return row?.number ?? undefined
 }
 

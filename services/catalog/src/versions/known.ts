@@ -21,6 +21,20 @@ export function latestAt(repository: string, time: string): string {
   return `(select number from ${newest} as latest)`
 }
 
+/** SQL for the first version of a repository that is known from a number on: the next one, but for what went before there was history. */
+export function firstFrom(repository: string, number: string): string {
+  return knownVersions(repository, `number >= ${number}`, 'order by number limit 1')
+}
+
+/** SQL for `latestAt`; null too where those that came next are not known, so that another may have been the latest. */
+export function surelyLatestAt(repository: string, time: string): string {
+  return `(
+    select found.number
+    from (select ${latestAt(repository, time)} as number) as found
+    left join lateral ${firstFrom(repository, 'found.number + 1')} as next on true
+    where next.number is null or next.number = found.number + 1)`
+}
+
 /** SQL for a time of the database as the API says it, to the microsecond: the versions of a busy repository have one each. */
 export function exactTime(time: string): string {
   return `to_char(${time} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
