@@ -9,8 +9,7 @@ export default {
   reporters: ['default', '<rootDir>/e2e/servers/closing-line-reporter.ts'],
   testSequencer: '<rootDir>/e2e/servers/longest-first.mjs',
   testTimeout: 30_000,
-  // One more than the two cores that the suite is made for: much of it waits for leases, clocks and disks.
-  maxWorkers: 3,
+  maxWorkers: 2,
   // Each file leaves some of its modules behind. In a worker with a gigabyte of them whatever moves many bytes stands still for
   // the collection of garbage; one that has this much is followed by a new one.
   workerIdleMemoryLimit: '400MB',

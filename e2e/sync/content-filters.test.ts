@@ -121,6 +121,8 @@ describe('content is found', () => {
       createdAt: '2026-01-02T03:04:05.000Z',
       labels: { team: 'web', empty: '' },
       pushedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+      pushedBy: stack.user,
+      pushedById: expect.stringMatching(/^[0-9a-f-]{36}$/),
       lastPulledAt: null,
     })
   })
