@@ -6,6 +6,8 @@ import { expect } from '@jest/globals'
 
 export const standaloneMain = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 
+const endsWithinMs = 50_000
+
 export type Attempt = { code: number | null; stdout: string; stderr: string }
 
 /** Starts the program where it must not start, and answers how it ended. `before` is a command to run it by. */
@@ -22,7 +24,12 @@ export async function attemptStart(env: NodeJS.ProcessEnv, before: string[] = []
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     attempt.stderr += text
   })
-  const [code] = (await once(child, 'close')) as [number | null]
+  // One that does not end is shown with what it said, and does not outlive the test.
+  const late = setTimeout(() => child.kill('SIGKILL'), endsWithinMs)
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+  clearTimeout(late)
+  if (signal === 'SIGKILL')
+    throw new Error(`the program did not end within ${endsWithinMs / 1_000} s:\n${attempt.stdout}\n${attempt.stderr}`)
   return { code, ...attempt }
 }
 

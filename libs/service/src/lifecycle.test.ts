@@ -41,3 +41,20 @@ test('a part that does not stop keeps no other from it', async () => {
   await life.stop()
   expect(seen).toEqual(['start a', 'start c', 'stop c', 'stop a'])
 })
+
+test('a part that does not stop is named, and the others wait for it', async () => {
+  const warnings: unknown[] = []
+  const named = Promise.withResolvers<void>()
+  const told = { ...log, warn: (...said: unknown[]) => (warnings.push(said), named.resolve()) }
+  const life = new Lifecycle(told, { slowMs: 5 })
+  const held = Promise.withResolvers<void>()
+  const stopped: string[] = []
+  life.onStop('first', () => void stopped.push('first'))
+  life.onStop('slow', () => held.promise)
+  const stopping = life.stop()
+  await named.promise
+  expect([warnings, stopped]).toEqual([[['a part takes long to stop', { part: 'slow' }]], []])
+  held.resolve()
+  await stopping
+  expect(stopped).toEqual(['first'])
+})

@@ -11,8 +11,12 @@ export class Lifecycle {
   readonly #log: Logger
   #stopping: Promise<void> | undefined
 
-  constructor(log: Logger) {
+  readonly #slowMs: number
+
+  /** Of a part that takes longer than `slowMs` to stop the log tells by name: one that never does would be looked for in vain. */
+  constructor(log: Logger, { slowMs = 5_000 } = {}) {
     this.#log = log
+    this.#slowMs = slowMs
   }
 
   /** Starts one part; `start` gives back how to stop it. */
@@ -38,10 +42,14 @@ export class Lifecycle {
 
   async #stopAll(): Promise<void> {
     for (const part of this.#parts.reverse()) {
+      const tell = () => this.#log.warn('a part takes long to stop', { part: part.name })
+      const slow = setTimeout(tell, this.#slowMs)
       try {
         await part.stop()
       } catch (error) {
         this.#log.warn('part did not stop cleanly', { part: part.name, error })
+      } finally {
+        clearTimeout(slow)
       }
     }
     this.#parts.length = 0

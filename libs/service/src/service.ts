@@ -182,21 +182,34 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
   })
 }
 
+// Berth stops within ten seconds, and a slow disk may take some more.
+const longestStopMs = 30_000
+
 /**
  * Starts a program and stops it cleanly on SIGTERM or SIGINT. What keeps it from starting is printed as one message and
- * ends the process with code 1; a fault that was not handled ends it too, because its state can no longer be trusted.
+ * ends the process with code 1; a fault that was not handled ends it too, because its state can no longer be trusted; so does
+ * what has not stopped after `stopsWithinMs`.
  */
-export async function runUntilSignal(start: () => Promise<() => Promise<void>>): Promise<void> {
+export async function runUntilSignal(
+  start: () => Promise<() => Promise<void>>,
+  { stopsWithinMs = longestStopMs } = {},
+): Promise<void> {
   let stop: (() => Promise<void>) | undefined
   const fail = (error: unknown) => {
     process.stderr.write(`${stop ? faultMessage(error) : startupMessage(error)}\n`)
     process.exit(1)
   }
   let asked = false
+  /** What does not stop is left: after a kill -9 all is there as well, and nobody need wait for one. */
+  const end = async (stopAll: () => Promise<void>) => {
+    const late = () => fail(new Error(`not everything stopped within ${stopsWithinMs / 1_000} s; the log names it`))
+    setTimeout(late, stopsWithinMs)
+    await stopAll().then(() => process.exit(0), fail)
+  }
   const onSignal = () => {
     if (asked) return
     asked = true
-    if (stop) void stop().then(() => process.exit(0), fail)
+    if (stop) end(stop).catch(fail)
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
@@ -209,5 +222,5 @@ export async function runUntilSignal(start: () => Promise<() => Promise<void>>):
     fail(error)
   }
   // A signal that came during the start: everything is up now, so it can be stopped in order.
-  if (asked && stop) await stop().then(() => process.exit(0), fail)
+  if (asked && stop) await end(stop)
 }
