@@ -108,15 +108,7 @@ export function createGatekeeper(options: {
       const credentials = parseAuthorization(header)
       if (credentials?.kind === 'bearer') {
         const claims = tokens.verify(credentials.token)
-        if (claims) {
-          const { account, admin, isLimited } = claims
-          if (!account) return { ...anonymous, ...callerOf(claims.access) }
-          const { id, name, isRobot } = account
-          const ownerId = isRobot ? null : id
-          // What its account may do beside is not for it, and auth is not asked.
-          const rights = isLimited ? { rights: noRights(null) } : {}
-          return { ...callerOf(claims.access), actor: { id, name }, account, ownerId, isAdmin: admin, ...rights }
-        }
+        if (claims) return holderOf(claims)
         options.refreshKeys()
         throw refuse('the token is not valid, or not any more; ask for a new one')
       }
@@ -157,6 +149,28 @@ export function createGatekeeper(options: {
       headers: challenge(request, { scope, ...(header === undefined ? {} : { error: 'insufficient_scope' }) }),
     })
   }
+}
+
+type Claims = NonNullable<ReturnType<TokenCheck['verify']>>
+// The same claims come with each request of a token, and who holds it does not change while they are the same.
+const holders = new WeakMap<Claims, Caller>()
+
+/** Who holds a token. */
+function holderOf(claims: Claims): Caller {
+  const known = holders.get(claims)
+  if (known) return known
+  const holder = readHolder(claims)
+  holders.set(claims, holder)
+  return holder
+}
+
+function readHolder({ account, admin, isLimited, access }: Claims): Caller {
+  if (!account) return { ...anonymous, ...callerOf(access) }
+  const { id, name, isRobot } = account
+  const ownerId = isRobot ? null : id
+  // What its account may do beside is not for it, and auth is not asked.
+  const rights = isLimited ? { rights: noRights(null) } : {}
+  return { ...callerOf(access), actor: { id, name }, account, ownerId, isAdmin: admin, ...rights }
 }
 
 /** What accesses let do, whoever they were granted to. */
