@@ -1,5 +1,6 @@
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { hash, verify } from '@node-rs/argon2'
 import pg from 'pg'
 import request from 'supertest'
 import { type StartedAuth, startAuth } from './testing/started.fixture.ts'
@@ -189,4 +190,19 @@ test('registry learns what Basic credentials allow', async () => {
     access: [],
   })
   expect(await ask(basic('admin', 'wrong'))).toEqual({ principal: null, access: [] })
+})
+
+test('a password that was hashed at another cost is hashed anew when it is known, and stays the same password', async () => {
+  const id = await makeUser('rehashed')
+  const old = await hash('rehashed has one', { memoryCost: 8_192, timeCost: 1, parallelism: 1 })
+  await sql.query('update account set password_hash = $2 where id = $1', [id, old])
+  const hashNow = async () =>
+    (await sql.query('select password_hash from account where id = $1', [id])).rows[0].password_hash
+  const logIn = (word: string) => one.auth.call('identify', { authorization: basic('rehashed', word), ip: '192.0.2.9' })
+  expect(await logIn('wrong')).toEqual({ principal: null })
+  expect(await hashNow()).toBe(old)
+  expect(await logIn('rehashed has one')).toMatchObject({ principal: { name: 'rehashed' } })
+  const renewed = await hashNow()
+  expect(renewed).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/)
+  expect(await verify(renewed, 'rehashed has one')).toBe(true)
 })

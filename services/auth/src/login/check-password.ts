@@ -38,7 +38,15 @@ export function createCheckPassword(
     const found = await accountByName(db, name)
     if (!(await passwords.matches(password, found?.passwordHash ?? undefined)) || !found) return undefined
     await attempt.succeeded()
-    const { passwordHash: _hash, ...account } = found
+    const { passwordHash, ...account } = found
+    if (passwordHash !== null && passwords.isOutdated(passwordHash)) {
+      // Only now the password is known. One that was changed meanwhile stays.
+      await db.query('update account set password_hash = $3 where id = $1 and password_hash = $2', [
+        account.id,
+        passwordHash,
+        await passwords.hash(password),
+      ])
+    }
     remembered.set(mark, { id: account.id, epoch: account.sessionEpoch })
     await knownLogins.remember(account, password)
     return account

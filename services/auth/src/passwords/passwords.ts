@@ -13,7 +13,12 @@ export type Passwords = {
   hash(password: string): Promise<string>
   /** Whether a password is the one of a hash. Without a hash it takes as long and answers false. */
   matches(password: string, passwordHash: string | undefined): Promise<boolean>
+  /** Whether a hash was made at another cost than hashes are made now. */
+  isOutdated(passwordHash: string): boolean
 }
+
+// As hashes begin (PHC string format).
+const prefix = `$argon2id$v=19$m=${cost.memoryCost},t=${cost.timeCost},p=${cost.parallelism}$`
 
 /**
  * Hashes passwords, a few at a time: each takes 19 MiB and a core, and pulls must not feel it when many log in. Who would
@@ -31,6 +36,7 @@ export function createPasswords(): Passwords {
       const same = await inTurn(() => verify(against, password))
       return same && passwordHash !== undefined
     },
+    isOutdated: (passwordHash) => !passwordHash.startsWith(prefix),
   }
 }
 
