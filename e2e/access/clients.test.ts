@@ -124,6 +124,9 @@ describe.each(programs)('with %s', (program, missing, start, held) => {
       await client.push(`${at('secret')}:1`, `${at('secret')}:${program}`)
       await client.push(`${at('secret')}:1`, `${at(`made-${++count}`)}:1`)
       await expect(client.push(`${at('secret')}:1`, `${berth.host}/logins-others/app:2`)).rejects.toThrow(refused)
+      await expect(client.push(`${at('secret')}:1`, `${berth.host}/logins-others/new:1`)).rejects.toThrow(refused)
+      const { body } = await berth.api('GET', '/repositories?q=logins-others')
+      expect(body.items.map(({ name }: { name: string }) => name)).toEqual(['logins-others/app'])
       await end()
       // What the client still holds opens nothing.
       await expect(client.pull(`${at('secret')}:1`)).rejects.toThrow(refused)
