@@ -19,8 +19,6 @@ export type AuthCommands = {
   }
   /** What is granted to an account now; nothing to one whose epoch is another by now, for then what was issued to it has ended. */
   'grants-of': { request: { accountId: string; epoch: number }; reply: { rights: Rights; isActive: boolean } }
-  /** What an account may do now; nothing where it is gone, inactive or has expired. */
-  'rights-of': { request: { accountId: string }; reply: { rights: Rights; isRobot: boolean } }
   /** An account as a caller, with all that it may do now; null where it is gone, inactive or has expired. */
   'principal-of': { request: { accountId: string }; reply: { principal: Principal | null } }
   /** The users and robots that have these names now, as far as there are any. */

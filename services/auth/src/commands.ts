@@ -28,11 +28,6 @@ export function authCommands(db: Database, authenticate: Authenticate): Record<s
       if (account?.sessionEpoch !== epoch) return { rights: noRights(null), isActive: false }
       return { rights: await rightsOf(db, account), isActive: true }
     },
-    'rights-of': async ({ accountId }) => {
-      const account = await accountById(db, accountId)
-      if (!account) return { rights: noRights(null), isRobot: false }
-      return { rights: await rightsOf(db, account), isRobot: account.kind === 'robot' }
-    },
     'principal-of': async ({ accountId }) => {
       const account = await accountById(db, accountId)
       return { principal: account ? await principalOf(db, account) : null }

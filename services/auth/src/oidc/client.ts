@@ -45,6 +45,7 @@ export function createOidcClient(issuers: Issuers, sealer: Sealer): OidcClient {
       if (url === server.jwks_uri) return Response.json(await issuers.keys(provider, kidIn(answered.token)))
       const answer = await fetch(url, sent)
       if (url === server.token_endpoint && answer.ok)
+        // What is no JSON is refused by the library, with its own words.
         answered.token = await answer
           .clone()
           .json()

@@ -1,4 +1,4 @@
-import { type AccessObject, decide, type Verb } from '@berth/access'
+import { type AccessObject, decide, noRights, type Verb } from '@berth/access'
 import type { AuthCommands, CatalogCommands, CommandClient } from '@berth/commands'
 import { Problem } from '@berth/service'
 
@@ -18,7 +18,8 @@ export async function requireRunRights(
 ): Promise<string | null> {
   const { actorId, actor, repositoryName: name } = run
   if (actorId === null) return null
-  const { rights, isRobot } = await auth.call('rights-of', { accountId: actorId }, { signal })
+  const { principal } = await auth.call('principal-of', { accountId: actorId }, { signal })
+  const rights = principal?.rights ?? noRights(null)
   const needs = (verb: Verb, object: AccessObject) => {
     if (decide(rights, verb, object).allowed) return
     throw new Problem(
@@ -32,5 +33,5 @@ export async function requireRunRights(
   const { repository } = await catalog.call('find-repository', { repository: name }, { signal })
   if (!repository) needs('repository.create', { kind: 'repository', name })
   needs('push', { kind: 'repository', name, id: repository?.id, ownerId: repository?.ownerId })
-  return isRobot ? null : actorId
+  return principal?.robot ? null : actorId
 }
