@@ -205,6 +205,7 @@ export const table: Record<string, Row | Row[]> = {
   // tasks: everybody's own
   listTasks: { needs: 'everybody', send: of('GET', at('/tasks')) },
   showTask: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}`)) },
+  listTaskLog: { needs: 'everybody', send: of('GET', at(`/tasks/${noId}/log`)) },
   cancelTask: { needs: 'everybody', send: of('POST', at(`/tasks/${noId}/cancel`)) },
   retryTask: { needs: 'everybody', send: of('POST', at(`/tasks/${noId}/retry`)) },
   purgeTasks: {

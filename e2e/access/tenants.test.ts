@@ -99,16 +99,20 @@ describe('what one team sends about what is another’s is answered as if there 
     expect(await there).toBe(await missing)
   })
 
-  test.each(['GET /tasks/', 'POST /tasks/ /cancel', 'GET /tasks/ /events', 'GET /syncs/', 'GET /tasks?parent='])(
-    '%s of a task',
-    async (route) => {
-      const [method = '', path = '', rest = ''] = route.split(' ')
-      const [there, missing] = [blue.has, none].map((other) =>
-        answerTo({ method, path: `${path}${other.task}${rest}` }, other),
-      )
-      expect(await there).toBe(await missing)
-    },
-  )
+  test.each([
+    'GET /tasks/',
+    'POST /tasks/ /cancel',
+    'GET /tasks/ /events',
+    'GET /tasks/ /log',
+    'GET /syncs/',
+    'GET /tasks?parent=',
+  ])('%s of a task', async (route) => {
+    const [method = '', path = '', rest = ''] = route.split(' ')
+    const [there, missing] = [blue.has, none].map((other) =>
+      answerTo({ method, path: `${path}${other.task}${rest}` }, other),
+    )
+    expect(await there).toBe(await missing)
+  })
 })
 
 const operations = operationsOf(mergeDocuments() as unknown as OpenApiDocument)

@@ -55,6 +55,19 @@ test.each<[string, (scene: Awaited<ReturnType<typeof makeScene>>) => void, strin
   expect(task.result.failures).toEqual([
     expect.objectContaining({ tag: 'bad', code, message: expect.stringContaining(upstream.host) }),
   ])
+  const log = (await stack.api('GET', `/tasks/${task.id}/log`)).body.items as {
+    level: string
+    message: string
+    detail: string
+  }[]
+  expect(log.filter(({ message }) => message.startsWith('tag bad'))).toMatchObject([
+    { message: `tag bad is skipped: ${code}`, level: 'warn', detail: expect.stringContaining(upstream.host) },
+  ])
+  expect([log[0]?.message, ...log.slice(-2).map(({ message }) => message)]).toEqual([
+    'attempt 1 begins',
+    'version 1 is served: 2 tags added, 0 moved, 0 removed',
+    'completed',
+  ])
   expect([await digestOf(scene.name, 'good'), await digestOf(scene.name, 'bad')]).toEqual([
     scene.good.manifest.digest,
     null,

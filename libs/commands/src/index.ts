@@ -30,6 +30,8 @@ export {
   type ClaimedTask,
   type Task,
   type TaskError,
+  type TaskLine,
+  type TaskLines,
   type TaskObject,
   type TaskProgress,
   type TaskState,

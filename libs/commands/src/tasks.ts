@@ -14,6 +14,13 @@ export type TaskProgress = {
   reason?: string
 }
 export type TaskError = { code: string; message: string }
+/**
+ * A line of a task's log. `message` is Berth's own words, for all who see the task; `detail` may have what an upstream said, for those
+ * who may use it. `at` is ISO 8601.
+ */
+export type TaskLine = { at: string; level: 'info' | 'warn' | 'error'; message: string; detail?: string }
+/** Lines of one attempt; the first has this number in it, and the same number again is the same line. */
+export type TaskLines = { first: number; lines: TaskLine[] }
 
 /** A task as the API shows it. Times are ISO 8601. */
 export type Task = {
@@ -74,9 +81,9 @@ export type TasksCommands = {
     request: { kinds: string[]; worker: string; leaseSeconds: number }
     reply: { task: ClaimedTask | null }
   }
-  /** Renews the lease. `cancelled`: stop the work and report. 409 `task_lost` when the task is no longer this worker's. */
+  /** Renews the lease, and keeps lines of the log. `cancelled`: stop the work and report. 409 `task_lost` when the task is no longer this worker's. */
   'renew-task': {
-    request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[] }
+    request: { id: string; fence: number; leaseSeconds: number; progress?: TaskProgress[]; log?: TaskLines }
     reply: { cancelled: boolean }
   }
   /**
@@ -84,7 +91,7 @@ export type TasksCommands = {
    * most; then it has failed with this error. 409 `task_lost` as for a heartbeat.
    */
   'put-back-task': {
-    request: { id: string; fence: number; error: TaskError; progress?: TaskProgress[] }
+    request: { id: string; fence: number; error: TaskError; progress?: TaskProgress[]; log?: TaskLines }
     reply: Record<string, never>
   }
   /** Cancels what of a task's own tasks has not ended. */
@@ -103,6 +110,7 @@ export type TasksCommands = {
       result?: unknown
       error?: TaskError
       progress?: TaskProgress[]
+      log?: TaskLines
     }
     reply: Record<string, never>
   }

@@ -50,6 +50,7 @@ export async function* readBlob(ask: AskForBytes, blob: WantedBlob, limits: Limi
       // A transfer that makes headway may be cut any number of times.
       if (position > startedAt) cuts = 0
       if (!isTransient(error) || cuts >= retries) throw error
+      patience.onRetry?.(error)
     }
   }
 }

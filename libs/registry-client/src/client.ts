@@ -37,6 +37,8 @@ export type RegistryClientOptions = {
   longestPauseMs?: number | undefined
   /** Hears that requests to a host wait, when that begins and from each request that waits. */
   onPause?: ((pause: Pause) => void) | undefined
+  /** Hears why a request is tried again. */
+  onRetry?: ((error: UpstreamError) => void) | undefined
   /** Hears what every request was answered with, those to where the registry points to among them. */
   onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
   /** Whether the hosts named here (of `url`, the proxy, `tokenHosts` and `redirectHosts`) may be at private addresses. */
@@ -95,7 +97,7 @@ const defaultLongestPauseMs = 120_000
 /** Makes a client; it connects when it is first asked for something, and `close` ends all it does. */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const origin = new URL(options.url)
-  const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs } = options
+  const { retries = 5, concurrency = 8, longestPauseMs = defaultLongestPauseMs, onRetry } = options
   const way = {
     origin,
     addressRule: options.addressRule ?? createAddressRule({ openHosts: openHostsOf(options, origin) }),
@@ -157,7 +159,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
       )
     }
   }
-  const patience = (signal: AbortSignal | undefined): Patience => ({ retries, longestPauseMs, signal })
+  const patience = (signal: AbortSignal | undefined): Patience => ({ retries, longestPauseMs, signal, onRetry })
   const tried = <T>(signal: AbortSignal | undefined, work: () => Promise<T>) =>
     retrying(patience(signal), () => limit(work))
 

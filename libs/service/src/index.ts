@@ -55,6 +55,7 @@ export {
   type Logger,
   type LogLevel,
   type LogOutput,
+  redactText,
 } from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { applyMigrations } from './migrations.ts'

@@ -27,13 +27,17 @@ const urls = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"']+/gi
 const queries = /\?(?:\[redacted\]|[^)\]}])+/g
 const bearerOrBasic = /\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi
 
+/** A text without known secrets, credentials and queries of URLs, and what is sent as a login. */
+export function redactText(text: string): string {
+  return withoutSecrets(text)
+    .replace(urlCredentials, '$1[redacted]@')
+    .replace(urls, (url) => url.replace(queries, '?[redacted]'))
+    .replace(bearerOrBasic, '$1 [redacted]')
+}
+
 /** Removes what must not be read: values under secret names, known secrets, credentials and queries of URLs, headers, whatever the depth. */
 export function redact(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string')
-    return withoutSecrets(value)
-      .replace(urlCredentials, '$1[redacted]@')
-      .replace(urls, (url) => url.replace(queries, '?[redacted]'))
-      .replace(bearerOrBasic, '$1 [redacted]')
+  if (typeof value === 'string') return redactText(value)
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Error || Error.isError(value)) return describeError(value, depth)
   if (typeof value !== 'object' || value === null || value instanceof Date) return value

@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, listenForWork, startLoop } from '@berth/bus'
-import type { ClaimedTask, CommandClient, TaskError, TaskProgress, TasksCommands } from '@berth/commands'
+import type { ClaimedTask, CommandClient, TaskError, TaskLines, TaskProgress, TasksCommands } from '@berth/commands'
 import { databaseProblem, type Logger, Problem, reasonOf } from '@berth/service'
 import { type Outcome, outcomeOfError, TaskCancelled, TaskLost } from './outcome.ts'
+import { createTaskLog, type Note, type TaskLog } from './task-log.ts'
+
+type Hooks = { signal: AbortSignal; report: (progress: () => TaskProgress[]) => void; note: Note }
 
 /**
  * Does a task. `signal` aborts with `TaskCancelled` or `TaskLost` as its reason. An error that it throws ends the task as
  * `outcomeOfError` says, unless a database or another service is away (`isPassing`): then the task is tried again.
  */
-export type Work = (
-  task: ClaimedTask,
-  hooks: { signal: AbortSignal; report: (progress: () => TaskProgress[]) => void },
-) => Promise<Outcome>
+export type Work = (task: ClaimedTask, hooks: Hooks) => Promise<Outcome>
 
 /** The task is to be tried again: what it needs was away. */
 type PutBack = { state: 'put back'; error: TaskError }
@@ -72,13 +72,19 @@ export function startWorker(options: {
 
   async function carryOut(task: ClaimedTask, ended: AbortController): Promise<void> {
     let progress: () => TaskProgress[] = () => []
-    const beating = beat(task, ended, () => progress())
+    const lines = createTaskLog()
+    lines.note(`attempt ${task.attempt} begins`)
+    const beating = beat(task, ended, { progress: () => progress(), lines })
     // Without beats the task is soon another worker's, and this one must know.
     beating.catch((error: unknown) => ended.abort(new TaskLost('its heart stopped', { cause: error })))
     let outcome: Outcome | PutBack | undefined
     try {
-      outcome = await doWork(task, AbortSignal.any([ended.signal, stopping.signal]), (source) => {
-        progress = source
+      outcome = await doWork(task, {
+        signal: AbortSignal.any([ended.signal, stopping.signal]),
+        report: (source) => {
+          progress = source
+        },
+        note: lines.note,
       })
     } catch (error) {
       // While this worker stops nothing is reported: the one that goes on with the task meets the fault again.
@@ -89,21 +95,17 @@ export function startWorker(options: {
       const lost = ended.signal.reason instanceof TaskLost || stopping.signal.aborted
       ended.abort(new TaskLost())
       await beating
-      if (outcome && !lost) await finish(task, outcome, progress())
+      if (outcome && !lost) await finish(task, outcome, { progress: progress(), lines })
     }
   }
 
-  async function doWork(
-    task: ClaimedTask,
-    signal: AbortSignal,
-    report: (progress: () => TaskProgress[]) => void,
-  ): Promise<Outcome> {
+  async function doWork(task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
     try {
       const work = works[task.kind]
       if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
-      return await work(task, { signal, report })
+      return await work(task, hooks)
     } catch (error) {
-      return outcomeOfError(error, { task, signal, log })
+      return outcomeOfError(error, { task, signal: hooks.signal, log })
     }
   }
 
@@ -113,16 +115,22 @@ export function startWorker(options: {
     return { state: 'put back', error: { code: problem.code, message: problem.message } }
   }
 
-  async function beat(task: ClaimedTask, ended: AbortController, progress: () => TaskProgress[]): Promise<void> {
+  async function beat(
+    task: ClaimedTask,
+    ended: AbortController,
+    { progress, lines }: { progress: () => TaskProgress[]; lines: TaskLog },
+  ): Promise<void> {
     for (let pauseMs = firstBeatMs; !ended.signal.aborted; pauseMs = Math.min(pauseMs * 2, beatMs)) {
       await delay(pauseMs, undefined, { signal: ended.signal }).catch(() => 'ended')
       if (ended.signal.aborted) return
+      const some = lines.next()
       try {
         const { cancelled } = await tasks.call(
           'renew-task',
-          { id: task.id, fence: task.fence, leaseSeconds, progress: progress() },
+          { id: task.id, fence: task.fence, leaseSeconds, progress: progress(), log: some },
           { timeoutMs: beatMs * 5 },
         )
+        lines.sent(some)
         if (cancelled) ended.abort(new TaskCancelled())
       } catch (error) {
         if (error instanceof Problem && error.code === 'task_lost') ended.abort(new TaskLost())
@@ -133,19 +141,34 @@ export function startWorker(options: {
   }
 
   /** Reports the end until it is acknowledged: a task whose end was not heard would be done again. */
-  async function finish(task: ClaimedTask, outcome: Outcome | PutBack, progress: TaskProgress[]): Promise<void> {
+  async function finish(
+    task: ClaimedTask,
+    outcome: Outcome | PutBack,
+    { progress, lines }: { progress: TaskProgress[]; lines: TaskLog },
+  ): Promise<void> {
+    noteEnd(outcome, lines.note)
     for (let pauseMs = 500; !stopping.signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
         const { id, fence } = task
+        const log = await sendButTheLast(task, lines)
         if (outcome.state === 'put back')
-          await tasks.call('put-back-task', { id, fence, progress, error: outcome.error })
-        else await tasks.call('finish-task', { id, fence, progress, ...outcome })
+          await tasks.call('put-back-task', { id, fence, progress, error: outcome.error, log })
+        else await tasks.call('finish-task', { id, fence, progress, ...outcome, log })
         return
       } catch (error) {
         if (error instanceof Problem && error.status === 409) return
         log.warn('the end of a task was not heard', { taskId: task.id, error })
         await delay(pauseMs, undefined, { signal: stopping.signal }).catch(() => 'stopping')
       }
+    }
+  }
+
+  /** Sends what there is of a log, but for so much as goes with the end: that is answered. */
+  async function sendButTheLast({ id, fence }: ClaimedTask, lines: TaskLog): Promise<TaskLines | undefined> {
+    for (let some = lines.next(); ; some = lines.next()) {
+      if (!lines.hasMoreThan(some)) return some
+      await tasks.call('renew-task', { id, fence, leaseSeconds, log: some })
+      lines.sent(some)
     }
   }
 
@@ -168,4 +191,11 @@ export function startWorker(options: {
       await leaveRunning()
     },
   }
+}
+
+function noteEnd({ state, error }: Outcome | PutBack, note: Note): void {
+  const level = state === 'failed' ? 'error' : state === 'put back' ? 'warn' : 'info'
+  const code = error ? `: ${error.code}` : ''
+  const message = state === 'put back' ? `put back, to be tried again${code}` : `${state}${code}`
+  note(message, error ? { level, detail: error.message } : { level })
 }

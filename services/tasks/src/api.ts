@@ -14,13 +14,14 @@ import {
   toPage,
 } from '@berth/service'
 import type { Prisma } from './db/client.ts'
+import { listLines } from './log/list.ts'
 import type { operations } from './openapi-types.ts'
 import { cancelTask } from './queue/cancel.ts'
 import { purgeTasks } from './queue/purge.ts'
 import { retryTask } from './queue/retry.ts'
 import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
 import { readWaitingFor } from './queue/waiting-for.ts'
-import { objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
+import { hidesUpstream, objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { streamTask } from './watch/stream.ts'
 
@@ -68,6 +69,11 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
       const { row, view } = await find(params.task, principal)
       const waitingFor = row.state === 'waiting' ? await readWaitingFor(db, row.id, principal) : []
       return { status: 200, body: { ...view(showTask(row)), waitingFor } }
+    },
+    listTaskLog: async ({ params, query, principal }) => {
+      const { row, objects } = await find(params.task, principal)
+      const page = readPage(query)
+      return { status: 200, body: await listLines(db, row.id, page, hidesUpstream(principal, row, objects)) }
     },
     cancelTask: async ({ params, principal }) => {
       const { row, objects, view } = await find(params.task, principal)

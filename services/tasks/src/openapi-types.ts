@@ -45,6 +45,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tasks/{task}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a task. */
+                task: components["parameters"]["task"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read the log of a task, oldest line first
+         * @description What its workers say while they do it, attempt by attempt, at most 10,000 lines; the last one says where more were left out. It goes with the task.
+         */
+        get: operations["listTaskLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tasks/{task}/cancel": {
         parameters: {
             query?: never;
@@ -416,6 +439,23 @@ export interface components {
             items: components["schemas"]["ScheduleRun"][];
             next: string | null;
         };
+        TaskLine: {
+            /**
+             * Format: date-time
+             * @description By the clock of the worker.
+             */
+            at: string;
+            /** @enum {string} */
+            level: "info" | "warn" | "error";
+            /** @description With `detail` at most 4 KiB. */
+            message: string;
+            /** @description What an upstream said, for the starter of the task and those who may use its remote. */
+            detail: string | null;
+        };
+        TaskLinePage: {
+            items: components["schemas"]["TaskLine"][];
+            next: string | null;
+        };
         TaskPage: {
             items: components["schemas"]["Task"][];
             next: string | null;
@@ -643,6 +683,36 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Task"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTaskLog: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path: {
+                /** @description The id of a task. */
+                task: components["parameters"]["task"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of lines. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskLinePage"];
+                };
+            };
             404: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

@@ -1,4 +1,4 @@
-import { type AccessObject, decide, toSql, type Verb } from '@berth/access'
+import { type AccessObject, decide, toSql } from '@berth/access'
 import type { Task, TaskObject } from '@berth/commands'
 import { type Database, type Principal, requireVerb, type Sql, withoutMessages } from '@berth/service'
 
@@ -63,15 +63,21 @@ export function requireChange(caller: Principal, row: Row, objects: TaskObjects,
  * task had to be one of them, others may be none.
  */
 export function viewOf(caller: Principal, row: Row, objects: TaskObjects): (task: Task) => Task {
-  const mayAll = (kind: AccessObject['kind'], verb: Verb) =>
-    (objects.get(row.id) ?? []).every((object) => object.kind !== kind || decide(caller.rights, verb, object).allowed)
-  if (isOwn(caller, row) || mayAll('remote', 'remote.use')) return (task) => task
+  if (!hidesUpstream(caller, row, objects)) return (task) => task
   const message = 'Whoever started it sees why, and so do those who may use its remote.'
   return (task) => ({
     ...task,
     result: withoutMessages(task.result),
     error: task.error && { code: task.error.code, message },
   })
+}
+
+/** Whether a caller, who sees a task, is not to read what an upstream said. */
+export function hidesUpstream(caller: Principal, row: Row, objects: TaskObjects): boolean {
+  if (isOwn(caller, row)) return false
+  return (objects.get(row.id) ?? []).some(
+    (object) => object.kind === 'remote' && !decide(caller.rights, 'remote.use', object).allowed,
+  )
 }
 
 function isOwn(caller: Principal, { actorId }: Row): boolean {

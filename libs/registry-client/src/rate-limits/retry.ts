@@ -12,15 +12,23 @@ export function isTransient(error: unknown): error is UpstreamError {
   return ['rate_limited', 'unavailable', 'timeout', 'short_body'].includes(error.code) || error.status === 408
 }
 
-/** How often to try again, and how long to wait at most for an upstream that names its own pause. */
-export type Patience = { retries: number; longestPauseMs: number; signal: AbortSignal | undefined }
+/**
+ * How often to try again, and how long to wait at most for an upstream that names its own pause. `onRetry` hears why something is tried
+ * again.
+ */
+export type Patience = {
+  retries: number
+  longestPauseMs: number
+  signal: AbortSignal | undefined
+  onRetry?: ((error: UpstreamError) => void) | undefined
+}
 
 /**
  * Tries `work` again after failures that pass, with pauses that double and jitter; an upstream that names its own pause
  * (Retry-After, the reset of its limit) gets it, as long as all of them together are within the patience.
  */
 export async function retrying<T>(
-  { retries, longestPauseMs, signal }: Patience,
+  { retries, longestPauseMs, signal, onRetry }: Patience,
   work: (attempt: number) => Promise<T>,
 ): Promise<T> {
   let leftMs = longestPauseMs
@@ -33,6 +41,7 @@ export async function retrying<T>(
       const namedSeconds = error.retryAfterSeconds ?? 0
       leftMs -= namedSeconds * 1000
       if (leftMs < 0) throw error
+      onRetry?.(error)
       await delay(pauseMs(attempt, namedSeconds), undefined, { signal })
       if (namedSeconds < noTryFromSeconds) attempt++
     }

@@ -23,7 +23,15 @@ const followPatienceMs = 5_000
 export async function carryOutRun(
   deps: CollectorDeps,
   run: Run,
-  options: { graceSeconds: number; signal: AbortSignal; onProgress?: (result: CollectResult) => void },
+  {
+    onFailure,
+    ...options
+  }: {
+    graceSeconds: number
+    signal: AbortSignal
+    onProgress?: (result: CollectResult) => void
+    onFailure?: (error: unknown) => void
+  },
 ): Promise<CollectResult> {
   const { db, blobs, log } = deps
   try {
@@ -34,7 +42,10 @@ export async function carryOutRun(
       ...options,
       thorough: run.thorough,
       onUnlinked: (unlinked) => tellRegistry(deps, unlinked),
-      onFailure: (error) => log.warn('something could not be collected now', { runId: run.id, error }),
+      onFailure: (error) => {
+        onFailure?.(error)
+        log.warn('something could not be collected now', { runId: run.id, error })
+      },
     })
     await endRun(db, run, result)
     log.info('store collected', { runId: run.id, ...result })

@@ -8,7 +8,7 @@ export type GcPayload = { dryRun: boolean; graceSeconds: number }
 
 /** Does the tasks of kind `gc`: a run of the collector, or its plan. */
 export function createGcWork(deps: CollectorDeps): Work {
-  return async (task, { signal, report }) => {
+  return async (task, { signal, report, note }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
     if (dryRun) return { state: 'completed', result: await planCollection(deps.db, graceSeconds) }
     const run = await beginRun(deps.db, { cause: 'request', taskId: task.id, graceSeconds })
@@ -21,7 +21,16 @@ export function createGcWork(deps: CollectorDeps): Work {
     const onProgress = (result: CollectResult) => {
       seen = result
     }
-    const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress })
+    note(`run ${run.id} removes what nothing has needed for ${graceSeconds} seconds`)
+    const onFailure = (error: unknown) =>
+      note('something could not be collected now', {
+        level: 'warn',
+        detail: error instanceof Error ? error.message : String(error),
+      })
+    const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress, onFailure })
+    note(
+      `${removed.removed} objects of ${removed.removedBytes} bytes were removed, and ${removed.orphans} that no row knew`,
+    )
     return { state: 'completed', result: { runId: run.id, ...removed } }
   }
 }

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
-import type { Work } from '@berth/worker'
+import type { Note, Work } from '@berth/worker'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
@@ -32,13 +32,14 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
     }
   }
   return {
-    scrub: async (task, { signal, report }) => {
+    scrub: async (task, { signal, report, note }) => {
       const { since, bytesPerSecond } = task.payload as ScrubPayload
       const onProgress = follow(report)
       const result = await scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress })
+      noteDamage(note, result)
       return { state: 'completed', result }
     },
-    reclaim: async (task, { signal, report }) => {
+    reclaim: async (task, { signal, report, note }) => {
       await deps.cleaner.assertAlone()
       let seen: ReclaimResult | undefined
       report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
@@ -47,9 +48,11 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
       }
       const { sync } = deps
       const result = await reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
+      note(`${result.reclaimed} layers of ${result.reclaimedBytes} bytes ${result.dryRun ? 'would go' : 'went'}`)
+      note(`${result.kept} layers of ${result.keptBytes} bytes stay, for no remote gives them now`)
       return { state: 'completed', result }
     },
-    repair: async (task, { signal, report }) => {
+    repair: async (task, { signal, report, note }) => {
       const { since, scope } = task.payload as RepairPayload
       if (scope) await ensureWrittenOut(db, scope.repositoryId)
       const scrubbing = {
@@ -62,7 +65,21 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
         onProgress: follow(report),
       }
       const result = await repair({ ...scrubbing, sync: deps.sync, holder: `repair:${task.id}` })
+      noteDamage(note, result)
       return { state: 'completed', result }
     },
   }
+}
+
+const mostNoted = 100
+
+function noteDamage(
+  note: Note,
+  { checked, checkedBytes, missing, rotten, unreadable, found, damaged }: ScrubResult,
+): void {
+  note(`${checked} objects of ${checkedBytes} bytes were looked at`)
+  if (found > 0) note(`${found} that were missing are there again`)
+  if (unreadable > 0) note(`${unreadable} could not be read now`, { level: 'warn' })
+  if (missing + rotten > 0) note(`${missing} are missing and ${rotten} rotten`, { level: 'error' })
+  for (const { digest, damage } of damaged.slice(0, mostNoted)) note(`${digest} is ${damage}`, { level: 'error' })
 }

@@ -20,8 +20,11 @@ const ofOneThing = new Set(['platform_missing', 'signature_missing', 'signature_
 // An upstream that is away would otherwise be waited for once for each of its tags.
 const mostInARow = 10
 
-/** `fail`: the first failure ends the run. `skip`: only one that will meet everything else too. */
-export function createFailures(onError: 'fail' | 'skip'): Failures {
+/** `fail`: the first failure ends the run. `skip`: only one that will meet everything else too; `onSkipped` hears of the others. */
+export function createFailures(
+  onError: 'fail' | 'skip',
+  onSkipped: (what: string, failure: { code: string; message: string }) => void = () => undefined,
+): Failures {
   const byDigest = new Map<Digest, SyncFailure>()
   const byTag = new Map<string, SyncFailure>()
   let inARow = 0
@@ -35,6 +38,7 @@ export function createFailures(onError: 'fail' | 'skip'): Failures {
       const failure = onError === 'skip' ? failureOf(error) : undefined
       if (!failure) throw error
       if (isAway(error) && ++inARow >= mostInARow) throw error
+      onSkipped(tag === undefined ? `${digest}` : `tag ${tag}`, failure)
       if (tag !== undefined) byTag.set(tag, { tag, ...failure })
       else if (digest) byDigest.set(digest, { digest, ...failure })
     },

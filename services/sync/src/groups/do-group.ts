@@ -43,7 +43,7 @@ const mostFailuresShown = 1_000
  * it finds those that it has made, for their ids follow from its own.
  */
 export function createGroupWork(deps: GroupDeps): Work {
-  return async (task, { signal, report }) => {
+  return async (task, { signal, report, note }) => {
     const { remoteId, options, ...started } = task.payload as GroupPayload
     const progress: TaskProgress = { phase: 'repositories', done: 0, total: null, unit: 'repositories' }
     report(() => [progress])
@@ -53,11 +53,15 @@ export function createGroupWork(deps: GroupDeps): Work {
       const { pairs: all, refused, isComplete } = await list(deps, { ...remote, ...started }, signal)
       const pairs = task.retry?.failedOnly ? await ofFailed(deps, task.retry.of, all) : all
       progress.total = pairs.length
+      note(`${pairs.length} repositories are to be synced`)
       for (const pair of pairs) {
         signal.throwIfAborted()
         await startChild(deps, remote, task, { pair, options })
       }
       const failed = await waitForChildren(deps, task, progress, signal)
+      for (const { repository, code, message } of failed) {
+        note(`${repository} was not synced: ${code}`, { level: 'warn', detail: message })
+      }
       return outcome({ repositories: pairs.length, isComplete }, [...refused.map(invalidName), ...failed], options)
     } catch (error) {
       const ended = outcomeOfError(error, {

@@ -6,6 +6,7 @@ import {
   type RegistryClient,
   type RegistryClientOptions,
   type UpstreamAnswer,
+  type UpstreamError,
   upstreamRepository,
 } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
@@ -14,11 +15,12 @@ import { type RemoteTimeouts, type SignaturePolicy, secretContext } from './fiel
 
 /**
  * What its user wants of a client: how long it waits at most for an upstream that names its own pause (2 minutes if nothing is
- * said, none for a remote without retries), and to hear of each pause, and of each answer.
+ * said, none for a remote without retries), and to hear of each pause, of what is tried again, and of each answer.
  */
 export type ClientWishes = {
   longestPauseMs?: number
   onPause?: (pause: Pause) => void
+  onRetry?: (error: UpstreamError) => void
   onAnswer?: ((answer: UpstreamAnswer) => void) | undefined
 }
 
@@ -63,6 +65,7 @@ export function openClient(remote: Remote, sealer: Sealer, wishes: ClientWishes 
     ...clientOptionsOf(remote, sealer),
     longestPauseMs: remote.retries === 0 ? 0 : wishes.longestPauseMs,
     onPause: wishes.onPause,
+    onRetry: wishes.onRetry,
     onAnswer: wishes.onAnswer,
   })
 }

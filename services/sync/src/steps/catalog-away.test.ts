@@ -81,7 +81,7 @@ async function giveUpWith(commands: Record<string, InternalHandler>) {
   const task = { id: run.taskId, kind: 'sync', payload: { runId: run.id }, fence: 1, attempt: 1 }
   try {
     const signal = new AbortController().signal
-    const [outcome] = await Promise.allSettled([work(task as never, { signal, report: () => {} })])
+    const [outcome] = await Promise.allSettled([work(task as never, { signal, report: () => {}, note: () => {} })])
     return { outcome, state: (await prisma.syncRun.findUnique({ where: { id: run.id } }))?.state }
   } finally {
     await client.close()

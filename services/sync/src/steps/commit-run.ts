@@ -15,7 +15,8 @@ export type Change = {
   signatures: readonly ManifestSignature[]
 }
 type Catalog = CommandClient<CatalogCommands>
-type Committed = CatalogCommands['commit-stage']['reply']
+/** What catalog answers to the commit of a run. */
+export type Committed = CatalogCommands['commit-stage']['reply']
 
 const tagsPerStage = 10_000
 const membersPerStage = 10_000

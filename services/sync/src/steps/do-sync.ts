@@ -1,7 +1,7 @@
 import { startLoop } from '@berth/bus'
 import type { AuthCommands, ClaimedTask, CommandClient } from '@berth/commands'
 import type { Sealer } from '@berth/service'
-import type { Outcome, Work } from '@berth/worker'
+import type { Note, Outcome, Work } from '@berth/worker'
 import { createFailures } from '../fetch/failures.ts'
 import { leaseSeconds } from '../fetch/lease-blobs.ts'
 import { createProgressView, newProgress, type Progress } from '../fetch/progress.ts'
@@ -35,7 +35,7 @@ const longestPauseMs = 7 * 3_600_000
 /** Does the tasks of kind `sync`: one run each. */
 export function createSyncWork(deps: SyncDeps): Work {
   const { db, prisma } = deps
-  return async (task, { signal, report }) => {
+  return async (task, { signal, report, note }) => {
     const { runId } = task.payload as { runId: string }
     const first = await prisma.syncRun.findUnique({ where: { id: runId } })
     const found = first && task.retry ? await ensureRetry(prisma, first, task) : first
@@ -46,7 +46,7 @@ export function createSyncWork(deps: SyncDeps): Work {
     const progress = newProgress()
     report(createProgressView(progress))
     const startedAt = performance.now()
-    const outcome = await doRun(deps, run, task, { progress, signal })
+    const outcome = await doRun(deps, run, task, { progress, signal, note })
     if (!run.dryRun) deps.runMetrics?.ended(resultOf(outcome), (performance.now() - startedAt) / 1_000)
     return outcome
   }
@@ -57,7 +57,7 @@ function resultOf({ state, result }: Outcome): RunResult {
   return state === 'completed' && failures > 0 ? 'partial' : state
 }
 
-type Hooks = { progress: Progress; signal: AbortSignal }
+type Hooks = { progress: Progress; signal: AbortSignal; note: Note }
 
 /** Does a run, or the plan of one, and notes how it ended. */
 async function doRun(deps: SyncDeps, run: PlacedRun, task: ClaimedTask, hooks: Hooks): Promise<Outcome> {
@@ -85,7 +85,7 @@ async function withRemote<T>(
   { db, prisma, sealer, catalog, auth, blobs, log, hear }: SyncDeps,
   run: PlacedRun,
   { fence }: ClaimedTask,
-  { progress, signal }: Hooks,
+  { progress, signal, note }: Hooks,
   work: (deps: RunDeps, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const remote = await prisma.remote.findUnique({ where: { id: run.remoteId } })
@@ -97,23 +97,29 @@ async function withRemote<T>(
     longestPauseMs,
     onAnswer: hear?.(remote),
     onPause: (pause) => {
+      if (progress.pause?.until.getTime() !== pause.until.getTime())
+        note(`upstream is left alone until ${pause.until.toISOString()}`, { level: 'warn', detail: pause.reason })
       progress.pause = pause
     },
+    onRetry: ({ code, message }) => note(`tried again: upstream_${code}`, { level: 'warn', detail: message }),
   })
   const holder = holderOf(run)
   const { platforms, includeForeignLayers } = remote
   const place = { remoteId: remote.id, repository: open.repository, target: run }
+  const onSkipped = (what: string, { code, message }: { code: string; message: string }) =>
+    note(`${what} is skipped: ${code}`, { level: 'warn', detail: message })
   const runDeps: RunDeps = {
     db,
     run,
     remote,
     requireRights,
+    note,
     catalog,
     upstream: { ...open, proofs: createProofs({ db, catalog }, place) },
     store: { catalog, blobs, holder },
     stage: { catalog, id: run.id, fence },
     options: { platforms, includeForeignLayers, isPlan: run.dryRun },
-    report: { progress, failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail') },
+    report: { progress, failures: createFailures(run.onError === 'skip' ? 'skip' : 'fail', onSkipped) },
   }
   const renewing = startLoop({
     pollMs: renewEveryMs,

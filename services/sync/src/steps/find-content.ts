@@ -1,5 +1,6 @@
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
+import type { Note } from '@berth/worker'
 import type { Remote } from '../db/generated/client.ts'
 import type { FetchDeps } from '../fetch/deps.ts'
 import { fetchGraph } from '../fetch/fetch-graph.ts'
@@ -23,6 +24,8 @@ export type RunDeps = FetchDeps & {
   remote: Remote
   /** Throws unless who started the run may still do it; answers who owns what it makes. */
   requireRights: (signal: AbortSignal) => Promise<string | null>
+  /** Tells the log of the task. */
+  note: Note
 }
 
 /** What a run found upstream, compared with what the repository has. */

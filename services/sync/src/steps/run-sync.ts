@@ -1,8 +1,9 @@
+import type { Note } from '@berth/worker'
 import { type Fetched, fetchByPolicy, type Origin } from '../fetch/fetch-by-policy.ts'
 import { fetchDeferred } from '../fetch/fetch-deferred.ts'
 import { createGraph, type Graph } from '../fetch/graph.ts'
 import { isMirror } from './chosen.ts'
-import { answerUnchanged, commitRun, placeRun } from './commit-run.ts'
+import { answerUnchanged, type Committed, commitRun, placeRun } from './commit-run.ts'
 import { isFirstRun, noteCompanions } from './earlier-runs.ts'
 import { fetchWhileFound } from './fetch-while-found.ts'
 import { type Found, findContent, type RunDeps, unknownOf } from './find-content.ts'
@@ -17,13 +18,18 @@ const mostFailuresShown = 1_000
  * committed. Everything before the commit is invisible and can be repeated.
  */
 export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncResult> {
-  const { db, run, remote, catalog, stage } = deps
+  const { db, run, remote, catalog, stage, note } = deps
   const origin: Origin = { db, remoteId: remote.id, policy: remote.policy }
   const isFirst = await isFirstRun(db, run)
   const late = await fetchDeferred(deps, run.repositoryId, origin, { isFirst }, signal)
   const { found, fetched } = await findAndFetch(deps, signal)
+  noteFound(note, found)
   const counts = await fetchByPolicy(deps, found.graph.blobs, origin, signal, fetched)
+  note(`${counts.fetchedBytes} bytes were fetched, and ${counts.savedBytes} were here already`)
   const { change, failures } = gatherChange(deps, found)
+  for (const { tag, code, message } of failures)
+    if (tag !== undefined && !deps.report.failures.byTag.has(tag))
+      note(`tag ${tag} is skipped: ${code}`, { level: 'warn', detail: message })
   // It is not known what belongs to what failed: then the next run asks again.
   const isAllKnown = failures.length === 0 && found.companions.unknown.size === 0
   await noteCompanions(db, run, found.companionsDue && isAllKnown)
@@ -35,6 +41,7 @@ export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncR
   const reply = isNew
     ? await commitRun(stage, { ...run, mode: mirrors ? 'mirror' : 'additive' }, change, signal)
     : await answerUnchanged(catalog, run)
+  noteReply(note, reply)
   return {
     ...reply,
     bytesFetched: counts.fetchedBytes + (late?.fetchedBytes ?? 0),
@@ -44,6 +51,22 @@ export async function runSync(deps: RunDeps, signal: AbortSignal): Promise<SyncR
     failures: failures.slice(0, mostFailuresShown),
     failureCount: failures.length,
   }
+}
+
+function noteFound(note: Note, { chosen, wanted, graph }: Found): void {
+  note(`${chosen.tags.length} tags are wanted, ${wanted.moved.length} of them new or moved`)
+  if (chosen.skippedNames.length > 0) {
+    const detail = chosen.skippedNames.join(', ')
+    note(`${chosen.skippedNames.length} names that upstream lists are no tags, and skipped`, { level: 'warn', detail })
+  }
+  if (!chosen.isListComplete) note('the list of upstream may have had more, and nothing is removed', { level: 'warn' })
+  note(`${graph.blobs.size} blobs belong to what is new`)
+}
+
+function noteReply(note: Note, { created, version, tagCounts }: Committed): void {
+  if (!created) return note(`nothing has changed: version ${version} stays the latest`)
+  const { added, moved, removed } = tagCounts
+  note(`version ${version} is served: ${added} tags added, ${moved} moved, ${removed} removed`)
 }
 
 /** Finds what is to be synced. Where all blobs are wanted, they are fetched meanwhile. */

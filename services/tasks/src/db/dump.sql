@@ -129,6 +129,7 @@ table task (
   exclusive_resources text[],
   retry_of uuid,
   failed_only boolean not null default false,
+  log_lines integer not null default 0,
   constraint task_pkey PRIMARY KEY (id),
   constraint task_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint task_kind_check CHECK (kind <> ''::text),
@@ -144,6 +145,21 @@ CREATE INDEX task_by_parent ON task USING btree (parent) WHERE parent IS NOT NUL
 CREATE INDEX task_by_state ON task USING btree (state, seq)
 CREATE INDEX task_leases ON task USING btree (lease_until) WHERE state = 'running'::text
 CREATE INDEX task_waiting ON task USING btree (kind, seq) WHERE state = 'waiting'::text
+
+table task_log (
+  task uuid not null,
+  fence bigint not null,
+  place integer not null,
+  at timestamp with time zone not null,
+  level text not null,
+  message text not null,
+  detail text,
+  constraint task_log_pkey PRIMARY KEY (task, fence, place),
+  constraint task_log_check CHECK ((octet_length(message) + COALESCE(octet_length(detail), 0)) <= 4096),
+  constraint task_log_level_check CHECK (level = ANY (ARRAY['info'::text, 'warn'::text, 'error'::text])),
+  constraint task_log_message_check CHECK (message <> ''::text),
+  constraint task_log_task_fkey FOREIGN KEY (task) REFERENCES task(id) ON DELETE CASCADE
+)
 
 table task_object (
   task uuid not null,

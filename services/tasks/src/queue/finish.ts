@@ -1,5 +1,6 @@
 import type { TasksCommands } from '@berth/commands'
 import { type Database, notFound } from '@berth/service'
+import { appendLines } from '../log/append.ts'
 import { taskLost } from './heartbeat.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
@@ -34,6 +35,7 @@ export async function finishTask(db: Database, request: TasksCommands['finish-ta
        returning ${taskColumns}`,
       [request.id, request.state, json(request.result), json(request.error), json(request.progress)],
     )
+    await appendLines(sql, request, request.log)
     await recordChange(sql, rows)
     await freeResources(sql, request.id)
   })

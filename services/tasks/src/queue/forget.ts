@@ -1,6 +1,8 @@
 import type { Database } from '@berth/service'
 
 const forgottenAtOnce = 500
+/** Lines of their logs go with them: one statement is to have an end. */
+export const linesAtOnce = 50_000
 
 /**
  * Forgets tasks that ended so many days ago, and answers how many. One whose own tasks are still there stays until they have gone.
@@ -12,10 +14,16 @@ export async function forgetTasks(db: Database, keptDays: number, signal: AbortS
       `delete from task
        where id in (
          select id
-         from task
-         where finished_at < now() - make_interval(days => $1)
-           and not exists (select from task as own where own.parent = task.id)
-         limit $2)
+         from (
+           select id, sum(log_lines) over (order by finished_at, id) - log_lines as lines_before
+           from (
+             select id, finished_at, log_lines
+             from task
+             where finished_at < now() - make_interval(days => $1)
+               and not exists (select from task as own where own.parent = task.id)
+             order by finished_at, id
+             limit $2) as oldest) as counted
+         where lines_before < ${linesAtOnce})
        returning id`,
       [keptDays, forgottenAtOnce],
     )

@@ -1,5 +1,6 @@
 import type { TasksCommands } from '@berth/commands'
-import { type Database, Problem } from '@berth/service'
+import { type Database, Problem, type Sql } from '@berth/service'
+import { appendLines } from '../log/append.ts'
 import { checkLease } from './claim.ts'
 
 /** What a worker hears that no longer holds its task; it has to stop without another write. */
@@ -15,7 +16,19 @@ export async function renewLease(
   request: TasksCommands['renew-task']['request'],
 ): Promise<{ cancelled: boolean }> {
   checkLease(request.leaseSeconds)
-  const [row] = await db.prepared<{ cancelled: boolean }>(
+  if (!request.log) return renew(db, request)
+  return db.transaction(async (sql) => {
+    const renewed = await renew(sql, request)
+    await appendLines(sql, request, request.log)
+    return renewed
+  })
+}
+
+async function renew(
+  sql: Pick<Sql, 'prepared'>,
+  request: TasksCommands['renew-task']['request'],
+): Promise<{ cancelled: boolean }> {
+  const [row] = await sql.prepared<{ cancelled: boolean }>(
     'heartbeat',
     `update task
      set lease_until = now() + make_interval(secs => $3), progress = coalesce($4::jsonb, progress)

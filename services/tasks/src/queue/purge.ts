@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { linesAtOnce } from './forget.ts'
 
 const atOnce = 1_000
 
@@ -15,11 +16,17 @@ export async function purgeTasks(
       `delete from task
        where id in (
          select id
-         from task
-         where state = any($1)
-           and finished_at <= now() - make_interval(days => $2)
-           and not exists (select from task as own where own.parent = task.id)
-         limit ${atOnce})
+         from (
+           select id, sum(log_lines) over (order by finished_at, id) - log_lines as lines_before
+           from (
+             select id, finished_at, log_lines
+             from task
+             where state = any($1)
+               and finished_at <= now() - make_interval(days => $2)
+               and not exists (select from task as own where own.parent = task.id)
+             order by finished_at, id
+             limit ${atOnce}) as oldest) as counted
+         where lines_before < ${linesAtOnce})
        returning id`,
       [states, olderThanDays],
     )

@@ -1,5 +1,6 @@
 import type { TasksCommands } from '@berth/commands'
 import { type Database, notFound } from '@berth/service'
+import { appendLines } from '../log/append.ts'
 import { taskLost } from './heartbeat.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
@@ -42,6 +43,7 @@ export async function putBack(db: Database, request: TasksCommands['put-back-tas
         pauseSeconds,
       ],
     )
+    await appendLines(sql, request, request.log)
     await recordChange(sql, rows)
     if (state !== 'waiting') await freeResources(sql, request.id)
   })

@@ -1,4 +1,5 @@
 import type { Database, Sql } from '@berth/service'
+import { noteLostWorker } from '../log/append.ts'
 import { workWaiting } from './doorbell.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
@@ -20,7 +21,7 @@ const sweptAtOnce = 100
 export async function sweepLeases(db: Database): Promise<TaskRow[]> {
   return db.transaction(async (sql) => {
     const lost = await sql.query<Lost>(
-      `select id, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
+      `select id, fence, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
        from task
        where state = 'running'
          and lease_until < now()
@@ -33,6 +34,7 @@ export async function sweepLeases(db: Database): Promise<TaskRow[]> {
     for (const one of lost) {
       const task = await takeBack(sql, one)
       tasks.push(task)
+      await noteLostWorker(sql, one, `the worker of attempt ${task.attempt} was lost`)
       const occasion = `attempt-${task.attempt}`
       if (task.state === 'waiting') sql.afterCommit(workWaiting, { kind: task.kind, id: task.id, occasion })
       else await freeResources(sql, task.id)
@@ -42,7 +44,15 @@ export async function sweepLeases(db: Database): Promise<TaskRow[]> {
   })
 }
 
-type Lost = { id: string; attempt: number; stuck: number; furthest: number; done: number; cancelRequested: boolean }
+type Lost = {
+  id: string
+  fence: number
+  attempt: number
+  stuck: number
+  furthest: number
+  done: number
+  cancelRequested: boolean
+}
 
 /** Bytes do not count: half a blob is fetched again. */
 const itemsDone = `(select coalesce(sum((phase ->> 'done')::numeric), 0)::bigint from jsonb_array_elements(progress) as phase
