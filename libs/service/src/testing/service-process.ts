@@ -6,15 +6,25 @@ import { testServers } from './database.ts'
 import { keyEnvironmentOf } from './service-keys.ts'
 import { until } from './until.ts'
 
-export type ServiceProcess = { url: string; internalUrl: string; stop: () => Promise<void> }
+export type ServiceProcess = {
+  url: string
+  internalUrl: string
+  pid: number
+  stop: () => Promise<void>
+  /** Ends it without warning. */
+  kill: () => Promise<void>
+}
 
-/** Runs a peer as a process of its own, so that a service is tested against the real one without importing it. */
+/**
+ * Runs a peer as a process of its own, so that a service is tested against the real one without importing it. `BERTH_PORT` and
+ * `BERTH_INTERNAL_PORT` have it listen where another one did.
+ */
 export async function startProcess(
   name: string,
   databaseUrl: string,
   environment: NodeJS.ProcessEnv = {},
 ): Promise<ServiceProcess> {
-  const [port, internalPort] = [await freePort(), await freePort()]
+  const { BERTH_PORT: port = await freePort(), BERTH_INTERNAL_PORT: internalPort = await freePort() } = environment
   const main = fileURLToPath(new URL(`../../../../services/${name}/src/main.ts`, import.meta.url))
   const child = spawn(process.execPath, [main], {
     env: {
@@ -23,20 +33,21 @@ export async function startProcess(
       BERTH_DATABASE_URL: databaseUrl,
       BERTH_NATS_URL: testServers().natsUrl,
       ...keyEnvironmentOf(name),
-      BERTH_PORT: String(port),
-      BERTH_INTERNAL_PORT: String(internalPort),
       BERTH_LOG_LEVEL: 'error',
       ...environment,
+      BERTH_PORT: port,
+      BERTH_INTERNAL_PORT: internalPort,
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const ended = once(child, 'exit')
   ended.catch(() => 'told by stop')
   const url = `http://127.0.0.1:${port}`
-  const stop = async () => {
-    child.kill('SIGTERM')
+  const endBy = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    child.kill(signal)
     await ended
   }
+  const stop = () => endBy('SIGTERM')
   try {
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`the ${name} service ended with code ${child.exitCode}`)
@@ -46,7 +57,8 @@ export async function startProcess(
     await stop()
     throw error
   }
-  return { url, internalUrl: `http://127.0.0.1:${internalPort}`, stop }
+  const kill = () => endBy('SIGKILL')
+  return { url, internalUrl: `http://127.0.0.1:${internalPort}`, pid: child.pid ?? 0, stop, kill }
 }
 
 async function isReady(url: string): Promise<boolean> {
@@ -59,11 +71,11 @@ async function isReady(url: string): Promise<boolean> {
   }
 }
 
-async function freePort(): Promise<number> {
+async function freePort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   server.close()
   await once(server, 'close')
-  return port
+  return String(port)
 }
