@@ -29,6 +29,7 @@ export const publicRoutes: readonly (readonly [prefix: string, service: ServiceN
   ['/api/v1/tasks', 'tasks'],
   ['/api/v1/schedules', 'tasks'],
   ['/api/v1/dead-letters', 'tasks'],
+  ['/api/v1/events', 'tasks'],
   ['/api/v1/webhooks', 'tasks'],
   ['/api/v1/audit', 'tasks'],
   ['/api/v1/builds', 'build'],

@@ -25,6 +25,8 @@ export type ConsumeOptions = {
   owner: EventOwner
   /** The effect of an event, in the transaction that notes it as handled. */
   handle: (sql: Transaction, event: CloudEvent) => Promise<void>
+  /** Learns from others what the effect of an event needs, before its transaction, and as often as it takes. */
+  prepare?: (event: CloudEvent) => Promise<void>
   /** Takes the present state instead, when events that were missed are no longer kept. */
   takeSnapshot?: (sql: Sql) => Promise<void>
   /** Whether a message is of the owner; without it all are believed. */
@@ -179,6 +181,7 @@ async function handleIfNext(
     return event && Number.isSafeInteger(position) ? [{ position, event }] : []
   })
   try {
+    for (const { event } of ours) await options.prepare?.(event)
     return (await handleNext(options, failures, ours)) && ours.length === events.length
   } catch (error) {
     const eventId = ours.length === 1 ? ours[0]?.event.id : undefined
@@ -203,6 +206,7 @@ async function catchUp(options: ConsumeOptions, failures: Map<number, number>, s
     for (const row of events) {
       if (signal.aborted) return
       const event = { ...(row.event as CloudEvent), sequence: String(row.position) }
+      await options.prepare?.(event)
       await handleNext(options, failures, [{ position: row.position, event }])
     }
     if (events.length === 0) return

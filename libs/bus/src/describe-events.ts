@@ -8,7 +8,7 @@ import { taskEvents } from './events/tasks.ts'
 const groups = [authEvents, catalogEvents, syncEvents, taskEvents, scheduleEvents] as const
 
 /** Every kind of event that Berth announces, by source and name. */
-const allEvents: readonly EventKind<unknown>[] = groups
+export const allEvents: readonly EventKind<unknown>[] = groups
   .flatMap((group) => Object.values(group) as EventKind<unknown>[])
   .sort((a, b) => (typeOf(a) < typeOf(b) ? -1 : 1))
 

@@ -29,7 +29,14 @@ describe('a mark', () => {
     ['of another text', `${text} `, marks],
     ['that is none', text, undefined],
     ['that is empty', text, ''],
-    ['cut short', text, marks.slice(0, -5)],
+    [
+      'cut short',
+      text,
+      marks
+        .split(',')
+        .map((one) => one.slice(0, -5))
+        .join(),
+    ],
     [
       'of others only',
       text,

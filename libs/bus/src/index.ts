@@ -7,6 +7,7 @@ export {
   listDeadLetters,
   replayDeadLetter,
 } from './dead-letters.ts'
+export { allEvents } from './describe-events.ts'
 export { createEventCheck, createEventMarks } from './event-marks.ts'
 export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'

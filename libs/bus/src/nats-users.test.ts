@@ -54,6 +54,8 @@ test.each<[EventSource, EventSource, string]>([
   ['auth', 'catalog', 'auth-catalog'],
   ['auth', 'sync', 'auth-sync'],
   ['sync', 'tasks', 'sync-tasks'],
+  ['tasks', 'auth', 'tasks-auth'],
+  ['tasks', 'tasks', 'tasks-tasks'],
 ])('%s reads what %s announces, by a consumer of its own', async (service, source, consumer) => {
   refused.length = 0
   const bus = busOf(service)
@@ -101,7 +103,7 @@ describe('NATS refuses', () => {
 
   test('that a service reads a stream which it does not need', async () => {
     const seen = '$JS.API.STREAM.INFO.AUTH'
-    for (const name of eventSources.filter((one) => one !== 'auth')) {
+    for (const name of eventSources.filter((one) => one !== 'auth' && one !== 'tasks')) {
       await expectRefused((manager) => manager.streams.info('AUTH'), name, seen)
       const making = '$JS.API.CONSUMER.CREATE.AUTH'
       await expectRefused((manager) => manager.consumers.add('AUTH', { ack_policy: AckPolicy.None }), name, making)

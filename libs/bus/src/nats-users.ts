@@ -8,7 +8,15 @@ const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSourc
   catalog: {},
   registry: { catalog: 'registry-catalog' },
   sync: { tasks: 'sync-tasks' },
-  tasks: {},
+  // All that happens, to be shown and sent on.
+  tasks: {
+    auth: 'tasks-auth',
+    build: 'tasks-build',
+    catalog: 'tasks-catalog',
+    registry: 'tasks-registry',
+    sync: 'tasks-sync',
+    tasks: 'tasks-tasks',
+  },
 }
 /** The kinds of tasks that each service does. */
 const works: Readonly<Partial<Record<EventSource, readonly string[]>>> = {
@@ -43,7 +51,7 @@ export function inboxPrefixOf(service: string): string {
  */
 function permissionsOf(service: EventSource): Permissions {
   const kinds = works[service] ?? []
-  const read = [service, ...(Object.keys(followers[service]) as EventSource[])]
+  const read = [...new Set([service, ...(Object.keys(followers[service]) as EventSource[])])]
   return {
     publish: {
       allow: [

@@ -15,19 +15,19 @@ const deadLetters = {
   'find-dead-letter': ['tasks'],
   'replay-dead-letter': ['tasks'],
 } as const
-/** Of those that read no events of others. */
+/** Of those that nobody asks for any. */
 const noDeadLetters = { 'list-dead-letters': [], 'find-dead-letter': [], 'replay-dead-letter': [] } as const
 
 const auth: Callers<AuthCommands> = {
   identify: ['catalog', 'sync', 'tasks', 'build'],
   'decide-access': ['registry'],
   'grants-of': ['registry'],
-  'principal-of': ['catalog', 'sync'],
+  'principal-of': ['catalog', 'sync', 'tasks'],
   'find-accounts': ['catalog', 'tasks'],
   'list-denied-pulls': ['catalog'],
   'grant-namespace': ['catalog'],
   'list-keys': ['registry'],
-  'list-events': [],
+  'list-events': ['tasks'],
   ...deadLetters,
 }
 
@@ -68,9 +68,9 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'record-pulls': ['registry'],
   'list-served-rows': ['registry'],
   'list-served-heads': ['registry'],
-  'list-access-objects': ['auth'],
+  'list-access-objects': ['auth', 'tasks'],
   'call-operation': ['tasks'],
-  'list-events': ['registry', 'auth'],
+  'list-events': ['registry', 'auth', 'tasks'],
   ...deadLetters,
 }
 
@@ -82,7 +82,7 @@ const registry: Callers<RegistryCommands> = {
   'follow-namespace': ['catalog'],
   'list-isolated-repositories': ['catalog'],
   'forget-repository': ['catalog'],
-  'list-events': [],
+  'list-events': ['tasks'],
   ...deadLetters,
 }
 
@@ -94,9 +94,9 @@ const sync: Callers<SyncCommands & OperationCommands> = {
   'pull-through': ['registry'],
   'pull-through-referrers': ['registry'],
   'fetch-again': ['catalog'],
-  'list-access-objects': ['auth'],
+  'list-access-objects': ['auth', 'tasks'],
   'call-operation': ['tasks'],
-  'list-events': ['auth'],
+  'list-events': ['auth', 'tasks'],
   ...deadLetters,
 }
 
@@ -109,6 +109,7 @@ const tasks: Callers<TasksCommands> = {
   'list-task-states': ['sync'],
   'finish-task': ['catalog', 'sync'],
   'list-events': ['sync'],
+  // It asks itself without a call.
   ...noDeadLetters,
 }
 

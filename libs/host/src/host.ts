@@ -44,7 +44,7 @@ import {
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { answerScheduled } from './answer-scheduled.ts'
-import { type Consumers, deadLetterCommands } from './dead-letter-commands.ts'
+import { type Consumers, type DeadLetters, deadLetterCommands, ownDeadLetters } from './dead-letter-commands.ts'
 import type { PeerName, Peers } from './peers.ts'
 import type { HostConfig, ServiceName } from './settings.ts'
 
@@ -73,9 +73,11 @@ export type Preparing = {
 /** What a service has once it is on the bus. */
 export type Running = Preparing & {
   bus: Bus
-  /** Handles the events of another service, and asks it for those that were missed. */
+  /** Handles the events of another service, or its own, and asks for those that were missed. */
   follow: (
-    options: Pick<ConsumeOptions, 'consumer' | 'handle' | 'takeSnapshot'> & { source: PeerName & EventSource },
+    options: Pick<ConsumeOptions, 'consumer' | 'handle' | 'prepare' | 'takeSnapshot'> & {
+      source: PeerName & EventSource
+    },
   ) => Consumer
 }
 
@@ -113,6 +115,8 @@ export type Host<P extends PeerName> = {
   readonly log: Logger
   readonly db: Database
   readonly peers: Peers<P>
+  /** What it has set aside itself. */
+  readonly deadLetters: DeadLetters
   /** A client of a service at an address that the settings do not name; the caller closes it. */
   client(to: string, baseUrl: string): InternalClient
   service(special: Special): Service
@@ -209,12 +213,12 @@ export function createHost<P extends PeerName>(options: {
       ...preparing,
       bus,
       follow: ({ source, ...more }) => {
-        const owner = clientOf(source)
+        const owner = source === name ? undefined : clientOf(source)
         requireFollower(name, source, more.consumer)
-        consumers.set(more.consumer, more.handle)
+        consumers.set(more.consumer, more)
         const isGenuine = createEventCheck({ source, follower: name }, keys)
         const events = (after: number, signal: AbortSignal) =>
-          owner.call<OutboxPage>('list-events', { after }, { signal })
+          owner ? owner.call<OutboxPage>('list-events', { after }, { signal }) : readOutbox(db.background, after)
         return preparing.keep(
           `following ${source}`,
           startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, isGenuine, ...more }),
@@ -227,6 +231,7 @@ export function createHost<P extends PeerName>(options: {
     log,
     db,
     peers: Object.fromEntries(options.peers.map((to) => [to, commandsOf(clientOf(to))])) as Peers<P>,
+    deadLetters: ownDeadLetters(db, consumers),
     client,
     service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => {
       const identify = identifyFor(open)

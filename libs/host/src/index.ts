@@ -1,3 +1,4 @@
+export type { DeadLetters } from './dead-letter-commands.ts'
 export { createHost, type Host, type Preparing, type Running } from './host.ts'
 export type { PeerName, Peers } from './peers.ts'
 export { runService } from './run-service.ts'

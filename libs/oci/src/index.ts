@@ -10,7 +10,7 @@ export {
   hexOf,
   parseDigest,
 } from './digest.ts'
-export { BadPattern, type Glob } from './glob.ts'
+export { BadPattern, type Glob, parseGlob } from './glob.ts'
 export { listedAnnotations } from './listed-annotations.ts'
 export { manifestLimitBytes, type ParsedManifest, parseManifest, parsePushed } from './manifest.ts'
 export {

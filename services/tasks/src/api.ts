@@ -1,5 +1,4 @@
 import {
-  type ApiRequest,
   actorOf,
   badCursor,
   type Database,
@@ -23,6 +22,7 @@ import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
 import { readWaitingFor } from './queue/waiting-for.ts'
 import { hidesUpstream, objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
+import { createStreamCount } from './watch/count-streams.ts'
 import { streamTask } from './watch/stream.ts'
 
 const mostStreams = 100
@@ -38,28 +38,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     const objects = await objectsOf(db, [id])
     return { row, objects, view: viewOf(principal, row, objects) }
   }
-  const streams = new Map<string, number>()
-  /** Each asks again and again who reads it. Throws 429. */
-  const countStream = ({
-    principal: { id },
-    response,
-    signal,
-  }: Pick<ApiRequest, 'principal' | 'response' | 'signal'>) => {
-    // It has left already, and will not be heard to.
-    if (signal.aborted) return
-    const open = streams.get(id) ?? 0
-    if (open >= mostStreams)
-      throw new Problem(429, 'too_many_streams', `You watch ${mostStreams} tasks already, which is the most.`, {
-        hint: 'Close those that nobody looks at, or ask for the state of a task now and then.',
-        headers: { 'retry-after': '5' },
-      })
-    streams.set(id, open + 1)
-    response.once('close', () => {
-      const left = (streams.get(id) ?? 1) - 1
-      if (left > 0) streams.set(id, left)
-      else streams.delete(id)
-    })
-  }
+  const countStream = createStreamCount(mostStreams, 'tasks')
   return {
     listTasks: async ({ query, principal }) => ({
       status: 200,

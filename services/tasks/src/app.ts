@@ -7,6 +7,10 @@ import { peers, type TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
 import { deadLetterHandlers } from './dead-letters/api.ts'
+import { eventHandlers } from './event-log/api.ts'
+import { followAll } from './event-log/follow-all.ts'
+import { forgetEvents } from './event-log/log-event.ts'
+import { startTail, type Tail } from './event-log/tail.ts'
 import type { operations } from './openapi-types.ts'
 import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
@@ -42,6 +46,7 @@ export function createTasks(
   const { db, log } = host
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   let changes: Changes | undefined
+  let tail: Tail | undefined
   let scheduling: Loop | undefined
   const starter = createStarter({ db: db.background, owners, log }, () => scheduling?.wake())
 
@@ -54,6 +59,7 @@ export function createTasks(
     await forgetRuns(db.background, keptDays)
     const forgotten = await forgetTasks(db.background, keptDays, signal)
     if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
+    await forgetEvents(db.background, signal)
   }
 
   const schedule = async (signal: AbortSignal) => {
@@ -62,23 +68,27 @@ export function createTasks(
     await starter.start()
   }
   const handlers = {
-    ...taskHandlers(db, openPrisma(db), () => {
-      if (!changes) throw notStarted()
-      return changes
-    }),
-    ...deadLetterHandlers({ auth: host.peers.auth, registry: host.peers.registry, ...owners }, log),
+    ...taskHandlers(db, openPrisma(db), () => started(changes)),
+    ...deadLetterHandlers(
+      { auth: host.peers.auth, registry: host.peers.registry, ...owners, tasks: host.deadLetters },
+      log,
+    ),
+    ...eventHandlers({ db, log, tail: () => started(tail) }),
     ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
   } satisfies Handlers<operations>
 
   return host.service({
     public: { handlers, objects: { schedule: (idOrName) => scheduleObject(db, idOrName) } },
     commands: tasksCommands(db),
-    start: async ({ bus, keep, loop }) => {
+    start: async (running) => {
+      const { bus, keep, loop } = running
       const doorbell = keep('doorbell', createDoorbell(bus, log))
       db.onCommit(workWaiting, (rings) => doorbell.ring(rings))
       const watching = keep('watchers', startChanges(db, log))
       db.onCommit(eventsRecorded, () => watching.wake())
       changes = watching
+      tail = keep('tail of events', startTail(db, log))
+      followAll(running, { db, owners, tail })
       loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
       keep('starts of schedules', starter)
       scheduling = loop('schedules', {
@@ -89,4 +99,10 @@ export function createTasks(
       loop('forgetting', { everyMs: forgetEveryMs, failure: 'old tasks will be forgotten later', run: forget })
     },
   })
+}
+
+/** What a request needs that may come before the service is up. Throws 503. */
+function started<Part>(part: Part | undefined): Part {
+  if (part === undefined) throw notStarted()
+  return part
 }

@@ -154,6 +154,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Watch what happens
+         * @description Server-sent events, each a CloudEvent as on NATS (docs/reference/events.md) named by its type, until the reader leaves. The caller hears
+         *     of the objects that it may see, and of the tasks and syncs that it started; of what is about no object only administrators hear.
+         *     Which remote content came from, and what was said there, is null for those that may not use it. Where the id that the reader comes back
+         *     with is no longer kept (7 days), it gets an event `gone` first, and then all that there is.
+         */
+        get: operations["watchEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/schedules": {
         parameters: {
             query?: never;
@@ -815,6 +838,45 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    watchEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only these, by the ends of their subjects; `*` stands for any characters.
+                 * @example [
+                 *       "catalog.version.*",
+                 *       "sync.run.completed"
+                 *     ]
+                 */
+                events?: string[];
+                /** @description Only events about repositories of these names, or base paths of distributions; `*` stands for any characters. */
+                repositories?: string[];
+                /** @description As `Last-Event-ID`, for clients that set no headers. 0 begins with the oldest that is kept. */
+                after?: string;
+            };
+            header?: {
+                /** @description The last id that came; what happened since is sent first. Without it, only what happens from now on. */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

@@ -11,19 +11,29 @@ const columns = { name: 'object.name', id: 'object.object_id', owner: 'object.ow
  */
 export function seenBy(caller: Principal, first: number): { condition: string; values: unknown[] } {
   if (caller.admin) return { condition: 'true', values: [] }
-  const values: unknown[] = [caller.id]
+  const works = worksOnReadable(caller, 'task.id', first + 1)
+  return { condition: `(actor_id = $${first}::uuid or ${works.condition})`, values: [caller.id, ...works.values] }
+}
+
+/** As `seenBy`, of the task whose id a column or a piece of SQL says: that it works on something, and only on what the caller may read. */
+export function worksOnReadable(
+  caller: Principal,
+  task: string,
+  first: number,
+): { condition: string; values: unknown[] } {
+  const values: unknown[] = []
   const readable = objectKinds.map((kind) => {
     const allowed = toSql(caller.rights, 'read', kind, columns, first + values.length)
     values.push(...allowed.values)
     return `(object.kind = '${kind}' and ${allowed.condition})`
   })
-  const condition = `(actor_id = $${first}::uuid or (
-    exists (select from task_object as object where object.task = task.id)
+  const condition = `(
+    exists (select from task_object as object where object.task = ${task})
     and not exists (
       select
       from task_object as object
-      where object.task = task.id
-        and (${readable.join(' or ')}) is not true)))`
+      where object.task = ${task}
+        and (${readable.join(' or ')}) is not true))`
   return { condition, values }
 }
 

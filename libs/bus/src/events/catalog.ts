@@ -48,12 +48,13 @@ export const repositoryUpdated = defineEvent<RepositoryUpdated>(
   ['retention', 'requiresSignatures'],
 )
 
-export type RepositoryDeleted = { repositoryId: string; name: string }
+export type RepositoryDeleted = { repositoryId: string; name: string; ownerId?: string | null }
 export const repositoryDeleted = defineEvent<RepositoryDeleted>(
   'catalog',
   'repository.deleted',
   'A repository and its versions were deleted.',
-  repository,
+  { ...repository, ownerId: owner },
+  ['ownerId'],
 )
 
 export type VersionCreated = {
@@ -166,7 +167,7 @@ export const distributionPointed = defineEvent<DistributionPointed>(
   ['via', 'ownerId'],
 )
 
-export type DistributionDeleted = { id: string; basePath: string }
+export type DistributionDeleted = { id: string; basePath: string; ownerId?: string | null }
 export const distributionDeleted = defineEvent<DistributionDeleted>(
   'catalog',
   'distribution.deleted',
@@ -174,7 +175,9 @@ export const distributionDeleted = defineEvent<DistributionDeleted>(
   {
     id: uuid,
     basePath: text,
+    ownerId: owner,
   },
+  ['ownerId'],
 )
 
 export type StoreCollected = {

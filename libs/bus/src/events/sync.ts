@@ -12,7 +12,13 @@ export const remoteCreated = defineEvent<RemoteChanged & { ownerId?: string | nu
   ['ownerId'],
 )
 export const remoteUpdated = defineEvent<RemoteChanged>('sync', 'remote.updated', 'A remote was changed.', remote)
-export const remoteDeleted = defineEvent<RemoteChanged>('sync', 'remote.deleted', 'A remote was deleted.', remote)
+export const remoteDeleted = defineEvent<RemoteChanged & { ownerId?: string | null }>(
+  'sync',
+  'remote.deleted',
+  'A remote was deleted.',
+  { ...remote, ownerId: owner },
+  ['ownerId'],
+)
 
 // Null where the repository would have been made with the first content, and none came.
 const place = { anyOf: [uuid, { type: 'null' }] }

@@ -132,15 +132,15 @@ async function deleteRepository(db: Database, repository: { id: string; name: st
     await db.transaction(async (sql) => {
       // Its history may be kept, and that is what its intervals say.
       await lockRepository(sql, id)
-      const [gone] = await sql.query<{ cameByPull: boolean }>(
-        'delete from repository where id = $1 returning pulled_from is not null as "cameByPull"',
+      const [gone] = await sql.query<{ cameByPull: boolean; ownerId: string | null }>(
+        `delete from repository where id = $1
+         returning pulled_from is not null as "cameByPull", owner_id as "ownerId"`,
         [id],
       )
       if (!gone) throw notFound('repository', name)
       if (!gone.cameByPull) await keepNamespaceOf(sql, name, actor)
-      await recordEvents(sql, [
-        { kind: catalogEvents.repositoryDeleted, data: { repositoryId: id, name }, repositoryId: id, actor },
-      ])
+      const data = { repositoryId: id, name, ownerId: gone.ownerId }
+      await recordEvents(sql, [{ kind: catalogEvents.repositoryDeleted, data, repositoryId: id, actor }])
     })
   } catch (error) {
     if (sqlState(error) !== '23503') throw error

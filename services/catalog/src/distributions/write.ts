@@ -112,8 +112,8 @@ export async function removeDistribution(
   row: Gone & { name: string },
   actor: Actor,
 ): Promise<number> {
-  const gone = await sql.query<Gone>(
-    'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId"',
+  const gone = await sql.query<Gone & { ownerId: string | null }>(
+    'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId", owner_id as "ownerId"',
     [row.id],
   )
   if (!gone.some((one) => one.id === row.id)) throw notFound('distribution', row.name)
@@ -126,9 +126,9 @@ export async function removeDistribution(
   )
   await recordEvents(
     sql,
-    gone.map(({ id, basePath, repositoryId }) => ({
+    gone.map(({ id, basePath, repositoryId, ownerId }) => ({
       kind: catalogEvents.distributionDeleted,
-      data: { id, basePath },
+      data: { id, basePath, ownerId },
       ...(repositoryId === null ? {} : { repositoryId }),
       actor,
     })),

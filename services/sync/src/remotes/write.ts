@@ -83,9 +83,13 @@ export async function updateRemote(
 /** Deletes a remote; what was synced from it stays. Throws 404. */
 export async function deleteRemote(db: Database, remote: { id: string; name: string; url: string }, actor: Actor) {
   await db.transaction(async (sql) => {
-    const gone = await sql.query('delete from remote where id = $1 returning id', [remote.id])
-    if (gone.length === 0) throw notFound('remote', remote.name)
-    await recordEvents(sql, [{ kind: syncEvents.remoteDeleted, data: announced(remote.id, remote), actor }])
+    const [gone] = await sql.query<{ ownerId: string | null }>(
+      'delete from remote where id = $1 returning owner_id as "ownerId"',
+      [remote.id],
+    )
+    if (!gone) throw notFound('remote', remote.name)
+    const data = { ...announced(remote.id, remote), ...gone }
+    await recordEvents(sql, [{ kind: syncEvents.remoteDeleted, data, actor }])
   })
 }
 

@@ -11,6 +11,34 @@ table dead_letter (
   constraint dead_letter_pkey PRIMARY KEY (consumer, event_id)
 )
 
+table event_log (
+  id bigint not null,
+  source text not null,
+  type text not null,
+  tail text not null,
+  object_kind text,
+  object_id uuid,
+  object_name text collate "C",
+  object_owner uuid,
+  remote_id uuid,
+  remote_name text collate "C",
+  remote_owner uuid,
+  account_id uuid,
+  task_id uuid,
+  repositories text[] not null,
+  event jsonb not null,
+  event_bytes integer not null,
+  logged_at timestamp with time zone not null default now(),
+  constraint event_log_pkey PRIMARY KEY (id)
+)
+
+table event_log_head (
+  only_row boolean not null default true,
+  last bigint not null,
+  constraint event_log_head_pkey PRIMARY KEY (only_row),
+  constraint event_log_head_only_row_check CHECK (only_row)
+)
+
 table inbox (
   consumer text not null,
   source text not null,

@@ -1,9 +1,9 @@
-import type { DeadLetter, DeadLetterCommands } from '@berth/bus'
-import type { CommandClient } from '@berth/commands'
+import type { DeadLetter } from '@berth/bus'
+import type { DeadLetters } from '@berth/host'
 import { badCursor, type Handlers, isUuid, type Logger, notFound, readPage } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
 
-type Owners = Record<string, CommandClient<DeadLetterCommands>>
+type Owners = Record<string, DeadLetters>
 type Name = { service: string; consumer: string; eventId: string }
 
 const timeoutMs = 2_000
@@ -11,7 +11,7 @@ const timeoutMs = 2_000
 /** The API of the events that services could not handle and have set aside: each of them is asked for its own. */
 export function deadLetterHandlers(owners: Owners, log: Logger) {
   const services = Object.keys(owners).sort()
-  const find = (id: string): { owner: CommandClient<DeadLetterCommands>; consumer: string; eventId: string } => {
+  const find = (id: string): { owner: DeadLetters; consumer: string; eventId: string } => {
     const name = readId(id)
     const owner = name && owners[name.service]
     if (!name || !owner) throw notFound('dead_letter', id)

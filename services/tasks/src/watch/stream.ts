@@ -3,9 +3,8 @@ import type { Task } from '@berth/commands'
 import type { ApiRequest } from '@berth/service'
 import { hasEnded } from '../queue/row.ts'
 import type { Changes } from './changes.ts'
+import { beginStream, heartbeatMs } from './server-sent.ts'
 
-// Proxies cut a connection that is silent for a minute, some sooner.
-const heartbeatMs = 15_000
 const lookAgainMs = 5_000
 
 /** A task as a reader may see it. */
@@ -22,11 +21,7 @@ export function streamTask(
   { changes, ...reader }: { changes: Changes; view: View; lookAgain: () => Promise<View | undefined> },
 ): void {
   let { view } = reader
-  response.writeHead(200, {
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  })
+  beginStream(response)
   let sent = ''
   const send = (seen: Task) => {
     const json = JSON.stringify(view(seen))

@@ -1,0 +1,23 @@
+import type { Running } from '@berth/host'
+import type { Database } from '@berth/service'
+import { eventsLogged, logEvent } from './log-event.ts'
+import { createOwners, type OwnersOf } from './owners.ts'
+import type { Tail } from './tail.ts'
+
+const sources = ['auth', 'catalog', 'registry', 'sync', 'tasks'] as const
+
+/** Writes all that is announced into the log. What was missed for longer than it is kept anywhere is not made up. */
+export function followAll(
+  { follow }: Running,
+  { db, owners: peers, tail }: { db: Database; owners: OwnersOf; tail: Tail },
+): void {
+  const owners = createOwners(peers)
+  db.onCommit(eventsLogged, () => tail.wake())
+  for (const source of sources)
+    follow({
+      consumer: `tasks-${source}`,
+      source,
+      prepare: (event) => owners.learn(event),
+      handle: (sql, event) => logEvent(sql, event, owners),
+    })
+}
