@@ -41,9 +41,8 @@ test('everybody hears of what happens to the objects that they may see, and of n
   // What comes last for each is heard: nothing of before is still on its way.
   await stack.api('DELETE', '/repositories/team%2Fseen')
   await stack.api('DELETE', '/repositories/other%2Fseen')
-  await Promise.all(
-    [all, bobs].map((one) => one?.untilHeard('catalog.repository.deleted', ({ name }) => name === 'other/seen')),
-  )
+  for (const one of [all, bobs])
+    await one?.untilHeard('catalog.repository.deleted', ({ name }) => name === 'other/seen')
   await anns?.untilHeard('catalog.repository.deleted')
   const named = (listening: Listening | undefined) => new Set(listening?.heard.map(({ data }) => data.data.name))
   expect(named(anns)).toEqual(new Set(['team/seen']))
@@ -101,10 +100,10 @@ test('what may not be used as a source is not told by the events of a sync, but 
 })
 
 test('an id that is no longer kept is told of, and what there is follows', async () => {
-  const [{ least } = { least: 0 }] = await query<{ least: number }>(
+  const [{ least }] = (await query(
     stack.databaseUrl ?? '',
     `delete from tasks.event_log where id <= 5 returning (select min(id) from tasks.event_log where id > 5)::integer as least`,
-  )
+  )) as [{ least: number }]
   const late = await listen(admin, '/events', '2')
   await late.untilHeard('catalog.repository.deleted', ({ name }) => name === 'shared/of-bob')
   expect(late.heard[0]).toEqual({ id: String(least - 1), event: 'gone', data: { after: 2, keptAfter: least - 1 } })

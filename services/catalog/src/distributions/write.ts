@@ -113,7 +113,10 @@ export async function removeDistribution(
   actor: Actor,
 ): Promise<number> {
   const gone = await sql.query<Gone & { ownerId: string | null }>(
-    'delete from distribution where id = $1 or via = $1 returning id, base_path as "basePath", repository_id as "repositoryId", owner_id as "ownerId"',
+    `delete from distribution
+     where id = $1
+       or via = $1
+     returning id, base_path as "basePath", repository_id as "repositoryId", owner_id as "ownerId"`,
     [row.id],
   )
   if (!gone.some((one) => one.id === row.id)) throw notFound('distribution', row.name)
