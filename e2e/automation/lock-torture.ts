@@ -16,6 +16,8 @@ export type TortureReport = Torture & {
 }
 
 const makers = 4
+// Claims for different kinds look for different tasks, and so could find two at once that exclude each other.
+const kinds = ['torture-a', 'torture-b', 'torture-c']
 const mostLocks = 4
 const longestWorkMs = 8
 const patienceMs = 300_000
@@ -75,16 +77,17 @@ async function carryOut(torture: Torture, clients: CommandClient<TasksCommands>[
       const [id, from] = [randomUUID(), performance.now()]
       const modes = { exclusive: named(true), shared: named(false) }
       const actor = { id: null, name: 'torture' }
-      await client().call('create-task', { id, kind: 'torture', payload: null, ...modes, actor })
+      const kind = kinds[below(kinds.length)] ?? ''
+      await client().call('create-task', { id, kind, payload: null, ...modes, actor })
       made.push({ id, locks, from, until: performance.now() })
     }
   }
   let ended = 0
   const until = performance.now() + patienceMs
-  const claim = async (worker: string) => {
+  const claim = async (worker: string, kind: string) => {
     while (ended < torture.tasks && performance.now() < until) {
       const tasks = client()
-      const { task } = await tasks.call('claim-task', { kinds: ['torture'], worker, leaseSeconds: 60 })
+      const { task } = await tasks.call('claim-task', { kinds: [kind], worker, leaseSeconds: 60 })
       if (!task) {
         await pause(5)
         continue
@@ -94,7 +97,9 @@ async function carryOut(torture: Torture, clients: CommandClient<TasksCommands>[
       ended++
     }
   }
-  const claimers = Array.from({ length: torture.claimers }, (_, n) => claim(`claimer-${n}`))
+  const claimers = Array.from({ length: torture.claimers }, (_, n) =>
+    claim(`claimer-${n}`, kinds[n % kinds.length] ?? ''),
+  )
   await Promise.all([...Array.from({ length: makers }, make), ...claimers])
   if (ended < torture.tasks) throw new Error(`${torture.tasks - ended} tasks were never claimed`)
   return made

@@ -123,6 +123,28 @@ test('those who share a resource run side by side', async () => {
   expect(await claim(other)).not.toBeNull()
 })
 
+test('thousands that wait do not make a claim slow, also when they have only just come', async () => {
+  const resources = Array.from({ length: 50 }, (_, n) => `crowd-${n}-${kind}`)
+  await sql.query(
+    `insert into task (id, kind, payload, actor, resources)
+     select gen_random_uuid(), $1, '{}', 'ann', array[($2::text[])[1 + n % 50], ($2::text[])[1 + (n * 7 + 1) % 50]]
+     from generate_series(1, 6000) as n`,
+    [kind, resources],
+  )
+  await sql.query(
+    `insert into task_resource (task, seq, resource, exclusive)
+     select distinct id, seq, resource, seq % 3 = 0
+     from task
+     cross join unnest(resources) as resource
+     where kind = $1`,
+    [kind],
+  )
+  while (await claim());
+  const startedAt = performance.now()
+  expect(await claim()).toBeNull()
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+})
+
 test('workers racing on two replicas never hold one resource at once, and none is left over', async () => {
   const resources = ['a', 'b', 'c'].map((name) => `${name}-${kind}`)
   const ids = await Promise.all(

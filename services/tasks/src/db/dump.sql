@@ -206,10 +206,11 @@ table task_resource (
   task uuid not null,
   resource text not null,
   exclusive boolean not null,
+  seq bigint not null,
   constraint task_resource_pkey PRIMARY KEY (task, resource),
   constraint task_resource_resource_check CHECK (resource <> ''::text),
   constraint task_resource_task_fkey FOREIGN KEY (task) REFERENCES task(id) ON DELETE CASCADE
 )
-CREATE INDEX task_resource_by_name ON task_resource USING btree (resource)
+CREATE INDEX task_resource_in_order ON task_resource USING btree (resource, exclusive, seq)
 
 function text_bytes(p_texts text[]) returns integer language sql immutable

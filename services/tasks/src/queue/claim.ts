@@ -10,6 +10,32 @@ export function checkLease(leaseSeconds: number): void {
     throw badField('leaseSeconds', `is not above 0 and at most ${longestLeaseSeconds}`)
 }
 
+// Locks are those of tasks that wait or run. `offset 0` keeps the looks as they stand, each by an index: made into joins, and planned when
+// the tables were empty, one would compare all with all.
+const isBlocked = `exists (
+  select
+  from task_resource as mine
+  where mine.task = candidate.id
+    and (
+      exists (
+        select
+        from task_resource as earlier
+        where earlier.resource = mine.resource
+          and earlier.exclusive = any(case when mine.exclusive then array[true, false] else array[true] end)
+          and earlier.seq < mine.seq
+        offset 0)
+      or exists (
+        select
+        from task as holder
+        join task_resource as held on held.task = holder.id
+        where holder.state = 'running'
+          and holder.seq > candidate.seq
+          and held.resource = mine.resource
+          and (held.exclusive or mine.exclusive)
+        offset 0))
+  offset 0)`
+
+// The first of each kind: of several kinds together no index has the order.
 const takeFirst = `
   update task
   set
@@ -21,23 +47,24 @@ const takeFirst = `
     started_at = coalesce(started_at, now())
   where state = 'waiting'
     and id = (
-      select candidate.id
-      from task as candidate
-      where candidate.state = 'waiting'
-        and candidate.kind = any($1)
-        and (candidate.not_before is null or candidate.not_before <= now())
-        and not exists (
-          select
-          from task_resource as mine
-          join task_resource as other on other.resource = mine.resource
-            and other.task <> mine.task
-            and (other.exclusive or mine.exclusive)
-          join task as holder on holder.id = other.task
-          where mine.task = candidate.id
-            and (holder.state = 'running' or (holder.state = 'waiting' and holder.seq < candidate.seq)))
-      order by candidate.seq
+      select first.id
+      from unnest($1::text[]) as wanted (kind)
+      cross join lateral (
+        select candidate.id, candidate.seq
+        from task as candidate
+        where candidate.state = 'waiting'
+          and candidate.kind = wanted.kind
+          and (candidate.not_before is null or candidate.not_before <= now())
+          and not ${isBlocked}
+        order by candidate.seq
+        limit 1) as first
+      order by first.seq
       limit 1)
   returning ${taskColumns}, task.payload, task.fence, task.failed_only as "failedOnly"`
+
+// With it the setting under which the look is planned: the plan is kept, and the tables may be empty now and large later.
+const takeTurn = `
+  select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0)), set_config('enable_seqscan', 'off', true)`
 
 /**
  * Gives the oldest waiting task of some kinds whose resources are free: no task that runs, and none that came earlier and
@@ -51,7 +78,7 @@ export async function claimTask(
 ): Promise<ClaimedTask | null> {
   checkLease(leaseSeconds)
   return db.transaction(async (sql) => {
-    await sql.prepared('claim-lock', "select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0))", [])
+    await sql.prepared('claim-lock', takeTurn, [])
     const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number; failedOnly: boolean }>(
       'claim',
       takeFirst,

@@ -35,9 +35,11 @@ async function queue(sql: Transaction, request: Request, resources: Map<string, 
   if (row.state === 'waiting') sql.afterCommit(workWaiting, { kind: row.kind, id: row.id, occasion: 'created' })
   if (!made) return row
   await sql.query(
-    `insert into task_resource (task, resource, exclusive)
-     select $1, resource, exclusive
-     from unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)`,
+    `insert into task_resource (task, seq, resource, exclusive)
+     select task.id, task.seq, wanted.resource, wanted.exclusive
+     from task
+     cross join unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)
+     where task.id = $1`,
     [request.id, [...resources.keys()], [...resources.values()]],
   )
   await insertObjects(sql, request.id, request.on ?? [])

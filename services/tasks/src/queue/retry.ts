@@ -30,8 +30,8 @@ export async function retryTask(
     )
     if (!row) throw new Error(`task ${task.id} was forgotten while it was tried again`)
     await sql.query(
-      `insert into task_resource (task, resource, exclusive)
-       select task.id, resource, coalesce(resource = any(task.exclusive_resources), true)
+      `insert into task_resource (task, seq, resource, exclusive)
+       select task.id, task.seq, resource, coalesce(resource = any(task.exclusive_resources), true)
        from task
        cross join unnest(task.resources) as resource
        where task.id = $1`,
