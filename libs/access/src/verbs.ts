@@ -41,6 +41,7 @@ export const verbs = {
   'schedule.manage': 'make, change, run and delete schedules',
   'webhook.read': 'see webhooks and their deliveries',
   'webhook.manage': 'make, change, test and delete webhooks',
+  'audit.read': 'see who changed what in the namespace, and what was refused there',
   'transfer.export': 'export content',
   'transfer.import': 'import content',
   'account.read': 'see accounts, groups, roles and grants',
@@ -86,6 +87,7 @@ const owner: readonly Verb[] = [
   'remote.delete',
   'transfer.import',
   'namespace.update',
+  'audit.read',
 ]
 
 /** The roles that there are without being made; each has all of the one before it. `admin` is given on everything only. */

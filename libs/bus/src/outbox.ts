@@ -1,4 +1,4 @@
-import { createSignal, type Sql, type Transaction } from '@berth/service'
+import { createSignal, noteAudit, type Sql, type Transaction } from '@berth/service'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './events/event.ts'
 
 /** Raised by every transaction that recorded events. */
@@ -11,6 +11,7 @@ export const eventsRecorded = createSignal('events recorded')
 export async function recordEvents(sql: Transaction, events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return
   sql.afterCommit(eventsRecorded)
+  noteObject(events)
   const rows = events.map((event) => {
     const envelope = toCloudEvent(event)
     const json = JSON.stringify(envelope)
@@ -26,6 +27,26 @@ export async function recordEvents(sql: Transaction, events: readonly NewEvent[]
      order by place`,
     [rows.map((row) => row.id), rows.map((row) => row.subject), rows.map((row) => row.json)],
   )
+}
+
+/** Tells the audit trail which object it is: who makes one knows its id here, and who was sent an id knows the name. */
+function noteObject(events: readonly NewEvent[]): void {
+  for (const { kind, data } of events) {
+    const { id, repositoryId, name, basePath, on, to, role } = data as Told
+    const [entity = ''] = kind.name.split('.')
+    if (repositoryId && name) noteAudit({ object: { kind: 'repository', id: repositoryId, name } })
+    else if (id)
+      noteAudit({ object: { kind: entity, id, name: name ?? basePath ?? on ?? null }, ...grantedTo({ to, role }) })
+  }
+}
+
+/** Fields by which events tell what was changed. */
+type Told = Partial<Record<'id' | 'repositoryId' | 'name' | 'basePath' | 'on' | 'role', string | null>> & {
+  to?: { kind: string; name: string } | string
+}
+
+function grantedTo({ to, role }: Told): { detail?: string } {
+  return role && typeof to === 'object' ? { detail: `${role} to ${to.kind} ${to.name}` } : {}
 }
 
 export type OutboxRow = { id: string; position: number; subject: string; event: Record<string, unknown> }

@@ -6,8 +6,8 @@ import type { SyncCommands } from './sync.ts'
 import type { TasksCommands } from './tasks.ts'
 
 type Caller = 'auth' | 'build' | 'catalog' | 'registry' | 'sync' | 'tasks'
-/** Each command with the services that need it; that others may ask for events is a command of every service. */
-type Callers<Commands> = { readonly [Command in keyof Commands | 'list-events']: readonly Caller[] }
+/** Each command with the services that need it; that others may ask for events, and for what was recorded for the audit trail, are commands of every service. */
+type Callers<Commands> = { readonly [Command in keyof Commands | 'list-events' | 'take-audit']: readonly Caller[] }
 
 /** What every service answers about the events that it has set aside. */
 const deadLetters = {
@@ -28,6 +28,7 @@ const auth: Callers<AuthCommands> = {
   'grant-namespace': ['catalog'],
   'list-keys': ['registry'],
   'list-events': ['tasks'],
+  'take-audit': ['tasks'],
   ...deadLetters,
 }
 
@@ -71,6 +72,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'list-access-objects': ['auth', 'tasks'],
   'call-operation': ['tasks'],
   'list-events': ['registry', 'auth', 'tasks'],
+  'take-audit': ['tasks'],
   ...deadLetters,
 }
 
@@ -83,6 +85,7 @@ const registry: Callers<RegistryCommands> = {
   'list-isolated-repositories': ['catalog'],
   'forget-repository': ['catalog'],
   'list-events': ['tasks'],
+  'take-audit': ['tasks'],
   ...deadLetters,
 }
 
@@ -97,6 +100,7 @@ const sync: Callers<SyncCommands & OperationCommands> = {
   'list-access-objects': ['auth', 'tasks'],
   'call-operation': ['tasks'],
   'list-events': ['auth', 'tasks'],
+  'take-audit': ['tasks'],
   ...deadLetters,
 }
 
@@ -110,10 +114,11 @@ const tasks: Callers<TasksCommands> = {
   'finish-task': ['catalog', 'sync'],
   'list-events': ['sync'],
   // It asks itself without a call.
+  'take-audit': [],
   ...noDeadLetters,
 }
 
-const build: Callers<object> = { 'list-events': [], ...noDeadLetters }
+const build: Callers<object> = { 'list-events': [], 'take-audit': [], ...noDeadLetters }
 
 /** Which services each service answers, command by command (ARCHITECTURE.md, "Who asks whom"); no other caller is heard. */
 export const callers: Readonly<Record<Caller, Readonly<Record<string, readonly string[]>>>> = {

@@ -23,9 +23,11 @@ import {
   applyMigrations,
   clientAddress,
   createApi,
+  createDenials,
   createInternalClient,
   createInternalServer,
   type Database,
+  type Denial,
   type Identify,
   type InternalClient,
   type InternalHandler,
@@ -41,12 +43,15 @@ import {
   type Service,
   type ServiceParts,
   type Sql,
+  takeAudit,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
 import { answerScheduled } from './answer-scheduled.ts'
 import { type Consumers, type DeadLetters, deadLetterCommands, ownDeadLetters } from './dead-letter-commands.ts'
 import type { PeerName, Peers } from './peers.ts'
 import type { HostConfig, ServiceName } from './settings.ts'
+
+const defaultCountSeconds = 60
 
 type Stoppable = { stop(): Promise<void> | void }
 
@@ -117,6 +122,8 @@ export type Host<P extends PeerName> = {
   readonly peers: Peers<P>
   /** What it has set aside itself. */
   readonly deadLetters: DeadLetters
+  /** Counts what was refused, for the audit trail. */
+  readonly denied: (denial: Denial) => void
   /** A client of a service at an address that the settings do not name; the caller closes it. */
   client(to: string, baseUrl: string): InternalClient
   service(special: Special): Service
@@ -151,6 +158,9 @@ export function createHost<P extends PeerName>(options: {
   })
   const client = (to: string, baseUrl: string) =>
     createInternalClient({ baseUrl, from: name, to, privateKey, callTimeoutSeconds, localPeers: parts.localPeers })
+  const denials = createDenials()
+  // Nobody collects what builds record, until there is something to change.
+  const denied = (denial: Denial) => name !== 'build' && denials.count(denial)
   const clients = new Map<PeerName, InternalClient>(options.peers.map((to) => [to, client(to, config[`${to}Url`])]))
   const clientOf = (to: PeerName) => {
     const known = clients.get(to)
@@ -189,6 +199,7 @@ export function createHost<P extends PeerName>(options: {
         objects: open.objects,
         externalUrl: config.externalUrl,
         identify: identifyFor(open),
+        onDenied: denied,
         log,
         metrics: parts.metrics,
       }),
@@ -198,6 +209,13 @@ export function createHost<P extends PeerName>(options: {
     typeof open === 'object' && open.scheduled
       ? { 'call-operation': answerScheduled(name, documentOf(), open, commandsOf<AuthCommands>(clientOf('auth'))) }
       : {}
+
+  const keepCounts = () => {
+    const record = () => denials.record(db.background)
+    preparing.keep('last counts of what was refused', { stop: record })
+    const everyMs = (config.auditCountSeconds ?? defaultCountSeconds) * 1_000
+    preparing.loop('counts', { everyMs, failure: 'what was refused will be recorded later', run: record })
+  }
 
   /** How each of the consumers handles an event, for those that it has set aside. */
   const consumers: Consumers = new Map()
@@ -232,6 +250,7 @@ export function createHost<P extends PeerName>(options: {
     db,
     peers: Object.fromEntries(options.peers.map((to) => [to, commandsOf(clientOf(to))])) as Peers<P>,
     deadLetters: ownDeadLetters(db, consumers),
+    denied,
     client,
     service: ({ public: open, commands, prepare, start, notes, probe = db, unready }) => {
       const identify = identifyFor(open)
@@ -249,6 +268,7 @@ export function createHost<P extends PeerName>(options: {
             ...callsFor(open),
             ...deadLetterCommands(db, consumers),
             'list-events': ({ after }: { after: number }) => readOutbox(db, after),
+            'take-audit': (request: { stored: number[] }) => takeAudit(db, request),
           },
         }),
         start: async () => {
@@ -259,6 +279,7 @@ export function createHost<P extends PeerName>(options: {
             )
             life.onStop('database', () => db.close())
             await applyMigrations({ url: config.databaseUrl, schema: name, parts: options.schemaParts })
+            keepCounts()
             await prepare?.(preparing)
             const running = await joinBus()
             await start?.(running)

@@ -8,14 +8,15 @@ import type {
   SyncCommands,
   TasksCommands,
 } from '@berth/commands'
+import type { AuditCommands } from '@berth/service'
 
 /** What each service answers to the others. */
 type ServiceCommands = {
-  auth: AuthCommands & EventCommands & DeadLetterCommands
-  catalog: CatalogCommands & OperationCommands & EventCommands & DeadLetterCommands
-  registry: RegistryCommands & EventCommands & DeadLetterCommands
-  sync: SyncCommands & OperationCommands & EventCommands & DeadLetterCommands
-  tasks: TasksCommands & EventCommands & DeadLetterCommands
+  auth: AuthCommands & EventCommands & DeadLetterCommands & AuditCommands
+  catalog: CatalogCommands & OperationCommands & EventCommands & DeadLetterCommands & AuditCommands
+  registry: RegistryCommands & EventCommands & DeadLetterCommands & AuditCommands
+  sync: SyncCommands & OperationCommands & EventCommands & DeadLetterCommands & AuditCommands
+  tasks: TasksCommands & EventCommands & DeadLetterCommands & AuditCommands
 }
 
 /** A service that others ask. */

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { isNatsSeed } from '@berth/bus'
 import {
+  auditCountSettings,
   type ConfigOf,
   callSettings,
   deadLetterSettings,
@@ -49,6 +50,7 @@ export function hostSettings<P extends PeerName>(name: ServiceName, peers: reado
     servicePublicKeys: servicePublicKeys('BERTH_SERVICE_PUBLIC_KEYS', Object.keys(internalPorts)),
     ...peerSettings(peers),
     ...callSettings,
+    ...auditCountSettings,
     ...deadLetterSettings,
     ...originSettings,
     ...logSettings,
@@ -64,7 +66,9 @@ function peerSettings<P extends PeerName>(peers: readonly P[]): Record<UrlName<P
   return Object.fromEntries(settings) as Record<UrlName<P>, Setting<string>>
 }
 
-type Tuning = ConfigOf<typeof callSettings & typeof deadLetterSettings & typeof restoredSettings>
+type Tuning = ConfigOf<
+  typeof callSettings & typeof auditCountSettings & typeof deadLetterSettings & typeof restoredSettings
+>
 
 /** What the host of a service that asks `P` must be told; what is absent has the settings' own fallback. */
 export type HostConfig<P extends PeerName> = {

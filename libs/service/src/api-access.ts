@@ -112,7 +112,7 @@ function requireRight(
   { kind, given, what }: Wanted,
 ): asserts object is AccessObject {
   if (!object || !(decide(principal.rights, 'read', object).allowed || decide(principal.rights, verb, object).allowed))
-    throw notFound(kind, given)
+    throw refused(notFound(kind, given))
   if (!decide(principal.rights, verb, object).allowed) throw refusal(principal, verb, what, `${kind} "${object.name}"`)
 }
 
@@ -120,6 +120,19 @@ function requireRight(
 export function requireVerb(principal: Principal, verb: Verb, object: AccessObject, what: string): void {
   if (!decide(principal.rights, verb, object).allowed)
     throw refusal(principal, verb, what, `${object.kind} "${object.name}"`)
+}
+
+// What was refused for want of a right is counted; whether the object is there makes no difference, or the count would tell it.
+const refusals = new WeakSet<Problem>()
+
+function refused(problem: Problem): Problem {
+  refusals.add(problem)
+  return problem
+}
+
+/** Whether a request was refused by who asks: its login, or its rights. A password that is wrong is counted where it is judged. */
+export function isRefusal(problem: Problem): boolean {
+  return problem.status === 403 || problem.code === 'login_required' || refusals.has(problem)
 }
 
 function refusal({ name }: Principal, verb: Verb, what: string, on?: string): Problem {

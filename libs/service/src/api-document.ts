@@ -5,6 +5,8 @@ export type Operation = {
   operationId?: string
   /** Who may call it (`api-access.ts`). */
   'x-access'?: unknown
+  /** What it changes, where neither its path nor `x-access` says that (`audit-subject.ts`). */
+  'x-audit'?: string
   responses?: Record<string, unknown>
   requestBody?: Body
   security?: Record<string, string[]>[]

@@ -41,8 +41,14 @@ const documentOf = (paths: ApiDocument['paths']): ApiDocument => ({
   paths,
 })
 const document = documentOf({
-  '/open': { get: operation('open', 'anonymous'), post: operation('login', 'anonymous', { requestBody: body }) },
-  '/things': { get: operation('list', 'self'), post: operation('make', administer, { requestBody: body }) },
+  '/open': {
+    get: operation('open', 'anonymous'),
+    post: operation('login', 'anonymous', { requestBody: body, 'x-audit': 'thing:{body.name}' }),
+  },
+  '/things': {
+    get: operation('list', 'self'),
+    post: operation('make', administer, { requestBody: body, 'x-audit': 'thing:{body.name}' }),
+  },
   '/typed/{kind}': {
     get: operation('typed', 'anonymous', {
       parameters: [
@@ -328,6 +334,14 @@ describe('what keeps an API from starting', () => {
   test('an operation without x-access', () => {
     const open = documentOf({ '/a': { get: { operationId: 'open' } } })
     expect(() => createApi({ ...parts, document: open, handlers })).toThrow('has no x-access')
+  })
+
+  test.each([
+    ['a change that nothing says the object of', {}, 'has no x-audit'],
+    ['an x-audit that says nothing known', { 'x-audit': 'thing:{name}:' }, 'has an x-audit'],
+  ])('%s', (_what, more, message) => {
+    const silent = documentOf({ '/a': { post: operation('login', 'self', more) } })
+    expect(() => createApi({ ...parts, document: silent, handlers })).toThrow(message)
   })
 
   test('an operation without a handler', () => {

@@ -8,13 +8,17 @@ import express, {
 import { middleware as validate } from 'express-openapi-validator'
 import { type ObjectFinders, readRule, requireLogin, requireRights } from './api-access.ts'
 import { readBody } from './api-body.ts'
+import { countDenied } from './api-denied.ts'
 import type { ApiDocument, Operation } from './api-document.ts'
 import { toProblem } from './api-problem.ts'
+import { withAudit } from './audit-entry.ts'
+import { entryOf, isChanging, readSubject } from './audit-subject.ts'
 import { inertHeaders, isForged } from './browser-guard.ts'
 import { clientAddress } from './client-address.ts'
+import type { Denial } from './denials.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
-import { anonymous, type Principal } from './principal.ts'
+import { actorOf, anonymous, type Principal } from './principal.ts'
 import { Problem, problemBody, problemMediaType, reasonOf } from './problem.ts'
 import { requestIdOf } from './request-id.ts'
 import { readSession } from './session-cookie.ts'
@@ -63,6 +67,8 @@ export function createApi(options: {
   objects?: ObjectFinders | undefined
   /** The origin that clients use, where the request does not say it. */
   externalUrl?: string | undefined
+  /** Hears of every request that is refused by who asks. */
+  onDenied?: ((denial: Denial) => void) | undefined
   log: Logger
   metrics: Metrics
 }): Express {
@@ -91,7 +97,7 @@ export function createApi(options: {
   for (const [path, item] of pathsUnderApi(document)) {
     for (const method of methods) {
       const operation = item[method]
-      if (operation) app[method](expressPath(path), route(service, operation, options))
+      if (operation) app[method](expressPath(path), route(service, { operation, path, method }, options))
     }
   }
   app.use((request) => {
@@ -99,6 +105,7 @@ export function createApi(options: {
       hint: 'GET /api/v1/openapi.json lists what there is.',
     })
   })
+  app.use(countDenied(options.onDenied))
   app.use(answerProblem(options.log))
   return app
 }
@@ -134,9 +141,11 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     methods
       .filter((method) => item[method])
       .map((method) => {
-        const rule = readRule(item[method]?.['x-access'], `${method} ${path}`)
+        const operation: Operation = item[method] ?? {}
+        const rule = readRule(operation['x-access'], `${method} ${path}`)
         const pattern = new RegExp(`^/api/v1${path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`)
-        return { method: method.toUpperCase(), pattern, rule }
+        const about = { action: operation.operationId ?? '', subject: readSubject(operation, path) }
+        return { method: method.toUpperCase(), pattern, rule, about }
       }),
   )
   return async (request, response, next) => {
@@ -150,10 +159,11 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
       session: rule === 'anonymous' ? undefined : readSession(request),
     }
     const whoNow = () => identify(request.headers.authorization, sent)
+    response.locals.about = found?.about
     const principal = await whoNow()
     response.locals.whoNow = whoNow
-    requireLogin(rule, principal, `${request.method} ${request.path}`)
     response.locals.principal = principal ?? anonymous
+    requireLogin(rule, principal, `${request.method} ${request.path}`)
     if (request.headers.expect !== undefined) response.writeContinue()
     next()
   }
@@ -161,13 +171,17 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
 
 function route(
   service: string,
-  operation: Operation,
+  { operation, path, method }: { operation: Operation; path: string; method: string },
   options: { handlers: Record<string, ApiHandler>; objects?: ObjectFinders | undefined; log: Logger; metrics: Metrics },
 ): RequestHandler {
   const id = operation.operationId ?? ''
   const handler = options.handlers[id]
   if (!handler) throw new Error(`the operation "${id}" of ${service} has no handler`)
   const rule = readRule(operation['x-access'], id)
+  const subject = readSubject(operation, path)
+  const isAudited = isChanging(method) || operation['x-audit'] !== undefined
+  if (isAudited && !subject)
+    throw new Error(`the operation "${id}" of ${service} has no x-audit that says what it changes`)
   return async (request, response) => {
     const startedAt = performance.now()
     const gone = new AbortController()
@@ -195,9 +209,14 @@ function route(
     const what = `${request.method} ${request.path}`
     requireLogin(rule, readPrincipal(response), what)
     const sent = readRequest(request, response, gone.signal)
-    await requireRights(rule, sent.principal, sent, { objects: options.objects ?? {}, what })
+    const objects = options.objects ?? {}
+    response.locals.about = { action: id, subject, sent }
+    await requireRights(rule, sent.principal, sent, { objects, what })
+    const { requestId, principal } = sent
+    const by = { action: id, actor: actorOf(principal), address: clientAddress(request), requestId }
+    const entry = isAudited && subject ? await entryOf(subject, sent, objects, by) : undefined
     // The validator has compared it with the document, of which the types of handlers are made.
-    const reply = await handler(sent as never)
+    const reply = await withAudit(entry, () => handler(sent as never))
     if (reply) sendReply(response, reply)
   }
 }

@@ -1,19 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
+import { openAudit, withAudit } from './audit-entry.ts'
+import { recordAudit } from './audit-outbox.ts'
 import { databaseProblem } from './database-away.ts'
 import { createListeners, type Listeners, type Raised, type Signal } from './signal.ts'
+import type { Sql } from './sql.ts'
 import { StartupError } from './startup-error.ts'
-
-/** Where SQL can be run: a pool or an open transaction. Answers the rows. */
-export type Sql = {
-  query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>
-  /** Runs a statement under a name that the server prepares once a connection. For hot paths. */
-  prepared<Row extends object = Record<string, unknown>>(
-    name: string,
-    text: string,
-    values: readonly unknown[],
-  ): Promise<Row[]>
-}
 
 /** An open transaction. */
 export type Transaction = Sql & {
@@ -112,15 +104,32 @@ export function openDatabase(options: {
   const listeners = createListeners((error) => options.onError?.(error))
   const common = { pool, schema: options.schema, onCommit: listeners.on, close }
   const place = { pool, listeners }
+  const inRequest: Database['transaction'] = (work, more) => transaction(place, work, more)
+  const inBackground: Database['transaction'] = (work, more) =>
+    transaction(place, work, { ...more, statementMs: backgroundStatementMs })
   const background: Database = {
     ...common,
-    ...sqlOf(patient(pool)),
-    transaction: (work, more) => transaction(place, work, { ...more, statementMs: backgroundStatementMs }),
+    ...audited(sqlOf(patient(pool)), inBackground),
+    transaction: inBackground,
     get background() {
       return background
     },
   }
-  return { ...common, ...sqlOf(pool), background, transaction: (work, more) => transaction(place, work, more) }
+  return { ...common, ...audited(sqlOf(pool), inRequest), background, transaction: inRequest }
+}
+
+// What else writes is left to a transaction of its own; whether it did, the database says.
+const mayChange = /\b(insert|update|delete)\b/i
+
+/** Gives a single statement that may change something a transaction, while something is to be recorded. */
+function audited(sql: Sql, transact: Database['transaction']): Sql {
+  const isToRecord = (text: string) => openAudit() !== undefined && mayChange.test(text)
+  return {
+    query: (text, values) =>
+      isToRecord(text) ? transact((open) => open.query(text, values)) : sql.query(text, values),
+    prepared: (name, text, values) =>
+      isToRecord(text) ? transact((open) => open.prepared(name, text, values)) : sql.prepared(name, text, values),
+  }
 }
 
 type Place = { pool: pg.Pool; listeners: Listeners }
@@ -202,14 +211,20 @@ async function once<T>(
     }
     const afterCommit: Transaction['afterCommit'] = (signal, ...[value]) =>
       void raised.push({ signal: signal as Signal<never>, value })
-    const [result] = await Promise.all([work({ ...sqlOf(client, statementMs), later, afterCommit }), begun])
+    const sql = sqlOf(client, statementMs)
+    const [result] = await Promise.all([work({ ...sql, later, afterCommit }), begun])
+    const audit = isolation.endsWith('read only') ? undefined : openAudit()
+    const recorded = audit && recordAudit(sql, audit.entry)
+    if (recorded) later(recorded)
     // Right behind what was sent: where one of those failed, the server makes a rollback of it.
     const committing = client.query('commit')
     committing.catch(() => undefined)
     await Promise.all(sent)
     const { command } = await committing
     if (command !== 'COMMIT') throw new Error('the transaction was rolled back, because an error in it was not heeded')
-    listeners.emit(raised)
+    if (audit && (await recorded)) audit.isRecorded = true
+    // What a commit sets off is no part of the request any more.
+    withAudit(undefined, () => listeners.emit(raised))
     return result
   } catch (error) {
     // When even the rollback fails the connection is of no more use; the pool must not hand it out again.

@@ -8,12 +8,21 @@ export {
 export { createGuard, type Guard, type ObjectFinders, requireVerb } from './api-access.ts'
 export { type ApiDocument, readApiDocument } from './api-document.ts'
 export type { Handlers, RequestOf } from './api-types.ts'
+export { type AuditEntry, noteAudit, withAudit } from './audit-entry.ts'
+export {
+  type AuditCommands,
+  type AuditRow,
+  auditTables,
+  type Recorded,
+  takeAudit,
+} from './audit-outbox.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
 export { assignments, type Columns, columnValues, insertQuery, pickFields, selectedColumns } from './columns.ts'
 export {
   type ConfigOf,
+  choice,
   flag,
   integer,
   optionalInteger,
@@ -29,12 +38,12 @@ export {
   type Database,
   databaseStartupError,
   openDatabase,
-  type Sql,
   sqlState,
   type Transaction,
   violatedConstraint,
 } from './database.ts'
 export { databaseProblem, isPassing } from './database-away.ts'
+export { createDenials, type Denial, type Denials } from './denials.ts'
 export { deriveId } from './derive-id.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
@@ -46,7 +55,7 @@ export {
   type InternalServer,
   rows,
 } from './internal-server.ts'
-export { deadLetterSettings, restoredSettings } from './kept-settings.ts'
+export { auditCountSettings, deadLetterSettings, restoredSettings } from './kept-settings.ts'
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'
 export { logSettings } from './log-settings.ts'
@@ -113,6 +122,7 @@ export {
 export { clearedSessionCookie, csrfTokenOf, sessionCookie, sessionSecretIn } from './session-cookie.ts'
 export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
+export type { Sql } from './sql.ts'
 export { StartupError } from './startup-error.ts'
 export { openTls, type Tls, type TlsPair, tlsSettings } from './tls.ts'
 export { isUuid } from './uuid.ts'

@@ -3,8 +3,9 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors, Pool } from 'undici'
+import { type AuditEntry, openAudit } from './audit-entry.ts'
 import { integer } from './config.ts'
-import { type ByteReply, endOfRows, type InternalCall, type InternalServer } from './internal-server.ts'
+import { auditHeader, type ByteReply, endOfRows, type InternalCall, type InternalServer } from './internal-server.ts'
 import { callLocally, type LocalPeers, LocalTimeout } from './local-call.ts'
 import { Problem, problemFrom } from './problem.ts'
 import { createServiceTokens } from './service-token.ts'
@@ -23,6 +24,8 @@ export type CallOptions = {
   /** Names the command, so that a repetition has no second effect. One is made up when absent. */
   commandId?: string
   requestId?: string
+  /** What is to be recorded of the change that the command makes; what the request at hand is about, unless that is recorded. */
+  audit?: AuditEntry | undefined
 }
 
 /** Asks and commands another service over its internal listener. */
@@ -78,6 +81,7 @@ export function createInternalClient(options: {
         'berth-command-id': more.commandId ?? randomUUID(),
         'berth-timeout-ms': String(Math.max(1, Math.round(timeoutMs))),
         ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
+        ...(more.audit ? { [auditHeader]: Buffer.from(JSON.stringify(more.audit)).toString('base64url') } : {}),
       },
       body: JSON.stringify(body ?? {}),
       // The pool's own timers: a signal of our own for each call would cost as much as the call.
@@ -93,16 +97,18 @@ export function createInternalClient(options: {
       typeof retryAfter === 'string' ? retryAfter : undefined,
     )
   }
-  const callOf = ({ commandId, requestId, signal }: CallOptions & { commandId: string }, timeoutMs: number) => ({
+  const callOf = ({ commandId, requestId, signal, audit }: CallOptions & { commandId: string }, timeoutMs: number) => ({
     from: options.from,
     commandId,
     timeoutMs,
     requestId: requestId ?? commandId,
     signal,
+    audit,
   })
   return {
     async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
-      const fixed = { ...more, commandId: more.commandId ?? randomUUID() }
+      const audit = more.audit ?? openAudit()?.entry
+      const fixed = { ...more, commandId: more.commandId ?? randomUUID(), audit }
       const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
         try {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { type AuditEntry, withAudit } from './audit-entry.ts'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
 import { Problem, problemBody, problemMediaType } from './problem.ts'
@@ -17,6 +18,8 @@ export type InternalCall = {
   timeoutMs: number
   requestId: string
   signal: AbortSignal
+  /** What is to be recorded of the change that this makes. */
+  audit?: AuditEntry | undefined
 }
 
 /** Answers one internal command or query: a value sent as JSON, or `rows(…)`. */
@@ -101,7 +104,7 @@ export function createInternalServer(options: {
     try {
       requireCaller(command, call.from)
       // Copied both ways, as if it had been sent: neither side may see what the other does with its objects.
-      const result = await handler(copy(body) as never, call)
+      const result = await withAudit(call.audit, () => handler(copy(body) as never, call))
       return result instanceof ByteReply ? result : copy(result)
     } catch (error) {
       throw asProblem(error, options.log, `${prefix}${command}`, call.requestId)
@@ -124,19 +127,29 @@ export function createInternalServer(options: {
     response.on('close', () => {
       if (!response.writableFinished) aborted.abort(callerLeft)
     })
-    const result = await handler(body as never, {
+    const call: InternalCall = {
       from,
       commandId: header(request, 'berth-command-id') ?? randomUUID(),
       timeoutMs: Number(header(request, 'berth-timeout-ms') ?? 15_000),
       requestId,
       signal: aborted.signal,
-    })
+      audit: readAudit(header(request, auditHeader)),
+    }
+    const result = await withAudit(call.audit, () => handler(body as never, call))
     if (result instanceof Rows) await sendRows(response, result.source, aborted.signal)
     else if (result instanceof ByteReply) {
       response.writeHead(200, { 'content-type': 'application/octet-stream', ...result.headers })
       await pipeline(Readable.from(result.source, { objectMode: false }), response, { signal: aborted.signal })
     } else sendJson(response, result)
   }
+}
+
+/** Carries what is to be recorded, as JSON in base64url: a header has no other letters. */
+export const auditHeader = 'berth-audit'
+
+function readAudit(text: string | undefined): AuditEntry | undefined {
+  // Only services of ours are heard here, and they write it.
+  return text === undefined ? undefined : (JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as AuditEntry)
 }
 
 function isLeaving(error: unknown): boolean {

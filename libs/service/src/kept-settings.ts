@@ -7,3 +7,8 @@ export const deadLetterSettings = {
 
 /** What an operator calls the restore after which this is started; the standalone stack reads this too. */
 export const restoredSettings = { restored: optionalText('BERTH_RESTORED') }
+
+/** Over how many seconds what is refused is counted; the standalone stack reads this too. */
+export const auditCountSettings = {
+  auditCountSeconds: integer('BERTH_AUDIT_COUNT_SECONDS', { min: 1, max: 3_600 }, { fallback: 60 }),
+}

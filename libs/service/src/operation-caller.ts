@@ -4,7 +4,9 @@ import type { ApiHandler, ApiReply, ApiRequest } from './api.ts'
 import { type ObjectFinders, readRule, requireLogin, requireRights } from './api-access.ts'
 import type { ApiDocument, Operation } from './api-document.ts'
 import { faultText, fieldName } from './api-faults.ts'
-import type { Principal } from './principal.ts'
+import { withAudit } from './audit-entry.ts'
+import { entryOf, readSubject } from './audit-subject.ts'
+import { actorOf, type Principal } from './principal.ts'
 import { Problem } from './problem.ts'
 
 /** A request of the API that comes from within: of somebody who asked for it to be done later. */
@@ -36,16 +38,16 @@ export function createOperationCaller(api: {
   ;(addFormats as unknown as (target: Ajv2020) => void)(ajv)
   ajv.addSchema(api.document, 'api')
 
-  const operationOf = (id: string): { operation: Operation; pointer: string } => {
+  const operationOf = (id: string): { operation: Operation; path: string; pointer: string } => {
     for (const [path, item] of Object.entries(api.document.paths))
       for (const [method, operation] of Object.entries(item))
         if (operation.operationId === id)
-          return { operation, pointer: `/paths/${path.replaceAll('~', '~0').replaceAll('/', '~1')}/${method}` }
+          return { operation, path, pointer: `/paths/${path.replaceAll('~', '~0').replaceAll('/', '~1')}/${method}` }
     throw new Error(`there is no operation "${id}"`)
   }
 
   return async ({ operationId, principal, checkOnly = false, ...sent }) => {
-    const { operation, pointer } = operationOf(operationId)
+    const { operation, path, pointer } = operationOf(operationId)
     const rule = readRule(operation['x-access'], operationId)
     const handler = api.handlers[operationId]
     if (!handler) throw new Error(`the operation "${operationId}" has no handler`)
@@ -55,8 +57,11 @@ export function createOperationCaller(api: {
     const request = { ...sent, body, query: {} as Record<string, unknown>, principal }
     await requireRights(rule, principal, request, { objects: api.objects ?? {}, what: `call ${operationId}` })
     if (checkOnly) return undefined
+    const subject = readSubject(operation, path)
+    const by = { action: operationId, actor: actorOf(principal), address: null, requestId: sent.requestId }
+    const entry = subject && (await entryOf(subject, request, api.objects ?? {}, by))
     // It has no bare answer: what streams is not called so.
-    return handler(request as Omit<ApiRequest, 'response'> as never)
+    return withAudit(entry, () => handler(request as Omit<ApiRequest, 'response'> as never))
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Sql } from './database.ts'
 import type { Sealer } from './seal.ts'
+import type { Sql } from './sql.ts'
 
 /** What is sealed in a table: its columns, each with what a row's secret there is bound to. */
 export type SealedColumns = {

@@ -57,7 +57,20 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
   const passwords = createPasswords()
   const throttle = createThrottle(db)
   const secret = deriveSecret(config.servicePrivateKey, 'known logins')
-  const checkPassword = createCheckPassword(db, passwords, { throttle, secret })
+  const checkPassword = createCheckPassword(db, passwords, {
+    throttle,
+    secret,
+    onFailure: (name, ip) =>
+      host.denied({
+        result: 'login_failed',
+        action: 'login',
+        actor: { id: null, name },
+        object: { kind: 'account', id: null, name },
+        detail: null,
+        address: ip,
+        requestId: '',
+      }),
+  })
   let ring: KeyRing | undefined
   const keys = () => {
     if (ring) return ring

@@ -80,6 +80,7 @@ export function createRegistry(
       readPointer: createPointerReader(pointerDb),
       gatekeeper,
       seeAs: createSeeAs(auth),
+      denied: host.denied,
       externalUrl: config.externalUrl,
       log,
       metrics: parts.metrics,

@@ -5,6 +5,7 @@ import {
   type Database,
   type Handlers,
   isUuid,
+  noteAudit,
   notFound,
   originOf,
   Problem,
@@ -27,6 +28,7 @@ export function sessionHandlers({ db, checkPassword, externalUrl }: Deps) {
       const { req } = response
       const account = await checkPassword(body.name, body.password, clientAddress(req))
       if (!account) throw wrongLogin()
+      noteAudit({ actor: { id: account.id, name: account.name } })
       await refuseKnownPassword(db, account.id)
       const from = { address: clientAddress(req), userAgent: req.headers['user-agent'] }
       const secret = await openSession(db, account, from, sessionSecretIn(req))

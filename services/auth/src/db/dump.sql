@@ -49,6 +49,13 @@ table account (
   constraint account_name_key UNIQUE (name)
 )
 
+table audit_outbox (
+  number bigint not null generated always as identity,
+  at timestamp with time zone not null default clock_timestamp(),
+  entry jsonb not null,
+  constraint audit_outbox_pkey PRIMARY KEY (number)
+)
+
 table custom_role (
   id uuid not null,
   name text collate "C" not null,

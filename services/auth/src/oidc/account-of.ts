@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { authEvents, recordEvents } from '@berth/bus'
-import { type Database, notFound, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Database, noteAudit, notFound, Problem, type Sql, type Transaction } from '@berth/service'
 import type { Account } from '../accounts/account.ts'
 import { insertAccount } from '../accounts/create-user.ts'
 import { takeName } from '../holders/holder.ts'
@@ -22,6 +22,7 @@ export async function accountOfPerson(db: Database, provider: Provider, person: 
     await requireThere(sql, provider)
     const account = (await findPerson(sql, person)) ?? (await makePerson(sql, provider, person))
     await replaceGroups(sql, account.id, provider.id, groups)
+    noteAudit({ actor: { id: account.id, name: account.name } })
     return account
   })
 }

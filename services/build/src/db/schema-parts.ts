@@ -1,4 +1,5 @@
 import { eventTables } from '@berth/bus'
+import { auditTables } from '@berth/service'
 
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [eventTables, new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, auditTables, new URL('./', import.meta.url)]

@@ -1,6 +1,13 @@
 -- Schema "catalog" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
 -- BERTH_TEST_WRITE_DOCS=true npm test -- e2e/start/schemas.test.ts writes it.
 
+table audit_outbox (
+  number bigint not null generated always as identity,
+  at timestamp with time zone not null default clock_timestamp(),
+  entry jsonb not null,
+  constraint audit_outbox_pkey PRIMARY KEY (number)
+)
+
 table blob (
   digest text not null,
   generation integer not null default 1,

@@ -3,9 +3,19 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
-import { type Database, isForged, type Logger, type Metrics, Problem, reasonOf, requestIdOf } from '@berth/service'
+import {
+  clientAddress,
+  type Database,
+  type Denial,
+  isForged,
+  type Logger,
+  type Metrics,
+  Problem,
+  reasonOf,
+  requestIdOf,
+} from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
-import type { Action, Gatekeeper } from '../access/authorize.ts'
+import type { Action, Caller, Gatekeeper } from '../access/authorize.ts'
 import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
@@ -52,9 +62,13 @@ export type GatewayDeps = {
   externalUrl: string | undefined
   schema1Key: () => Promise<KeyObject>
   pulls: LastPulls
+  denied: (denial: Denial) => void
   log: Logger
   metrics: Metrics
 }
+
+/** Who asks for what, once that is known. */
+type Asked = { caller: Caller; repository: string; actions: readonly Action[] }
 
 type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
 /** What a verb needs to be allowed, what else it asks after (else the same), and what it does. */
@@ -158,6 +172,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const gone = new AbortController()
     let kind = 'none'
     let failure: OciError | undefined
+    let asked: Asked | undefined
     response.on('close', () => {
       // With a reason made beforehand: node's own would be made, with its stack, for every request.
       if (!response.writableFinished) gone.abort(clientLeft)
@@ -182,10 +197,13 @@ export function createGateway(deps: GatewayDeps): RequestListener {
       if (!route) throw new OciError('UNSUPPORTED', 'there is nothing under this path', { status: 404 })
       kind = route.kind
       const base = { request, response, query: new URLSearchParams(search), requestId, signal: gone.signal }
-      await answer(route, base)
+      await answer(route, base, (known) => {
+        asked = known
+      })
     }
     run().catch((error: unknown) => {
       failure = toOciError(error)
+      if (asked) countDenied({ request, requestId, failure }, asked)
       if (response.writableEnded) {
         log.warn('work after an answer failed', { requestId, error })
         return
@@ -194,7 +212,25 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     })
   }
 
-  async function answer(route: Route, base: Omit<Exchange, 'caller'>): Promise<void> {
+  /** A request without credentials is how clients ask where to log in: that one is refused says nothing. */
+  function countDenied(
+    { request, requestId, failure }: { request: IncomingMessage; requestId: string; failure: OciError },
+    { caller, repository, actions }: Asked,
+  ): void {
+    const isDenied = failure.status === 401 || failure.status === 403
+    if (!isDenied || loginIn(request.headers.authorization) === undefined) return
+    deps.denied({
+      result: 'denied',
+      action: `v2.${actions.at(-1)}`,
+      actor: caller.actor,
+      object: { kind: 'repository', id: null, name: repository },
+      detail: null,
+      address: clientAddress(request),
+      requestId,
+    })
+  }
+
+  async function answer(route: Route, base: Omit<Exchange, 'caller'>, onAsked: (asked: Asked) => void): Promise<void> {
     const { request } = base
     if (route.kind === 'ping' || route.kind === 'catalog') return answerUnnamed(route.kind, base)
     const verb = (verbs[route.kind] as Partial<Record<string, Verb<NamedRoute>>>)[request.method ?? '']
@@ -205,6 +241,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     // By the name that was asked for: no caller is told which distribution another registry would be found under.
     const scope = formatScope({ type: 'repository', name: route.repository, actions })
     const caller = await gatekeeper.identify(request, wantedAccess(names, verb?.wanted ?? actions, base.query), scope)
+    onAsked({ caller, repository: route.repository, actions })
     const plain = placeOf(deps, route.repository)
     const runAt = ({ basePath, pointer, pullThrough }: Place, { run }: Verb<NamedRoute>) => {
       const served = once(async () => {

@@ -1,5 +1,6 @@
 import type { CatalogCommands, CommandClient } from '@berth/commands'
 import type { Digest } from '@berth/oci'
+import { auditEntryOf } from '../exchange/audit-entry.ts'
 import { type NamedExchange, requireServed, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 
@@ -19,7 +20,9 @@ export async function deleteManifest(
     actor: exchange.caller.actor,
     ...(reference.digest ? { digest: reference.digest } : { tag: reference.tag ?? '' }),
   }
-  const { change, rows } = await catalog.call('delete-reference', request, { requestId: exchange.requestId })
+  const { requestId } = exchange
+  const audit = auditEntryOf(exchange, 'v2.manifest.delete', reference.digest ?? reference.tag ?? '')
+  const { change, rows } = await catalog.call('delete-reference', request, { requestId, audit })
   await follower.apply(change.repositoryId, rows)
   sendEmpty(exchange, 202)
 }
@@ -29,7 +32,7 @@ export async function deleteBlob(exchange: NamedExchange, digest: Digest, { cata
   const { change, rows } = await catalog.call(
     'delete-blob-link',
     { repository: (await requireServed(exchange)).repositoryName, actor: exchange.caller.actor, digest },
-    { requestId: exchange.requestId },
+    { requestId: exchange.requestId, audit: auditEntryOf(exchange, 'v2.blob.delete', digest) },
   )
   await follower.apply(change.repositoryId, rows)
   sendEmpty(exchange, 202)

@@ -11,6 +11,7 @@ import {
   type ParsedManifest,
   parsePushed,
 } from '@berth/oci'
+import { auditEntryOf } from '../exchange/audit-entry.ts'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
@@ -84,9 +85,9 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, dep
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
   const type = pushedType === undefined ? {} : { pushedType }
   const request = { ...to, holder: pushHolder(exchange), manifest: record, tags, ...type }
-  const { change, rows, warning } = await deps.catalog.call('put-manifest', request, {
-    requestId: exchange.requestId,
-  })
+  const { requestId } = exchange
+  const audit = auditEntryOf(exchange, 'v2.manifest.put', [...tags, manifest.digest].join(' '))
+  const { change, rows, warning } = await deps.catalog.call('put-manifest', request, { requestId, audit })
   warn(exchange, warning)
   await deps.follower.apply(change.repositoryId, rows)
 }

@@ -1,5 +1,6 @@
 import type { CatalogCommands, CommandClient, ManifestSignature } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
+import { auditEntryOf } from '../exchange/audit-entry.ts'
 import { type NamedExchange, requireServed, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import { readBody } from './read-body.ts'
@@ -20,7 +21,7 @@ export async function putSignature(
   const { change, rows } = await catalog.call(
     'put-signature',
     { repository: repositoryName, actor: exchange.caller.actor, signature },
-    { requestId: exchange.requestId },
+    { requestId: exchange.requestId, audit: auditEntryOf(exchange, 'v2.signature.put', digest) },
   )
   await follower.apply(change.repositoryId, rows)
   sendEmpty(exchange, 201, { location: `/extensions/v2/${exchange.basePath}/signatures/${digest}` })
