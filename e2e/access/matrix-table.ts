@@ -230,6 +230,7 @@ export const table: Record<string, Row | Row[]> = {
   runSchedule: { needs: 'maintainer', send: of('POST', schedule('/run')) },
   listScheduleRuns: { needs: 'maintainer', send: of('GET', schedule('/runs')) },
   watchEvents: { needs: 'everybody', send: of('GET', at('/events?after=none')) },
+  listAudit: { needs: 'everybody', send: of('GET', at('/audit')) },
   listDeadLetters: { needs: 'admin', send: of('GET', at('/dead-letters')) },
   showDeadLetter: { needs: 'admin', send: of('GET', at(`/dead-letters/auth:x:${noId}`)) },
   replayDeadLetter: { needs: 'admin', send: of('POST', at(`/dead-letters/auth:x:${noId}/replay`)) },

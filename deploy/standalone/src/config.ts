@@ -4,6 +4,7 @@ import { collectorSettings, historySettings, retentionSettings, scrubSettings } 
 import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
 import {
+  auditCountSettings,
   callSettings,
   deadLetterSettings,
   flag,
@@ -21,7 +22,7 @@ import {
   tlsSettings,
 } from '@berth/service'
 
-import { taskSettings } from '@berth/tasks-service'
+import { auditSettings, taskSettings } from '@berth/tasks-service'
 import { workerSettings } from '@berth/worker'
 
 /** What the standalone stack reads from the environment (docs/reference/settings.md). */
@@ -49,6 +50,8 @@ const standaloneSettings = {
   ...blobSettings,
   ...tlsSettings,
   ...taskSettings,
+  ...auditSettings,
+  ...auditCountSettings,
   ...deadLetterSettings,
   ...listenSettings,
   ...operationsSettings,

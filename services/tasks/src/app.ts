@@ -1,7 +1,9 @@
 import { eventsRecorded, type Loop } from '@berth/bus'
 import { createHost } from '@berth/host'
-import type { Handlers, Service, ServiceParts } from '@berth/service'
+import { type Handlers, type Service, type ServiceParts } from '@berth/service'
 import { notStarted, taskHandlers } from './api.ts'
+import { auditHandlers } from './audit/api.ts'
+import { createAuditTrail } from './audit/trail.ts'
 import { tasksCommands } from './commands.ts'
 import { peers, type TasksConfig } from './config.ts'
 import { openPrisma } from './db/client.ts'
@@ -24,6 +26,7 @@ import { type Changes, startChanges } from './watch/changes.ts'
 const defaultSweepEveryMs = 1_000
 const scheduleEveryMs = 1_000
 const forgetEveryMs = 3_600_000
+const collectEveryMs = 2_000
 const defaultKeptDays = 30
 
 /**
@@ -57,11 +60,13 @@ export function createTasks(
   const forget = async (signal: AbortSignal) => {
     const keptDays = config.taskKeptDays ?? defaultKeptDays
     await forgetRuns(db.background, keptDays)
+    await trail.forget()
     const forgotten = await forgetTasks(db.background, keptDays, signal)
     if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
     await forgetEvents(db.background, signal)
   }
 
+  const trail = createAuditTrail(db, host.peers, config, log)
   const schedule = async (signal: AbortSignal) => {
     while (await fireDue(db.background)) signal.throwIfAborted()
     await settleRuns(db.background)
@@ -74,6 +79,7 @@ export function createTasks(
       log,
     ),
     ...eventHandlers({ db, log, tail: () => started(tail) }),
+    ...auditHandlers(db, trail),
     ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
   } satisfies Handlers<operations>
 
@@ -95,6 +101,11 @@ export function createTasks(
         everyMs: scheduleEveryMs,
         failure: 'schedules will be looked at again',
         run: schedule,
+      })
+      loop('audit trail', {
+        everyMs: collectEveryMs,
+        failure: 'the audit trail comes later',
+        run: () => trail.collect(),
       })
       loop('forgetting', { everyMs: forgetEveryMs, failure: 'old tasks will be forgotten later', run: forget })
     },

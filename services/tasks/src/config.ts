@@ -1,14 +1,21 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, integer } from '@berth/service'
+import { type ConfigOf, choice, integer } from '@berth/service'
 
 /** How long tasks that have ended are shown, in days; the standalone stack reads this too. */
 export const taskSettings = {
   taskKeptDays: integer('BERTH_TASK_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
 }
 
+/** How long the audit trail is kept, in days, and where else it goes; the standalone stack reads this too. */
+export const auditSettings = {
+  auditKeptDays: integer('BERTH_AUDIT_KEPT_DAYS', { min: 1, max: 36_500 }, { fallback: 400 }),
+  auditOutput: choice('BERTH_AUDIT_OUTPUT', ['none', 'stdout'], { fallback: 'none' }),
+}
+
 /** The services that tasks asks: what schedules are for is done by those that own it. */
 export const peers = ['auth', 'catalog', 'registry', 'sync'] as const
 
 /** What tasks reads from the environment. */
-export const tasksSettings = { ...hostSettings('tasks', peers), ...taskSettings }
-export type TasksConfig = HostConfig<(typeof peers)[number]> & Partial<ConfigOf<typeof taskSettings>>
+export const tasksSettings = { ...hostSettings('tasks', peers), ...taskSettings, ...auditSettings }
+export type TasksConfig = HostConfig<(typeof peers)[number]> &
+  Partial<ConfigOf<typeof taskSettings & typeof auditSettings>>

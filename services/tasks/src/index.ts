@@ -1,2 +1,2 @@
 export { createTasks } from './app.ts'
-export { taskSettings } from './config.ts'
+export { auditSettings, taskSettings } from './config.ts'

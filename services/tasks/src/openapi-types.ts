@@ -329,10 +329,73 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List who changed what, and what was refused, newest first
+         * @description Everybody sees its own acts; who has `audit.read` on a namespace, as its owners, what happened there; administrators all. A change is here as soon as it is answered, unless its service is named in `unavailable`; what was refused a minute later. With `Accept: text/csv` all that fit the filters come, without pages. Nothing changes or deletes an entry before its time is over.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @enum {string} */
+        AuditResult: "done" | "denied" | "login_failed";
+        AuditEntry: {
+            /** Format: date-time */
+            at: string;
+            actor: {
+                /**
+                 * Format: uuid
+                 * @description Null: nobody who had logged in, or Berth itself.
+                 */
+                id: string | null;
+                /** @description The name that it had then. */
+                name: string;
+            };
+            /** @description An `operationId` of the API, a verb of `/v2`, or `login`. */
+            action: string;
+            object: {
+                kind: string;
+                id: string | null;
+                /** @description The name that it had then; of what was refused, as it was sent. */
+                name: string | null;
+            };
+            /** @description What of the object: tags, a digest, a version, a role that was granted. */
+            detail: string | null;
+            namespace: string | null;
+            result: components["schemas"]["AuditResult"];
+            /** @description How often within a minute it was refused; 1 of a change. */
+            count: number;
+            /** @description The address of the client; null of what was done at a time that somebody had set. */
+            address: string | null;
+            /** @description The `X-Request-Id` of the request, of many that were refused that of the first; or the id of a task. */
+            requestId: string;
+            /** @description The service that recorded it. */
+            service: string;
+            /** @description Grows in its service: what is written to standard output twice has the same. */
+            number: number;
+        };
+        AuditPage: {
+            items: components["schemas"]["AuditEntry"][];
+            next: string | null;
+            /** @description The services that did not answer; what they have recorded meanwhile comes later. */
+            unavailable: string[];
+        };
         DeadLetter: {
             id: string;
             service: string;
@@ -1122,6 +1185,53 @@ export interface operations {
             };
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /**
+                 * @description Only what this account did, by id or by the name that it had then.
+                 * @example admin
+                 */
+                actor?: string;
+                /**
+                 * @description Only this: an `operationId` of this document, `v2.manifest.put`, `v2.manifest.delete`, `v2.blob.delete`, `v2.signature.put`, or `login`.
+                 * @example deleteTag
+                 */
+                action?: string;
+                /** @description Only what was done with this, by id or by the name that it had then. */
+                object?: string;
+                /** @description Only what happened in this namespace. */
+                namespace?: string;
+                /** @description `done`: it was changed. `denied` and `login_failed`: it was refused, `count` times in a minute. */
+                result?: components["schemas"]["AuditResult"];
+                /** @description Only from this time on. */
+                since?: string;
+                /** @description Only before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of entries, or all of them as CSV. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
+                    "text/csv": string;
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -1,6 +1,37 @@
 -- Schema "tasks" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
 -- BERTH_TEST_WRITE_DOCS=true npm test -- e2e/start/schemas.test.ts writes it.
 
+table audit (
+  at timestamp with time zone not null,
+  service text not null,
+  number bigint not null,
+  request_id text not null,
+  action text not null,
+  actor_id uuid,
+  actor text not null,
+  object_kind text not null,
+  object_id text,
+  object text,
+  detail text,
+  namespace text collate "C",
+  result text not null,
+  count integer not null,
+  address text,
+  constraint audit_pkey PRIMARY KEY (at, service, number, request_id)
+)
+CREATE INDEX audit_by_actor ON ONLY audit USING btree (actor_id, at)
+CREATE INDEX audit_by_namespace ON ONLY audit USING btree (namespace, at)
+CREATE INDEX audit_by_object ON ONLY audit USING btree (object, at)
+CREATE TRIGGER audit_is_kept BEFORE DELETE OR UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION keep_audit()
+CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION keep_audit()
+
+table audit_outbox (
+  number bigint not null generated always as identity,
+  at timestamp with time zone not null default clock_timestamp(),
+  entry jsonb not null,
+  constraint audit_outbox_pkey PRIMARY KEY (number)
+)
+
 table dead_letter (
   consumer text not null,
   event_id uuid not null,
@@ -212,5 +243,7 @@ table task_resource (
   constraint task_resource_task_fkey FOREIGN KEY (task) REFERENCES task(id) ON DELETE CASCADE
 )
 CREATE INDEX task_resource_in_order ON task_resource USING btree (resource, exclusive, seq)
+
+function keep_audit() returns trigger language plpgsql volatile
 
 function text_bytes(p_texts text[]) returns integer language sql immutable

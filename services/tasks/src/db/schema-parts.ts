@@ -1,5 +1,5 @@
 import { eventTables } from '@berth/bus'
-import { textBytesFunction } from '@berth/service'
+import { auditTables, textBytesFunction } from '@berth/service'
 
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [eventTables, textBytesFunction, new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, auditTables, textBytesFunction, new URL('./', import.meta.url)]

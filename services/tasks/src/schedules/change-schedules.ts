@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto'
 import { recordEvents, scheduleEvents } from '@berth/bus'
-import { type Actor, badField, Problem, type Sql, sqlState, type Transaction } from '@berth/service'
+import { type Actor, badField, noteAudit, Problem, type Sql, sqlState, type Transaction } from '@berth/service'
 import { BadCron, checkCron, isTimeZone, nextRun } from './next-run.ts'
 import type { Schedule } from './schedule.ts'
 
@@ -39,17 +40,17 @@ export async function insertSchedule(
   { name, ownerId, ...fields }: ScheduleFields & { name: string; ownerId: string | null },
   actor: Actor,
 ): Promise<string> {
+  const id = randomUUID()
+  noteAudit({ object: { kind: 'schedule', id, name } })
   try {
-    const [row] = await sql.query<{ id: string }>(
+    await sql.query(
       `insert into schedule
-         (name, owner_id, created_by, created_by_id, next_at, cron, time_zone, kind, parameters, paused, overlap, missed,
+         (id, name, owner_id, created_by, created_by_id, next_at, cron, time_zone, kind, parameters, paused, overlap, missed,
            jitter_seconds, run_as, run_as_id)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-       returning id`,
-      [name, ownerId, actor.name, actor.id, ...valuesOf(fields)],
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+      [id, name, ownerId, actor.name, actor.id, ...valuesOf(fields)],
     )
-    if (!row) throw new Error(`schedule ${name} was not made`)
-    return row.id
+    return id
   } catch (error) {
     if (sqlState(error) !== '23505') throw error
     throw new Problem(409, 'name_taken', `There is a schedule "${name}" already.`, {
