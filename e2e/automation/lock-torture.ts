@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
-import { createInternalClient } from '@berth/service'
-import { makeDatabase, privateKeyOf, type ServiceProcess, startProcess } from '@berth/service/testing'
+import type { CommandClient, TasksCommands } from '@berth/commands'
+import { makeDatabase, type ServiceProcess, startProcess } from '@berth/service/testing'
 import { query } from '../berth/databases.ts'
 import { randomOf } from '../soak/pushers.ts'
 import { findViolations, type Locked, type Step } from './lock-history.ts'
+import { connect } from './tasks-client.ts'
 
 export type Torture = { seed: number; tasks: number; resources: number; replicas: number; claimers: number }
 export type TortureReport = Torture & {
@@ -55,12 +55,6 @@ export async function tortureLocks(torture: Torture): Promise<TortureReport> {
     await Promise.all(processes.map((one) => one.stop()))
     await database.drop()
   }
-}
-
-/** A client of a process of tasks, which it takes for a service that has tasks done. */
-function connect(baseUrl: string): { tasks: CommandClient<TasksCommands>; close(): Promise<void> } {
-  const client = createInternalClient({ baseUrl, from: 'sync', to: 'tasks', privateKey: privateKeyOf('sync') })
-  return { tasks: commandsOf<TasksCommands>(client), close: () => client.close() }
 }
 
 async function carryOut(torture: Torture, clients: CommandClient<TasksCommands>[]): Promise<Locked[]> {

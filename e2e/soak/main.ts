@@ -1,3 +1,4 @@
+import { killWorkers } from '../automation/killed-workers.ts'
 import { tortureLocks } from '../automation/lock-torture.ts'
 import { basic } from '../berth/basic.ts'
 import { pushRandomImage } from '../berth/push.ts'
@@ -22,12 +23,14 @@ function option(name: string): string | undefined {
  * Hours of use in minutes: eight pushers with shared layers, deletes and a collector without grace, then the same with catalog
  * killed every few seconds. `--pushes=N` (2,000), `--seed=N`, `--only=calm|kills`, `--store=files|s3`
  * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. `replicas
- * --moves=N` (10,000) moves a tag on two replicas. `locks --tasks=N` (1,000) has tasks with shared and exclusive locks claimed. Ends with 1 when anything was lost or read wrongly.
+ * --moves=N` (10,000) moves a tag on two replicas. `locks --tasks=N` (1,000) has tasks with shared and exclusive locks claimed. `tasks --tasks=N` (500) kills their
+ * workers and the service of tasks. Ends with 1 when anything was lost or read wrongly.
  */
 async function main(): Promise<void> {
   if (process.argv[2] === 'nemesis') return runNemesis()
   if (process.argv[2] === 'replicas') return runReplicas()
   if (process.argv[2] === 'locks') return runLocks()
+  if (process.argv[2] === 'tasks') return runKilledWorkers()
   const pushes = Number(option('pushes') ?? 2_000)
   const seed = Number(option('seed') ?? Date.now() % 1_000_000)
   const only = option('only')
@@ -89,6 +92,19 @@ async function runLocks(): Promise<void> {
     const report = await tortureLocks({ seed, tasks, resources: 50, replicas: 3, claimers: 24 })
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     if (report.violations.length > 0) process.exitCode = 1
+  } finally {
+    await stopTestServers()
+  }
+}
+
+async function runKilledWorkers(): Promise<void> {
+  const seed = Number(option('seed') ?? Date.now() % 1_000_000)
+  const tasks = Number(option('tasks') ?? 500)
+  await startTestServers()
+  try {
+    const report = await killWorkers({ seed, tasks })
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+    if (report.states.completed !== tasks || report.doubled + report.missing > 0) process.exitCode = 1
   } finally {
     await stopTestServers()
   }
