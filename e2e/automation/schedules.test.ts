@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from '@jest/globals'
 import { apiAs, grant, makeRobot, makeUser } from '../access/people.ts'
 import { query } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
-import { pushRandomImage } from '../berth/push.ts'
+import { pushBlob, pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
@@ -148,6 +148,24 @@ test('a scheduler that is killed as the time comes leaves one run, of one task',
   const [run] = await untilRuns(name, 'completed')
   const { body } = await stack.api('GET', `/syncs?repository=${enc(repository)}`)
   expect(body.items.map(({ task }: { task: string }) => task)).toEqual([run?.task])
+}, 60_000)
+
+test('work on the store ends when who started it may not do it any more, and what waits behind it does not begin', async () => {
+  const bob = await makeUser(stack, 'bob')
+  await stack.api('PATCH', '/users/bob', { admin: true })
+  const target = { url: stack.url, authorization: basic(stack) }
+  for (let n = 0; n < 20; n++) await pushBlob(target, 'team/cared', Buffer.alloc(2_000, n))
+  const start = async (what: string, body: object) => {
+    const { status, body: task } = await apiAs(stack, bob, 'POST', `/store/${what}`, body)
+    expect({ status, task }).toMatchObject({ status: 202 })
+    return task.id as string
+  }
+  const scrub = await start('scrub', { bytesPerSecond: 1024 })
+  const waiting = [await start('gc', { graceSeconds: 0 }), await start('reclaim', {}), await start('repair', {})]
+  await until('the scrub runs', async () => (await stack.api('GET', `/tasks/${scrub}`)).body.state === 'running')
+  await stack.api('PATCH', '/users/bob', { admin: false })
+  for (const id of [scrub, ...waiting])
+    expect(await stack.waitForTask(id)).toMatchObject({ state: 'failed', error: { code: 'forbidden' } })
 }, 60_000)
 
 describe('a schedule has the rights that its account has', () => {

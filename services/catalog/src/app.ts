@@ -73,8 +73,8 @@ export function createCatalog(
     await pruneCommands(background)
     await recountOldest(background)
   }
-  const collecting = { db: background, blobs, cleaner, registry, log }
-  const caring = { db: background, blobs, cleaner, sync, log }
+  const collecting = { db: background, blobs, cleaner, registry, auth, log }
+  const caring = { db: background, blobs, cleaner, sync, auth, log }
 
   return host.service({
     public: {

@@ -47,6 +47,18 @@ async function garbage(text: string) {
   return { layer, image }
 }
 
+test('a run whose starter loses the right to it takes nothing more away', async () => {
+  const { layer } = await garbage('kept though unwanted')
+  let asked = 0
+  const mayRemove = async () => {
+    if (++asked > 1) throw new Error('forbidden')
+  }
+  await expect(runCollector(yard, { mayRemove })).rejects.toThrow('forbidden')
+  expect(await storedDigests(yard)).toContain(layer)
+  await runCollector(yard)
+  expect(await storedDigests(yard)).not.toContain(layer)
+})
+
 test('what nothing needs goes after the grace time, an image with all its parts at once', async () => {
   const { layer, image } = await garbage('goes')
   const day = 86_400

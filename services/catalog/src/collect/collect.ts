@@ -1,5 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
 import type { Database } from '@berth/service'
+import type { RequireRights } from '../care-rights.ts'
 import { pruneLeases } from '../leases/leases.ts'
 import { expireLinks, type Unlinked } from './expire-links.ts'
 import { findCandidates } from './find-candidates.ts'
@@ -41,6 +42,8 @@ export type Collecting = {
   /** Told of what could not be done now. The run goes on. */
   onFailure: (error: unknown) => void
   onProgress?: (result: CollectResult) => void
+  /** Asked before each batch that is taken away; what it throws ends the run. */
+  mayRemove?: RequireRights | undefined
   passing?: Passing
 }
 
@@ -60,6 +63,7 @@ export async function collect(collecting: Collecting): Promise<CollectResult> {
   await passing('unlinked')
   result.seen = await findCandidates(db, signal)
   await passing('judged')
+  await collecting.mayRemove?.(signal)
   await removeLeft(collecting, result)
   await removeDue(collecting, result, passing)
   if (collecting.thorough) await sweep(collecting, result)
@@ -127,6 +131,7 @@ async function removeDue(collecting: Collecting, result: CollectResult, passing:
     let digests = await dueCandidates(db, graceSeconds, '')
     for (; digests.length > 0; digests = await dueCandidates(db, graceSeconds, digests.at(-1) ?? '')) {
       signal.throwIfAborted()
+      await collecting.mayRemove?.(signal)
       const doomed = await attempt(collecting, result, markBatch(db, graceSeconds, digests))
       if (!doomed) continue
       result.marked += doomed.length
@@ -156,6 +161,7 @@ async function sweep(collecting: Collecting, result: CollectResult): Promise<voi
     result.orphanBytes += removal.removedBytes
     count(collecting, result, { ...removal, removed: 0, removedBytes: 0 })
   }
+  await collecting.mayRemove?.(signal)
   await sweepOrphans(db, blobs, graceSeconds, { signal, onRemoved })
   result.traces = await sweepTombstones(db, signal)
   await sweepRecords(db)

@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
+import type { RequireRights } from '../care-rights.ts'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { type CollectResult, collect } from './collect.ts'
 import type { Unlinked } from './expire-links.ts'
@@ -31,6 +32,7 @@ export async function carryOutRun(
     signal: AbortSignal
     onProgress?: (result: CollectResult) => void
     onFailure?: (error: unknown) => void
+    mayRemove?: RequireRights
   },
 ): Promise<CollectResult> {
   const { db, blobs, log } = deps

@@ -1,4 +1,6 @@
+import type { AuthCommands, CommandClient } from '@berth/commands'
 import type { Work } from '@berth/worker'
+import { careRights } from '../care-rights.ts'
 import type { CollectResult } from './collect.ts'
 import { type CollectorDeps, carryOutRun } from './collector.ts'
 import { planCollection } from './plan.ts'
@@ -7,9 +9,11 @@ import { beginRun } from './runs.ts'
 export type GcPayload = { dryRun: boolean; graceSeconds: number }
 
 /** Does the tasks of kind `gc`: a run of the collector, or its plan. */
-export function createGcWork(deps: CollectorDeps): Work {
+export function createGcWork(deps: CollectorDeps & { auth: CommandClient<AuthCommands> }): Work {
   return async (task, { signal, report, note }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
+    const mayRemove = careRights(deps.auth, task)
+    await mayRemove(signal)
     if (dryRun) return { state: 'completed', result: await planCollection(deps.db, graceSeconds) }
     const run = await beginRun(deps.db, { cause: 'request', taskId: task.id, graceSeconds })
     if (!run) throw new Error('a run that is asked for always begins')
@@ -27,7 +31,7 @@ export function createGcWork(deps: CollectorDeps): Work {
         level: 'warn',
         detail: error instanceof Error ? error.message : String(error),
       })
-    const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress, onFailure })
+    const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress, onFailure, mayRemove })
     note(
       `${removed.removed} objects of ${removed.removedBytes} bytes were removed, and ${removed.orphans} that no row knew`,
     )

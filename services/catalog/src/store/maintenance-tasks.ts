@@ -1,7 +1,8 @@
 import type { BlobStore } from '@berth/blobs'
-import type { CommandClient, SyncCommands } from '@berth/commands'
+import type { AuthCommands, ClaimedTask, CommandClient, SyncCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { Note, Work } from '@berth/worker'
+import { careRights, nowAndThen, type RequireRights } from '../care-rights.ts'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { type ReclaimResult, reclaim } from './reclaim.ts'
@@ -13,6 +14,7 @@ type Deps = {
   blobs: BlobStore
   cleaner: LoneCleaner
   sync: CommandClient<SyncCommands>
+  auth: CommandClient<AuthCommands>
   log: Logger
 }
 
@@ -31,15 +33,31 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
       seen = result
     }
   }
+  const begin = async (task: ClaimedTask, signal: AbortSignal): Promise<RequireRights> => {
+    const require = careRights(deps.auth, task)
+    await require(signal)
+    return require
+  }
   return {
     scrub: async (task, { signal, report, note }) => {
       const { since, bytesPerSecond } = task.payload as ScrubPayload
+      const mayGoOn = nowAndThen(await begin(task, signal))
       const onProgress = follow(report)
-      const result = await scrub({ db, blobs, log, since: new Date(since), bytesPerSecond, signal, onProgress })
+      const result = await scrub({
+        db,
+        blobs,
+        log,
+        since: new Date(since),
+        bytesPerSecond,
+        signal,
+        onProgress,
+        mayGoOn,
+      })
       noteDamage(note, result)
       return { state: 'completed', result }
     },
     reclaim: async (task, { signal, report, note }) => {
+      const mayRemove = await begin(task, signal)
       await deps.cleaner.assertAlone()
       let seen: ReclaimResult | undefined
       report(() => [{ phase: 'reclaim', done: seen?.reclaimedBytes ?? 0, total: null, unit: 'bytes' }])
@@ -47,13 +65,23 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
         seen = result
       }
       const { sync } = deps
-      const result = await reclaim({ db, blobs, sync, log, ...(task.payload as ReclaimPayload), signal, onProgress })
+      const result = await reclaim({
+        db,
+        blobs,
+        sync,
+        log,
+        ...(task.payload as ReclaimPayload),
+        signal,
+        onProgress,
+        mayRemove,
+      })
       note(`${result.reclaimed} layers of ${result.reclaimedBytes} bytes ${result.dryRun ? 'would go' : 'went'}`)
       note(`${result.kept} layers of ${result.keptBytes} bytes stay, for no remote gives them now`)
       return { state: 'completed', result }
     },
     repair: async (task, { signal, report, note }) => {
       const { since, scope } = task.payload as RepairPayload
+      const mayGoOn = nowAndThen(await begin(task, signal))
       if (scope) await ensureWrittenOut(db, scope.repositoryId)
       const scrubbing = {
         db,
@@ -63,6 +91,7 @@ export function createMaintenanceWorks(deps: Deps): { scrub: Work; repair: Work;
         scope: scope ?? undefined,
         signal,
         onProgress: follow(report),
+        mayGoOn,
       }
       const result = await repair({ ...scrubbing, sync: deps.sync, holder: `repair:${task.id}` })
       noteDamage(note, result)

@@ -2,6 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import type { RequireRights } from '../care-rights.ts'
 import { heldByAny } from '../intervals/held.ts'
 import { blobsHealed } from './damage.ts'
 
@@ -30,6 +31,8 @@ export type Reclaiming = {
   dryRun: boolean
   signal: AbortSignal
   onProgress?: (result: ReclaimResult) => void
+  /** Asked before what a page names is let go; what it throws ends the reclaim. */
+  mayRemove: RequireRights
 }
 
 type Layer = { digest: Digest; generation: number; sizeBytes: number }
@@ -73,6 +76,7 @@ export async function reclaim(reclaiming: Reclaiming): Promise<ReclaimResult> {
     signal.throwIfAborted()
     const { digests } = await sync.call('check-still-there', { blobs: page }, { signal, timeoutMs: askPatienceMs })
     const there = new Set(digests)
+    await reclaiming.mayRemove(signal)
     for (const layer of page) {
       if (there.has(layer.digest) && (dryRun || (await letGo(reclaiming, layer)))) {
         result.reclaimed++

@@ -33,7 +33,10 @@ export async function repair(
   const result: RepairResult = { ...(await scrub(scrubbing)), restored: [], lost: [] }
   try {
     for (let page = await damagedAfter(scrubbing, ''); page.length > 0; ) {
-      for (const one of page) await restore(scrubbing, one, result)
+      for (const one of page) {
+        await scrubbing.mayGoOn?.(scrubbing.signal)
+        await restore(scrubbing, one, result)
+      }
       page = await damagedAfter(scrubbing, page.at(-1)?.digest ?? '')
     }
     return result

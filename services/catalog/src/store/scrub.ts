@@ -1,6 +1,7 @@
 import type { BlobStat, BlobStore } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
+import type { RequireRights } from '../care-rights.ts'
 import { heldAt, heldByAny } from '../intervals/held.ts'
 import { checkBytes } from './check-bytes.ts'
 import { noteDamage, noteFound } from './damage.ts'
@@ -34,6 +35,8 @@ export type Scrubbing = {
   leastBytes?: number
   signal: AbortSignal
   onProgress?: (result: ScrubResult) => void
+  /** Asked before each object; what it throws ends the scrub. */
+  mayGoOn?: RequireRights
 }
 
 type Row = { digest: Digest; generation: number; sizeBytes: number; damage: 'missing' | 'healed' | null }
@@ -67,6 +70,7 @@ export async function scrub(scrubbing: Scrubbing): Promise<ScrubResult> {
   for (let rows = await nextRows(scrubbing, ''); rows.length > 0; ) {
     for (const row of rows) {
       signal.throwIfAborted()
+      await scrubbing.mayGoOn?.(signal)
       const checkedBytes = result.checkedBytes
       await checkOne(scrubbing, row, result, pace)
       scrubbing.onProgress?.(result)
