@@ -18,7 +18,7 @@ export type AuditEntry = {
 }
 
 /** An entry whose change is under way. */
-export type OpenAudit = { entry: AuditEntry; isRecorded: boolean }
+export type OpenAudit = { entry: AuditEntry; isRecorded: boolean; isUnchanged: boolean }
 
 const current = new AsyncLocalStorage<OpenAudit | undefined>()
 
@@ -28,7 +28,7 @@ const current = new AsyncLocalStorage<OpenAudit | undefined>()
  */
 export function withAudit<T>(entry: AuditEntry | undefined, work: () => T): T {
   if (entry === undefined && current.getStore() === undefined) return work()
-  return current.run(entry && { entry, isRecorded: false }, work)
+  return current.run(entry && { entry, isRecorded: false, isUnchanged: false }, work)
 }
 
 /** What is still to be recorded of what is being done. */
@@ -37,14 +37,32 @@ export function openAudit(): OpenAudit | undefined {
   return open?.isRecorded === false ? open : undefined
 }
 
-/** Says more exactly who it is or what is changed, when that becomes known on the way. Of another kind of object it says nothing. */
+/** The same for a transaction that is done, unless that has said that it changed nothing. */
+export function takeAuditOfChange(): OpenAudit | undefined {
+  const open = openAudit()
+  if (!open?.isUnchanged) return open
+  open.isUnchanged = false
+  return undefined
+}
+
+/** Says more exactly who it is or what is changed, when that becomes known on the way. Of another object it says nothing. */
 export function noteAudit(known: { actor?: Actor; object?: AuditObject; detail?: string }): void {
   const open = openAudit()
   if (!open) return
   const { entry } = open
   const { actor = entry.actor, detail = entry.detail, object = entry.object } = known
-  if (object.kind !== entry.object.kind) return
+  const isOther = entry.object.id !== null && object.id !== entry.object.id
+  if (object.kind !== entry.object.kind || isOther) return
   open.entry = { ...entry, actor, detail, object: { ...object, name: object.name ?? entry.object.name } }
+}
+
+/**
+ * Says that the open transaction changes nothing after all, as when a command comes again: for the database a lock on a row is a reason
+ * to give it an id too.
+ */
+export function noteUnchanged(): void {
+  const open = openAudit()
+  if (open) open.isUnchanged = true
 }
 
 // Kinds whose names begin with their namespace; a robot without a slash in its name belongs to none.

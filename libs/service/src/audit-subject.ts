@@ -47,7 +47,9 @@ export function sentObject({ kind, named }: AuditSubject, sent: Partial<Sent>): 
   for (const part of named?.field.split('.') ?? [])
     value = (value as Record<string, unknown> | null | undefined)?.[part]
   const given = typeof value === 'string' ? value : null
-  return given !== null && isUuid(given) ? { kind, id: given, name: null } : { kind, id: null, name: given }
+  return given !== null && isUuid(given)
+    ? { kind, id: given.toLowerCase(), name: null }
+    : { kind, id: null, name: given }
 }
 
 /** What a request is about beside its object. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { openAudit, withAudit } from './audit-entry.ts'
+import { openAudit, takeAuditOfChange, withAudit } from './audit-entry.ts'
 import { recordAudit } from './audit-outbox.ts'
 import { databaseProblem } from './database-away.ts'
 import { createListeners, type Listeners, type Raised, type Signal } from './signal.ts'
@@ -213,7 +213,7 @@ async function once<T>(
       void raised.push({ signal: signal as Signal<never>, value })
     const sql = sqlOf(client, statementMs)
     const [result] = await Promise.all([work({ ...sql, later, afterCommit }), begun])
-    const audit = isolation.endsWith('read only') ? undefined : openAudit()
+    const audit = isolation.endsWith('read only') ? undefined : takeAuditOfChange()
     const recorded = audit && recordAudit(sql, audit.entry)
     if (recorded) later(recorded)
     // Right behind what was sent: where one of those failed, the server makes a rollback of it.

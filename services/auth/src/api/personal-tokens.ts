@@ -1,4 +1,13 @@
-import { clientAddress, type Database, type Handlers, Problem, readPage, sessionSecretIn, toPage } from '@berth/service'
+import {
+  clientAddress,
+  type Database,
+  type Handlers,
+  Problem,
+  readPage,
+  sessionSecretIn,
+  toPage,
+  withAudit,
+} from '@berth/service'
 import { parseAuthorization } from '@berth/tokens'
 import { readScopes } from '../access/limit-scopes.ts'
 import type { Account } from '../accounts/account.ts'
@@ -23,7 +32,8 @@ export function personalTokenHandlers(db: Database, authenticate: Authenticate) 
       const { name, expiresAt = null, scopes = null } = body
       if (scopes) readScopes('scopes', scopes)
       const end = readEnd(expiresAt)
-      const account = await whoMakesTokens(response.req)
+      // That a login was used is noted beside it, and is not what is asked for.
+      const account = await withAudit(undefined, () => whoMakesTokens(response.req))
       const { token, secret } = await createPersonalToken(db, account, { name, scopes, expiresAt: end })
       return {
         status: 201,

@@ -1,6 +1,14 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { RepositoryHead, ServedDistribution } from '@berth/commands'
-import { type Actor, columnValues, type Database, insertQuery, madeBy, type Transaction } from '@berth/service'
+import {
+  type Actor,
+  columnValues,
+  type Database,
+  insertQuery,
+  madeBy,
+  noteUnchanged,
+  type Transaction,
+} from '@berth/service'
 import { distributionsOf } from '../served/rows.ts'
 import { emptyContentHash } from '../versions/content-hash.ts'
 import { noContent } from '../versions/counts.ts'
@@ -37,6 +45,7 @@ export async function ensureNamed(
 ): Promise<RepositoryHead> {
   return db.transaction(async (sql) => {
     const known = await lockRepositoryNamed(sql, name)
+    if (known) noteUnchanged()
     const found = known ?? (await ensureRepository(sql, { repository: name, mayCreate: true, actor, ownerId }))
     if (!found) throw new Error(`repository ${name} was made and is not there`)
     const { id, latestVersion, revision } = found

@@ -1,7 +1,7 @@
 import { fitLists } from '@berth/bus'
 import type { CatalogCommands, TagChanges } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Database, noteUnchanged, Problem, type Sql, type Transaction } from '@berth/service'
 import { addManifests, beginEdit, type Edit, setTags } from '../intervals/edit.ts'
 import { openRows } from '../intervals/write-rows.ts'
 import { withinQuota } from '../namespaces/quota.ts'
@@ -28,7 +28,10 @@ export async function commitStage(db: Database, request: Commit['request']): Pro
 async function commit(sql: Transaction, request: Commit['request']): Promise<StageCommit> {
   const locked = await lockRepository(sql, request.repositoryId)
   const stage = await lockStage(sql, request.stage, request.fence)
-  if (stage.state === 'committed' && stage.reply) return { reply: stage.reply, revision: locked.revision }
+  if (stage.state === 'committed' && stage.reply) {
+    noteUnchanged()
+    return { reply: stage.reply, revision: locked.revision }
+  }
   if (stage.state === 'closed')
     throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
   const manifests = await stagedManifests(sql, request.stage, request.repositoryId)

@@ -1,4 +1,4 @@
-import type { Database, Sql } from '@berth/service'
+import { type Database, type Sql, withAudit } from '@berth/service'
 import { lockRepository } from './repository-lock.ts'
 
 /**
@@ -11,7 +11,9 @@ export async function ensureWrittenOut(db: Database, repositoryId: string): Prom
     'select from repository where id = $1 and content_of is not null',
     [repositoryId],
   )
-  return waiting && db.transaction(async (sql) => (await lockRepository(sql, repositoryId)).revision)
+  // It says the same in another way, whoever reads it, and is no change of theirs.
+  const write = () => db.transaction(async (sql) => (await lockRepository(sql, repositoryId)).revision)
+  return waiting && withAudit(undefined, write)
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { CatalogCommands, CommandClient, ManifestSignature } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import type { Database } from '@berth/service'
+import type { AuditEntry, Database } from '@berth/service'
 import { inBatches } from '../fetch/in-parallel.ts'
 import { type Stage, stageContent } from '../fetch/stage-content.ts'
 import type { ResolvedTag } from './chosen.ts'
@@ -33,7 +33,7 @@ export async function placeRun(
 ): Promise<void> {
   if (run.repositoryId !== nowhere) return
   const request = { name: run.repositoryName, actor: actorOf(run), ownerId }
-  const { repository } = await catalog.call('ensure-repository', request, { signal })
+  const { repository } = await catalog.call('ensure-repository', request, { signal, audit: auditOf(run) })
   // Noted before anything is committed there, so that a worker that begins the run again goes on in the same place.
   await db.query('update sync_run set repository_id = $2 where id = $1', [run.id, repository.id])
   run.repositoryId = repository.id
@@ -53,6 +53,20 @@ export async function commitRun(
   return sendCommit(stage, run, signal)
 }
 
+/** What the audit trail is told of the changes of a run. */
+function auditOf(run: PlacedRun): AuditEntry {
+  const id = run.repositoryId === nowhere ? null : run.repositoryId
+  return {
+    action: 'sync',
+    actor: actorOf(run),
+    object: { kind: 'repository', id, name: run.repositoryName },
+    // Who sees the repository is not told by this which remotes there are.
+    detail: null,
+    address: null,
+    requestId: run.taskId,
+  }
+}
+
 /** Commits what a run has staged; again gives the same reply. */
 export async function sendCommit(
   { catalog, id, fence }: Stage,
@@ -69,7 +83,8 @@ export async function sendCommit(
     mode: run.mode === 'mirror' ? ('mirror' as const) : ('additive' as const),
     force: run.force,
   }
-  return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, ...(signal ? { signal } : {}) })
+  const audit = auditOf(run)
+  return catalog.call('commit-stage', request, { timeoutMs: commitPatienceMs, audit, ...(signal ? { signal } : {}) })
 }
 
 /** The answer of a run that found nothing new, once what is there is served: its success says that it can be pulled. */
