@@ -14,6 +14,7 @@ export type Things = {
   role: string
   grant: string
   schedule: string
+  webhook: string
   fresh: string
 }
 type Sent = { method: string; path: string; body?: object }
@@ -48,6 +49,10 @@ const robot =
   (rest = '') =>
   (things: Things) =>
     `/robots/${enc(things.robot)}${rest}`
+const webhook =
+  (rest = '') =>
+  (things: Things) =>
+    `/webhooks/${enc(things.webhook)}${rest}`
 const schedule =
   (rest = '') =>
   (things: Things) =>
@@ -231,6 +236,20 @@ export const table: Record<string, Row | Row[]> = {
   listScheduleRuns: { needs: 'maintainer', send: of('GET', schedule('/runs')) },
   watchEvents: { needs: 'everybody', send: of('GET', at('/events?after=none')) },
   listAudit: { needs: 'everybody', send: of('GET', at('/audit')) },
+  // tasks: webhooks
+  listWebhooks: { needs: 'everybody', send: of('GET', at('/webhooks')) },
+  createWebhook: {
+    needs: 'maintainer',
+    send: of('POST', at('/webhooks'), ({ fresh }) => ({ name: fresh, url: 'https://example.org/', active: false })),
+  },
+  showWebhook: { needs: 'maintainer', send: of('GET', webhook()) },
+  updateWebhook: { needs: 'maintainer', send: of('PATCH', webhook(), () => ({ active: false })) },
+  deleteWebhook: { needs: 'maintainer', send: of('DELETE', webhook()) },
+  testWebhook: { needs: 'maintainer', send: of('POST', webhook('/test')) },
+  listDeliveries: { needs: 'maintainer', send: of('GET', webhook('/deliveries')) },
+  // Of none: what is let in gets its own 404, as other rows here do.
+  showDelivery: { needs: 'maintainer', send: of('GET', webhook(`/deliveries/${noId}`)) },
+  replayDelivery: { needs: 'maintainer', send: of('POST', webhook(`/deliveries/${noId}/replay`)) },
   listDeadLetters: { needs: 'admin', send: of('GET', at('/dead-letters')) },
   showDeadLetter: { needs: 'admin', send: of('GET', at(`/dead-letters/auth:x:${noId}`)) },
   replayDeadLetter: { needs: 'admin', send: of('POST', at(`/dead-letters/auth:x:${noId}/replay`)) },

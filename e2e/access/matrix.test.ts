@@ -22,6 +22,7 @@ const thingNames = [
   'role',
   'grant',
   'schedule',
+  'webhook',
   'fresh',
 ]
 /** Every role, and who has none and made what is asked about. */
@@ -75,6 +76,7 @@ async function makeThings(row: Row, by: 'name' | 'id' = 'name', as = basic(stack
   await makeIf(['robot'], '/robots', { name: `bot-${plain}`, namespace })
   await makeIf(['grant'], '/grants', { to: { user: plain }, role: 'puller', on: `repository:${name}` })
   await makeIf(['schedule'], '/schedules', { name, cron: '@yearly', kind: 'gc', parameters: { dryRun: true } })
+  await makeIf(['webhook'], '/webhooks', { name, url: 'https://example.org/', active: false })
   const idOr = (thing: string) => (by === 'id' ? (made[thing] ?? name) : name)
   return {
     namespace,
@@ -87,6 +89,7 @@ async function makeThings(row: Row, by: 'name' | 'id' = 'name', as = basic(stack
     robot: `${namespace}/bot-${plain}`,
     grant: made.grant ?? '',
     schedule: idOr('schedule'),
+    webhook: idOr('webhook'),
     fresh: `${namespace}/fresh-${count}`,
   }
 }
@@ -108,8 +111,8 @@ async function send(role: Caller | undefined, row: Row, things: Things): Promise
   const { code, detail } = (await answer.json()) as { code: string; detail: string }
   if (answer.status === 401 && code === 'login_required') return 'no login'
   if (answer.status === 403 && code === 'not_allowed') return 'not allowed'
-  const { repository, distribution, remote, namespace: space, robot, grant, schedule } = things
-  const names = [repository, distribution, remote, space, robot, grant, schedule]
+  const { repository, distribution, remote, namespace: space, robot, grant, schedule, webhook } = things
+  const names = [repository, distribution, remote, space, robot, grant, schedule, webhook]
   // As for what is not there.
   if (answer.status === 404 && names.some((name) => detail.includes(`"${name}"`) && code.endsWith('_not_found')))
     return 'not seen'
@@ -124,7 +127,7 @@ test('every route of the API is in the table', () => {
 })
 
 const named = rows.map(([id, row]): [string, Row] => [row.part ? `${id}, ${row.part},` : id, row])
-const withIds = ['repository', 'distribution', 'remote', 'schedule']
+const withIds = ['repository', 'distribution', 'remote', 'schedule', 'webhook']
 // Grants are given by names: an id is known to auth a moment after its object was made.
 const byId = named.filter(
   ([name, row]) => !name.startsWith('createGrant') && withIds.some((thing) => namedBy(row).has(thing)),

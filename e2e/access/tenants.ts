@@ -19,6 +19,8 @@ export type Tenant = {
   task: string
   schedule: string
   scheduleId: string
+  webhook: string
+  webhookId: string
   version: string
   tag: string
   manifest: string
@@ -51,6 +53,11 @@ export async function makeTenant(berth: Berth, upstream: MisbehavingUpstream, na
     kind: 'retention',
     parameters: { repository },
   })
+  const webhook = await apiAs(berth, login, 'POST', '/webhooks', {
+    name: `${namespace}/hook`,
+    url: 'https://example.org/',
+    active: false,
+  })
   const robot = await make(berth, '/robots', { name: 'ci', namespace })
   const on = `repository:${repository}`
   const idOf = async (path: string) => (await apiAs(berth, login, 'GET', path)).body.id as string
@@ -70,6 +77,8 @@ export async function makeTenant(berth: Berth, upstream: MisbehavingUpstream, na
       task: task.id,
       schedule: schedule.body.name,
       scheduleId: schedule.body.id,
+      webhook: webhook.body.name,
+      webhookId: webhook.body.id,
       version: '1',
       tag: '1',
       manifest: image.digest,

@@ -10,6 +10,7 @@ type Item = { id: string | null; name: string; state: string }
 export async function emptyBerth(berth: Berth): Promise<void> {
   // First, for they start tasks.
   await removeAll(berth, '/schedules')
+  await removeAll(berth, '/webhooks')
   for (const state of ['waiting', 'running']) {
     for (const { id } of await listed(berth, `/tasks?state=${state}`)) {
       await berth.api('POST', `/tasks/${id}/cancel`)

@@ -4,8 +4,9 @@ import { type EventKind, streamOfSource, subjectOf, typeOf } from './events/even
 import { scheduleEvents } from './events/schedules.ts'
 import * as syncEvents from './events/sync.ts'
 import { taskEvents } from './events/tasks.ts'
+import { webhookEvents } from './events/webhooks.ts'
 
-const groups = [authEvents, catalogEvents, syncEvents, taskEvents, scheduleEvents] as const
+const groups = [authEvents, catalogEvents, syncEvents, taskEvents, scheduleEvents, webhookEvents] as const
 
 /** Every kind of event that Berth announces, by source and name. */
 export const allEvents: readonly EventKind<unknown>[] = groups

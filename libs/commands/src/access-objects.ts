@@ -13,8 +13,11 @@ export type AccessObjectRow = {
   isPublic: boolean
 }
 
-/** All objects of a service by which rights are decided, as rows; with `name` those of that name or id, of one `kind` or of any. */
+/**
+ * All objects of a service by which rights are decided, as rows; with `name` those of that name or id, of one `kind` or of any, and with
+ * `servesId` the distributions that serve this repository.
+ */
 export type ListAccessObjects = {
-  request: { kind?: AccessObjectRow['kind']; name?: string }
+  request: { kind?: AccessObjectRow['kind']; name?: string; servesId?: string }
   reply: AccessObjectRow
 }

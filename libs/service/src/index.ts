@@ -96,6 +96,7 @@ export { requestIdOf } from './request-id.ts'
 export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
 export { textBytesFunction } from './schema-parts.ts'
 export { createSealer, type Sealer } from './seal.ts'
+export { withoutSecrets } from './secret-values.ts'
 export { readSecretsKey, secretsSettings, withSecretsKey } from './secrets-key.ts'
 export {
   closeServer,

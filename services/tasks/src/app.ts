@@ -1,6 +1,6 @@
 import { eventsRecorded, type Loop } from '@berth/bus'
 import { createHost } from '@berth/host'
-import { type Handlers, type Service, type ServiceParts } from '@berth/service'
+import { createSealer, type Handlers, type Service, type ServiceParts } from '@berth/service'
 import { notStarted, taskHandlers } from './api.ts'
 import { auditHandlers } from './audit/api.ts'
 import { createAuditTrail } from './audit/trail.ts'
@@ -11,7 +11,7 @@ import { schemaParts } from './db/schema-parts.ts'
 import { deadLetterHandlers } from './dead-letters/api.ts'
 import { eventHandlers } from './event-log/api.ts'
 import { followAll } from './event-log/follow-all.ts'
-import { forgetEvents } from './event-log/log-event.ts'
+import { eventsLogged, forgetEvents } from './event-log/log-event.ts'
 import { startTail, type Tail } from './event-log/tail.ts'
 import type { operations } from './openapi-types.ts'
 import { createDoorbell, workWaiting } from './queue/doorbell.ts'
@@ -22,6 +22,15 @@ import { fireDue, forgetRuns, settleRuns } from './schedules/fire.ts'
 import { scheduleObject } from './schedules/schedule.ts'
 import { createStarter } from './schedules/start-runs.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
+import { createAccounts } from './webhooks/accounts.ts'
+import { webhookHandlers } from './webhooks/api.ts'
+import { forgetDeliveries } from './webhooks/deliveries.ts'
+import { deliveriesMade } from './webhooks/make-deliveries.ts'
+import { createAddReferences } from './webhooks/references.ts'
+import { resealWebhooks } from './webhooks/reseal-webhooks.ts'
+import { startSender } from './webhooks/sender.ts'
+import { webhookSettings } from './webhooks/settings.ts'
+import { webhookObject } from './webhooks/webhook.ts'
 
 const defaultSweepEveryMs = 1_000
 const scheduleEveryMs = 1_000
@@ -48,6 +57,7 @@ export function createTasks(
   })
   const { db, log } = host
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
+  const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   let changes: Changes | undefined
   let tail: Tail | undefined
   let scheduling: Loop | undefined
@@ -64,6 +74,7 @@ export function createTasks(
     const forgotten = await forgetTasks(db.background, keptDays, signal)
     if (forgotten > 0) log.info('tasks that ended long ago are forgotten', { forgotten })
     await forgetEvents(db.background, signal)
+    await forgetDeliveries(db.background, signal)
   }
 
   const trail = createAuditTrail(db, host.peers, config, log)
@@ -81,11 +92,19 @@ export function createTasks(
     ...eventHandlers({ db, log, tail: () => started(tail) }),
     ...auditHandlers(db, trail),
     ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
+    ...webhookHandlers({ db, sealer, externalUrl: config.externalUrl }),
   } satisfies Handlers<operations>
 
   return host.service({
-    public: { handlers, objects: { schedule: (idOrName) => scheduleObject(db, idOrName) } },
+    public: {
+      handlers,
+      objects: {
+        schedule: (idOrName) => scheduleObject(db, idOrName),
+        webhook: (idOrName) => webhookObject(db, idOrName),
+      },
+    },
     commands: tasksCommands(db),
+    prepare: () => resealWebhooks(db, sealer, log),
     start: async (running) => {
       const { bus, keep, loop } = running
       const doorbell = keep('doorbell', createDoorbell(bus, log))
@@ -95,6 +114,19 @@ export function createTasks(
       changes = watching
       tail = keep('tail of events', startTail(db, log))
       followAll(running, { db, owners, tail })
+      const sender = keep(
+        'webhooks',
+        startSender({
+          db,
+          sealer,
+          log,
+          accounts: createAccounts(host.peers.auth),
+          addReferences: createAddReferences(host.peers.catalog),
+          waitsSeconds: config.webhookTries ?? webhookSettings.webhookTries.fallback ?? [0],
+        }),
+      )
+      db.onCommit(eventsLogged, sender.newsCame)
+      db.onCommit(deliveriesMade, sender.wake)
       loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
       keep('starts of schedules', starter)
       scheduling = loop('schedules', {

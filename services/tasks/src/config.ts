@@ -1,8 +1,10 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, choice, integer } from '@berth/service'
+import { type ConfigOf, choice, integer, secretsSettings } from '@berth/service'
+import { webhookSettings } from './webhooks/settings.ts'
 
 /** How long tasks that have ended are shown, in days; the standalone stack reads this too. */
 export const taskSettings = {
+  ...webhookSettings,
   taskKeptDays: integer('BERTH_TASK_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
 }
 
@@ -16,6 +18,9 @@ export const auditSettings = {
 export const peers = ['auth', 'catalog', 'registry', 'sync'] as const
 
 /** What tasks reads from the environment. */
-export const tasksSettings = { ...hostSettings('tasks', peers), ...taskSettings, ...auditSettings }
+export const tasksSettings = { ...hostSettings('tasks', peers), ...secretsSettings, ...taskSettings, ...auditSettings }
 export type TasksConfig = HostConfig<(typeof peers)[number]> &
-  Partial<ConfigOf<typeof taskSettings & typeof auditSettings>>
+  Partial<ConfigOf<typeof taskSettings & typeof auditSettings>> & {
+    secretsKey: string
+    secretsPreviousKeys?: string | undefined
+  }

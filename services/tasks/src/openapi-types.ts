@@ -269,6 +269,147 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List webhooks by name */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have events sent to a URL
+         * @description What happens from now on is sent by POST, signed as Standard Webhooks says (`webhook-id`, `webhook-timestamp`, `webhook-signature`), and tried for
+         *     a day until it is answered 2xx (docs/how-to/webhooks.md). It hears of what lies beside it, `team/…` for `team/hook`, and of that what its
+         *     account may see: who made it or changed it last. Without `secret` one is made, and told in this answer only.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{webhook}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        /** Show a webhook */
+        get: operations["showWebhook"];
+        put?: never;
+        post?: never;
+        /** Delete a webhook with what it has sent and has still to send */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook
+         * @description From then on the rights of the caller decide what is sent. With another `secret` both sign for 24 hours. One that was disabled goes on with `active: true`: what waits is sent, and what happened meanwhile is not.
+         */
+        patch: operations["updateWebhook"];
+        trace?: never;
+    };
+    "/webhooks/{webhook}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a webhook an event that is for it alone
+         * @description It is tried once, whether the webhook is active or not, and is no failure of it.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{webhook}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        /** List what a webhook has sent and has still to send, newest first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{webhook}/deliveries/{delivery}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+                /** @description The id of a delivery. */
+                delivery: components["parameters"]["delivery"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Show a delivery with its tries
+         * @description Of each try the request and the answer, with 4 KiB of their bodies, for seven days.
+         */
+        get: operations["showDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{webhook}/deliveries/{delivery}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+                /** @description The id of a delivery. */
+                delivery: components["parameters"]["delivery"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send an event again
+         * @description As a delivery of its own, with the same `webhook-id`. Possible for seven days.
+         */
+        post: operations["replayDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dead-letters": {
         parameters: {
             query?: never;
@@ -419,6 +560,127 @@ export interface components {
             next: string | null;
             /** @description The services that did not answer; what they have set aside is not shown. */
             unavailable: string[];
+        };
+        /** @description What is before its last slash is what it hears of. Without a slash it is for those whose rights are not limited to a namespace. */
+        WebhookName: string;
+        /** @description Where events are sent, by http or https, without a login in it. */
+        WebhookUrl: string;
+        /** @description Which events, by the ends of their subjects; `*` stands for any characters. Empty: all. */
+        WebhookEvents: string[];
+        /** @description Only events about repositories of these names, or base paths; `*` stands for any characters. Empty: all events. */
+        WebhookRepositories: string[];
+        /** @description `whsec_` and a key of 24 to 64 bytes in base64, which is never shown. */
+        WebhookSecret: string;
+        /** @description Headers that are sent too, `authorization` say. Their values are never shown. */
+        WebhookHeaders: {
+            [key: string]: string;
+        };
+        /**
+         * @description What is sent.
+         * @default cloudevents
+         * @enum {string}
+         */
+        WebhookFormat: "cloudevents" | "slack" | "teams";
+        /**
+         * @description Whether the attributes of a CloudEvent stand in the body or in headers.
+         * @default structured
+         * @enum {string}
+         */
+        WebhookMode: "structured" | "binary";
+        /**
+         * @description Certificates in PEM that are trusted for this URL, in place of the usual ones.
+         * @default null
+         */
+        WebhookCaCert: string | null;
+        Webhook: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            /** @description Null for those that may not manage it: of chat services it is a secret. */
+            url: string | null;
+            host: string;
+            events: string[];
+            repositories: string[];
+            active: boolean;
+            /** @description Why Berth made it inactive. */
+            disabledBecause: string | null;
+            allowPrivateAddresses: boolean;
+            format: string;
+            mode: string;
+            caCert: string | null;
+            headerNames: string[];
+            /**
+             * Format: date-time
+             * @description Until when the secret before signs too.
+             */
+            previousSecretUntil: string | null;
+            /** @description Whose rights decide what is sent. */
+            account: string;
+            /** Format: uuid */
+            accountId: string;
+            /** @description Tries that failed since the last success. */
+            failures: number;
+            /** Format: date-time */
+            failingSince: string | null;
+            /** @description Only where it is made, and Berth chose it. */
+            secret?: string;
+            createdBy: string;
+            /**
+             * Format: uuid
+             * @description The account that did; createdBy is the name that it had.
+             */
+            createdById: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        WebhookPage: {
+            items: components["schemas"]["Webhook"][];
+            next: string | null;
+        };
+        Delivery: {
+            /** Format: uuid */
+            id: string;
+            /** @description The id of the event at GET /events; null for a test. */
+            eventId: string | null;
+            type: string;
+            /** Format: uuid */
+            replayOf: string | null;
+            /** @enum {string} */
+            state: "waiting" | "delivered" | "failed";
+            tries: number;
+            /** Format: date-time */
+            nextTry: string | null;
+            /** @description What the last try was answered. */
+            status: number | null;
+            /** @description Why the last try came to nothing. */
+            error: string | null;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            finishedAt: string | null;
+            /** @description Only where one is shown. */
+            attempts?: components["schemas"]["DeliveryTry"][];
+        };
+        DeliveryTry: {
+            /** Format: date-time */
+            at: string;
+            durationMs: number;
+            requestHeaders: {
+                [key: string]: string;
+            };
+            requestBody: string;
+            status: number | null;
+            responseHeaders: {
+                [key: string]: string;
+            } | null;
+            responseBody: string | null;
+            error: string | null;
+        };
+        DeliveryPage: {
+            items: components["schemas"]["Delivery"][];
+            next: string | null;
         };
         /** @description What is before its first slash is its namespace: those who have `schedule.manage` there make it. */
         ScheduleName: string;
@@ -672,8 +934,56 @@ export interface components {
             jitterSeconds?: components["schemas"]["JitterSeconds"];
             runAs?: components["schemas"]["RunAs"];
         };
+        CreateWebhookRequest: {
+            name: components["schemas"]["WebhookName"];
+            url: components["schemas"]["WebhookUrl"];
+            events?: components["schemas"]["WebhookEvents"];
+            repositories?: components["schemas"]["WebhookRepositories"];
+            secret?: components["schemas"]["WebhookSecret"];
+            headers?: components["schemas"]["WebhookHeaders"];
+            /** @default true */
+            active?: boolean;
+            /**
+             * @description Whether it may be a private address; for administrators to say.
+             * @default false
+             */
+            allowPrivateAddresses?: boolean;
+            format?: components["schemas"]["WebhookFormat"];
+            mode?: components["schemas"]["WebhookMode"];
+            caCert?: components["schemas"]["WebhookCaCert"];
+        };
+        UpdateWebhookRequest: {
+            url?: components["schemas"]["WebhookUrl"];
+            events?: components["schemas"]["WebhookEvents"];
+            repositories?: components["schemas"]["WebhookRepositories"];
+            secret?: components["schemas"]["WebhookSecret"];
+            headers?: components["schemas"]["WebhookHeaders"];
+            active?: boolean;
+            allowPrivateAddresses?: boolean;
+            format?: components["schemas"]["WebhookFormat"];
+            mode?: components["schemas"]["WebhookMode"];
+            caCert?: components["schemas"]["WebhookCaCert"];
+        };
     };
     responses: {
+        /** @description The webhook. */
+        Webhook: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Webhook"];
+            };
+        };
+        /** @description The delivery, which is to be sent. */
+        Delivery: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Delivery"];
+            };
+        };
         /** @description The schedule. */
         Schedule: {
             headers: {
@@ -703,6 +1013,10 @@ export interface components {
         };
     };
     parameters: {
+        /** @description Id or name. */
+        webhook: string;
+        /** @description The id of a delivery. */
+        delivery: string;
         /** @description The id: service, consumer and event, with colons between. */
         deadLetter: string;
         /** @description Id or name. */
@@ -1110,6 +1424,231 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of webhooks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "team/ci",
+                 *       "url": "https://ci.example.org/hooks/berth",
+                 *       "events": [
+                 *         "catalog.tag.moved",
+                 *         "sync.run.*"
+                 *       ],
+                 *       "repositories": [
+                 *         "team/*"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateWebhookRequest"];
+            };
+        };
+        responses: {
+            /** @description The webhook. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Webhook"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpdateWebhookRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Webhook"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["Delivery"];
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+                /** @description Only deliveries in this state. */
+                state?: "waiting" | "delivered" | "failed";
+            };
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+                /** @description The id of a delivery. */
+                delivery: components["parameters"]["delivery"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Delivery"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    replayDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or name. */
+                webhook: components["parameters"]["webhook"];
+                /** @description The id of a delivery. */
+                delivery: components["parameters"]["delivery"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["Delivery"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

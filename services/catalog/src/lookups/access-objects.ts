@@ -16,8 +16,12 @@ const nameOf: Record<Kind, string> = { repository: 'name', distribution: 'base_p
 /** Repositories and distributions as rights on them are decided by: all, or those of a kind and a name. */
 export async function* streamAccessObjects(
   db: Database,
-  { kind, name }: ListAccessObjects['request'],
+  { kind, name, servesId }: ListAccessObjects['request'],
 ): AsyncIterable<AccessObjectRow> {
+  if (servesId !== undefined) {
+    yield* await findServing(db, servesId)
+    return
+  }
   for (const one of ['repository', 'distribution'] as const)
     if (kind === undefined || kind === one) yield* name === undefined ? streamAll(db, one) : await find(db, one, name)
 }
@@ -44,4 +48,17 @@ async function find(db: Database, kind: Kind, idOrName: string): Promise<AccessO
   return db.query<AccessObjectRow>(`select '${kind}' as kind, ${columnsOf[kind]} from ${kind} where ${isNamed}`, [
     idOrName,
   ])
+}
+
+const mostServing = 1_000
+
+async function findServing(db: Database, repositoryId: string): Promise<AccessObjectRow[]> {
+  return db.query<AccessObjectRow>(
+    `select 'distribution' as kind, ${columnsOf.distribution}
+     from distribution
+     where repository_id = $1::uuid
+     order by base_path
+     limit ${mostServing}`,
+    [repositoryId],
+  )
 }

@@ -244,6 +244,89 @@ table task_resource (
 )
 CREATE INDEX task_resource_in_order ON task_resource USING btree (resource, exclusive, seq)
 
+table webhook (
+  id uuid not null,
+  name text collate "C" not null,
+  url text not null,
+  events text[] not null,
+  repositories text[] not null,
+  active boolean not null default true,
+  disabled_because text,
+  allow_private_addresses boolean not null default false,
+  format text not null default 'cloudevents'::text,
+  mode text not null default 'structured'::text,
+  ca_cert text,
+  sealed_secret bytea not null,
+  sealed_previous bytea,
+  previous_until timestamp with time zone,
+  sealed_headers bytea,
+  header_names text[] not null default '{}'::text[],
+  account_id uuid not null,
+  account text not null,
+  owner_id uuid,
+  origin text not null,
+  since bigint not null,
+  failures integer not null default 0,
+  failing_since timestamp with time zone,
+  created_by text not null,
+  created_by_id uuid,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint webhook_pkey PRIMARY KEY (id),
+  constraint webhook_format_check CHECK (format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'teams'::text])),
+  constraint webhook_mode_check CHECK (mode = ANY (ARRAY['structured'::text, 'binary'::text])),
+  constraint webhook_name_check CHECK (name <> ''::text),
+  constraint webhook_name_key UNIQUE (name)
+)
+CREATE INDEX webhook_active ON webhook USING btree (id) WHERE active
+
+table webhook_delivery (
+  id uuid not null default gen_random_uuid(),
+  seq bigint not null generated always as identity,
+  webhook_id uuid not null,
+  event bigint,
+  type text not null,
+  replay_of uuid,
+  state text not null default 'waiting'::text,
+  tries integer not null default 0,
+  next_at timestamp with time zone not null default now(),
+  lease uuid,
+  leased_until timestamp with time zone,
+  status integer,
+  error text,
+  created_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint webhook_delivery_pkey PRIMARY KEY (id),
+  constraint webhook_delivery_seq_key UNIQUE (seq),
+  constraint webhook_delivery_state_check CHECK (state = ANY (ARRAY['waiting'::text, 'delivered'::text, 'failed'::text])),
+  constraint webhook_delivery_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhook(id) ON DELETE CASCADE
+)
+CREATE INDEX webhook_delivery_by_webhook ON webhook_delivery USING btree (webhook_id, seq)
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery USING btree (webhook_id, next_at) WHERE state = 'waiting'::text
+
+table webhook_place (
+  only_row boolean not null default true,
+  last bigint not null,
+  constraint webhook_place_pkey PRIMARY KEY (only_row),
+  constraint webhook_place_only_row_check CHECK (only_row)
+)
+
+table webhook_try (
+  delivery uuid not null,
+  number integer not null,
+  at timestamp with time zone not null default now(),
+  duration_ms integer not null,
+  request_headers jsonb not null,
+  request_body text not null,
+  status integer,
+  response_headers jsonb,
+  response_body text,
+  error text,
+  constraint webhook_try_pkey PRIMARY KEY (delivery, number),
+  constraint webhook_try_delivery_fkey FOREIGN KEY (delivery) REFERENCES webhook_delivery(id) ON DELETE CASCADE
+)
+CREATE INDEX webhook_try_at ON webhook_try USING btree (at)
+
 function keep_audit() returns trigger language plpgsql volatile
 
 function text_bytes(p_texts text[]) returns integer language sql immutable

@@ -1,7 +1,7 @@
 import type { Principal, Sql } from '@berth/service'
 import { objectsOf } from '../visible.ts'
 import type { EventFilter } from './filter.ts'
-import { eventsSeenBy, type LoggedEvent, showEvent } from './seen-events.ts'
+import { eventsSeenBy, type LoggedEvent, loggedColumns, showEvent } from './seen-events.ts'
 
 const windowRows = 2_000
 const pageRows = 200
@@ -63,8 +63,7 @@ function fit(keys: readonly Key[]): number[] {
 async function readEvents(sql: Sql, caller: Principal, ids: readonly number[]): Promise<LogPage['events']> {
   if (ids.length === 0) return []
   const rows = await sql.query<LoggedEvent>(
-    `select id, event, account_id as "accountId", task_id as "taskId", remote_id as "remoteId", remote_name as "remoteName",
-       remote_owner as "remoteOwner"
+    `select ${loggedColumns}
      from event_log
      where id = any($1::bigint[])
      order by id`,

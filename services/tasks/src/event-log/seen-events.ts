@@ -31,6 +31,10 @@ export function eventsSeenBy(caller: Principal, first: number): { condition: str
   return { condition, values }
 }
 
+/** The columns of a `LoggedEvent`. */
+export const loggedColumns = `id, event, account_id as "accountId", task_id as "taskId", remote_id as "remoteId", remote_name as "remoteName",
+  remote_owner as "remoteOwner"`
+
 /** What is read of a logged event. */
 export type LoggedEvent = {
   id: number

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { EventCommands } from '@berth/bus'
 import { type CommandClient, commandsOf, type TasksCommands } from '@berth/commands'
 import { createLogger, createMetrics } from '@berth/service'
@@ -8,6 +9,7 @@ import type { TasksConfig } from '../config.ts'
 type Commands = TasksCommands & EventCommands
 export type StartedTasks = Served & { tasks: CommandClient<Commands> }
 
+const secretsKey = randomBytes(32).toString('base64')
 // Nothing listens there.
 const nowhere = 'http://127.0.0.1:1'
 const away = { authUrl: nowhere, catalogUrl: nowhere, registryUrl: nowhere, syncUrl: nowhere }
@@ -15,7 +17,7 @@ const away = { authUrl: nowhere, catalogUrl: nowhere, registryUrl: nowhere, sync
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {
   const service = createTasks(
-    { databaseUrl, natsUrl: testServers().natsUrl, ...keysOf('tasks'), ...away, ...more },
+    { databaseUrl, natsUrl: testServers().natsUrl, ...keysOf('tasks'), secretsKey, ...away, ...more },
     { log: createLogger({ service: 'tasks', level: 'error' }), metrics: createMetrics(), sweepEveryMs: 50 },
   )
   const served = await serve(service)

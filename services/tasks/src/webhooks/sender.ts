@@ -1,0 +1,64 @@
+import { type Loop, startLoop } from '@berth/bus'
+import type { Logger } from '@berth/service'
+import { type Claimed, claimDeliveries } from './claim.ts'
+import { makeDeliveries } from './make-deliveries.ts'
+import { recordOutcome } from './record-outcome.ts'
+import { type SendDeps, send } from './send.ts'
+
+const pollMs = 1_000
+// Of bodies of 256 KiB at most.
+const atOnce = 200
+
+export type Sender = {
+  /** There is news to be sent. */ newsCame: Loop['wake'] /** Something is due. */
+  wake: Loop['wake']
+  stop(): Promise<void>
+}
+
+/**
+ * Sends what webhooks want: makes deliveries of the log of events, and tries those that are due. `waitsSeconds` are the waits before each
+ * try of a delivery, of which there are as many.
+ */
+export function startSender(deps: SendDeps & { log: Logger; waitsSeconds: readonly number[] }): Sender {
+  const { db, accounts, log, waitsSeconds } = deps
+  const sending = new Map<string, Promise<void>>()
+  const over = new AbortController()
+  const making = startLoop({
+    pollMs,
+    pauseAfterFailureMs: pollMs,
+    onError: (error) => log.warn('events will be sent to webhooks later', { error }),
+    run: async (signal) => {
+      while (!signal.aborted && (await makeDeliveries(db.background, accounts)));
+    },
+  })
+  const sendOne = async (claimed: Claimed) => {
+    try {
+      const outcome = await send(deps, claimed, over.signal)
+      await recordOutcome(db, claimed, outcome, waitsSeconds)
+    } catch (error) {
+      // Its lease ends by itself, and it is tried again.
+      if (!over.signal.aborted) log.warn('a delivery will be tried again', { delivery: claimed.id, error })
+    } finally {
+      sending.delete(claimed.lease)
+      claiming.wake()
+    }
+  }
+  const claiming = startLoop({
+    pollMs,
+    pauseAfterFailureMs: pollMs,
+    onError: (error) => log.warn('deliveries will be looked at again', { error }),
+    run: async () => {
+      for (const claimed of await claimDeliveries(db, atOnce - sending.size))
+        sending.set(claimed.lease, sendOne(claimed))
+    },
+  })
+  return {
+    newsCame: making.wake,
+    wake: claiming.wake,
+    stop: async () => {
+      await Promise.all([making.stop(), claiming.stop()])
+      over.abort()
+      await Promise.all(sending.values())
+    },
+  }
+}
