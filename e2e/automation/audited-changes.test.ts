@@ -73,7 +73,7 @@ test('every change by the API leaves one entry, which says who, what, on what an
       action,
       actor: as || action === 'openSession' ? ann : expect.objectContaining({ name: 'admin' }),
       object: expect.objectContaining({ kind, name: name && fill(name), ...(id ? { id: known[id] } : {}) }),
-      detail,
+      detail: detail && fill(detail),
       namespace,
       count: 1,
       address: '127.0.0.1',

@@ -28,6 +28,8 @@ export const secrets = {
   third: 'a third secret of seven hills',
   provider: 'what the provider must not lose',
   remote: 'what the remote must not lose',
+  webhook: `whsec_${btoa('a secret of a webhook that is long')}`,
+  header: 'what a header must not lose',
 }
 
 type More = Partial<Pick<Step, 'body' | 'as' | 'id' | 'detail' | 'namespace' | 'keep' | 'of'>>
@@ -56,6 +58,8 @@ const upstream = {
   username: 'u',
   password: secrets.remote,
 }
+
+const receiver = { url: 'http://127.0.0.1:1/hook', allowPrivateAddresses: true, secret: secrets.webhook }
 
 /** A change by each route of the API that makes one, in an order in which each finds what it needs. */
 export const steps: readonly Step[] = [
@@ -170,6 +174,21 @@ export const steps: readonly Step[] = [
   }),
   inTeam('runSchedule', 'POST /schedules/team%2Fnightly/run', 'schedule team/nightly', { id: 'nightly' }),
   inTeam('deleteSchedule', 'DELETE /schedules/team%2Fnightly', 'schedule team/nightly', { id: 'nightly' }),
+  inTeam('createWebhook', 'POST /webhooks', 'webhook team/hook', {
+    body: { name: 'team/hook', ...receiver, headers: { authorization: secrets.header } },
+    keep: 'hook',
+    id: 'hook',
+  }),
+  inTeam('updateWebhook', 'PATCH /webhooks/{hook}', 'webhook team/hook', {
+    body: { headers: { authorization: secrets.header } },
+    id: 'hook',
+  }),
+  inTeam('testWebhook', 'POST /webhooks/{hook}/test', 'webhook team/hook', { id: 'hook', keep: 'delivery' }),
+  inTeam('replayDelivery', 'POST /webhooks/{hook}/deliveries/{delivery}/replay', 'webhook team/hook', {
+    id: 'hook',
+    detail: '{delivery}',
+  }),
+  inTeam('deleteWebhook', 'DELETE /webhooks/team%2Fhook', 'webhook team/hook', { id: 'hook' }),
   change('collectStore', 'POST /store/gc', 'store', { body: {} }),
   change('scrubStore', 'POST /store/scrub', 'store', { body: {} }),
   change('repairStore', 'POST /store/repair', 'store', { body: {} }),

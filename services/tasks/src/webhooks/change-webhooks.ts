@@ -8,6 +8,7 @@ import {
   badField,
   columnValues,
   insertQuery,
+  noteAudit,
   notFound,
   ownerOf,
   type Principal,
@@ -127,6 +128,7 @@ export async function insertWebhook(
       cause: error,
     })
   }
+  noteAudit({ object: { kind: 'webhook', id, name } })
   await recordEvents(sql, [{ kind: webhookEvents.created, data: { webhookId: id, webhook: name }, actor }])
   return id
 }
