@@ -142,6 +142,18 @@ export const reaches: Record<string, Reach> = {
     method: 'GET',
     path: `/grants?to=${enc(`robot:${other.robot}`)}`,
   }),
+  'lists what was done with it': (_own, other) => ({
+    method: 'GET',
+    path: `/audit?result=done&object=${enc(other.repository)}`,
+  }),
+  'lists what was done with it by its id': (_own, other) => ({
+    method: 'GET',
+    path: `/audit?result=done&object=${other.repositoryId}`,
+  }),
+  'lists what happened in its namespace': (_own, other) => ({
+    method: 'GET',
+    path: `/audit?result=done&namespace=${enc(other.namespace)}`,
+  }),
   'lists the runs of its remote': (_own, other) => ({ method: 'GET', path: `/syncs?remote=${enc(other.remote)}` }),
   'lists the runs into it': (_own, other) => ({ method: 'GET', path: `/syncs?repository=${enc(other.repository)}` }),
   'lists the distributions of it': (_own, other) => ({

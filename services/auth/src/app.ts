@@ -34,6 +34,7 @@ import { resealKeys } from './keys/reseal-keys.ts'
 import { ensureKeys, rotateKeys } from './keys/rotate.ts'
 import { createCheckLogin } from './login/check-login.ts'
 import { createCheckPassword } from './login/check-password.ts'
+import { countFailures } from './login/count-failures.ts'
 import { createAuthenticate, identifyLocally } from './login/identify.ts'
 import { createThrottle } from './login/throttle.ts'
 import type { operations } from './openapi-types.ts'
@@ -57,20 +58,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
   const passwords = createPasswords()
   const throttle = createThrottle(db)
   const secret = deriveSecret(config.servicePrivateKey, 'known logins')
-  const checkPassword = createCheckPassword(db, passwords, {
-    throttle,
-    secret,
-    onFailure: (name, ip) =>
-      host.denied({
-        result: 'login_failed',
-        action: 'login',
-        actor: { id: null, name },
-        object: { kind: 'account', id: null, name },
-        detail: null,
-        address: ip,
-        requestId: '',
-      }),
-  })
+  const checkPassword = countFailures(db, createCheckPassword(db, passwords, { throttle, secret }), host.denied)
   let ring: KeyRing | undefined
   const keys = () => {
     if (ring) return ring

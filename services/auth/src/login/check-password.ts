@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { type Database, Problem, withAudit } from '@berth/service'
+import type { Database } from '@berth/service'
 import { LRUCache } from 'lru-cache'
 import { type Account, accountById, accountByName } from '../accounts/account.ts'
 import type { Passwords } from '../passwords/passwords.ts'
@@ -16,16 +16,12 @@ const longestPassword = 1_024
  * Checks the name and the password of a user. What was right is remembered for a minute, as an HMAC under a key that only this process
  * has, so that clients which send Basic with every request do not cost a slow hash each time; the account is read all the
  * same, and a changed password or a deleted account ends it at once. What was right within a day passes without a count. Throws
- * 429 after too many failures, 503 when too many log in at once. `onFailure` hears of what was not let in.
+ * 429 after too many failures, 503 when too many log in at once.
  */
 export function createCheckPassword(
   db: Database,
   passwords: Passwords,
-  {
-    throttle,
-    secret,
-    onFailure,
-  }: { throttle: Throttle; secret: Buffer; onFailure: (name: string, ip: string) => void },
+  { throttle, secret }: { throttle: Throttle; secret: Buffer },
 ): CheckPassword {
   const knownLogins = createKnownLogins(db, secret)
   const key = randomBytes(32)
@@ -56,7 +52,7 @@ export function createCheckPassword(
     return account
   }
 
-  const find: CheckPassword = async (name, password, ip) => {
+  return async (name, password, ip) => {
     if (password.length > longestPassword || name.length > longestPassword || name.includes('\0')) return undefined
     const mark = createHmac('sha256', key).update(`${name}\0${password}`).digest('base64')
     const known = remembered.get(mark)
@@ -70,16 +66,5 @@ export function createCheckPassword(
     const running = underWay.get(same) ?? check(mark, name, password, ip).finally(() => underWay.delete(same))
     underWay.set(same, running)
     return running
-  }
-  return async (name, password, ip) => {
-    try {
-      // What is counted about guesses is no change that somebody makes.
-      const account = await withAudit(undefined, () => find(name, password, ip))
-      if (!account) onFailure(name, ip)
-      return account
-    } catch (error) {
-      if (error instanceof Problem && error.status === 429) onFailure(name, ip)
-      throw error
-    }
   }
 }
