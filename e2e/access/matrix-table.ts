@@ -169,6 +169,7 @@ export const table: Record<string, Row | Row[]> = {
   listStoreRuns: { needs: 'admin', send: of('GET', at('/store/gc/runs')) },
   scrubStore: { needs: 'admin', send: of('POST', at('/store/scrub'), () => ({})) },
   repairStore: { needs: 'admin', send: of('POST', at('/store/repair'), () => ({})) },
+  applyAllRetention: { needs: 'admin', send: of('POST', at('/store/retention')) },
   reclaimStore: { needs: 'admin', send: of('POST', at('/store/reclaim'), () => ({})) },
   listStoreDamage: { needs: 'admin', send: of('GET', at('/store/damage')) },
   explainDigest: { needs: 'admin', send: of('GET', at(`/store/explain/${absent}`)) },

@@ -192,6 +192,7 @@ export const steps: readonly Step[] = [
   change('collectStore', 'POST /store/gc', 'store', { body: {} }),
   change('scrubStore', 'POST /store/scrub', 'store', { body: {} }),
   change('repairStore', 'POST /store/repair', 'store', { body: {} }),
+  change('applyAllRetention', 'POST /store/retention', 'store'),
   change('reclaimStore', 'POST /store/reclaim', 'store', { body: {} }),
   change('replayDeadLetter', 'POST /dead-letters/{letter}/replay', 'dead-letter {letter}'),
   inTeam('deleteRemote', 'DELETE /remotes/team%2Fhub', 'remote team/hub', { id: 'hub' }),

@@ -168,6 +168,54 @@ test('work on the store ends when who started it may not do it any more, and wha
     expect(await stack.waitForTask(id)).toMatchObject({ state: 'failed', error: { code: 'forbidden' } })
 }, 60_000)
 
+describe('what Berth does by itself is schedules', () => {
+  test('of its own, which administrators see and change, and which nobody else can have done', async () => {
+    const { items } = (await stack.api('GET', '/schedules')).body as { items: { name: string }[] }
+    const own = items.filter(({ name }) => !name.includes('/'))
+    expect(own.map(({ name }) => name)).toEqual(['collect', 'retain', 'scrub'])
+    expect(own).toMatchObject(own.map(() => ({ runAs: 'system', runAsId: null, paused: false })))
+    expect((await apiAs(stack, ann, 'GET', '/schedules/collect')).status).toBe(404)
+    // Whoever may manage all schedules has not the rights of Berth by that.
+    const cat = await makeUser(stack, 'cat')
+    await stack.api('POST', '/roles', { name: 'planner', verbs: ['schedule.read', 'schedule.manage'] })
+    await grant(stack, { user: 'cat' }, 'planner', '*')
+    const asCat = async (method: string, path: string, body?: object) =>
+      (await apiAs(stack, cat, method, path, body)).status
+    expect(await asCat('GET', '/schedules/collect')).toBe(200)
+    const parameters = { graceSeconds: 0 }
+    expect(await asCat('PATCH', '/schedules/collect', { parameters })).toBe(403)
+    expect(await asCat('POST', '/schedules/collect/run')).toBe(403)
+    expect(await asCat('DELETE', '/schedules/collect')).toBe(403)
+    const changed = await stack.api('PATCH', '/schedules/collect', { cron: '@daily', parameters })
+    expect(changed.body).toMatchObject({ cron: '@daily', parameters, runAs: 'system', runAsId: null })
+    const as = (runAs: string) => stack.api('PATCH', '/schedules/retain', { runAs })
+    expect((await as('system')).body).toMatchObject({ status: 403, field: 'runAs' })
+    expect((await stack.api('POST', '/users', { name: 'system', password: 'the password of nobody' })).status).toBe(400)
+  })
+
+  test('that do their work, beside what somebody asked for', async () => {
+    const { body: slow } = await stack.api('POST', '/store/scrub', { bytesPerSecond: 1024 })
+    for (const name of ['collect', 'retain', 'scrub']) {
+      expect((await stack.api('POST', `/schedules/${name}/run`)).status).toBe(202)
+      const [run] = await untilRuns(name, 'completed')
+      const { body: task } = await stack.api('GET', `/tasks/${run?.task}`)
+      const { items } = (await stack.api('GET', `/tasks/${run?.task}/log`)).body as { items: { message: string }[] }
+      expect([name, task.state, items.at(-1)?.message]).toEqual([name, 'completed', 'completed'])
+    }
+    const { lastRun, lastScrub } = (await stack.api('GET', '/store')).body
+    expect(lastRun).toMatchObject({ cause: 'interval', graceSeconds: 0, error: null })
+    expect(lastScrub).toMatchObject({ damaged: 0, finishedAt: expect.any(String) })
+    expect((await stack.api('GET', `/tasks/${slow.id}`)).body.state).toBe('running')
+    await stack.api('POST', `/tasks/${slow.id}/cancel`)
+  })
+
+  test('of which one that comes every second is none for others', async () => {
+    const body = { name: 'team/often', cron: '@every 1s', kind: 'gc' }
+    expect((await stack.api('POST', '/schedules', body)).body).toMatchObject({ status: 400, field: 'cron' })
+    expect((await stack.api('POST', '/schedules', { ...body, cron: '@every 60s', paused: true })).status).toBe(201)
+  })
+})
+
 describe('a schedule has the rights that its account has', () => {
   test('and is refused what that account may not do, or what is no request', async () => {
     const { repository, remote } = await mirror()

@@ -1,15 +1,15 @@
 import type { Berth } from './berth.ts'
 import { query } from './databases.ts'
 
-type Item = { id: string | null; name: string; state: string }
+type Item = { id: string | null; name: string; state: string; runAs?: string }
 
 /**
  * Takes away all that has a name, and ends the tasks. Blobs stay until they are collected: what a file brings differs from
  * what others brought.
  */
 export async function emptyBerth(berth: Berth): Promise<void> {
-  // First, for they start tasks.
-  await removeAll(berth, '/schedules')
+  // First, for they start tasks. Those that Berth itself runs are in an empty one too.
+  await removeAll(berth, '/schedules', '', ({ runAs }) => runAs !== 'system')
   await removeAll(berth, '/webhooks')
   for (const state of ['waiting', 'running']) {
     for (const { id } of await listed(berth, `/tasks?state=${state}`)) {

@@ -1,6 +1,6 @@
 import { externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
-import { collectorSettings, historySettings, retentionSettings, scrubSettings } from '@berth/catalog-service'
+import { collectorSettings, historySettings } from '@berth/catalog-service'
 import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
 import {
@@ -22,7 +22,7 @@ import {
   tlsSettings,
 } from '@berth/service'
 
-import { auditSettings, taskSettings } from '@berth/tasks-service'
+import { auditSettings, scheduleSettings, taskSettings } from '@berth/tasks-service'
 import { workerSettings } from '@berth/worker'
 
 /** What the standalone stack reads from the environment (docs/reference/settings.md). */
@@ -41,15 +41,14 @@ const standaloneSettings = {
   ...logSettings,
   ...externalLoginSettings,
   ...collectorSettings,
-  ...retentionSettings,
   ...historySettings,
-  ...scrubSettings,
   ...pushSettings,
   ...callSettings,
   ...workerSettings,
   ...blobSettings,
   ...tlsSettings,
   ...taskSettings,
+  ...scheduleSettings,
   ...auditSettings,
   ...auditCountSettings,
   ...deadLetterSettings,

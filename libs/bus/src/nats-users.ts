@@ -20,7 +20,7 @@ const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSourc
 }
 /** The kinds of tasks that each service does. */
 const works: Readonly<Partial<Record<EventSource, readonly string[]>>> = {
-  catalog: ['gc', 'scrub', 'repair', 'reclaim'],
+  catalog: ['gc', 'scrub', 'repair', 'reclaim', 'retention'],
   sync: ['sync', 'sync-group'],
 }
 

@@ -14,7 +14,6 @@ import { storeHandlers } from './api/store.ts'
 import { versionHandlers } from './api/versions.ts'
 import { claimStore } from './cleaner/claim-store.ts'
 import { createLoneCleaner, deletingAlone, startRenewing } from './cleaner/lone-cleaner.ts'
-import { startCollector } from './collect/collector.ts'
 import { createGcWork } from './collect/gc-work.ts'
 import { catalogCommands } from './commands.ts'
 import { type CatalogConfig, peers } from './config.ts'
@@ -27,11 +26,11 @@ import { readConfigsOf } from './image-configs/read-configs.ts'
 import { recountOldest } from './namespaces/quota.ts'
 import type { operations } from './openapi-types.ts'
 import { startEviction } from './pull-through/loop.ts'
-import { startRetention } from './retention/loop.ts'
+import { createRetentionWork } from './retention/retention-work.ts'
 import { createServedGate } from './served/wait-until-served.ts'
 import { announceHealed, blobsHealed } from './store/damage.ts'
 import { createMaintenanceWorks } from './store/maintenance-tasks.ts'
-import { startScrub } from './store/scrub-loop.ts'
+import { startLooking } from './store/scrub-by-rounds.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 import { startRollbackWriter } from './versions/rollback-writer.ts'
 
@@ -89,7 +88,7 @@ export function createCatalog(
         ...retentionHandlers(db, prisma, gate),
       } satisfies Handlers<operations>,
       objects,
-      scheduled: ['applyRetention', 'collectStore', 'scrubStore', 'reclaimStore'],
+      scheduled: ['applyRetention', 'applyAllRetention', 'collectStore', 'scrubStore', 'reclaimStore'],
     },
     commands: catalogCommands(db, cleaner, gate),
     prepare: async ({ keep }) => {
@@ -106,14 +105,16 @@ export function createCatalog(
       })
       db.onCommit(blobsHealed, () => folding.wake())
       writer = keep('writer of rollbacks', startRollbackWriter({ db: background, registry, log }))
-      keep('collector', startCollector(collecting, config))
       keep('reader of configurations', startConfigReader({ db: background, blobs, log }))
-      if (config.retentionIntervalSeconds > 0)
-        keep('retention', startRetention({ db: background, registry, log }, config.retentionIntervalSeconds))
-      keep('scrub', startScrub({ db: background, blobs, log }, config))
+      keep('looks for what is missing', startLooking({ db: background, blobs, log }))
       keep('eviction', startEviction({ db: background, registry, log }))
-      const works = { gc: createGcWork(collecting), ...createMaintenanceWorks(caring) }
-      keep('worker', startWorker({ tasks, bus, name: 'catalog', works, leaseSeconds: config.taskLeaseSeconds, log }))
+      const { scrub, repair, reclaim } = createMaintenanceWorks(caring)
+      const retention = createRetentionWork({ db: background, registry, auth, log })
+      const worker = { tasks, bus, name: 'catalog', leaseSeconds: config.taskLeaseSeconds, log }
+      const quick = startWorker({ ...worker, works: { gc: createGcWork(collecting), reclaim, retention } })
+      // Of their own, for they go on for hours or weeks.
+      const slow = startWorker({ ...worker, works: { scrub, repair } })
+      keep('workers', { stop: async () => void (await Promise.all([quick.stop(), slow.stop()])) })
     },
   })
 }

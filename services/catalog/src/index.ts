@@ -1,2 +1,2 @@
 export { createCatalog } from './app.ts'
-export { collectorSettings, historySettings, retentionSettings, scrubSettings } from './config.ts'
+export { collectorSettings, historySettings } from './config.ts'

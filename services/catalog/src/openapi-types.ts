@@ -596,6 +596,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/store/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Apply the rules of retention of all repositories */
+        post: operations["applyAllRetention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/store/damage": {
         parameters: {
             query?: never;
@@ -1440,6 +1457,7 @@ export interface components {
              */
             dryRun?: boolean;
         };
+        ApplyAllRetentionRequest: Record<string, unknown>;
     };
     responses: {
         /** @description The repository. */
@@ -2599,6 +2617,23 @@ export interface operations {
         responses: {
             202: components["responses"]["Task"];
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    applyAllRetention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApplyAllRetentionRequest"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Task"];
             default: components["responses"]["Problem"];
         };
     };

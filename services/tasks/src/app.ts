@@ -18,6 +18,7 @@ import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
 import { sweepLeases } from './queue/sweep.ts'
 import { scheduleHandlers } from './schedules/api.ts'
+import { makeDefaultSchedules } from './schedules/default-schedules.ts'
 import { fireDue, forgetRuns, settleRuns } from './schedules/fire.ts'
 import { scheduleObject } from './schedules/schedule.ts'
 import { createStarter } from './schedules/start-runs.ts'
@@ -127,6 +128,7 @@ export function createTasks(
       )
       db.onCommit(eventsLogged, sender.newsCame)
       db.onCommit(deliveriesMade, sender.wake)
+      await makeDefaultSchedules(db, config, log)
       loop('sweeper', { everyMs: sweepEveryMs, failure: 'leases could not be swept', run: sweep })
       keep('starts of schedules', starter)
       scheduling = loop('schedules', {

@@ -1,5 +1,6 @@
 import { type HostConfig, hostSettings } from '@berth/host'
 import { type ConfigOf, choice, integer, secretsSettings } from '@berth/service'
+import { scheduleSettings } from './schedules/default-schedules.ts'
 import { webhookSettings } from './webhooks/settings.ts'
 
 /** How long tasks that have ended are shown, in days; the standalone stack reads this too. */
@@ -18,9 +19,15 @@ export const auditSettings = {
 export const peers = ['auth', 'catalog', 'registry', 'sync'] as const
 
 /** What tasks reads from the environment. */
-export const tasksSettings = { ...hostSettings('tasks', peers), ...secretsSettings, ...taskSettings, ...auditSettings }
+export const tasksSettings = {
+  ...hostSettings('tasks', peers),
+  ...secretsSettings,
+  ...taskSettings,
+  ...auditSettings,
+  ...scheduleSettings,
+}
 export type TasksConfig = HostConfig<(typeof peers)[number]> &
-  Partial<ConfigOf<typeof taskSettings & typeof auditSettings>> & {
+  Partial<ConfigOf<typeof taskSettings & typeof auditSettings & typeof scheduleSettings>> & {
     secretsKey: string
     secretsPreviousKeys?: string | undefined
   }

@@ -189,7 +189,7 @@ export interface paths {
         put?: never;
         /**
          * Have something done again and again
-         * @description What is done is the request of the API that the kind stands for: `sync` is POST /syncs, `retention` POST /repositories/{repository}/retention with `repository` among the parameters, `gc`, `scrub` and `reclaim` POST /store/gc, /store/scrub and /store/reclaim. It is done with the rights that `runAs` has at that time; where they are gone the schedule pauses.
+         * @description What is done is the request of the API that the kind stands for: `sync` is POST /syncs, `retention` POST /repositories/{repository}/retention with `repository` among the parameters, or POST /store/retention with `allRepositories: true`, `gc`, `scrub` and `reclaim` POST /store/gc, /store/scrub and /store/reclaim. It is done with the rights that `runAs` has at that time; where they are gone the schedule pauses.
          */
         post: operations["createSchedule"];
         delete?: never;
@@ -684,7 +684,7 @@ export interface components {
         };
         /** @description What is before its first slash is its namespace: those who have `schedule.manage` there make it. */
         ScheduleName: string;
-        /** @description Five fields (minute, hour, day of the month, month, day of the week) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. */
+        /** @description Five fields (minute, hour, day of the month, month, day of the week) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`; or `@every 90m` (`s`, `m`, `h`), at least a minute. */
         Cron: string;
         /**
          * @description Of the IANA database. A time that its clocks leave out is the first instant after the gap; one that they show twice the first of both.
@@ -731,8 +731,11 @@ export interface components {
             missed: string;
             jitterSeconds: number;
             runAs: string;
-            /** Format: uuid */
-            runAsId?: string;
+            /**
+             * Format: uuid
+             * @description Null, with `system` as runAs: Berth itself, which runs the default schedules.
+             */
+            runAsId?: string | null;
             /**
              * Format: date-time
              * @description Null while it is paused.

@@ -8,8 +8,12 @@ export type Holder = { id: string; kind: HolderKind; name: string }
 /** The group of every user that is active and every robot that has not ended; it is always there, and has no list of members. */
 export const authenticatedGroup = { id: '00000000-0000-4000-8000-000000000001', name: 'authenticated' }
 
+/** As whom Berth runs its default schedules, which nobody can be. */
+const systemName = 'system'
+
 /** Takes a name for a new user, group or robot: they share one space of names. Answers false when it is taken. */
 export async function takeName(sql: Sql, { id, kind, name }: Holder): Promise<boolean> {
+  if (name === systemName) return false
   const made = await sql.query(
     `insert into holder (id, kind, name)
      values ($1, $2, $3)
@@ -24,6 +28,8 @@ export async function takeName(sql: Sql, { id, kind, name }: Holder): Promise<bo
 export async function insertHolder(sql: Sql, holder: Holder): Promise<void> {
   const { kind, name } = holder
   if (isUuid(name)) throw badField('name', 'is written as an id', 'Choose another one, which nobody takes for an id.')
+  if (name === systemName)
+    throw badField('name', `"${systemName}" is what Berth itself is called`, 'Choose another one.')
   if (await takeName(sql, holder)) return
   const [other] = await sql.query<{ kind: string }>('select kind from holder where name = $1', [name])
   throw new Problem(409, 'name_taken', `There is a ${other?.kind ?? kind} "${name}" already.`, {

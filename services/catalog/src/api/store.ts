@@ -37,6 +37,8 @@ type Deps = {
 
 // One of these at a time: two at once would do no harm, and the same work twice.
 const lock = 'store:care'
+// What Berth does by itself waits only for the same: nobody who asks is to wait for what may take weeks.
+const ownLock = (kind: string) => `store:${kind}`
 const gentleBytesPerSecond = 20 << 20
 
 /** The API of the store: what it holds, what keeps it, and tasks that take care of it. */
@@ -47,7 +49,9 @@ export function storeHandlers(deps: Deps) {
     payload: unknown,
     { principal, requestId, taskId = randomUUID() }: Pick<ApiRequest, 'principal' | 'requestId' | 'taskId'>,
   ): Promise<ApiReply> => {
-    const request = { id: taskId, kind, payload, exclusive: [lock], shared: [], actor: actorOf(principal) }
+    const actor = actorOf(principal)
+    const exclusive = [actor.id === null ? ownLock(kind) : lock]
+    const request = { id: taskId, kind, payload, exclusive, shared: [], actor }
     const { task } = await tasks.call('create-task', request, { requestId })
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }
@@ -104,6 +108,7 @@ export function storeHandlers(deps: Deps) {
       const payload: ReclaimPayload = { repositoryId, unusedSeconds, dryRun }
       return start('reclaim', payload, request)
     },
+    applyAllRetention: async (request) => start('retention', {}, request),
     listStoreDamage: async ({ query }) => {
       const asked = readPage(query)
       const page = { ...asked, limit: Math.min(asked.limit, damagedPerPage) }

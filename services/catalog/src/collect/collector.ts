@@ -1,12 +1,11 @@
 import type { BlobStore } from '@berth/blobs'
-import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, RegistryCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { RequireRights } from '../care-rights.ts'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { type CollectResult, collect } from './collect.ts'
 import type { Unlinked } from './expire-links.ts'
-import { beginRun, endRun, type Run } from './runs.ts'
+import { endRun, type Run } from './runs.ts'
 
 export type CollectorDeps = {
   db: Database
@@ -15,9 +14,7 @@ export type CollectorDeps = {
   registry: CommandClient<RegistryCommands>
   log: Logger
 }
-export type CollectorSettings = { gcIntervalSeconds: number; gcGraceSeconds: number }
 
-const longestPollMs = 60_000
 const followPatienceMs = 5_000
 
 /** Carries out a run that has begun, and notes how it ended. Throws what ended it. */
@@ -65,20 +62,4 @@ async function tellRegistry({ registry, log }: CollectorDeps, { repositoryId, re
   } catch (error) {
     log.warn('registry has not heard of links that are over', { repositoryId, error })
   }
-}
-
-/** Collects by itself, every interval; 0 turns it off. */
-export function startCollector(deps: CollectorDeps, settings: CollectorSettings): Pick<Loop, 'stop'> {
-  const { gcIntervalSeconds: intervalSeconds, gcGraceSeconds: graceSeconds } = settings
-  if (intervalSeconds === 0) return { stop: async () => undefined }
-  const pollMs = Math.min(intervalSeconds * 1_000, longestPollMs)
-  return startLoop({
-    pollMs,
-    pauseAfterFailureMs: pollMs,
-    onError: (error) => deps.log.warn('collecting will be tried again', { error }),
-    run: async (signal) => {
-      const run = await beginRun(deps.db, { cause: 'interval', intervalSeconds, graceSeconds })
-      if (run) await carryOutRun(deps, run, { graceSeconds, signal })
-    },
-  })
 }

@@ -12,11 +12,11 @@ export type GcPayload = { dryRun: boolean; graceSeconds: number }
 export function createGcWork(deps: CollectorDeps & { auth: CommandClient<AuthCommands> }): Work {
   return async (task, { signal, report, note }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
+    const cause = task.actor.id === null ? 'interval' : 'request'
     const mayRemove = careRights(deps.auth, task)
     await mayRemove(signal)
     if (dryRun) return { state: 'completed', result: await planCollection(deps.db, graceSeconds) }
-    const run = await beginRun(deps.db, { cause: 'request', taskId: task.id, graceSeconds })
-    if (!run) throw new Error('a run that is asked for always begins')
+    const run = await beginRun(deps.db, { cause, taskId: task.id, graceSeconds })
     let seen: CollectResult | undefined
     report(() => [
       { phase: 'remove', done: seen?.removed ?? 0, total: null, unit: 'objects' },

@@ -9,36 +9,28 @@ const thoroughEveryHours = 24
 const keptRuns = 1_000
 
 /**
- * Notes that a run begins. One that was not asked for begins only when none has begun within the interval, by the database's
- * clock and whichever replica it was: `undefined` then. It lists the store once a day; one that was asked for always does.
+ * Notes that a run begins. One that Berth begins by itself lists the store if that was not done for a day, and one that was asked for
+ * always does.
  */
 export async function beginRun(
   db: Database,
-  wanted: { graceSeconds: number } & (
-    | { cause: 'interval'; intervalSeconds: number }
-    | { cause: 'request'; taskId: string }
-  ),
-): Promise<Run | undefined> {
-  const taskId = wanted.cause === 'request' ? wanted.taskId : null
-  const intervalSeconds = wanted.cause === 'interval' ? wanted.intervalSeconds : 0
-  return db.transaction(async (sql) => {
-    await sql.query("select pg_advisory_xact_lock(hashtextextended('berth collector', 0))")
-    const [run] = await sql.query<Run>(
-      `insert into gc_run (cause, task_id, grace_seconds, thorough)
-       select $1, $2, $3,
-         $1 = 'request' or not exists (
-           select
-           from gc_run
-           where thorough
-             and finished_at is not null
-             and error is null
-             and started_at > now() - make_interval(hours => $5))
-       where $1 = 'request' or not exists (select from gc_run where started_at > now() - make_interval(secs => $4))
-       returning id, cause, task_id as "taskId", thorough`,
-      [wanted.cause, taskId, wanted.graceSeconds, intervalSeconds, thoroughEveryHours],
-    )
-    return run
-  })
+  wanted: { cause: Run['cause']; taskId: string; graceSeconds: number },
+): Promise<Run> {
+  const [run] = await db.query<Run>(
+    `insert into gc_run (cause, task_id, grace_seconds, thorough)
+     select $1, $2, $3,
+       $1 = 'request' or not exists (
+         select
+         from gc_run
+         where thorough
+           and finished_at is not null
+           and error is null
+           and started_at > now() - make_interval(hours => $4))
+     returning id, cause, task_id as "taskId", thorough`,
+    [wanted.cause, wanted.taskId, wanted.graceSeconds, thoroughEveryHours],
+  )
+  if (!run) throw new Error('a run of the collector was not noted')
+  return run
 }
 
 /** Notes how a run ended, and announces one that removed something or was asked for. */

@@ -1,18 +1,16 @@
 import type { Database, Sql } from '@berth/service'
 
-/** A round that this replica carries out. `startedAt`: what was looked at since is done. */
-export type Round = { id: string; startedAt: Date }
+/** A round that is carried out, with what was done of it before. `startedAt`: what was looked at since is done. */
+export type Round = { id: string; startedAt: Date } & Checked
 export type Checked = { checked: number; checkedBytes: number; damaged: number }
 
 const keptRounds = 100
+const roundColumns = `id, started_at as "startedAt", checked, checked_bytes as "checkedBytes", damaged`
 
-/**
- * Takes over the round that no replica carries out, or begins the next one when the last began an interval ago. `undefined`:
- * there is nothing to do, or another replica does it. By the database's clock.
- */
+/** Takes over the round that nobody carries out, or begins the next one. `undefined`: another one has it. By the database's clock. */
 export async function takeRound(
   db: Database,
-  { holder, intervalSeconds, leaseSeconds }: { holder: string; intervalSeconds: number; leaseSeconds: number },
+  { holder, leaseSeconds }: { holder: string; leaseSeconds: number },
 ): Promise<Round | undefined> {
   return db.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock(hashtextextended('berth scrub', 0))")
@@ -21,16 +19,16 @@ export async function takeRound(
        set holder = $1, lease_until = now() + make_interval(secs => $2)
        where finished_at is null
          and (holder = $1 or lease_until < now())
-       returning id, started_at as "startedAt"`,
+       returning ${roundColumns}`,
       [holder, leaseSeconds],
     )
     if (taken) return taken
     const [begun] = await sql.query<Round>(
       `insert into scrub_round (holder, lease_until)
        select $1, now() + make_interval(secs => $2)
-       where not exists (select from scrub_round where finished_at is null or started_at > now() - make_interval(secs => $3))
-       returning id, started_at as "startedAt"`,
-      [holder, leaseSeconds, intervalSeconds],
+       where not exists (select from scrub_round where finished_at is null)
+       returning ${roundColumns}`,
+      [holder, leaseSeconds],
     )
     return begun
   })

@@ -121,7 +121,7 @@ table schedule (
   overlap text not null default 'skip'::text,
   missed text not null default 'once'::text,
   jitter_seconds integer not null default 0,
-  run_as_id uuid not null,
+  run_as_id uuid,
   run_as text not null,
   owner_id uuid,
   next_at timestamp with time zone,
@@ -138,6 +138,13 @@ table schedule (
 )
 CREATE INDEX schedule_due ON schedule USING btree (next_at) WHERE next_at IS NOT NULL AND NOT paused
 CREATE INDEX schedule_queued ON schedule USING btree (id) WHERE queued AND NOT paused
+
+table schedule_defaults (
+  single boolean not null default true,
+  made_at timestamp with time zone not null default now(),
+  constraint schedule_defaults_pkey PRIMARY KEY (single),
+  constraint schedule_defaults_single_check CHECK (single)
+)
 
 table schedule_run (
   id bigint not null generated always as identity,

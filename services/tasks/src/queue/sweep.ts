@@ -21,7 +21,7 @@ const sweptAtOnce = 100
 export async function sweepLeases(db: Database): Promise<TaskRow[]> {
   return db.transaction(async (sql) => {
     const lost = await sql.query<Lost>(
-      `select id, fence, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone} as done
+      `select id, fence, attempt, stuck, furthest, cancel_requested as "cancelRequested", ${itemsDone('progress')} as done
        from task
        where state = 'running'
          and lease_until < now()
@@ -54,8 +54,10 @@ type Lost = {
   cancelRequested: boolean
 }
 
-/** Bytes do not count: half a blob is fetched again. */
-const itemsDone = `(select coalesce(sum((phase ->> 'done')::numeric), 0)::bigint from jsonb_array_elements(progress) as phase
+/** How many things are done by a progress, as SQL. Bytes do not count: half a blob is fetched again. */
+export const itemsDone = (
+  progress: string,
+) => `(select coalesce(sum((phase ->> 'done')::numeric), 0)::bigint from jsonb_array_elements(${progress}) as phase
   where phase ->> 'unit' <> 'bytes')`
 
 async function takeBack(sql: Sql, lost: Lost): Promise<TaskRow> {

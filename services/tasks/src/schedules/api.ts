@@ -8,12 +8,14 @@ import {
   type Handlers,
   ownerOf,
   type PageRequest,
+  type Principal,
   Problem,
   readPage,
+  requireVerb,
   toPage,
 } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
-import { checkTimes, insertSchedule, type ScheduleFields, updateSchedule } from './change-schedules.ts'
+import { checkPace, checkTimes, insertSchedule, type ScheduleFields, updateSchedule } from './change-schedules.ts'
 import { callOperation, type Owners } from './kinds.ts'
 import { readRunAs } from './run-as.ts'
 import { findSchedule, type Schedule, scheduleColumns, showSchedule } from './schedule.ts'
@@ -72,6 +74,7 @@ export function scheduleHandlers({ db, auth, owners, onRun }: Deps) {
         ...(await readRunAs(auth, principal, runAs)),
       }
       checkTimes(fields)
+      checkPace(fields.cron)
       await check(fields, requestId)
       const id = await insertSchedule(db, { name, ownerId: ownerOf(principal), ...fields }, actorOf(principal))
       const headers = { location: `/api/v1/schedules/${id}` }
@@ -83,23 +86,28 @@ export function scheduleHandlers({ db, auth, owners, onRun }: Deps) {
     }),
     updateSchedule: async ({ params, body, principal, requestId }) => {
       const current = await findSchedule(db, params.schedule)
+      requireAdminOfSystem(current, principal)
       const { runAs, ...given } = body
-      // Whoever says what is done answers for it with its own rights: else it would borrow those of another one.
-      const isOther = runAs !== undefined || given.parameters !== undefined
+      // Whoever says what is done answers for it with its own rights: else it would borrow those of another one. Those of Berth itself are
+      // lent to administrators, who have them anyway.
+      const isOther = runAs !== undefined || (given.parameters !== undefined && current.runAsId !== null)
       const account = isOther ? await readRunAs(auth, principal, runAs) : {}
       const fields: ScheduleFields = { ...current, ...given, ...account }
       checkTimes(fields)
+      if (given.cron !== undefined) checkPace(given.cron)
       if (!fields.paused) await check(fields, requestId)
       await updateSchedule(db, current.id, fields)
       return { status: 200, body: showSchedule(await findSchedule(db, current.id)) }
     },
-    deleteSchedule: async ({ params }) => {
-      const { id } = await findSchedule(db, params.schedule)
-      await db.query('delete from schedule where id = $1', [id])
+    deleteSchedule: async ({ params, principal }) => {
+      const schedule = await findSchedule(db, params.schedule)
+      requireAdminOfSystem(schedule, principal)
+      await db.query('delete from schedule where id = $1', [schedule.id])
       return { status: 204 }
     },
-    runSchedule: async ({ params }) => {
+    runSchedule: async ({ params, principal }) => {
       const schedule = await findSchedule(db, params.schedule)
+      requireAdminOfSystem(schedule, principal)
       // With the rights of the schedule's account, which who may manage the schedule has said that it has.
       const made = await db.query(
         `insert into schedule_run (schedule_id, due_at, state)
@@ -129,6 +137,17 @@ export function scheduleHandlers({ db, auth, owners, onRun }: Deps) {
       return { status: 200, body: toPage(rows, page, (row) => String(row.id), showRun) }
     },
   } satisfies Partial<Handlers<operations>>
+}
+
+/** Throws 403. What runs with the rights of Berth itself is for those who have them. */
+function requireAdminOfSystem({ name, runAsId }: Schedule, principal: Principal): void {
+  if (runAsId !== null) return
+  requireVerb(
+    principal,
+    'administer',
+    { kind: 'settings', name: '' },
+    `change schedule ${name}, which Berth itself runs`,
+  )
 }
 
 async function listRuns(db: Database, scheduleId: string, { after, limit }: PageRequest): Promise<RunRow[]> {

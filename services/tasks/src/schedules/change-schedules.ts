@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { recordEvents, scheduleEvents } from '@berth/bus'
 import { type Actor, badField, noteAudit, Problem, type Sql, sqlState, type Transaction } from '@berth/service'
-import { BadCron, checkCron, isTimeZone, nextRun } from './next-run.ts'
+import { BadCron, checkCron, everySeconds, isTimeZone, nextRun } from './next-run.ts'
 import type { Schedule } from './schedule.ts'
 
 /** What can be set about a schedule. */
@@ -26,6 +26,15 @@ export function checkTimes({ cron, timeZone }: Pick<ScheduleFields, 'cron' | 'ti
     )
   if (!nextRun(cron, timeZone, new Date()))
     throw badField('cron', 'names a time that never comes', 'No February has a 30th.')
+}
+
+const leastSeconds = 60
+
+/** Throws 400 for what would come more often than once a minute, as no five fields can. */
+export function checkPace(cron: string): void {
+  const every = everySeconds(cron)
+  if (every !== undefined && every < leastSeconds)
+    throw badField('cron', 'comes more often than once a minute', 'Write @every 60s, or more.')
 }
 
 /** When a schedule is due next, with its jitter; `null` where that is never. */

@@ -15,12 +15,15 @@ const operations = {
 } as const satisfies Record<string, Operation>
 
 type ScheduleKind = keyof typeof operations
+/** Of those that `retention` otherwise does one of. */
+const retentionOfAll: Operation = { owner: 'catalog', operationId: 'applyAllRetention' }
+
 export type Owners = Record<'catalog' | 'sync', Owner>
 
 type Call = {
   kind: string
   parameters: Record<string, unknown>
-  accountId: string
+  accountId: string | null
   taskId: string
   checkOnly?: boolean
 }
@@ -34,11 +37,13 @@ export async function callOperation(
   { kind, parameters, ...more }: Call,
   options: { requestId?: string; signal?: AbortSignal } = {},
 ): Promise<{ status: number; body: unknown }> {
-  const operation: Operation | undefined = operations[kind as ScheduleKind]
+  const isOfAll = kind === 'retention' && parameters.allRepositories === true
+  const operation: Operation | undefined = isOfAll ? retentionOfAll : operations[kind as ScheduleKind]
   if (!operation) throw new Problem(500, 'internal_error', `nothing is known of schedules of kind ${kind}`)
   const { owner, operationId, inPath } = operation
   const params: Record<string, string> = {}
   const body = { ...parameters }
+  if (isOfAll) delete body.allRepositories
   if (inPath) {
     const named = body[inPath]
     if (typeof named !== 'string' || named === '')

@@ -64,6 +64,7 @@ test.each<[string, string, string, string, string[]]>([
     '2026-10-03T00:00:00Z',
     ['2026-10-03T15:30Z', '2026-10-04T15:15Z'],
   ],
+  ['so often', '@every 90m', 'Europe/Berlin', '2026-03-29T00:00:00Z', ['2026-03-29T01:30Z', '2026-03-29T03:00Z']],
   ['a day that no year has', '0 0 30 2 *', 'UTC', '2026-01-01T00:00:00Z', []],
 ])('%s', (_title, cron, zone, after, expected) => {
   expect(runs(cron, zone, after, Math.max(expected.length, 1))).toEqual(expected)
@@ -81,6 +82,8 @@ describe('what is no cron expression is refused with the place', () => {
     ['*/0 * * * *', 0],
     ['5-1 * * * *', 0],
     ['@never', 0],
+    ['@every 0s', 0],
+    ['@every 1.5h', 0],
     ['', 0],
   ])('%j at %d', (cron, position) => {
     let refused: unknown

@@ -11,15 +11,18 @@ export class BadCron extends Error {
 }
 
 const nicknames = new Set(['@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly'])
+const everyPattern = /^@every ([1-9]\d{0,8})(s|m|h)$/
+const unitSeconds: Record<string, number> = { s: 1, m: 60, h: 3_600 }
 const fieldNames = ['minute', 'hour', 'day of the month', 'month', 'day of the week']
 const minuteMs = 60_000
 // No zone has been set forward or back by more at once.
 const longestShiftMs = 26 * 3_600_000
 
-/** Reads a cron expression: five fields, or a nickname as `@daily`. Throws `BadCron`. */
+/** Reads a cron expression: five fields, a nickname as `@daily`, or `@every 90m`. Throws `BadCron`. */
 export function checkCron(cron: string): void {
-  if (nicknames.has(cron)) return
-  if (cron.startsWith('@')) throw new BadCron(`there is no ${cron}; the names are ${[...nicknames].join(', ')}`, 0)
+  if (nicknames.has(cron) || everySeconds(cron) !== undefined) return
+  if (cron.startsWith('@'))
+    throw new BadCron(`there is no ${cron}; the names are ${[...nicknames].join(', ')}, and @every 90m`, 0)
   const fields = [...cron.matchAll(/\S+/g)]
   if (fields.length !== fieldNames.length)
     throw new BadCron(
@@ -35,6 +38,12 @@ export function checkCron(cron: string): void {
       throw new BadCron(`the ${fieldNames[place]} "${field[0]}" cannot be read: ${reason}`, field.index)
     }
   }
+}
+
+/** Of an expression that has no times of its own, and comes so many seconds after the time before. */
+export function everySeconds(cron: string): number | undefined {
+  const [, count, unit] = everyPattern.exec(cron) ?? []
+  return count === undefined ? undefined : Number(count) * (unitSeconds[unit ?? ''] ?? 1)
 }
 
 /** Starts no clock: times are only asked for. */
@@ -56,6 +65,8 @@ export function isTimeZone(timeZone: string): boolean {
  * out is the first instant after the gap; one that they show twice is the first of the two.
  */
 export function nextRun(cron: string, timeZone: string, after: Date): Date | undefined {
+  const every = everySeconds(cron)
+  if (every !== undefined) return new Date(after.getTime() + every * 1_000)
   const times = read(cron, timeZone)
   let from = after
   for (;;) {

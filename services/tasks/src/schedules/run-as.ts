@@ -1,6 +1,7 @@
 import { decide } from '@berth/access'
 import type { AuthCommands, CommandClient } from '@berth/commands'
 import { badField, type Principal, Problem } from '@berth/service'
+import { systemName } from './default-schedules.ts'
 
 /**
  * The account with whose rights a schedule does its work: the caller itself, or the one that it names. Others than itself are for
@@ -13,6 +14,11 @@ export async function readRunAs(
   named: string | undefined,
 ): Promise<{ runAs: string; runAsId: string }> {
   if (named === undefined || named === caller.name) return { runAs: caller.name, runAsId: caller.id }
+  if (named === systemName)
+    throw new Problem(403, 'not_allowed', `"${systemName}" is Berth itself, and runs its default schedules only.`, {
+      field: 'runAs',
+      hint: 'Leave it away, or name an account.',
+    })
   const [namespace, robot] = named.split('/')
   const isManaged =
     robot !== undefined && decide(caller.rights, 'robot.manage', { kind: 'namespace', name: namespace ?? '' }).allowed

@@ -19,7 +19,8 @@ export type Schedule = {
   overlap: 'skip' | 'queue'
   missed: 'once' | 'skip'
   jitterSeconds: number
-  runAsId: string
+  /** Null: Berth itself. */
+  runAsId: string | null
   runAs: string
   ownerId: string | null
   nextAt: Date | null

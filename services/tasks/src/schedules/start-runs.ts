@@ -9,7 +9,7 @@ type Starting = {
   name: string
   kind: string
   parameters: Record<string, unknown>
-  runAsId: string
+  runAsId: string | null
   task: string
   tries: number
 }

@@ -7,11 +7,10 @@ import { createLogger } from '@berth/service'
 import { until } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { push, startYard, stateOf, type Yard } from '../testing/collect.fixture.ts'
-import { startScrub } from './scrub-loop.ts'
+import { scrubRound, startLooking } from './scrub-by-rounds.ts'
 import { keepRound, lastRound, takeRound } from './scrub-rounds.ts'
 
 const log = createLogger({ service: 'catalog', silent: true })
-const intervalSeconds = 3_600
 // One object a second, and as fast as it goes.
 const [slow, fast] = [64 << 10, 2 ** 40]
 let yard: Yard
@@ -23,8 +22,22 @@ beforeEach(async () => {
   await yard.db.query('truncate scrub_round')
 })
 
-const start = (bytesPerSecond: number, blobs: BlobStore = yard.blobs, scrubIntervalSeconds = intervalSeconds) =>
-  startScrub({ db: yard.db, blobs, log }, { scrubIntervalSeconds, scrubBytesPerSecond: bytesPerSecond })
+const start = (bytesPerSecond: number, blobs: BlobStore = yard.blobs) => {
+  const deps = { db: yard.db, blobs, log }
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const looking = startLooking(deps, 1_000)
+  const round = scrubRound(deps, { holder: randomUUID(), bytesPerSecond, signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
+  return {
+    stop: async () => {
+      stopping.abort()
+      await round
+      await looking.stop()
+    },
+  }
+}
 const isFinished = async () => typeof (await lastRound(yard.db))?.finishedAt === 'string'
 const fileOf = (digest: Digest) => {
   const hex = digest.slice('sha256:'.length)
@@ -46,7 +59,7 @@ test('a round goes on where it was, on another replica too, and looks at each ob
   const first = start(slow, blobs)
   await until(async () => opened.length > 1)
   // While it goes on, nobody else begins.
-  expect(await takeRound(yard.db, { holder: randomUUID(), intervalSeconds, leaseSeconds: 60 })).toBeUndefined()
+  expect(await takeRound(yard.db, { holder: randomUUID(), leaseSeconds: 60 })).toBeUndefined()
   await first.stop()
   expect(opened.length).toBeLessThan(digests.length)
   expect(await lastRound(yard.db)).toMatchObject({ finishedAt: null })
@@ -58,12 +71,11 @@ test('a round goes on where it was, on another replica too, and looks at each ob
   expect(opened.length - new Set(opened).size).toBeLessThanOrEqual(1)
   expect([...new Set(opened)].sort()).toEqual([...digests].sort())
   expect((await lastRound(yard.db))?.damaged).toBe(0)
-  expect(await takeRound(yard.db, { holder: randomUUID(), intervalSeconds, leaseSeconds: 60 })).toBeUndefined()
 })
 
-test('whose lease ran out has lost the round to the next one, and the next round begins after an interval', async () => {
+test('whose lease ran out has lost the round to the next one, and the next round begins when it is over', async () => {
   const [one, other] = [randomUUID(), randomUUID()]
-  const take = (holder: string) => takeRound(yard.db, { holder, intervalSeconds, leaseSeconds: 60 })
+  const take = (holder: string) => takeRound(yard.db, { holder, leaseSeconds: 60 })
   const nothing = { checked: 0, checkedBytes: 0, damaged: 0 }
   const round = await take(one)
   expect(await take(other)).toBeUndefined()
@@ -74,9 +86,7 @@ test('whose lease ran out has lost the round to the next one, and the next round
   expect(await keepRound(yard.db, { id, holder: one, leaseSeconds: 60 }, nothing)).toBe(false)
   expect(await keepRound(yard.db, { id, holder: other, leaseSeconds: 60 }, { ...nothing, checked: 3 })).toBe(true)
   expect(await lastRound(yard.db)).toMatchObject({ checked: 3 })
-  await yard.db.query("update scrub_round set finished_at = now(), started_at = now() - interval '59 minutes'")
-  expect(await take(one)).toBeUndefined()
-  await yard.db.query("update scrub_round set started_at = now() - interval '61 minutes'")
+  await yard.db.query('update scrub_round set finished_at = now()')
   expect(await take(one)).toMatchObject({ id: expect.not.stringMatching(id) })
 })
 
@@ -117,20 +127,11 @@ test('what was missing is found again while a round goes on that has passed it',
       return yard.blobs.open(key)
     },
   }
-  const scrubbing = start(slow, blobs, 1)
+  const scrubbing = start(slow, blobs)
   await until(async () => opened.some((digest) => digest > (lost ?? '')))
   const round = await lastRound(yard.db)
   await lookedAt('-61 minutes')
   await until(async () => (await stateOf(yard, lost as Digest))?.state === 'present')
   expect(await lastRound(yard.db)).toMatchObject({ startedAt: round?.startedAt, finishedAt: null })
   await scrubbing.stop()
-})
-
-test('an interval of 0 looks at nothing by itself', async () => {
-  const none = startScrub(
-    { db: yard.db, blobs: yard.blobs, log },
-    { scrubIntervalSeconds: 0, scrubBytesPerSecond: fast },
-  )
-  await none.stop()
-  expect(await lastRound(yard.db)).toBeNull()
 })
