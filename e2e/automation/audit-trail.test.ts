@@ -161,6 +161,34 @@ test('what a schedule does is an act of the account that it runs as', async () =
   expect(run).toMatchObject({ actor: { name: 'owner' }, object: { name: 'team/mirror' }, address: null })
 })
 
+test('pulls are listed where the namespace asks for it, with who pulled what, and nowhere else', async () => {
+  const target = { url: stack.url, authorization: basic(stack) }
+  const { digest } = await pushRandomImage(target, 'team/pulled', 'v1')
+  await pushRandomImage(target, 'other/pulled', 'v1')
+  const pull = async (name: string, method = 'GET') =>
+    expect((await send(method, `/v2/${name}/manifests/v1`, { authorization: basic(stack) })).status).toBe(200)
+  await pull('team/pulled')
+  expect((await stack.api('PATCH', '/namespaces/team', { auditPulls: true })).body).toMatchObject({ auditPulls: true })
+  const [first] = await until('a pull is listed', async () => {
+    await pull('other/pulled')
+    await pull('team/pulled', 'HEAD')
+    await pull('team/pulled')
+    const found = await trail('&action=v2.manifest.get')
+    return found.length > 0 && found
+  })
+  expect(first).toMatchObject({
+    actor: { name: 'admin' },
+    object: { kind: 'repository', name: 'team/pulled' },
+    detail: `v1 ${digest}`,
+    namespace: 'team',
+    result: 'done',
+    count: 1,
+    address: '127.0.0.1',
+  })
+  const others = (await trail('&action=v2.manifest.get')).filter(({ namespace }) => namespace !== 'team')
+  expect(others).toEqual([])
+}, 40_000)
+
 test('all of it comes as CSV, in which nothing is a formula, and as lines on standard output', async () => {
   await query(
     stack.databaseUrl ?? '',

@@ -67,6 +67,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'list-tags': ['sync'],
   'check-may-delete': ['registry'],
   'record-pulls': ['registry'],
+  'list-audited-namespaces': ['registry'],
   'list-served-rows': ['registry'],
   'list-served-heads': ['registry'],
   'list-access-objects': ['auth', 'tasks'],

@@ -216,6 +216,8 @@ export type CatalogCommands = {
   /** Whether anything may be deleted from the blob store: not while another installation deletes there too. */
   'check-may-delete': { request: Record<string, never>; reply: { mayDelete: boolean } }
   /** When tags and manifests were pulled last, in batches of at most 1,000. Repeating is harmless; a time never goes back. */
+  /** The namespaces of which each pull is listed in the audit trail. */
+  'list-audited-namespaces': { request: Record<string, never>; reply: { names: string[] } }
   'record-pulls': { request: { pulls: LastPull[] }; reply: Record<string, never> }
   /**
    * All that changed of a repository after a revision, as rows; the first row is the head. Its `from` is 0 when they are all that

@@ -14,6 +14,8 @@ export {
   type AuditRow,
   auditTables,
   type Recorded,
+  recordCounts,
+  recordedAs,
   takeAudit,
 } from './audit-outbox.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'

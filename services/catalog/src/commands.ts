@@ -16,6 +16,7 @@ import {
   repositoryClosure,
   sparseIndexes,
 } from './lookups/latest.ts'
+import { namespacesWithAuditedPulls } from './namespaces/find.ts'
 import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { deleteBlobLink, deleteReference } from './pushes/delete-reference.ts'
@@ -117,6 +118,7 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
       await recordPulls(db, request)
       return {}
     },
+    'list-audited-namespaces': async () => ({ names: await namespacesWithAuditedPulls(db) }),
     'list-served-rows': async ({ repositoryId, afterRevision }) =>
       rows(streamRows(db.background, repositoryId, afterRevision)),
     'list-served-heads': async () => rows(streamHeads(db.background)),

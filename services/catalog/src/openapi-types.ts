@@ -754,6 +754,8 @@ export interface components {
         NamespaceName: string;
         /** @description How many bytes the namespace may hold: each blob and manifest once, in whatever repositories and versions it is. What would exceed it is refused with 403 (`quota_exceeded`) and changes nothing; what is there stays. Null is any number. */
         QuotaBytes: number | null;
+        /** @description Whether each manifest that is pulled from a repository of the namespace is listed in the audit trail. */
+        AuditPulls: boolean;
         /**
          * @description The access of the distribution that a first push makes. Private when nothing is set.
          * @enum {string}
@@ -770,6 +772,7 @@ export interface components {
             quotaBytes?: components["schemas"]["QuotaBytes"];
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
+            auditPulls?: components["schemas"]["AuditPulls"];
             /** Format: date-time */
             createdAt?: string | null;
             createdBy?: string | null;
@@ -1390,6 +1393,7 @@ export interface components {
             quotaBytes?: components["schemas"]["QuotaBytes"];
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
+            auditPulls?: components["schemas"]["AuditPulls"];
             /** @description The user or group that is granted the role `owner` on the namespace. */
             owner?: {
                 user?: string;
@@ -1401,6 +1405,7 @@ export interface components {
             quotaBytes?: components["schemas"]["QuotaBytes"];
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
+            auditPulls?: components["schemas"]["AuditPulls"];
         };
         CreateDistributionRequest: {
             name: components["schemas"]["Name"];

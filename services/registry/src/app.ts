@@ -16,6 +16,7 @@ import { followEvents } from './model/on-catalog-event.ts'
 import { createPointerReader } from './model/pointer.ts'
 import { pruneModel } from './model/prune.ts'
 import { gatherPulls } from './pull/last-pulls.ts'
+import { createListedPulls } from './pull/listed-pulls.ts'
 import { createSessionIds } from './push/session-id.ts'
 import { createLeases } from './push/store-blob.ts'
 import { sweepUploads } from './push/sweep.ts'
@@ -24,6 +25,8 @@ import { createSchema1Key } from './schema1/signing-key.ts'
 const sweepEveryMs = 600_000
 const compareEveryMs = 60_000
 const compareAgainMs = 1_000
+const recordPullsEveryMs = 1_000
+const learnListedEveryMs = 10_000
 const catchUpPatienceMs = 5_000
 // A pull must not wait long for a database that hangs; clients try again.
 const pointerTimeoutMs = 2_000
@@ -54,6 +57,7 @@ export function createRegistry(
   measureDisks(blobs, parts.metrics)
   const isolation = createIsolation({ db: db.background, log, metrics: parts.metrics })
   const follower = createFollower({ db: db.background, catalog, isolation, log })
+  const listedPulls = createListedPulls(db.background, catalog)
   let gateway: RequestListener | undefined
 
   const openGateway = async ({ keep }: Preparing) => {
@@ -68,6 +72,7 @@ export function createRegistry(
     })
     gateway = createGateway({
       pulls: keep('last pulls', gatherPulls({ catalog, log })),
+      listedPulls,
       db,
       blobs,
       catalog,
@@ -110,6 +115,20 @@ export function createRegistry(
     await pruneModel(db.background)
   }
 
+  const listPulls = ({ loop, keep }: Running) => {
+    keep('last listed pulls', { stop: () => listedPulls.record() })
+    loop('listed pulls', {
+      everyMs: recordPullsEveryMs,
+      failure: 'pulls will be listed in the audit trail later',
+      run: () => listedPulls.record(),
+    })
+    loop('namespaces with listed pulls', {
+      everyMs: learnListedEveryMs,
+      failure: 'catalog does not say of which namespaces pulls are listed; those that are known are',
+      run: (signal) => listedPulls.refresh(signal),
+    })
+  }
+
   return host.service({
     public: (request, response) => {
       if (gateway) gateway(request, response)
@@ -121,6 +140,7 @@ export function createRegistry(
       await startFollowing(running)
       running.loop('sweeping', { everyMs: sweepEveryMs, failure: 'sweeping will be tried again', run: sweep })
       watchStoreIdentity(running, db, blobs)
+      listPulls(running)
     },
     notes: async () => {
       const isolatedRepositories = await isolation.count()

@@ -264,11 +264,13 @@ table namespace (
   counted_at timestamp with time zone,
   listed_bytes integer generated always as (500 + octet_length(labels::text) + COALESCE(octet_length(retention::text), 0)) stored,
   created_by_id uuid,
+  audit_pulls boolean not null default false,
   constraint namespace_pkey PRIMARY KEY (id),
   constraint namespace_default_access_check CHECK (default_access = ANY (ARRAY['public'::text, 'private'::text])),
   constraint namespace_name_key UNIQUE (name),
   constraint namespace_quota_bytes_check CHECK (quota_bytes >= 0)
 )
+CREATE INDEX namespace_audits_pulls ON namespace USING btree (name) WHERE audit_pulls
 
 table namespace_blob (
   namespace_id uuid not null,

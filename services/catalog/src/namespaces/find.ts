@@ -37,7 +37,14 @@ function withDefaults(row: Row): Namespace {
     ...row,
     defaultAccess: row.defaultAccess ?? defaultNamespace.defaultAccess,
     labels: row.labels ?? defaultNamespace.labels,
+    auditPulls: row.auditPulls ?? defaultNamespace.auditPulls,
   }
+}
+
+/** The namespaces of which each pull is listed. */
+export async function namespacesWithAuditedPulls(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ name: string }>('select name from namespace where audit_pulls')
+  return rows.map(({ name }) => name)
 }
 
 // Goes from one first segment to the next by the index, however many repositories lie between.

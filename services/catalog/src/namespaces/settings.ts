@@ -23,6 +23,8 @@ export type NamespaceSettings = {
   labels: Record<string, string>
   /** For repositories without rules of their own. */
   retention: Retention | null
+  /** Whether each pull is listed in the audit trail. */
+  auditPulls: boolean
 }
 
 export const defaultNamespace: NamespaceSettings = {
@@ -30,6 +32,7 @@ export const defaultNamespace: NamespaceSettings = {
   quotaBytes: null,
   labels: {},
   retention: null,
+  auditPulls: false,
 }
 
 /** Where the settings of a namespace are kept. */
@@ -38,6 +41,7 @@ export const namespaceColumns: Columns<NamespaceSettings> = {
   quotaBytes: { column: 'quota_bytes' },
   labels: { column: 'labels', isJson: true },
   retention: { column: 'retention', isJson: true },
+  auditPulls: { column: 'audit_pulls' },
 }
 const { namespaceCreated: created, namespaceUpdated: updated } = catalogEvents
 const returned = `name, ${selectedColumns(namespaceColumns)}`

@@ -29,6 +29,7 @@ import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
 import { getManifest } from '../pull/get-manifest.ts'
 import type { LastPulls } from '../pull/last-pulls.ts'
+import type { ListedPulls } from '../pull/listed-pulls.ts'
 import { createManifestBytes } from '../pull/manifest-bytes.ts'
 import { countProxied } from '../pull-through/count-proxied.ts'
 import { createFreshSource } from '../pull-through/ensure-fresh.ts'
@@ -62,6 +63,7 @@ export type GatewayDeps = {
   externalUrl: string | undefined
   schema1Key: () => Promise<KeyObject>
   pulls: LastPulls
+  listedPulls: ListedPulls
   denied: (denial: Denial) => void
   log: Logger
   metrics: Metrics

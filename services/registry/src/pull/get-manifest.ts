@@ -14,6 +14,7 @@ import type { FreshSource } from '../pull-through/ensure-fresh.ts'
 import type { MadeManifest, Schema1Converter } from './convert-to-schema1.ts'
 import type { SingleFinder } from './find-single.ts'
 import type { LastPulls } from './last-pulls.ts'
+import type { ListedPulls } from './listed-pulls.ts'
 import type { ManifestBytes } from './manifest-bytes.ts'
 
 export type ManifestDelivery = {
@@ -22,6 +23,7 @@ export type ManifestDelivery = {
   findSingle: SingleFinder
   toSchema1: Schema1Converter
   pulls: LastPulls
+  listedPulls: ListedPulls
   fresh: FreshSource
 }
 
@@ -43,7 +45,11 @@ export async function getManifest(
   const { tag } = reference
   const manifest = tag === undefined ? stored : await chooseByAccept(exchange, { pointer, tag, stored }, delivery)
   // A HEAD is a look and not a pull: a tool that watches a tag does not keep it alive.
-  if (request.method === 'GET') pulls.note(pointer.repositoryId, { tag, digest: stored.digest })
+  if (request.method === 'GET') {
+    const pulled = { tag, digest: stored.digest }
+    pulls.note(pointer.repositoryId, pulled)
+    delivery.listedPulls.note(exchange, pointer.repositoryName, pulled)
+  }
   const varies = tag !== undefined && (pointer.convertToSchema1 || stored.mediaType === mediaTypes.dockerList)
   const etag = `"${manifest.digest}"`
   const headers = {
