@@ -1,28 +1,35 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { CloudEvent } from '@berth/bus'
-import { connect, NatsError } from 'nats'
+import { AckPolicy, connect, NatsError, nkeyAuthenticator } from 'nats'
 import { until } from './processes.ts'
 
-/** The URL of the nats-server that a standalone stack runs itself. */
-export function embeddedNatsUrl(home: string): string {
-  return readFileSync(path.join(home, 'nats', 'url'), 'utf8').trim()
+/** Where events are read: with the seed of the user `reader`, or with the login in the URL, where the server wants one. */
+export type EventsPlace = { url: string; seed?: string }
+
+/** The nats-server that a standalone stack runs itself. */
+export function embeddedNats(home: string): EventsPlace {
+  const read = (file: string) => readFileSync(path.join(home, 'nats', file), 'utf8').trim()
+  return { url: read('url'), seed: read('reader.nk') }
 }
 
 /** The events on a JetStream stream whose subject begins with `subject`, oldest first. */
-export async function readEvents(natsUrl: string, stream: string, subject: string): Promise<CloudEvent[]> {
-  const { username: user, password, host: servers } = new URL(natsUrl)
-  const pass = decodeURIComponent(password)
-  const connection = await connect({ servers, ...(pass ? { user, pass } : {}) })
+export async function readEvents({ url, seed }: EventsPlace, stream: string, subject: string): Promise<CloudEvent[]> {
+  const { username: user, password: pass } = new URL(url)
+  const shared = user === '' ? {} : { user, pass: decodeURIComponent(pass) }
+  const login = seed === undefined ? shared : { authenticator: nkeyAuthenticator(Buffer.from(seed)) }
+  const connection = await connect({ servers: new URL(url).host, ...login })
   try {
-    const manager = await connection.jetstreamManager()
-    const { state } = await manager.streams.info(stream)
+    const manager = await connection.jetstreamManager({ checkAPI: false })
+    const { name, num_pending: held } = await manager.consumers.add(stream, { ack_policy: AckPolicy.None })
+    if (held === 0) return []
     const events: CloudEvent[] = []
-    // An empty stream has the numbers 0 to 0.
-    for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
-      const message = await manager.streams.getMessage(stream, { seq })
+    const messages = await (await connection.jetstream().consumers.get(stream, name)).consume()
+    for await (const message of messages) {
       if (message.subject.startsWith(subject)) events.push(message.json<CloudEvent>())
+      if (message.info.pending === 0) break
     }
+    messages.stop()
     return events
   } catch (error) {
     // No stream means that nothing was announced yet.
@@ -35,10 +42,10 @@ export async function readEvents(natsUrl: string, stream: string, subject: strin
 
 /** Waits for an event on a stream. */
 export function waitForEvent(
-  natsUrl: string,
+  place: EventsPlace,
   stream: string,
   subject: string,
   isWanted: (event: CloudEvent) => boolean = () => true,
 ): Promise<CloudEvent> {
-  return until(`an event ${subject}`, async () => (await readEvents(natsUrl, stream, subject)).find(isWanted))
+  return until(`an event ${subject}`, async () => (await readEvents(place, stream, subject)).find(isWanted))
 }

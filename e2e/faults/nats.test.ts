@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { embeddedNatsUrl, waitForEvent } from '../berth/events.ts'
+import { type EventsPlace, embeddedNats, waitForEvent } from '../berth/events.ts'
 import { processesOn } from '../berth/processes.ts'
 import { pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make, repositoryPath, sync } from '../berth/requests.ts'
@@ -32,7 +32,7 @@ group(`with NATS away${missing.length > 0 ? ` (not installed: ${missing.join(', 
       const done = await work(stack)
       // A server that comes back with nothing of what it had.
       nats = await startNatsAt(port)
-      await expectEvents(stack, natsUrl, done)
+      await expectEvents(stack, { url: natsUrl }, done)
     } finally {
       await stack.stop()
       await nats.stop()
@@ -48,7 +48,7 @@ group(`with NATS away${missing.length > 0 ? ` (not installed: ${missing.join(', 
       const { pid } = nats as { pid: number }
       process.kill(pid, 'SIGSTOP')
       const done = await work(stack).finally(() => process.kill(pid, 'SIGCONT'))
-      await expectEvents(stack, embeddedNatsUrl(stack.home), done)
+      await expectEvents(stack, embeddedNats(stack.home), done)
     } finally {
       await stack.stop()
     }
@@ -81,12 +81,12 @@ async function work(stack: TestStack): Promise<Done> {
   return { runTask: task.id, mirror: mirror as string, pushed: pushed as string }
 }
 
-async function expectEvents(stack: TestStack, natsUrl: string, done: Done): Promise<void> {
-  const run = await waitForEvent(natsUrl, 'SYNC', `berth.v1.sync.run.completed.${done.mirror}`)
+async function expectEvents(stack: TestStack, events: EventsPlace, done: Done): Promise<void> {
+  const run = await waitForEvent(events, 'SYNC', `berth.v1.sync.run.completed.${done.mirror}`)
   expect(run.data).toMatchObject({ taskId: done.runTask, version: 1 })
   for (const version of [2, 3])
     await waitForEvent(
-      natsUrl,
+      events,
       'CATALOG',
       `berth.v1.catalog.version.created.${done.pushed}`,
       (event) => (event.data as { number: number }).number === version,

@@ -20,7 +20,7 @@ describeMainJob(
       await stack.stop()
       await nats.stop()
     }
-    return { stack, natsUrl: nats.url, stop }
+    return { stack, events: { url: nats.url }, stop }
   },
   s3 ? undefined : `no S3: ${process.env.BERTH_TEST_NO_S3}`,
 )

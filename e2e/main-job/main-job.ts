@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Berth } from '../berth/berth.ts'
-import { waitForEvent } from '../berth/events.ts'
+import { type EventsPlace, waitForEvent } from '../berth/events.ts'
 import {
   basic,
   getManifest,
@@ -28,7 +28,7 @@ import {
 } from '../servers/upstreams.ts'
 
 /** A stack to do the main job on, and where its events can be read. */
-export type Setting = { stack: Berth; natsUrl: string; stop(): Promise<void> }
+export type Setting = { stack: Berth; events: EventsPlace; stop(): Promise<void> }
 
 const mirror = 'library/busybox'
 const copyPatienceMs = 60_000
@@ -97,7 +97,7 @@ function describeMirror(scene: Scene): void {
 
   test('the end of the sync is announced on JetStream with what changed', async () => {
     const repository = (await scene.stack.api('GET', repositoryPath(mirror))).body
-    const event = await waitForEvent(scene.setting.natsUrl, 'SYNC', `berth.v1.sync.run.completed.${repository.id}`)
+    const event = await waitForEvent(scene.setting.events, 'SYNC', `berth.v1.sync.run.completed.${repository.id}`)
     expect(event).toMatchObject({
       specversion: '1.0',
       type: 'dev.berth.sync.run.completed.v1',

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { embeddedNatsUrl, readEvents } from '../berth/events.ts'
+import { embeddedNats, readEvents } from '../berth/events.ts'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage } from '../berth/push.ts'
 import { expectServed, startTraffic } from '../berth/pushed-images.ts'
@@ -55,7 +55,7 @@ async function follow(stack: TestStack, block: string, environment: Environment 
 
 /** The highest sequence that subscribers have seen of catalog's events. */
 async function highest(stack: TestStack): Promise<number> {
-  const events = await readEvents(embeddedNatsUrl(stack.home), 'CATALOG', 'berth.v1.catalog.')
+  const events = await readEvents(embeddedNats(stack.home), 'CATALOG', 'berth.v1.catalog.')
   return Math.max(0, ...events.map(({ sequence }) => Number(sequence)))
 }
 
@@ -63,7 +63,7 @@ async function highest(stack: TestStack): Promise<number> {
 async function sequenceOfNext(stack: TestStack): Promise<number> {
   await pushRandomImage({ url: stack.url, authorization: basic(stack) }, 'team/after', 'restore')
   const next = await until('the event of a push', async () => {
-    const events = await readEvents(embeddedNatsUrl(stack.home), 'CATALOG', 'berth.v1.catalog.version.created')
+    const events = await readEvents(embeddedNats(stack.home), 'CATALOG', 'berth.v1.catalog.version.created')
     return events.findLast(({ data }) => (data as { name: string }).name === 'team/after')
   })
   return Number(next.sequence)

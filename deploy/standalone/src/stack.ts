@@ -120,7 +120,7 @@ async function startServers(
     }
     const server = await startNats({ home, binary: config.natsServer, log })
     life.onStop('nats-server', () => server.stop())
-    return { natsUrl: server.address, natsSeedOf: (name: ServiceName) => server.seeds[name] }
+    return { natsUrl: server.url, natsSeedOf: (name: ServiceName) => server.seeds[name] }
   }
   // Both are waited for even when one fails, so that the other is stopped too.
   const [databaseUrl, nats] = await Promise.allSettled([database(), messages()])

@@ -62,7 +62,7 @@ describe('what another service has delivered into the stream', () => {
     db = await makeSchema(database.url)
     const users = eventSources.map((name) => ({ name, ...makeNatsUser() }))
     const known = Object.fromEntries(users.map(({ name, publicKey }) => [name, publicKey]))
-    nats = await makeNats(natsUsers(known as Record<EventSource, string>, { user: 'w', password: 'w' }))
+    nats = await makeNats(natsUsers(known as Record<EventSource, string>, makeNatsUser().publicKey))
     for (const { name, seed } of users) buses.set(name, await connectBus({ url: nats.url, name, seed, log }))
   }, 30_000)
   afterAll(async () => {

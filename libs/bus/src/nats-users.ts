@@ -75,24 +75,22 @@ function permissionsOf(service: EventSource): Permissions {
   }
 }
 
-/** What a user may do that watches the events from outside: hear and read them all, by a consumer of its own too, and tell nothing. */
-function watcherPermissions(): Permissions {
+/**
+ * What the user `reader` may do, for subscribers of the operator: hear all events, and read what the streams hold by consumers that are
+ * there for a moment. It tells nothing, asks nothing of streams, and touches no consumer of a service. NATS cannot tell by a subject
+ * whether a consumer that is given a name is to stay, so one that stays is not refused.
+ */
+function readerPermissions(): Permissions {
   const streams = eventSources.map((source) => streamOfSource[source])
   return {
     publish: {
       allow: [
         `${api}.INFO`,
-        `${api}.STREAM.NAMES`,
-        `${api}.STREAM.LIST`,
         '$JS.FC.>',
         ...streams.flatMap((stream) => [
-          ...reading(stream),
-          `${api}.STREAM.MSG.GET.${stream}`,
-          `${api}.DIRECT.GET.${stream}`,
+          `${api}.CONSUMER.CREATE.${stream}`,
           `${api}.CONSUMER.CREATE.${stream}.>`,
-          `${api}.CONSUMER.DURABLE.CREATE.${stream}.*`,
-          `${api}.CONSUMER.NAMES.${stream}`,
-          `${api}.CONSUMER.LIST.${stream}`,
+          ...['INFO', 'MSG.NEXT', 'DELETE'].map((what) => `${api}.CONSUMER.${what}.${stream}.*`),
           `$JS.ACK.${stream}.>`,
         ]),
       ],
@@ -150,31 +148,21 @@ export function isNatsSeed(text: string): boolean {
   }
 }
 
-/** The users of the services, and one that watches, as nats-server reads them in its configuration. */
-export function natsUsers(
-  publicKeys: Readonly<Record<EventSource, string>>,
-  watcher: { user: string; password: string },
-): string {
-  const { user, password } = watcher
+/** The users of the services and `reader`, as nats-server reads them in its configuration. */
+export function natsUsers(publicKeys: Readonly<Record<EventSource, string>>, readerKey: string): string {
   const users = [
-    ...eventSources.map((service) => userText([['nkey', publicKeys[service]]], permissionsOf(service))),
-    userText(
-      [
-        ['user', user],
-        ['password', password],
-      ],
-      watcherPermissions(),
-    ),
+    ...eventSources.map((service) => userText(publicKeys[service], permissionsOf(service))),
+    userText(readerKey, readerPermissions()),
   ]
   return `authorization {\n  users: [\n${users.join('\n')}\n  ]\n}`
 }
 
-function userText(login: [string, string][], { publish, subscribe }: Permissions): string {
+function userText(nkey: string, { publish, subscribe }: Permissions): string {
   const list = (subjects: string[]) =>
     `[\n${subjects.map((subject) => `          ${JSON.stringify(subject)}`).join('\n')}\n        ]`
   const deny = publish.deny.length > 0 ? `\n        deny: ${list(publish.deny)}` : ''
   return `    {
-${login.map(([name, value]) => `      ${name}: ${JSON.stringify(value)}`).join('\n')}
+      nkey: ${JSON.stringify(nkey)}
       permissions: {
         publish: {
         allow: ${list(publish.allow)}${deny}

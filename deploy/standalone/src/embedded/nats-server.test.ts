@@ -4,6 +4,8 @@ import { connect } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { connectBus } from '@berth/bus'
+import { createLogger } from '@berth/service'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { type EmbeddedNats, startNats } from './nats-server.ts'
 
@@ -25,20 +27,23 @@ afterEach(async () => {
 
 type Greeting = { jetstream: boolean; auth_required: boolean; host: string }
 
-/** Greets the server as `user` and answers what it said of itself and to a PING. */
-async function greet(url: string, credentials: { user?: string; pass?: string }) {
+/** Greets the server without a login, and answers what it said of itself and to a PING. */
+async function greet(url: string) {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname).setEncoding('latin1')
   const [info] = (await once(socket, 'data')) as [string]
-  socket.write(`CONNECT ${JSON.stringify({ verbose: false, ...credentials })}\r\nPING\r\n`)
+  socket.write('CONNECT {"verbose":false}\r\nPING\r\n')
   const [reply] = (await once(socket, 'data')) as [string]
   socket.destroy()
   return { info: JSON.parse(info.slice('INFO '.length)) as Greeting, reply: reply.trim() }
 }
 
-function credentialsIn(url: string) {
-  const { username, password } = new URL(url)
-  return { user: username, pass: password }
+const log = createLogger({ service: 'test', silent: true })
+/** Logs in as auth does. */
+async function expectLogin({ url, seeds }: EmbeddedNats): Promise<void> {
+  const bus = await connectBus({ url, seed: seeds.auth, name: 'auth', log })
+  await bus.connection.flush()
+  await bus.close()
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -46,12 +51,13 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 maybe(`the embedded nats-server${binary ? '' : ' (BERTH_NATS_URL names another)'}`, () => {
-  test('has JetStream, listens on 127.0.0.1 and wants the password of this run', async () => {
+  test('has JetStream, listens on 127.0.0.1 and wants a key of this run', async () => {
     running = await startNats({ home, binary })
-    const { info, reply } = await greet(running.url, credentialsIn(running.url))
+    const { info, reply } = await greet(running.url)
     expect(info).toMatchObject({ jetstream: true, auth_required: true, host: '127.0.0.1' })
-    expect(reply).toBe('PONG')
-    expect((await greet(running.url, {})).reply).toBe("-ERR 'Authorization Violation'")
+    expect(reply).toBe("-ERR 'Authorization Violation'")
+    await expectLogin(running)
+    for (const file of ['url', 'reader.nk']) expect(statSync(path.join(home, 'nats', file)).mode & 0o077).toBe(0)
     expect(statSync(path.join(home, 'nats')).mode & 0o077).toBe(0)
   })
 
@@ -61,14 +67,14 @@ maybe(`the embedded nats-server${binary ? '' : ' (BERTH_NATS_URL names another)'
     process.kill(killed, 'SIGKILL')
     await until(() => running?.pid !== killed)
     expect(running?.pid).not.toBe(killed)
-    expect((await greet(running.url, credentialsIn(running.url))).reply).toBe('PONG')
+    await expectLogin(running)
   })
 
   test('starts again on the same home after a stop', async () => {
     running = await startNats({ home, binary })
     await running.stop()
     running = await startNats({ home, binary })
-    expect((await greet(running.url, credentialsIn(running.url))).reply).toBe('PONG')
+    await expectLogin(running)
   })
 })
 

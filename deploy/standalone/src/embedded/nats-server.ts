@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
@@ -20,25 +19,25 @@ export type NatsOptions = {
 }
 
 /**
- * A running nats-server with JetStream; all of this stays the same over restarts of it. `url` carries the login of whoever watches
- * events from outside, `address` none; each service logs in with the seed that is its own.
+ * A running nats-server with JetStream; all of this stays the same over restarts of it. Each service logs in with the seed that is its
+ * own.
  */
-export type EmbeddedNats = KeptChild & { url: string; address: string; seeds: Record<ServiceName, string> }
+export type EmbeddedNats = KeptChild & { url: string; seeds: Record<ServiceName, string> }
 
 const readyWithinMs = 30_000
 const portTries = 5
 
 /**
- * Starts nats-server on a free port of 127.0.0.1, for a user a service and one that watches, with keys of this run, and keeps it
- * running. The URL of the one that watches is also in `HOME/nats/url`, readable by the owner alone.
+ * Starts nats-server on a free port of 127.0.0.1, for a user a service and the user `reader`, with keys of this run, and keeps it
+ * running. Its URL is also in `HOME/nats/url`, and the seed of the reader in `HOME/nats/reader.nk`, readable by the owner alone.
  * Throws StartupError when it does not start.
  */
 export async function startNats({ home: givenHome, binary, log }: NatsOptions): Promise<EmbeddedNats> {
   const home = path.resolve(givenHome)
   const folder = path.join(home, 'nats')
-  const watcher = { user: 'berth', password: randomBytes(24).toString('base64url') }
+  const reader = makeNatsUser()
   const users = serviceNames.map((name) => ({ name, ...makeNatsUser() }))
-  const authorization = natsUsers(byName(users.map(({ name, publicKey }) => [name, publicKey])), watcher)
+  const authorization = natsUsers(byName(users.map(({ name, publicKey }) => [name, publicKey])), reader.publicKey)
   for (let tries = 1; ; tries++) {
     const port = await freePort()
     writeConfiguration(folder, port, authorization)
@@ -52,11 +51,10 @@ export async function startNats({ home: givenHome, binary, log }: NatsOptions): 
         launch: (stop) => launchNats(binary, folder, port, stop),
         log,
       })
-      const url = `nats://${watcher.user}:${watcher.password}@127.0.0.1:${port}`
-      writeAddress(folder, url)
+      const url = `nats://127.0.0.1:${port}`
+      writeForReaders(folder, { url, 'reader.nk': reader.seed })
       return {
         url,
-        address: `nats://127.0.0.1:${port}`,
         seeds: byName(users.map(({ name, seed }) => [name, seed])),
         stop: () => kept.stop(),
         get pid() {
@@ -95,11 +93,13 @@ function writeConfiguration(folder: string, port: number, authorization: string)
   }
 }
 
-// For users who want to watch the events: `HOME/nats/url`, for the owner alone.
-function writeAddress(folder: string, url: string): void {
-  const file = path.join(folder, 'url')
-  writeFileSync(`${file}.new`, `${url}\n`, { mode: 0o600 })
-  renameSync(`${file}.new`, file)
+// For subscribers of the operator, and for nobody else's eyes.
+function writeForReaders(folder: string, texts: Record<string, string>): void {
+  for (const [name, text] of Object.entries(texts)) {
+    const file = path.join(folder, name)
+    writeFileSync(`${file}.new`, `${text}\n`, { mode: 0o600 })
+    renameSync(`${file}.new`, file)
+  }
 }
 
 function configurationFile(folder: string): string {
