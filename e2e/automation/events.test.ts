@@ -1,13 +1,27 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { imageOf } from '@berth/registry-client/misbehaving-upstream'
-import { afterEach, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals'
 import { apiAs, grant, makeUser } from '../access/people.ts'
 import { query } from '../berth/databases.ts'
+import { embeddedNats } from '../berth/events.ts'
+import { until } from '../berth/processes.ts'
 import { pushRandomImage } from '../berth/push.ts'
-import { basic, localRemote, make } from '../berth/requests.ts'
+import { basic, localRemote, make, sync } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
+import { findProgram } from '../servers/programs.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { type Listening, listenAs } from './server-sent.ts'
 
+const example = fileURLToPath(new URL('../../examples/sync-subscriber/', import.meta.url))
+const go = findProgram('go')
+// Its modules come from the network the first time.
+const isThere = go !== undefined && spawnSync(go, ['mod', 'download'], { cwd: example }).status === 0
+const describeExample = isThere ? describe : describe.skip
 const stack = withBerth({ own: true })
 const upstream = withUpstream()
 let [admin, ann, bob, reader]: Login[] = []
@@ -86,10 +100,11 @@ test('what may not be used as a source is not told by the events of a sync, but 
   const [anns, readers, bobs] = await Promise.all([ann, reader, bob].map((login) => listen(login)))
   await make(stack, '/repositories', { name: 'team/mirror' })
   await grant(stack, { user: 'ann' }, 'maintainer', 'namespace:private')
-  const sync = (remote: string) => apiAs(stack, ann as Login, 'POST', '/syncs', { repository: 'team/mirror', remote })
-  expect((await sync('private/hub')).status).toBe(202)
+  const startSync = (remote: string) =>
+    apiAs(stack, ann as Login, 'POST', '/syncs', { repository: 'team/mirror', remote })
+  expect((await startSync('private/hub')).status).toBe(202)
   await anns?.untilHeard('sync.run.completed')
-  expect((await sync('private/broken')).status).toBe(202)
+  expect((await startSync('private/broken')).status).toBe(202)
   const failed = await anns?.untilHeard('sync.run.failed')
   expect(failed?.data.data).toMatchObject({ remote: 'private/broken', repository: 'team/mirror' })
   expect(failed?.data.data.reason).toMatch(/events\/none/)
@@ -97,6 +112,56 @@ test('what may not be used as a source is not told by the events of a sync, but 
   expect(seen?.data.data).toMatchObject({ remote: null, remoteId: null, reason: null, repository: 'team/mirror' })
   expect(JSON.stringify(readers?.heard)).not.toMatch(/private|127\.0\.0\.1|events\/none/)
   expect(typesOf(bobs as Listening)).toEqual([])
+})
+
+describeExample('the example subscriber, which knows of Berth what asyncapi.json says', () => {
+  const folder = makeTemporaryFolder('subscriber')
+  let child: ChildProcess | undefined
+  const end = async (signal: NodeJS.Signals) => {
+    if (child?.exitCode !== null || child.signalCode !== null) return
+    const exit = once(child, 'exit')
+    child.kill(signal)
+    await exit
+  }
+  afterAll(async () => {
+    await end('SIGKILL')
+    removeFolder(folder)
+  })
+
+  test('tells each sync once, also those of the time in which it was killed', async () => {
+    const binary = path.join(folder, 'subscriber')
+    expect(spawnSync(go ?? '', ['build', '-o', binary, '.'], { cwd: example, encoding: 'utf8' }).stderr).toBe('')
+    const told: string[] = []
+    const start = () => {
+      const { url, seed } = embeddedNats(stack.home)
+      writeFileSync(path.join(folder, 'seed'), seed ?? '', { mode: 0o600 })
+      const where = {
+        NATS_URL: url,
+        BERTH_READER_SEED_FILE: path.join(folder, 'seed'),
+        STATE_FILE: path.join(folder, 'state'),
+      }
+      child = spawn(binary, { env: { ...process.env, ...where }, stdio: ['ignore', 'pipe', 'inherit'] })
+      child.stdout?.on('data', (chunk) => told.push(...String(chunk).trim().split('\n')))
+    }
+    const syncOf = async (name: string) => {
+      upstream.add(`subscriber/${name}`, 'latest', imageOf(`subscriber/${name}`, 500))
+      await make(stack, '/remotes', localRemote(`example/${name}`, upstream.url, `subscriber/${name}`, { retries: 0 }))
+      await make(stack, '/repositories', { name: `example/${name}` })
+      await sync(stack, `example/${name}`, `example/${name}`)
+      return `example/${name} is at version 1 from example/${name}: 1 tags added, 0 moved, 0 removed`
+    }
+    start()
+    const first = await syncOf('one')
+    await until('the first sync is told', async () => told.includes(first))
+    await end('SIGKILL')
+    const second = await syncOf('two')
+    start()
+    await until('the second sync is told', async () => told.includes(second))
+    const third = await syncOf('three')
+    await until('the third sync is told', async () => told.includes(third))
+    await end('SIGTERM')
+    expect(told.filter((line) => line.startsWith('example/'))).toEqual([first, second, third])
+  }, 60_000)
 })
 
 test('an id that is no longer kept is told of, and what there is follows', async () => {

@@ -62,8 +62,10 @@ export const eventLimitBytes = 256 << 10
 
 const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true })
 // The package is CommonJS: its default export is the function only behind `default` for some loaders.
-const addFormats = (formats as unknown as { default?: typeof formats }).default ?? formats
-;(addFormats as unknown as (target: Ajv2020) => void)(ajv)
+const plugin = (formats as unknown as { default?: typeof formats }).default ?? formats
+/** Has a validator know `uuid`, `date-time` and other formats; answers it. */
+export const addFormats = plugin as unknown as (target: Ajv2020) => Ajv2020
+addFormats(ajv)
 
 /** Declares a kind of event. */
 export function defineEvent<Data>(
