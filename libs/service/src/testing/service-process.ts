@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { testServers } from './database.ts'
 import { keyEnvironmentOf } from './service-keys.ts'
 import { until } from './until.ts'
+
+// Of all processes of a test, as of one installation.
+const secretsKey = randomBytes(32).toString('base64')
 
 export type ServiceProcess = {
   url: string
@@ -32,6 +36,7 @@ export async function startProcess(
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       BERTH_DATABASE_URL: databaseUrl,
       BERTH_NATS_URL: testServers().natsUrl,
+      BERTH_SECRETS_KEY: secretsKey,
       ...keyEnvironmentOf(name),
       BERTH_LOG_LEVEL: 'error',
       ...environment,
