@@ -53,6 +53,13 @@ async function schedule(more: object, login = ann): Promise<string> {
   expect({ status: made.status, body: made.body }).toMatchObject({ status: 201 })
   return name
 }
+/** Has a robot come to its end, as its time would. */
+const vanish = ({ user }: Login) =>
+  query(
+    stack.databaseUrl ?? '',
+    "update auth.robot set expires_at = now() - interval '1 second' where id = (select id from auth.holder where name = $1)",
+    [user],
+  )
 /** Holds the requests for the tags of an upstream until the answered function is called. */
 function hold(upstreamName: string): { reached: Promise<void>; letGo: () => void } {
   const reached = Promise.withResolvers<void>()
@@ -271,7 +278,7 @@ describe('a schedule has the rights that its account has', () => {
     expect((await goOn()).status).toBe(404)
     await grant(stack, { robot: robot.user }, 'maintainer', 'repository:team/robots')
     expect((await goOn()).body).toMatchObject({ paused: false, pausedBecause: null, runAs: robot.user })
-    expect((await stack.api('DELETE', `/robots/${enc(robot.user)}`)).status).toBe(204)
+    await vanish(robot)
     await due(name)
     const [gone] = await untilRuns(name, 'failed', 'failed', 'completed')
     expect(gone?.error?.code).toBe('account_gone')
@@ -292,5 +299,46 @@ describe('a schedule has the rights that its account has', () => {
     expect((await change({ cron: '@daily' })).body).toMatchObject({ runAs: 'admin', cron: '@daily' })
     const own = await change({ parameters: { repository: 'team/robots' } })
     expect(own.body).toMatchObject({ runAs: 'ann', parameters: { repository: 'team/robots' } })
+  })
+})
+
+describe('an account that schedules run as', () => {
+  test('is deleted only when another one has them, which the caller may name', async () => {
+    const [first, second] = [await makeRobot(stack, 'first', 'team'), await makeRobot(stack, 'second', 'team')]
+    const outside = await makeRobot(stack, 'outside', 'others')
+    await make(stack, '/repositories', { name: 'team/kept' })
+    for (const { user } of [first, second]) await grant(stack, { robot: user }, 'maintainer', 'repository:team/kept')
+    const kind = { kind: 'retention', parameters: { repository: 'team/kept' }, runAs: first.user }
+    const name = await schedule(kind)
+    await stack.api('POST', '/schedules', { name: 'others/unseen', cron: '@yearly', ...kind })
+    const remove = (to?: string) => {
+      const query = to === undefined ? '' : `?transferTo=${enc(to)}`
+      return apiAs(stack, ann, 'DELETE', `/robots/${enc(first.user)}${query}`)
+    }
+    const { body } = await remove()
+    expect(body).toMatchObject({ status: 409, code: 'account_in_use', schedules: [name] })
+    expect(body.detail).toContain(`${name}, 1 others`)
+    expect((await remove(first.user)).body).toMatchObject({ status: 400, field: 'transferTo' })
+    expect((await remove('admin')).body).toMatchObject({ status: 403, field: 'transferTo' })
+    expect((await remove(outside.user)).body).toMatchObject({ status: 403, field: 'transferTo' })
+    expect((await remove('team/nobody')).status).toBe(403)
+    expect(await show(name)).toMatchObject({ runAs: first.user })
+    expect((await remove(second.user)).status).toBe(204)
+    expect(await show(name)).toMatchObject({ runAs: second.user, paused: false })
+    await due(name)
+    await untilRuns(name, 'completed')
+    expect((await remove()).status).toBe(404)
+  })
+
+  test('of a person too, whose schedules an administrator gives to anybody', async () => {
+    const dan = await makeUser(stack, 'dan')
+    await grant(stack, { user: 'dan' }, 'owner', 'namespace:team')
+    await make(stack, '/repositories', { name: 'team/of-dan' })
+    const name = await schedule({ kind: 'retention', parameters: { repository: 'team/of-dan' } }, dan)
+    expect((await stack.api('DELETE', '/users/dan')).body).toMatchObject({ status: 409, schedules: [name] })
+    expect((await stack.api('DELETE', '/users/dan?transferTo=nobody')).body).toMatchObject({ field: 'transferTo' })
+    expect((await stack.api('DELETE', '/users/dan?transferTo=ann')).status).toBe(204)
+    expect(await show(name)).toMatchObject({ runAs: 'ann', paused: false })
+    expect((await stack.api('DELETE', '/users/bob')).status).toBe(204)
   })
 })

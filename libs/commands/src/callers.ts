@@ -110,6 +110,8 @@ const tasks: Callers<TasksCommands> = {
   'claim-task': ['catalog', 'sync'],
   'renew-task': ['catalog', 'sync'],
   'put-back-task': ['catalog', 'sync'],
+  'find-schedules-of': ['auth'],
+  'transfer-schedules': ['auth'],
   'cancel-children': ['sync'],
   'list-task-states': ['sync'],
   'finish-task': ['catalog', 'sync'],

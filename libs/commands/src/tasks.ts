@@ -1,3 +1,4 @@
+import type { Rights } from '@berth/access'
 import type { Actor } from '@berth/service'
 
 const taskStates = ['waiting', 'running', 'completed', 'failed', 'cancelled'] as const
@@ -92,6 +93,16 @@ export type TasksCommands = {
    */
   'put-back-task': {
     request: { id: string; fence: number; error: TaskError; progress?: TaskProgress[]; log?: TaskLines }
+    reply: Record<string, never>
+  }
+  /** Schedules that run as an account: the names of those (a hundred at most) that may be seen with these rights, and how many there are. */
+  'find-schedules-of': {
+    request: { accountId: string; rights: Rights }
+    reply: { names: string[]; count: number }
+  }
+  /** Has them run as another account. */
+  'transfer-schedules': {
+    request: { accountId: string; to: { id: string; name: string } }
     reply: Record<string, never>
   }
   /** Cancels what of a task's own tasks has not ended. */

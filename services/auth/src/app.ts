@@ -75,14 +75,14 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
   const service = host.service({
     public: {
       handlers: {
-        ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword }),
+        ...accountHandlers({ db, prisma: openPrisma(db), passwords, checkPassword, tasks: host.peers.tasks }),
         ...sessionHandlers({ db, checkPassword, externalUrl: config.externalUrl }),
         ...personalTokenHandlers(db, authenticate),
         ...identityProviderHandlers({ db, sealer, issuers }),
         ...oidcHandlers({ db, sealer, issuers, externalUrl: config.externalUrl }),
         ...trustHandlers(db),
         ...groupHandlers(db),
-        ...robotHandlers(db),
+        ...robotHandlers(db, host.peers.tasks),
         ...roleHandlers(db),
         ...grantHandlers(db, askOwnerOf(db, host.peers)),
         ...accessHandlers(db, askIsPublic(host.peers)),

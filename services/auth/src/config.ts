@@ -2,7 +2,7 @@ import { type HostConfig, hostSettings } from '@berth/host'
 import { integer, optionalText, secretsSettings } from '@berth/service'
 
 /** Whose objects auth keeps a copy of, to decide about them. */
-export const peers = ['catalog', 'sync'] as const
+export const peers = ['catalog', 'sync', 'tasks'] as const
 
 /** What may be set about people of identity providers. */
 export const externalLoginSettings = {

@@ -1499,6 +1499,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description A user or robot as which the schedules run from now on that run as this one: you, or a robot that you manage; for administrators anybody. Without it an account that schedules run as is not deleted (409 `account_in_use`, with their names as `schedules`). */
+        transferTo: string;
         /** @description The name of an identity provider. */
         provider: string;
         /** @description Id or name. */
@@ -2231,7 +2233,10 @@ export interface operations {
     };
     deleteUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A user or robot as which the schedules run from now on that run as this one: you, or a robot that you manage; for administrators anybody. Without it an account that schedules run as is not deleted (409 `account_in_use`, with their names as `schedules`). */
+                transferTo?: components["parameters"]["transferTo"];
+            };
             header?: never;
             path: {
                 /** @description Id or name. */
@@ -2468,7 +2473,10 @@ export interface operations {
     };
     deleteRobot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A user or robot as which the schedules run from now on that run as this one: you, or a robot that you manage; for administrators anybody. Without it an account that schedules run as is not deleted (409 `account_in_use`, with their names as `schedules`). */
+                transferTo?: components["parameters"]["transferTo"];
+            };
             header?: never;
             path: {
                 /** @description Id, or the name that it logs in with, a slash written as `%2F`. */
@@ -2486,6 +2494,7 @@ export interface operations {
                 content?: never;
             };
             404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

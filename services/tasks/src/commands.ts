@@ -7,6 +7,7 @@ import { finishTask } from './queue/finish.ts'
 import { renewLease } from './queue/heartbeat.ts'
 import { putBack } from './queue/put-back.ts'
 import { taskStates } from './queue/states.ts'
+import { schedulesOf, transferSchedules } from './schedules/of-account.ts'
 
 /** What other services have tasks do. */
 export function tasksCommands(db: Database): Record<string, InternalHandler> {
@@ -14,6 +15,11 @@ export function tasksCommands(db: Database): Record<string, InternalHandler> {
     'create-task': async (request) => ({ task: await createTask(db, request) }),
     'claim-task': async (request) => ({ task: await claimTask(db, request) }),
     'renew-task': (request) => renewLease(db, request),
+    'find-schedules-of': (request) => schedulesOf(db, request),
+    'transfer-schedules': async (request) => {
+      await transferSchedules(db, request)
+      return {}
+    },
     'cancel-children': async ({ parent }) => {
       await db.transaction((sql) => cancelChildren(sql, parent))
       return {}

@@ -1,3 +1,4 @@
+import type { CommandClient, TasksCommands } from '@berth/commands'
 import {
   actorOf,
   badField,
@@ -15,6 +16,7 @@ import { changePassword } from '../accounts/change-password.ts'
 import { changeUser } from '../accounts/change-user.ts'
 import { createUser, type UserRow } from '../accounts/create-user.ts'
 import { deleteUser } from '../accounts/delete-user.ts'
+import { freeOfSchedules } from '../accounts/free-of-schedules.ts'
 import type { Prisma } from '../db/client.ts'
 import { findProvider } from '../identity-providers/provider.ts'
 import type { CheckPassword } from '../login/check-password.ts'
@@ -36,10 +38,16 @@ function showUser({ id, name, isAdmin, isActive, mustChangePassword, issuer, sub
   }
 }
 
-type Deps = { db: Database; prisma: Prisma; passwords: Passwords; checkPassword: CheckPassword }
+type Deps = {
+  db: Database
+  prisma: Prisma
+  passwords: Passwords
+  checkPassword: CheckPassword
+  tasks: CommandClient<TasksCommands>
+}
 
 /** The API of accounts. */
-export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) {
+export function accountHandlers({ db, prisma, passwords, checkPassword, tasks }: Deps) {
   const find = async (idOrName: string): Promise<UserRow> => {
     const row = await prisma.account.findFirst({ where: isUuid(idOrName) ? { id: idOrName } : { name: idOrName } })
     if (!row) throw notFound('user', idOrName)
@@ -103,8 +111,12 @@ export function accountHandlers({ db, prisma, passwords, checkPassword }: Deps) 
       await changeUser(db, user, changes, actorOf(principal))
       return { status: 200, body: showUser(await find(user.id)) }
     },
-    deleteUser: async ({ params, principal }) => {
-      await deleteUser(db, await find(params.user), actorOf(principal))
+    deleteUser: async ({ params, query, principal, requestId }) => {
+      const user = await find(params.user)
+      const { transferTo } = query
+      const mayManage = async () => true
+      await freeOfSchedules({ db, tasks }, user, { transferTo, principal, requestId, mayManage })
+      await deleteUser(db, user, actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

@@ -1,4 +1,5 @@
 import { decide, toSql } from '@berth/access'
+import type { CommandClient, TasksCommands } from '@berth/commands'
 import {
   actorOf,
   type Database,
@@ -9,6 +10,7 @@ import {
   readPage,
   toPage,
 } from '@berth/service'
+import { freeOfSchedules } from '../accounts/free-of-schedules.ts'
 import type { operations } from '../openapi-types.ts'
 import { createRobot, deleteRobot, rotateRobot, updateRobot, type WithSecret } from '../robots/change-robots.ts'
 import { listRobots } from '../robots/list-robots.ts'
@@ -17,7 +19,7 @@ import { type Robot, readEnd, robotNamed, showRobot } from '../robots/robot.ts'
 const usualOverlapSeconds = 3_600
 
 /** The API of robots. Those of a namespace are for its owners, those without one for administrators; nobody else knows of any. */
-export function robotHandlers(db: Database) {
+export function robotHandlers(db: Database, tasks: CommandClient<TasksCommands>) {
   const find = async (idOrName: string, principal: Principal): Promise<Robot> => {
     const robot = await robotNamed(db, idOrName)
     if (mayManage(principal, robot.namespace)) return robot
@@ -58,8 +60,19 @@ export function robotHandlers(db: Database) {
       const wanted = { overlapSeconds, expiresAt: expiresAt === undefined ? undefined : readEnd(expiresAt) }
       return { status: 200, body: withSecret(await rotateRobot(db, robot, wanted, actorOf(principal))) }
     },
-    deleteRobot: async ({ params, principal }) => {
-      await deleteRobot(db, await find(params.robot, principal), actorOf(principal))
+    deleteRobot: async ({ params, query, principal, requestId }) => {
+      const robot = await find(params.robot, principal)
+      const { transferTo } = query
+      const mayManage = (name: string) =>
+        find(name, principal).then(
+          () => true,
+          (error: unknown) => {
+            if (error instanceof Problem && error.status === 404) return false
+            throw error
+          },
+        )
+      await freeOfSchedules({ db, tasks }, robot, { transferTo, principal, requestId, mayManage })
+      await deleteRobot(db, robot, actorOf(principal))
       return { status: 204 }
     },
   } satisfies Partial<Handlers<operations>>

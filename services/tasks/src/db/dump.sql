@@ -136,6 +136,7 @@ table schedule (
   constraint schedule_name_key UNIQUE (name),
   constraint schedule_overlap_check CHECK (overlap = ANY (ARRAY['skip'::text, 'queue'::text]))
 )
+CREATE INDEX schedule_by_account ON schedule USING btree (run_as_id)
 CREATE INDEX schedule_due ON schedule USING btree (next_at) WHERE next_at IS NOT NULL AND NOT paused
 CREATE INDEX schedule_queued ON schedule USING btree (id) WHERE queued AND NOT paused
 
