@@ -56,6 +56,22 @@ describe('metrics tell', () => {
     expect(await pulls(() => get(`${stack.url}/v2/nobody/app/manifests/v1`))).toEqual([0, 0, 0, 0])
   }, 60_000)
 
+  test('how events are announced and followed, and that none was set aside', async () => {
+    const labels = { service: 'catalog' }
+    const before = await metric('berth_events_published_total', labels)
+    const follower = { consumer: 'registry-catalog', result: 'handled' }
+    const handled = await metric('berth_events_consumed_total', follower)
+    await make(stack, '/repositories', { name: 'measured/app' })
+    await until('it is announced', async () => (await metric('berth_events_published_total', labels)) > before)
+    await until('it is followed', async () => (await metric('berth_events_consumed_total', follower)) > handled)
+    await until('nothing waits', async () => (await metric('berth_outbox_pending', labels)) === 0)
+    expect(await metric('berth_outbox_oldest_seconds', labels)).toBe(0)
+    const text = await (await fetch(`${stack.url}/metrics`)).text()
+    expect(text).toContain('berth_outbox_pending{service="tasks"}')
+    expect(text).toContain('berth_dlq_size{consumer="registry-catalog"} 0')
+    expect(text).toContain('# TYPE berth_schedule_missed_total counter')
+  })
+
   test('what upstreams answered, and what they still grant', async () => {
     upstream.add('granting/app', 'v1', imageOf('granting', 1_000))
     upstream.when(/HEAD /, ({ response, behave }) => {

@@ -6,6 +6,7 @@ import type { CloudEvent, EventSource } from './events/event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
+import type { EventCounts } from './measure-events.ts'
 import type { OutboxPage } from './outbox.ts'
 import { readEvent } from './read-event.ts'
 
@@ -33,6 +34,7 @@ export type ConsumeOptions = {
   isGenuine?: IsGenuine
   /** How long to wait after a failure; a second when absent. */
   pauseAfterFailureMs?: number
+  counts?: EventCounts
 }
 
 export type Consumer = { stop(): Promise<void> /** Asks the owner now. */; catchUp(): void }
@@ -240,15 +242,17 @@ async function handleNext(
   let trying = events[0]
   if (!trying) return true
   try {
-    const fits = await options.db.transaction((sql) =>
+    const { fits, handled } = await options.db.transaction((sql) =>
       handleInOrder(sql, options, events, (event) => {
         trying = event
       }),
     )
     for (const { position } of events) failures.delete(position)
+    options.counts?.consumed(options.consumer, 'handled', handled)
     return fits
   } catch (error) {
     const count = (failures.get(trying.position) ?? 0) + 1
+    options.counts?.consumed(options.consumer, 'failed', 1)
     failures.set(trying.position, count)
     // Those before it were undone with it; catching up takes them one by one.
     if (count < attempts || events.length > 1) throw error
@@ -263,10 +267,11 @@ async function handleInOrder(
   options: ConsumeOptions,
   events: readonly Placed[],
   onTry: (event: Placed) => void,
-): Promise<boolean> {
+): Promise<{ fits: boolean; handled: number }> {
   const before = await lockPosition(sql, options)
   let done = before
   let fits = true
+  let handled = 0
   for (const placed of events) {
     const { position, event } = placed
     if (position <= done) continue
@@ -275,9 +280,10 @@ async function handleInOrder(
     onTry(placed)
     await options.handle(sql, event)
     done = position
+    handled++
   }
   if (done > before) await savePosition(sql, options, done)
-  return fits
+  return { fits, handled }
 }
 
 /**
@@ -300,5 +306,6 @@ async function bury(options: ConsumeOptions, position: number, event: CloudEvent
     )
     await savePosition(sql, options, position)
   })
+  options.counts?.consumed(options.consumer, 'set_aside', 1)
   options.bus.connection.publish(`berth.dlq.${options.consumer}`, JSON.stringify({ event, reason }))
 }

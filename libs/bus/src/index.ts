@@ -27,6 +27,7 @@ export { type TaskChanged, taskEvents } from './events/tasks.ts'
 export { webhookEvents } from './events/webhooks.ts'
 export { fitLists } from './fit-lists.ts'
 export { type Loop, startLoop } from './loop.ts'
+export { measureEvents } from './measure-events.ts'
 export { natsNotes, noteSharedLogin } from './nats-state.ts'
 export { isNatsSeed, makeNatsUser, natsUsers, requireFollower } from './nats-users.ts'
 export {

@@ -7,6 +7,7 @@ import type { EventSource } from './events/event.ts'
 import { jumpAfterRestore, jumpBeyond } from './jump.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { startLoop } from './loop.ts'
+import type { EventCounts } from './measure-events.ts'
 import { eventsRecorded, type OutboxRow, placeEvents, pruneDeadLetters, pruneOutbox } from './outbox.ts'
 
 const pollMs = 1_000
@@ -39,6 +40,7 @@ export function startRelay(options: {
   restored?: string | undefined
   /** Marks what is announced for those who follow. */
   mark?: MarkEvent
+  counts?: EventCounts
 }): Relay {
   const { db, bus, source, log, restored, mark } = options
   let streamChecked = false
@@ -123,6 +125,7 @@ export function startRelay(options: {
       streamChecked = false
       throw error
     } finally {
+      options.counts?.published(done.length)
       if (done.length > 0) await db.query('update outbox set published_at = now() where id = any($1)', [done])
     }
   }

@@ -8,6 +8,7 @@ import {
   createEventMarks,
   type EventSource,
   type Loop,
+  measureEvents,
   natsNotes,
   noteSharedLogin,
   type OutboxPage,
@@ -226,7 +227,8 @@ export function createHost<P extends PeerName>(options: {
     life.onStop('nats', () => bus.close())
     const { deadLetterKeptDays, restored } = config
     const mark = createEventMarks(name, keys)
-    preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored, mark }))
+    const counts = measureEvents(parts.metrics, { service: name, db, log })
+    preparing.keep('relay', startRelay({ db, bus, source: name, log, deadLetterKeptDays, restored, mark, counts }))
     return {
       ...preparing,
       bus,
@@ -239,7 +241,16 @@ export function createHost<P extends PeerName>(options: {
           owner ? owner.call<OutboxPage>('list-events', { after }, { signal }) : readOutbox(db.background, after)
         return preparing.keep(
           `following ${source}`,
-          startConsumer({ db: db.background, bus, log, source, owner: { eventsAfter: events }, isGenuine, ...more }),
+          startConsumer({
+            db: db.background,
+            bus,
+            log,
+            source,
+            owner: { eventsAfter: events },
+            isGenuine,
+            counts,
+            ...more,
+          }),
         )
       },
     }

@@ -16,10 +16,11 @@ import { startTail, type Tail } from './event-log/tail.ts'
 import type { operations } from './openapi-types.ts'
 import { createDoorbell, workWaiting } from './queue/doorbell.ts'
 import { forgetTasks } from './queue/forget.ts'
+import { measureTasks } from './queue/measure-tasks.ts'
 import { sweepLeases } from './queue/sweep.ts'
 import { scheduleHandlers } from './schedules/api.ts'
 import { makeDefaultSchedules } from './schedules/default-schedules.ts'
-import { fireDue, forgetRuns, settleRuns } from './schedules/fire.ts'
+import { fireDue, forgetRuns, scheduleMissed, settleRuns } from './schedules/fire.ts'
 import { scheduleObject } from './schedules/schedule.ts'
 import { createStarter } from './schedules/start-runs.ts'
 import { type Changes, startChanges } from './watch/changes.ts'
@@ -59,14 +60,18 @@ export function createTasks(
   const { db, log } = host
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
+  const measures = measureTasks(parts.metrics, db, log)
+  db.onCommit(scheduleMissed, (times) => measures.scheduleMissed(times.length))
   let changes: Changes | undefined
   let tail: Tail | undefined
   let scheduling: Loop | undefined
   const starter = createStarter({ db: db.background, owners, log }, () => scheduling?.wake())
 
   const sweep = async () => {
-    for (const { id, kind, attempt, state } of await sweepLeases(db))
+    for (const { id, kind, attempt, state } of await sweepLeases(db)) {
+      measures.leaseLost()
       log.warn('the worker of a task was lost', { task: id, kind, attempt, state })
+    }
   }
   const forget = async (signal: AbortSignal) => {
     const keptDays = config.taskKeptDays ?? defaultKeptDays

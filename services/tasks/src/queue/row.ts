@@ -1,6 +1,7 @@
 import { nameLimit, recordEvents, type TaskChanged, taskEvents } from '@berth/bus'
 import type { Task, TaskError, TaskProgress, TaskState } from '@berth/commands'
 import type { Actor, Transaction } from '@berth/service'
+import { taskChanged } from './measure-tasks.ts'
 
 /** What is read of a task to show it or to tell of it. */
 export type TaskRow = {
@@ -50,6 +51,7 @@ export function hasEnded(state: string): boolean {
 
 /** Records the event that tells of a task's new state, in the transaction of the change. */
 export async function recordChange(sql: Transaction, rows: readonly TaskRow[]): Promise<void> {
+  for (const row of rows) sql.afterCommit(taskChanged, row)
   await recordEvents(
     sql,
     rows.map((row) => ({ kind: taskEvents[row.state as TaskState], data: changeOf(row), actor: actorOf(row) })),

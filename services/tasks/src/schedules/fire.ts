@@ -1,8 +1,11 @@
 import { recordEvents, scheduleEvents } from '@berth/bus'
-import type { Database, Transaction } from '@berth/service'
+import { createSignal, type Database, type Transaction } from '@berth/service'
 import { dueAfter, type ScheduleFields } from './change-schedules.ts'
 
 type Due = ScheduleFields & { id: string; name: string; nextAt: Date; now: Date; isBusy: boolean }
+
+/** Raised by each time at which Berth did not run. */
+export const scheduleMissed = createSignal('schedule missed')
 
 const atOnce = 100
 /** A time that is used no later than this was not missed. */
@@ -47,6 +50,7 @@ async function fire(sql: Transaction, schedule: Due): Promise<void> {
     await recordEvents(sql, [
       { kind: scheduleEvents.missed, data: { scheduleId: id, schedule: name, due, lateMs, madeUp } },
     ])
+    sql.afterCommit(scheduleMissed)
     if (!madeUp) return
   }
   if (isBusy && overlap === 'queue') {
