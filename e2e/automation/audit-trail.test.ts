@@ -78,6 +78,12 @@ test('refused requests are counted, the missing ones as those that may not be se
     expect((await apiAs(stack, stranger, 'GET', '/repositories/other%2Fsecret')).status).toBe(404)
     expect((await apiAs(stack, stranger, 'GET', '/repositories/other%2Fmissing')).status).toBe(404)
   }
+  const [robot, absent] = ['team/ci', 'team/none']
+  await make(stack, '/robots', { name: 'ci', namespace: 'team' })
+  for (const name of [robot, absent])
+    expect((await apiAs(stack, stranger, 'DELETE', `/robots/${encodeURIComponent(name)}`)).status).toBe(404)
+  // What is not there for an administrator is nothing that was refused.
+  expect((await stack.api('GET', '/repositories/other%2Fmissing')).status).toBe(404)
   expect((await apiAs(stack, stranger, 'POST', '/users', { name: 'x', password: 'y'.repeat(20) })).status).toBe(403)
   const sum = (found: Entry[], name: string) =>
     found
@@ -86,9 +92,14 @@ test('refused requests are counted, the missing ones as those that may not be se
   const counted = await untilThere(
     'what was refused is recorded',
     '&actor=stranger&result=denied',
-    (found) => sum(found, 'other/secret') === 3 && found.some(({ action }) => action === 'createUser'),
+    (found) => sum(found, 'other/secret') === 3 && sum(found, absent) === 1,
   )
   expect(sum(counted, 'other/missing')).toBe(3)
+  expect(sum(counted, robot)).toBe(1)
+  expect(counted.map(({ action }) => action)).toContain('createUser')
+  expect(sum(await trail('&actor=admin&result=denied'), 'other/missing')).toBe(0)
+  // Somebody who had not logged in asked for the trail before.
+  await untilThere('that is recorded', '&actor=anonymous&action=listAudit')
   expect(counted[0]).toMatchObject({ actor: { name: 'stranger' }, address: '127.0.0.1', result: 'denied' })
   // Its own acts are its to see; they tell no more than the answers did.
   expect(await trailOf(stranger, '&result=denied')).toEqual(counted)

@@ -112,7 +112,7 @@ function requireRight(
   { kind, given, what }: Wanted,
 ): asserts object is AccessObject {
   if (!object || !(decide(principal.rights, 'read', object).allowed || decide(principal.rights, verb, object).allowed))
-    throw refused(notFound(kind, given))
+    throw notSeen(kind, given)
   if (!decide(principal.rights, verb, object).allowed) throw refusal(principal, verb, what, `${kind} "${object.name}"`)
 }
 
@@ -125,7 +125,9 @@ export function requireVerb(principal: Principal, verb: Verb, object: AccessObje
 // What was refused for want of a right is counted; whether the object is there makes no difference, or the count would tell it.
 const refusals = new WeakSet<Problem>()
 
-function refused(problem: Problem): Problem {
+/** 404 for a named thing that is not there or that the caller may not see: which of both nobody is told, and the audit trail neither. */
+export function notSeen(kind: string, name: string): Problem {
+  const problem = notFound(kind, name)
   refusals.add(problem)
   return problem
 }

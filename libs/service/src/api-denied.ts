@@ -18,8 +18,9 @@ export function countDenied(onDenied: ((denial: Denial) => void) | undefined): E
   return (error: unknown, request, response, next) => {
     const problem = toProblem(error)
     const { action, subject, sent } = (response.locals.about ?? { action: 'others' }) as About
-    if (onDenied && isRefusal(problem)) {
-      const { name, id } = (response.locals.principal ?? anonymous) as Principal
+    const { name, id, admin } = (response.locals.principal ?? anonymous) as Principal
+    // To an administrator nothing is hidden: what it does not see is not there.
+    if (onDenied && isRefusal(problem) && !(admin && problem.status === 404)) {
       onDenied({
         result: 'denied',
         action,

@@ -5,7 +5,7 @@ export {
   createApi,
   type Identify,
 } from './api.ts'
-export { createGuard, type Guard, type ObjectFinders, requireVerb } from './api-access.ts'
+export { createGuard, type Guard, notSeen, type ObjectFinders, requireVerb } from './api-access.ts'
 export { type ApiDocument, readApiDocument } from './api-document.ts'
 export type { Handlers, RequestOf } from './api-types.ts'
 export { type AuditEntry, noteAudit, noteUnchanged, withAudit } from './audit-entry.ts'

@@ -5,7 +5,7 @@ import {
   fitPage,
   type Handlers,
   isUuid,
-  notFound,
+  notSeen,
   type Principal,
   Problem,
   type RequestOf,
@@ -34,7 +34,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     const [row] = isUuid(id)
       ? await db.query<TaskRow>(`select ${taskColumns} from task where id = $1 and ${condition}`, [id, ...values])
       : []
-    if (!row) throw notFound('task', id)
+    if (!row) throw notSeen('task', id)
     const objects = await objectsOf(db, [id])
     return { row, objects, view: viewOf(principal, row, objects) }
   }

@@ -6,6 +6,7 @@ import {
   type Handlers,
   isUuid,
   notFound,
+  notSeen,
   numberAfter,
   readPage,
   toPage,
@@ -24,7 +25,7 @@ import { findRole } from '../roles/role.ts'
 export function grantHandlers(db: Database, askOwner: AskOwner) {
   const find = async (id: string, rights: Rights): Promise<GrantRow> => {
     if (isUuid(id) && (await maySeeGrant(db, rights, id))) return grantById(db, id)
-    throw notFound('grant', id)
+    throw notSeen('grant', id)
   }
   return {
     listGrants: async ({ query, principal }) => {

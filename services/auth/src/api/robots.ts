@@ -4,7 +4,7 @@ import {
   actorOf,
   type Database,
   type Handlers,
-  notFound,
+  notSeen,
   type Principal,
   Problem,
   readPage,
@@ -23,7 +23,7 @@ export function robotHandlers(db: Database, tasks: CommandClient<TasksCommands>)
   const find = async (idOrName: string, principal: Principal): Promise<Robot> => {
     const robot = await robotNamed(db, idOrName)
     if (mayManage(principal, robot.namespace)) return robot
-    throw notFound('robot', idOrName)
+    throw notSeen('robot', idOrName)
   }
   return {
     listRobots: async ({ query, principal }) => {

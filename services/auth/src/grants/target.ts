@@ -1,5 +1,5 @@
 import { type AccessObject, BadOn, decide, type On, parseOn, type Rights, type Verb } from '@berth/access'
-import { badField, notFound, type Sql } from '@berth/service'
+import { badField, notSeen, type Sql } from '@berth/service'
 import { findObject, isCopied, type KnownObject } from '../objects/object.ts'
 import type { GrantRow } from './grant-row.ts'
 
@@ -58,7 +58,7 @@ export async function findTarget(sql: Sql, on: On, rights: Rights, askOwner: Ask
   const known = await findObject(sql, kind, name)
   const mayAsk = decide(rights, 'grant', { kind, name }).allowed
   const object = known ?? (mayAsk ? await askOwner(kind, name) : undefined)
-  if (!object || !(mayDo(rights, 'read', object) || mayDo(rights, 'grant', object))) throw notFound(kind, name)
+  if (!object || !(mayDo(rights, 'read', object) || mayDo(rights, 'grant', object))) throw notSeen(kind, name)
   return { object }
 }
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { badField, isUuid, notFound, type Sql } from '@berth/service'
+import { badField, isUuid, notSeen, type Sql } from '@berth/service'
 
 export type Robot = {
   id: string
@@ -41,7 +41,7 @@ export async function robotNamed(sql: Sql, idOrName: string): Promise<Robot> {
     `select ${robotColumns} from robot where ${isUuid(idOrName) ? 'id = $1::uuid' : 'name = $1'}`,
     [idOrName],
   )
-  if (!robot) throw notFound('robot', idOrName)
+  if (!robot) throw notSeen('robot', idOrName)
   return robot
 }
 

@@ -11,7 +11,7 @@ import {
   fitPage,
   type Handlers,
   isUuid,
-  notFound,
+  notSeen,
   type Page,
   type PageRequest,
   type Principal,
@@ -121,7 +121,7 @@ export function runHandlers({
     showSync: async ({ params, principal }) => {
       const id = params.sync
       const run = isUuid(id) ? await prisma.syncRun.findUnique({ where: { id } }) : null
-      if (!run || !maySee(principal, run)) throw notFound('sync', id)
+      if (!run || !maySee(principal, run)) throw notSeen('sync', id)
       return { status: 200, body: (await viewsOf(prisma, principal, [run]))[0] ?? {} }
     },
   } satisfies Partial<Handlers<operations>>
