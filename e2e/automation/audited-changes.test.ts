@@ -1,18 +1,40 @@
 import { randomUUID } from 'node:crypto'
+import { hang, imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { mergeDocuments } from '@berth/standalone/origin'
 import { beforeAll, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
 import { pushRandomImage } from '../berth/push.ts'
-import { basic } from '../berth/requests.ts'
-import { withBerth } from '../berth/with-berth.ts'
+import { basic, localRemote, make, startSync } from '../berth/requests.ts'
+import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { type OpenApiDocument, operationsOf } from '../hostile/document.ts'
 import { type Known, type Step, secrets, steps } from './audited-steps.ts'
 
 const stack = withBerth({ own: true })
+const upstream = withUpstream()
 const known: Known = {}
 let cookie = ''
 
 const fill = (text: string) => text.replaceAll(/\{(\w+)\}/g, (whole, name: string) => known[name] ?? whole)
+
+/** What steps need that is no step itself. */
+const prepared: Record<string, () => Promise<void>> = {
+  deleteSession: async () => {
+    known.session = (await make(stack, '/sessions', { name: 'ann', password: annsPassword })).id
+  },
+  applyRetention: async () => {
+    const app = '/repositories/team%2Fapp'
+    for (const tag of ['pr-1', 'pr-2'])
+      expect((await stack.api('PUT', `${app}/tags/${tag}`, { digest: known.digest })).status).toBeLessThan(300)
+    const retention = { rules: [{ tags: ['pr-*'], keepNewest: 1 }] }
+    expect((await stack.api('PATCH', app, { retention })).status).toBe(200)
+  },
+  cancelTask: async () => {
+    upstream.add('audit/slow', 'latest', imageOf('slow', 500))
+    upstream.when(/./, hang)
+    await make(stack, '/remotes', localRemote('team/slow', upstream.url, 'audit/slow'))
+    known.hanging = (await startSync(stack, 'team/app', 'team/slow')).id
+  },
+}
 
 /** Sends a step under its own request id. */
 async function carryOut({ action, method, path, body, as, keep, of = 'id' }: Step): Promise<void> {
@@ -53,6 +75,7 @@ beforeAll(async () => {
   const target = { url: stack.url, authorization: basic(stack) }
   for (const tag of ['1', '2']) known.digest = (await pushRandomImage(target, 'team/app', tag)).digest
   for (const step of steps) {
+    await prepared[step.action]?.()
     await carryOut(step)
     if (step.action === 'updateMe') annsPassword = secrets.third
   }
@@ -83,8 +106,8 @@ test('every change by the API leaves one entry, which says who, what, on what an
 })
 
 test('every route of the API that changes something is among them', () => {
-  // The first changes nothing, the second nothing here; the others are looked at beside their subjects.
-  const elsewhere = ['checkRemote', 'rotateRemoteKeys', 'applyRetention', 'deleteSession', 'cancelTask', 'purgeTasks']
+  // The one changes nothing, the other nothing while there is one key.
+  const elsewhere = ['checkRemote', 'rotateRemoteKeys']
   const done = new Set([...steps.map(({ action }) => action), ...elsewhere])
   const operations = operationsOf(mergeDocuments() as unknown as OpenApiDocument)
   expect(operations.filter(({ id, method }) => method !== 'GET' && !done.has(id)).map(({ id }) => id)).toEqual([])

@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { takeAudit } from '@berth/service'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { clientId, clientSecret, newKey, startIssuer, type TestIssuer } from './testing/issuer.fixture.ts'
 import { type Browser, openBrowser } from './testing/oidc-browser.fixture.ts'
@@ -62,6 +63,24 @@ test('a person logs in through a provider: an account is made once, by issuer an
   expect(await whoIs(again)).toBe('ann')
   const { body } = await people.ask('admin', 'get', '/users/ann').expect(200)
   expect(body).toMatchObject({ admin: false, active: true, external: { issuer: issuer.url, subject: 'ann-1' } })
+})
+
+test('the audit trail is told who came in through a provider, and nothing of a login that ends in nothing', async () => {
+  const person = somebody()
+  issuer.says(person)
+  const before = browser()
+  await before.get('/api/v1/oidc/corp/login')
+  await before.get('/api/v1/oidc/corp/callback?state=x&code=y')
+  await logIn(browser())
+  const { rows } = await takeAudit(people.db, { stored: [] })
+  const found = rows.map(({ entry }) => entry).filter(({ action }) => action === 'endOidcLogin')
+  expect(found.at(-1)).toMatchObject({
+    actor: { id: expect.any(String), name: person.preferred_username },
+    object: { kind: 'session' },
+    detail: 'corp',
+    result: 'done',
+  })
+  expect(found.filter(({ actor }) => actor.id === null)).toEqual([])
 })
 
 test('the browser is sent with state, nonce and PKCE, and nothing of them is in the clear in its cookie', async () => {
