@@ -120,9 +120,9 @@ export const steps: readonly Step[] = [
     body: { clientId: 'other' },
   }),
   change('deleteIdentityProvider', 'DELETE /identity-providers/corp', 'identity-provider corp'),
-  change('createTrust', 'POST /trusts', 'trust ci', { body: { name: 'ci', ...trust } }),
-  change('updateTrust', 'PATCH /trusts/ci', 'trust ci', { body: { claims: { sub: 'b' } } }),
-  change('deleteTrust', 'DELETE /trusts/ci', 'trust ci'),
+  inTeam('createTrust', 'POST /trusts', 'trust ci', { body: { name: 'ci', ...trust } }),
+  inTeam('updateTrust', 'PATCH /trusts/ci', 'trust ci', { body: { claims: { sub: 'b' } } }),
+  inTeam('deleteTrust', 'DELETE /trusts/ci', 'trust ci'),
   change('rotateKeys', 'POST /keys/rotate', 'key'),
   inTeam('createRepository', 'POST /repositories', 'repository team/copy', {
     body: { name: 'team/copy' },
@@ -164,8 +164,8 @@ export const steps: readonly Step[] = [
     body: { remote: 'team/hub', repository: 'team/app' },
     keep: 'run',
   }),
-  change('retryTask', 'POST /tasks/{run}/retry', 'task', { body: {}, keep: 'again', id: 'run' }),
-  change('cancelTask', 'POST /tasks/{hanging}/cancel', 'task', { id: 'hanging' }),
+  inTeam('retryTask', 'POST /tasks/{run}/retry', 'task sync', { body: {}, keep: 'again', id: 'run' }),
+  inTeam('cancelTask', 'POST /tasks/{hanging}/cancel', 'task sync', { id: 'hanging' }),
   change('purgeTasks', 'POST /tasks/purge', 'task', { body: { states: ['failed'], olderThanDays: 0 } }),
   inTeam('createSchedule', 'POST /schedules', 'schedule team/nightly', {
     body: { name: 'team/nightly', ...nightly },

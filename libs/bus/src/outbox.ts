@@ -1,4 +1,4 @@
-import { createSignal, noteAudit, type Sql, type Transaction } from '@berth/service'
+import { createSignal, namespaceOf, noteAudit, type Sql, type Transaction } from '@berth/service'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './events/event.ts'
 
 /** Raised by every transaction that recorded events. */
@@ -32,17 +32,27 @@ export async function recordEvents(sql: Transaction, events: readonly NewEvent[]
 /** Tells the audit trail which object it is: who makes one knows its id here, and who was sent an id knows the name. */
 function noteObject(events: readonly NewEvent[]): void {
   for (const { kind, data } of events) {
-    const { id, repositoryId, name, basePath, on, to, role } = data as Told
+    const { id, repositoryId, name, basePath, on, to, role, robot } = data as Told
     const [entity = ''] = kind.name.split('.')
     if (repositoryId && name) noteAudit({ object: { kind: 'repository', id: repositoryId, name } })
     else if (id)
-      noteAudit({ object: { kind: entity, id, name: name ?? basePath ?? on ?? null }, ...grantedTo({ to, role }) })
+      noteAudit({
+        object: { kind: entity, id, name: name ?? basePath ?? on ?? null },
+        ...grantedTo({ to, role }),
+        ...ofRobot({ robot }),
+      })
   }
 }
 
 /** Fields by which events tell what was changed. */
 type Told = Partial<Record<'id' | 'repositoryId' | 'name' | 'basePath' | 'on' | 'role', string | null>> & {
   to?: { kind: string; name: string } | string
+  robot?: { name: string }
+}
+
+/** What stands for a robot is its namespace's. */
+function ofRobot({ robot }: Told): { namespace?: string | null } {
+  return robot ? { namespace: namespaceOf({ kind: 'robot', id: null, name: robot.name }) } : {}
 }
 
 function grantedTo({ to, role }: Told): { detail?: string } {

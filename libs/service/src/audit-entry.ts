@@ -10,6 +10,8 @@ export type AuditEntry = {
   action: string
   actor: Actor
   object: AuditObject
+  /** The namespace, where the name of the object does not tell it. */
+  namespace?: string | null
   /** What of the object: a tag, a digest, the number of a version. */
   detail: string | null
   /** The client's address; null for what Berth does at a time that somebody has set. */
@@ -46,14 +48,20 @@ export function takeAuditOfChange(): OpenAudit | undefined {
 }
 
 /** Says more exactly who it is or what is changed, when that becomes known on the way. Of another object it says nothing. */
-export function noteAudit(known: { actor?: Actor; object?: AuditObject; detail?: string }): void {
+export function noteAudit(known: {
+  actor?: Actor
+  object?: AuditObject
+  namespace?: string | null
+  detail?: string
+}): void {
   const open = openAudit()
   if (!open) return
   const { entry } = open
-  const { actor = entry.actor, detail = entry.detail, object = entry.object } = known
+  const { actor = entry.actor, detail = entry.detail, object = entry.object, namespace = entry.namespace } = known
   const isOther = entry.object.id !== null && object.id !== entry.object.id
   if (object.kind !== entry.object.kind || isOther) return
-  open.entry = { ...entry, actor, detail, object: { ...object, name: object.name ?? entry.object.name } }
+  const named = { ...object, name: object.name ?? entry.object.name }
+  open.entry = { ...entry, actor, detail, object: named, ...(namespace === undefined ? {} : { namespace }) }
 }
 
 /**

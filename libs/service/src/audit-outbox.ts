@@ -28,7 +28,7 @@ export function recordedAs(entry: AuditEntry, result: AuditResult = 'done', coun
     detail: detail && bounded(detail),
     address,
     requestId,
-    namespace: namespaceOf({ ...object, name }),
+    namespace: entry.namespace ?? namespaceOf({ ...object, name }),
     result,
     count,
   }

@@ -8,7 +8,7 @@ export {
 export { createGuard, type Guard, notSeen, type ObjectFinders, requireVerb } from './api-access.ts'
 export { type ApiDocument, readApiDocument } from './api-document.ts'
 export type { Handlers, RequestOf } from './api-types.ts'
-export { type AuditEntry, noteAudit, noteUnchanged, withAudit } from './audit-entry.ts'
+export { type AuditEntry, namespaceOf, noteAudit, noteUnchanged, withAudit } from './audit-entry.ts'
 export {
   type AuditCommands,
   type AuditRow,

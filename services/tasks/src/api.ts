@@ -5,6 +5,8 @@ import {
   fitPage,
   type Handlers,
   isUuid,
+  namespaceOf,
+  noteAudit,
   notSeen,
   type Principal,
   Problem,
@@ -20,7 +22,7 @@ import { purgeTasks } from './queue/purge.ts'
 import { retryTask } from './queue/retry.ts'
 import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
 import { readWaitingFor } from './queue/waiting-for.ts'
-import { hidesUpstream, objectsOf, requireChange, seenBy, viewOf } from './visible.ts'
+import { hidesUpstream, objectsOf, requireChange, seenBy, type TaskObjects, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
 import { createStreamCount } from './watch/count-streams.ts'
 import { streamTask } from './watch/stream.ts'
@@ -58,6 +60,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
       const { row, objects, view } = await find(params.task, principal)
       const { id } = row
       requireChange(principal, row, objects, `cancel task ${id}`)
+      noteTask(row, objects)
       const task = view(showTask(await cancelTask(db, id)))
       // A running task ends once its worker has stopped: 202 says that it is not there yet.
       return hasEnded(task.state)
@@ -67,6 +70,7 @@ export function taskHandlers(db: Database, prisma: Prisma, changes: () => Change
     retryTask: async ({ params, body, principal }) => {
       const { row, objects, view } = await find(params.task, principal)
       requireChange(principal, row, objects, `try task ${row.id} again`)
+      noteTask(row, objects)
       const { failedOnly = false } = body ?? {}
       const made = await retryTask(db, row, { failedOnly, actor: actorOf(principal) })
       const headers = { location: `/api/v1/tasks/${made.id}` }
@@ -125,6 +129,14 @@ async function listTasks(
     (row) => String(row.seq),
     (row) => viewOf(principal, row, objects)(showTask(row)),
   )
+}
+
+/** Tells the audit trail what kind of task it is, and its namespace where all that it works on is of one. */
+function noteTask({ id, kind }: TaskRow, objects: TaskObjects): void {
+  const namespaces = (objects.get(id) ?? []).map((on) => namespaceOf({ kind: on.kind, id: null, name: on.name }))
+  const [namespace = null] = namespaces
+  const isOfOne = namespaces.every((one) => one === namespace)
+  noteAudit({ object: { kind: 'task', id, name: kind }, namespace: isOfOne ? namespace : null })
 }
 
 /** Nothing where a login or a right has ended. Throws what says nothing of that, as a service that is away. */

@@ -33,7 +33,7 @@ function readKey(after: string | undefined): [string | null, string | null, stri
 function seenBy({ id, rights }: Principal, first: number): { condition: string; values: unknown[] } {
   const columns = { name: 'namespace', id: 'null::uuid' }
   const { condition, values } = toSql(rights, 'audit.read', 'namespace', columns, first + 1)
-  return { condition: `(actor_id = $${first}::uuid or coalesce(${condition}, false))`, values: [id, ...values] }
+  return { condition: `(actor_id = $${first}::uuid or ${condition})`, values: [id, ...values] }
 }
 
 /** A page of entries that a caller may see, newest first, and one more. */
@@ -44,24 +44,25 @@ export async function listEntries(
   { after, limit }: PageRequest,
 ): Promise<Entry[]> {
   const { actor, action, object, namespace, result, since, until } = filter
-  const seen = seenBy(caller, 12)
+  const seen = seenBy(caller, 13)
   return sql.query<Entry>(
     `select ${entryColumns}
      from audit
      where ($1::timestamptz is null or (at, service, number) < ($1::timestamptz, $2::text, $3::bigint))
-       and ($4::text is null or actor = $4 or actor_id::text = $4)
-       and ($5::text is null or action = $5)
-       and ($6::text is null or object = $6 or object_id = $6)
-       and ($7::text is null or namespace = $7)
-       and ($8::text is null or result = $8)
-       and ($9::timestamptz is null or at >= $9)
-       and ($10::timestamptz is null or at < $10)
+       and ($4::text is null or actor = $4 or actor_id = $5::uuid)
+       and ($6::text is null or action = $6)
+       and ($7::text is null or object = $7 or object_id = $7)
+       and ($8::text is null or namespace = $8)
+       and ($9::text is null or result = $9)
+       and ($10::timestamptz is null or at >= $10)
+       and ($11::timestamptz is null or at < $11)
        and ${seen.condition}
      order by at desc, service desc, number desc
-     limit $11`,
+     limit $12`,
     [
       ...readKey(after),
-      lowerId(actor),
+      actor ?? null,
+      actor !== undefined && isUuid(actor) ? actor : null,
       action ?? null,
       lowerId(object),
       namespace ?? null,

@@ -20,8 +20,10 @@ table audit (
   constraint audit_pkey PRIMARY KEY (at, service, number, request_id)
 )
 CREATE INDEX audit_by_actor ON ONLY audit USING btree (actor_id, at)
+CREATE INDEX audit_by_actor_name ON ONLY audit USING btree (actor, at)
 CREATE INDEX audit_by_namespace ON ONLY audit USING btree (namespace, at)
 CREATE INDEX audit_by_object ON ONLY audit USING btree (object, at)
+CREATE INDEX audit_by_object_id ON ONLY audit USING btree (object_id, at)
 CREATE TRIGGER audit_is_kept BEFORE DELETE OR UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION keep_audit()
 CREATE TRIGGER audit_is_not_emptied BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION keep_audit()
 
