@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
 import { measureAccess } from './access.ts'
+import { measureEvents } from './events.ts'
 import { measureMemory } from './memory.ts'
 import { measureResync } from './resync.ts'
 import { rows } from './rows.ts'
@@ -21,7 +22,7 @@ const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
 /**
  * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`; `--only=` part of a
- * row's name, or memory, sync, resync, scale, access; `--write` puts the tables into docs/benchmarks.md.
+ * row's name, or memory, sync, resync, scale, access, events; `--write` puts the tables into docs/benchmarks.md.
  */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
@@ -38,6 +39,7 @@ async function main(): Promise<void> {
     if (berth && isWanted('resync')) tables.push(await measureResync(berth))
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     if (berth && isWanted('access')) tables.push(await measureAccess(berth))
+    if (isWanted('events')) tables.push(await measureEvents())
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
     if (process.argv.includes('--write')) writeFileSync(document, page(tables))

@@ -23,7 +23,7 @@ const nodeFlags = new URL(import.meta.resolve('@berth/standalone/node-flags.json
 const standalone = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 
 /** Starts Berth as users do: the standalone program, on the file system, with authentication. */
-export async function startBerth(): Promise<Subject> {
+export async function startBerth(more: NodeJS.ProcessEnv = {}): Promise<Subject> {
   const home = makeTemporaryFolder('bench-berth')
   const port = await freePort()
   const env = {
@@ -31,6 +31,7 @@ export async function startBerth(): Promise<Subject> {
     BERTH_HOME: path.join(home, 'home'),
     BERTH_PORT: String(port),
     BERTH_ADMIN_PASSWORD: password,
+    ...more,
   }
   const flags = JSON.parse(readFileSync(nodeFlags, 'utf8')) as string[]
   const child = spawn(process.execPath, [...flags, standalone], {

@@ -1,14 +1,11 @@
-import type { Database, Logger, Sql, Transaction } from '@berth/service'
-import { AckPolicy, DeliverPolicy, type JsMsg, NatsError } from 'nats'
-import { type Bus, isNatsAway, streamOf } from './connection.ts'
-import type { IsGenuine } from './event-marks.ts'
-import type { CloudEvent, EventSource } from './events/event.ts'
+import type { Logger, Sql, Transaction } from '@berth/service'
+import { isNatsAway } from './connection.ts'
+import type { CloudEvent } from './events/event.ts'
 import { lockPosition, readPosition, savePosition } from './inbox.ts'
-import { lastAnnounced } from './last-announced.ts'
+import { isStreamMissing, type Listening, listenToStream } from './listen-to-stream.ts'
 import { startLoop } from './loop.ts'
 import type { EventCounts } from './measure-events.ts'
 import type { OutboxPage } from './outbox.ts'
-import { readEvent } from './read-event.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
 type EventOwner = {
@@ -16,22 +13,17 @@ type EventOwner = {
   eventsAfter(position: number, signal: AbortSignal): Promise<OutboxPage>
 }
 
-export type ConsumeOptions = {
-  db: Database
-  bus: Bus
+export type ConsumeOptions = Listening & {
   log: Logger
-  /** Names this consumer; its position and its dead letters are kept under it. */
-  consumer: string
-  source: EventSource
   owner: EventOwner
   /** The effect of an event, in the transaction that notes it as handled. */
   handle: (sql: Transaction, event: CloudEvent) => Promise<void>
+  /** The effect of several that follow each other, where that is cheaper; when it fails they are handled one by one. */
+  handleTogether?: (sql: Transaction, events: readonly CloudEvent[]) => Promise<void>
   /** Learns from others what the effect of an event needs, before its transaction, and as often as it takes. */
   prepare?: (event: CloudEvent) => Promise<void>
   /** Takes the present state instead, when events that were missed are no longer kept. */
   takeSnapshot?: (sql: Sql) => Promise<void>
-  /** Whether a message is of the owner; without it all are believed. */
-  isGenuine?: IsGenuine
   /** How long to wait after a failure; a second when absent. */
   pauseAfterFailureMs?: number
   counts?: EventCounts
@@ -42,7 +34,6 @@ export type Consumer = { stop(): Promise<void> /** Asks the owner now. */; catch
 const catchUpEveryMs = 60_000
 const attempts = 10
 const defaultPauseMs = 1_000
-const ackWaitNanos = 30_000_000_000
 
 /**
  * Handles every event of a source exactly once in effect and in order. The inbox row holds the position up to which this
@@ -78,93 +69,6 @@ export function startConsumer(options: ConsumeOptions): Consumer {
       listening.abort()
       await Promise.all([messages.stop(), catchUpLoop.stop()])
     },
-  }
-}
-
-function isStreamMissing(error: unknown): boolean {
-  return error instanceof NatsError && error.api_error?.code === 404
-}
-
-async function listenToStream(
-  options: ConsumeOptions,
-  signal: AbortSignal,
-  onEvents: (events: (CloudEvent | undefined)[], isTrusted: boolean) => Promise<void>,
-): Promise<void> {
-  const { bus, source, consumer } = options
-  const manager = await bus.connection.jetstreamManager({ timeout: 5_000 })
-  await manager.consumers.add(streamOf(source), {
-    durable_name: consumer,
-    ack_policy: AckPolicy.Explicit,
-    deliver_policy: DeliverPolicy.All,
-    max_ack_pending: 100,
-    ack_wait: ackWaitNanos,
-  })
-  const isTrusted = await trustFrom(options)
-  const handle = await bus.jetstream.consumers.get(streamOf(source), consumer)
-  const messages = await handle.consume({ max_messages: 100, expires: 5_000 })
-  const stop = () => messages.stop()
-  signal.addEventListener('abort', stop, { once: true })
-  // After its store was wiped the server knows neither stream nor consumer; begin again from the top.
-  watchHeartbeats(messages, stop).catch(stop)
-  const arrived: JsMsg[] = []
-  // What comes while events are handled is handled together afterwards.
-  const drain = async () => {
-    while (arrived.length > 0 && !signal.aborted) {
-      const batch = arrived.splice(0)
-      const events = batch.map((message) => readEvent(message, options.isGenuine))
-      await onEvents(events, await isTrusted())
-      for (const message of batch) message.ack()
-    }
-  }
-  let draining: Promise<void> | undefined
-  let failure: { error: unknown } | undefined
-  try {
-    for await (const message of messages) {
-      if (signal.aborted) break
-      arrived.push(message)
-      draining ??= drain().then(
-        () => {
-          draining = undefined
-        },
-        (error: unknown) => {
-          failure = { error }
-          stop()
-        },
-      )
-    }
-    await draining
-    if (failure) throw failure.error
-  } finally {
-    signal.removeEventListener('abort', stop)
-    stop()
-  }
-}
-
-/**
- * What the stream holds as we come to it may tell of a database that was lost and restored since: its events seem to be the next
- * ones, and never were. So until the owner has told us of everything up to there, a message only says that there is something to
- * ask for.
- */
-async function trustFrom(options: ConsumeOptions): Promise<() => Promise<boolean>> {
-  const last = await lastAnnounced(options.bus, options.source)
-  let isTrusted = last === undefined
-  return async () => {
-    isTrusted ||= (await readPosition(options.db, options)) >= (last?.position ?? 0)
-    return isTrusted
-  }
-}
-
-async function watchHeartbeats(
-  messages: { status(): Promise<AsyncIterable<{ type: string }>> },
-  stop: () => void,
-): Promise<void> {
-  for await (const status of await messages.status()) {
-    if (
-      status.type === 'consumer_deleted' ||
-      status.type === 'consumer_not_found' ||
-      status.type === 'stream_not_found'
-    )
-      stop()
   }
 }
 
@@ -269,21 +173,31 @@ async function handleInOrder(
   onTry: (event: Placed) => void,
 ): Promise<{ fits: boolean; handled: number }> {
   const before = await lockPosition(sql, options)
-  let done = before
+  const fitting: Placed[] = []
   let fits = true
-  let handled = 0
   for (const placed of events) {
-    const { position, event } = placed
-    if (position <= done) continue
-    fits = position === done + 1
+    const done = before + fitting.length
+    if (placed.position <= done) continue
+    fits = placed.position === done + 1
     if (!fits) break
-    onTry(placed)
-    await options.handle(sql, event)
-    done = position
-    handled++
+    fitting.push(placed)
   }
+  const [first] = fitting
+  if (options.handleTogether && first && fitting.length > 1) {
+    onTry(first)
+    await options.handleTogether(
+      sql,
+      fitting.map(({ event }) => event),
+    )
+  } else {
+    for (const placed of fitting) {
+      onTry(placed)
+      await options.handle(sql, placed.event)
+    }
+  }
+  const done = before + fitting.length
   if (done > before) await savePosition(sql, options, done)
-  return { fits, handled }
+  return { fits, handled: fitting.length }
 }
 
 /**

@@ -119,6 +119,30 @@ describe('over the bus', () => {
     await until(async () => (await messagesKept()) === 40)
   })
 
+  test('an event that the server does not take keeps those behind it back, and no order is lost', async () => {
+    relay()
+    await record(db, 'e0')
+    await until(async () => (await messagesKept()) === 1)
+    const manager = await bus.connection.jetstreamManager()
+    const limit = async (bytes: number) => manager.streams.update(streamOf(source), { max_msg_size: bytes })
+    await limit(3_000)
+    const large = `large ${'x'.repeat(4_000)}`
+    await record(db, 'e1', large, ...names(30, 'after '))
+    await until(async () => (await messagesKept()) === 2)
+    // What is sent again is the same: nothing of what comes behind was taken meanwhile.
+    await record(db, 'last')
+    await limit(-1)
+    const wanted = ['e0', 'e1', large, ...names(30, 'after '), 'last']
+    await until(async () => (await messagesKept()) >= wanted.length)
+    const kept: string[] = []
+    for (let seq = 1; seq <= wanted.length; seq++)
+      kept.push(
+        (await manager.streams.getMessage(streamOf(source), { seq })).json<{ data: { name: string } }>().data.name,
+      )
+    expect(kept).toEqual(wanted)
+    expect(await messagesKept()).toBe(wanted.length)
+  })
+
   test('when the stream is deleted under it, it is made again and nothing is missed', async () => {
     consume()
     relay()

@@ -81,7 +81,7 @@ export type Running = Preparing & {
   bus: Bus
   /** Handles the events of another service, or its own, and asks for those that were missed. */
   follow: (
-    options: Pick<ConsumeOptions, 'consumer' | 'handle' | 'prepare' | 'takeSnapshot'> & {
+    options: Pick<ConsumeOptions, 'consumer' | 'handle' | 'handleTogether' | 'prepare' | 'takeSnapshot'> & {
       source: PeerName & EventSource
     },
   ) => Consumer

@@ -1,6 +1,6 @@
 import type { Running } from '@berth/host'
 import type { Database } from '@berth/service'
-import { eventsLogged, logEvent } from './log-event.ts'
+import { eventsLogged, logEvents } from './log-event.ts'
 import { createOwners, type OwnersOf } from './owners.ts'
 import type { Tail } from './tail.ts'
 
@@ -18,6 +18,7 @@ export function followAll(
       consumer: `tasks-${source}`,
       source,
       prepare: (event) => owners.learn(event),
-      handle: (sql, event) => logEvent(sql, event, owners),
+      handle: (sql, event) => logEvents(sql, [event], owners),
+      handleTogether: (sql, events) => logEvents(sql, events, owners),
     })
 }

@@ -8,40 +8,53 @@ export const eventsLogged = createSignal('events logged')
 
 const writing = `
   with head as (
-    update event_log_head set last = last + 1
-    returning last)
+    update event_log_head set last = last + $2
+    returning last),
+  told as (
+    select *
+    from jsonb_to_recordset($1::jsonb)
+      as told (place integer, source text, type text, tail text, object_kind text, object_id uuid, object_name text,
+        object_owner uuid, remote_id uuid, remote_name text, remote_owner uuid, account_id uuid, task_id uuid,
+        repositories text[], event jsonb, event_bytes integer))
   insert into event_log
     (id, source, type, tail, object_kind, object_id, object_name, object_owner, remote_id, remote_name, remote_owner,
       account_id, task_id, repositories, event, event_bytes)
-  select last, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::uuid,
-    case when $12::uuid is null then $13::text[] else array(
-      select name from task_object where task = $12::uuid and kind = 'repository') end,
-    $14::jsonb, $15
-  from head`
+  select last - $2 + place, source, type, tail, object_kind, object_id, object_name, object_owner, remote_id, remote_name,
+    remote_owner, account_id, task_id,
+    case when task_id is null then repositories else array(
+      select name from task_object where task = task_id and kind = 'repository') end,
+    event, event_bytes
+  from head
+  cross join told`
 
-/** Writes an event into the log, once; in the transaction that notes it as handled. */
-export async function logEvent(sql: Transaction, event: CloudEvent, owners: Owners): Promise<void> {
-  const { object, remote, accountId = null, taskId = null } = aboutOf(event)
-  const isNamed = object?.kind === 'repository' || object?.kind === 'distribution'
-  const json = JSON.stringify(event)
-  await sql.prepared('log-event', writing, [
-    event.source.split('/').at(-1),
-    event.type,
-    tailOf(event),
-    object?.kind ?? null,
-    object?.id ?? null,
-    object?.name ?? null,
-    object ? await ownerOf(sql, object, owners) : null,
-    remote?.id ?? null,
-    remote?.name ?? null,
-    owners.of(remote),
-    accountId,
-    taskId,
-    isNamed ? [object.name] : [],
-    json,
-    Buffer.byteLength(json),
-  ])
+/** Writes events into the log, each once and in their order; in the transaction that notes them as handled. */
+export async function logEvents(sql: Transaction, events: readonly CloudEvent[], owners: Owners): Promise<void> {
+  const rows: object[] = []
+  for (const event of events) rows.push({ place: rows.length + 1, ...(await rowOf(sql, event, owners)) })
+  await sql.prepared('log-events', writing, [JSON.stringify(rows), rows.length])
   sql.afterCommit(eventsLogged)
+}
+
+async function rowOf(sql: Sql, event: CloudEvent, owners: Owners): Promise<object> {
+  const { object, remote, accountId, taskId } = aboutOf(event)
+  const isNamed = object?.kind === 'repository' || object?.kind === 'distribution'
+  return {
+    source: event.source.split('/').at(-1),
+    type: event.type,
+    tail: tailOf(event),
+    object_kind: object?.kind,
+    object_id: object?.id,
+    object_name: object?.name,
+    object_owner: object && (await ownerOf(sql, object, owners)),
+    remote_id: remote?.id,
+    remote_name: remote?.name,
+    remote_owner: owners.of(remote),
+    account_id: accountId,
+    task_id: taskId,
+    repositories: isNamed ? [object.name] : [],
+    event,
+    event_bytes: Buffer.byteLength(JSON.stringify(event)),
+  }
 }
 
 async function ownerOf(sql: Sql, object: Named, owners: Owners): Promise<string | null> {

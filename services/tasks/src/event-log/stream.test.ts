@@ -8,7 +8,7 @@ import { type ApiRequest, createLogger, type Database, openDatabase, type Princi
 import { makeDatabase, type TestDatabase } from '@berth/service/testing'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { type StartedTasks, startTasks } from '../testing/started.fixture.ts'
-import { forgetEvents, logEvent } from './log-event.ts'
+import { forgetEvents, logEvents } from './log-event.ts'
 import { createOwners } from './owners.ts'
 import { streamEvents } from './stream.ts'
 import { startTail, type Tail } from './tail.ts'
@@ -41,17 +41,19 @@ afterAll(async () => {
 
 const log = (name: string) =>
   db.transaction((sql) =>
-    logEvent(
+    logEvents(
       sql,
-      {
-        specversion: '1.0',
-        id: randomUUID(),
-        source: '/services/catalog',
-        type: typeOf(catalogEvents.repositoryCreated),
-        time: new Date().toISOString(),
-        datacontenttype: 'application/json',
-        data: { repositoryId: randomUUID(), name, description: '', labels: {}, ownerId: null },
-      },
+      [
+        {
+          specversion: '1.0',
+          id: randomUUID(),
+          source: '/services/catalog',
+          type: typeOf(catalogEvents.repositoryCreated),
+          time: new Date().toISOString(),
+          datacontenttype: 'application/json',
+          data: { repositoryId: randomUUID(), name, description: '', labels: {}, ownerId: null },
+        },
+      ],
       owners,
     ),
   )
