@@ -69,6 +69,8 @@ describe('metrics tell', () => {
     const text = await (await fetch(`${stack.url}/metrics`)).text()
     expect(text).toContain('berth_outbox_pending{service="tasks"}')
     expect(text).toContain('berth_dlq_size{consumer="registry-catalog"} 0')
+    expect(await metric('berth_audit_behind_seconds', labels)).toBeLessThan(10)
+    expect(text).toContain('berth_audit_behind_seconds{service="auth"}')
     expect(text).toContain('# TYPE berth_schedule_missed_total counter')
   })
 

@@ -83,7 +83,7 @@ export function createTasks(
     await forgetDeliveries(db.background, signal)
   }
 
-  const trail = createAuditTrail(db, host.peers, config, log)
+  const trail = createAuditTrail(db, host.peers, config, { log, metrics: parts.metrics })
   const schedule = async (signal: AbortSignal) => {
     while (await fireDue(db.background)) signal.throwIfAborted()
     await settleRuns(db.background)

@@ -81,6 +81,8 @@ test('what cannot be stored stays where it was recorded, and is named until it c
   expect([await stored('later'), await left()]).toEqual([0, 3])
   isFull = false
   expect(await collector.upToDate()).toEqual(['sync'])
+  const behind = Object.fromEntries(collector.behindSeconds())
+  expect(behind.catalog).toBeLessThan(behind.sync ?? 0)
   expect([await stored('later'), await left()]).toEqual([3, 0])
 })
 

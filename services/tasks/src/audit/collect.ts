@@ -9,6 +9,8 @@ export type Collector = {
   collect(): Promise<void>
   /** Waits a while for all that was recorded before; answers the services that did not answer. */
   upToDate(): Promise<string[]>
+  /** For how many seconds what each service has recorded was not taken. */
+  behindSeconds(): [service: string, seconds: number][]
 }
 
 const patienceMs = 1_000
@@ -23,6 +25,7 @@ export function createCollector(
   log: Logger,
 ): Collector {
   const away = new Set<string>()
+  const takenAt = new Map(Object.keys(sources).map((service) => [service, performance.now()]))
   let running: Promise<void> | undefined
   let next: Promise<void> | undefined
 
@@ -35,6 +38,7 @@ export function createCollector(
         stored = rows.map(({ number }) => number)
       }
       away.delete(service)
+      takenAt.set(service, performance.now())
     } catch (error) {
       if (!away.has(service))
         log.warn('what a service recorded for the audit trail is collected later', { service, error })
@@ -59,6 +63,7 @@ export function createCollector(
   }
   return {
     collect,
+    behindSeconds: () => [...takenAt].map(([service, at]) => [service, (performance.now() - at) / 1_000]),
     upToDate: async () => {
       const done = new AbortController()
       const patience = delay(patienceMs, undefined, { signal: done.signal }).catch(() => 'done')

@@ -1,5 +1,5 @@
 import type { CommandClient } from '@berth/commands'
-import { type AuditCommands, type Database, type Logger, takeAudit } from '@berth/service'
+import { type AuditCommands, type Database, Gauge, type Logger, type Metrics, takeAudit } from '@berth/service'
 import { type AuditSource, type Collector, createCollector } from './collect.ts'
 import { dropMonths } from './months.ts'
 import { writeToStdout } from './stdout.ts'
@@ -17,7 +17,12 @@ export type AuditTrail = Collector & {
   forget(): Promise<void>
 }
 
-export function createAuditTrail(db: Database, peers: Peers, settings: Settings, log: Logger): AuditTrail {
+export function createAuditTrail(
+  db: Database,
+  peers: Peers,
+  settings: Settings,
+  { log, metrics }: { log: Logger; metrics: Metrics },
+): AuditTrail {
   const keptDays = settings.auditKeptDays ?? defaultKeptDays
   const write = settings.auditOutput === 'stdout' ? writeToStdout : undefined
   const takeFrom =
@@ -37,6 +42,7 @@ export function createAuditTrail(db: Database, peers: Peers, settings: Settings,
     (service, rows) => storeRows(db.background, service, rows, { keptDays, write }),
     log,
   )
+  measure(metrics, collector)
   return {
     ...collector,
     forget: async () => {
@@ -44,4 +50,16 @@ export function createAuditTrail(db: Database, peers: Peers, settings: Settings,
         log.info('a month of the audit trail is over', { table })
     },
   }
+}
+
+function measure({ registry }: Metrics, collector: Collector): Gauge {
+  return new Gauge({
+    name: 'berth_audit_behind_seconds',
+    help: 'For how long what a service recorded for the audit trail was not taken.',
+    labelNames: ['service'],
+    registers: [registry],
+    collect() {
+      for (const [service, seconds] of collector.behindSeconds()) this.set({ service }, seconds)
+    },
+  })
 }
