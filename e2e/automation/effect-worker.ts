@@ -30,7 +30,8 @@ const client = createInternalClient({
 })
 
 const doEffect: Work = async ({ id, fence, payload }, { report }) => {
-  const { workMs } = payload as { workMs: number }
+  const { workMs = 0, isEmpty = false } = payload as { workMs?: number; isEmpty?: boolean }
+  if (isEmpty) return { state: 'completed' }
   let done = 0
   report(() => [{ phase: 'work', done, total: steps, unit: 'steps' }])
   const [begun] = await db.query(

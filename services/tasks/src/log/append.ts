@@ -12,26 +12,39 @@ const lastPlace = 2 ** 31 - 1
 const lostPlace = lastPlace - 1
 
 /**
- * Keeps lines that the worker of a task sent along, in the transaction that has found it to hold the task still. Those that were heard
- * before, and those that are too many, are left out.
+ * Keeps lines that the worker of a task sent along, in the transaction that has found it to hold the task still, which has `kept` lines
+ * already. Those that were heard before, and those that are too many, are left out.
  */
-export async function appendLines(sql: Transaction, held: Held, log: TaskLines | undefined): Promise<void> {
-  if (!log || log.lines.length === 0) return
-  const [kept] = await sql.query<{ lines: number; last: number }>(
-    `select log_lines as lines,
-       coalesce((select max(place) from task_log where task = $1 and fence = $2 and place < $3), -1) as last
-     from task
-     where id = $1`,
-    [held.id, held.fence, lostPlace],
-  )
-  if (!kept || kept.lines >= mostLines) return
-  const room = mostLines - 1 - kept.lines
+export async function appendLines(
+  sql: Transaction,
+  held: Held,
+  kept: number,
+  log: TaskLines | undefined,
+): Promise<void> {
+  if (!log || log.lines.length === 0 || kept >= mostLines) return
   const lines = log.lines
     .map((line, index) => ({ ...line, place: log.first + index }))
-    .filter(({ place }) => place > kept.last && place < lostPlace)
-  const fitting: Numbered[] = lines.slice(0, room)
-  if (lines.length > room) fitting.push(cutAt(lines[room]?.at ?? new Date().toISOString()))
+    .filter(({ place }) => place < lostPlace)
+  const room = mostLines - 1 - kept
+  // Else what is there already need not be told from what is new: it makes no line a second time.
+  const isCut = lines.length > room
+  const last = isCut ? await lastPlaceOf(sql, held) : -1
+  const fresh = lines.filter(({ place }) => place > last)
+  const fitting: Numbered[] = fresh.slice(0, room)
+  if (fresh.length > room) fitting.push(cutAt(fresh[room]?.at ?? new Date().toISOString()))
   await insert(sql, held, fitting)
+}
+
+async function lastPlaceOf(sql: Transaction, { id, fence }: Held): Promise<number> {
+  const [row] = await sql.query<{ last: number }>(
+    `select coalesce(max(place), -1) as last
+     from task_log
+     where task = $1
+       and fence = $2
+       and place < $3`,
+    [id, fence, lostPlace],
+  )
+  return row?.last ?? -1
 }
 
 function cutAt(at: string): Numbered {
@@ -48,12 +61,17 @@ export async function noteLostWorker(sql: Transaction, held: Held, message: stri
 async function insert(sql: Transaction, { id, fence }: Held, lines: readonly Numbered[]): Promise<void> {
   if (lines.length === 0) return
   const texts = lines.map(fit)
-  const rows = await sql.query(
-    `insert into task_log (task, fence, place, at, level, message, detail)
-     select $1, $2, line.*
-     from unnest($3::integer[], $4::timestamptz[], $5::text[], $6::text[], $7::text[]) as line
-     on conflict do nothing
-     returning place`,
+  await sql.prepared(
+    'append-lines',
+    `with added as (
+       insert into task_log (task, fence, place, at, level, message, detail)
+       select $1, $2, line.*
+       from unnest($3::integer[], $4::timestamptz[], $5::text[], $6::text[], $7::text[]) as line
+       on conflict do nothing
+       returning place)
+     update task
+     set log_lines = log_lines + (select count(*) from added)
+     where id = $1`,
     [
       id,
       fence,
@@ -64,7 +82,6 @@ async function insert(sql: Transaction, { id, fence }: Held, lines: readonly Num
       texts.map(({ detail }) => detail),
     ],
   )
-  await sql.query('update task set log_lines = log_lines + $2 where id = $1', [id, rows.length])
 }
 
 /** A line within its bytes, and as PostgreSQL takes it. */

@@ -27,11 +27,15 @@ const isBlocked = `exists (
       or exists (
         select
         from task as holder
-        join task_resource as held on held.task = holder.id
         where holder.state = 'running'
           and holder.seq > candidate.seq
-          and held.resource = mine.resource
-          and (held.exclusive or mine.exclusive)
+          and exists (
+            select
+            from task_resource as held
+            where held.task = holder.id
+              and held.resource = mine.resource
+              and (held.exclusive or mine.exclusive)
+            offset 0)
         offset 0))
   offset 0)`
 

@@ -13,18 +13,44 @@ export type Doorbell = {
   stop(): Promise<void>
 }
 
-/** Rings for workers without making the caller wait for NATS. */
+// A worker that is woken goes on until there is nothing left: more rings than these would only have it look again.
+const quietMs = 25
+
+/** Rings for workers without making the caller wait for NATS: at once, and of many rings for one kind not for each. */
 export function createDoorbell(bus: Bus, log: Logger): Doorbell {
   const underWay = new Set<Promise<void>>()
+  const quiet = new Map<string, { timer: NodeJS.Timeout; next: Ring | undefined }>()
+  const announce = ({ kind, id, occasion }: Ring) => {
+    const ringing = announceWork(bus, kind, `${id}:${occasion}`)
+      .catch((error: unknown) => log.warn('workers were not told of a task', { kind, task: id, error }))
+      .finally(() => underWay.delete(ringing))
+    underWay.add(ringing)
+  }
+  const ring = (one: Ring) => {
+    const pause = quiet.get(one.kind)
+    if (pause) {
+      pause.next = one
+      return
+    }
+    announce(one)
+    const timer = setTimeout(() => {
+      const next = quiet.get(one.kind)?.next
+      quiet.delete(one.kind)
+      if (next) ring(next)
+    }, quietMs)
+    quiet.set(one.kind, { timer, next: undefined })
+  }
   return {
     ring: (rings) => {
-      for (const { kind, id, occasion } of rings) {
-        const ringing = announceWork(bus, kind, `${id}:${occasion}`)
-          .catch((error: unknown) => log.warn('workers were not told of a task', { kind, task: id, error }))
-          .finally(() => underWay.delete(ringing))
-        underWay.add(ringing)
-      }
+      for (const one of rings) ring(one)
     },
-    stop: async () => void (await Promise.all(underWay)),
+    stop: async () => {
+      for (const { timer, next } of quiet.values()) {
+        clearTimeout(timer)
+        if (next) announce(next)
+      }
+      quiet.clear()
+      await Promise.all(underWay)
+    },
   }
 }

@@ -16,26 +16,29 @@ export async function renewLease(
   request: TasksCommands['renew-task']['request'],
 ): Promise<{ cancelled: boolean }> {
   checkLease(request.leaseSeconds)
-  if (!request.log) return renew(db, request)
+  if (!request.log) {
+    const { cancelled } = await renew(db, request)
+    return { cancelled }
+  }
   return db.transaction(async (sql) => {
-    const renewed = await renew(sql, request)
-    await appendLines(sql, request, request.log)
-    return renewed
+    const { logLines, cancelled } = await renew(sql, request)
+    await appendLines(sql, request, logLines, request.log)
+    return { cancelled }
   })
 }
 
 async function renew(
   sql: Pick<Sql, 'prepared'>,
   request: TasksCommands['renew-task']['request'],
-): Promise<{ cancelled: boolean }> {
-  const [row] = await sql.prepared<{ cancelled: boolean }>(
+): Promise<{ cancelled: boolean; logLines: number }> {
+  const [row] = await sql.prepared<{ cancelled: boolean; logLines: number }>(
     'heartbeat',
     `update task
      set lease_until = now() + make_interval(secs => $3), progress = coalesce($4::jsonb, progress)
      where id = $1
        and fence = $2
        and state = 'running'
-     returning cancel_requested as cancelled`,
+     returning cancel_requested as cancelled, log_lines as "logLines"`,
     [request.id, request.fence, request.leaseSeconds, request.progress ? JSON.stringify(request.progress) : null],
   )
   if (!row) throw taskLost(request.id)

@@ -10,7 +10,15 @@ import { itemsDone } from './sweep.ts'
 const mostPutBack = 5
 const firstPauseSeconds = 1
 
-type Held = { state: string; fence: number; putBack: number; cancelRequested: boolean; done: number; furthest: number }
+type Held = {
+  state: string
+  fence: number
+  putBack: number
+  logLines: number
+  cancelRequested: boolean
+  done: number
+  furthest: number
+}
 
 /**
  * Has a task tried again, in its old place in the order, after 1, 2, 4, 8 and 16 seconds; workers poll, so none of them is told.
@@ -19,7 +27,7 @@ type Held = { state: string; fence: number; putBack: number; cancelRequested: bo
 export async function putBack(db: Database, request: TasksCommands['put-back-task']['request']): Promise<void> {
   return db.transaction(async (sql) => {
     const [task] = await sql.query<Held>(
-      `select state, fence, put_back as "putBack", cancel_requested as "cancelRequested", furthest,
+      `select state, fence, put_back as "putBack", log_lines as "logLines", cancel_requested as "cancelRequested", furthest,
          ${itemsDone('coalesce($2::jsonb, progress)')} as done
        from task
        where id = $1
@@ -48,7 +56,7 @@ export async function putBack(db: Database, request: TasksCommands['put-back-tas
         task.done,
       ],
     )
-    await appendLines(sql, request, request.log)
+    await appendLines(sql, request, task.logLines, request.log)
     await recordChange(sql, rows)
     if (state !== 'waiting') await freeResources(sql, request.id)
   })

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto'
+import { startEffects } from '../automation/effects.ts'
+import { query } from '../berth/databases.ts'
+import { until } from '../berth/processes.ts'
+import { startTestServers, stopTestServers } from '../servers/running.ts'
+
+const workers = 2
+const makers = 8
+const tasks = 2_000
+const goal = 200
+
+/** Small tasks from end to end: queued, announced, claimed, done by worker processes, ended; each with its events. */
+export async function measureTasks(runs: number): Promise<string> {
+  const figures: number[] = []
+  await startTestServers()
+  try {
+    for (let run = 0; run < runs; run++) figures.push(await measureOnce())
+  } finally {
+    await stopTestServers()
+  }
+  const median = figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)] ?? 0
+  return [
+    `| Small tasks from end to end, ${workers} worker processes | unit | Berth | goal |`,
+    '| --- | --- | --- | --- |',
+    `| queued, claimed and ended | tasks/s | ${Math.round(median)} | ${goal}${median < goal ? ' (missed)' : ''} |`,
+  ].join('\n')
+}
+
+async function measureOnce(): Promise<number> {
+  const effects = await startEffects(workers)
+  try {
+    const startedAt = performance.now()
+    let left = tasks
+    const make = async () => {
+      while (left-- > 0)
+        await effects.tasks.call('create-task', {
+          id: randomUUID(),
+          kind: 'effect',
+          payload: { isEmpty: true },
+          exclusive: [`r${left}`],
+          shared: ['common'],
+          actor: { id: null, name: 'bench' },
+        })
+    }
+    await Promise.all(Array.from({ length: makers }, make))
+    const ended = async () => {
+      const [row] = (await query(
+        effects.databaseUrl,
+        "select count(*)::integer as count from tasks.task where state = 'completed'",
+      )) as { count: number }[]
+      return row?.count === tasks
+    }
+    await until('all tasks have ended', ended, 300_000)
+    return tasks / ((performance.now() - startedAt) / 1_000)
+  } finally {
+    await effects.stop()
+  }
+}
