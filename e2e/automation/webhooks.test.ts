@@ -260,6 +260,32 @@ test('an event is sent in the form that is asked for', async () => {
   })
 })
 
+test('metrics tell of tries, and of what is due and not sent', async () => {
+  const metric = async (start: string) => {
+    const lines = (await (await fetch(`${stack.url}/metrics`)).text())
+      .split('\n')
+      .filter((line) => line.startsWith(start))
+    expect(lines).toHaveLength(1)
+    return Number(lines[0]?.split(' ').at(-1))
+  }
+  const [one, hangs] = [
+    await hook({ events: ['catalog.repository.created'] }),
+    await hook({ events: ['catalog.repository.created'] }),
+  ]
+  const before = await metric('berth_webhook_tries_total{result="delivered"}')
+  receiver.when(hangs.path, () => undefined)
+  for (let n = 0; n < 5; n++) await repository()
+  await until('five came', async () => receiver.of(one.path).length === 5)
+  await until(
+    'tries are counted',
+    async () => (await metric('berth_webhook_tries_total{result="delivered"}')) >= before + 5,
+  )
+  expect(await metric('berth_webhook_due')).toBeGreaterThanOrEqual(5)
+  expect(await metric('berth_webhook_late_seconds')).toBeGreaterThan(0)
+  await stack.api('DELETE', at(hangs))
+  await until('nothing is due', async () => (await metric('berth_webhook_due')) === 0)
+})
+
 test('a test is tried once, of an inactive webhook too, and is no failure of it', async () => {
   const one = await hook({ active: false })
   receiver.when(one.path, (response) => response.writeHead(500).end())

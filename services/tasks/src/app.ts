@@ -28,6 +28,7 @@ import { createAccounts } from './webhooks/accounts.ts'
 import { webhookHandlers } from './webhooks/api.ts'
 import { forgetDeliveries } from './webhooks/deliveries.ts'
 import { deliveriesMade } from './webhooks/make-deliveries.ts'
+import { measureWebhooks } from './webhooks/measure-webhooks.ts'
 import { createAddReferences } from './webhooks/references.ts'
 import { resealWebhooks } from './webhooks/reseal-webhooks.ts'
 import { startSender } from './webhooks/sender.ts'
@@ -61,6 +62,7 @@ export function createTasks(
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const measures = measureTasks(parts.metrics, db, log)
+  const countTries = measureWebhooks(parts.metrics, db, log)
   db.onCommit(scheduleMissed, (times) => measures.scheduleMissed(times.length))
   let changes: Changes | undefined
   let tail: Tail | undefined
@@ -128,6 +130,7 @@ export function createTasks(
           log,
           accounts: createAccounts(host.peers.auth),
           addReferences: createAddReferences(host.peers.catalog),
+          count: countTries,
           waitsSeconds: config.webhookTries ?? webhookSettings.webhookTries.fallback ?? [0],
         }),
       )

@@ -1,11 +1,27 @@
 import { allEvents } from '@berth/bus'
 import { BadPattern, type Glob, parseGlob, parseRepositoryPattern } from '@berth/oci'
-import { badField } from '@berth/service'
+import { badField, Problem } from '@berth/service'
 
 /** Which events are meant: by the tail of their subject, and by the repositories that they are about. Empty lists mean all. */
 export type Wanted = { events: readonly string[]; repositories: readonly string[] }
 /** Whether an event is meant. */
 export type EventFilter = (event: { tail: string; repositories: readonly string[] }) => boolean
+
+/**
+ * As `createFilter` of what was read once: an event that is no more in a later release is never, and keeps nothing else from being
+ * meant.
+ */
+export function recreateFilter({ events, repositories }: Wanted): EventFilter {
+  const filters = (events.length === 0 ? [[]] : events.map((one) => [one])).flatMap((one) => {
+    try {
+      return [createFilter({ events: one, repositories })]
+    } catch (error) {
+      if (error instanceof Problem) return []
+      throw error
+    }
+  })
+  return (event) => filters.some((filter) => filter(event))
+}
 
 /** Reads what is wanted. Throws 400 that names the field and the character. */
 export function createFilter(wanted: Wanted): EventFilter {

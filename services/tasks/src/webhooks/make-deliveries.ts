@@ -1,5 +1,5 @@
 import { createSignal, type Database, type Transaction } from '@berth/service'
-import { createFilter } from '../event-log/filter.ts'
+import { recreateFilter } from '../event-log/filter.ts'
 import { eventsSeenBy } from '../event-log/seen-events.ts'
 import type { Accounts } from './accounts.ts'
 import { disableWebhook } from './change-webhooks.ts'
@@ -71,7 +71,7 @@ async function findWanted(
   )
   const wanted: Wanted[] = []
   for (const hook of hooks) {
-    const filter = createFilter(hook)
+    const filter = recreateFilter(hook)
     const scope = scopeOf(hook)
     const ids = events
       .filter((event) => event.id > hook.since && filter(event) && isIn(scope, event))

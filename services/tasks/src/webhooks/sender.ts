@@ -2,6 +2,7 @@ import { type Loop, startLoop } from '@berth/bus'
 import type { Logger } from '@berth/service'
 import { type Claimed, claimDeliveries } from './claim.ts'
 import { makeDeliveries } from './make-deliveries.ts'
+import type { WebhookCounts } from './measure-webhooks.ts'
 import { recordOutcome } from './record-outcome.ts'
 import { type SendDeps, send } from './send.ts'
 
@@ -19,8 +20,10 @@ export type Sender = {
  * Sends what webhooks want: makes deliveries of the log of events, and tries those that are due. `waitsSeconds` are the waits before each
  * try of a delivery, of which there are as many.
  */
-export function startSender(deps: SendDeps & { log: Logger; waitsSeconds: readonly number[] }): Sender {
-  const { db, accounts, log, waitsSeconds } = deps
+export function startSender(
+  deps: SendDeps & { log: Logger; count: WebhookCounts; waitsSeconds: readonly number[] },
+): Sender {
+  const { db, accounts, log, count, waitsSeconds } = deps
   const sending = new Map<string, Promise<void>>()
   const over = new AbortController()
   const making = startLoop({
@@ -35,6 +38,7 @@ export function startSender(deps: SendDeps & { log: Logger; waitsSeconds: readon
     try {
       const outcome = await send(deps, claimed, over.signal)
       await recordOutcome(db, claimed, outcome, waitsSeconds)
+      if (outcome.is === 'tried') count(outcome.tried.error === undefined ? 'delivered' : 'failed')
     } catch (error) {
       // Its lease ends by itself, and it is tried again.
       if (!over.signal.aborted) log.warn('a delivery will be tried again', { delivery: claimed.id, error })
