@@ -7,7 +7,6 @@ import {
   createEventCheck,
   createEventMarks,
   type EventSource,
-  type Loop,
   measureEvents,
   natsNotes,
   noteSharedLogin,
@@ -15,7 +14,6 @@ import {
   readOutbox,
   requireFollower,
   startConsumer,
-  startLoop,
   startRelay,
 } from '@berth/bus'
 import { type AuthCommands, callers, commandsOf } from '@berth/commands'
@@ -50,31 +48,10 @@ import { identifyThrough } from '@berth/tokens'
 import { answerScheduled } from './answer-scheduled.ts'
 import { type Consumers, type DeadLetters, deadLetterCommands, ownDeadLetters } from './dead-letter-commands.ts'
 import type { PeerName, Peers } from './peers.ts'
+import { createPreparing, type Preparing } from './preparing.ts'
 import type { HostConfig, ServiceName } from './settings.ts'
 
 const defaultCountSeconds = 60
-
-type Stoppable = { stop(): Promise<void> | void }
-
-/** What a service may begin before it is on the bus; all of it is stopped with it, the last first. */
-export type Preparing = {
-  /**
-   * Runs `run` every `everyMs`, and after a failure, which is told of as `failure`, again after `pauseAfterFailureMs` (as long,
-   * unless set).
-   */
-  loop: (
-    name: string,
-    options: {
-      everyMs: number
-      pauseAfterFailureMs?: number
-      failure: string
-      level?: 'warn' | 'error'
-      run: (signal: AbortSignal) => Promise<void>
-    },
-  ) => Loop
-  /** Has something stopped with the service, and answers it. */
-  keep: <T extends Stoppable>(name: string, part: T) => T
-}
 
 /** What a service has once it is on the bus. */
 export type Running = Preparing & {
@@ -169,17 +146,7 @@ export function createHost<P extends PeerName>(options: {
     return known
   }
 
-  const preparing: Preparing = {
-    keep: (what, part) => {
-      life.onStop(what, () => part.stop())
-      return part
-    },
-    loop: (what, { everyMs, pauseAfterFailureMs = everyMs, failure, level = 'warn', run }) =>
-      preparing.keep(
-        what,
-        startLoop({ pollMs: everyMs, pauseAfterFailureMs, run, onError: (error) => log[level](failure, { error }) }),
-      ),
-  }
+  const preparing = createPreparing(life, log)
 
   // What answers by itself may be one that asks no auth.
   function identifyFor(open: PublicApi): Identify
@@ -212,10 +179,12 @@ export function createHost<P extends PeerName>(options: {
       : {}
 
   const keepCounts = () => {
-    const record = () => denials.record(db.background)
-    preparing.keep('last counts of what was refused', { stop: record })
-    const everyMs = (config.auditCountSeconds ?? defaultCountSeconds) * 1_000
-    preparing.loop('counts', { everyMs, failure: 'what was refused will be recorded later', run: record })
+    preparing.loop('counts of what was refused', {
+      everyMs: (config.auditCountSeconds ?? defaultCountSeconds) * 1_000,
+      failure: 'what was refused will be recorded later',
+      alsoAtStop: true,
+      run: () => denials.record(db),
+    })
   }
 
   /** How each of the consumers handles an event, for those that it has set aside. */

@@ -1,6 +1,7 @@
 export type { DeadLetters } from './dead-letter-commands.ts'
-export { createHost, type Host, type Preparing, type Running } from './host.ts'
+export { createHost, type Host, type Running } from './host.ts'
 export type { PeerName, Peers } from './peers.ts'
+export type { Preparing } from './preparing.ts'
 export { runService } from './run-service.ts'
 export { type HostConfig, hostSettings, natsSettings, type ServiceName } from './settings.ts'
 export { watchStoreIdentity } from './store-identity.ts'

@@ -132,9 +132,16 @@ export function notSeen(kind: string, name: string): Problem {
   return problem
 }
 
-/** Whether a request was refused by who asks: its login, or its rights. A password that is wrong is counted where it is judged. */
+/**
+ * Whether a request was refused by who asks: its login, or its rights; a quota is for everybody. A password that is wrong is counted where
+ * it is judged.
+ */
 export function isRefusal(problem: Problem): boolean {
-  return problem.status === 403 || problem.code === 'login_required' || refusals.has(problem)
+  return (
+    (problem.status === 403 && problem.code !== 'quota_exceeded') ||
+    problem.code === 'login_required' ||
+    refusals.has(problem)
+  )
 }
 
 function refusal({ name }: Principal, verb: Verb, what: string, on?: string): Problem {

@@ -57,7 +57,7 @@ export function createRegistry(
   measureDisks(blobs, parts.metrics)
   const isolation = createIsolation({ db: db.background, log, metrics: parts.metrics })
   const follower = createFollower({ db: db.background, catalog, isolation, log })
-  const listedPulls = createListedPulls(db.background, catalog)
+  const listedPulls = createListedPulls(db, catalog)
   let gateway: RequestListener | undefined
 
   const openGateway = async ({ keep }: Preparing) => {
@@ -115,11 +115,11 @@ export function createRegistry(
     await pruneModel(db.background)
   }
 
-  const listPulls = ({ loop, keep }: Running) => {
-    keep('last listed pulls', { stop: () => listedPulls.record() })
+  const listPulls = ({ loop }: Running) => {
     loop('listed pulls', {
       everyMs: recordPullsEveryMs,
       failure: 'pulls will be listed in the audit trail later',
+      alsoAtStop: true,
       run: () => listedPulls.record(),
     })
     loop('namespaces with listed pulls', {

@@ -4,7 +4,6 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import {
-  clientAddress,
   type Database,
   type Denial,
   isForged,
@@ -15,7 +14,7 @@ import {
   requestIdOf,
 } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
-import type { Action, Caller, Gatekeeper } from '../access/authorize.ts'
+import type { Action, Gatekeeper } from '../access/authorize.ts'
 import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
 import { sendSignatures } from '../discovery/signatures.ts'
@@ -44,6 +43,7 @@ import type { UploadDeps } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
+import { type Asked, countDenied } from './count-denied.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { answerAtRoot } from './root.ts'
 import { checkServed, enter, namesOf, once, type Place, placeOf } from './target.ts'
@@ -68,9 +68,6 @@ export type GatewayDeps = {
   log: Logger
   metrics: Metrics
 }
-
-/** Who asks for what, once that is known. */
-type Asked = { caller: Caller; repository: string; actions: readonly Action[] }
 
 type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
 /** What a verb needs to be allowed, what else it asks after (else the same), and what it does. */
@@ -205,30 +202,12 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     }
     run().catch((error: unknown) => {
       failure = toOciError(error)
-      if (asked) countDenied({ request, requestId, failure }, asked)
+      if (asked) countDenied(deps.denied, { request, requestId, failure }, asked)
       if (response.writableEnded) {
         log.warn('work after an answer failed', { requestId, error })
         return
       }
       if (!gone.signal.aborted || !response.headersSent) sendError({ request, response, requestId }, failure)
-    })
-  }
-
-  /** A request without credentials is how clients ask where to log in: that one is refused says nothing. */
-  function countDenied(
-    { request, requestId, failure }: { request: IncomingMessage; requestId: string; failure: OciError },
-    { caller, repository, actions }: Asked,
-  ): void {
-    const isDenied = failure.status === 401 || failure.status === 403
-    if (!isDenied || loginIn(request.headers.authorization) === undefined) return
-    deps.denied({
-      result: 'denied',
-      action: `v2.${actions.at(-1)}`,
-      actor: caller.actor,
-      object: { kind: 'repository', id: null, name: repository },
-      detail: null,
-      address: clientAddress(request),
-      requestId,
     })
   }
 
