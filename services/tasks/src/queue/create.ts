@@ -29,19 +29,11 @@ export async function createTask(db: Database, request: Request): Promise<Task> 
 }
 
 async function queue(sql: Transaction, request: Request, resources: Map<string, boolean>): Promise<TaskRow> {
-  const made = await insert(sql, request, [...resources.keys()])
+  const made = await insert(sql, request, resources)
   const row = made ?? (await existing(sql, request))
   // Also when it is there already: a request that is repeated may not have been heard the first time.
   if (row.state === 'waiting') sql.afterCommit(workWaiting, { kind: row.kind, id: row.id, occasion: 'created' })
   if (!made) return row
-  await sql.query(
-    `insert into task_resource (task, seq, resource, exclusive)
-     select task.id, task.seq, wanted.resource, wanted.exclusive
-     from task
-     cross join unnest($2::text[], $3::boolean[]) as wanted (resource, exclusive)
-     where task.id = $1`,
-    [request.id, [...resources.keys()], [...resources.values()]],
-  )
   await insertObjects(sql, request.id, request.on ?? [])
   await recordChange(sql, [made])
   return made
@@ -71,23 +63,36 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
   return modes
 }
 
-async function insert(sql: Sql, request: Request, resources: string[]): Promise<TaskRow | undefined> {
-  const [row] = await sql.query<TaskRow>(
-    `insert into task (id, kind, parent, payload, resources, actor, actor_id, exclusive_resources)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)
-     on conflict (id) do nothing
-     returning ${taskColumns}`,
-    [
-      request.id,
-      request.kind,
-      request.parent ?? null,
-      JSON.stringify(request.payload ?? null),
-      resources,
-      request.actor.name,
-      request.actor.id,
-      request.exclusive,
-    ],
-  )
+const insertTask = `
+  with made as (
+    insert into task (id, kind, parent, payload, resources, actor, actor_id, exclusive_resources)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    on conflict (id) do nothing
+    returning *),
+  locked as (
+    insert into task_resource (task, seq, resource, exclusive)
+    select made.id, made.seq, wanted.resource, wanted.exclusive
+    from made
+    cross join unnest($5::text[], $9::boolean[]) as wanted (resource, exclusive))
+  select ${taskColumns}
+  from made as task`
+
+async function insert(
+  sql: Sql,
+  request: Request,
+  resources: ReadonlyMap<string, boolean>,
+): Promise<TaskRow | undefined> {
+  const [row] = await sql.prepared<TaskRow>('create-task', insertTask, [
+    request.id,
+    request.kind,
+    request.parent ?? null,
+    JSON.stringify(request.payload ?? null),
+    [...resources.keys()],
+    request.actor.name,
+    request.actor.id,
+    request.exclusive,
+    [...resources.values()],
+  ])
   return row
 }
 

@@ -27,13 +27,13 @@ export async function finishTask(db: Database, request: Request): Promise<void> 
        where id = $1
          and fence = $2
          and state = 'running'
-       returning ${taskColumns}, log_lines as "logLines"`,
+       returning ${taskColumns}, log_lines as "logLines", set_config('enable_seqscan', 'off', true)`,
       [request.id, request.fence, request.state, json(request.result), json(request.error), json(request.progress)],
     )
     if (!row) return requireSameEnd(sql, request)
     await appendLines(sql, request, row.logLines, request.log)
     await recordChange(sql, [row])
-    await freeResources(sql, request.id)
+    await freeResources(sql, request.id, true)
   })
 }
 

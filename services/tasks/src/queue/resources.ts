@@ -30,9 +30,13 @@ const freeAndFindNext = `
 
 /**
  * Frees what a task held or waited for, and has workers told of the kinds of waiting tasks for which that may have cleared the
- * way: once a kind, as a worker goes on claiming until there is nothing left.
+ * way: once a kind, as a worker goes on claiming until there is nothing left. `isPlannedOnce`: its plan is kept, made where the tables may
+ * be empty, so the transaction must have set that it goes by indexes.
  */
-export async function freeResources(sql: Transaction, taskId: string): Promise<void> {
-  const next = await sql.query<{ kind: string; id: string }>(freeAndFindNext, [taskId])
+export async function freeResources(sql: Transaction, taskId: string, isPlannedOnce = false): Promise<void> {
+  type Next = { kind: string; id: string }
+  const next = await (isPlannedOnce
+    ? sql.prepared<Next>('free-resources', freeAndFindNext, [taskId])
+    : sql.query<Next>(freeAndFindNext, [taskId]))
   for (const row of next) sql.afterCommit(workWaiting, { ...row, occasion: `after-${taskId}` })
 }
