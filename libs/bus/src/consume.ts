@@ -86,6 +86,7 @@ async function handleIfNext(
     const position = Number(event?.sequence)
     return event && Number.isSafeInteger(position) ? [{ position, event }] : []
   })
+  if (ours.length < events.length) options.counts?.consumed(options.consumer, 'foreign', events.length - ours.length)
   try {
     for (const { event } of ours) await options.prepare?.(event)
     return (await handleNext(options, failures, ours)) && ours.length === events.length

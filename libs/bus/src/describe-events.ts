@@ -2,12 +2,21 @@ import * as authEvents from './events/auth.ts'
 import * as catalogEvents from './events/catalog.ts'
 import { type EventKind, streamOfSource, subjectOf, typeOf } from './events/event.ts'
 import { noteOf } from './events/field-notes.ts'
+import * as registryEvents from './events/registry.ts'
 import { scheduleEvents } from './events/schedules.ts'
 import * as syncEvents from './events/sync.ts'
 import { taskEvents } from './events/tasks.ts'
 import { webhookEvents } from './events/webhooks.ts'
 
-const groups = [authEvents, catalogEvents, syncEvents, taskEvents, scheduleEvents, webhookEvents] as const
+const groups = [
+  authEvents,
+  catalogEvents,
+  registryEvents,
+  syncEvents,
+  taskEvents,
+  scheduleEvents,
+  webhookEvents,
+] as const
 
 /** Every kind of event that Berth announces, by source and name. */
 export const allEvents: readonly EventKind<unknown>[] = groups

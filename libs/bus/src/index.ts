@@ -21,6 +21,7 @@ export {
   typeOf,
 } from './events/event.ts'
 export { nameLimit } from './events/fields.ts'
+export * as registryEvents from './events/registry.ts'
 export { scheduleEvents } from './events/schedules.ts'
 export * as syncEvents from './events/sync.ts'
 export { type TaskChanged, taskEvents } from './events/tasks.ts'

@@ -3,8 +3,8 @@ import { Counter, type Database, Gauge, type Logger, type Metrics } from '@berth
 /** Counts what becomes of events. */
 export type EventCounts = {
   published(count: number): void
-  /** `failed`: to be tried again. `set_aside`: a dead letter. */
-  consumed(consumer: string, result: 'handled' | 'failed' | 'set_aside', count: number): void
+  /** `failed`: to be tried again. `set_aside`: a dead letter. `foreign`: no event of the service, whoever wrote it. */
+  consumed(consumer: string, result: 'handled' | 'failed' | 'set_aside' | 'foreign', count: number): void
 }
 type Service = { service: string; db: Database; log: Logger }
 type Waiting = { pending: number; oldestSeconds: number }

@@ -51,6 +51,11 @@ test('guesses are stopped after ten, on every replica, and the owner elsewhere i
   await expect(guess(one, '192.0.2.1')).rejects.toMatchObject(refused)
   await expect(guess(other, '192.0.2.1', 'cleo has one')).rejects.toMatchObject(refused)
   expect(await guess(one, '192.0.2.2', 'cleo has one')).toMatchObject({ principal: { name: 'cleo', admin: false } })
+  const told = await sql.query(`select event -> 'data' as data from outbox where event ->> 'type' = $1`, [
+    'dev.berth.auth.login.throttled.v1',
+  ])
+  const data = { limit: 'account', network: '192.0.2.1', failures: 10, seconds: 300 }
+  expect('rows' in told ? told.rows : told).toEqual([{ data }])
   await sql.query("update login_attempt set at = at - interval '6 minutes'")
   expect(await guess(one, '192.0.2.1', 'cleo has one')).toMatchObject({ principal: { name: 'cleo' } })
 })

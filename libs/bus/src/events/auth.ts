@@ -74,6 +74,19 @@ export const trustDeleted = defineEvent<TrustChanged>(
   trust,
 )
 
+export type LoginThrottled = {
+  limit: 'account' | 'network' | 'site' | 'all'
+  network: string
+  failures: number
+  seconds: number
+}
+export const loginThrottled = defineEvent<LoginThrottled>(
+  'auth',
+  'login.throttled',
+  'So many logins failed that more are refused for a while; told when that begins.',
+  { limit: { enum: ['account', 'network', 'site', 'all'] }, network: text, failures: count, seconds: count },
+)
+
 export type KeyRotated = { kid: string; notBefore: string }
 export const keyRotated = defineEvent<KeyRotated>('auth', 'key.rotated', 'Tokens are signed with another key.', {
   kid: text,

@@ -241,6 +241,13 @@ export const namespaceDeleted = defineEvent<{ name: string }>(
   { name: text },
 )
 
+export const blobRepaired = defineEvent<{ digest: string }>(
+  'catalog',
+  'blob.repaired',
+  'Bytes that were missing or rotten are here again, and served.',
+  { digest },
+)
+
 export type BlobDamaged = { digest: string; damage: 'missing' | 'rotten' }
 export const blobDamaged = defineEvent<BlobDamaged>(
   'catalog',

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { type Database, networkOf, Problem, type Sql } from '@berth/service'
+import { authEvents, recordEvents } from '@berth/bus'
+import { type Database, networkOf, Problem, type Transaction } from '@berth/service'
+import { LRUCache } from 'lru-cache'
 import { createTurns } from '../passwords/turns.ts'
 
 const windowSeconds = 300
@@ -8,6 +10,7 @@ const limits = { account: 10, network: 100, site: 1_000, all: 3_000 }
 // The counting takes connections that other logins need, so it waits in a line of its own.
 const countedAtOnce = 2
 const mostWaiting = 500
+const mostTold = 10_000
 
 export type Throttle = {
   /** Counts an attempt before it is judged, or throws 429 when there were too many. Answers how to take it off the count. */
@@ -27,11 +30,12 @@ type Counts = Record<keyof typeof limits, Count>
  * below the limit.
  */
 export function createThrottle(db: Database): Throttle {
+  const told = new LRUCache<string, true>({ max: mostTold, ttl: windowSeconds * 1_000 })
   const inTurn = createTurns({ runsAtOnce: countedAtOnce, mostWaiting })
   return {
     begin: async (name, ip) => {
       const attempt = { id: randomUUID(), name, network: networkOf(ip, 64), site: networkOf(ip, 48) }
-      await inTurn(() => db.transaction((sql) => count(sql, attempt)))
+      await inTurn(() => db.transaction((sql) => count(sql, attempt, told)))
       return {
         succeeded: async () =>
           void (await db.query('delete from login_attempt where name = $1 and network = $2', [name, attempt.network])),
@@ -43,8 +47,9 @@ export function createThrottle(db: Database): Throttle {
 }
 
 async function count(
-  sql: Sql,
+  sql: Transaction,
   { id, name, network, site }: { id: string; name: string; network: string; site: string },
+  told: LRUCache<string, true>,
 ): Promise<void> {
   await sql.query("select pg_advisory_xact_lock(hashtextextended('berth login', 0))")
   const of = (condition: string) =>
@@ -67,6 +72,18 @@ async function count(
     network,
     site,
   ])
+  // The one that reaches a limit tells of it: those behind it are refused, and are no news. Nor is it while the attack goes on.
+  const reached = (Object.keys(limits) as (keyof Counts)[]).filter(
+    (kind) => counts?.[kind].count === limits[kind] - 1 && !told.has(`${kind} ${network}`),
+  )
+  for (const kind of reached) told.set(`${kind} ${network}`, true)
+  await recordEvents(
+    sql,
+    reached.map((limit) => ({
+      kind: authEvents.loginThrottled,
+      data: { limit, network, failures: limits[limit], seconds: windowSeconds },
+    })),
+  )
 }
 
 function tooMany(kind: keyof Counts, waitSeconds: number): Problem {

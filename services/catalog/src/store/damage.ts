@@ -50,10 +50,19 @@ export async function noteDamage(
 
 /** Notes that what was missing is there again, whole. */
 export async function noteFound(db: Database, { digest, generation }: Stored): Promise<void> {
-  await db.query(
-    `update blob set state = 'present' where digest = $1 and generation = $2 and state = 'writing' and damage = 'missing'`,
-    [digest, generation],
-  )
+  await db.transaction(async (sql) => {
+    const found = await sql.query(
+      `update blob
+       set state = 'present'
+       where digest = $1
+         and generation = $2
+         and state = 'writing'
+         and damage = 'missing'
+       returning digest`,
+      [digest, generation],
+    )
+    if (found.length > 0) await recordEvents(sql, [{ kind: catalogEvents.blobRepaired, data: { digest } }])
+  })
 }
 
 /** Raised where bytes came back under another generation, or went, so that registry is to hear of it. */
@@ -94,7 +103,20 @@ export async function announceHealed(db: Database): Promise<{ repositoryId: stri
   const changed = []
   for (const { id } of holders)
     changed.push({ repositoryId: id, revision: await db.transaction((sql) => touch(sql, id, digests)) })
-  await db.query(`update blob set damage = null where digest = any($1::text[]) and damage = 'healed'`, [digests])
+  await db.transaction(async (sql) => {
+    const told = await sql.query<{ digest: string }>(
+      `update blob
+       set damage = null
+       where digest = any($1::text[])
+         and damage = 'healed'
+       returning digest`,
+      [digests],
+    )
+    await recordEvents(
+      sql,
+      told.map(({ digest }) => ({ kind: catalogEvents.blobRepaired, data: { digest } })),
+    )
+  })
   return changed
 }
 

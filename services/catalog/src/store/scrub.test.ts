@@ -94,6 +94,14 @@ test('F23: a byte that turned on the disk is found; the blob is served no more a
   expect(rows).toContainEqual({ kind: 'blob-facts', ...healed, sizeBytes: 4 })
   expect(await scrub(scrubbing())).toMatchObject({ rotten: 0, missing: 0 })
   expect(await announceHealed(yard.db)).toEqual([])
+  const told = await yard.db.query(
+    `select event ->> 'type' as type
+     from outbox
+     where event -> 'data' ->> 'digest' = $1
+     order by seq`,
+    [layer],
+  )
+  expect(told).toEqual(['damaged', 'repaired'].map((what) => ({ type: `dev.berth.catalog.blob.${what}.v1` })))
 })
 
 test('what is missing is noted, and taken back when it is there again', async () => {

@@ -1,4 +1,5 @@
 import type { StagedPart } from '@berth/blobs'
+import { recordEvents, registryEvents } from '@berth/bus'
 import { type Digest, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { isSessionId, openHours, type SessionIds, type SessionOwner } from './session-id.ts'
@@ -147,19 +148,32 @@ const committedHours = 1
 
 /** Ends sessions that were not touched for a day, and forgets those that ended. Answers the parts whose bytes can go. */
 export async function expireSessions(db: Database): Promise<string[]> {
-  const rows = await db.query<{ part: StagedPart }>(
-    `select part
-     from upload_part
-     join upload_session on id = session
-     where state = 'open'
-       and touched_at < now() - make_interval(hours => $1)`,
-    [openHours],
-  )
-  // A dropped one goes when its id is no longer good for anything either.
-  await db.query(
-    `delete from upload_session
-     where touched_at < now() - make_interval(hours => case state when 'committed' then $2::integer else $1::integer end)`,
-    [openHours, committedHours],
-  )
-  return rows.map((row) => row.part.id)
+  return db.transaction(async (sql) => {
+    const rows = await sql.query<{ session: string; repository: string; part: StagedPart | null }>(
+      `select upload_session.id as session, repository, part
+       from upload_session
+       left join upload_part on upload_part.session = upload_session.id
+       where state = 'open'
+         and touched_at < now() - make_interval(hours => $1)
+       for update of upload_session`,
+      [openHours],
+    )
+    // A dropped one goes when its id is no longer good for anything either.
+    await sql.query(
+      `delete from upload_session
+       where touched_at < now() - make_interval(hours => case state when 'committed' then $2::integer else $1::integer end)`,
+      [openHours, committedHours],
+    )
+    const expired = new Map<string, { basePath: string; bytes: number }>()
+    for (const { session, repository, part } of rows) {
+      const bytes = (expired.get(session)?.bytes ?? 0) + (part?.sizeBytes ?? 0)
+      expired.set(session, { basePath: repository, bytes })
+    }
+    const events = [...expired].map(([sessionId, data]) => ({
+      kind: registryEvents.uploadExpired,
+      data: { sessionId, ...data },
+    }))
+    await recordEvents(sql, events)
+    return rows.flatMap(({ part }) => (part ? [part.id] : []))
+  })
 }

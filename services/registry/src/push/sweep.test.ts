@@ -82,3 +82,23 @@ test('an account has at most ten thousand uploads open, and goes on with those',
   await db.query("update upload_session set state = 'committed' where id = $1", [first])
   await claimSession({ db, ids }, ids.make(busy), busy)
 })
+
+test('an upload that nothing came for in a day is forgotten with its bytes, which is announced', async () => {
+  const ids = createSessionIds('a secret')
+  const claim = await claimSession({ db, ids }, ids.make(owner), owner)
+  await recordPart(db, claim, await blobs.writePart(`${claim.id}-${claim.fence}`, 0, bytes()))
+  await db.query(`update upload_session set touched_at = now() - interval '25 hours' where id = $1`, [claim.id])
+  await sweepUploads(db, blobs, async () => false)
+  const told = () =>
+    db.query<{ data: object }>(
+      `select event -> 'data' as data
+       from outbox
+       where event ->> 'type' = 'dev.berth.registry.upload.expired.v1'
+         and event -> 'data' ->> 'sessionId' = $1`,
+      [claim.id],
+    )
+  const data = { sessionId: claim.id, basePath: 'team/app', bytes: 10 }
+  expect(await told()).toEqual([{ data }])
+  await sweepUploads(db, blobs, async () => false)
+  expect(await told()).toEqual([{ data }])
+})

@@ -29,7 +29,7 @@ export function aboutOf(event: CloudEvent): About {
   const starter = event.actorid === undefined ? {} : { accountId: event.actorid }
   const named = (kind: Kind, id: string, name: string): Named | undefined => nameOf(data, kind, { id, name })
   if (source === 'catalog' || source === 'registry') {
-    if (entity === 'distribution') return about(named('distribution', 'id', 'basePath'))
+    if (entity === 'distribution' || entity === 'upload') return about(named('distribution', 'id', 'basePath'))
     if (entity === 'namespace') return about(named('namespace', '', 'name'))
     return about(named('repository', 'repositoryId', 'name'))
   }
