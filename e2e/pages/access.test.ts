@@ -46,6 +46,7 @@ describePages(`the pages about teams${missing.length > 0 ? ` (skipped: ${missing
     ['robots', 8],
     ['teams', 8],
     ['schedules', 5],
+    ['tasks', 5],
   ])(
     '%s do what they say, typed as they are written',
     async (name, steps) => {
