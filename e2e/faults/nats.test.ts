@@ -1,8 +1,9 @@
 import path from 'node:path'
 import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { query } from '../berth/databases.ts'
 import { type EventsPlace, embeddedNats, waitForEvent } from '../berth/events.ts'
-import { processesOn } from '../berth/processes.ts'
+import { processesOn, until } from '../berth/processes.ts'
 import { pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, getManifest, localRemote, make, repositoryPath, sync } from '../berth/requests.ts'
 import { startTestStack, type TestStack } from '../berth/stack.ts'
@@ -91,5 +92,30 @@ async function expectEvents(stack: TestStack, events: EventsPlace, done: Done): 
       `berth.v1.catalog.version.created.${done.pushed}`,
       (event) => (event.data as { number: number }).number === version,
     )
+  await expectLogged(stack)
   expect((await stack.api('GET', '/me')).status).toBe(200)
+}
+
+/** The log of events follows all services, as any subscriber does: it has each of their events once, and in their order. */
+async function expectLogged(stack: TestStack): Promise<void> {
+  const sources = ['auth', 'catalog', 'registry', 'sync', 'tasks']
+  const announced = sources
+    .map((source) => `select '${source}' as source, position, id from ${source}.outbox`)
+    .join(' union all ')
+  const difference = `
+    with announced as (${announced}),
+    logged as (
+      select id as place, source, (event ->> 'sequence')::bigint as position, (event ->> 'id')::uuid as id
+      from tasks.event_log)
+    select source, position, count(logged.id)::integer as times
+    from announced
+    full join logged using (source, position, id)
+    group by source, position
+    having count(logged.id) <> 1
+    union all
+    select later.source, later.position, -1
+    from logged as later
+    join logged as earlier on earlier.source = later.source and earlier.position < later.position
+    where earlier.place > later.place`
+  await until('each event is logged once', async () => (await query(stack.databaseUrl ?? '', difference)).length === 0)
 }
