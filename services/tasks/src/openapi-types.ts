@@ -1572,6 +1572,7 @@ export interface operations {
         responses: {
             202: components["responses"]["Delivery"];
             404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

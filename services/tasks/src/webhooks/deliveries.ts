@@ -1,5 +1,5 @@
 import { badCursor, type Database, isUuid, notFound, type PageRequest, Problem } from '@berth/service'
-import { deliveriesMade } from './make-deliveries.ts'
+import { deliveriesMade, mostWaiting } from './make-deliveries.ts'
 import type { Webhook } from './webhook.ts'
 
 /** How long what was sent and answered is kept, in days; it can be sent again for as long. */
@@ -99,6 +99,7 @@ export async function replayDelivery(db: Database, webhook: Webhook, id: string)
     throw new Problem(409, 'webhook_inactive', `${webhook.name} sends nothing now.`, {
       hint: 'Set active to true first.',
     })
+  await requireRoom(db, webhook)
   const made = await db.transaction((sql) => {
     sql.afterCommit(deliveriesMade)
     return sql.query<DeliveryRow>(
@@ -116,13 +117,25 @@ export async function replayDelivery(db: Database, webhook: Webhook, id: string)
   return showDelivery(row)
 }
 
+async function requireRoom(db: Database, { id, name }: Pick<Webhook, 'id' | 'name'>): Promise<void> {
+  const [row] = await db.query<{ count: number }>(
+    `select count(*)::integer as count from webhook_delivery where webhook_id = $1 and state = 'waiting'`,
+    [id],
+  )
+  if ((row?.count ?? 0) >= mostWaiting)
+    throw new Problem(409, 'too_many_deliveries', `${row?.count} deliveries of ${name} wait.`, {
+      hint: 'Ask again when some of them have been sent.',
+    })
+}
+
 /** Sends a webhook an event that is for it alone, once, whether it is active or not. */
-export async function testWebhook(db: Database, { id }: Pick<Webhook, 'id'>) {
+export async function testWebhook(db: Database, webhook: Pick<Webhook, 'id' | 'name'>) {
+  await requireRoom(db, webhook)
   const [row] = await db.transaction((sql) => {
     sql.afterCommit(deliveriesMade)
     return sql.query<DeliveryRow>(
       `insert into webhook_delivery (webhook_id, type) values ($1, 'tasks.webhook.tested') returning ${columns}`,
-      [id],
+      [webhook.id],
     )
   })
   if (!row) throw new Error('a test was not made')

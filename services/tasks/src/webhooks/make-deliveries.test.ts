@@ -101,21 +101,32 @@ test('of each webhook two are sent at a time, and no delivery is in two hands', 
   const [one, other] = [await hook('team/one'), await hook('team/other')]
   await log(50)
   while (await makeDeliveries(db, accounts));
-  const claimed = (await Promise.all(replicas.map((replica) => claimDeliveries(replica, 10)))).flat()
+  const claimed = (await Promise.all(replicas.map((replica) => claimDeliveries(replica, 10, false)))).flat()
   expect(new Set(claimed.map(({ id }) => id)).size).toBe(claimed.length)
-  const left = await claimDeliveries(db, 100)
+  const left = await claimDeliveries(db, 100, false)
   const all = [...claimed, ...left]
   for (const id of [one, other]) expect(all.filter(({ webhookId }) => webhookId === id)).toHaveLength(2)
+})
+
+test('webhooks that fail are taken apart, so that however many hang the others have room', async () => {
+  const [failing, good] = [await hook('team/failing'), await hook('team/good')]
+  await db.query('update webhook set failing_since = now() where id = $1', [failing])
+  await log(5)
+  while (await makeDeliveries(db, accounts));
+  const hooks = async (ofFailing: boolean) =>
+    (await claimDeliveries(db, 1, ofFailing)).map(({ webhookId }) => webhookId)
+  expect(await hooks(false)).toEqual([good])
+  expect(await hooks(true)).toEqual([failing])
 })
 
 test('what a try came to is noted by its holder alone: not when its lease has ended and another one holds it', async () => {
   await hook()
   await log(1)
   while (await makeDeliveries(db, accounts));
-  const [first] = await claimDeliveries(db, 10)
+  const [first] = await claimDeliveries(db, 10, false)
   if (!first) throw new Error('nothing is due')
   await db.query(`update webhook_delivery set leased_until = now() - interval '1 second' where id = $1`, [first.id])
-  const [second] = await claimDeliveries(db, 10)
+  const [second] = await claimDeliveries(db, 10, false)
   if (!second) throw new Error('nothing is due')
   const good = { durationMs: 1, requestHeaders: {}, requestBody: '', status: 204 }
   const bad = { ...good, status: 500, error: 'it answered 500' }

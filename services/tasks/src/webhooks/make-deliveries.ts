@@ -9,7 +9,8 @@ import { scopeOf, type Webhook } from './webhook.ts'
 export const deliveriesMade = createSignal('deliveries made')
 
 const windowRows = 1_000
-const mostWaiting = 10_000
+/** How many deliveries of a webhook may wait. */
+export const mostWaiting = 10_000
 
 type Hook = Pick<Webhook, 'id' | 'name' | 'events' | 'repositories' | 'accountId' | 'since'>
 type Logged = { id: number; tail: string; repositories: string[]; objectName: string | null }

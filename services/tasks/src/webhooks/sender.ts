@@ -7,8 +7,8 @@ import { recordOutcome } from './record-outcome.ts'
 import { type SendDeps, send } from './send.ts'
 
 const pollMs = 1_000
-// Of bodies of 256 KiB at most.
-const atOnce = 200
+// Of bodies of 256 KiB at most; of those whose last try came to nothing, and so may hang, and of the others.
+const atOnce = { failing: 64, good: 128 }
 
 export type Sender = {
   /** There is news to be sent. */ newsCame: Loop['wake'] /** Something is due. */
@@ -24,7 +24,7 @@ export function startSender(
   deps: SendDeps & { log: Logger; count: WebhookCounts; waitsSeconds: readonly number[] },
 ): Sender {
   const { db, accounts, log, count, waitsSeconds } = deps
-  const sending = new Map<string, Promise<void>>()
+  const sending = { failing: new Map<string, Promise<void>>(), good: new Map<string, Promise<void>>() }
   const over = new AbortController()
   const making = startLoop({
     pollMs,
@@ -34,7 +34,7 @@ export function startSender(
       while (!signal.aborted && (await makeDeliveries(db.background, accounts)));
     },
   })
-  const sendOne = async (claimed: Claimed) => {
+  const sendOne = async (claimed: Claimed, kind: keyof typeof sending) => {
     try {
       const outcome = await send(deps, claimed, over.signal)
       await recordOutcome(db, claimed, outcome, waitsSeconds)
@@ -43,7 +43,7 @@ export function startSender(
       // Its lease ends by itself, and it is tried again.
       if (!over.signal.aborted) log.warn('a delivery will be tried again', { delivery: claimed.id, error })
     } finally {
-      sending.delete(claimed.lease)
+      sending[kind].delete(claimed.lease)
       claiming.wake()
     }
   }
@@ -52,8 +52,9 @@ export function startSender(
     pauseAfterFailureMs: pollMs,
     onError: (error) => log.warn('deliveries will be looked at again', { error }),
     run: async () => {
-      for (const claimed of await claimDeliveries(db, atOnce - sending.size))
-        sending.set(claimed.lease, sendOne(claimed))
+      for (const kind of ['good', 'failing'] as const)
+        for (const claimed of await claimDeliveries(db, atOnce[kind] - sending[kind].size, kind === 'failing'))
+          sending[kind].set(claimed.lease, sendOne(claimed, kind))
     },
   })
   return {
@@ -62,7 +63,7 @@ export function startSender(
     stop: async () => {
       await Promise.all([making.stop(), claiming.stop()])
       over.abort()
-      await Promise.all(sending.values())
+      await Promise.all([...sending.good.values(), ...sending.failing.values()])
     },
   }
 }
