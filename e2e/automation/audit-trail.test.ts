@@ -165,6 +165,30 @@ test('what a sync commits is told as an act of whoever started it', async () => 
   ])
 })
 
+test('what a pull brings here from another host is told as an act of whoever pulled', async () => {
+  upstream.add('proxied/app', 'v1', imageOf('proxied', 500))
+  await make(stack, '/remotes', { ...localRemote('hub', upstream.url, '', { retries: 0 }), upstreamName: null })
+  const pullThrough = { remote: 'hub', trigger: 'users', ttlSeconds: 0 }
+  await make(stack, '/distributions', { name: 'hub', basePath: 'hub', pullThrough })
+  for (let n = 0; n < 2; n++) {
+    const { status } = await send('GET', '/v2/hub/proxied/app/manifests/v1', { authorization: basic(stack) })
+    expect(status).toBe(200)
+  }
+  const made = {
+    action: 'pull-through',
+    actor: expect.objectContaining({ name: 'admin' }),
+    detail: 'v1',
+    namespace: 'hub',
+  }
+  expect(await trail('&object=hub/proxied/app')).toEqual([
+    expect.objectContaining({
+      ...made,
+      object: { kind: 'repository', id: expect.any(String), name: 'hub/proxied/app' },
+    }),
+    expect.objectContaining(made),
+  ])
+})
+
 test('what a schedule does is an act of the account that it runs as', async () => {
   const what = { cron: '@yearly', kind: 'sync', parameters: { remote: 'team/hub', repository: 'team/mirror' } }
   const made = await apiAs(stack, owner, 'POST', '/schedules', { name: 'team/nightly', ...what })
@@ -219,8 +243,11 @@ test('all of it comes as CSV, in which nothing is a formula, and as lines on sta
   const written = stack
     .logs()
     .split('\n')
-    .filter((line) => line.startsWith('{"at":'))
-  const told = written.map((line) => JSON.parse(line) as Entry)
+    .filter((line) => line.startsWith('{"type":"audit",'))
+  const told = written.map((line) => {
+    const { type: _, ...entry } = JSON.parse(line) as Entry & { type: string }
+    return entry
+  })
   const stored = (await trail()).filter(({ action }) => action !== 'many')
   expect(told).toEqual(expect.arrayContaining(stored))
 })

@@ -1,7 +1,7 @@
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { CatalogCommands, ServedDistribution } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import { type Actor, badField, type Database, Problem, type Sql, type Transaction } from '@berth/service'
+import { type Actor, badField, type Database, noteUnchanged, Problem, type Sql, type Transaction } from '@berth/service'
 import { noteAnswer } from '../pull-through/order.ts'
 import { distributionsOf } from '../served/rows.ts'
 import { lockRepositoryNamed } from '../versions/repository-lock.ts'
@@ -42,6 +42,7 @@ export async function ensurePulled(
         hint: 'Delete that repository, or give the pull-through distribution another base path.',
       })
     const { latestVersion, revision } = repository
+    if (known && !made) noteUnchanged()
     const isHere = tag !== undefined && (await standsFor(sql, repository.id, tag))
     if (isHere) await noteAnswer(sql, repository.id, tag.name)
     const [arrived] = made ? await distributionsOf(sql, repository.id) : []

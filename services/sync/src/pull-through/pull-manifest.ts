@@ -7,6 +7,7 @@ import { companionSubject } from '../filters/companion-tags.ts'
 import { speaksOnly } from '../verify/companion.ts'
 import { requireSignature } from '../verify/require-signature.ts'
 import { requirementsOf } from '../verify/requirements.ts'
+import { auditEntryOf } from './audit-entry.ts'
 import { endStage, fetchOne } from './fetch-one.ts'
 import { type PulledUpstream, type PullThroughDeps, withUpstream } from './upstream.ts'
 import { notUpstream } from './upstream-problem.ts'
@@ -52,13 +53,14 @@ async function pull(
   // Only now: what upstream does not have, or is not to come in, leaves no trace here.
   const tag = parseDigest(reference) ? undefined : { name: reference, digest }
   const ensure = { via, name, actor, ...(tag ? { tag } : {}) }
-  const { repository: target, isHere } = await catalog.call('ensure-pulled', ensure, { signal })
+  const stage = { catalog, id: randomUUID(), fence: 1 }
+  const audit = auditEntryOf({ name, actor, detail: reference }, stage.id)
+  const { repository: target, isHere } = await catalog.call('ensure-pulled', ensure, { signal, audit })
   if (isHere || (!tag && (await isMember(catalog, target.id, digest)))) {
     // Another replica may have fetched it just now.
     await catalog.call('await-served', { repository: target.id }, { signal })
     return { digest, changed: false }
   }
-  const stage = { catalog, id: randomUUID(), fence: 1 }
   const holder = `pull-through:${stage.id}`
   try {
     await fetchOne(deps, upstream, { digest, stage, holder, repositoryId: target.id, ...trust }, signal)
@@ -72,7 +74,7 @@ async function pull(
       force: false,
       asked,
     }
-    await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal })
+    await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal, audit })
     return { digest, changed: true }
   } finally {
     await endStage(deps, stage, holder)

@@ -7,6 +7,7 @@ import { stageContent } from '../fetch/stage-content.ts'
 import { speaksOnly } from '../verify/companion.ts'
 import { readReferrersTag } from '../verify/read-referrers-tag.ts'
 import { requirementsOf } from '../verify/requirements.ts'
+import { auditEntryOf } from './audit-entry.ts'
 import { endStage, fetchOne } from './fetch-one.ts'
 import { type PulledUpstream, type PullThroughDeps, withUpstream } from './upstream.ts'
 
@@ -65,7 +66,9 @@ async function pull(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { catalog } = deps
-  const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal })
+  const stage = { catalog, id: randomUUID(), fence: 1 }
+  const audit = auditEntryOf({ name, actor, detail: `referrers of ${subject}` }, stage.id)
+  const { repository: target } = await catalog.call('ensure-pulled', { via, name, actor }, { signal, audit })
   const here = await catalog.call('list-members', { repositoryId: target.id, digests: [...listed] }, { signal })
   const missing = listed.filter((digest) => !here.digests.includes(digest))
   if (missing.length === 0) {
@@ -73,7 +76,6 @@ async function pull(
     await catalog.call('await-served', { repository: target.id }, { signal })
     return false
   }
-  const stage = { catalog, id: randomUUID(), fence: 1 }
   const holder = `pull-through:${stage.id}`
   try {
     const members: Digest[] = []
@@ -92,7 +94,7 @@ async function pull(
     if (members.length === 0) return false
     await stageContent(stage, { members }, signal)
     const commit = { repositoryId: target.id, stage: stage.id, fence: stage.fence, actor, taskId: null, force: false }
-    await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal })
+    await catalog.call('commit-stage', { ...commit, cause: 'sync', mode: 'additive' }, { signal, audit })
     return true
   } finally {
     await endStage(deps, stage, holder)

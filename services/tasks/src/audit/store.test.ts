@@ -104,6 +104,7 @@ test('a line is written before the entry is committed: where that fails it comes
   await store([row], 400, write)
   expect(lines).toEqual([expect.stringMatching(/^\{.*\}\n$/)])
   expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    type: 'audit',
     service: 'catalog',
     number: row.number,
     requestId: 'written',

@@ -33,6 +33,11 @@ export async function storeRows(
       wanted.map(({ at }) => at),
     )
     const stored = await sql.query<Entry>(insertRows, [service, JSON.stringify(wanted)])
-    if (write && stored.length > 0) await write(stored.map((row) => `${JSON.stringify(showEntry(row))}\n`).join(''))
+    if (write && stored.length > 0) await write(stored.map(lineOf).join(''))
   })
+}
+
+/** An entry as a line of its own, which says that it is none of the log. */
+function lineOf(row: Entry): string {
+  return `${JSON.stringify({ type: 'audit', ...showEntry(row) })}\n`
 }
