@@ -80,6 +80,16 @@ test.each<[string, (scene: Awaited<ReturnType<typeof makeScene>>) => void, strin
   })
 })
 
+test('the log of a run tells what was tried again', async () => {
+  const { name } = await makeScene({ retries: 1 })
+  upstream.when(new RegExp(`HEAD .*${name}/manifests/bad`), status(500))
+  const task = await run(name, { onError: 'skip' })
+  const { items } = (await stack.api('GET', `/tasks/${task.id}/log`)).body as { items: { message: string }[] }
+  expect(items.filter(({ message }) => message.startsWith('tried again'))).toMatchObject([
+    { message: 'tried again: upstream_unavailable', level: 'warn', detail: expect.stringContaining(upstream.host) },
+  ])
+})
+
 test('a tag that is named and not there is a failure like any other', async () => {
   const { name } = await makeScene({ includeTags: ['good', 'absent'] })
   expect(await run(name, { onError: 'skip' })).toMatchObject({

@@ -1,5 +1,6 @@
 import { startLoop } from '@berth/bus'
 import type { AuthCommands, ClaimedTask, CommandClient } from '@berth/commands'
+import type { UpstreamError } from '@berth/registry-client'
 import type { Sealer } from '@berth/service'
 import type { Note, Outcome, Work } from '@berth/worker'
 import { createFailures } from '../fetch/failures.ts'
@@ -31,6 +32,7 @@ export type SyncDeps = EndDeps & {
 const renewEveryMs = 600_000
 // Docker Hub counts in windows of six hours; a run waits for the next one.
 const longestPauseMs = 7 * 3_600_000
+const mostRetriesNoted = 1_000
 
 /** Does the tasks of kind `sync`: one run each. */
 export function createSyncWork(deps: SyncDeps): Work {
@@ -80,6 +82,17 @@ async function sync(deps: SyncDeps, run: PlacedRun, task: ClaimedTask, hooks: Ho
   }
 }
 
+/** Tells the first of what is tried again, so that an upstream in trouble leaves room in the log for what came of it. */
+function noteRetries(note: Note): (error: UpstreamError) => void {
+  let count = 0
+  return ({ code, message }) => {
+    count++
+    if (count > mostRetriesNoted) return
+    note(`tried again: upstream_${code}`, { level: 'warn', detail: message })
+    if (count === mostRetriesNoted) note('what is tried again is told no more')
+  }
+}
+
 /** Opens the remote of a run for as long as the work takes, and keeps the run's leases. */
 async function withRemote<T>(
   { db, prisma, sealer, catalog, auth, blobs, log, hear }: SyncDeps,
@@ -101,7 +114,7 @@ async function withRemote<T>(
         note(`upstream is left alone until ${pause.until.toISOString()}`, { level: 'warn', detail: pause.reason })
       progress.pause = pause
     },
-    onRetry: ({ code, message }) => note(`tried again: upstream_${code}`, { level: 'warn', detail: message }),
+    onRetry: noteRetries(note),
   })
   const holder = holderOf(run)
   const { platforms, includeForeignLayers } = remote
