@@ -3,7 +3,7 @@ import { hang, imageOf } from '@berth/registry-client/misbehaving-upstream'
 import { mergeDocuments } from '@berth/standalone/origin'
 import { beforeAll, expect, test } from '@jest/globals'
 import { query } from '../berth/databases.ts'
-import { pushRandomImage } from '../berth/push.ts'
+import { pushBlob, pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make, startSync } from '../berth/requests.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import { type OpenApiDocument, operationsOf } from '../hostile/document.ts'
@@ -113,11 +113,21 @@ test('every route of the API that changes something is among them', () => {
   expect(operations.filter(({ id, method }) => method !== 'GET' && !done.has(id)).map(({ id }) => id)).toEqual([])
 })
 
-test('a push and what is deleted by /v2 leave one entry each, with the tag or digest', async () => {
+test('a push, a signature and what is deleted by /v2 leave one entry each, with the tag or digest', async () => {
   const target = `${stack.url}/v2/team/app`
   const headers = { authorization: basic(stack), 'x-request-id': 'by-v2' }
-  const deleted = await fetch(`${target}/manifests/1`, { method: 'DELETE', headers })
-  expect(deleted.status).toBe(202)
+  const send = async (method: string, url: string, body?: object) => {
+    const answer = await fetch(url, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) })
+    expect([url, answer.status]).toEqual([url, method === 'PUT' ? 201 : 202])
+  }
+  const head = await fetch(`${target}/manifests/1`, { method: 'HEAD', headers })
+  const digest = head.headers.get('docker-content-digest') ?? ''
+  const signature = { schemaVersion: 2, type: 'atomic', name: `${digest}@${'a'.repeat(32)}`, content: btoa('signed') }
+  await send('PUT', `${stack.url}/extensions/v2/team/app/signatures/${digest}`, signature)
+  await send('DELETE', `${target}/manifests/1`)
+  const pushed = { url: stack.url, authorization: basic(stack) }
+  const { digest: blob } = await pushBlob(pushed, 'team/app', Buffer.from('a blob that nothing names'))
+  await send('DELETE', `${target}/blobs/${blob}`)
   const all = await entries('&object=team/app')
   expect(all.filter(({ action }) => action === 'v2.manifest.put')).toEqual(
     ['2', '1'].map((tag) =>
@@ -131,7 +141,9 @@ test('a push and what is deleted by /v2 leave one entry each, with the tag or di
     ),
   )
   expect(all.filter(({ requestId }) => requestId === 'by-v2')).toEqual([
+    expect.objectContaining({ action: 'v2.blob.delete', detail: blob }),
     expect.objectContaining({ action: 'v2.manifest.delete', detail: '1', service: 'catalog' }),
+    expect.objectContaining({ action: 'v2.signature.put', detail: digest }),
   ])
 })
 
