@@ -64,3 +64,4 @@ const doEffect: Work = async ({ id, fence, payload }, { report }) => {
 
 const tasks = commandsOf<TasksCommands>(client)
 startWorker({ tasks, bus, name: 'effect', works: { effect: doEffect }, leaseSeconds, log })
+process.stdout.write('ready\n')

@@ -70,11 +70,12 @@ async function startWorkerProcess(databaseUrl: string, service: ServiceProcess):
       BERTH_TEST_TASKS: service.internalUrl,
       ...keyEnvironmentOf('sync'),
     },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await once(child, 'spawn')
   const ended = once(child, 'exit')
   ended.catch(() => 'told by kill')
+  // It says one line, once it takes tasks.
+  await Promise.race([once(child.stdout, 'data'), ended])
   const kill = async () => {
     child.kill('SIGKILL')
     await ended
