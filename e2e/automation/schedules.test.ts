@@ -5,10 +5,11 @@ import { query } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
 import { pushBlob, pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
+import { byItself } from '../berth/stack.ts'
 import { withBerth, withUpstream } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
 
-const stack = withBerth({ own: true })
+const stack = withBerth({ own: true, env: byItself(86_400) })
 const upstream = withUpstream()
 const enc = encodeURIComponent
 let count = 0

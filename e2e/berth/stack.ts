@@ -114,6 +114,15 @@ export async function startTestStack(options: StackOptions = {}): Promise<TestSt
 
 type Settings = { home: string; password: string; options: StackOptions; databaseUrl?: string }
 
+/** How often Berth does what it does by itself. Not at all, unless a test says so: a task more at some minute of an hour is one too many. */
+export function byItself(seconds: number): NodeJS.ProcessEnv {
+  return {
+    BERTH_GC_INTERVAL_SECONDS: String(seconds),
+    BERTH_RETENTION_INTERVAL_SECONDS: String(seconds),
+    BERTH_SCRUB_INTERVAL_SECONDS: String(seconds),
+  }
+}
+
 /** The environment of a Berth for tests: nothing of ours leaks into it but the path of nats-server. */
 export function environmentOf({ home, password, options, databaseUrl }: Settings): NodeJS.ProcessEnv {
   const { natsUrl, s3 } = options.external ?? {}
@@ -125,6 +134,7 @@ export function environmentOf({ home, password, options, databaseUrl }: Settings
     BERTH_HOME: home,
     BERTH_ADMIN_PASSWORD: password,
     BERTH_NATS_SERVER: process.env.BERTH_NATS_SERVER,
+    ...byItself(0),
     ...(databaseUrl ? { BERTH_DATABASE_URL: databaseUrl } : {}),
     ...(natsUrl ? { BERTH_NATS_URL: natsUrl } : {}),
     ...(s3
