@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { findProgram } from '../servers/programs.ts'
@@ -16,10 +17,11 @@ const nowhere = 'http://127.0.0.1:9'
 
 /**
  * docker with a daemon of its own that touches neither the network nor the firewall of the machine. `settings` is the text of its
- * `daemon.json`.
+ * `daemon.json`; with `runsContainers` layers are shared by those that it runs, else each would be copied for each.
  */
 export async function startDocker(
   settings = '{}',
+  { runsContainers = false } = {},
 ): Promise<Client & { env: { DOCKER_HOST: string; DOCKER_CONFIG: string } }> {
   const program = findProgram('dockerd')
   if (!program) throw new Error('dockerd is not installed')
@@ -33,7 +35,12 @@ export async function startDocker(
       writeFileSync(file, settings)
       const places = { 'data-root': 'data', 'exec-root': 'exec', pidfile: 'pid' }
       const flags = Object.entries(places).map(([flag, name]) => `--${flag}=${path.join(folder, name)}`)
-      const alone = ['--iptables=false', '--ip6tables=false', '--bridge=none', '--storage-driver=vfs']
+      const alone = [
+        '--iptables=false',
+        '--ip6tables=false',
+        '--bridge=none',
+        `--storage-driver=${runsContainers ? 'overlay2' : 'vfs'}`,
+      ]
       return [`--host=unix://${socket}`, `--config-file=${file}`, ...flags, ...alone]
     },
     env: { HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, NO_PROXY: 'localhost,127.0.0.1' },
@@ -59,6 +66,10 @@ export async function startDocker(
       await docker(['tag', source, destination])
       await docker(['push', '--quiet', destination])
     },
-    stop: () => daemon.stop(),
+    stop: async () => {
+      // The name space of the network that containers have shared with the machine stays mounted there.
+      if (runsContainers) spawnSync('umount', ['--lazy', path.join(daemon.folder, 'exec', 'netns', 'default')])
+      await daemon.stop()
+    },
   }
 }
