@@ -14,6 +14,10 @@ const longest = [
   'e2e/sync/killed.test.ts',
   'e2e/start/store-identity.test.ts',
   'e2e/openapi/clients.test.ts',
+  'e2e/image/image.test.ts',
+  'e2e/automation/killed-workers.test.ts',
+  'e2e/automation/locks.test.ts',
+  'e2e/automation/audited-changes.test.ts',
 ]
 
 /** Has jest begin with what takes longest, then with what is driven from outside; the short ones fill what is left. */
