@@ -108,6 +108,15 @@ test('refused requests are counted, the missing ones as those that may not be se
   expect(counted.filter(({ object }) => (object as { id: string | null }).id !== null)).toEqual([])
 })
 
+test('a request for a name of a thousand characters that take three bytes each stops the trail for nobody', async () => {
+  const name = String.fromCharCode(...Array.from({ length: 1_000 }, () => 0x4e00 + Math.floor(Math.random() * 20_000)))
+  await apiAs(stack, stranger, 'DELETE', `/repositories/${encodeURIComponent(name)}`)
+  const isIt = (entries: Entry[]) => entries.some(({ object }) => name.startsWith((object as { name: string }).name))
+  await untilThere('the refusal', '&actor=stranger&action=deleteRepository', isIt)
+  await make(stack, '/repositories', { name: 'team/after' })
+  expect(await trail('&object=team/after')).toHaveLength(1)
+})
+
 test('of /v2 a push without the right is counted, and not that a client asks where to log in', async () => {
   const path = '/v2/team/app/manifests/1'
   const token = await tokenFor(stack, stranger, 'repository:team/app:pull,push')

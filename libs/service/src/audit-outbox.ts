@@ -15,6 +15,8 @@ export type AuditRow = { number: number; at: string; entry: Recorded }
 export type AuditCommands = { 'take-audit': { request: { stored: number[] }; reply: { rows: AuditRow[] } } }
 
 const longestText = 1_024
+// The database indexes names of up to 2,704 bytes, and takes no row with a longer one.
+const longestBytes = 2_048
 const takenAtOnce = 500
 
 /** An entry as it is kept: its texts are bounded, for some are what a stranger has sent. */
@@ -24,11 +26,11 @@ export function recordedAs(entry: AuditEntry, result: AuditResult = 'done', coun
   return {
     action,
     actor: { id: actor.id, name: bounded(actor.name) },
-    object: { kind: object.kind, id: object.id, name },
+    object: { kind: object.kind, id: object.id && bounded(object.id), name },
     detail: detail && bounded(detail),
     address,
     requestId,
-    namespace: entry.namespace ?? namespaceOf({ ...object, name }),
+    namespace: entry.namespace ? bounded(entry.namespace) : namespaceOf({ ...object, name }),
     result,
     count,
   }
@@ -36,7 +38,11 @@ export function recordedAs(entry: AuditEntry, result: AuditResult = 'done', coun
 
 // PostgreSQL takes no U+0000 in a text, and JSON no half of a surrogate pair.
 function bounded(text: string): string {
-  return text.slice(0, longestText).replaceAll('\0', '').toWellFormed()
+  const clean = Buffer.from(text.slice(0, longestText).replaceAll('\0', '').toWellFormed())
+  let end = Math.min(clean.length, longestBytes)
+  // Not in the middle of a character, whose further bytes all begin with 10.
+  while (((clean[end] ?? 0) & 0xc0) === 0x80) end--
+  return clean.subarray(0, end).toString()
 }
 
 /**

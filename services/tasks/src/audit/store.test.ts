@@ -34,6 +34,9 @@ const rowAt = (at: string, requestId: string): AuditRow => ({
     count: 1,
   },
 })
+/** Of three bytes each, in which nothing repeats that could be compressed. */
+const randomCharacters = (length: number) =>
+  String.fromCharCode(...Array.from({ length }, () => 0x4e00 + Math.floor(Math.random() * 20_000)))
 const store = (rows: AuditRow[], keptDays = 36_500, write?: (lines: string) => Promise<void>) =>
   storeRows(db, 'catalog', rows, { keptDays, write })
 const requestIds = async () => {
@@ -110,4 +113,14 @@ test('a line is written before the entry is committed: where that fails it comes
     requestId: 'written',
     at: row.at,
   })
+})
+
+test('names of any characters and length are stored, for one that was not would keep out all that comes after it', async () => {
+  const long = randomCharacters(1_000)
+  const row = rowAt(new Date().toISOString(), 'long')
+  const object = { kind: 'repository', id: long, name: long }
+  const entry = { ...row.entry, actor: { id: null, name: long }, object, namespace: long, detail: long }
+  await store([{ ...row, entry }])
+  const [stored] = await db.query<{ object: string }>("select object from audit where request_id = 'long'")
+  expect(stored?.object).toBe(long.slice(0, 682))
 })

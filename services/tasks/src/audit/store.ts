@@ -1,4 +1,4 @@
-import type { AuditRow, Database } from '@berth/service'
+import { type AuditRow, type Database, recordedAs } from '@berth/service'
 import { type Entry, entryColumns, showEntry } from './entry.ts'
 import { ensureMonths } from './months.ts'
 
@@ -25,7 +25,10 @@ export async function storeRows(
   { keptDays, write }: { keptDays: number; write?: ((lines: string) => Promise<void>) | undefined },
 ): Promise<void> {
   const oldest = new Date(Date.now() - keptDays * 86_400_000).toISOString()
-  const wanted = rows.filter(({ at }) => at >= oldest)
+  // Bounded here too: one row that the table cannot take would keep all behind it out.
+  const wanted = rows
+    .filter(({ at }) => at >= oldest)
+    .map((row) => ({ ...row, entry: recordedAs(row.entry, row.entry.result, row.entry.count) }))
   if (wanted.length === 0) return
   await db.transaction(async (sql) => {
     await ensureMonths(
