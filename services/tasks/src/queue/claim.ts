@@ -39,7 +39,8 @@ const isBlocked = `exists (
         offset 0))
   offset 0)`
 
-// The first of each kind: of several kinds together no index has the order.
+// The first of each kind: of several kinds together no index has the order. That it waits still is asked so that no index of those that
+// wait answers: while the table is empty, going through that one seems as cheap as the key.
 const takeFirst = `
   update task
   set
@@ -49,7 +50,7 @@ const takeFirst = `
     attempt = attempt + 1,
     fence = fence + 1,
     started_at = coalesce(started_at, now())
-  where state = 'waiting'
+  where state || '' = 'waiting'
     and id = (
       select first.id
       from unnest($1::text[]) as wanted (kind)
@@ -68,7 +69,8 @@ const takeFirst = `
 
 // With it the setting under which the look is planned: the plan is kept, and the tables may be empty now and large later.
 const takeTurn = `
-  select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0)), set_config('enable_seqscan', 'off', true)`
+  select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0)), set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true)`
 
 /**
  * Gives the oldest waiting task of some kinds whose resources are free: no task that runs, and none that came earlier and

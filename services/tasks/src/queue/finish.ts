@@ -5,6 +5,11 @@ import { taskLost } from './heartbeat.ts'
 import { freeResources } from './resources.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
+// A plan that is kept is made now, where the tables may be empty, and used when they are large.
+const byIndexes = ['enable_seqscan', 'enable_bitmapscan', 'enable_sort']
+  .map((setting) => `set_config('${setting}', 'off', true)`)
+  .join(', ')
+
 type Request = TasksCommands['finish-task']['request']
 
 /**
@@ -27,7 +32,7 @@ export async function finishTask(db: Database, request: Request): Promise<void> 
        where id = $1
          and fence = $2
          and state = 'running'
-       returning ${taskColumns}, log_lines as "logLines", set_config('enable_seqscan', 'off', true)`,
+       returning ${taskColumns}, log_lines as "logLines", ${byIndexes}`,
       [request.id, request.fence, request.state, json(request.result), json(request.error), json(request.progress)],
     )
     if (!row) return requireSameEnd(sql, request)

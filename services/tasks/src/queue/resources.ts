@@ -4,7 +4,8 @@ import { workWaiting } from './doorbell.ts'
 // Of those that wait for one thing the first are next; a kind that is missed by this finds out within seconds, for workers poll too.
 const mostLooked = 50
 
-// What is freed is there still when the others are read; its task waits no more.
+// What is freed is there still when the others are read; its task waits no more. States are looked at last: there is an index of all that
+// wait, and going through it for each task seems as cheap as its key while the table is empty and the plan is made.
 const freeAndFindNext = `
   with freed as (
     delete from task_resource
@@ -21,11 +22,11 @@ const freeAndFindNext = `
     order by seq
     limit ${mostLooked}) as first
   cross join lateral (
-    select kind, id, seq
+    select kind, id, seq, state
     from task
     where task.id = first.task
-      and task.state = 'waiting'
     offset 0) as next
+  where next.state = 'waiting'
   order by next.kind, next.seq`
 
 /**
