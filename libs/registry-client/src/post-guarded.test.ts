@@ -66,3 +66,11 @@ test('no redirect is followed, and no private address is asked unless that is al
   await expect(post(new URL('http://169.254.169.254/'))).rejects.toMatchObject({ code: 'address_refused' })
   expect(asked).toBe(1)
 })
+
+test('an error names the host, and never the path or the query, which may be secret', async () => {
+  const breaksOff = await serve((request) => request.socket.destroy())
+  const url = new URL('/services/of-the-team?key=of-the-team', breaksOff)
+  const error: unknown = await post(url).catch((caught: unknown) => caught)
+  expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining(url.host) })
+  expect(String(error)).not.toContain('of-the-team')
+})

@@ -46,7 +46,9 @@ export async function postGuarded(options: {
         cause: error,
       })
     options.signal.throwIfAborted()
-    throw error instanceof UpstreamError ? error : connectionError(url.host, 'POST', error)
+    // Named anew, without the path: of chat services it is what opens them.
+    const cause = error instanceof UpstreamError ? error.cause : error
+    throw cause === undefined ? error : connectionError(url.host, 'POST', cause)
   } finally {
     await egress.close()
   }
