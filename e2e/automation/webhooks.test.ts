@@ -5,7 +5,7 @@ import type { Answer } from '../berth/berth.ts'
 import { query } from '../berth/databases.ts'
 import { until } from '../berth/processes.ts'
 import { pushRandomImage } from '../berth/push.ts'
-import { basic, make } from '../berth/requests.ts'
+import { basic, localRemote, make, startSync } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import type { Login } from '../clients/client.ts'
 import { type Receiver, signaturesBy, startReceiver } from './receiver.ts'
@@ -115,6 +115,38 @@ test('a webhook hears of what lies beside it, and of that what its account may s
   expect(names).toContain(again)
   expect(names).not.toContain(unseen)
   expect(names).not.toContain(other)
+})
+
+test('who may see a webhook reads in its log what was sent as far as it may see that event, and nothing of an address', async () => {
+  const ben = await makeUser(stack, 'ben')
+  await grant(stack, { user: 'ben' }, 'maintainer', 'namespace:team')
+  await make(stack, '/remotes', localRemote('else/source', stack.url, 'none'))
+  const name = await repository()
+  const one = await hook({ events: ['sync.run.failed'] })
+  await startSync(stack, name, 'else/source')
+  const [failed] = await untilDeliveries(one, 'delivered')
+  const shown = async (login: Login, path: string) => (await apiAs(stack, login, 'GET', path)).body
+  const ofSync = at(one, `/deliveries/${failed.id}`)
+  expect((await stack.api('GET', ofSync)).body.attempts[0].requestBody).toContain('else/source')
+  expect(await shown(ben, ofSync)).toMatchObject({
+    type: 'sync.run.failed',
+    attempts: [{ status: 204, requestHeaders: {}, requestBody: '', responseHeaders: null, responseBody: null }],
+  })
+  // Ann hears of more than who may see her webhook; what they both may see is shown to both.
+  await grant(stack, { user: 'ann' }, 'owner', 'namespace:more')
+  const body = { name: 'team', url: 'https://none.invalid/of-ann', events: ['catalog.repository.created'] }
+  expect((await apiAs(stack, ann, 'POST', '/webhooks', body)).status).toBe(201)
+  const [unseen, seen] = [await repository('more'), await repository()]
+  const [later, earlier] = await untilDeliveries({ ...one, name: 'team' }, 'failed', 'failed')
+  for (const [login, of, told] of [
+    [ann, earlier, unseen],
+    [ann, later, seen],
+    [ben, later, seen],
+  ] as const)
+    expect((await shown(login, `/webhooks/team/deliveries/${of.id}`)).attempts[0].requestBody).toContain(told)
+  const other = JSON.stringify(await shown(ben, `/webhooks/team/deliveries/${earlier.id}`))
+  expect(other).not.toContain(unseen)
+  expect(other).not.toContain('of-ann')
 })
 
 test('what fails is tried again, each try is in the log, and what failed for good can be sent again', async () => {

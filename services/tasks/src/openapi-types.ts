@@ -660,7 +660,7 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             finishedAt: string | null;
-            /** @description Only where one is shown. */
+            /** @description Only where one is shown. Headers and bodies are left out where they tell of what the caller may not see, unless they were sent by its own rights. */
             attempts?: components["schemas"]["DeliveryTry"][];
         };
         DeliveryTry: {

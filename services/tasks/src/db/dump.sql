@@ -332,6 +332,7 @@ table webhook_try (
   response_headers jsonb,
   response_body text,
   error text,
+  account_id uuid,
   constraint webhook_try_pkey PRIMARY KEY (delivery, number),
   constraint webhook_try_delivery_fkey FOREIGN KEY (delivery) REFERENCES webhook_delivery(id) ON DELETE CASCADE
 )

@@ -1,7 +1,7 @@
 import { type AccessObject, decide, type Kind, toSql, type Verb } from '@berth/access'
 import type { CloudEvent } from '@berth/bus'
-import type { Principal } from '@berth/service'
-import { type TaskObjects, worksOnReadable } from '../visible.ts'
+import type { Principal, Sql } from '@berth/service'
+import { objectsOf, type TaskObjects, worksOnReadable } from '../visible.ts'
 
 const readBy: Partial<Record<Kind, Verb>> = {
   repository: 'read',
@@ -63,6 +63,22 @@ export function showEvent(caller: Principal, logged: LoggedEvent, objects: TaskO
   return works.every((one) => one.kind !== 'remote' || mayUse(one))
     ? event
     : { ...event, data: withoutSource(event.data) }
+}
+
+/** Whether a caller hears of an event, and nothing of it is hidden. Of one that is no longer kept it is not known. */
+export async function seesAllOf(sql: Sql, caller: Principal, id: number): Promise<boolean> {
+  if (caller.admin) return true
+  const seen = eventsSeenBy(caller, 2)
+  const [logged] = await sql.query<LoggedEvent>(
+    `select ${loggedColumns}
+     from event_log
+     where id = $1
+       and ${seen.condition}`,
+    [id, ...seen.values],
+  )
+  if (!logged) return false
+  const objects = logged.taskId === null ? new Map() : await objectsOf(sql, [logged.taskId])
+  return showEvent(caller, logged, objects) === logged.event
 }
 
 const hidden = new Set(['remote', 'remoteId', 'reason', 'message', 'resources'])

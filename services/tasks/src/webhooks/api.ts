@@ -84,9 +84,9 @@ export function webhookHandlers({ db, sealer, externalUrl }: Deps) {
       const rows = await listDeliveries(db, await findWebhook(db, params.webhook), page, query.state)
       return { status: 200, body: toPage(rows, page, ({ seq }) => String(seq), showDelivery) }
     },
-    showDelivery: async ({ params }) => ({
+    showDelivery: async ({ params, principal }) => ({
       status: 200,
-      body: await findDelivery(db, await findWebhook(db, params.webhook), params.delivery),
+      body: await findDelivery(db, principal, await findWebhook(db, params.webhook), params.delivery),
     }),
     replayDelivery: async ({ params }) => {
       const webhook = await findWebhook(db, params.webhook)

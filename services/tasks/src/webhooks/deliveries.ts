@@ -1,4 +1,5 @@
-import { badCursor, type Database, isUuid, notFound, type PageRequest, Problem } from '@berth/service'
+import { badCursor, type Database, isUuid, notFound, type PageRequest, type Principal, Problem } from '@berth/service'
+import { seesAllOf } from '../event-log/seen-events.ts'
 import { deliveriesMade, mostWaiting } from './make-deliveries.ts'
 import type { Webhook } from './webhook.ts'
 
@@ -22,6 +23,7 @@ type DeliveryRow = {
   finishedAt: Date | null
 }
 type TryRow = {
+  accountId: string | null
   at: Date
   durationMs: number
   requestHeaders: Record<string, string>
@@ -55,19 +57,30 @@ export async function listDeliveries(
   )
 }
 
-/** A delivery of a webhook with its tries. Throws 404. */
-export async function findDelivery(db: Database, webhook: Pick<Webhook, 'id'>, id: string) {
+/**
+ * A delivery of a webhook with its tries. What was sent by the rights of another account is shown where the caller may see all of that event
+ * too, and so is the answer, which may repeat it. Throws 404.
+ */
+export async function findDelivery(db: Database, caller: Principal, webhook: Pick<Webhook, 'id'>, id: string) {
   const row = await findRow(db, webhook, id)
   const tries = await db.query<TryRow>(
-    `select at, duration_ms as "durationMs", request_headers as "requestHeaders", request_body as "requestBody", status,
-       response_headers as "responseHeaders", response_body as "responseBody", error
+    `select account_id as "accountId", at, duration_ms as "durationMs", request_headers as "requestHeaders",
+       request_body as "requestBody", status, response_headers as "responseHeaders", response_body as "responseBody", error
      from webhook_try
      where delivery = $1
      order by number`,
     [id],
   )
-  return { ...showDelivery(row), attempts: tries.map(({ at, ...more }) => ({ at: at.toISOString(), ...more })) }
+  const isOpen = row.eventId === null || (await seesAllOf(db, caller, row.eventId))
+  const attempts = tries.map(({ at, accountId, ...more }) => ({
+    at: at.toISOString(),
+    ...more,
+    ...(isOpen || accountId === caller.id ? {} : hidden),
+  }))
+  return { ...showDelivery(row), attempts }
 }
+
+const hidden = { requestHeaders: {}, requestBody: '', responseHeaders: null, responseBody: null }
 
 async function findRow(
   db: Database,

@@ -128,7 +128,7 @@ test('what a try came to is noted by its holder alone: not when its lease has en
   await db.query(`update webhook_delivery set leased_until = now() - interval '1 second' where id = $1`, [first.id])
   const [second] = await claimDeliveries(db, 10, false)
   if (!second) throw new Error('nothing is due')
-  const good = { durationMs: 1, requestHeaders: {}, requestBody: '', status: 204 }
+  const good = { accountId: randomUUID(), durationMs: 1, requestHeaders: {}, requestBody: '', status: 204 }
   const bad = { ...good, status: 500, error: 'it answered 500' }
   await recordOutcome(db, first, { is: 'tried', tried: bad }, [0, 60])
   expect(await db.query('select tries, state from webhook_delivery where id = $1', [first.id])).toEqual([

@@ -42,11 +42,12 @@ async function recordTry(
   waitsSeconds: readonly number[],
 ): Promise<void> {
   const { id, tries, webhookId, event } = claimed
-  const { durationMs, requestHeaders, requestBody, status = null, error = null } = tried
+  const { accountId, durationMs, requestHeaders, requestBody, status = null, error = null } = tried
   await sql.query(
     `insert into webhook_try
-       (delivery, number, duration_ms, request_headers, request_body, status, response_headers, response_body, error)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+       (delivery, number, duration_ms, request_headers, request_body, status, response_headers, response_body, error,
+        account_id)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
     [
       id,
       tries,
@@ -57,6 +58,7 @@ async function recordTry(
       tried.responseHeaders === undefined ? null : JSON.stringify(tried.responseHeaders),
       tried.responseBody ?? null,
       error,
+      accountId,
     ],
   )
   if (error === null) {

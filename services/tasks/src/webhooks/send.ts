@@ -14,6 +14,8 @@ import { findWebhook, type Webhook } from './webhook.ts'
 
 /** What came of a try, with all that the log keeps of it. */
 export type Tried = {
+  /** With whose rights it was decided what is sent. */
+  accountId: string
   durationMs: number
   requestHeaders: Record<string, string>
   requestBody: string
@@ -61,6 +63,7 @@ export async function send(deps: SendDeps, claimed: Claimed, signal: AbortSignal
   return {
     is: 'tried',
     tried: {
+      accountId: webhook.accountId,
       durationMs: Math.round(performance.now() - startedAt),
       // Those of the webhook are as good as passwords.
       requestHeaders: { ...Object.fromEntries(webhook.headerNames.map((name) => [name, '…'])), ...own },
