@@ -312,6 +312,7 @@ table webhook_delivery (
   constraint webhook_delivery_webhook_id_fkey FOREIGN KEY (webhook_id) REFERENCES webhook(id) ON DELETE CASCADE
 )
 CREATE INDEX webhook_delivery_by_webhook ON webhook_delivery USING btree (webhook_id, seq)
+CREATE INDEX webhook_delivery_leased ON webhook_delivery USING btree (webhook_id) WHERE state = 'waiting'::text AND leased_until IS NOT NULL
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery USING btree (webhook_id, next_at) WHERE state = 'waiting'::text
 
 table webhook_place (

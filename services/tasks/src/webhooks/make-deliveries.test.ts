@@ -119,6 +119,23 @@ test('webhooks that fail are taken apart, so that however many hang the others h
   expect(await hooks(true)).toEqual([failing])
 })
 
+test.each([
+  ['receivers that take their time leave', false, 32],
+  ['receivers that hang leave', true, 16],
+])('however many webhooks a namespace has, its %s room for those of others', async (_, isFailing, most) => {
+  const slow = await Promise.all(Array.from({ length: 40 }, (__, n) => hook(`team/slow-${n}`)))
+  const other = await hook('other')
+  await log(3)
+  while (await makeDeliveries(db, accounts));
+  if (isFailing) await db.query('update webhook set failing_since = now()')
+  await db.query(`update webhook_delivery set next_at = now() - interval '1 hour' where webhook_id = any($1)`, [slow])
+  const claim = async () => (await claimDeliveries(db, 50, isFailing)).map(({ webhookId }) => webhookId)
+  const first = await claim()
+  expect(first.filter((id) => id !== other)).toHaveLength(most)
+  expect(first).toContain(other)
+  expect(await claim()).toEqual([])
+})
+
 test('what a try came to is noted by its holder alone: not when its lease has ended and another one holds it', async () => {
   await hook()
   await log(1)
