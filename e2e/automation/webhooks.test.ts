@@ -22,6 +22,7 @@ beforeAll(async () => {
   receiver = await startReceiver()
   ann = await makeUser(stack, 'ann')
   onTeam = await grant(stack, { user: 'ann' }, 'owner', 'namespace:team')
+  await grant(stack, { user: 'ann' }, 'owner', 'namespace:more')
 }, 60_000)
 afterAll(() => receiver?.stop())
 
@@ -133,7 +134,6 @@ test('who may see a webhook reads in its log what was sent as far as it may see 
     attempts: [{ status: 204, requestHeaders: {}, requestBody: '', responseHeaders: null, responseBody: null }],
   })
   // Ann hears of more than who may see her webhook; what they both may see is shown to both.
-  await grant(stack, { user: 'ann' }, 'owner', 'namespace:more')
   const body = { name: 'team', url: 'https://none.invalid/of-ann', events: ['catalog.repository.created'] }
   expect((await apiAs(stack, ann, 'POST', '/webhooks', body)).status).toBe(201)
   const [unseen, seen] = [await repository('more'), await repository()]
