@@ -326,6 +326,12 @@ describe('an account that schedules run as', () => {
     expect(await show(name)).toMatchObject({ runAs: first.user })
     expect((await remove(second.user)).status).toBe(204)
     expect(await show(name)).toMatchObject({ runAs: second.user, paused: false })
+    const { items } = (await stack.api('GET', `/audit?action=deleteRobot&result=done&object=${enc(first.user)}`)).body
+    const told = { actor: { name: 'ann' }, detail: `schedules run as ${second.user}` }
+    expect(items).toMatchObject([
+      { ...told, service: 'auth' },
+      { ...told, service: 'tasks' },
+    ])
     await due(name)
     await untilRuns(name, 'completed')
     expect((await remove()).status).toBe(404)

@@ -1,5 +1,5 @@
 import type { CommandClient, TasksCommands } from '@berth/commands'
-import { badField, type Database, type Principal, Problem } from '@berth/service'
+import { badField, type Database, noteAudit, type Principal, Problem } from '@berth/service'
 import { accountsByName } from './account.ts'
 
 type Deps = { db: Database; tasks: CommandClient<TasksCommands> }
@@ -22,7 +22,11 @@ export async function freeOfSchedules({ db, tasks }: Deps, account: Account, ask
   const request = { accountId: account.id, rights: principal.rights }
   const { names, count } = await tasks.call('find-schedules-of', request, { requestId })
   if (count === 0) return
-  if (to) return void (await tasks.call('transfer-schedules', { accountId: account.id, to }, { requestId }))
+  if (to) {
+    noteAudit({ detail: `schedules run as ${to.name}` })
+    await tasks.call('transfer-schedules', { accountId: account.id, to }, { requestId })
+    return
+  }
   const others = count > names.length ? [`${count - names.length} others`] : []
   throw new Problem(409, 'account_in_use', `Schedules run as ${account.name}: ${[...names, ...others].join(', ')}.`, {
     hint: 'Name another account for them with ?transferTo=, or delete them first.',
