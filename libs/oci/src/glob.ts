@@ -16,7 +16,7 @@ type Token = 'many' | ((character: string) => boolean)
 
 /**
  * Reads a glob whose own characters are those that `literal` matches; `kind` says of what they are part, as in "a tag". Throws
- * `BadPattern`. Matching takes at most (text × pattern) steps, whatever the pattern is.
+ * `BadPattern`. Matching takes at most (text × pattern / 32) steps, whatever the pattern is.
  */
 export function parseGlob(text: string, literal: RegExp, kind: string): Glob {
   const tokens: Token[] = []
@@ -36,7 +36,7 @@ export function parseGlob(text: string, literal: RegExp, kind: string): Glob {
     else throw new BadPattern(`"${character}" cannot be part of ${kind}`, i + 1)
   }
   if (tokens.length === 0) throw new BadPattern('an empty pattern matches nothing', 1)
-  return { text, isExact, matches: (other) => matchTokens(tokens, other) }
+  return { text, isExact, matches: createMatcher(tokens) }
 }
 
 function characterSet(set: string, position: number): Token {
@@ -54,25 +54,49 @@ function characterSet(set: string, position: number): Token {
   return (character) => ranges.some(([from, to]) => from <= character && character <= to) !== negated
 }
 
-/** Goes back to the last `*` only: an earlier one can take nothing that the last could not. */
-function matchTokens(tokens: readonly Token[], text: string): boolean {
-  let t = 0
-  let p = 0
-  let star = -1
-  let starAt = 0
-  while (t < text.length) {
-    const token = tokens[p]
-    if (token === 'many') {
-      star = p++
-      starAt = t
-    } else if (token?.(text[t] ?? '')) {
-      p++
-      t++
-    } else if (star >= 0) {
-      p = star + 1
-      t = ++starAt
-    } else return false
+/**
+ * Follows all places of the pattern that a text may have come to at once, 32 in a word (Baeza-Yates and Gonnet, "A New Approach to Text
+ * Searching"): a stranger's patterns are compared with every event.
+ */
+function createMatcher(tokens: readonly Token[]): Glob['matches'] {
+  const steps: ((character: string) => boolean)[] = []
+  const starsBefore: number[] = []
+  for (const token of tokens) {
+    if (token === 'many') starsBefore.push(steps.length)
+    else steps.push(token)
   }
-  while (tokens[p] === 'many') p++
-  return p === tokens.length
+  const words = (steps.length >> 5) + 1
+  const bits = (places: readonly number[]) => {
+    const found = new Uint32Array(words)
+    for (const place of places) found[place >> 5] = (found[place >> 5] ?? 0) | (1 << (place & 31))
+    return found
+  }
+  const staying = bits(starsBefore)
+  const taking = new Map<string, Uint32Array>()
+  const takenBy = (character: string) => {
+    const known = taking.get(character)
+    if (known) return known
+    const found = bits(steps.flatMap((takes, place) => (takes(character) ? [place] : [])))
+    // Names and tags have no others; a text of any characters is not remembered.
+    if (character < '\x80') taking.set(character, found)
+    return found
+  }
+  return (text) => {
+    const places = bits([0])
+    for (let t = 0; t < text.length; t++) {
+      const taken = takenBy(text[t] ?? '')
+      let carried = 0
+      let left = 0
+      for (let w = 0; w < words; w++) {
+        const here = places[w] ?? 0
+        const moved = here & (taken[w] ?? 0)
+        const next = (moved << 1) | carried | (here & (staying[w] ?? 0))
+        carried = moved >>> 31
+        places[w] = next
+        left |= next
+      }
+      if (left === 0) return false
+    }
+    return ((places[steps.length >> 5] ?? 0) & (1 << (steps.length & 31))) !== 0
+  }
 }

@@ -75,7 +75,7 @@ async function findWanted(
     const filter = recreateFilter(hook)
     const scope = scopeOf(hook)
     const ids = events
-      .filter((event) => event.id > hook.since && filter(event) && isIn(scope, event))
+      .filter((event) => event.id > hook.since && isIn(scope, event) && filter(event))
       .map(({ id }) => id)
     const seen = ids.length === 0 ? [] : await seenBy(db, accounts, hook.accountId, ids)
     if (seen.length > 0) wanted.push({ hook, events: seen })
