@@ -149,6 +149,7 @@ describe('private addresses', () => {
     ['fd00::1', true],
     ['fe80::1', true],
     ['64:ff9b::7f00:1', true],
+    ['::ffff:0:7f00:1', true],
     ['2002:7f00:1::', true],
     ['2606:4700::1', false],
     ['example.com', false],

@@ -4,7 +4,7 @@ import { UpstreamError } from './upstream-error.ts'
 
 /**
  * Addresses that a registry on the internet never has: private, loopback, link-local, carrier-grade NAT, multicast and
- * reserved ones, and the IPv6 forms that carry an IPv4 address inside (mapped, 6to4, NAT64). A remote must allow them by
+ * reserved ones, and the IPv6 forms that carry an IPv4 address inside (mapped, translated, 6to4, NAT64). A remote must allow them by
  * name, so that no user makes Berth ask its own neighbours (docs/guarantees.md#ssrf).
  */
 // One list a family: in one for both, `::ffff:0:0/96` would mean every IPv4 address.
@@ -29,6 +29,7 @@ const networks4 = [
 const networks6 = [
   '::/96',
   '::ffff:0:0/96',
+  '::ffff:0:0:0/96',
   '64:ff9b::/96',
   '64:ff9b:1::/48',
   '100::/64',
@@ -65,7 +66,7 @@ neverAsked.ipv4.addSubnet('169.254.0.0', 16, 'ipv4')
 neverAsked.ipv4.addAddress('100.100.100.200', 'ipv4')
 neverAsked.ipv6.addSubnet('fe80::', 10, 'ipv6')
 neverAsked.ipv6.addAddress('fd00:ec2::254', 'ipv6')
-for (const carrier of ['::', '::ffff:', '64:ff9b::']) {
+for (const carrier of ['::', '::ffff:', '::ffff:0:', '64:ff9b::']) {
   neverAsked.ipv6.addSubnet(`${carrier}169.254.0.0`, 112, 'ipv6')
   neverAsked.ipv6.addAddress(`${carrier}100.100.100.200`, 'ipv6')
 }

@@ -161,6 +161,7 @@ describe('a remote that allows private addresses opens its own hosts, on any por
     'http://[fd00:ec2::254]',
     'http://100.100.100.200',
     'http://[64:ff9b::a9fe:a9fe]',
+    'http://[::ffff:0:a9fe:a9fe]',
     'http://[2002:a9fe:a9fe::]',
   ])('%s is never asked, whatever is named', async (target) => {
     const { host, hostname } = new URL(target)
