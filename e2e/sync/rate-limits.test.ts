@@ -133,10 +133,11 @@ async function tables(): Promise<{ name: string; text: string }[]> {
     `select format('%I.%I', table_schema, table_name) as name from information_schema.tables
      where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')`,
   )) as { name: string }[]
-  return Promise.all(
-    found.map(async ({ name }) => {
-      const rows = (await query(url, `select t::text as text from ${name} t`)) as { text: string }[]
-      return { name, text: rows.map(({ text }) => text).join('\n') }
-    }),
-  )
+  const all: { name: string; text: string }[] = []
+  // One after the other: each takes a connection, of which there are fewer than tables.
+  for (const { name } of found) {
+    const rows = (await query(url, `select t::text as text from ${name} t`)) as { text: string }[]
+    all.push({ name, text: rows.map(({ text }) => text).join('\n') })
+  }
+  return all
 }
