@@ -14,6 +14,7 @@ const upstream = withUpstream()
 const enc = encodeURIComponent
 let count = 0
 let ann: Login
+const admin = (): Login => ({ user: stack.user, password: stack.password })
 
 type Run = { id: string; state: string; task: string | null; error: { code: string; message: string } | null }
 const runsOf = async (name: string): Promise<Run[]> =>
@@ -157,6 +158,13 @@ test('a scheduler that is killed as the time comes leaves one run, of one task',
   const { body } = await stack.api('GET', `/syncs?repository=${enc(repository)}`)
   expect(body.items.map(({ task }: { task: string }) => task)).toEqual([run?.task])
 }, 60_000)
+
+test('a change leaves what it does not name', async () => {
+  const all = { cron: '30 2 * * *', timeZone: 'Europe/Berlin', overlap: 'queue', missed: 'skip', jitterSeconds: 60 }
+  const name = await schedule({ ...all, kind: 'gc', parameters: { dryRun: true } }, admin())
+  await stack.api('PATCH', `/schedules/${enc(name)}`, { paused: true })
+  expect(await show(name)).toMatchObject({ ...all, paused: true })
+})
 
 test('work on the store ends when who started it may not do it any more, and what waits behind it does not begin', async () => {
   const bob = await makeUser(stack, 'bob')

@@ -76,3 +76,28 @@ test('a TypeScript program against the generated types compiles, and one that is
   await compile('latestVersion')
   await expect(compile('latestVersoin')).rejects.toThrow(/latestVersoin/)
 }, 60_000)
+
+test('no field of a change has a default: what is not sent stays as it is', () => {
+  type Schema = { $ref?: string; default?: unknown; properties?: Record<string, Schema> }
+  const document = mergeDocuments() as {
+    paths: Record<string, { patch?: { requestBody?: { content: { 'application/json': { schema: Schema } } } } }>
+  }
+  const found = (schema: Schema): Schema => {
+    let one: unknown = schema
+    for (let ref = schema.$ref; ref !== undefined; ref = (one as Schema).$ref)
+      one = ref
+        .slice(2)
+        .split('/')
+        .reduce((at, key) => (at as Record<string, unknown>)[key], document as unknown)
+    return one as Schema
+  }
+  const changes = Object.entries(document.paths).flatMap(([at, { patch }]) => {
+    const schema = patch?.requestBody?.content['application/json'].schema
+    return schema ? [[at, found(schema).properties ?? {}] as const] : []
+  })
+  expect(changes.length).toBeGreaterThan(8)
+  const withDefaults = changes.flatMap(([at, fields]) =>
+    Object.entries(fields).flatMap(([name, field]) => ('default' in found(field) ? [`${at} ${name}`] : [])),
+  )
+  expect(withDefaults).toEqual([])
+})

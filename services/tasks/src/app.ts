@@ -62,6 +62,7 @@ export function createTasks(
   const owners = { catalog: host.peers.catalog, sync: host.peers.sync }
   const sealer = createSealer(config.secretsKey, config.secretsPreviousKeys)
   const measures = measureTasks(parts.metrics, db, log)
+  const accounts = createAccounts(host.peers.auth)
   const countTries = measureWebhooks(parts.metrics, db, log)
   db.onCommit(scheduleMissed, (times) => measures.scheduleMissed(times.length))
   let changes: Changes | undefined
@@ -100,7 +101,7 @@ export function createTasks(
     ...eventHandlers({ db, log, tail: () => started(tail) }),
     ...auditHandlers(db, trail),
     ...scheduleHandlers({ db, auth: host.peers.auth, owners, onRun: () => scheduling?.wake() }),
-    ...webhookHandlers({ db, sealer, externalUrl: config.externalUrl }),
+    ...webhookHandlers({ db, sealer, accounts, externalUrl: config.externalUrl }),
   } satisfies Handlers<operations>
 
   return host.service({
@@ -128,7 +129,7 @@ export function createTasks(
           db,
           sealer,
           log,
-          accounts: createAccounts(host.peers.auth),
+          accounts,
           addReferences: createAddReferences(host.peers.catalog),
           count: countTries,
           waitsSeconds: config.webhookTries ?? webhookSettings.webhookTries.fallback ?? [0],

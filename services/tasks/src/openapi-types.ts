@@ -312,7 +312,7 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook
-         * @description From then on the rights of the caller decide what is sent. With another `secret` both sign for 24 hours. One that was disabled goes on with `active: true`: what waits is sent, and what happened meanwhile is not.
+         * @description From then on the rights of the caller decide what is sent, but for an administrator's change, and one of `active` alone. With another `secret` both sign for 24 hours. One that was disabled goes on with `active: true`: what waits is sent, and what happened meanwhile is not.
          */
         patch: operations["updateWebhook"];
         trace?: never;
@@ -576,21 +576,16 @@ export interface components {
             [key: string]: string;
         };
         /**
-         * @description What is sent.
-         * @default cloudevents
+         * @description What is sent; cloudevents unless it is said.
          * @enum {string}
          */
         WebhookFormat: "cloudevents" | "slack" | "teams";
         /**
-         * @description Whether the attributes of a CloudEvent stand in the body or in headers.
-         * @default structured
+         * @description Whether the attributes of a CloudEvent stand in the body (unless it is said) or in headers.
          * @enum {string}
          */
         WebhookMode: "structured" | "binary";
-        /**
-         * @description Certificates in PEM that are trusted for this URL, in place of the usual ones.
-         * @default null
-         */
+        /** @description Certificates in PEM that are trusted for this URL, in place of the usual ones. */
         WebhookCaCert: string | null;
         Webhook: {
             /** Format: uuid */
@@ -686,10 +681,7 @@ export interface components {
         ScheduleName: string;
         /** @description Five fields (minute, hour, day of the month, month, day of the week) or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`; or `@every 90m` (`s`, `m`, `h`), at least a minute. */
         Cron: string;
-        /**
-         * @description Of the IANA database. A time that its clocks leave out is the first instant after the gap; one that they show twice the first of both.
-         * @default UTC
-         */
+        /** @description Of the IANA database; UTC unless it is said. A time that its clocks leave out is the first instant after the gap; one that they show twice the first of both. */
         TimeZone: string;
         /** @enum {string} */
         ScheduleKind: "sync" | "retention" | "gc" | "scrub" | "reclaim";
@@ -698,21 +690,16 @@ export interface components {
             [key: string]: unknown;
         };
         /**
-         * @description What becomes of a time that comes while the run before goes on: none, or one after it.
-         * @default skip
+         * @description What becomes of a time that comes while the run before goes on: none (unless it is said), or one after it.
          * @enum {string}
          */
         Overlap: "skip" | "queue";
         /**
-         * @description Whether a run is made up for times of the last 24 hours at which Berth did not run.
-         * @default once
+         * @description Whether a run is made up for times of the last 24 hours at which Berth did not run; once, unless it is said.
          * @enum {string}
          */
         Missed: "once" | "skip";
-        /**
-         * @description Each time is put off by up to so many seconds.
-         * @default 0
-         */
+        /** @description Each time is put off by up to so many seconds; 0 unless it is said. */
         JitterSeconds: number;
         /** @description The user or robot whose rights are used: the caller, a robot that it manages, or, for administrators, anybody. */
         RunAs: string;

@@ -5,20 +5,30 @@ import {
   type Database,
   type Handlers,
   originOf,
+  type Principal,
   readPage,
   type Sealer,
   toPage,
 } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
+import type { Accounts } from './accounts.ts'
 import { deleteWebhook, type GivenWebhook, insertWebhook, updateWebhook } from './change-webhooks.ts'
 import { findDelivery, listDeliveries, replayDelivery, showDelivery, testWebhook } from './deliveries.ts'
 import { makeSecret } from './secret.ts'
 import { findWebhook, showWebhook, type Webhook, webhookColumns } from './webhook.ts'
 
-type Deps = { db: Database; sealer: Sealer; externalUrl: string | undefined }
+type Deps = { db: Database; sealer: Sealer; accounts: Accounts; externalUrl: string | undefined }
 
 /** The API of webhooks. */
-export function webhookHandlers({ db, sealer, externalUrl }: Deps) {
+export function webhookHandlers({ db, sealer, accounts, externalUrl }: Deps) {
+  /**
+   * Whether a change leaves whose rights are used: an administrator's, who would else lend its own to what somebody sends to their URL, and
+   * one that only lets a webhook go on, or stops it. Not where that account is gone, for then nothing would be sent.
+   */
+  const keepsAccount = async ({ admin }: Principal, { accountId }: Webhook, given: GivenWebhook) => {
+    const isSmall = Object.keys(given).every((field) => field === 'active')
+    return (admin || isSmall) && (await accounts(accountId)) !== null
+  }
   const changing = ({ principal, response }: Pick<ApiRequest, 'principal' | 'response'>) => ({
     caller: principal,
     origin: originOf(response.req, externalUrl),
@@ -66,7 +76,9 @@ export function webhookHandlers({ db, sealer, externalUrl }: Deps) {
       const { params, body, principal } = request
       const before = await findWebhook(db, params.webhook)
       const given = body as GivenWebhook
-      await db.transaction((sql) => updateWebhook(sql, sealer, { ...changing(request), before, given }))
+      const keeps = await keepsAccount(principal, before, given)
+      const change = { ...changing(request), before, given, keepsAccount: keeps }
+      await db.transaction((sql) => updateWebhook(sql, sealer, change))
       return { status: 200, body: showWebhook(principal, await findWebhook(db, before.id)) }
     },
     deleteWebhook: async ({ params, principal }) => {

@@ -50,7 +50,8 @@ function check(caller: Principal, given: GivenWebhook, now: WebhookFields, befor
     if (ownHeaders.test(name))
       throw badField(`headers.${name}`, 'is a header that Berth sets itself', 'Choose another name.')
   const isOther = before === undefined || new URL(before.url).origin !== url.origin
-  if (now.allowPrivateAddresses && (isOther || !before.allowPrivateAddresses))
+  // On a private host another path may be another program, whose answer the log of deliveries shows.
+  if (now.allowPrivateAddresses && (before?.url !== now.url || !before.allowPrivateAddresses))
     requireVerb(caller, 'administer', { kind: 'settings', name: '' }, 'send events to private addresses')
   if (before && isOther && before.headerNames.length > 0 && given.headers === undefined)
     throw badField('headers', 'are sent to another host from now on', 'Send them again, or {} for none.')
@@ -161,13 +162,20 @@ async function requireRoom(sql: Transaction, name: string): Promise<void> {
 }
 
 /**
- * Changes a webhook. From then on the rights of the caller decide what is sent: whoever says what goes where answers for it with its own.
+ * Changes a webhook. Unless it `keepsAccount`, the rights of the caller decide from then on what is sent: whoever says what goes where
+ * answers for it with its own.
  * One that is let go on hears of what happens from now on. Throws 400, 403, 404.
  */
 export async function updateWebhook(
   sql: Transaction,
   sealer: Sealer,
-  { caller, origin, before, given }: { before: Webhook; given: GivenWebhook } & Changing,
+  {
+    caller,
+    origin,
+    before,
+    given,
+    keepsAccount,
+  }: { before: Webhook; given: GivenWebhook; keepsAccount: boolean } & Changing,
 ): Promise<void> {
   const { headers, secret, ...rest } = given
   check(caller, given, { ...before, ...rest }, before)
@@ -175,8 +183,7 @@ export async function updateWebhook(
     ...columnValues(webhookFields, rest),
     ...(headers === undefined ? {} : headerColumns(before.id, headers, sealer)),
     ...(secret === undefined ? {} : { sealed_secret: sealer.seal(secret, secretContext(before.id)) }),
-    account_id: caller.id,
-    account: caller.name,
+    ...(keepsAccount ? {} : { account_id: caller.id, account: caller.name }),
     origin,
   }
   const goesOn = rest.active === true && !before.active
