@@ -14,7 +14,6 @@ const longest = [
   'e2e/sync/killed.test.ts',
   'e2e/start/store-identity.test.ts',
   'e2e/openapi/clients.test.ts',
-  'e2e/image/image.test.ts',
   'e2e/automation/killed-workers.test.ts',
   'e2e/automation/locks.test.ts',
   'e2e/automation/audited-changes.test.ts',
