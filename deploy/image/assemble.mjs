@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { run } from '../bootstrap/command.mjs'
 import { environmentFor, root } from '../bootstrap/environment.mjs'
@@ -42,6 +42,8 @@ export async function assemble(folder) {
   })
   if (code !== 0) throw new CannotGoOn(`pnpm could not install what runs:\n${output}`)
   prune(path.join(folder, 'node_modules', '.pnpm'))
+  const nodeFlags = JSON.parse(readFileSync(path.join(root, 'deploy/standalone/node-flags.json'), 'utf8'))
+  writeFileSync(path.join(folder, 'node-flags'), `${nodeFlags.join(' ')}\n`)
   for (const script of ['berth', 'healthy']) {
     cpSync(new URL(script, import.meta.url).pathname, path.join(folder, script))
     chmodSync(path.join(folder, script), 0o755)

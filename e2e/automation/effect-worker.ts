@@ -6,7 +6,7 @@ import { startWorker, TaskLost, type Work } from '@berth/worker'
 
 /**
  * A process of its own that does tasks of kind `effect`: each writes one row. It goes by the fence as owners of real effects do
- * (services/catalog/src/stages): whoever comes with a lower one than was seen before is refused, which is noted here.
+ * (services/catalog/src/stages): a worker that comes with a lower one than was seen before is refused, which is noted here.
  */
 const {
   BERTH_DATABASE_URL = '',

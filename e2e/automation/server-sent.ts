@@ -43,7 +43,8 @@ export async function listenAs(berth: Berth, login: Login, path: string, lastEve
       }
     }
   }
-  const ended = read(answer.body).catch(() => undefined)
+  // Stopping breaks the reading off; what breaks it off before it has begun is told to the caller.
+  const ended = read(answer.body).catch((error: unknown) => begun.reject(error))
   await begun.promise
   return {
     heard,

@@ -46,6 +46,20 @@ function tailOf({ source, name }: EventKind<unknown>): string {
   return `${source}.${name}`
 }
 
+const introduction = [
+  'Announced on NATS JetStream, at least once, as CloudEvents 1.0 in JSON (structured mode; the attributes stand in headers `ce-…` too).',
+  [
+    'Events of a service come in the order of their `sequence`, and so do those of a repository. One may come again: its `id` and its',
+    '`sequence` stay the same. Handle an event, note its `sequence` for its `source` in the same transaction, and pass over what is not',
+    'higher: then each has its effect once. A sequence that is higher by more than one says that something is missing or that Berth was',
+    'restored: read the stream from there.',
+  ].join(' '),
+  [
+    'Within version 1 fields are only ever added: pass over those that you do not know. Streams keep events for seven days, and are filled',
+    'again where a server loses its store.',
+  ].join(' '),
+].join('\n\n')
+
 /** The AsyncAPI 3 document of all events, by which alone a subscriber can be written. */
 export function asyncApiDocument(): Document {
   const channels = allEvents.map((kind) => [typeOf(kind), channel(kind)])
@@ -59,11 +73,7 @@ export function asyncApiDocument(): Document {
     info: {
       title: 'Berth events',
       version: '1.0.0',
-      description: `Announced on NATS JetStream, at least once, as CloudEvents 1.0 in JSON (structured mode; the attributes stand in headers \`ce-…\` too).
-
-Events of a service come in the order of their \`sequence\`, and so do those of a repository. One may come again: its \`id\` and its \`sequence\` stay the same. Handle an event, note its \`sequence\` for its \`source\` in the same transaction, and pass over what is not higher: then each has its effect once. A sequence that is higher by more than one says that something is missing or that Berth was restored: read the stream from there.
-
-Within version 1 fields are only ever added: pass over those that you do not know. Streams keep events for seven days, and are filled again where a server loses its store.`,
+      description: introduction,
     },
     defaultContentType: 'application/cloudevents+json',
     servers: {
@@ -84,7 +94,12 @@ Within version 1 fields are only ever added: pass over those that you do not kno
 
 const reader = {
   type: 'asymmetricEncryption',
-  description: `An nkey of NATS (Ed25519): the client signs the nonce of the server with the seed. The user \`reader\` hears the events of all tenants, so its seed is for administrators. It may subscribe to \`berth.v1.>\`, and make and read consumers that are there for a moment on the streams that \`x-stream\` names, under inboxes that begin with \`_INBOX.\`. It may ask nothing of streams ($JS.API.STREAM.…), so that a client has to be told the name of the stream and cannot look for it.`,
+  description: [
+    'An nkey of NATS (Ed25519): the client signs the nonce of the server with the seed. The user `reader` hears the events of all tenants,',
+    'so its seed is for administrators. It may subscribe to `berth.v1.>`, and make and read consumers that are there for a moment on the',
+    'streams that `x-stream` names, under inboxes that begin with `_INBOX.`. It may ask nothing of streams ($JS.API.STREAM.…), so that a',
+    'client has to be told the name of the stream and cannot look for it.',
+  ].join(' '),
 }
 
 function channel(kind: EventKind<unknown>): Document {

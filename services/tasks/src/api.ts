@@ -26,6 +26,7 @@ import { hidesUpstream, objectsOf, requireChange, seenBy, type TaskObjects, view
 import type { Changes } from './watch/changes.ts'
 import { createStreamCount } from './watch/count-streams.ts'
 import { streamTask } from './watch/stream.ts'
+import { unlessRefused } from './watch/unless-refused.ts'
 
 const mostStreams = 100
 
@@ -137,11 +138,6 @@ function noteTask({ id, kind }: TaskRow, objects: TaskObjects): void {
   const [namespace = null] = namespaces
   const isOfOne = namespaces.every((one) => one === namespace)
   noteAudit({ object: { kind: 'task', id, name: kind }, namespace: isOfOne ? namespace : null })
-}
-
-/** Nothing where a login or a right has ended. Throws what says nothing of that, as a service that is away. */
-function unlessRefused(error: unknown): undefined {
-  if (!(error instanceof Problem) || error.status >= 500) throw error
 }
 
 /** What a request gets that comes before the service is up. */

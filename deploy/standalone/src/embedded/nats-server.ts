@@ -93,7 +93,7 @@ function writeConfiguration(folder: string, port: number, authorization: string)
   }
 }
 
-// For subscribers of the operator, and for nobody else's eyes.
+// For subscribers that the operator runs: only the account that Berth runs under can read the files.
 function writeForReaders(folder: string, texts: Record<string, string>): void {
   for (const [name, text] of Object.entries(texts)) {
     const file = path.join(folder, name)

@@ -1,6 +1,7 @@
-import { badField, type Database, type Handlers, type Logger, type Principal, Problem } from '@berth/service'
+import { badField, type Database, type Handlers, type Logger } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
 import { createStreamCount } from '../watch/count-streams.ts'
+import { unlessRefused } from '../watch/unless-refused.ts'
 import { createFilter } from './filter.ts'
 import { streamEvents } from './stream.ts'
 import type { Tail } from './tail.ts'
@@ -17,7 +18,7 @@ export function eventHandlers({ db, log, tail }: { db: Database; log: Logger; ta
       const after = readPlace(response.req.get('last-event-id') ?? query.after)
       const reading = { db, tail: tail() }
       countStream({ principal, response, signal })
-      const reader = { principal, whoNow: unlessRefused(whoNow), response, signal, after, filter }
+      const reader = { principal, whoNow: () => whoNow().catch(unlessRefused), response, signal, after, filter }
       // Its errors are for the log: the answer has begun, and a reader that is cut comes back with the id that it has.
       streamEvents(reading, reader)
         .catch((error: unknown) => {
@@ -39,13 +40,4 @@ function readPlace(text: string | undefined): number | undefined {
       'Send the last id that came, or none.',
     )
   return Number(text)
-}
-
-/** Nobody where a login has ended. Throws what says nothing of that, as a service that is away. */
-function unlessRefused(whoNow: () => Promise<Principal | undefined>): () => Promise<Principal | undefined> {
-  return () =>
-    whoNow().catch((error: unknown) => {
-      if (error instanceof Problem && error.status < 500) return undefined
-      throw error
-    })
 }

@@ -11,7 +11,9 @@ const pollMs = 1_000
 const atOnce = { failing: 64, good: 128 }
 
 export type Sender = {
-  /** There is news to be sent. */ newsCame: Loop['wake'] /** Something is due. */
+  /** Events were logged, which may be wanted. */
+  newsCame: Loop['wake']
+  /** Something is due. */
   wake: Loop['wake']
   stop(): Promise<void>
 }
