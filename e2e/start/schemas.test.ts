@@ -10,6 +10,10 @@ import { schemaParts as sync } from '../../services/sync/src/db/schema-parts.ts'
 import { schemaParts as tasks } from '../../services/tasks/src/db/schema-parts.ts'
 import { type Model, readModels, readTables } from './prisma-models.ts'
 
+const release = JSON.parse(readFileSync(new URL('../../deploy/release.json', import.meta.url), 'utf8')) as {
+  lastMigration: string
+}
+
 const heading = (schema: string) => `\
 -- Schema "${schema}" as its migrations and functions make it, from the system catalogs; to be read and compared, not to be run.
 -- BERTH_TEST_WRITE_DOCS=true npm test -- e2e/start/schemas.test.ts writes it.
@@ -21,6 +25,15 @@ beforeAll(async () => {
   database = await makeDatabase()
 })
 afterAll(() => database?.drop())
+
+test('what changes a schema after a release says whether the release before works on with it', () => {
+  const names = Object.values({ auth, build, catalog, registry, sync, tasks })
+    .flat()
+    .flatMap((part) => readdirSync(new URL('migrations', part)))
+    .filter((name) => name > release.lastMigration)
+  // docs/decisions/0048
+  for (const name of names) expect(name).toMatch(/^\d{14}_(expand|contract)_/)
+})
 
 describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('the schema of %s', (schema, parts) => {
   let db: Database

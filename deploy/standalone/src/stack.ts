@@ -5,17 +5,16 @@ import {
   closeServer,
   createLogger,
   createMetrics,
-  databaseStartupError,
   Lifecycle,
   type Logger,
   listen,
   type Observed,
   openTls,
   readSecretsKey,
-  StartupError,
+  tryDatabase,
   version,
 } from '@berth/service'
-import { Client } from 'pg'
+
 import { lockHome } from './children/home-lock.ts'
 import { stopLeftovers } from './children/records.ts'
 import type { StandaloneConfig } from './config.ts'
@@ -127,22 +126,4 @@ async function startServers(
   if (databaseUrl.status === 'rejected') throw databaseUrl.reason
   if (nats.status === 'rejected') throw nats.reason
   return { databaseUrl: databaseUrl.value, nats: nats.value }
-}
-
-const oldestPostgres = 150_000
-
-async function tryDatabase(url: string): Promise<void> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
-  try {
-    await client.connect()
-  } catch (cause) {
-    throw databaseStartupError(url, cause)
-  }
-  try {
-    const { rows } = await client.query<{ version: string }>("select current_setting('server_version_num') as version")
-    if (Number(rows[0]?.version) < oldestPostgres)
-      throw new StartupError('the PostgreSQL of BERTH_DATABASE_URL is older than 15', 'use PostgreSQL 15 or newer')
-  } finally {
-    await client.end()
-  }
 }

@@ -20,6 +20,7 @@ import { type AuthCommands, callers, commandsOf } from '@berth/commands'
 import {
   type ApiHandler,
   applyMigrations,
+  awaitMigrations,
   clientAddress,
   createApi,
   createDenials,
@@ -187,6 +188,13 @@ export function createHost<P extends PeerName>(options: {
     })
   }
 
+  const prepareSchema = async () => {
+    const place = { url: config.databaseUrl, schema: name, parts: options.schemaParts }
+    if (config.migrate ?? true) await applyMigrations(place)
+    else
+      await awaitMigrations({ ...place, onWait: (lack) => log.warn('waiting for the schema', { lack: lack.message }) })
+  }
+
   /** How each of the consumers handles an event, for those that it has set aside. */
   const consumers: Consumers = new Map()
 
@@ -258,7 +266,7 @@ export function createHost<P extends PeerName>(options: {
               async () => void (await Promise.all([...clients.values()].map((one) => one.close()))),
             )
             life.onStop('database', () => db.close())
-            await applyMigrations({ url: config.databaseUrl, schema: name, parts: options.schemaParts })
+            await prepareSchema()
             keepCounts()
             await prepare?.(preparing)
             const running = await joinBus()

@@ -1,5 +1,6 @@
 export type { DeadLetters } from './dead-letter-commands.ts'
 export { createHost, type Host, type Running } from './host.ts'
+export { migrateService } from './migrate-service.ts'
 export type { PeerName, Peers } from './peers.ts'
 export type { Preparing } from './preparing.ts'
 export { runService } from './run-service.ts'

@@ -5,6 +5,7 @@ import {
   type ConfigOf,
   callSettings,
   deadLetterSettings,
+  flag,
   integer,
   logSettings,
   type OriginSettings,
@@ -42,6 +43,7 @@ export function hostSettings<P extends PeerName>(name: ServiceName, peers: reado
     databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
     natsUrl: url('BERTH_NATS_URL', ['nats']),
     ...natsSettings,
+    migrate: flag('BERTH_MIGRATE', { fallback: true }),
     port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
     host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
     internalPort: integer('BERTH_INTERNAL_PORT', { min: 0, max: 65_535 }, { fallback: internalPorts[name] }),
@@ -75,6 +77,8 @@ export type HostConfig<P extends PeerName> = {
   databaseUrl: string
   natsUrl: string
   natsSeed?: string | undefined
+  /** Whether it brings its schema up to date itself, as it does unless set; else it waits until that is done. */
+  migrate?: boolean
   servicePrivateKey: KeyObject
   servicePublicKeys: ServicePublicKeys
 } & {

@@ -18,6 +18,7 @@ export {
   recordedAs,
   takeAudit,
 } from './audit-outbox.ts'
+export { awaitMigrations } from './await-migrations.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
@@ -38,7 +39,6 @@ export {
 } from './config.ts'
 export {
   type Database,
-  databaseStartupError,
   openDatabase,
   sqlState,
   type Transaction,
@@ -69,6 +69,7 @@ export {
   redactText,
 } from './logger.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
+export { tryDatabase } from './migration-client.ts'
 export { applyMigrations } from './migrations.ts'
 export { networkOf } from './networks.ts'
 export { createOperationCaller, type OperationCall } from './operation-caller.ts'

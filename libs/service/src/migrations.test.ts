@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals'
+import { awaitMigrations } from './await-migrations.ts'
 import { type Database, openDatabase } from './database.ts'
 import { applyMigrations } from './migrations.ts'
 import { StartupError } from './startup-error.ts'
@@ -195,4 +196,91 @@ test('a database that cannot be reached is told without its password', async () 
   const refused = applyMigrations({ url, schema, parts: parts() })
   await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('127.0.0.1:1/berth') })
   await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining('planted-secret') })
+})
+
+test('an older program works on with a schema that only has more, and leaves its functions alone', async () => {
+  await write('1_a', 'create table a ()')
+  await writeFunction('first', 'begin return 1; end')
+  await apply()
+  await write('2_expand_b', 'create table b ()')
+  await writeFunction('first', 'begin return 2; end')
+  await apply()
+  await rm(join(folder, 'migrations', '2_expand_b'), { recursive: true })
+  await writeFunction('first', 'begin return 1; end')
+  expect(await apply()).toEqual([])
+  await awaitMigrations({ url: database.url, schema, parts: parts() })
+  expect([await tables(), await answerOf('first')]).toEqual([['a', 'b'], 2])
+})
+
+test('who does not migrate waits until it is done, and says once for what', async () => {
+  await write('1_a', 'create table a ()')
+  await write('2_b', 'create table b ()')
+  const lacks: string[] = []
+  const waiting = awaitMigrations({
+    url: database.url,
+    schema,
+    parts: parts(),
+    pollMs: 10,
+    onWait: ({ message }) => lacks.push(message),
+  })
+  await until(async () => lacks.length > 0)
+  expect(lacks).toEqual([expect.stringContaining('lacks the migration 1_a')])
+  await apply()
+  await waiting
+})
+
+test('who does not migrate gives up after a while, and waits for no refused login', async () => {
+  await write('1_a', 'create table a ()')
+  const wait = (url: string) => awaitMigrations({ url, schema, parts: parts(), withinMs: 20, pollMs: 5 })
+  await expect(wait(database.url)).rejects.toMatchObject({
+    name: 'StartupError',
+    remedy: expect.stringContaining('berth migrate'),
+  })
+  await expect(wait('postgres://nobody:x@127.0.0.1:1/berth')).rejects.toMatchObject({
+    message: expect.stringContaining('ECONNREFUSED'),
+  })
+  const lost = new URL(database.url)
+  lost.pathname = '/no-such-database'
+  const first = Date.now()
+  const refused = awaitMigrations({ url: lost.href, schema, parts: parts(), withinMs: 60_000 })
+  await expect(refused).rejects.toMatchObject({ message: expect.stringContaining('does not exist') })
+  expect(Date.now() - first).toBeLessThan(10_000)
+})
+
+test('another user may read and change rows, and make or drop no table; it waits while it has no rights', async () => {
+  const role = `reader_${schema}`
+  await write('1_a', 'create table a (x integer generated always as identity, y integer)')
+  await apply()
+  await db.query(`create role ${role} login password 'x'`)
+  const url = new URL(database.url)
+  url.username = role
+  url.password = 'x'
+  const lacks: string[] = []
+  const waiting = awaitMigrations({
+    url: url.href,
+    schema,
+    parts: parts(),
+    pollMs: 10,
+    onWait: ({ message }) => lacks.push(message),
+  })
+  await until(async () => lacks.length > 0)
+  expect(lacks[0]).toContain('lacks rights')
+  await applyMigrations({ url: database.url, schema, parts: parts(), role })
+  await waiting
+  const other = openDatabase({ url: url.href, schema })
+  try {
+    await other.query('insert into a (y) values (1)')
+    expect(await other.query('select x, y from a')).toEqual([{ x: 1, y: 1 }])
+    await expect(other.query('drop table a')).rejects.toThrow('must be owner')
+    await expect(other.query('create table b ()')).rejects.toThrow('permission denied')
+  } finally {
+    await other.close()
+    await db.query(`drop owned by ${role}; drop role ${role}`)
+  }
+})
+
+test('a role that does not exist is told by the variable that names it', async () => {
+  await write('1_a', '')
+  const given = applyMigrations({ url: database.url, schema, parts: parts(), role: 'no one' })
+  await expect(given).rejects.toMatchObject({ message: expect.stringContaining('BERTH_DATABASE_ROLE') })
 })

@@ -1,5 +1,6 @@
 import pg from 'pg'
-import { databaseStartupError, sqlState } from './database.ts'
+import { sqlState } from './database.ts'
+import { withClient } from './migration-client.ts'
 import { readSchemaParts, type SchemaFiles, type Script } from './schema-parts.ts'
 import { StartupError } from './startup-error.ts'
 
@@ -8,32 +9,42 @@ import { StartupError } from './startup-error.ts'
  * that were missing. They are noted in Prisma's own table; its own runner needs a binary that a closed network cannot fetch. One
  * transaction a migration, an advisory lock a schema: killed at any point it can be run again, and two that start at once take
  * turns. Functions whose files have changed are made again in the transaction of the last migration, or in one of their own. The
- * schema of a newer release, or of before the first one, is refused with a `StartupError` and not touched.
+ * schema of before the first release is refused with a `StartupError` and not touched, and so is that of a newer one, unless all that
+ * it has more only adds to it (docs/decisions/0048). With `role` another user may read and change what is in the tables, and no more.
  */
 export async function applyMigrations(options: {
   url: string
   schema: string
   parts: readonly URL[]
+  role?: string | undefined
 }): Promise<string[]> {
+  const { schema, role } = options
   const files = await readSchemaParts(options.parts)
-  const client = new pg.Client({
-    connectionString: options.url,
-    connectionTimeoutMillis: 10_000,
-    application_name: 'berth-migrations',
-  })
-  // A connection that the server ends fails the query under way, which says so; the event alone would end the process.
-  client.on('error', () => {})
-  try {
-    await client.connect()
-  } catch (cause) {
-    throw databaseStartupError(options.url, cause)
-  }
-  try {
+  return withClient(options.url, async (client) => {
     // Held by this connection alone and gone with it, whatever happens to us.
-    await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`berth migrations ${options.schema}`])
-    return await applyMissing(client, options.schema, files)
-  } finally {
-    await client.end()
+    await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`berth migrations ${schema}`])
+    const applied = await applyMissing(client, schema, files)
+    if (role !== undefined) await letUse(client, schema, role)
+    return applied
+  })
+}
+
+/** Lets a role use what is in a schema now. Default privileges would hold for what this user makes alone, so it is said again each time. */
+async function letUse(client: pg.Client, schema: string, role: string): Promise<void> {
+  const place = pg.escapeIdentifier(schema)
+  const to = pg.escapeIdentifier(role)
+  try {
+    await client.query(`
+      grant usage on schema ${place} to ${to};
+      grant select, insert, update, delete on all tables in schema ${place} to ${to};
+      grant usage, select, update on all sequences in schema ${place} to ${to};
+      grant execute on all functions in schema ${place} to ${to}`)
+  } catch (cause) {
+    throw new StartupError(
+      `the role ${role} of BERTH_DATABASE_ROLE cannot be given its rights: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `make it in PostgreSQL (create role … login), or set the name that the services log in with`,
+      { cause },
+    )
   }
 }
 
@@ -50,15 +61,17 @@ async function applyMissing(client: pg.Client, schema: string, files: SchemaFile
   }
 }
 
-const insufficientPrivilege = '42501'
+export const insufficientPrivilege = '42501'
 
 async function applyInOrder(client: pg.Client, schema: string, files: SchemaFiles): Promise<string[]> {
   const applied = await readApplied(client, schema)
   // Functions are looked at only then: a program that does not know all migrations must not bring back its own
   // (docs/decisions/0033).
-  refuseStrangers(schema, applied, files.migrations)
+  const isNewer = refuseStrangers(schema, applied, files.migrations)
   await makeNotes(client, schema)
   const missing = files.migrations.filter((migration) => !applied.has(migration.name))
+  // Its functions are those of the newer release, which do for this one as well.
+  if (isNewer && missing.length === 0) return []
   const last = missing.at(-1)
   // After a migration all are made: it may have changed what they stand on.
   const functions = last ? files.functions : await changedFunctions(client, files.functions)
@@ -68,7 +81,7 @@ async function applyInOrder(client: pg.Client, schema: string, files: SchemaFile
 }
 
 /** The checksums of the migrations that a schema has, by their names. Makes nothing. */
-async function readApplied(client: pg.Client, schema: string): Promise<Map<string, string>> {
+export async function readApplied(client: pg.Client, schema: string): Promise<Map<string, string>> {
   const table = `"${schema}"._prisma_migrations`
   const { rows: known } = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
     table,
@@ -80,7 +93,11 @@ async function readApplied(client: pg.Client, schema: string): Promise<Map<strin
   return new Map(rows.map((row) => [row.migration_name, row.checksum]))
 }
 
-function refuseStrangers(schema: string, applied: Map<string, string>, migrations: Script[]): void {
+/** What only adds to a schema bears this in its name, and an older release works on with it. */
+const expanding = /_expand_/
+
+/** Refuses a schema that is not of this release, unless it only has more; answers whether it has. */
+export function refuseStrangers(schema: string, applied: Map<string, string>, migrations: Script[]): boolean {
   const known = new Map(migrations.map((migration) => [migration.name, migration.checksum]))
   const strangers = [...applied.keys()].filter((name) => !known.has(name))
   const first = migrations[0]?.name ?? ''
@@ -90,20 +107,21 @@ function refuseStrangers(schema: string, applied: Map<string, string>, migration
       'set another BERTH_HOME or database, and an empty store',
     )
   }
-  const [newer] = strangers
+  const newer = strangers.find((name) => !expanding.test(name))
   if (newer !== undefined) {
     throw new StartupError(
       `the database is of a newer release of Berth: its schema "${schema}" has the migration ${newer}, which this release does not know`,
       'start the newer release, or restore the backup made before the upgrade',
     )
   }
-  const changed = [...applied].find(([name, checksum]) => known.get(name) !== checksum)
+  const changed = [...applied].find(([name, checksum]) => known.has(name) && known.get(name) !== checksum)
   if (changed !== undefined) {
     throw new StartupError(
       `migration ${changed[0]} of schema "${schema}" is not the one that was applied to this database`,
       'use an unmodified release of Berth; migrations are never edited once released',
     )
   }
+  return strangers.length > 0
 }
 
 async function makeNotes(client: pg.Client, schema: string): Promise<void> {

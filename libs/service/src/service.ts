@@ -210,6 +210,8 @@ export async function runUntilSignal(
     if (asked) return
     asked = true
     if (stop) end(stop).catch(fail)
+    // A start that waits for something else may wait for long.
+    else setTimeout(() => fail(new Error('told to stop before it had started')), stopsWithinMs)
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)

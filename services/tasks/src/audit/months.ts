@@ -5,28 +5,13 @@ function tableOf(at: string): string {
   return `audit_${at.slice(0, 4)}${at.slice(5, 7)}`
 }
 
-function monthAfter(month: Date): Date {
-  return new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + 1, 1))
-}
-
 /** Makes the tables of the months that some times are in, where there are none. Of replicas only one makes each. */
 export async function ensureMonths(sql: Sql, times: readonly string[]): Promise<void> {
   for (const month of new Set(times.map((at) => at.slice(0, 7)))) {
     const first = new Date(`${month}-01T00:00:00Z`)
     const table = tableOf(first.toISOString())
     const [known] = await sql.query<{ isThere: boolean }>('select to_regclass($1) is not null as "isThere"', [table])
-    if (known?.isThere) continue
-    await sql.query("select pg_advisory_xact_lock(hashtextextended('months of the audit trail', 0))")
-    await sql.query(
-      `create table if not exists ${table} partition of audit
-       for values from ('${first.toISOString()}') to ('${monthAfter(first).toISOString()}')`,
-    )
-    // That of the whole does not hold for a part that is emptied by its own name.
-    await sql.query(
-      `create or replace trigger audit_is_not_emptied
-       before truncate on ${table}
-       for each statement execute function keep_audit()`,
-    )
+    if (!known?.isThere) await sql.query('select make_audit_month($1, $2)', [table, first.toISOString()])
   }
 }
 
@@ -41,6 +26,6 @@ export async function dropMonths(sql: Sql, keptDays: number, now = new Date()): 
      order by relname`,
   )
   const old = tables.filter(({ name }) => name < tableOf(oldest.toISOString())).map(({ name }) => name)
-  for (const name of old) await sql.query(`drop table if exists ${name}`)
+  for (const name of old) await sql.query('select drop_audit_month($1)', [name])
   return old
 }

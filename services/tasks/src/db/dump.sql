@@ -339,6 +339,10 @@ table webhook_try (
 )
 CREATE INDEX webhook_try_at ON webhook_try USING btree (at)
 
+function drop_audit_month(p_table text) returns void language plpgsql volatile
+
 function keep_audit() returns trigger language plpgsql volatile
+
+function make_audit_month(p_table text, p_first timestamp with time zone) returns void language plpgsql volatile
 
 function text_bytes(p_texts text[]) returns integer language sql immutable

@@ -1,0 +1,22 @@
+import { applyMigrations, optionalText, readConfig, runUntilSignal, url } from '@berth/service'
+import type { ServiceName } from './settings.ts'
+
+const settings = {
+  databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  role: optionalText('BERTH_DATABASE_ROLE'),
+}
+
+/**
+ * Brings the schema of a service up to date and ends, for services that do not do it themselves (`BERTH_MIGRATE=false`): it needs the
+ * rights to make tables, and nothing else of what the service needs.
+ */
+export async function migrateService(name: ServiceName, schemaParts: readonly URL[]): Promise<void> {
+  await runUntilSignal(async () => {
+    const { databaseUrl, role } = readConfig(settings, process.env)
+    const applied = await applyMigrations({ url: databaseUrl, schema: name, parts: schemaParts, role })
+    process.stdout.write(
+      `schema "${name}" is up to date${applied.length > 0 ? `: ${applied.length} migrations applied` : ''}\n`,
+    )
+    return async () => {}
+  })
+}

@@ -1,0 +1,4 @@
+import { migrateService } from '@berth/host'
+import { schemaParts } from './db/schema-parts.ts'
+
+await migrateService('build', schemaParts)
