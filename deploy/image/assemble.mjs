@@ -7,7 +7,7 @@ import { CannotGoOn, say } from '../bootstrap/say.mjs'
 import { prepareWorkspace } from '../bootstrap/workspace.mjs'
 
 // What runs: the services and what they are made of. The standalone program brings servers of its own, which an image has not.
-const kept = ['libs', 'services']
+const kept = ['libs', 'services', 'deploy/secrets']
 const roots = ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml', 'patches', 'LICENSE']
 const isLeftOut = (file) =>
   /(^|\/)(node_modules|testing|misbehaving-upstream)(\/|$)/.test(file) || /\.(test|fixture)\.ts$/.test(file)
@@ -27,7 +27,7 @@ export async function assemble(folder) {
     })
   say('installing what runs')
   const pnpm = await getPnpm()
-  const filters = ['--filter', '{./services/*}...']
+  const filters = ['--filter', '{./services/*}...', '--filter', '{./deploy/secrets}...']
   const flags = [
     '--prod',
     '--frozen-lockfile',

@@ -17,6 +17,7 @@ export {
   declaredOf,
   type EventKind,
   type EventSource,
+  eventSources,
   type NewEvent,
   typeOf,
 } from './events/event.ts'
@@ -30,7 +31,7 @@ export { fitLists } from './fit-lists.ts'
 export { type Loop, startLoop } from './loop.ts'
 export { measureEvents } from './measure-events.ts'
 export { natsNotes, noteSharedLogin } from './nats-state.ts'
-export { isNatsSeed, makeNatsUser, natsUsers, requireFollower } from './nats-users.ts'
+export { isNatsSeed, makeNatsUser, natsPublicKeyOf, natsUsers, requireFollower } from './nats-users.ts'
 export {
   type EventCommands,
   eventsRecorded,

@@ -139,13 +139,19 @@ export function makeNatsUser(): { seed: string; publicKey: string } {
   return { seed: Buffer.from(user.getSeed()).toString('utf8'), publicKey: user.getPublicKey() }
 }
 
+/** The public key that belongs to the seed of a user; `undefined` when a text is none. */
+export function natsPublicKeyOf(seed: string): string | undefined {
+  try {
+    const publicKey = nkeys.fromSeed(Buffer.from(seed)).getPublicKey()
+    return seed.startsWith('SU') && publicKey.startsWith('U') ? publicKey : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Whether a text is the seed of a user. */
 export function isNatsSeed(text: string): boolean {
-  try {
-    return text.startsWith('SU') && nkeys.fromSeed(Buffer.from(text)).getPublicKey().startsWith('U')
-  } catch {
-    return false
-  }
+  return natsPublicKeyOf(text) !== undefined
 }
 
 /** The users of the services and `reader`, as nats-server reads them in its configuration. */
