@@ -1,4 +1,4 @@
-import { externalLoginSettings } from '@berth/auth-service'
+import { adminSettings, externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
 import { collectorSettings, historySettings } from '@berth/catalog-service'
 import { natsSettings } from '@berth/host'
@@ -20,6 +20,7 @@ import {
   secretsSettings,
   text,
   tlsSettings,
+  withDatabasePassword,
 } from '@berth/service'
 
 import { auditSettings, scheduleSettings, taskSettings } from '@berth/tasks-service'
@@ -30,8 +31,9 @@ const standaloneSettings = {
   port: integer('BERTH_PORT', { min: 0, max: 65_535 }, { fallback: 8080 }),
   host: text('BERTH_HOST', { fallback: '0.0.0.0' }),
   home: text('BERTH_HOME', { fallback: './.berth' }),
-  adminPassword: optionalText('BERTH_ADMIN_PASSWORD', { secret: true }),
+  ...adminSettings,
   databaseUrl: optionalUrl('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  databasePassword: optionalText('BERTH_DATABASE_PASSWORD', { secret: true }),
   natsUrl: optionalUrl('BERTH_NATS_URL', ['nats']),
   ...natsSettings,
   natsServer: text('BERTH_NATS_SERVER', { fallback: 'nats-server' }),
@@ -61,5 +63,5 @@ export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>
 
 /** Reads the settings. Throws `StartupError` that lists every fault. */
 export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
-  return readConfig(standaloneSettings, env)
+  return withDatabasePassword(readConfig(standaloneSettings, env))
 }

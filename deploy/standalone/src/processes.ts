@@ -10,6 +10,7 @@ import {
   problemFrom,
   StartupError,
   thisMachine,
+  withoutFilesOf,
   writePublicKeys,
 } from '@berth/service'
 import { freePort } from './children/free-port.ts'
@@ -61,6 +62,17 @@ export async function startProcesses(ground: Ground): Promise<Running> {
   return { services, listenerOf: (name) => listeners.get(name), firstPassword: undefined }
 }
 
+// What the services are given here, wherever this program had it from.
+const givenSecrets = [
+  'DATABASE_URL',
+  'DATABASE_PASSWORD',
+  'NATS_URL',
+  'NATS_SEED',
+  'SECRETS_KEY',
+  'SERVICE_PRIVATE_KEY',
+  'SERVICE_PUBLIC_KEYS',
+].map((name) => `BERTH_${name}`)
+
 function environmentOf(
   { config, secrets, databaseUrl, natsUrl, home }: Ground,
   ports: Map<ServiceName, Ports>,
@@ -80,11 +92,12 @@ function environmentOf(
     BERTH_TLS_KEY: '',
     // Each request comes through the front, on this machine, which names the client in X-Forwarded-For.
     BERTH_TRUSTED_PROXIES: [...config.trustedProxies, ...thisMachine].join(','),
+    ...withoutFilesOf(givenSecrets),
     BERTH_DATABASE_URL: databaseUrl,
+    BERTH_DATABASE_PASSWORD: '',
     BERTH_NATS_URL: natsUrl,
     BERTH_SERVICE_PUBLIC_KEYS: writePublicKeys(readServiceKeys(secrets).publicKeys),
     BERTH_SECRETS_KEY: secrets.secretsKey,
-    BERTH_SECRETS_KEY_FILE: '',
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
     BERTH_BLOBS_DIR: config.blobsDirectory ?? path.join(home, 'blobs'),
     ...Object.fromEntries(peers),

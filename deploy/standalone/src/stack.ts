@@ -10,7 +10,6 @@ import {
   listen,
   type Observed,
   openTls,
-  readSecretsKey,
   tryDatabase,
   version,
 } from '@berth/service'
@@ -73,7 +72,7 @@ async function startOn(
     { port: config.port, host: config.host, tls, trustedProxies: config.trustedProxies, guard: { metrics } },
   )
   await stopLeftovers(home, log)
-  const secretsKey = readSecretsKey(config)
+  const { secretsKey } = config
   const secrets = readSecrets(home, secretsKey ? { secretsKey } : {})
   const { databaseUrl, nats } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, ...nats, home, log, metrics, life }

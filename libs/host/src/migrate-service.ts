@@ -1,8 +1,15 @@
-import { applyMigrations, optionalText, readConfig, runUntilSignal, url } from '@berth/service'
+import {
+  applyMigrations,
+  databaseSettings,
+  optionalText,
+  readConfig,
+  runUntilSignal,
+  withDatabasePassword,
+} from '@berth/service'
 import type { ServiceName } from './settings.ts'
 
 const settings = {
-  databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+  ...databaseSettings,
   role: optionalText('BERTH_DATABASE_ROLE'),
 }
 
@@ -12,7 +19,7 @@ const settings = {
  */
 export async function migrateService(name: ServiceName, schemaParts: readonly URL[]): Promise<void> {
   await runUntilSignal(async () => {
-    const { databaseUrl, role } = readConfig(settings, process.env)
+    const { databaseUrl, role } = withDatabasePassword(readConfig(settings, process.env))
     const applied = await applyMigrations({ url: databaseUrl, schema: name, parts: schemaParts, role })
     process.stdout.write(
       `schema "${name}" is up to date${applied.length > 0 ? `: ${applied.length} migrations applied` : ''}\n`,

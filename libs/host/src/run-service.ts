@@ -6,6 +6,7 @@ import {
   runAlone,
   type Service,
   type ServiceParts,
+  withDatabasePassword,
 } from '@berth/service'
 import type { hostSettings, ServiceName } from './settings.ts'
 
@@ -18,7 +19,8 @@ export async function runService<S extends Shape>(
   create: (config: ConfigOf<S>, parts: ServiceParts) => Service | Promise<Service>,
 ): Promise<void> {
   await runAlone(async () => {
-    const config = readConfig(settings, process.env)
+    const read = readConfig(settings, process.env)
+    const config = withDatabasePassword(read as ConfigOf<Shape>) as ConfigOf<S>
     const { port, host, internalPort, internalHost, logLevel, logOutput } = config as ConfigOf<Shape>
     const log = createLogger({ service: name, level: logLevel, output: logOutput })
     const metrics = createMetrics({ defaults: true })

@@ -4,6 +4,7 @@ import {
   auditCountSettings,
   type ConfigOf,
   callSettings,
+  databaseSettings,
   deadLetterSettings,
   flag,
   integer,
@@ -40,7 +41,7 @@ export const natsSettings = {
 /** What a service that asks `peers` reads from the environment, besides what is its own. */
 export function hostSettings<P extends PeerName>(name: ServiceName, peers: readonly P[]) {
   return {
-    databaseUrl: url('BERTH_DATABASE_URL', ['postgres', 'postgresql']),
+    ...databaseSettings,
     natsUrl: url('BERTH_NATS_URL', ['nats']),
     ...natsSettings,
     migrate: flag('BERTH_MIGRATE', { fallback: true }),

@@ -1,6 +1,7 @@
 import { isInjected } from './known-variables.ts'
 import { parseNetwork } from './networks.ts'
 import { noteSecretSetting } from './secret-values.ts'
+import { givenValue } from './setting-files.ts'
 import { StartupError } from './startup-error.ts'
 
 /** One setting: the variable it comes from, how to read it, and its value when the variable is absent. */
@@ -127,13 +128,17 @@ export function choice<const T extends string>(env: string, words: readonly T[],
 }
 
 /**
- * Reads every setting of a shape from the environment. An empty variable counts as absent.
+ * Reads every setting of a shape from the environment, secrets also from files. An empty variable counts as absent.
  * Throws one `StartupError` that lists all faults; the values of secrets are not repeated.
  */
 export function readConfig<S extends Shape>(shape: S, env: NodeJS.ProcessEnv): ConfigOf<S> {
   const faults: string[] = []
   const values = Object.entries(shape).map(([key, wanted]) => {
-    const value = env[wanted.env]
+    const { value, fault } = givenValue(wanted.env, env)
+    if (fault !== undefined) {
+      faults.push(fault)
+      return [key, undefined] as const
+    }
     if (value === undefined || value === '' || isInjected(wanted.env, value)) {
       if (wanted.required) faults.push(`${wanted.env} is not set; it takes ${wanted.wants}`)
       return [key, wanted.fallback] as const

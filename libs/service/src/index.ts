@@ -45,6 +45,7 @@ export {
   violatedConstraint,
 } from './database.ts'
 export { databaseProblem, isPassing } from './database-away.ts'
+export { databaseSettings, withDatabasePassword } from './database-settings.ts'
 export { createDenials, type Denial, type Denials } from './denials.ts'
 export { deriveId } from './derive-id.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
@@ -100,7 +101,7 @@ export { type Resealed, resealAll, type SealedColumns } from './reseal.ts'
 export { textBytesFunction } from './schema-parts.ts'
 export { createSealer, type Sealer } from './seal.ts'
 export { withoutSecrets } from './secret-values.ts'
-export { readSecretsKey, secretsSettings, withSecretsKey } from './secrets-key.ts'
+export { secretsSettings, withSecretsKey } from './secrets-key.ts'
 export {
   closeServer,
   listen,
@@ -124,6 +125,7 @@ export {
   writePublicKeys,
 } from './service-keys.ts'
 export { clearedSessionCookie, csrfTokenOf, sessionCookie, sessionSecretIn } from './session-cookie.ts'
+export { withoutFilesOf } from './setting-files.ts'
 export { createSignal, type Signal } from './signal.ts'
 export { usualPatience } from './slow-client.ts'
 export type { Sql } from './sql.ts'

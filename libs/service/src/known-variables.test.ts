@@ -19,8 +19,8 @@ test('every variable that any part reads is known, and no other', () => {
   )
   const known = new Set(knownVariables())
   expect([...read].filter((name) => !known.has(name))).toEqual([])
-  // The addresses of peers are made of their names.
-  expect([...known].filter((name) => !read.has(name) && !name.endsWith('_URL'))).toEqual([])
+  // The addresses of peers are made of their names, and files of secrets of theirs.
+  expect([...known].filter((name) => !read.has(name) && !/_(URL|FILE)$/.test(name))).toEqual([])
 })
 
 test('a misspelled name is refused with the name that is most like it', () => {

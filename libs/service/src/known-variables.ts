@@ -1,16 +1,17 @@
 import { closest } from 'fastest-levenshtein'
+import { fileVariables } from './setting-files.ts'
 import { StartupError } from './startup-error.ts'
 
 const prefix = 'BERTH_'
 // Of all parts together: a variable of one service may stand in the environment of another, and of all of them in one.
 const known = new Set(
-  `ADMIN_PASSWORD AUDIT_COUNT_SECONDS AUDIT_KEPT_DAYS AUDIT_OUTPUT AUTH_URL BENCH_TAGS BLOBS_DIR BOOTSTRAP_PID BUILD_URL
-  CACHE CALL_TIMEOUT_SECONDS CATALOG_URL DATABASE_ROLE DATABASE_URL DISK_RESERVE_BYTES EXTERNAL_LOGIN_DAYS EXTERNAL_URL GC_GRACE_SECONDS HISTORY_DAYS
+  `ADMIN_FIRST_PASSWORD ADMIN_PASSWORD AUDIT_COUNT_SECONDS AUDIT_KEPT_DAYS AUDIT_OUTPUT AUTH_URL BENCH_TAGS BLOBS_DIR BOOTSTRAP_PID BUILD_URL
+  CACHE CALL_TIMEOUT_SECONDS CATALOG_URL DATABASE_PASSWORD DATABASE_ROLE DATABASE_URL DISK_RESERVE_BYTES EXTERNAL_LOGIN_DAYS EXTERNAL_URL GC_GRACE_SECONDS HISTORY_DAYS
   GC_INTERVAL_SECONDS HOME HOST INTERNAL_HOST INTERNAL_PORT INTERNAL_URL
   LOG_LEVEL LOG_OUTPUT METRICS_TOKEN MIGRATE NATS_SEED NATS_SERVER NATS_URL PORT PROCESSES
   PUSH_LEASE_SECONDS REGISTRY_URL RESTORED RETENTION_INTERVAL_SECONDS S3_ACCESS_KEY S3_BUCKET S3_ENDPOINT
   S3_REGION S3_SECRET_KEY S3_TIMEOUT_SECONDS SCRUB_BYTES_PER_SECOND SCRUB_INTERVAL_SECONDS SECRETS_KEY
-  SECRETS_KEY_FILE SECRETS_PREVIOUS_KEYS SERVICE_PRIVATE_KEY SERVICE_PUBLIC_KEYS SPOOL_DIR STORE_ADOPT SYNC_URL
+  SECRETS_PREVIOUS_KEYS SERVICE_PRIVATE_KEY SERVICE_PUBLIC_KEYS SPOOL_DIR STORE_ADOPT SYNC_URL
   DEAD_LETTER_KEPT_DAYS TASKS_URL TASK_KEPT_DAYS TASK_LEASE_SECONDS TLS_CERT TLS_KEY TRUSTED_PROXIES WEBHOOK_TRIES`.split(
     /\s+/,
   ),
@@ -40,11 +41,12 @@ export function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
   const unknown = Object.entries(env).flatMap(([name, value = '']) => {
     if (!name.startsWith(prefix) || isInjected(name, value)) return []
     const rest = name.slice(prefix.length)
-    return known.has(rest) || rest.startsWith('TEST_') ? [] : [rest]
+    return known.has(rest) || fileVariables.includes(name) || rest.startsWith('TEST_') ? [] : [rest]
   })
   if (unknown.length === 0) return
   const said = unknown.map(
-    (name) => `${prefix}${name} ${gone[name] ?? `is no setting (did you mean ${prefix}${closest(name, [...known])}?)`}`,
+    (name) =>
+      `${prefix}${name} ${gone[name] ?? `is no setting (did you mean ${prefix}${closest(name, [...known, ...fileVariables.map((one) => one.slice(prefix.length))])}?)`}`,
   )
   throw new StartupError(
     said.join('; '),
@@ -54,5 +56,5 @@ export function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
 
 /** The names that are known, for the test that compares them with what is read. */
 export function knownVariables(): string[] {
-  return [...known].map((name) => `${prefix}${name}`)
+  return [...[...known].map((name) => `${prefix}${name}`), ...fileVariables]
 }

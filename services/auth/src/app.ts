@@ -103,7 +103,7 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
       if (resealed > 0) log.info('signing keys are sealed under the present BERTH_SECRETS_KEY', { resealed })
       await resealProviders(db, sealer, log)
       const opened = keep('keys', await openKeyRing(db, sealer, log))
-      firstPassword = await ensureAdmin({ db, log }, passwords, config.adminPassword)
+      firstPassword = await ensureAdmin({ db, log }, passwords, config)
       ring = opened
     },
     start: async (running) => {

@@ -59,6 +59,18 @@ test('the password that was made is to be changed before a browser is let in, an
   await request(again.url).post('/api/v1/sessions').send(given).expect(201)
 })
 
+test('a first password that was given makes the account, is to be changed, and has no effect later', async () => {
+  const first = { name: 'admin', password: 'from a file of secrets' }
+  const auth = await start({ adminFirstPassword: first.password })
+  expect(auth.service.firstPassword()).toBeUndefined()
+  await request(auth.url).post('/api/v1/sessions').send(first).expect(403)
+  const change = { password: 'chosen by the admin', currentPassword: first.password }
+  await request(auth.url).patch('/api/v1/me').auth('admin', first.password).send(change).expect(200)
+  const again = await start({ adminFirstPassword: first.password })
+  await request(again.url).get('/api/v1/me').auth('admin', first.password).expect(401)
+  await request(again.url).get('/api/v1/me').auth('admin', change.password).expect(200)
+})
+
 test('passwords are kept as argon2id of 19 MiB and nothing else, private keys sealed', async () => {
   const password = (await start()).service.firstPassword() ?? ''
   const [account] = await query('select password_hash from account')

@@ -1,2 +1,2 @@
 export { createAuth } from './app.ts'
-export { externalLoginSettings } from './config.ts'
+export { adminSettings, externalLoginSettings } from './config.ts'

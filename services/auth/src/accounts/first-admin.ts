@@ -10,8 +10,13 @@ import { insertAccount } from './create-user.ts'
 const firstAdmin = 'admin'
 const leastCharacters = 12
 
+type Given = { adminPassword: string | undefined; adminFirstPassword: string | undefined }
+
+const variableOf = (given: string | undefined) =>
+  given === undefined ? 'BERTH_ADMIN_FIRST_PASSWORD' : 'BERTH_ADMIN_PASSWORD'
+
 /**
- * Makes the first administrator when there is no account, and sets its password when BERTH_ADMIN_PASSWORD is another than
+ * Makes the first administrator when there is no account, with BERTH_ADMIN_FIRST_PASSWORD if that is set, and sets its password when BERTH_ADMIN_PASSWORD is another than
  * the stored one. Answers the password that was generated, if one was: it is stored nowhere, so it must be shown now. (Killed
  * in between, it was never seen; BERTH_ADMIN_PASSWORD then sets one.) Of replicas that start at once, one makes it. Where the
  * account was deleted the variable makes it again only if no administrator is left; else it has no effect, which the log says.
@@ -19,16 +24,17 @@ const leastCharacters = 12
 export async function ensureAdmin(
   { db, log }: { db: Database; log: Logger },
   passwords: Passwords,
-  given: string | undefined,
+  { adminPassword: given, adminFirstPassword: first }: Given,
 ): Promise<string | undefined> {
   const [some] = await db.query('select from account limit 1')
   if (!some) {
-    const password = given === undefined ? generatePassword() : strongEnough(given)
-    if (await insertAdmin(db, await passwords.hash(password), given === undefined))
-      return given === undefined ? password : undefined
+    const isMade = (given ?? first) === undefined
+    const password = strongEnough(given ?? first ?? generatePassword(), variableOf(given))
+    // One that others have seen, in the log or in a file, is to be changed.
+    if (await insertAdmin(db, await passwords.hash(password), given === undefined)) return isMade ? password : undefined
   }
   if (given === undefined || (await setAdminPassword(db, passwords, given))) return undefined
-  if (await insertAdmin(db, await passwords.hash(strongEnough(given)), false))
+  if (await insertAdmin(db, await passwords.hash(strongEnough(given, variableOf(given))), false))
     log.warn('there was no administrator; the account is made again', { account: firstAdmin })
   else
     log.warn('BERTH_ADMIN_PASSWORD has no effect: the account was deleted, and others administer', {
@@ -38,14 +44,14 @@ export async function ensureAdmin(
 }
 
 /** What new passwords have to be, as the API has it; one that is stored already stays good. */
-function strongEnough(password: string): string {
+function strongEnough(password: string, variable: string): string {
   const weakness =
     Array.from(password).length < leastCharacters
       ? `has fewer than ${leastCharacters} characters`
       : weaknessOf(password, firstAdmin)
   if (weakness === undefined) return password
   throw new StartupError(
-    `BERTH_ADMIN_PASSWORD ${weakness}`,
+    `${variable} ${weakness}`,
     'choose another one, or leave it out and take the one that the first start makes',
   )
 }
@@ -72,7 +78,7 @@ async function setAdminPassword(db: Database, passwords: Passwords, given: strin
   if (!(await passwords.matches(given, admin.passwordHash ?? undefined)))
     await changePassword(db, {
       id: admin.id,
-      passwordHash: await passwords.hash(strongEnough(given)),
+      passwordHash: await passwords.hash(strongEnough(given, variableOf(given))),
       actor: { id: admin.id, name: firstAdmin },
     })
   return true

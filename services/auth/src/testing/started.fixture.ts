@@ -36,6 +36,7 @@ export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> =
       tasksUrl: tasks.tasksUrl,
       callTimeoutSeconds: 2,
       adminPassword: undefined,
+      adminFirstPassword: undefined,
       externalLoginDays: 30,
       ...more,
     },
