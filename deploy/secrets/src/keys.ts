@@ -12,6 +12,8 @@ export const keys: ReadonlyMap<string, () => string> = new Map([
   ['secrets-key', () => randomBytes(32).toString('base64')],
   ['admin-password', password],
   ['database-password', password],
+  // Of the servers of a cluster of NATS among themselves.
+  ['nats-routes-password', password],
   ['metrics-token', () => randomBytes(32).toString('base64url')],
   ...services.map((service) => [`service-key-${service}`, makeServicePrivateKey] as const),
   // The reader is for subscribers of the operator.

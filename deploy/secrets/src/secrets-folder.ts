@@ -89,5 +89,8 @@ function sound<T>(folder: string, name: string, found: T | undefined): T {
   )
 }
 
+/** Whether a text is made of the others each time. */
+export const followsFromOthers = (name: string) => name === natsUsersName
+
 /** The names of all files of a folder of secrets. */
 export const secretNames: readonly string[] = [...keys.keys(), publicKeysName, natsUsersName]

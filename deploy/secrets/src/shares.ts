@@ -25,7 +25,7 @@ export const shares: Readonly<Record<string, Readonly<Record<string, string>>>> 
     ]),
   ),
   postgres: { 'database-password': 'database-password' },
-  nats: { 'nats-users.conf': 'nats-users.conf' },
+  nats: { 'nats-users.conf': 'nats-users.conf', 'nats-routes-password': 'nats-routes-password' },
 }
 
 /** Writes for each reader a folder of its own below `folder`, with what it needs and no more. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlState } from './database.ts'
-import { withClient } from './migration-client.ts'
+import { tryDatabase, withClient } from './migration-client.ts'
 import { insufficientPrivilege, readApplied, refuseStrangers } from './migrations.ts'
 import { readSchemaParts, type Script } from './schema-parts.ts'
 import { StartupError } from './startup-error.ts'
@@ -28,6 +28,19 @@ export async function awaitMigrations(options: {
     told = lack.message
     if (Date.now() > last) throw lack
     await delay(pollMs)
+  }
+}
+
+/** Waits for a server that does not answer, five minutes at most. Throws `StartupError` then, and at once where waiting does not help. */
+export async function awaitDatabase(url: string): Promise<void> {
+  const last = Date.now() + longestWaitMs
+  for (;;) {
+    try {
+      return await tryDatabase(url)
+    } catch (error) {
+      if (!(error instanceof StartupError) || !isAway(error.cause) || Date.now() > last) throw error
+      await delay(1_000)
+    }
   }
 }
 
@@ -59,5 +72,5 @@ function lackOf(schema: string, what: string): StartupError {
 
 // Refused logins (class 28) and databases that do not exist (3D000) do not come by waiting.
 function isAway(cause: unknown): boolean {
-  return !/^(28|3D)/.test(sqlState(cause) ?? '')
+  return cause !== undefined && !/^(28|3D)/.test(sqlState(cause) ?? '')
 }

@@ -18,7 +18,7 @@ export {
   recordedAs,
   takeAudit,
 } from './audit-outbox.ts'
-export { awaitMigrations } from './await-migrations.ts'
+export { awaitDatabase, awaitMigrations } from './await-migrations.ts'
 export { inertHeaders, isForged, type OriginSettings, originSettings } from './browser-guard.ts'
 export { clientAddress, thisMachine } from './client-address.ts'
 export { type ClientLimits, usualClientLimits } from './client-guard.ts'
@@ -48,6 +48,7 @@ export { databaseProblem, isPassing } from './database-away.ts'
 export { databaseSettings, withDatabasePassword } from './database-settings.ts'
 export { createDenials, type Denial, type Denials } from './denials.ts'
 export { deriveId } from './derive-id.ts'
+export { endAtClose } from './draining.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,

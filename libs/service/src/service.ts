@@ -3,7 +3,8 @@ import { createServer as createSecureServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { listOf, thisMachine, trustProxies } from './client-address.ts'
 import { type ClientLimits, guardClients, usualClientLimits } from './client-guard.ts'
-import { networks, readConfig } from './config.ts'
+import { integer, networks, readConfig } from './config.ts'
+import { beginDrain, watchDrain } from './draining.ts'
 import type { InternalServer } from './internal-server.ts'
 import { refuseUnknownVariables } from './known-variables.ts'
 import { Lifecycle } from './lifecycle.ts'
@@ -29,6 +30,11 @@ export type Service = Observed & {
 /** How the public listener takes connections; the standalone stack reads this too. */
 export const listenSettings = {
   trustedProxies: networks('BERTH_TRUSTED_PROXIES', { fallback: thisMachine }),
+}
+
+const drainSettings = {
+  /** How long requests under way may go on once the program was told to stop. */
+  drainSeconds: integer('BERTH_DRAIN_SECONDS', { min: 0, max: 3_600 }, { fallback: 5 }),
 }
 
 // Longer than the idle time of common load balancers (60 s), so that they close first and never write into a closing socket.
@@ -66,9 +72,12 @@ export async function listen(
   }
   let isRefused: ReturnType<typeof guardClients> = () => false
   const taken: RequestListener = (request, response) => {
+    noteDrain(response)
     if (!isRefused(request, response)) handler(request, response)
   }
   const server = options.tls ? createEncrypted(options.tls, limits, taken) : createServer(limits, taken)
+  const connectionEvent = options.tls ? 'secureConnection' : 'connection'
+  const noteDrain = watchDrain(server, connectionEvent)
   if (options.guard)
     isRefused = guardClients(server, {
       limits: { ...usualClientLimits(), ...options.guard.limits },
@@ -77,7 +86,7 @@ export async function listen(
       metrics: options.guard.metrics,
     })
   const proxies = listOf(trustedProxies)
-  server.on(options.tls ? 'secureConnection' : 'connection', (socket: object) => trustProxies(socket, proxies))
+  server.on(connectionEvent, (socket: object) => trustProxies(socket, proxies))
   // A client that waits before it sends a body is told to go on by the code that takes the body, after it was let in; node's own
   // answer would come before any check.
   server.on('checkContinue', taken)
@@ -123,11 +132,17 @@ function listenError(cause: NodeJS.ErrnoException, { port, host }: { port: numbe
 /** Stops taking connections, lets running requests end for `graceMs`, then cuts what is left. */
 export async function closeServer(server: Server, graceMs = 5_000): Promise<void> {
   const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+  beginDrain(server)
   server.closeIdleConnections()
+  // Of an answer that had begun before, its client does not know that the connection ends with it.
+  const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs)
   const cut = setTimeout(() => server.closeAllConnections(), graceMs)
   await closed
+  clearInterval(sweep)
   clearTimeout(cut)
 }
+
+const idleSweepMs = 200
 
 type Alone = {
   service: Service
@@ -144,42 +159,47 @@ type Alone = {
  * set.
  */
 export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
-  await runUntilSignal(async () => {
-    const { service, log, metrics, port, host, internalPort, internalHost } = await build()
-    const life = new Lifecycle(log)
-    const operations = { services: [service], metrics, log, ...readConfig(operationsSettings, process.env) }
-    const listener: RequestListener = (request, response) => {
-      if (!answerOperations(request, response, operations)) service.public(request, response)
-    }
-    const tls = await openTls(readConfig(tlsSettings, process.env), log)
-    if (tls) life.onStop('tls', () => tls.stop())
-    let started = false
-    const internal: RequestListener = (request, response) => {
-      if (started) service.internal(request, response)
-      else answerStarting(response, service.name)
-    }
-    await life.add('internal listener', async () => {
-      const { server } = await listen(internal, { port: internalPort, host: internalHost })
-      return () => closeServer(server, 2_000)
-    })
-    await life.add(service.name, async () => {
-      await service.start()
-      started = true
-      return () => service.stop()
-    })
-    await life.add('public listener', async () => {
-      const { server } = await listen(listener, {
-        port,
-        host,
-        tls,
-        guard: { metrics },
-        ...readConfig(listenSettings, process.env),
+  let drainMs = 0
+  await runUntilSignal(
+    async () => {
+      drainMs = readConfig(drainSettings, process.env).drainSeconds * 1_000
+      const { service, log, metrics, port, host, internalPort, internalHost } = await build()
+      const life = new Lifecycle(log)
+      const operations = { services: [service], metrics, log, ...readConfig(operationsSettings, process.env) }
+      const listener: RequestListener = (request, response) => {
+        if (!answerOperations(request, response, operations)) service.public(request, response)
+      }
+      const tls = await openTls(readConfig(tlsSettings, process.env), log)
+      if (tls) life.onStop('tls', () => tls.stop())
+      let started = false
+      const internal: RequestListener = (request, response) => {
+        if (started) service.internal(request, response)
+        else answerStarting(response, service.name)
+      }
+      await life.add('internal listener', async () => {
+        const { server } = await listen(internal, { port: internalPort, host: internalHost })
+        return () => closeServer(server, 2_000)
       })
-      return () => closeServer(server)
-    })
-    log.info('service is ready', { port, version })
-    return () => life.stop()
-  })
+      await life.add(service.name, async () => {
+        await service.start()
+        started = true
+        return () => service.stop()
+      })
+      await life.add('public listener', async () => {
+        const { server } = await listen(listener, {
+          port,
+          host,
+          tls,
+          guard: { metrics },
+          ...readConfig(listenSettings, process.env),
+        })
+        return () => closeServer(server, drainMs)
+      })
+      log.info('service is ready', { port, version })
+      return () => life.stop()
+    },
+    { drainMs: () => drainMs },
+  )
 }
 
 // Berth stops within ten seconds, and a slow disk may take some more.
@@ -188,11 +208,11 @@ const longestStopMs = 30_000
 /**
  * Starts a program and stops it cleanly on SIGTERM or SIGINT. What keeps it from starting is printed as one message and
  * ends the process with code 1; a fault that was not handled ends it too, because its state can no longer be trusted; so does
- * what has not stopped after `stopsWithinMs`.
+ * what has not stopped after `stopsWithinMs`, and the time that it gives to requests under way.
  */
 export async function runUntilSignal(
   start: () => Promise<() => Promise<void>>,
-  { stopsWithinMs = longestStopMs } = {},
+  { stopsWithinMs = longestStopMs, drainMs = () => 0 }: { stopsWithinMs?: number; drainMs?: () => number } = {},
 ): Promise<void> {
   let stop: (() => Promise<void>) | undefined
   const fail = (error: unknown) => {
@@ -202,8 +222,9 @@ export async function runUntilSignal(
   let asked = false
   /** What does not stop is left: after a kill -9 all is there as well, and nobody need wait for one. */
   const end = async (stopAll: () => Promise<void>) => {
-    const late = () => fail(new Error(`not everything stopped within ${stopsWithinMs / 1_000} s; the log names it`))
-    setTimeout(late, stopsWithinMs)
+    const longestMs = stopsWithinMs + drainMs()
+    const late = () => fail(new Error(`not everything stopped within ${longestMs / 1_000} s; the log names it`))
+    setTimeout(late, longestMs)
     await stopAll().then(() => process.exit(0), fail)
   }
   const onSignal = () => {

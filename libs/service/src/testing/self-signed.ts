@@ -47,7 +47,10 @@ export function makeSelfSigned(name: string): TlsPair {
     der(0xa3, sequence(...extensions)),
   )
   const signature = der(0x03, Buffer.from([0]), sign('sha256', toSign, privateKey))
-  const text = sequence(toSign, ecdsaWithSha256, signature).toString('base64').replace(/.{64}/g, '$&\n')
-  const cert = Buffer.from(`-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`)
+  const lines =
+    sequence(toSign, ecdsaWithSha256, signature)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
+  const cert = Buffer.from(`-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`)
   return { cert, key: Buffer.from(privateKey.export({ type: 'pkcs8', format: 'pem' })) }
 }

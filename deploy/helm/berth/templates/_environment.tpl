@@ -1,0 +1,76 @@
+{{/* A variable out of a secret. */}}
+{{- define "berth.secretVariable" -}}
+- name: {{ .name }}
+  valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
+{{- end }}
+
+{{/* How to log in to PostgreSQL. Takes root; with migrates=true as the user that makes tables. */}}
+{{- define "berth.databaseEnvironment" -}}
+{{- $v := .root.Values -}}
+{{- if $v.demo -}}
+- {name: BERTH_DATABASE_URL, value: "postgresql://berth@{{ include "berth.fullname" .root }}-postgresql:5432/berth"}
+{{ include "berth.secretVariable" (dict "name" "BERTH_DATABASE_PASSWORD" "secret" (include "berth.keysSecret" .root) "key" "database-password") }}
+{{- else -}}
+{{- $external := $v.postgresql.external -}}
+{{- $prefix := ternary "migration-" "" (and $external.migrationUser (.migrates | default false)) -}}
+{{ include "berth.secretVariable" (dict "name" "DATABASE_USER" "secret" $external.existingSecret "key" (printf "%susername" $prefix)) }}
+- name: BERTH_DATABASE_URL
+  value: "postgresql://$(DATABASE_USER)@{{ $external.host }}:{{ $external.port }}/{{ $external.database }}?sslmode={{ $external.sslMode }}&uselibpqcompat=true"
+{{ include "berth.secretVariable" (dict "name" "BERTH_DATABASE_PASSWORD" "secret" $external.existingSecret "key" (printf "%spassword" $prefix)) }}
+{{- end -}}
+{{- end }}
+
+{{/* Of a cluster the name of all its servers: a client learns the others from the one that it reached. */}}
+{{- define "berth.natsUrl" -}}
+{{- if include "berth.bundledNats" . -}}nats://{{ include "berth.fullname" . }}-nats:4222
+{{- else -}}{{ .Values.nats.external.url }}{{- end -}}
+{{- end }}
+
+{{/* What the services have in common, and what is of the one that is named. Takes root and service. */}}
+{{- define "berth.environment" -}}
+{{- $root := .root -}}
+{{- $v := .root.Values -}}
+{{- $service := .service -}}
+{{- $keys := include "berth.keysSecret" .root -}}
+{{- $name := include "berth.fullname" .root -}}
+- {name: BERTH_MIGRATE, value: "false"}
+- {name: BERTH_EXTERNAL_URL, value: {{ $v.externalURL | quote }}}
+- {name: BERTH_TRUSTED_PROXIES, value: {{ join "," $v.trustedProxies | quote }}}
+- {name: BERTH_LOG_OUTPUT, value: stdout}
+- {name: BERTH_DRAIN_SECONDS, value: {{ $v.drain.seconds | quote }}}
+- {name: BERTH_INTERNAL_PORT, value: "9100"}
+{{- range $peer := list "auth" "catalog" "registry" "sync" "tasks" }}
+- {name: BERTH_{{ upper $peer }}_URL, value: "http://{{ $name }}-{{ $peer }}:9100"}
+{{- end }}
+{{ include "berth.databaseEnvironment" (dict "root" $root) }}
+- {name: BERTH_NATS_URL, value: {{ include "berth.natsUrl" $root | quote }}}
+{{ include "berth.secretVariable" (dict "name" "BERTH_NATS_SEED" "secret" $keys "key" (printf "nats-seed-%s" $service)) }}
+{{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PRIVATE_KEY" "secret" $keys "key" (printf "service-key-%s" $service)) }}
+{{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PUBLIC_KEYS" "secret" $keys "key" "service-public-keys") }}
+{{ include "berth.secretVariable" (dict "name" "BERTH_METRICS_TOKEN" "secret" $keys "key" "metrics-token") }}
+{{- if has $service (list "auth" "sync" "tasks") }}
+{{ include "berth.secretVariable" (dict "name" "BERTH_SECRETS_KEY" "secret" $keys "key" "secrets-key") }}
+{{- end }}
+{{- if eq $service "auth" }}
+{{ include "berth.secretVariable" (dict "name" (ternary "BERTH_ADMIN_PASSWORD" "BERTH_ADMIN_FIRST_PASSWORD" (not (empty $v.auth.adminExistingSecret))) "secret" ($v.auth.adminExistingSecret | default $keys) "key" "admin-password") }}
+{{- end }}
+{{- if eq $service "sync" }}
+- {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+- {name: BERTH_INTERNAL_URL, value: "http://$(POD_IP):9100"}
+- {name: BERTH_SPOOL_DIR, value: /var/lib/berth/spool}
+{{- end }}
+{{- if has $service (list "registry" "catalog" "sync") }}
+{{- if eq $v.storage.type "s3" }}
+- {name: BERTH_S3_ENDPOINT, value: {{ $v.storage.s3.endpoint | quote }}}
+- {name: BERTH_S3_BUCKET, value: {{ $v.storage.s3.bucket | quote }}}
+- {name: BERTH_S3_REGION, value: {{ $v.storage.s3.region | quote }}}
+{{ include "berth.secretVariable" (dict "name" "BERTH_S3_ACCESS_KEY" "secret" $v.storage.s3.existingSecret "key" "access-key") }}
+{{ include "berth.secretVariable" (dict "name" "BERTH_S3_SECRET_KEY" "secret" $v.storage.s3.existingSecret "key" "secret-key") }}
+{{- else }}
+- {name: BERTH_BLOBS_DIR, value: /var/lib/berth/blobs}
+{{- end }}
+{{- end }}
+{{- if $v.extraCaCerts.existingConfigMap }}
+- {name: NODE_EXTRA_CA_CERTS, value: /etc/berth/ca.crt}
+{{- end }}
+{{- end }}

@@ -1,0 +1,60 @@
+{{- define "berth.fullname" -}}
+{{- if contains "berth" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-berth" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{/* Takes (dict "root" $ "component" "registry"): what selects the pods of one part. Never changes, for selectors cannot. */}}
+{{- define "berth.selector" -}}
+app.kubernetes.io/name: berth
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "berth.labels" -}}
+{{ include "berth.selector" . }}
+app.kubernetes.io/part-of: berth
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The metadata of an object. Takes root, component, and a suffix of its name; annotations are merged with those of all. */}}
+{{- define "berth.metadata" -}}
+name: {{ include "berth.fullname" .root }}-{{ .suffix | default .component }}
+labels: {{- include "berth.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* An image of values.images. Takes root and name. */}}
+{{- define "berth.image" -}}
+{{- $image := index .root.Values.images .name -}}
+{{- $repository := $image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $parts := splitList "/" $repository -}}
+{{- $first := first $parts -}}
+{{- if or (contains "." $first) (contains ":" $first) (eq $first "localhost") -}}{{- $parts = rest $parts -}}{{- end -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (join "/" $parts) -}}
+{{- end -}}
+{{- if $image.digest -}}{{ $repository }}@{{ $image.digest }}
+{{- else -}}{{ $repository }}:{{ $image.tag | default .root.Chart.AppVersion }}{{- end -}}
+{{- end }}
+
+{{- define "berth.keysSecret" -}}
+{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "berth.fullname" .)) }}
+{{- end }}
+
+{{- define "berth.bundledNats" -}}
+{{- if and .Values.nats.bundled.enabled (empty .Values.nats.external.url) }}true{{ end -}}
+{{- end }}
+
+{{- define "berth.natsReplicas" -}}
+{{ ternary 1 .Values.nats.bundled.replicas .Values.demo }}
+{{- end }}
+
+{{- define "berth.services" -}}
+[auth, build, catalog, registry, sync, tasks]
+{{- end }}

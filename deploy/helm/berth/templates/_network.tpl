@@ -1,0 +1,55 @@
+{{/* A port of peers, or of everybody where there are none. Takes peers and port. */}}
+{{- define "berth.egressRule" -}}
+- ports: [{port: {{ .port }}}]
+  {{- with .peers }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* The pods of one part of this release. Takes root and component. */}}
+{{- define "berth.peer" -}}
+podSelector:
+  matchLabels: {{- include "berth.selector" . | nindent 4 }}
+{{- end }}
+
+{{- define "berth.dnsRule" -}}
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- end }}
+
+{{- define "berth.postgresqlRule" -}}
+{{- if .Values.demo -}}
+- ports: [{port: 5432}]
+  to:
+    - {{- include "berth.peer" (dict "root" . "component" "postgresql") | nindent 6 }}
+{{- else -}}
+{{ include "berth.egressRule" (dict "port" .Values.postgresql.external.port "peers" .Values.networkPolicy.egress.postgresql) }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.natsRule" -}}
+{{- if include "berth.bundledNats" . -}}
+- ports: [{port: 4222}]
+  to:
+    - {{- include "berth.peer" (dict "root" . "component" "nats") | nindent 6 }}
+{{- else -}}
+{{ include "berth.egressRule" (dict "port" (regexFind ":[0-9]+$" .Values.nats.external.url | default ":4222" | trimPrefix ":") "peers" .Values.networkPolicy.egress.nats) }}
+{{- end -}}
+{{- end }}
+
+{{- define "berth.s3Rule" -}}
+{{- $endpoint := urlParse .Values.storage.s3.endpoint -}}
+{{- $port := ternary 443 80 (eq $endpoint.scheme "https") -}}
+{{- with regexFind ":[0-9]+$" $endpoint.host -}}{{- $port = trimPrefix ":" . -}}{{- end -}}
+{{ include "berth.egressRule" (dict "port" $port "peers" .Values.networkPolicy.egress.s3) }}
+{{- end }}
+
+{{/* To registries, issuers and receivers: anywhere but to what clouds tell their machines alone. */}}
+{{- define "berth.upstreamsRule" -}}
+- to:
+  {{- if .Values.networkPolicy.egress.upstreams }}
+    {{- toYaml .Values.networkPolicy.egress.upstreams | nindent 4 }}
+  {{- else }}
+    - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+    - ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
+  {{- end }}
+{{- end }}
