@@ -44,6 +44,8 @@ export async function assemble(folder) {
   prune(path.join(folder, 'node_modules', '.pnpm'))
   const nodeFlags = JSON.parse(readFileSync(path.join(root, 'deploy/standalone/node-flags.json'), 'utf8'))
   writeFileSync(path.join(folder, 'node-flags'), `${nodeFlags.join(' ')}\n`)
+  // Of all services: a proxy in front of them gives it.
+  cpSync(path.join(root, 'docs/reference/openapi.json'), path.join(folder, 'openapi.json'))
   for (const script of ['berth', 'healthy', 'try.mjs']) {
     cpSync(new URL(script, import.meta.url).pathname, path.join(folder, script))
     chmodSync(path.join(folder, script), 0o755)

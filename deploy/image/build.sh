@@ -19,7 +19,9 @@ trap cleanup EXIT
 node_binary=$(node "$here/assemble.mjs" "$work/berth")
 "$here/make-root.sh" "$work/root" "$node_binary"
 container=$(buildah from --format docker scratch)
-buildah add --quiet "$container" "$work/root" / > /dev/null
+# As an archive: what is copied from a folder would all belong to root.
+tar -C "$work/root" -cf "$work/root.tar" .
+buildah add --quiet "$container" "$work/root.tar" / > /dev/null
 buildah add --quiet --chown 0:0 "$container" "$work/berth" /opt/berth > /dev/null
 version=$(node -p "require('$here/../../package.json').version")
 revision=$(git -C "$here" rev-parse HEAD 2> /dev/null || echo unknown)

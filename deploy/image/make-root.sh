@@ -33,10 +33,11 @@ nogroup:x:65534:
 berth:x:10001:
 GROUP
 cat "$root"/usr/share/ca-certificates/mozilla/*.crt > "$root/etc/ssl/certs/ca-certificates.crt"
-for applet in sh cat env ls readlink dirname wget sleep; do
+for applet in sh cat cp env ls readlink dirname wget sleep; do
   [ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
 done
-install -d -o 10001 -g 10001 -m 0750 "$root/var/lib/berth"
+# A new volume of docker takes the owner of what is there.
+install -d -o 10001 -g 10001 -m 0750 "$root/var/lib/berth" "$root/var/lib/berth/blobs" "$root/var/lib/berth/spool"
 install -d -m 1777 "$root/tmp"
 install -m 0755 "$node" "$root/usr/bin/node"
 strip "$root/usr/bin/node"
