@@ -4,6 +4,7 @@ import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
+import { imagesEnvironment } from './images.mjs'
 import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
 import { natsEnvironment } from './nats-server.mjs'
@@ -11,7 +12,16 @@ import { peersEnvironment } from './peers.mjs'
 import { pythonEnvironment } from './python-tools.mjs'
 
 /** What the bootstrap can run: each is called with the path of Node and the arguments, and answers the exit code. */
-export const commands = { start, test, check: runChecks, format: runFormat, bench, soak, env: printEnvironment }
+export const commands = {
+  start,
+  test,
+  check: runChecks,
+  format: runFormat,
+  bench,
+  soak,
+  'e2e:compose': compose,
+  env: printEnvironment,
+}
 
 async function start(node, args) {
   const env = environmentFor(node, await natsEnvironment())
@@ -23,9 +33,16 @@ async function start(node, args) {
 
 async function test(node, args) {
   const servers = await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })
+  // They take a minute or more, which the whole of the tests has not.
+  const images = process.env.BERTH_TEST_COMPOSE === 'true' ? await imagesEnvironment(node, servers) : {}
   const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules', '--disable-warning=ExperimentalWarning']
-  const env = environmentFor(node, { ...servers, NODE_OPTIONS: options.filter(Boolean).join(' ') })
+  const env = environmentFor(node, { ...servers, ...images, NODE_OPTIONS: options.filter(Boolean).join(' ') })
   return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
+}
+
+async function compose(node, args) {
+  process.env.BERTH_TEST_COMPOSE = 'true'
+  return test(node, ['--runInBand', 'e2e/compose', ...args])
 }
 
 async function bench(node, args) {

@@ -1,0 +1,34 @@
+import { readFileSync } from 'node:fs'
+import { publicRoutes, serviceNames } from '@berth/standalone/origin'
+import { expect, test } from '@jest/globals'
+
+const read = (name: string) => readFileSync(new URL(`../../deploy/compose/${name}`, import.meta.url), 'utf8')
+
+test('the proxy sends each path to the service that answers it, and no other path anywhere', () => {
+  const [, routes = ''] = /# routes\n([\s\S]*?) *# end of routes/.exec(read('nginx.conf')) ?? []
+  expect(
+    routes
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.trim()),
+  ).toEqual(publicRoutes.map(([prefix, service]) => `~^${prefix}(/|$) ${service};`))
+  const passed = [...read('nginx.conf').matchAll(/proxy_pass (.*);/g)].map(([, target]) => target)
+  expect(passed).toEqual(['http://$service:8080', 'http://$registry:8080'])
+})
+
+test('every container may write nowhere but in its volumes, has no capability and can gain none', () => {
+  const text = read('docker-compose.yaml')
+  const [, services = ''] = /^services:\n([\s\S]*?)^networks:/m.exec(text) ?? []
+  const blocks = services.split(/^ {2}(?=\w)/m).filter((block) => /^\w/.test(block))
+  expect(blocks.map((block) => block.split(':')[0])).toEqual(
+    expect.arrayContaining([...serviceNames, 'postgres', 'nats', 'proxy']),
+  )
+  const [, common = ''] = /^x-berth: &berth\n([\s\S]*?)^\n/m.exec(text) ?? []
+  for (const block of blocks) {
+    const all = block.includes('<<: *berth') ? common : block
+    for (const wanted of ['read_only: true', 'cap_drop: [ALL]', 'security_opt: [no-new-privileges]'])
+      expect([block.split(':')[0], all.includes(wanted)]).toEqual([block.split(':')[0], true])
+  }
+  expect(text).not.toContain('cap_add')
+  expect(text.match(/^ {4}ports:/gm)).toHaveLength(1)
+})
