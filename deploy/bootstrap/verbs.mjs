@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
@@ -35,7 +36,9 @@ async function test(node, args) {
   const servers = await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })
   // They take a minute or more, which the whole of the tests has not.
   const images = process.env.BERTH_TEST_COMPOSE === 'true' ? await imagesEnvironment(node, servers) : {}
-  const options = [process.env.NODE_OPTIONS, '--experimental-vm-modules', '--disable-warning=ExperimentalWarning']
+  const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))
+  const own = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', `--import=${keptCompiled}`]
+  const options = [process.env.NODE_OPTIONS, ...own]
   const env = environmentFor(node, { ...servers, ...images, NODE_OPTIONS: options.filter(Boolean).join(' ') })
   return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
 }

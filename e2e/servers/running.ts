@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { startPostgres } from '@berth/standalone/embedded'
+import { type EmbeddedPostgres, startPostgres } from '@berth/standalone/embedded'
 import { type Lender, startLender } from './lender.ts'
 import { startMinio } from './minio.ts'
 import { startNatsWithLogin } from './nats.ts'
-import { makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
+import { makeFolderInMemory, makeTemporaryFolder, removeFolder, removeFoldersOfDeadRuns } from './temporary-folder.ts'
 
 const bootstrap = fileURLToPath(new URL('../../deploy/bootstrap/run.mjs', import.meta.url))
 const stops: (() => Promise<void>)[] = []
@@ -20,6 +20,8 @@ export async function startTestServers(): Promise<void> {
   removeFoldersOfDeadRuns()
   // Berth is started some hundred times: what Node makes of its files is kept from one start to the next.
   process.env.NODE_COMPILE_CACHE ??= folderOfRun('compiled')
+  // And what V8 makes of packages, which jest loads for each file (kept-compiled.mjs).
+  process.env.BERTH_TEST_COMPILED = folderOfRun('jest')
   process.env.BERTH_TEST_IMAGES = folderOfRun('images')
   // A test file run by jest itself has not come through the bootstrap.
   if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())
@@ -53,27 +55,16 @@ function askBootstrap(): Record<string, string> {
   return JSON.parse(answer) as Record<string, string>
 }
 
-async function inFolder<T extends { stop(): Promise<void> }>(
-  label: string,
-  start: (home: string) => Promise<T>,
-): Promise<T> {
-  const home = makeTemporaryFolder(label)
-  try {
-    const server = await start(home)
-    stops.push(async () => {
-      await server.stop()
-      removeFolder(home)
-    })
-    return server
-  } catch (error) {
-    removeFolder(home)
-    throw error
-  }
-}
-
 async function startDatabase(): Promise<void> {
   if (process.env.BERTH_TEST_DATABASE_URL) return
-  const postgres = await inFolder('postgres', (home) => startPostgres({ home, durable: false }))
+  // In memory: to make a database is to make hundreds of files, of which a disk makes hundreds of milliseconds.
+  const home = makeFolderInMemory('postgres')
+  let postgres: EmbeddedPostgres | undefined
+  stops.push(async () => {
+    await postgres?.stop()
+    removeFolder(home)
+  })
+  postgres = await startPostgres({ home, durable: false })
   process.env.BERTH_TEST_DATABASE_URL = postgres.url
 }
 

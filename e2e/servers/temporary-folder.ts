@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
@@ -13,12 +13,34 @@ export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
 }
 
+/** The same in memory where the machine has room for it: for what is thrown away and has no need of a disk. */
+export function makeFolderInMemory(label: string): string {
+  return hasMemory() ? mkdtempSync(path.join(memory, `${prefix}${process.pid}-${label}-`)) : makeTemporaryFolder(label)
+}
+
+// Containers often have 64 MB of it.
+const memory = '/dev/shm'
+const tmpfs = 0x01021994
+const enoughBytes = 3 * 2 ** 30
+
+function hasMemory(): boolean {
+  try {
+    const { type, bavail, bsize } = statfsSync(memory)
+    return type === tmpfs && bavail * bsize >= enoughBytes && os.freemem() >= enoughBytes
+  } catch (error) {
+    // Linux alone has it.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
 /** Removes the folders of test runs that were killed. */
 export function removeFoldersOfDeadRuns(): void {
-  for (const entry of readdirSync(os.tmpdir())) {
-    const pid = new RegExp(`^${prefix}(\\d+)-`).exec(entry)?.[1]
-    if (pid && !isLiving(Number(pid))) removeOwn(path.join(os.tmpdir(), entry))
-  }
+  for (const place of hasMemory() ? [os.tmpdir(), memory] : [os.tmpdir()])
+    for (const entry of readdirSync(place)) {
+      const pid = new RegExp(`^${prefix}(\\d+)-`).exec(entry)?.[1]
+      if (pid && !isLiving(Number(pid))) removeOwn(path.join(place, entry))
+    }
 }
 
 function isLiving(pid: number): boolean {

@@ -1,2 +1,2 @@
 // The servers that Berth brings, for a program that needs them without it.
-export { startPostgres } from './postgres.ts'
+export { type EmbeddedPostgres, startPostgres } from './postgres.ts'

@@ -110,7 +110,7 @@ function spawnPostgres({ program, data, port, durable, logFile }: Launch): Child
     log_checkpoints: 'off',
     // Compiling a query costs more than any query of ours takes.
     jit: 'off',
-    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_wal_size: '256MB' }),
   }
   const given = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const postgres = path.join(program.binFolder, 'postgres')
