@@ -18,6 +18,7 @@ import {
 } from '@berth/bus'
 import { type AuthCommands, callers, commandsOf } from '@berth/commands'
 import {
+  type ApiDocument,
   type ApiHandler,
   applyMigrations,
   awaitMigrations,
@@ -158,7 +159,11 @@ export function createHost<P extends PeerName>(options: {
     return auth && identifyThrough(auth)
   }
 
-  const documentOf = () => readApiDocument(new URL('../openapi.yaml', options.source))
+  let document: ApiDocument | undefined
+  const documentOf = () => {
+    document ??= readApiDocument(new URL('../openapi.yaml', options.source))
+    return document
+  }
   const openApi = ({ beside = (api) => api, ...open }: PublicApi) =>
     beside(
       createApi({

@@ -75,7 +75,6 @@ const queries = {
       where base_path = $1) as target,`,
   }),
 }
-const remembered = 200_000
 const rememberedBytes = 64 << 20
 // What an entry takes beside its texts.
 const entryBytes = 200
@@ -86,12 +85,10 @@ const entryBytes = 200
  */
 export function createLookup(db: Database): Lookup {
   const manifests = new LRUCache<string, ServedManifest>({
-    max: remembered,
     maxSize: rememberedBytes,
     sizeCalculation: ({ mediaType, digest }, key) => entryBytes + key.length + mediaType.length + 2 * digest.length,
   })
   const blobs = new LRUCache<string, ServedBlob>({
-    max: remembered,
     maxSize: rememberedBytes,
     sizeCalculation: ({ digest }, key) => entryBytes + key.length + digest.length,
   })

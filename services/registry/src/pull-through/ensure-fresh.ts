@@ -32,7 +32,6 @@ type Deps = {
   count: (result: ProxyResult) => void
 }
 
-const remembered = 100_000
 const rememberedBytes = 32 << 20
 // What an entry takes beside its texts.
 const entryBytes = 200
@@ -53,7 +52,6 @@ type Wanted = { reference: string } | { referrersOf: Digest }
 export function createFreshSource({ sync, lookup, readPointer, hasReferrers, log, count }: Deps): FreshSource {
   /** Of tags and lists that this replica compared with upstream, or could not. */
   const judged = new LRUCache<string, Judged>({
-    max: remembered,
     maxSize: rememberedBytes,
     sizeCalculation: ({ staleness: why = '' }, key) => entryBytes + key.length + why.length,
   })
