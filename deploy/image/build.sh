@@ -22,6 +22,8 @@ container=$(buildah from --format docker scratch)
 # As an archive: what is copied from a folder would all belong to root.
 tar -C "$work/root" -cf "$work/root.tar" .
 buildah add --quiet "$container" "$work/root.tar" / > /dev/null
+# By the Node of the image, which is named there.
+"$node_binary" "$here/sbom.mjs" "$work/berth" "$work/root" > "$work/berth/sbom.json"
 buildah add --quiet --chown 0:0 "$container" "$work/berth" /opt/berth > /dev/null
 version=$(node -p "require('$here/../../package.json').version")
 revision=$(git -C "$here" rev-parse HEAD 2> /dev/null || echo unknown)

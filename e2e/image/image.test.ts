@@ -66,6 +66,21 @@ group(`the container image${missing ? ` (skipped: ${missing})` : ''}`, () => {
     for (const name of ['libc6', 'libstdc++6', 'ca-certificates', 'tzdata']) expect(listed.split('\n')).toContain(name)
   })
 
+  test('names all that it is made of, with versions, in a bill of materials', async () => {
+    const text = await docker(['run', '--rm', ...confined, '--entrypoint=/bin/cat', image, '/opt/berth/sbom.json'])
+    const { bomFormat, components } = JSON.parse(text) as { bomFormat: string; components: { purl: string }[] }
+    expect(bomFormat).toBe('CycloneDX')
+    const named = components.map(({ purl }) => purl)
+    for (const purl of [
+      /^pkg:npm\/express@5\.\d+\.\d+$/,
+      /^pkg:npm\/%40prisma\/client@7\./,
+      /^pkg:deb\/debian\/libc6@2\..+\?arch=/,
+      /^pkg:generic\/node@24\./,
+    ])
+      expect(named).toContainEqual(expect.stringMatching(purl))
+    expect(new Set(named).size).toBe(named.length)
+  })
+
   test('says which services there are, and what each has to be told', async () => {
     const say = (...args: string[]) =>
       docker(['run', '--rm', ...confined, image, ...args]).catch((error: Error) => error.message)
