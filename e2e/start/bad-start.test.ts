@@ -61,6 +61,17 @@ describe('a start that cannot succeed says why and what to do, and damages nothi
     expectRefusal(attempt, /BERTH_S3_BUCKET, BERTH_S3_ACCESS_KEY are set and BERTH_S3_ENDPOINT is not/, /directory/)
   })
 
+  test('a directory and a bucket', async () => {
+    const s3 = {
+      BERTH_S3_ENDPOINT: 'http://127.0.0.1:9',
+      BERTH_S3_BUCKET: 'b',
+      BERTH_S3_ACCESS_KEY: 'k',
+      BERTH_S3_SECRET_KEY: 's',
+    }
+    const attempt = await attemptStart(envOf(newHome('both'), { ...s3, BERTH_BLOBS_DIR: newHome('blobs') }))
+    expectRefusal(attempt, /BERTH_BLOBS_DIR and BERTH_S3_ENDPOINT are both set/, /take one of them away/)
+  })
+
   test.each(['no-such-host.invalid', '203.0.113.9', 'not an address'])('%s to listen on', async (host) => {
     const attempt = await attemptStart(envOf(newHome('host'), { BERTH_HOST: host }))
     expectRefusal(attempt, /BERTH_HOST=.* is no address of this machine/, /network interface/)

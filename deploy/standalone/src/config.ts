@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { adminSettings, externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
 import { collectorSettings, historySettings } from '@berth/catalog-service'
@@ -64,4 +65,9 @@ export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>
 /** Reads the settings. Throws `StartupError` that lists every fault. */
 export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
   return withDatabasePassword(readConfig(standaloneSettings, env))
+}
+
+/** Where blobs are kept, unless in a bucket. */
+export function blobsDirectoryOf({ blobsDirectory, s3Endpoint }: StandaloneConfig, home: string): string | undefined {
+  return blobsDirectory ?? (s3Endpoint === undefined ? path.join(home, 'blobs') : undefined)
 }

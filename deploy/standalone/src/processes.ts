@@ -15,6 +15,7 @@ import {
 } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
+import { blobsDirectoryOf } from './config.ts'
 import { createForward } from './forward.ts'
 import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
@@ -99,7 +100,7 @@ function environmentOf(
     BERTH_SERVICE_PUBLIC_KEYS: writePublicKeys(readServiceKeys(secrets).publicKeys),
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
-    BERTH_BLOBS_DIR: config.blobsDirectory ?? path.join(home, 'blobs'),
+    BERTH_BLOBS_DIR: blobsDirectoryOf(config, home) ?? '',
     ...Object.fromEntries(peers),
   }
 }

@@ -16,7 +16,7 @@ import {
 
 import { lockHome } from './children/home-lock.ts'
 import { stopLeftovers } from './children/records.ts'
-import type { StandaloneConfig } from './config.ts'
+import { blobsDirectoryOf, type StandaloneConfig } from './config.ts'
 import { startNats } from './embedded/nats-server.ts'
 import { startPostgres } from './embedded/postgres.ts'
 import { createFront } from './front.ts'
@@ -77,7 +77,7 @@ async function startOn(
   const { databaseUrl, nats } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, ...nats, home, log, metrics, life }
   const blobs = await openBlobStore(
-    { ...config, blobsDirectory: config.blobsDirectory ?? path.join(home, 'blobs') },
+    { ...config, blobsDirectory: blobsDirectoryOf(config, home) },
     logHealing(log),
     // PostgreSQL, NATS and the log: without room for these nothing works, not even a deletion.
     config.databaseUrl === undefined ? [{ name: 'BERTH_HOME', label: 'home', folder: home }] : [],

@@ -52,6 +52,7 @@ export async function openBlobStore(
   others: readonly Disk[] = [],
 ): Promise<BlobStore> {
   refuseHalf(settings)
+  refuseBoth(settings)
   const { blobsDirectory, s3Endpoint, diskReserveBytes } = settings
   const bytes = s3Endpoint === undefined ? openDirectory(blobsDirectory, hear) : openBucket(s3Endpoint, settings, hear)
   const own = s3Endpoint === undefined ? [{ name: 'the blob store', label: 'blobs', folder: blobsDirectory ?? '' }] : []
@@ -80,6 +81,14 @@ function refuseHalf({ s3Endpoint, s3Bucket, s3AccessKey, s3SecretKey, s3Region }
   throw new StartupError(
     `${set.join(', ')} ${set.length === 1 ? 'is' : 'are'} set and BERTH_S3_ENDPOINT is not`,
     'set BERTH_S3_ENDPOINT to keep blobs in a bucket, or take these away to keep them in a directory',
+  )
+}
+
+function refuseBoth({ blobsDirectory, s3Endpoint }: BlobSettings): void {
+  if (blobsDirectory === undefined || s3Endpoint === undefined) return
+  throw new StartupError(
+    'BERTH_BLOBS_DIR and BERTH_S3_ENDPOINT are both set',
+    'take one of them away: blobs are kept in a directory or in a bucket',
   )
 }
 

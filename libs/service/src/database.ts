@@ -264,7 +264,7 @@ export function databaseStartupError(url: string, cause: unknown): StartupError 
     cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : cause.name) : String(cause)
   return new StartupError(
     `PostgreSQL at ${where} cannot be used: ${reason}`,
-    'check BERTH_DATABASE_URL (host, port, database, user, password) and that the server runs',
+    'check BERTH_DATABASE_URL (host, port, database, user, password; or BERTH_DATABASE_PASSWORD) and that the server runs',
     { cause },
   )
 }
