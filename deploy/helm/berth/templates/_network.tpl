@@ -12,8 +12,10 @@ podSelector:
   matchLabels: {{- include "berth.selector" . | nindent 4 }}
 {{- end }}
 
+{{/* The port of a Service is not that of its pods, which policies are about: those of cluster DNS listen on 1053 or 5353 in places. */}}
 {{- define "berth.dnsRule" -}}
 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+- to: {{- toYaml .Values.networkPolicy.egress.dns | nindent 4 }}
 {{- end }}
 
 {{- define "berth.postgresqlRule" -}}
