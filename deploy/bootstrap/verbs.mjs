@@ -5,6 +5,7 @@ import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
+import { helmEnvironment } from './helm.mjs'
 import { imagesEnvironment } from './images.mjs'
 import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
@@ -33,7 +34,10 @@ async function start(node, args) {
 }
 
 async function test(node, args) {
-  const servers = await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })
+  const servers = {
+    ...(await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })),
+    ...(await helmEnvironment()),
+  }
   // They take a minute or more, which the whole of the tests has not.
   const images = process.env.BERTH_TEST_COMPOSE === 'true' ? await imagesEnvironment(node, servers) : {}
   const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))

@@ -1,0 +1,215 @@
+import { readFileSync } from 'node:fs'
+import { callers } from '@berth/commands'
+import { publicRoutes, serviceNames } from '@berth/standalone/origin'
+import { describe, expect, test } from '@jest/globals'
+import yaml from 'js-yaml'
+import { chart, helmMissing, type KubernetesObject, lint, render, renderText } from './helm.ts'
+import { createSchemaCheck, schemasMissing } from './kubernetes-schemas.ts'
+import { refusedSets, valueSets } from './value-sets.ts'
+
+const external = valueSets['a database of theirs and a volume'] as object
+const file = (name: string) => yaml.load(readFileSync(`${chart}/files/${name}`, 'utf8'))
+const ofKind = (objects: KubernetesObject[], kind: string) => objects.filter((object) => object.kind === kind)
+const component = (object: KubernetesObject) => object.metadata.labels['app.kubernetes.io/component']
+
+const byText = (one = '', other = '') => one.localeCompare(other)
+
+/** What pods are made of, wherever it stands. */
+function podsOf(objects: KubernetesObject[]) {
+  return objects.flatMap((object) => {
+    const pod = object.kind === 'Pod' ? object : object.spec?.template
+    return pod?.spec?.containers ? [{ owner: `${object.kind} ${object.metadata.name}`, pod }] : []
+  })
+}
+
+const group = helmMissing ? describe.skip : describe
+
+group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
+  describe.each(Object.entries(valueSets))('with %s', (_, values) => {
+    const objects = helmMissing ? [] : render(values)
+    const pods = podsOf(objects)
+
+    test('renders the same each time, also as an upgrade', () => {
+      expect(renderText(values).stdout).toBe(renderText(values).stdout)
+      expect(render(values, ['--is-upgrade']).length).toBeGreaterThan(0)
+    })
+
+    test('has one object of each name, with the labels that tools look for', () => {
+      const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+      expect(names).toEqual([...new Set(names)])
+      for (const object of objects.filter(({ metadata }) => metadata.name.startsWith('hub-berth')))
+        expect([object.metadata.name, object.metadata.labels]).toEqual([
+          object.metadata.name,
+          expect.objectContaining({
+            'app.kubernetes.io/name': 'berth',
+            'app.kubernetes.io/instance': 'hub',
+            'app.kubernetes.io/managed-by': 'Helm',
+          }),
+        ])
+    })
+
+    test('runs nothing that the restricted level of pod security refuses', () => {
+      for (const { owner, pod } of pods) {
+        const { securityContext: security, automountServiceAccountToken: token, containers } = pod.spec
+        expect([owner, security]).toEqual([
+          owner,
+          expect.objectContaining({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }),
+        ])
+        // The job that makes keys is the only one that asks Kubernetes.
+        expect([owner, token]).toEqual([owner, pod.metadata.labels['app.kubernetes.io/component'] === 'keys'])
+        for (const { securityContext } of containers)
+          expect([owner, securityContext]).toEqual([
+            owner,
+            {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              runAsNonRoot: true,
+              capabilities: { drop: ['ALL'] },
+            },
+          ])
+      }
+    })
+
+    test('bounds the memory of all, and asks those that serve whether they are well', () => {
+      for (const { owner, pod } of pods)
+        for (const container of pod.spec.containers) {
+          expect([owner, container.resources.limits.memory]).toEqual([owner, expect.any(String)])
+          expect([owner, container.resources.requests]).toEqual([
+            owner,
+            { cpu: expect.anything(), memory: expect.any(String) },
+          ])
+          if (!/^(Job|Pod) /.test(owner)) expect([owner, container.readinessProbe]).toEqual([owner, expect.any(Object)])
+        }
+    })
+
+    test('takes every image from the one list, with a version', () => {
+      const listed = yaml.load(readFileSync(`${chart}/values.yaml`, 'utf8')) as {
+        images: Record<string, { repository: string }>
+      }
+      const names = Object.values(listed.images).map(({ repository }) => repository.replace(/^[^/]*\.[^/]*\//, ''))
+      for (const { owner, pod } of pods)
+        for (const { image } of pod.spec.containers as { image: string }[]) {
+          expect([owner, names.some((name) => image.includes(name))]).toEqual([owner, true])
+          expect([owner, image]).toEqual([owner, expect.stringMatching(/:[^:]+$/)])
+          expect(image).not.toMatch(/:latest$/)
+        }
+    })
+
+    test('has selectors that find their pods, and budgets that let a node be emptied', () => {
+      for (const object of objects.filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet'))
+        expect(object.spec.template.metadata.labels).toMatchObject(object.spec.selector.matchLabels)
+      const replicas = new Map(
+        ofKind(objects, 'Deployment').map((one) => [
+          component(one),
+          one.spec.replicas ?? scaledFrom(objects, component(one)),
+        ]),
+      )
+      for (const budget of ofKind(objects, 'PodDisruptionBudget').filter((one) => component(one) !== 'nats'))
+        expect(replicas.get(component(budget))).toBeGreaterThan(1)
+    })
+  })
+
+  test.each(['demo', 'a bucket', 'gateway'])('lints without a word with %s', (name) => {
+    expect(lint(valueSets[name] as object)).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('0 chart(s) failed'),
+    })
+  })
+
+  test.each(refusedSets)('refuses %s', (_, values, said) => {
+    const { status, stderr } = renderText(values)
+    expect([status, stderr]).toEqual([1, expect.stringContaining(said)])
+  })
+
+  const schemas = schemasMissing ? test.skip : test
+  schemas(`makes objects as Kubernetes has them${schemasMissing ? ` (skipped: ${schemasMissing})` : ''}`, () => {
+    const check = createSchemaCheck()
+    const faults = Object.entries(valueSets).flatMap(([name, values]) =>
+      render(values).flatMap((object) => check(object).map((fault) => `${name}: ${fault}`)),
+    )
+    expect(faults).toEqual([])
+    const broken = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'x', labels: {} }, spec: { prots: [] } }
+    expect(check(broken)).toEqual([expect.stringContaining('prots')])
+  })
+
+  test('routes each public prefix to its service, and nothing internal', () => {
+    const routes = publicRoutes.map(([prefix, service]) => ({ prefix, service }))
+    expect(file('routes.yaml')).toEqual({ routes })
+    const ingress = ofKind(render(valueSets.ingress as object), 'Ingress')[0]
+    const paths = ingress?.spec.rules[0].http.paths
+    expect(paths).toEqual(
+      routes.map(({ prefix, service }) => ({
+        path: prefix,
+        pathType: 'Prefix',
+        backend: { service: { name: `hub-berth-${service}`, port: { name: 'http' } } },
+      })),
+    )
+    const rules = ofKind(render(valueSets.gateway as object), 'HTTPRoute')[0]?.spec.rules
+    expect(
+      rules
+        .flatMap((rule: KubernetesObject) => rule.matches.map((match: KubernetesObject) => match.path.value))
+        .toSorted(byText),
+    ).toEqual(routes.map(({ prefix }) => prefix).toSorted(byText))
+    expect(rules.length).toBeLessThanOrEqual(16)
+    const proxy = ofKind(render(external), 'ConfigMap').find((one) => component(one) === 'proxy')?.data['nginx.conf']
+    for (const { prefix, service } of routes)
+      expect(proxy).toMatch(new RegExp(`location ${prefix}/ \\{\\s+proxy_pass http://hub-berth-${service}:8080;`))
+    expect(proxy).not.toMatch(/internal|metrics|9100/)
+  })
+
+  test('lets exactly those services ask each other that the commands allow', () => {
+    // What every service answers to those that collect is among them.
+    const allowed = Object.fromEntries(
+      Object.entries(callers).map(([service, commands]) => [
+        service,
+        [...new Set(Object.values(commands).flat())].toSorted(byText),
+      ]),
+    )
+    expect(file('arrows.yaml')).toEqual(allowed)
+    const policies = ofKind(render(external), 'NetworkPolicy')
+    const partsOf = (peers: KubernetesObject[] = []) =>
+      peers.map((peer) => peer.podSelector.matchLabels['app.kubernetes.io/component']).toSorted(byText)
+    const internal = (rules: KubernetesObject[]) =>
+      rules.filter((rule) => rule.ports?.some((one: KubernetesObject) => one.port === 'internal'))
+    for (const service of serviceNames) {
+      const policy = policies.find((one) => component(one) === service)
+      expect([service, internal(policy?.spec.ingress).flatMap((rule) => partsOf(rule.from))]).toEqual([
+        service,
+        allowed[service],
+      ])
+      const asked = Object.entries(allowed).filter(([, by]) => by.includes(service))
+      expect([
+        service,
+        internal(policy?.spec.egress)
+          .flatMap((rule) => partsOf(rule.to))
+          .toSorted(byText),
+      ]).toEqual([service, asked.map(([name]) => name).toSorted(byText)])
+    }
+    // Each pod of the release is in one, and none is in two.
+    const pods = podsOf(render(external)).map(({ pod }) => pod.metadata.labels['app.kubernetes.io/component'])
+    expect(policies.map(component).toSorted(byText)).toEqual([...new Set(pods)].toSorted(byText))
+  })
+
+  test('changes schemas before an upgrade, and once at an installation', () => {
+    const jobOf = (objects: KubernetesObject[]) => ofKind(objects, 'Job').find((one) => component(one) === 'migrate')
+    expect(jobOf(render(external))?.metadata.annotations).toBeUndefined()
+    expect(jobOf(render(external, ['--is-upgrade']))?.metadata.annotations).toMatchObject({
+      'helm.sh/hook': 'pre-upgrade',
+    })
+    // A Job cannot be changed: what differs has another name.
+    const other = { ...external, images: { berth: { repository: 'other/berth', tag: '2' } } }
+    expect(jobOf(render(other))?.metadata.name).not.toBe(jobOf(render(external))?.metadata.name)
+  })
+
+  test('uses another registry for all images where one is set', () => {
+    const images = podsOf(render(valueSets['an air gap'] as object)).flatMap(({ pod }) =>
+      pod.spec.containers.map(({ image }: { image: string }) => image),
+    )
+    for (const image of images)
+      expect(image).toMatch(/^mirror\.example\.com\/berth\/(berth-registry|nginxinc|library)\//)
+  })
+})
+
+function scaledFrom(objects: KubernetesObject[], name: string | undefined): number {
+  return ofKind(objects, 'HorizontalPodAutoscaler').find((one) => component(one) === name)?.spec.minReplicas
+}

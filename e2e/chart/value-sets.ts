@@ -1,0 +1,118 @@
+const external = {
+  externalURL: 'https://registry.example.com',
+  postgresql: { external: { host: 'db.example.com', existingSecret: 'database' } },
+}
+const s3 = {
+  type: 's3',
+  s3: { endpoint: 'https://s3.example.com', bucket: 'berth', existingSecret: 'bucket' },
+}
+const digest = `sha256:${'a'.repeat(64)}`
+
+/** What operators of many kinds would set. */
+export const valueSets: Readonly<Record<string, object>> = {
+  demo: { externalURL: 'http://registry.local:8080', demo: true, preset: 'small' },
+  'a database of theirs and a volume': external,
+  'a volume that is there': { ...external, storage: { filesystem: { existingClaim: 'blobs' } } },
+  'a bucket': { ...external, storage: s3, preset: 'company' },
+  'a bucket of this cluster': {
+    ...external,
+    storage: { type: 's3', s3: { ...s3.s3, endpoint: 'http://minio.minio.svc:9000' } },
+  },
+  ingress: { ...external, expose: { type: 'ingress', ingress: { className: 'nginx', tlsSecretName: 'tls' } } },
+  gateway: {
+    ...external,
+    expose: { type: 'gateway', gateway: { parentRefs: [{ name: 'public', namespace: 'gateways' }] } },
+  },
+  'a load balancer': { ...external, expose: { service: { type: 'LoadBalancer', port: 443 } } },
+  'NATS of theirs': {
+    ...external,
+    nats: { bundled: { enabled: false }, external: { url: 'nats://nats.example.com:4333' } },
+  },
+  'keys and passwords of theirs': {
+    ...external,
+    keys: { existingSecret: 'keys' },
+    auth: { adminExistingSecret: 'admin' },
+    postgresql: { external: { ...external.postgresql.external, migrationUser: true, sslMode: 'verify-full' } },
+    extraCaCerts: { existingConfigMap: 'authorities' },
+  },
+  'an air gap': {
+    ...external,
+    global: { imageRegistry: 'mirror.example.com/berth' },
+    imagePullSecrets: [{ name: 'pull' }],
+    images: { berth: { repository: 'ghcr.io/berth-registry/berth', digest } },
+  },
+  'Argo CD': {
+    ...external,
+    migrations: { hook: 'argocd' },
+    commonLabels: { team: 'platform' },
+    commonAnnotations: { owner: 'platform' },
+  },
+  'closed networks': {
+    ...external,
+    networkPolicy: {
+      ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }],
+      metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],
+      egress: { postgresql: [{ ipBlock: { cidr: '10.1.2.3/32' } }], upstreams: [{ ipBlock: { cidr: '10.9.0.0/16' } }] },
+    },
+  },
+  'everything of theirs': {
+    ...external,
+    services: {
+      registry: {
+        replicas: 5,
+        autoscaling: { enabled: false },
+        extraEnv: [{ name: 'BERTH_PUSH_LEASE_SECONDS', value: '600' }],
+        nodeSelector: { disk: 'fast' },
+        tolerations: [{ key: 'berth', operator: 'Exists' }],
+        priorityClassName: 'high',
+        podAnnotations: { note: 'ours' },
+      },
+    },
+    extraObjects: [
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'mine', labels: {} },
+        data: { of: '{{ .Release.Name }}' },
+      },
+    ],
+  },
+}
+
+/** Values that cannot work, and what is said of them. */
+export const refusedSets: readonly (readonly [what: string, values: object, said: string])[] = [
+  ['no external URL', {}, 'externalURL is not set'],
+  ['an external URL with a path', { ...external, externalURL: 'https://example.com/registry' }, 'externalURL'],
+  ['no database', { externalURL: 'https://a' }, 'postgresql.external.host is not set'],
+  [
+    'a database without a login',
+    { externalURL: 'https://a', postgresql: { external: { host: 'db' } } },
+    'existingSecret is not set',
+  ],
+  ['a demo with a database', { ...external, demo: true }, 'demo and postgresql.external.host are both set'],
+  [
+    'two of NATS',
+    { ...external, nats: { external: { url: 'nats://a:4222' } } },
+    'nats.bundled.enabled and nats.external.url are both set',
+  ],
+  ['no NATS', { ...external, nats: { bundled: { enabled: false } } }, 'no NATS'],
+  [
+    'a bucket without its secret',
+    { ...external, storage: { type: 's3', s3: { endpoint: 'https://a', bucket: 'b' } } },
+    'storage.s3.existingSecret is not set',
+  ],
+  ['a bucket that is not used', { ...external, storage: { s3: { bucket: 'b' } } }, 'storage.type is filesystem'],
+  [
+    'a bucket and a volume',
+    { ...external, storage: { ...s3, filesystem: { existingClaim: 'c' } } },
+    'blobs lie in one of them',
+  ],
+  ['a gateway without its name', { ...external, expose: { type: 'gateway' } }, 'expose.gateway.parentRefs is empty'],
+  [
+    'TLS for an origin of http',
+    { ...external, externalURL: 'http://a', expose: { type: 'ingress', ingress: { tlsSecretName: 't' } } },
+    'does not begin with https',
+  ],
+  ['a service that is none', { ...external, services: { gateway: {} } }, 'gateway'],
+  ['a value that is misspelled', { ...external, extrnalURL: 'x' }, 'extrnalURL'],
+]
