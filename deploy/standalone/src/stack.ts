@@ -80,7 +80,11 @@ async function startOn(
     { ...config, blobsDirectory: blobsDirectoryOf(config, home) },
     logHealing(log),
     // PostgreSQL, NATS and the log: without room for these nothing works, not even a deletion.
-    config.databaseUrl === undefined ? [{ name: 'BERTH_HOME', label: 'home', folder: home }] : [],
+    {
+      others: config.databaseUrl === undefined ? [{ name: 'BERTH_HOME', label: 'home', folder: home }] : [],
+      // The front alone, in its own process, stores nothing.
+      ...(config.processes ? {} : { metrics }),
+    },
   )
   life.onStop('blob store', () => blobs.close())
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)

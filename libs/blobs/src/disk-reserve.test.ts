@@ -20,7 +20,7 @@ describe('a disk that cannot be asked', () => {
     await mkdir(other)
     const disk = { name: 'BERTH_HOME', label: 'home', folder: other }
     const settings = { blobsDirectory: join(folder, 'root'), diskReserveBytes: 0, s3TimeoutSeconds: 30 }
-    store = await openBlobStore(settings, undefined, [disk])
+    store = await openBlobStore(settings, undefined, { others: [disk] })
   })
   afterEach(async () => {
     await store.close()

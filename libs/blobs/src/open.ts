@@ -2,6 +2,7 @@ import {
   type ConfigOf,
   integer,
   type Logger,
+  type Metrics,
   optionalInteger,
   optionalText,
   optionalUrl,
@@ -9,6 +10,7 @@ import {
 } from '@berth/service'
 import { reserveDisks } from './disk-reserve.ts'
 import { createFileSystemStore } from './file-system/store.ts'
+import { measured } from './measured-store.ts'
 import { withReserve } from './reserved-store.ts'
 import { createS3Store } from './s3/store.ts'
 import { BlobStoreError } from './store/errors.ts'
@@ -44,12 +46,12 @@ export function logHealing(log: Logger): (report: HealingReport) => void {
 
 /**
  * Opens the store that the settings name and tries it out. `others` are disks beside that of a directory which it must not fill
- * either. Throws `StartupError` with the remedy when it cannot be used.
+ * either; `metrics` are told how long it takes for what. Throws `StartupError` with the remedy when it cannot be used.
  */
 export async function openBlobStore(
   settings: BlobSettings,
   hear?: (report: HealingReport) => void,
-  others: readonly Disk[] = [],
+  { others = [], metrics }: { others?: readonly Disk[]; metrics?: Metrics } = {},
 ): Promise<BlobStore> {
   refuseHalf(settings)
   refuseBoth(settings)
@@ -60,7 +62,7 @@ export async function openBlobStore(
   const store = disks.length > 0 ? withReserve(bytes, reserveDisks(disks, diskReserveBytes)) : bytes
   try {
     await store.check()
-    return store
+    return metrics ? measured(store, s3Endpoint === undefined ? 'directory' : 's3', metrics) : store
   } catch (cause) {
     await store.close()
     if (!(cause instanceof BlobStoreError)) throw cause

@@ -34,6 +34,7 @@ import {
   type InternalHandler,
   Lifecycle,
   type Logger,
+  measurePool,
   type Notes,
   type ObjectFinders,
   openDatabase,
@@ -136,6 +137,7 @@ export function createHost<P extends PeerName>(options: {
     ...(connections === undefined ? {} : { max: connections }),
     onError: (error) => log.warn('database connection lost', { error }),
   })
+  measurePool(parts.metrics, name, db)
   const client = (to: string, baseUrl: string) =>
     createInternalClient({ baseUrl, from: name, to, privateKey, callTimeoutSeconds, localPeers: parts.localPeers })
   const denials = createDenials()

@@ -184,12 +184,12 @@ function route(
     throw new Error(`the operation "${id}" of ${service} has no x-audit that says what it changes`)
   return async (request, response) => {
     const startedAt = performance.now()
+    const requestEnded = options.metrics.requestBegins(service)
     const gone = new AbortController()
     response.locals.routed = true
     response.on('close', () => {
       const durationMs = Math.round(performance.now() - startedAt)
-      options.metrics.observeRequest({
-        service,
+      requestEnded({
         route: id,
         method: request.method,
         code: response.statusCode,

@@ -3,12 +3,13 @@ import { version } from './version.ts'
 
 export { Counter, Gauge, Histogram } from 'prom-client'
 
-type RequestObservation = { service: string; route: string; method: string; code: number; seconds: number }
+type RequestObservation = { route: string; method: string; code: number; seconds: number }
 
 /** The metrics of one process, in Prometheus' text form. */
 export type Metrics = {
   readonly registry: Registry
-  observeRequest(observation: RequestObservation): void
+  /** Counts a request to a service that has begun; what it answers is told how it ended, once. */
+  requestBegins(service: string): (ended: RequestObservation) => void
   text(): Promise<string>
 }
 
@@ -32,19 +33,29 @@ export function createMetrics(options: { defaults?: boolean } = {}): Metrics {
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
     registers: [registry],
   })
+  const open = new Gauge({
+    name: 'berth_http_in_flight',
+    help: 'Requests that are being answered.',
+    labelNames: ['service'],
+    registers: [registry],
+  })
   // Finding the series by its labels costs more than counting; there are few of them, for methods are bounded.
   const series = new Map<string, { observe: (seconds: number) => void }>()
   return {
     registry,
-    observeRequest: ({ service, route, method: given, code, seconds }) => {
-      const method = methods.has(given) ? given : 'other'
-      const key = `${service} ${route} ${method} ${code}`
-      let known = series.get(key)
-      if (!known) {
-        known = requests.labels({ service, route, method, code })
-        series.set(key, known)
+    requestBegins: (service) => {
+      open.inc({ service })
+      return ({ route, method: given, code, seconds }) => {
+        open.dec({ service })
+        const method = methods.has(given) ? given : 'other'
+        const key = `${service} ${route} ${method} ${code}`
+        let known = series.get(key)
+        if (!known) {
+          known = requests.labels({ service, route, method, code })
+          series.set(key, known)
+        }
+        known.observe(seconds)
       }
-      known.observe(seconds)
     },
     text: () => registry.metrics(),
   }

@@ -58,7 +58,8 @@ export function createAuth(config: AuthConfig, parts: ServiceParts): Auth {
   const passwords = createPasswords()
   const throttle = createThrottle(db)
   const secret = deriveSecret(config.servicePrivateKey, 'known logins')
-  const checkPassword = countFailures(db, createCheckPassword(db, passwords, { throttle, secret }), host.denied)
+  const counting = { denied: host.denied, metrics: parts.metrics }
+  const checkPassword = countFailures(db, createCheckPassword(db, passwords, { throttle, secret }), counting)
   let ring: KeyRing | undefined
   const keys = () => {
     if (ring) return ring

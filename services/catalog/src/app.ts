@@ -30,6 +30,7 @@ import { createRetentionWork } from './retention/retention-work.ts'
 import { createServedGate } from './served/wait-until-served.ts'
 import { announceHealed, blobsHealed } from './store/damage.ts'
 import { createMaintenanceWorks } from './store/maintenance-tasks.ts'
+import { measureStore } from './store/measure-store.ts'
 import { startLooking } from './store/scrub-by-rounds.ts'
 import { foldQuiet } from './versions/fold-loose.ts'
 import { startRollbackWriter } from './versions/rollback-writer.ts'
@@ -72,7 +73,8 @@ export function createCatalog(
     await pruneCommands(background)
     await recountOldest(background)
   }
-  const collecting = { db: background, blobs, cleaner, registry, auth, log }
+  const counts = measureStore(parts.metrics, background, log)
+  const collecting = { db: background, blobs, cleaner, registry, auth, log, counts }
   const caring = { db: background, blobs, cleaner, sync, auth, log }
 
   return host.service({

@@ -4,5 +4,5 @@ import { createCatalog } from './app.ts'
 import { catalogSettings } from './config.ts'
 
 await runService('catalog', { ...catalogSettings, ...blobSettings }, async (config, parts) =>
-  createCatalog(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log)) }),
+  createCatalog(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log), parts) }),
 )

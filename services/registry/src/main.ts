@@ -4,5 +4,5 @@ import { createRegistry } from './app.ts'
 import { registrySettings } from './config.ts'
 
 await runService('registry', { ...registrySettings, ...blobSettings }, async (config, parts) =>
-  createRegistry(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log)) }),
+  createRegistry(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log), parts) }),
 )

@@ -5,5 +5,5 @@ import { createSync } from './app.ts'
 import { syncSettings } from './config.ts'
 
 await runService('sync', { ...syncSettings, ...blobSettings }, async (config, parts) =>
-  createSync(withSecretsKey(config), { ...parts, blobs: await openBlobStore(config, logHealing(parts.log)) }),
+  createSync(withSecretsKey(config), { ...parts, blobs: await openBlobStore(config, logHealing(parts.log), parts) }),
 )

@@ -151,6 +151,7 @@ function send(response: Response, body: Record<string, unknown>): void {
 
 function observe(request: Request, response: Response, { log, metrics }: TokenEndpoint): void {
   const startedAt = performance.now()
+  const requestEnded = metrics.requestBegins('auth')
   const requestId = requestIdOf(request)
   response.locals.requestId = requestId
   response.setHeader('x-request-id', requestId)
@@ -158,7 +159,7 @@ function observe(request: Request, response: Response, { log, metrics }: TokenEn
     const durationMs = Math.round(performance.now() - startedAt)
     const { method } = request
     const code = response.statusCode
-    metrics.observeRequest({ service: 'auth', route: 'token', method, code, seconds: durationMs / 1000 })
+    requestEnded({ route: 'token', method, code, seconds: durationMs / 1000 })
     log.info('token request', { method, status: code, durationMs, requestId })
   })
 }

@@ -1,15 +1,23 @@
-import { type Database, type Denial, Problem, withAudit } from '@berth/service'
+import { Counter, type Database, type Denial, type Metrics, Problem, withAudit } from '@berth/service'
 import type { CheckPassword } from './check-password.ts'
 
 const longestName = 1_024
 
-/** Has `denied` hear of each login that fails, or is not judged any more because too many did. */
+/** Has `denied` and the metrics hear of each login that fails, or is not judged any more because too many did. */
 export function countFailures(
   db: Database,
   checkPassword: CheckPassword,
-  denied: (denial: Denial) => void,
+  { denied, metrics }: { denied: (denial: Denial) => void; metrics: Metrics },
 ): CheckPassword {
-  const count = async (name: string, ip: string) => {
+  const failures = new Counter({
+    name: 'berth_auth_failures_total',
+    help: 'Logins by a password that failed, and those that were not judged because too many did.',
+    labelNames: ['reason'],
+    registers: [metrics.registry],
+  })
+  for (const reason of ['wrong', 'throttled']) failures.inc({ reason }, 0)
+  const count = async (name: string, ip: string, reason: 'wrong' | 'throttled') => {
+    failures.inc({ reason })
     const id = await idOf(db, name)
     denied({
       result: 'login_failed',
@@ -25,10 +33,10 @@ export function countFailures(
     try {
       // What is counted about guesses is no change that somebody makes.
       const account = await withAudit(undefined, () => checkPassword(name, password, ip))
-      if (!account) await count(name, ip)
+      if (!account) await count(name, ip, 'wrong')
       return account
     } catch (error) {
-      if (error instanceof Problem && error.status === 429) await count(name, ip)
+      if (error instanceof Problem && error.status === 429) await count(name, ip, 'throttled')
       throw error
     }
   }

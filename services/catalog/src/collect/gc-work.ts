@@ -6,10 +6,15 @@ import { type CollectorDeps, carryOutRun } from './collector.ts'
 import { planCollection } from './plan.ts'
 import { beginRun } from './runs.ts'
 
+/** Counts what runs of the collector removed. */
+export type CollectCounts = {
+  collected(run: Pick<CollectResult, 'removed' | 'removedBytes' | 'orphans' | 'orphanBytes'>): void
+}
+
 export type GcPayload = { dryRun: boolean; graceSeconds: number }
 
 /** Does the tasks of kind `gc`: a run of the collector, or its plan. */
-export function createGcWork(deps: CollectorDeps & { auth: CommandClient<AuthCommands> }): Work {
+export function createGcWork(deps: CollectorDeps & { auth: CommandClient<AuthCommands>; counts: CollectCounts }): Work {
   return async (task, { signal, report, note }) => {
     const { dryRun, graceSeconds } = task.payload as GcPayload
     const cause = task.actor.id === null ? 'interval' : 'request'
@@ -32,6 +37,7 @@ export function createGcWork(deps: CollectorDeps & { auth: CommandClient<AuthCom
         detail: error instanceof Error ? error.message : String(error),
       })
     const removed = await carryOutRun(deps, run, { graceSeconds, signal, onProgress, onFailure, mayRemove })
+    deps.counts.collected(removed)
     note(
       `${removed.removed} objects of ${removed.removedBytes} bytes were removed, and ${removed.orphans} that no row knew`,
     )

@@ -44,6 +44,7 @@ import type { SessionIds } from '../push/session-id.ts'
 import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { type Asked, countDenied } from './count-denied.ts'
+import { createPullCounter } from './count-pulled.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { answerAtRoot } from './root.ts'
 import { checkServed, enter, namesOf, once, type Place, placeOf } from './target.ts'
@@ -164,9 +165,11 @@ const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
 export function createGateway(deps: GatewayDeps): RequestListener {
   const verbs = verbTable(deps)
   const { gatekeeper, log, metrics } = deps
+  const countPulled = createPullCounter(metrics)
 
   return (request, response) => {
     const startedAt = performance.now()
+    const requestEnded = metrics.requestBegins('registry')
     const requestId = requestIdOf(request)
     const gone = new AbortController()
     let kind = 'none'
@@ -176,13 +179,8 @@ export function createGateway(deps: GatewayDeps): RequestListener {
       // With a reason made beforehand: node's own would be made, with its stack, for every request.
       if (!response.writableFinished) gone.abort(clientLeft)
       const seconds = (performance.now() - startedAt) / 1000
-      metrics.observeRequest({
-        service: 'registry',
-        route: kind,
-        method: request.method ?? '',
-        code: response.statusCode,
-        seconds,
-      })
+      requestEnded({ route: kind, method: request.method ?? '', code: response.statusCode, seconds })
+      countPulled(kind, request, response)
       logRequest(log, { request, response, requestId, seconds, failure })
     })
     const [path = '', search = ''] = (request.url ?? '').split('?', 2)
