@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { findOnPath, lastLine, run } from './command.mjs'
 import { say } from './say.mjs'
 
-// Real clients and an upstream, by the Debian package that brings each.
+// Real clients, an upstream and a checker of rules, by the Debian package that brings each.
 const clients = [
   { program: 'skopeo', packages: ['skopeo'] },
   { program: 'podman', packages: ['podman'] },
@@ -12,6 +12,7 @@ const clients = [
   { program: 'htpasswd', packages: ['apache2-utils'] },
   { program: 'busybox', packages: ['busybox-static'] },
   { program: 'nginx', packages: ['nginx-light'] },
+  { program: 'promtool', packages: ['prometheus'] },
 ]
 
 const installMs = 600_000
