@@ -21,6 +21,7 @@ export const commands = {
   format: runFormat,
   bench,
   soak,
+  backup,
   'e2e:compose': compose,
   env: printEnvironment,
 }
@@ -50,6 +51,10 @@ async function test(node, args) {
 async function compose(node, args) {
   process.env.BERTH_TEST_COMPOSE = 'true'
   return test(node, ['--runInBand', 'e2e/compose', ...args])
+}
+
+async function backup(node, args) {
+  return runInForeground(node, [path.join(root, 'deploy/backup/src/main.ts'), ...args], { env: environmentFor(node) })
 }
 
 async function bench(node, args) {
