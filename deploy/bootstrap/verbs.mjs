@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { cacheFolder } from './cache.mjs'
 import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
@@ -23,6 +24,7 @@ export const commands = {
   soak,
   backup,
   'e2e:compose': compose,
+  'e2e:kubernetes': kubernetes,
   env: printEnvironment,
 }
 
@@ -40,7 +42,8 @@ async function test(node, args) {
     ...(await helmEnvironment()),
   }
   // They take a minute or more, which the whole of the tests has not.
-  const images = process.env.BERTH_TEST_COMPOSE === 'true' ? await imagesEnvironment(node, servers) : {}
+  const isWanted = process.env.BERTH_TEST_COMPOSE === 'true' || process.env.BERTH_TEST_KUBERNETES === 'true'
+  const images = isWanted ? await imagesEnvironment(node, servers) : {}
   const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))
   const own = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', `--import=${keptCompiled}`]
   const options = [process.env.NODE_OPTIONS, ...own]
@@ -55,6 +58,12 @@ async function compose(node, args) {
 
 async function backup(node, args) {
   return runInForeground(node, [path.join(root, 'deploy/backup/src/main.ts'), ...args], { env: environmentFor(node) })
+}
+
+async function kubernetes(node, args) {
+  process.env.BERTH_TEST_KUBERNETES = 'true'
+  process.env.BERTH_TEST_KUBERNETES_CACHE ??= path.join(cacheFolder(), 'kubernetes')
+  return test(node, ['--runInBand', 'e2e/kubernetes', ...args])
 }
 
 async function bench(node, args) {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { callers } from '@berth/commands'
 import { publicRoutes, serviceNames } from '@berth/standalone/origin'
 import { describe, expect, test } from '@jest/globals'
@@ -199,6 +199,21 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     // A Job cannot be changed: what differs has another name.
     const other = { ...external, images: { berth: { repository: 'other/berth', tag: '2' } } }
     expect(jobOf(render(other))?.metadata.name).not.toBe(jobOf(render(external))?.metadata.name)
+  })
+
+  test('brings the alerts and dashboards as they are in deploy/monitoring', () => {
+    const objects = render(valueSets['alerts and dashboards'] as object)
+    const monitoring = new URL('../../deploy/monitoring/', import.meta.url)
+    const rules = readFileSync(new URL('rules.yaml', monitoring), 'utf8')
+    const pages = rules.replaceAll('runbook_url: ', 'runbook_url: https://git.example.com/')
+    expect(ofKind(objects, 'PrometheusRule')[0]?.spec).toEqual(yaml.load(pages))
+    const dashboards = objects.find((one) => component(one) === 'dashboards')?.data
+    const names = readdirSync(new URL('dashboards', monitoring))
+    expect(Object.keys(dashboards).toSorted(byText)).toEqual(names.toSorted(byText))
+    for (const name of names)
+      expect(JSON.parse(dashboards[name])).toEqual(
+        JSON.parse(readFileSync(new URL(`dashboards/${name}`, monitoring), 'utf8')),
+      )
   })
 
   test('uses another registry for all images where one is set', () => {

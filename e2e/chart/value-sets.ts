@@ -55,6 +55,14 @@ export const valueSets: Readonly<Record<string, object>> = {
       egress: { postgresql: [{ ipBlock: { cidr: '10.1.2.3/32' } }], upstreams: [{ ipBlock: { cidr: '10.9.0.0/16' } }] },
     },
   },
+  'alerts and dashboards': {
+    ...external,
+    metrics: {
+      serviceMonitor: { enabled: true },
+      rules: { enabled: true, runbooks: 'https://git.example.com/' },
+      dashboards: { enabled: true },
+    },
+  },
   'everything of theirs': {
     ...external,
     services: {
