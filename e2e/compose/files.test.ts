@@ -16,6 +16,24 @@ test('the proxy sends each path to the service that answers it, and no other pat
   expect(passed).toEqual(['http://$service:8080', 'http://$registry:8080'])
 })
 
+test('the image by its Dockerfile is of this release, and has what build.sh gives it', () => {
+  const { version } = JSON.parse(read('../../package.json'))
+  const [dockerfile, script] = [read('../image/Dockerfile'), read('../image/build.sh')]
+  expect(dockerfile).toContain(`ARG VERSION=${version}\n`)
+  expect(read('docker-compose.yaml').match(/BERTH_IMAGE:-berth:([^}]+)/g)).toEqual(
+    Array.from({ length: 3 }, () => `BERTH_IMAGE:-berth:${version}`),
+  )
+  const environment = [...script.matchAll(/--env (\S+)/g)].map(([, pair]) => pair)
+  expect(dockerfile).toContain(`ENV ${environment.join(' ')}\n`)
+  const labels = (text: string) =>
+    [...text.matchAll(/org\.opencontainers\.image\.(\w+)=/g)]
+      .map(([, name]) => name)
+      .toSorted((a = '', b = '') => a.localeCompare(b))
+  expect(labels(dockerfile)).toEqual(labels(script))
+  for (const [, flag, value] of script.matchAll(/--healthcheck-(interval|timeout|start-period|retries) (\w+)/g))
+    expect(dockerfile).toContain(`--${flag}=${value}`)
+})
+
 test('every container may write nowhere but in its volumes, has no capability and can gain none', () => {
   const text = read('docker-compose.yaml')
   const [, services = ''] = /^services:\n([\s\S]*?)^networks:/m.exec(text) ?? []

@@ -8,6 +8,8 @@ import { type Load, startLoad } from './load.ts'
 const missing = composeMissing()
 const group = missing ? describe.skip : describe
 const restarted = ['registry', 'catalog', 'sync', 'tasks', 'auth', 'build'] as const
+// One of each.
+const servers = ['postgres', 'nats', 'proxy'] as const
 const patienceMs = 600_000
 
 group(
@@ -33,6 +35,22 @@ group(
           await composed.healthy(container)
           await load.settle(4)
         }
+        await load.stop()
+        expect(load.failed).toEqual([])
+        await expectServed(composed.stack, load.acknowledged)
+      },
+      patienceMs,
+    )
+
+    test.each(servers)(
+      'a restart of %s fails no request that a client tries again, and loses no push',
+      async (server) => {
+        load = startLoad(composed.stack, { pushers: 2, pullers: 2 })
+        await load.settle(4)
+        const [container = ''] = await composed.containers(server)
+        await composed.docker(['restart', '--time=60', container])
+        await composed.healthy(container)
+        await load.settle(4)
         await load.stop()
         expect(load.failed).toEqual([])
         await expectServed(composed.stack, load.acknowledged)
