@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { get } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
 import { expectServed } from '../berth/pushed-images.ts'
@@ -24,6 +26,37 @@ group(
       await load?.stop()
       await composed?.stop()
     }, 120_000)
+
+    test.each([
+      '/metrics',
+      '//metrics',
+      '/v2/../metrics',
+      '/v2/%2e%2e/metrics',
+      '/internal/list-events',
+      '/v2x',
+      '/api/v1/nothing',
+    ])('the one port answers nothing under %s', async (target) => {
+      // As it is: fetch would tidy it.
+      const [answer] = await once(get({ port: composed.stack.port, path: target }), 'response')
+      answer.resume()
+      expect(answer.statusCode).toBe(404)
+    })
+
+    test('each replica of sync is reached by the others under the name that it gives itself', async () => {
+      const [one = '', other = ''] = await composed.containers('sync')
+      const named = await composed.docker([
+        'exec',
+        other,
+        'sh',
+        '-c',
+        'tr "\\0" "\\n" < /proc/$(cat /proc/1/task/1/children | cut -d" " -f1)/environ',
+      ])
+      const url = /^BERTH_INTERNAL_URL=(.+)$/m.exec(named)?.[1] ?? ''
+      expect(new URL(url).port).toBe('9103')
+      // Whoever asks without the key of a service is refused: it is there.
+      const asked = composed.docker(['exec', one, 'wget', '-q', '-T', '5', '-O', '-', `${url}/`])
+      await expect(asked).rejects.toThrow(/HTTP\/1\.1 4/)
+    })
 
     test.each(restarted)(
       'a rolling restart of %s fails no request that a client tries again, and loses no push',
