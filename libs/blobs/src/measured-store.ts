@@ -26,9 +26,17 @@ export function measured(
     help: 'Bytes that the blob store has taken, of uploads and of what is fetched.',
     registers: [registry],
   })
+  // Finding a series by its labels costs more than counting.
+  const series = new Map<string, { observe(seconds: number): void }>()
+  const seriesOf = (op: string, result: Result) => {
+    const name = `${op} ${result}`
+    const known = series.get(name) ?? durations.labels({ driver, op, result })
+    series.set(name, known)
+    return known
+  }
   const timed = async <T>(op: string, work: () => Promise<T>): Promise<T> => {
     const startedAt = performance.now()
-    const tell = (result: Result) => durations.observe({ driver, op, result }, (performance.now() - startedAt) / 1_000)
+    const tell = (result: Result) => seriesOf(op, result).observe((performance.now() - startedAt) / 1_000)
     try {
       const answer = await work()
       tell('ok')
