@@ -11,12 +11,12 @@ import {
   type JetStreamManager,
   type NatsConnection,
   NatsError,
-  nkeyAuthenticator,
   RetentionPolicy,
   type Status,
   StorageType,
 } from 'nats'
 import { type EventSource, streamOfSource } from './events/event.ts'
+import { logInBySeed } from './nats-login.ts'
 import { forgetNats, isAnyAway, measureNats, noteNats } from './nats-state.ts'
 import { inboxPrefixOf } from './nats-users.ts'
 
@@ -147,7 +147,7 @@ async function open({ url, name, seed }: Login): Promise<NatsConnection | undefi
     maxPingOut: 2,
     ...(seed === undefined
       ? loginOf(username, password)
-      : { authenticator: nkeyAuthenticator(Buffer.from(seed)), inboxPrefix: inboxPrefixOf(name) }),
+      : { authenticator: logInBySeed(seed), inboxPrefix: inboxPrefixOf(name) }),
   }
   try {
     return await connect(settings)

@@ -1,5 +1,6 @@
 import { nkeys } from 'nats'
 import { type EventSource, eventSources, streamOfSource } from './events/event.ts'
+import { publicKeyOf } from './nats-login.ts'
 
 /** What each service follows, by the durable consumer that it has on the stream of another one. */
 const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSource, string>>>>> = {
@@ -135,8 +136,8 @@ function keptByOthers(source: EventSource, service?: EventSource): string[] {
 
 /** A new user of NATS: the seed that it logs in with, and the key by which the server knows it. */
 export function makeNatsUser(): { seed: string; publicKey: string } {
-  const user = nkeys.createUser()
-  return { seed: Buffer.from(user.getSeed()).toString('utf8'), publicKey: user.getPublicKey() }
+  const seed = Buffer.from(nkeys.createUser().getSeed()).toString('utf8')
+  return { seed, publicKey: publicKeyOf(seed) }
 }
 
 /** The public key that belongs to the seed of a user; `undefined` when a text is none. */
