@@ -22,6 +22,7 @@ const ofBerth = [
 ]
 const ofStandIn = ['e2e/compose/postgres-entrypoint', 'e2e/compose/stand-ins.sh']
 const keptOfEach = 3
+const nameOfBerth = 'localhost/berth:test'
 
 /**
  * The environment of tests that run containers: the archives of two images, made of what this checkout holds and kept for as long as that
@@ -33,7 +34,7 @@ export async function imagesEnvironment(node, servers) {
     return without(`not installed: ${missing.join(', ')} (apt-get install buildah mmdebstrap binutils)`)
   if (process.getuid() !== 0) return without('only root can make images')
   const env = environmentFor(node, servers)
-  const berth = await image('berth', ofBerth, [], (out) => ['deploy/image/build.sh', 'localhost/berth:test', out], env)
+  const berth = await image('berth', ofBerth, [], (out) => ['deploy/image/build.sh', nameOfBerth, out], env)
   const made = [servers.BERTH_NATS_SERVER, servers.BERTH_TEST_MINIO ?? '']
   const standIn = await image('stand-in', ofStandIn, made, (out) => ['e2e/compose/stand-ins.sh', out], env)
   const failed = [berth, standIn].find(({ why }) => why !== undefined)
@@ -54,6 +55,8 @@ async function image(name, places, more, command, env) {
       throw new Error(why)
     })
     forgetOld(name)
+    // It is in the archive; the store of the machine need not have it too.
+    if (name === 'berth') await run('buildah', ['rmi', nameOfBerth])
     return { archive: path.join(folder, 'image.tar') }
   } catch (error) {
     if (why === undefined) throw error
