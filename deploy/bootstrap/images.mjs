@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { cacheFolder, placeOnce } from './cache.mjs'
 import { findOnPath, lastLine, run } from './command.mjs'
@@ -40,6 +40,40 @@ export async function imagesEnvironment(node, servers) {
   const failed = [berth, standIn].find(({ why }) => why !== undefined)
   if (failed) return without(failed.why)
   return { BERTH_TEST_IMAGE_ARCHIVE: berth.archive, BERTH_TEST_STAND_IN_ARCHIVE: standIn.archive }
+}
+
+/**
+ * The image of the release before, made of the commit that deploy/release.json names: BERTH_TEST_IMAGE_BEFORE_ARCHIVE, or
+ * BERTH_TEST_NO_IMAGE_BEFORE with why there is none. Its name is `localhost/berth:before`.
+ */
+export async function imageBeforeEnvironment(node, servers) {
+  const { commit, version } = JSON.parse(readFileSync(path.join(root, 'deploy/release.json'), 'utf8'))
+  const known = await run('git', ['cat-file', '-e', `${commit}^{commit}`], { cwd: root })
+  if (known.code !== 0) {
+    const why = `the history here lacks the commit ${commit} of release ${version}`
+    say(`AN UPGRADE FROM THE RELEASE BEFORE IS NOT TESTED: ${why}`)
+    return { BERTH_TEST_NO_IMAGE_BEFORE: why }
+  }
+  const folder = await placeOnce(`image-before-${commit}`, async (partial) => {
+    say(`building the image of release ${version} for the test of an upgrade (up to a minute)`)
+    const source = path.join(partial, 'source')
+    const archive = path.join(partial, 'source.tar')
+    mkdirSync(source)
+    await must('git', ['archive', '--output', archive, commit], { cwd: root })
+    await must('tar', ['-xf', archive, '-C', source], {})
+    const build = path.join(source, 'deploy/image/build.sh')
+    await must(build, ['localhost/berth:before', path.join(partial, 'image.tar')], {
+      env: environmentFor(node, servers),
+    })
+    rmSync(source, { recursive: true })
+    rmSync(archive)
+  })
+  return { BERTH_TEST_IMAGE_BEFORE_ARCHIVE: path.join(folder, 'image.tar') }
+}
+
+async function must(program, args, options) {
+  const { code, output } = await run(program, args, options)
+  if (code !== 0) throw new Error(`${program} ${args[0]}: ${lastLine(output)}`)
 }
 
 async function image(name, places, more, command, env) {

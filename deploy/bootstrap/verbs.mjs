@@ -7,7 +7,7 @@ import { clientsEnvironment } from './clients.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
 import { helmEnvironment } from './helm.mjs'
-import { imagesEnvironment } from './images.mjs'
+import { imageBeforeEnvironment, imagesEnvironment } from './images.mjs'
 import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
 import { natsEnvironment } from './nats-server.mjs'
@@ -44,6 +44,8 @@ async function test(node, args) {
   // They take a minute or more, which the whole of the tests has not.
   const isWanted = process.env.BERTH_TEST_COMPOSE === 'true' || process.env.BERTH_TEST_KUBERNETES === 'true'
   const images = isWanted ? await imagesEnvironment(node, servers) : {}
+  if (process.env.BERTH_TEST_KUBERNETES === 'true' && images.BERTH_TEST_IMAGE_ARCHIVE)
+    Object.assign(images, await imageBeforeEnvironment(node, servers))
   const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))
   const own = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', `--import=${keptCompiled}`]
   const options = [process.env.NODE_OPTIONS, ...own]

@@ -2,34 +2,48 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Berth } from '../berth/berth.ts'
 import { until } from '../berth/processes.ts'
 import { expectServed } from '../berth/pushed-images.ts'
-import { localRemote, make, sync } from '../berth/requests.ts'
 import { chart, renderText } from '../chart/helm.ts'
-import { runner } from '../clients/client.ts'
-import { startSkopeo } from '../clients/skopeo.ts'
 import { forwardTo } from '../compose/forward.ts'
 import { type Load, startLoad } from '../compose/load.ts'
 import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
 import { type Cluster, clusterMissing, hostAddress, startCluster } from './cluster.ts'
 import { startDatabase } from './database.ts'
-import { berthOf, deploy, host, images, namespace, podsOf, readyOf, release, runPod, values } from './release.ts'
+import {
+  berthOf,
+  deploy,
+  host,
+  images,
+  namespace,
+  podsOf,
+  readyOf,
+  release,
+  runPod,
+  values,
+  withTag,
+} from './release.ts'
+import { describeUse, type Scene } from './use-release.ts'
 
 const missing = clusterMissing()
 const group = missing ? describe.skip : describe
 const parts = ['proxy', 'auth', 'build', 'catalog', 'registry', 'sync', 'tasks']
 const probe = 'berth.local/probe:1'
 const patienceMs = 600_000
+const noneBefore = process.env.BERTH_TEST_NO_IMAGE_BEFORE
+const firstTag = noneBefore ? 'test' : 'before'
+const before = noneBefore ? `with other values (not from the release before: ${noneBefore})` : 'from the release before'
 
 // One release from its installation to its end: each test goes on from the one before it.
 group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
+  const scene = {} as Scene
   let cluster: Cluster
-  let given: object
+  let given: ReturnType<typeof values>
   let berth: Berth
   let load: Load | undefined
   let upstream: Upstream
   let endForward: (() => Promise<void>) | undefined
-  const skopeo = runner('skopeo', ['--insecure-policy'])
-  const skopeoAs = () => ['--dest-tls-verify=false', '--dest-creds', `admin:${berth.password}`]
   const kubectl = (...args: string[]) => cluster.kubectl(['-n', namespace, ...args])
+  const imageOf = (part: string) =>
+    cluster.field(namespace, `deployment/${release}-berth-${part}`, '.spec.template.spec.containers[0].image')
   const allReady = () =>
     Promise.all(
       parts.map((part) => kubectl('rollout', 'status', `deployment/${release}-berth-${part}`, '--timeout=5m')),
@@ -45,8 +59,9 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
   }
 
   beforeAll(async () => {
-    const archives = [process.env.BERTH_TEST_IMAGE_ARCHIVE, process.env.BERTH_TEST_STAND_IN_ARCHIVE] as string[]
-    cluster = startCluster(archives)
+    const { BERTH_TEST_IMAGE_ARCHIVE, BERTH_TEST_STAND_IN_ARCHIVE, BERTH_TEST_IMAGE_BEFORE_ARCHIVE } = process.env
+    const archives = [BERTH_TEST_IMAGE_ARCHIVE, BERTH_TEST_STAND_IN_ARCHIVE, BERTH_TEST_IMAGE_BEFORE_ARCHIVE]
+    cluster = startCluster(archives.filter((archive) => archive !== undefined))
     upstream = await startDockerRegistry()
     endForward = await forwardTo(hostAddress, Number(new URL(upstream.url).port))
     await cluster.apply({
@@ -67,10 +82,11 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     'it installs, two pods of each, and says what to do next',
     async () => {
       const startedAt = Date.now()
-      const notes = await deploy(cluster, 'install', given)
+      const notes = await deploy(cluster, 'install', withTag(given, firstTag))
       process.stderr.write(`all pods of the chart were ready after ${Math.round((Date.now() - startedAt) / 1_000)} s\n`)
       expect(notes).toContain(`helm test ${release}`)
       berth = await berthOf(cluster)
+      Object.assign(scene, { cluster, berth, upstream })
       for (const part of parts) expect([part, await readyOf(cluster, part)]).toEqual([part, 2])
       expect(await cluster.helm(['test', release, '-n', namespace, '--logs'])).toContain('this Berth works')
     },
@@ -98,97 +114,22 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     expect(await psql("select count(*) from pg_tables where tableowner = 'services'")).toBe('0')
   })
 
-  test('skopeo pushes and pulls through the service, and a pod runs what needs a login', async () => {
-    cluster.pullThrough(host, host)
-    await make(berth, '/namespaces', { name: 'team' })
-    await make(berth, '/repositories', { name: 'team/probe' })
-    await make(berth, '/distributions', {
-      name: 'probe',
-      basePath: 'team/probe',
-      repository: 'team/probe',
-      access: 'private',
-    })
-    const archive = cluster.probeImage('private')
-    await skopeo(['copy', '--quiet', ...skopeoAs(), `docker-archive:${archive}`, `docker://${host}/team/probe:1`])
-    const reader = startSkopeo()
-    await reader.login(host, { user: 'admin', password: berth.password })
-    await reader.pull(`${host}/team/probe:1`)
-    await reader.stop()
-    const robot = await berth.api('POST', '/robots', { name: 'cluster', namespace: 'team' })
-    await berth.api('POST', '/grants', { to: { robot: 'team/cluster' }, role: 'puller', on: 'namespace:team' })
-    const auth = Buffer.from(`team/cluster:${robot.body.secret}`).toString('base64')
-    await cluster.apply({
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name: 'pull', namespace },
-      type: 'kubernetes.io/dockerconfigjson',
-      stringData: { '.dockerconfigjson': JSON.stringify({ auths: { [host]: { auth } } }) },
-    })
-    const run = await runPod(cluster, 'private', `${host}/team/probe:1`, ['lookup', 'kubernetes.default.svc'], {
-      imagePullSecrets: [{ name: 'pull' }],
-    })
-    expect(run.isWell).toBe(true)
-  }, 180_000)
-
-  test('it mirrors a repository of another registry', async () => {
-    const archive = cluster.probeImage('mirrored')
-    await skopeo([
-      'copy',
-      '--quiet',
-      '--dest-tls-verify=false',
-      `docker-archive:${archive}`,
-      `docker://${upstream.host}/some/probe:1`,
-    ])
-    await make(berth, '/repositories', { name: 'mirror/probe' })
-    const from = `http://${hostAddress}:${new URL(upstream.url).port}`
-    await make(berth, '/remotes', localRemote('upstream', from, 'some/probe', { redirectHosts: [hostAddress] }))
-    expect((await sync(berth, 'mirror/probe', 'upstream')).state).toBe('completed')
-  }, 120_000)
-
-  test('a node pulls through it what another registry has', async () => {
-    const other = `${hostAddress}:${new URL(upstream.url).port}`
-    const archive = cluster.probeImage('through')
-    await skopeo([
-      'copy',
-      '--quiet',
-      '--dest-tls-verify=false',
-      `docker-archive:${archive}`,
-      `docker://${upstream.host}/some/through:1`,
-    ])
-    await make(berth, '/remotes', {
-      name: 'other',
-      url: `http://${other}`,
-      allowPrivateAddresses: true,
-      redirectHosts: [hostAddress],
-    })
-    await make(berth, '/distributions', {
-      name: 'other',
-      basePath: 'other',
-      access: 'public',
-      pullThrough: { remote: 'other', trigger: 'anonymous' },
-    })
-    cluster.pullThrough(other, host)
-    const run = await runPod(cluster, 'through', `${other}/some/through:1`, ['lookup', 'kubernetes.default.svc'])
-    expect(run.isWell).toBe(true)
-    expect((await berth.api('GET', '/repositories/other%2Fsome%2Fthrough')).status).toBe(200)
-  }, 120_000)
+  describeUse(scene)
 
   test(
-    'an upgrade with other values fails no request that a client tries again, and so does the way back',
+    `an upgrade ${before} fails no request that a client tries again, and so does the way back`,
     async () => {
-      const changed = {
-        ...given,
-        commonAnnotations: { round: 'two' },
-        extraEnv: [{ name: 'BERTH_LOG_LEVEL', value: 'debug' }],
-      }
       await underLoad(async () => {
-        await deploy(cluster, 'upgrade', changed)
+        await deploy(cluster, 'upgrade', { ...given, commonAnnotations: { round: 'two' } })
         await allReady()
       })
+      expect(await imageOf('registry')).toBe(`${images.berth}:test`)
       await underLoad(async () => {
         await cluster.helm(['rollback', release, '1', '-n', namespace, '--wait', '--timeout', '5m'])
         await allReady()
       })
+      expect(await imageOf('registry')).toBe(`${images.berth}:${firstTag}`)
+      await deploy(cluster, 'upgrade', given)
     },
     patienceMs,
   )

@@ -40,6 +40,11 @@ export const values = (postgresql: object) => ({
   drain: { preStopSeconds: 5, seconds: 30 },
 })
 
+/** The same with another image of Berth. */
+export function withTag(given: ReturnType<typeof values>, tag: string): ReturnType<typeof values> {
+  return { ...given, images: { ...given.images, berth: { ...given.images.berth, tag } } }
+}
+
 /** Installs the chart, or upgrades what is installed, and waits until all of it is ready. */
 export function deploy(cluster: Cluster, verb: 'install' | 'upgrade', given: object, place = chart): Promise<string> {
   const flags = ['--namespace', namespace, '--values', '-', '--wait', '--timeout', '5m']
