@@ -18,6 +18,14 @@ export const valueSets: Readonly<Record<string, object>> = {
     ...external,
     storage: { type: 's3', s3: { ...s3.s3, endpoint: 'http://minio.minio.svc:9000' } },
   },
+  'a bucket by workload identity': {
+    ...external,
+    storage: {
+      type: 's3',
+      s3: { endpoint: 'https://s3.eu-central-1.amazonaws.com', bucket: 'berth', workloadIdentity: true },
+    },
+    serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::1:role/berth' } },
+  },
   ingress: { ...external, expose: { type: 'ingress', ingress: { className: 'nginx', tlsSecretName: 'tls' } } },
   gateway: {
     ...external,

@@ -1,5 +1,6 @@
 import {
   type ConfigOf,
+  choice,
   integer,
   type Logger,
   type Metrics,
@@ -24,6 +25,8 @@ export const blobSettings = {
   s3AccessKey: optionalText('BERTH_S3_ACCESS_KEY'),
   s3SecretKey: optionalText('BERTH_S3_SECRET_KEY', { secret: true }),
   s3Region: optionalText('BERTH_S3_REGION'),
+  /** `workload`: no keys are set, and the platform gives some. */
+  s3Credentials: choice('BERTH_S3_CREDENTIALS', ['keys', 'workload'], { fallback: 'keys' }),
   storeAdopt: optionalText('BERTH_STORE_ADOPT'),
   diskReserveBytes: optionalInteger('BERTH_DISK_RESERVE_BYTES', { min: 0, max: Number.MAX_SAFE_INTEGER }),
   s3TimeoutSeconds: integer('BERTH_S3_TIMEOUT_SECONDS', { min: 1, max: 600 }, { fallback: 30 }),
@@ -107,10 +110,16 @@ function openDirectory(root: string | undefined, hear: Hear): BlobStore {
 
 function openBucket(endpoint: string, settings: BlobSettings, hear: Hear): BlobStore {
   const { s3Bucket: bucket, s3AccessKey: accessKey, s3SecretKey: secretKey, s3Region: region } = settings
-  if (!bucket || !accessKey || !secretKey) {
+  const isWorkload = settings.s3Credentials === 'workload'
+  if (isWorkload && (accessKey || secretKey))
+    throw new StartupError(
+      'BERTH_S3_CREDENTIALS=workload, and BERTH_S3_ACCESS_KEY or BERTH_S3_SECRET_KEY is set',
+      'take one of them away: keys are set, or the platform gives some',
+    )
+  if (!bucket || (!isWorkload && (!accessKey || !secretKey))) {
     throw new StartupError(
       'BERTH_S3_ENDPOINT is set, but not all of BERTH_S3_BUCKET, BERTH_S3_ACCESS_KEY and BERTH_S3_SECRET_KEY',
-      'set all four',
+      'set all four, or BERTH_S3_CREDENTIALS=workload where the platform gives the keys',
     )
   }
   const idleTimeoutMs = settings.s3TimeoutSeconds === undefined ? undefined : settings.s3TimeoutSeconds * 1000

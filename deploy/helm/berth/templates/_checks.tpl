@@ -26,8 +26,11 @@
 {{- fail "demo needs nats.bundled.enabled=true" -}}
 {{- end -}}
 {{- if eq $v.storage.type "s3" -}}
+{{- if and $v.storage.s3.workloadIdentity $v.storage.s3.existingSecret -}}
+{{- fail "storage.s3.workloadIdentity and storage.s3.existingSecret are both set: the platform gives keys, or the secret does" -}}
+{{- end -}}
 {{- range $name := list "endpoint" "bucket" "existingSecret" -}}
-{{- if not (index $v.storage.s3 $name) -}}
+{{- if not (or (index $v.storage.s3 $name) (and (eq $name "existingSecret") $v.storage.s3.workloadIdentity)) -}}
 {{- fail (printf "storage.type is s3 and storage.s3.%s is not set" $name) -}}
 {{- end -}}
 {{- end -}}

@@ -64,8 +64,12 @@
 - {name: BERTH_S3_ENDPOINT, value: {{ $v.storage.s3.endpoint | quote }}}
 - {name: BERTH_S3_BUCKET, value: {{ $v.storage.s3.bucket | quote }}}
 - {name: BERTH_S3_REGION, value: {{ $v.storage.s3.region | quote }}}
+{{- if $v.storage.s3.workloadIdentity }}
+- {name: BERTH_S3_CREDENTIALS, value: workload}
+{{- else }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_S3_ACCESS_KEY" "secret" $v.storage.s3.existingSecret "key" "access-key") }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_S3_SECRET_KEY" "secret" $v.storage.s3.existingSecret "key" "secret-key") }}
+{{- end }}
 {{- else }}
 - {name: BERTH_BLOBS_DIR, value: /var/lib/berth/blobs}
 {{- end }}

@@ -43,6 +43,12 @@ podSelector:
 {{- $port := ternary 443 80 (eq $endpoint.scheme "https") -}}
 {{- with regexFind ":[0-9]+$" $endpoint.host -}}{{- $port = trimPrefix ":" . -}}{{- end -}}
 {{ include "berth.egressRule" (dict "port" $port "peers" .Values.networkPolicy.egress.s3) }}
+{{- if .Values.storage.s3.workloadIdentity }}
+# Who gives the keys: STS, or the agent on the node.
+- ports: [{port: 443}]
+- ports: [{port: 80}]
+  to: [{ipBlock: {cidr: 169.254.170.23/32}}, {ipBlock: {cidr: 169.254.169.254/32}}]
+{{- end }}
 {{- end }}
 
 {{/* To registries, issuers and receivers: anywhere but to what clouds tell their machines alone. */}}

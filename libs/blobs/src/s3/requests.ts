@@ -3,13 +3,15 @@ import type { Client } from 'minio'
 import { BlobStoreError } from '../store/errors.ts'
 import { isMissingKey, isTransient, RequestFailed, s3Failure } from './failure.ts'
 import { createTransport, oneRequest, type Transport } from './transport.ts'
+import { createWorkloadIdentity } from './workload-identity.ts'
 
 export type S3Options = {
   /** `http://host:9000` or `https://…`, without a path. */
   endpoint: string
   bucket: string
-  accessKey: string
-  secretKey: string
+  /** Both, or neither: then keys come from the platform that this runs on (`createWorkloadIdentity`). */
+  accessKey?: string | undefined
+  secretKey?: string | undefined
   /** `us-east-1` unless set; matters on AWS. */
   region?: string | undefined
   /** The origin at which clients reach presigned URLs, where it is not `endpoint`. */
@@ -118,6 +120,11 @@ function endpointOf(endpoint: string): URL {
   throw new BlobStoreError('misconfigured', 'the S3 endpoint must be an origin such as https://s3.example.org:9000')
 }
 
+async function keysOf({ accessKey, secretKey }: S3Options, minio: Parameters<typeof createWorkloadIdentity>[0]) {
+  if (accessKey !== undefined && secretKey !== undefined) return { accessKey, secretKey }
+  return { credentialsProvider: await createWorkloadIdentity(minio) }
+}
+
 // The client library is loaded when a bucket is used: a store in a directory goes without its heap, which makes every
 // collection of garbage longer.
 function lazyClient(options: S3Options, endpoint: string, region: string, transport: Transport): () => Promise<Client> {
@@ -129,8 +136,7 @@ function lazyClient(options: S3Options, endpoint: string, region: string, transp
       endPoint: url.hostname,
       ...(url.port && { port: Number(url.port) }),
       useSSL: url.protocol === 'https:',
-      accessKey: options.accessKey,
-      secretKey: options.secretKey,
+      ...(await keysOf(options, minio)),
       // With a region given, no request is spent on asking for it.
       region,
       pathStyle: !options.virtualHosts,
