@@ -17,7 +17,7 @@ test('every variable that any part reads is known, and no other', () => {
   const read = new Set(
     found.stdout
       .split('\n')
-      .filter((name) => /[A-Z0-9]$/.test(name) && !/^BERTH_(TEST|S3$|TLS$|TRY_URL$|IMAGE$|SUBNET$)/.test(name)),
+      .filter((name) => /[A-Z0-9]$/.test(name) && !/^BERTH_(TEST|K8S_|S3$|TLS$|TRY_URL$|IMAGE$|SUBNET$)/.test(name)),
   )
   const known = new Set(knownVariables())
   expect([...read].filter((name) => !known.has(name))).toEqual([])
