@@ -23,6 +23,30 @@ withS3(
   120_000,
 )
 
+test('an installation with content does not start on an empty directory, until it is told that the blobs are lost', async () => {
+  const stack = await startTestStack()
+  const folder = makeTemporaryFolder('empty')
+  try {
+    await pushBlob({ url: stack.url, authorization: basic(stack) }, 'team/app', Buffer.from('the only copy'))
+    const { body } = await stack.api('GET', '/store')
+    await stack.kill('SIGTERM')
+    const { home, password, databaseUrl } = stack
+    const attempt = (more: NodeJS.ProcessEnv = {}) => {
+      const env = { BERTH_PORT: '0', BERTH_BLOBS_DIR: folder, ...more }
+      return attemptStart(environmentOf({ home, password, ...(databaseUrl ? { databaseUrl } : {}), options: { env } }))
+    }
+    const remedy = new RegExp(`BERTH_BLOBS_DIR.* or, if that is lost, .*BERTH_STORE_ADOPT=${body.identity}`)
+    expectRefusal(await attempt(), /the blob store is empty, and the database has content/, remedy)
+    await stack.restart()
+    await stack.kill('SIGTERM')
+    expect((await attempt({ BERTH_STORE_ADOPT: body.identity })).stdout).toContain('berth is ready')
+    expect((await attempt()).stdout).toContain('berth is ready')
+  } finally {
+    await stack.stop()
+    removeFolder(folder)
+  }
+}, 120_000)
+
 async function secondInstallation(options: StackOptions): Promise<void> {
   const stack = await startTestStack(options)
   const folder = makeTemporaryFolder('second')

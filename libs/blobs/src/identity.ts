@@ -33,20 +33,36 @@ export function foreignStore(why: string, adopt: string): StartupError {
   )
 }
 
+/** The refusal to start on an empty store where the database, which has the identity `own`, knows of blobs. */
+export function emptyStore(own: string): StartupError {
+  return new StartupError(
+    'the blob store is empty, and the database has content: it is another store, or one that is not mounted',
+    `name the store that has it (BERTH_BLOBS_DIR, or BERTH_S3_ENDPOINT and BERTH_S3_BUCKET); or, if that is lost, start once with BERTH_STORE_ADOPT=${own}, and a scrub tells what is missing`,
+  )
+}
+
+/** What a service tells of itself: what the operator allows, and an SQL query with a row if the service knows of blobs. */
+type Own = { adopt: string | undefined; content: string }
+
 /**
  * Compares a service's own copy of the identity, in its table `store_identity`, with the store; the first look makes the copy.
- * A store that catalog has not taken yet is looked at again later. Throws `StartupError` when they differ, unless `adopt` names
- * the store.
+ * A store that catalog has not taken yet is looked at again later, unless the service has content: then it is not the one that had
+ * it. Throws `StartupError` when they differ, unless `adopt` names the store.
  */
-export async function checkStoreIdentity(sql: Sql, blobs: BlobStore, adopt?: string): Promise<void> {
+export async function checkStoreIdentity(sql: Sql, blobs: BlobStore, { adopt, content }: Own): Promise<void> {
   const stored = await readStoreIdentity(blobs)
-  if (stored === undefined) return
+  const allowed = adopt?.toLowerCase() ?? null
+  if (stored === undefined) {
+    const [copy] = await sql.query<{ id: string }>(`select id from store_identity where exists (${content})`)
+    if (copy && copy.id !== allowed) throw emptyStore(copy.id)
+    return
+  }
   const [copy] = await sql.query<{ id: string }>(
     `insert into store_identity (id)
      values ($1)
      on conflict (is_only) do update set id = case when $1 = $2 then $1 else store_identity.id end
      returning id`,
-    [stored, adopt?.toLowerCase() ?? null],
+    [stored, allowed],
   )
   if (copy?.id !== stored) throw foreignStore(`it belongs to ${stored}, and this database to ${copy?.id}`, stored)
 }

@@ -2,6 +2,7 @@ export { measureDisks, refuseBelowReserve, reserveNotes } from './disk-state.ts'
 export { createFileSystemStore } from './file-system/store.ts'
 export {
   checkStoreIdentity,
+  emptyStore,
   foreignStore,
   readStoreIdentity,
   storeIdentityTable,

@@ -22,6 +22,8 @@ import { createLeases } from './push/store-blob.ts'
 import { sweepUploads } from './push/sweep.ts'
 import { createSchema1Key } from './schema1/signing-key.ts'
 
+// An SQL query with a row where there must be blobs in the store.
+const content = 'select from blob_facts'
 const sweepEveryMs = 600_000
 const compareEveryMs = 60_000
 const compareAgainMs = 1_000
@@ -62,7 +64,7 @@ export function createRegistry(
 
   const openGateway = async ({ keep }: Preparing) => {
     keep('database of pointers', { stop: () => pointerDb.close() })
-    await checkStoreIdentity(db, blobs, config.storeAdopt)
+    await checkStoreIdentity(db, blobs, { adopt: config.storeAdopt, content })
     const keys = keep('token keys', await startTokenKeys({ db, auth, log }))
     const gatekeeper = createGatekeeper({
       tokens: keys.check,
@@ -139,7 +141,7 @@ export function createRegistry(
     start: async (running) => {
       await startFollowing(running)
       running.loop('sweeping', { everyMs: sweepEveryMs, failure: 'sweeping will be tried again', run: sweep })
-      watchStoreIdentity(running, db, blobs)
+      watchStoreIdentity(running, db, blobs, content)
       listPulls(running)
     },
     notes: async () => {

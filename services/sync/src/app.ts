@@ -30,6 +30,9 @@ import { onTaskEnded } from './runs/on-task-ended.ts'
 import { startRunSweep } from './runs/sweep-runs.ts'
 import { createSyncWork } from './steps/do-sync.ts'
 
+// An SQL query with a row where there must be blobs in the store.
+const content = 'select from content_source'
+
 /** Builds sync: remotes, and the worker that fetches from them. */
 export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts & { blobs: BlobStore }): Service {
   const host = createHost({ name: 'sync', source: import.meta.url, schemaParts, config, peers, parts })
@@ -69,7 +72,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       keep('clients of remotes', { stop: () => remotes.close() })
       keep('clients of replicas', siblings)
       keep('fetches', fetches)
-      await checkStoreIdentity(db, blobs, config.storeAdopt)
+      await checkStoreIdentity(db, blobs, { adopt: config.storeAdopt, content })
       await resealRemotes(db, sealer, log)
     },
     start: async (running) => {
@@ -83,7 +86,7 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
         },
       })
       keep('pruning', startPruning({ db: db.background, catalog, log }))
-      watchStoreIdentity(running, db, blobs)
+      watchStoreIdentity(running, db, blobs, content)
       const onEnded = (state: 'failed' | 'cancelled') => runMetrics.ended(state)
       keep('sweep of runs', startRunSweep({ db: db.background, tasks, log, onEnded }))
       const worker = { tasks, bus, name: 'sync', leaseSeconds, log }

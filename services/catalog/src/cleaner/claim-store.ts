@@ -1,12 +1,13 @@
-import { type BlobStore, foreignStore, readStoreIdentity, writeStoreIdentity } from '@berth/blobs'
+import { type BlobStore, emptyStore, foreignStore, readStoreIdentity, writeStoreIdentity } from '@berth/blobs'
 import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 
 const lookedUp = 100
 
 /**
- * Makes sure that the blob store is this installation's, and makes it so where no installation has it: an empty store, or one
- * without an identity in which the database finds its blobs. `adopt` is what the operator allows besides. Throws `StartupError`
+ * Makes sure that the blob store is this installation's, and makes it so where no installation has it: an empty store while the
+ * database has no content either, or one without an identity in which the database finds its blobs. `adopt` is what the operator
+ * allows besides. Throws `StartupError`
  * with the remedy.
  */
 export async function claimStore(db: Database, blobs: BlobStore, adopt: string | undefined): Promise<void> {
@@ -16,8 +17,7 @@ export async function claimStore(db: Database, blobs: BlobStore, adopt: string |
   if (stored === own) return
   const isAllowed = adopt?.toLowerCase() === (stored ?? own)
   if (stored === undefined) {
-    if (!isAllowed && !(await isFree(db, blobs)))
-      throw foreignStore('it has blobs, of which this database knows none', own)
+    if (!isAllowed) await refuseUnlessFree(db, blobs, own)
     await writeStoreIdentity(blobs, own)
     return
   }
@@ -37,13 +37,11 @@ export async function storeIdentity(db: Database): Promise<string> {
   return row.id
 }
 
-/** Whether a store without an identity is empty, or holds blobs of this database: then it was used before there were identities. */
-async function isFree(db: Database, blobs: BlobStore): Promise<boolean> {
-  for await (const _ of blobs.walk()) return isKnown(db, blobs)
-  return true
-}
-
-async function isKnown(db: Database, blobs: BlobStore): Promise<boolean> {
+/**
+ * Refuses a store without an identity unless some blob of this database is in it (it was used before there were identities, or its
+ * note was not put back), or neither the store nor the database has any.
+ */
+async function refuseUnlessFree(db: Database, blobs: BlobStore, own: string): Promise<void> {
   const keys = await db.query<{ digest: Digest; generation: number }>(
     `select digest, generation
      from blob
@@ -53,5 +51,7 @@ async function isKnown(db: Database, blobs: BlobStore): Promise<boolean> {
     [lookedUp],
   )
   const found = await Promise.all(keys.map((key) => blobs.stat(key)))
-  return found.some((stat) => stat !== undefined)
+  if (found.some((stat) => stat !== undefined)) return
+  for await (const _ of blobs.walk()) throw foreignStore('it has blobs, of which this database knows none', own)
+  if (keys.length > 0) throw emptyStore(own)
 }

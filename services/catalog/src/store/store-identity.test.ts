@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BlobStore, readStoreIdentity } from '@berth/blobs'
+import { type BlobStore, checkStoreIdentity, createFileSystemStore, readStoreIdentity } from '@berth/blobs'
 import { createLogger } from '@berth/service'
 import { afterEach, expect, test } from '@jest/globals'
 import { claimStore, storeIdentity } from '../cleaner/claim-store.ts'
@@ -22,6 +22,14 @@ function opened<T extends { stop: () => Promise<void> }>(one: T): T {
 }
 const mark = (folder: string) => join(folder, 'berth-cleaner.json')
 const quiet = createLogger({ service: 'test', level: 'error', silent: true })
+
+async function emptyStoreIn(folder: string): Promise<BlobStore> {
+  await mkdir(folder)
+  const blobs = createFileSystemStore({ root: folder })
+  await blobs.check()
+  opened({ stop: () => blobs.close() })
+  return blobs
+}
 
 /** A database with all that another one knows of its store and of its marks, as a copy has. */
 async function copyIdentity(from: Catalog, to: Catalog): Promise<void> {
@@ -62,6 +70,55 @@ test('a store from before there were identities is taken over by the database th
   await pushImage(yard, 'a', { name: 'a' }, ['a'])
   await claimStore(yard.db, yard.blobs, undefined)
   expect(await readStoreIdentity(yard.blobs)).toBe(await storeIdentity(yard.db))
+})
+
+test('a database with content does not start on an empty store, until it is told that what it had is lost', async () => {
+  const yard = await startedYard()
+  await claimStore(yard.db, yard.blobs, undefined)
+  await pushImage(yard, 'a', { name: 'a' }, ['a'])
+  const identity = await storeIdentity(yard.db)
+  const empty = await emptyStoreIn(join(yard.folder, 'not mounted'))
+  const refusal = claimStore(yard.db, empty, undefined)
+  await expect(refusal).rejects.toThrow(/blob store is empty/)
+  await expect(refusal).rejects.toMatchObject({ remedy: expect.stringContaining(`BERTH_STORE_ADOPT=${identity}`) })
+  await expect(claimStore(yard.db, empty, crypto.randomUUID())).rejects.toThrow(/blob store is empty/)
+  expect(await readStoreIdentity(empty)).toBeUndefined()
+  await claimStore(yard.db, yard.blobs, undefined)
+  await claimStore(yard.db, empty, identity)
+  await claimStore(yard.db, empty, undefined)
+})
+
+test('a database without content may change from one empty store to another', async () => {
+  const { db, blobs, folder } = await startedYard()
+  await claimStore(db, blobs, undefined)
+  const other = await emptyStoreIn(join(folder, 'other'))
+  await claimStore(db, other, undefined)
+  expect(await readStoreIdentity(other)).toBe(await storeIdentity(db))
+})
+
+test('a store whose note was not put back is taken when blobs of the database are in it', async () => {
+  const yard = await startedYard()
+  await claimStore(yard.db, yard.blobs, undefined)
+  await pushImage(yard, 'a', { name: 'a' }, ['a'])
+  await rm(join(yard.folder, 'berth-store.json'))
+  await claimStore(yard.db, yard.blobs, undefined)
+  expect(await readStoreIdentity(yard.blobs)).toBe(await storeIdentity(yard.db))
+})
+
+test('registry and sync, which keep a copy of the identity, refuse an empty store too once they know of content', async () => {
+  const yard = await startedYard()
+  const content = 'select from blob'
+  const check = (blobs: BlobStore, adopt?: string) => checkStoreIdentity(yard.db, blobs, { adopt, content })
+  const empty = await emptyStoreIn(join(yard.folder, 'not mounted'))
+  await check(empty)
+  await claimStore(yard.db, yard.blobs, undefined)
+  await check(yard.blobs)
+  // The store may have been changed before anything was pushed; catalog has yet to take this one.
+  await check(empty)
+  await pushImage(yard, 'a', { name: 'a' }, ['a'])
+  await expect(check(empty)).rejects.toThrow(/blob store is empty/)
+  await check(empty, (await storeIdentity(yard.db)).toUpperCase())
+  await check(yard.blobs)
 })
 
 test('a database that is told to adopt a store has its identity from then on', async () => {
