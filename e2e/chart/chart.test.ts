@@ -221,8 +221,7 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     const images = podsOf(render(valueSets['an air gap'] as object)).flatMap(({ pod }) =>
       pod.spec.containers.map(({ image }: { image: string }) => image),
     )
-    for (const image of images)
-      expect(image).toMatch(/^mirror\.example\.com\/berth\/(berth-registry|nginxinc|library)\//)
+    for (const image of images) expect(image).toMatch(/^mirror\.example\.com\/berth\/(platform|nginxinc|library)\//)
   })
 })
 

@@ -47,7 +47,7 @@ export const valueSets: Readonly<Record<string, object>> = {
     ...external,
     global: { imageRegistry: 'mirror.example.com/berth' },
     imagePullSecrets: [{ name: 'pull' }],
-    images: { berth: { repository: 'ghcr.io/berth-registry/berth', digest } },
+    images: { berth: { repository: 'registry.example.com/platform/berth', digest } },
   },
   'Argo CD': {
     ...external,

@@ -180,8 +180,8 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     async () => {
       const name = `hpa/${release}-berth-registry`
       const wanted = async () => Number(await cluster.field(namespace, name, '.status.desiredReplicas'))
-      load = startLoad(berth, { pushers: 6, pullers: 6 })
-      await until('there are more', async () => (await wanted()) > 2, 180_000)
+      load = startLoad(berth, { pushers: 8, pullers: 8 })
+      await until('there are more', async () => (await wanted()) > 2, 300_000)
       await load.stop()
       expect(load.failed).toEqual([])
       await until('there are fewer', async () => (await wanted()) === 2, 240_000)

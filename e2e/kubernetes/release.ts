@@ -31,7 +31,7 @@ export const values = (postgresql: object) => ({
         enabled: true,
         min: 2,
         max: 4,
-        cpu: 80,
+        cpu: 40,
         // A cluster has five minutes as its usual.
         behavior: { scaleDown: { stabilizationWindowSeconds: 10 } },
       },
