@@ -217,6 +217,12 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
       )
   })
 
+  test('takes the values that the how-to begins with', () => {
+    const page = readFileSync(new URL('../../docs/how-to/install-on-kubernetes.md', import.meta.url), 'utf8')
+    const [, values = ''] = /```yaml values\n([^`]+)```/.exec(page) ?? []
+    expect(ofKind(render(yaml.load(values) as object), 'Ingress')[0]?.spec.rules[0].host).toBe('registry.example.com')
+  })
+
   test('uses another registry for all images where one is set', () => {
     const images = podsOf(render(valueSets['an air gap'] as object)).flatMap(({ pod }) =>
       pod.spec.containers.map(({ image }: { image: string }) => image),

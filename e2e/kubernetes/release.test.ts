@@ -8,6 +8,7 @@ import { type Load, startLoad } from '../compose/load.ts'
 import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
 import { type Cluster, clusterMissing, hostAddress, startCluster } from './cluster.ts'
 import { startDatabase } from './database.ts'
+import { describeDryRun } from './dry-run.ts'
 import {
   berthOf,
   deploy,
@@ -115,6 +116,7 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
   })
 
   describeUse(scene)
+  describeDryRun(scene)
 
   test(
     `an upgrade ${before} fails no request that a client tries again, and so does the way back`,
