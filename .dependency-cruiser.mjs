@@ -3,13 +3,14 @@ const libs = {
   oci: [],
   blobs: ['oci', 'service'],
   access: [],
-  service: ['access'],
-  bus: ['service'],
+  service: ['access', 'tracing'],
+  bus: ['service', 'tracing'],
   tokens: ['service'],
+  tracing: [],
   commands: ['access', 'oci', 'service', 'tokens'],
-  'registry-client': ['oci'],
-  worker: ['blobs', 'bus', 'commands', 'service'],
-  host: ['access', 'blobs', 'bus', 'commands', 'service', 'tokens'],
+  'registry-client': ['oci', 'tracing'],
+  worker: ['blobs', 'bus', 'commands', 'service', 'tracing'],
+  host: ['access', 'blobs', 'bus', 'commands', 'service', 'tokens', 'tracing'],
 }
 
 const libRules = Object.entries(libs).map(([name, allowed]) => ({

@@ -59,11 +59,18 @@ function prune(store) {
     if (name.startsWith('@types+') || name.startsWith('undici-types@'))
       rmSync(path.join(store, name), { recursive: true })
     else if (name.startsWith('@prisma+client@')) pruneRuntimes(path.join(inside, '@prisma', 'client', 'runtime'))
+    // Every one of them is there twice, and we import the modules.
+    else if (name.startsWith('@opentelemetry+')) removeCommonJs(path.join(store, name))
     else if (name.startsWith('openpgp@'))
       rmSync(path.join(inside, 'openpgp', 'dist', 'lightweight'), { recursive: true, force: true })
   }
   for (const file of readdirSync(store, { recursive: true }))
     if (isForPeople(file)) rmSync(path.join(store, file), { force: true })
+}
+
+function removeCommonJs(folder) {
+  for (const file of readdirSync(folder, { recursive: true }))
+    if (file.endsWith('.cjs')) rmSync(path.join(folder, file), { force: true })
 }
 
 /** Prisma brings a compiler of queries for each database, in several forms; the services name the one that they use. */

@@ -21,6 +21,7 @@ import {
   secretsSettings,
   text,
   tlsSettings,
+  traceSettings,
   withDatabasePassword,
 } from '@berth/service'
 
@@ -58,6 +59,7 @@ const standaloneSettings = {
   ...listenSettings,
   ...operationsSettings,
   ...restoredSettings,
+  ...traceSettings,
 }
 
 export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>

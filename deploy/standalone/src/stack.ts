@@ -10,6 +10,7 @@ import {
   listen,
   type Observed,
   openTls,
+  startTraces,
   tryDatabase,
   version,
 } from '@berth/service'
@@ -59,6 +60,9 @@ async function startOn(
   say: (line: string) => void,
 ): Promise<Stack> {
   const metrics = createMetrics({ defaults: true })
+  // Services in processes of their own record their own.
+  const traces = config.processes ? undefined : await startTraces(config, log)
+  if (traces) life.onStop('traces', () => traces.stop())
   let running: Running | undefined
   const front = createFront((service) => running?.listenerOf(service))
   const tls = await openTls(config, log)

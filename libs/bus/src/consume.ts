@@ -6,6 +6,7 @@ import { isStreamMissing, type Listening, listenToStream } from './listen-to-str
 import { startLoop } from './loop.ts'
 import type { EventCounts } from './measure-events.ts'
 import type { OutboxPage } from './outbox.ts'
+import { inSpanOf, withoutTrace } from './trace-events.ts'
 
 /** What a consumer asks the owner of the events when the stream may have left something out. */
 type EventOwner = {
@@ -15,6 +16,8 @@ type EventOwner = {
 
 export type ConsumeOptions = Listening & {
   log: Logger
+  /** The service that handles, for its spans. */
+  service?: string
   owner: EventOwner
   /** The effect of an event, in the transaction that notes it as handled. */
   handle: (sql: Transaction, event: CloudEvent) => Promise<void>
@@ -184,16 +187,15 @@ async function handleInOrder(
     fitting.push(placed)
   }
   const [first] = fitting
-  if (options.handleTogether && first && fitting.length > 1) {
+  const { handle, handleTogether } = options
+  if (handleTogether && first && fitting.length > 1) {
     onTry(first)
-    await options.handleTogether(
-      sql,
-      fitting.map(({ event }) => event),
-    )
+    const together = fitting.map(({ event }) => event)
+    await inSpanOf(together, options, () => handleTogether(sql, together.map(withoutTrace)))
   } else {
     for (const placed of fitting) {
       onTry(placed)
-      await options.handle(sql, placed.event)
+      await inSpanOf([placed.event], options, () => handle(sql, withoutTrace(placed.event)))
     }
   }
   const done = before + fitting.length
@@ -217,7 +219,7 @@ async function bury(options: ConsumeOptions, position: number, event: CloudEvent
     await lockPosition(sql, options)
     await sql.query(
       'insert into dead_letter (consumer, event_id, event, reason, attempts) values ($1, $2, $3, $4, $5) on conflict do nothing',
-      [options.consumer, event.id, JSON.stringify(event), reason, attempts],
+      [options.consumer, event.id, JSON.stringify(withoutTrace(event)), reason, attempts],
     )
     await savePosition(sql, options, position)
   })

@@ -1,4 +1,5 @@
 import { createSignal, namespaceOf, noteAudit, type Sql, type Transaction } from '@berth/service'
+import { recordedTraceparent } from '@berth/tracing'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './events/event.ts'
 
 /** Raised by every transaction that recorded events. */
@@ -12,8 +13,9 @@ export async function recordEvents(sql: Transaction, events: readonly NewEvent[]
   if (events.length === 0) return
   sql.afterCommit(eventsRecorded)
   noteObject(events)
+  const traceparent = recordedTraceparent()
   const rows = events.map((event) => {
-    const envelope = toCloudEvent(event)
+    const envelope = toCloudEvent(event, traceparent)
     const json = JSON.stringify(envelope)
     if (Buffer.byteLength(json) > eventLimitBytes)
       throw new RangeError(`event ${envelope.type} is larger than ${eventLimitBytes} bytes`)

@@ -160,6 +160,7 @@ async function publishOne(
   const head = headers()
   for (const [name, value] of Object.entries(attributes)) head.set(`ce-${name}`, String(value))
   head.set('content-type', 'application/cloudevents+json')
+  if (typeof attributes.traceparent === 'string') head.set('traceparent', attributes.traceparent)
   const text = JSON.stringify({ ...attributes, data })
   if (mark) head.set(marksHeader, mark(text))
   await bus.jetstream.publish(row.subject, text, {

@@ -58,6 +58,8 @@ export type ClaimedTask = {
   actor: Actor
   /** The task that this one tries again, with its payload; `failedOnly`: no more of it than failed. */
   retry: { of: string; failedOnly: boolean } | null
+  /** The trace in which it was asked for. */
+  traceparent?: string
 }
 
 /** Tasks' internal commands. */

@@ -48,6 +48,7 @@ import {
   takeAudit,
 } from '@berth/service'
 import { identifyThrough } from '@berth/tokens'
+import { traceRequests } from '@berth/tracing'
 import { answerScheduled } from './answer-scheduled.ts'
 import { type Consumers, type DeadLetters, deadLetterCommands, ownDeadLetters } from './dead-letter-commands.ts'
 import type { PeerName, Peers } from './peers.ts'
@@ -229,6 +230,7 @@ export function createHost<P extends PeerName>(options: {
             db: db.background,
             bus,
             log,
+            service: name,
             source,
             owner: { eventsAfter: events },
             isGenuine,
@@ -251,7 +253,7 @@ export function createHost<P extends PeerName>(options: {
       const identify = identifyFor(open)
       return {
         name,
-        public: typeof open === 'function' ? open : openApi(open),
+        public: traceRequests(name, typeof open === 'function' ? open : openApi(open)),
         ...(identify && { checkMetricsReader: checkMetricsReaderBy(identify) }),
         internal: createInternalServer({
           service: name,

@@ -1,3 +1,4 @@
+import { currentTraceId, noteRoute } from '@berth/tracing'
 import express, {
   type ErrorRequestHandler,
   type Express,
@@ -186,6 +187,8 @@ function route(
     const startedAt = performance.now()
     const requestEnded = options.metrics.requestBegins(service)
     const gone = new AbortController()
+    const traceId = currentTraceId()
+    if (traceId) noteRoute(request.method, `/api/v1${path}`)
     response.locals.routed = true
     response.on('close', () => {
       const durationMs = Math.round(performance.now() - startedAt)
@@ -200,6 +203,7 @@ function route(
         status: response.statusCode,
         durationMs,
         requestId: response.locals.requestId,
+        ...(traceId && { traceId }),
         who: (response.locals.principal as Principal).name,
         ...(response.locals.refusal as object | undefined),
       })

@@ -2,6 +2,7 @@ import { type KeyObject, randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import { currentTraceparent, inSpan } from '@berth/tracing'
 import { errors, Pool } from 'undici'
 import { type AuditEntry, openAudit } from './audit-entry.ts'
 import { integer } from './config.ts'
@@ -71,7 +72,14 @@ export function createInternalClient(options: {
   // Bytes go at the pace of their reader: a slow reader must not take the place of a command, nor of another reader.
   const streams = new Pool(origin, { connections: null, keepAliveTimeout: 20_000 })
   const token = createServiceTokens(options)
+  const spanOf = (command: string) => ({
+    name: `POST /internal/${options.to}/${command}`,
+    kind: 'client' as const,
+    service: options.from,
+    attributes: { 'http.request.method': 'POST', 'server.address': options.to },
+  })
   const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number, through = pool) => {
+    const traceparent = currentTraceparent()
     const reply = await through.request({
       method: 'POST',
       path: `/internal/${options.to}/${command}`,
@@ -80,6 +88,7 @@ export function createInternalClient(options: {
         'content-type': 'application/json',
         'berth-command-id': more.commandId ?? randomUUID(),
         'berth-timeout-ms': String(Math.max(1, Math.round(timeoutMs))),
+        ...(traceparent ? { traceparent } : {}),
         ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
         ...(more.audit ? { [auditHeader]: Buffer.from(JSON.stringify(more.audit)).toString('base64url') } : {}),
       },
@@ -105,29 +114,31 @@ export function createInternalClient(options: {
     signal,
     audit,
   })
-  return {
-    async call<Reply>(command: string, body: unknown, more: CallOptions = {}) {
-      const audit = more.audit ?? openAudit()?.entry
-      const fixed = { ...more, commandId: more.commandId ?? randomUUID(), audit }
-      const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
-      for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
-        try {
-          const timeoutMs = Math.max(1, deadline - performance.now())
-          const peer = options.localPeers?.(options.to)
-          if (peer) return (await callLocally(peer, command, body, callOf(fixed, timeoutMs))) as Reply
-          const reply = await send(command, body, fixed, timeoutMs)
-          return (await reply.body.json()) as Reply
-        } catch (error) {
-          const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
-          if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
-          await delay(pauseMs / 2 + Math.random() * (pauseMs / 2), undefined, { ref: true })
-        }
+  const callUntilOver = async <Reply>(command: string, body: unknown, more: CallOptions): Promise<Reply> => {
+    const audit = more.audit ?? openAudit()?.entry
+    const fixed = { ...more, commandId: more.commandId ?? randomUUID(), audit }
+    const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        const timeoutMs = Math.max(1, deadline - performance.now())
+        const peer = options.localPeers?.(options.to)
+        if (peer) return (await callLocally(peer, command, body, callOf(fixed, timeoutMs))) as Reply
+        const reply = await send(command, body, fixed, timeoutMs)
+        return (await reply.body.json()) as Reply
+      } catch (error) {
+        const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
+        if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
+        await delay(pauseMs / 2 + Math.random() * (pauseMs / 2), undefined, { ref: true })
       }
-    },
+    }
+  }
+  return {
+    call: <Reply>(command: string, body: unknown, more: CallOptions = {}) =>
+      inSpan(spanOf(command), () => callUntilOver<Reply>(command, body, more)),
     async *rows<Row>(command: string, body: unknown, more: CallOptions = {}) {
       let stream: Readable
       try {
-        stream = (await send(command, body, more, more.timeoutMs ?? 600_000)).body
+        stream = (await inSpan(spanOf(command), () => send(command, body, more, more.timeoutMs ?? 600_000))).body
       } catch (error) {
         throw awayProblem(error, options.to, more.signal)
       }
@@ -136,9 +147,12 @@ export function createInternalClient(options: {
     bytes: async (command, body, more = {}) => {
       const timeoutMs = more.timeoutMs ?? 600_000
       const peer = options.localPeers?.(options.to)
+      const ask = async () =>
+        peer
+          ? await bytesOfPeer(peer, command, body, callOf({ ...more, commandId: randomUUID() }, timeoutMs))
+          : await send(command, body, more, timeoutMs, streams)
       try {
-        if (peer) return await bytesOfPeer(peer, command, body, callOf({ ...more, commandId: randomUUID() }, timeoutMs))
-        return await send(command, body, more, timeoutMs, streams)
+        return await inSpan(spanOf(command), ask)
       } catch (error) {
         throw awayProblem(error, options.to, more.signal)
       }

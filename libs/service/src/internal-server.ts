@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { inSpan, type SpanStart } from '@berth/tracing'
 import { type AuditEntry, withAudit } from './audit-entry.ts'
 import { databaseProblem } from './database-away.ts'
 import type { Logger } from './logger.ts'
@@ -93,6 +94,12 @@ export function createInternalServer(options: {
   }
   return Object.assign(listener, { run, callers })
 
+  function spanOf(command: string): SpanStart {
+    const route = `${prefix}${command}`
+    const attributes = { 'http.request.method': 'POST', 'http.route': route }
+    return { name: `POST ${route}`, kind: 'server', service: options.service, attributes }
+  }
+
   function requireCaller(command: string, from: string): void {
     if (callers && callers[command]?.includes(from) !== true)
       throw new Problem(403, 'not_for_this_service', `${from} has no need of ${command} of ${options.service}.`)
@@ -104,7 +111,9 @@ export function createInternalServer(options: {
     try {
       requireCaller(command, call.from)
       // Copied both ways, as if it had been sent: neither side may see what the other does with its objects.
-      const result = await withAudit(call.audit, () => handler(copy(body) as never, call))
+      const result = await inSpan(spanOf(command), () =>
+        withAudit(call.audit, () => handler(copy(body) as never, call)),
+      )
       return result instanceof ByteReply ? result : copy(result)
     } catch (error) {
       throw asProblem(error, options.log, `${prefix}${command}`, call.requestId)
@@ -135,7 +144,10 @@ export function createInternalServer(options: {
       signal: aborted.signal,
       audit: readAudit(header(request, auditHeader)),
     }
-    const result = await withAudit(call.audit, () => handler(body as never, call))
+    const { traceparent = '' } = request.headers
+    const result = await inSpan({ ...spanOf(command), parent: traceparent }, () =>
+      withAudit(call.audit, () => handler(body as never, call)),
+    )
     if (result instanceof Rows) await sendRows(response, result.source, aborted.signal)
     else if (result instanceof ByteReply) {
       response.writeHead(200, { 'content-type': 'application/octet-stream', ...result.headers })

@@ -14,6 +14,7 @@ import type { Metrics } from './metrics.ts'
 import { answerOperations, answerStarting, type Observed, operationsSettings } from './operations.ts'
 import { faultMessage, StartupError, startupMessage } from './startup-error.ts'
 import { openTls, type Tls, tlsSettings } from './tls.ts'
+import { startTraces, traceSettings } from './traces.ts'
 import { version } from './version.ts'
 
 /** What every service is built with, besides its settings. */
@@ -165,6 +166,8 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
       drainMs = readConfig(drainSettings, process.env).drainSeconds * 1_000
       const { service, log, metrics, port, host, internalPort, internalHost } = await build()
       const life = new Lifecycle(log)
+      const traces = await startTraces(readConfig(traceSettings, process.env), log)
+      if (traces) life.onStop('traces', () => traces.stop())
       const operations = { services: [service], metrics, log, ...readConfig(operationsSettings, process.env) }
       const listener: RequestListener = (request, response) => {
         if (!answerOperations(request, response, operations)) service.public(request, response)

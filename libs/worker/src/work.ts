@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Bus, listenForWork, startLoop } from '@berth/bus'
 import type { ClaimedTask, CommandClient, TaskError, TaskLines, TaskProgress, TasksCommands } from '@berth/commands'
 import { databaseProblem, type Logger, Problem, reasonOf } from '@berth/service'
+import { inSpan } from '@berth/tracing'
 import { type Outcome, outcomeOfError, TaskCancelled, TaskLost } from './outcome.ts'
 import { createTaskLog, type Note, type TaskLog } from './task-log.ts'
 
@@ -103,7 +104,18 @@ export function startWorker(options: {
     try {
       const work = works[task.kind]
       if (!work) throw new Error(`a task of kind ${task.kind} came, which was not asked for`)
-      return await work(task, hooks)
+      const { kind, attempt, traceparent } = task
+      return await inSpan(
+        {
+          name: `process ${kind}`,
+          kind: 'consumer',
+          service: name,
+          isRoot: true,
+          parent: traceparent,
+          attributes: { 'berth.task.id': task.id, 'berth.task.kind': kind, 'berth.task.attempt': attempt },
+        },
+        () => work(task, hooks),
+      )
     } catch (error) {
       return outcomeOfError(error, { task, signal: hooks.signal, log })
     }

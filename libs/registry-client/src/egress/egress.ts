@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { inSpan, type SpanStart } from '@berth/tracing'
 import type { AgentOptions } from './agents.ts'
 import { createBulkTransport } from './bulk-transport.ts'
 import { readRemaining } from './limit-notice.ts'
@@ -53,6 +54,16 @@ export type Egress = {
   close(): Promise<void>
 }
 
+/** Of whom it asks only the host is told, and the host is told nothing of the trace. */
+function spanOf({ method, url }: Outgoing): SpanStart {
+  const attributes = { 'http.request.method': method, 'server.address': url.hostname, 'server.port': portOf(url) }
+  return { name: method, kind: 'client', attributes }
+}
+
+function portOf({ port, protocol }: URL): number {
+  return Number(port || (protocol === 'https:' ? 443 : 80))
+}
+
 const mostRedirects = 5
 // RFC 9110 §5.5
 const unsendable = /[^\t\x20-\x7e\x80-\xff]/
@@ -89,7 +100,12 @@ export function createEgress(options: EgressOptions): Egress {
     send: async (outgoing) => {
       let current = outgoing
       for (let hops = 0; ; hops++) {
-        const answer = await once(current)
+        const from = current
+        const answer = await inSpan(spanOf(from), async (span) => {
+          const given = await once(from)
+          span.note({ 'http.response.status_code': given.status })
+          return given
+        })
         const location = answer.headers.location
         // A body may hold a login (tokens/token-request.ts): it goes where it was meant to go, and nowhere else.
         if (!redirects.has(answer.status) || location === undefined || outgoing.body !== undefined) return answer

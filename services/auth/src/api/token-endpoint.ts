@@ -10,6 +10,7 @@ import {
   requestIdOf,
 } from '@berth/service'
 import { formatScope, loginIn, parseAuthorization, tokenService } from '@berth/tokens'
+import { currentTraceId, noteRoute } from '@berth/tracing'
 import express, { type ErrorRequestHandler, type Request, type Response } from 'express'
 import type { Account } from '../accounts/account.ts'
 import type { KeyRing } from '../keys/key-ring.ts'
@@ -153,6 +154,8 @@ function observe(request: Request, response: Response, { log, metrics }: TokenEn
   const startedAt = performance.now()
   const requestEnded = metrics.requestBegins('auth')
   const requestId = requestIdOf(request)
+  const traceId = currentTraceId()
+  if (traceId) noteRoute(request.method, '/token')
   response.locals.requestId = requestId
   response.setHeader('x-request-id', requestId)
   response.on('close', () => {
@@ -160,7 +163,7 @@ function observe(request: Request, response: Response, { log, metrics }: TokenEn
     const { method } = request
     const code = response.statusCode
     requestEnded({ route: 'token', method, code, seconds: durationMs / 1000 })
-    log.info('token request', { method, status: code, durationMs, requestId })
+    log.info('token request', { method, status: code, durationMs, requestId, ...(traceId && { traceId }) })
   })
 }
 

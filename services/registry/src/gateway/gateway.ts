@@ -14,6 +14,7 @@ import {
   requestIdOf,
 } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
+import { currentTraceId, noteRoute } from '@berth/tracing'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
@@ -47,6 +48,7 @@ import { type Asked, countDenied } from './count-denied.ts'
 import { createPullCounter } from './count-pulled.ts'
 import { sendError, toOciError } from './error-response.ts'
 import { answerAtRoot } from './root.ts'
+import { routePaths } from './route-paths.ts'
 import { checkServed, enter, namesOf, once, type Place, placeOf } from './target.ts'
 
 export type GatewayDeps = {
@@ -171,6 +173,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
     const startedAt = performance.now()
     const requestEnded = metrics.requestBegins('registry')
     const requestId = requestIdOf(request)
+    const traceId = currentTraceId()
     const gone = new AbortController()
     let kind = 'none'
     let failure: OciError | undefined
@@ -181,7 +184,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
       const seconds = (performance.now() - startedAt) / 1000
       requestEnded({ route: kind, method: request.method ?? '', code: response.statusCode, seconds })
       countPulled(kind, request, response)
-      logRequest(log, { request, response, requestId, seconds, failure })
+      logRequest(log, { request, response, requestId, traceId, seconds, failure })
     })
     const [path = '', search = ''] = (request.url ?? '').split('?', 2)
     const run = async () => {
@@ -193,6 +196,7 @@ export function createGateway(deps: GatewayDeps): RequestListener {
       const route = parseRoute(path)
       if (!route) throw new OciError('UNSUPPORTED', 'there is nothing under this path', { status: 404 })
       kind = route.kind
+      if (traceId) noteRoute(request.method ?? '', routePaths[route.kind])
       const base = { request, response, query: new URLSearchParams(search), requestId, signal: gone.signal }
       await answer(route, base, (known) => {
         asked = known
@@ -284,17 +288,19 @@ function logRequest(
     request: IncomingMessage
     response: ServerResponse
     requestId: string
+    traceId: string | undefined
     seconds: number
     failure: OciError | undefined
   },
 ): void {
-  const { request, response, requestId, seconds, failure } = entry
+  const { request, response, requestId, traceId, seconds, failure } = entry
   const fields = {
     method: request.method,
     path: request.url?.split('?', 1)[0],
     status: response.statusCode,
     durationMs: Math.round(seconds * 1000),
     requestId,
+    ...(traceId && { traceId }),
   }
   const trouble = upstreamTrouble(failure?.cause)
   if (failure && failure.status >= 500 && trouble)

@@ -199,6 +199,7 @@ table task (
   retry_of uuid,
   failed_only boolean not null default false,
   log_lines integer not null default 0,
+  traceparent text,
   constraint task_pkey PRIMARY KEY (id),
   constraint task_finished_at_its_end CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL)),
   constraint task_kind_check CHECK (kind <> ''::text),

@@ -65,12 +65,14 @@ const takeFirst = `
         limit 1) as first
       order by first.seq
       limit 1)
-  returning ${taskColumns}, task.payload, task.fence, task.failed_only as "failedOnly"`
+  returning ${taskColumns}, task.payload, task.fence, task.failed_only as "failedOnly", task.traceparent`
 
 // With it the setting under which the look is planned: the plan is kept, and the tables may be empty now and large later.
 const takeTurn = `
   select pg_advisory_xact_lock(hashtextextended('berth tasks claim', 0)), set_config('enable_seqscan', 'off', true),
     set_config('enable_bitmapscan', 'off', true)`
+
+type Claimed = TaskRow & { payload: unknown; fence: number; failedOnly: boolean; traceparent: string | null }
 
 /**
  * Gives the oldest waiting task of some kinds whose resources are free: no task that runs, and none that came earlier and
@@ -85,15 +87,11 @@ export async function claimTask(
   checkLease(leaseSeconds)
   return db.transaction(async (sql) => {
     await sql.prepared('claim-lock', takeTurn, [])
-    const [row] = await sql.prepared<TaskRow & { payload: unknown; fence: number; failedOnly: boolean }>(
-      'claim',
-      takeFirst,
-      [kinds, worker, leaseSeconds],
-    )
+    const [row] = await sql.prepared<Claimed>('claim', takeFirst, [kinds, worker, leaseSeconds])
     if (!row) return null
     await recordChange(sql, [row])
-    const { id, kind, payload, fence, attempt, retryOf, failedOnly } = row
+    const { id, kind, payload, fence, attempt, retryOf, failedOnly, traceparent } = row
     const retry = retryOf === null ? null : { of: retryOf, failedOnly }
-    return { id, kind, payload, fence, attempt, actor: actorOf(row), retry }
+    return { id, kind, payload, fence, attempt, actor: actorOf(row), retry, ...(traceparent && { traceparent }) }
   })
 }

@@ -8,6 +8,7 @@ import {
   type Transaction,
   violatedConstraint,
 } from '@berth/service'
+import { currentTraceparent } from '@berth/tracing'
 import { workWaiting } from './doorbell.ts'
 import { recordChange, showTask, type TaskRow, taskColumns } from './row.ts'
 
@@ -65,8 +66,8 @@ function lockModes({ exclusive, shared }: Request): Map<string, boolean> {
 
 const insertTask = `
   with made as (
-    insert into task (id, kind, parent, payload, resources, actor, actor_id, exclusive_resources)
-    values ($1, $2, $3, $4, $5, $6, $7, $8)
+    insert into task (id, kind, parent, payload, resources, actor, actor_id, exclusive_resources, traceparent)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $10)
     on conflict (id) do nothing
     returning *),
   locked as (
@@ -92,6 +93,7 @@ async function insert(
     request.actor.id,
     request.exclusive,
     [...resources.values()],
+    currentTraceparent() ?? null,
   ])
   return row
 }
