@@ -4,8 +4,15 @@ import path from 'node:path'
 import { expect, test } from '@jest/globals'
 import { renderText } from '../chart/helm.ts'
 import { valueSets } from '../chart/value-sets.ts'
-import { namespace } from './release.ts'
 import type { Scene } from './use-release.ts'
+
+// Beside the release, for objects that are there cannot be changed in every way.
+const namespace = 'rendered'
+const place = {
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name: namespace, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+}
 
 // Kinds that a cluster has only when somebody has brought them; Go modules carry their definitions.
 const definitions = [
@@ -24,6 +31,7 @@ const definitions = [
 export function describeDryRun(scene: Scene): void {
   test.each(Object.entries(valueSets))('the API server takes what the chart makes with %s', async (name, values) => {
     if (name === 'gateway' || name === 'alerts and dashboards') await defineKinds(scene)
+    await scene.cluster.apply(place)
     const { stdout, stderr, status } = renderText(values)
     expect([status, stderr]).toEqual([0, expect.anything()])
     const flags = ['apply', '--namespace', namespace, '--dry-run=server', '--validate=strict', '-f', '-']

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
+import { until } from '@berth/service/testing'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { freshBlob } from './contract/subject.ts'
 import { createS3Store } from './s3/store.ts'
@@ -34,6 +35,8 @@ beforeEach(async () => {
   signers.length = 0
   folder = mkdtempSync(path.join(tmpdir(), 'berth-identity-'))
   writeFileSync(path.join(folder, 'token'), 'token of the pod')
+  // Nothing here asks the machine that the tests run on.
+  process.env.AWS_EC2_METADATA_DISABLED = 'true'
   server = http.createServer((request, response) => {
     text(request)
       .then((body) => answer(request, body, response))
@@ -98,9 +101,11 @@ test.each([
   // Less than five minutes is left of these.
   keysLast = 60_000
   const other = open()
-  await ask(other)
-  await ask(other)
-  expect(keysAsked).toBeGreaterThan(2)
+  // They are got again beside the requests that still have some.
+  await until(async () => {
+    await ask(other)
+    return keysAsked > 2
+  })
   await other.close()
 })
 
