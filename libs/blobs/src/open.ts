@@ -72,7 +72,7 @@ export async function openBlobStore(
     const remedy =
       settings.s3Endpoint === undefined
         ? 'check the directory, its rights and its disk'
-        : 'check BERTH_S3_ENDPOINT, _BUCKET, _ACCESS_KEY and _SECRET_KEY'
+        : `check BERTH_S3_ENDPOINT, _BUCKET (${settings.s3Bucket}), _ACCESS_KEY and _SECRET_KEY`
     throw new StartupError(`the blob store cannot be used: ${cause.message}`, remedy, { cause })
   }
 }

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { until } from '@berth/service/testing'
 import { afterEach, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob, freshId, gatheringSink, MiB } from './contract/subject.ts'
+import { openBlobStore } from './open.ts'
 import { createS3Store } from './s3/store.ts'
 import { BlobStoreError } from './store/errors.ts'
 import type { BlobStore } from './store/store.ts'
@@ -15,8 +16,8 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close()
 })
 
-/** A store that talks to a server which answers as the test says. */
-async function storeOn(handler: Handler, how: { retries?: number; idleTimeoutMs?: number } = {}): Promise<BlobStore> {
+/** A server that answers as the test says. */
+async function serve(handler: Handler): Promise<string> {
   const server = http.createServer((request, response) => {
     void Array.fromAsync(request as AsyncIterable<Buffer>).then((chunks) =>
       handler(request, response, Buffer.concat(chunks)),
@@ -25,13 +26,18 @@ async function storeOn(handler: Handler, how: { retries?: number; idleTimeoutMs?
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  const endpoint = `http://127.0.0.1:${port}`
-  const store = createS3Store({ endpoint, bucket: 'blobs', accessKey: 'key', secretKey: 'secret-key', ...how })
   closers.push(async () => {
-    await store.close()
     server.closeAllConnections()
     server.close()
   })
+  return `http://127.0.0.1:${port}`
+}
+
+/** A store that talks to such a server. */
+async function storeOn(handler: Handler, how: { retries?: number; idleTimeoutMs?: number } = {}): Promise<BlobStore> {
+  const endpoint = await serve(handler)
+  const store = createS3Store({ endpoint, bucket: 'blobs', accessKey: 'key', secretKey: 'secret-key', ...how })
+  closers.unshift(() => store.close())
   return store
 }
 
@@ -89,6 +95,23 @@ test.each([
   const { bytes, key } = freshBlob(5)
   await expect(store.write(key, chunksOf(bytes))).rejects.toMatchObject({ code, name: 'BlobStoreError' })
   expect(requests).toBe(1)
+})
+
+test('a bucket in which nothing may be written stops the start, in one line that names it and what to look at', async () => {
+  const endpoint = await serve((request, response) => {
+    if (request.method === 'PUT') xmlError(response, 403, 'AccessDenied')
+    else response.writeHead(200).end()
+  })
+  const names = { s3Endpoint: endpoint, s3Bucket: 'blobs', s3AccessKey: 'key', s3SecretKey: 'secret-key' }
+  const opening = openBlobStore(names)
+  await expect(opening).rejects.toMatchObject({
+    name: 'StartupError',
+    remedy: expect.stringContaining('_BUCKET (blobs)'),
+  })
+  await expect(opening).rejects.toThrow(
+    /^the blob store cannot be used: cannot write [^\n]*403 AccessDenied[^\n]*may do in the bucket$/,
+  )
+  await expect(opening).rejects.not.toThrow(/secret-key/)
 })
 
 test('a read that is cut midway goes on where it was', async () => {
