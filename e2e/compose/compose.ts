@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '@berth/standalone/children'
@@ -10,11 +11,13 @@ import { until } from '../berth/processes.ts'
 import { runner } from '../clients/client.ts'
 import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { missingPrograms } from '../servers/programs.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
-const composeFolder = fileURLToPath(new URL('../../deploy/compose/', import.meta.url))
+/** Where the files of docker compose are. */
+export const composeFolder = fileURLToPath(new URL('../../deploy/compose/', import.meta.url))
 const file = path.join(composeFolder, 'docker-compose.yaml')
 const upAndDown = fileURLToPath(new URL('up-and-down.mjs', import.meta.url))
-const images = { berth: 'localhost/berth:test', standIn: 'localhost/berth-stand-in:latest' }
+export const images = { berth: 'localhost/berth:test', standIn: 'localhost/berth-stand-in:latest' }
 // A network that machines have rarely; its first address is this machine.
 const subnet = '10.213.41.0/24'
 const gateway = '10.213.41.1'
@@ -45,8 +48,11 @@ export type Composed = {
   stop(): Promise<void>
 }
 
+/** Files that change docker-compose.yaml, in their order, and the settings that they want. */
+type Changes = { files?: readonly string[]; env?: Record<string, string> }
+
 /** Brings deploy/compose up and waits until all of it is healthy. */
-export async function startCompose(replicas: Replicas = {}, env: Record<string, string> = {}): Promise<Composed> {
+export async function startCompose(replicas: Replicas = {}, { files = [], env = {} }: Changes = {}): Promise<Composed> {
   const daemon = await startDocker('{}', { runsContainers: true })
   const docker = runner('docker', ['--config', daemon.env.DOCKER_CONFIG, '--host', daemon.env.DOCKER_HOST])
   for (const archive of [process.env.BERTH_TEST_IMAGE_ARCHIVE, process.env.BERTH_TEST_STAND_IN_ARCHIVE])
@@ -67,19 +73,26 @@ export async function startCompose(replicas: Replicas = {}, env: Record<string, 
     ...env,
   }
   const name = `cicontainerberthzzdivzz${Date.now()}`
-  const compose = runner('docker-compose', ['-p', name, '-f', file], environment)
+  const folder = makeTemporaryFolder('compose')
+  const end = async () => {
+    removeFolder(folder)
+    await daemon.stop()
+  }
+  let whole: string
   let down: () => Promise<void>
   try {
-    down = await bringUp(name, environment)
+    whole = files.length === 0 ? file : await merge([file, ...files], folder, environment)
+    down = await bringUp(whole, name, environment)
   } catch (error) {
-    await daemon.stop()
+    await end()
     throw error
   }
+  const compose = runner('docker-compose', ['-p', name, '-f', whole], environment)
   const stop = async () => {
     try {
       await down()
     } finally {
-      await daemon.stop()
+      await end()
     }
   }
   const containers = async (service: string) => (await compose(['ps', '-q', service])).split('\n').filter(Boolean)
@@ -118,8 +131,16 @@ export async function startCompose(replicas: Replicas = {}, env: Record<string, 
   }
 }
 
+/** One file of several, for docker-compose-mocha takes one. */
+async function merge(files: readonly string[], folder: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const merged = path.join(folder, 'docker-compose.yaml')
+  const all = files.flatMap((one) => ['-f', one])
+  writeFileSync(merged, await runner('docker-compose', all, env)(['config']), { mode: 0o600 })
+  return merged
+}
+
 /** Brings an environment up by docker-compose-mocha; answers what brings it down. */
-async function bringUp(name: string, env: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
+async function bringUp(file: string, name: string, env: NodeJS.ProcessEnv): Promise<() => Promise<void>> {
   const child = spawn(process.execPath, [upAndDown, file, name], { env, stdio: ['pipe', 'pipe', 'pipe'] })
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text))

@@ -1,8 +1,12 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { Transform } from 'node:stream'
 
-/** Opens at an address of this machine, for containers, what listens on its loopback only. Answers how to end that. */
-export async function forwardTo(host: string, port: number): Promise<() => Promise<void>> {
+/**
+ * Opens at an address of this machine, for containers, what listens on its loopback only. What it answers comes `lateMs` later, piece by
+ * piece. Answers how to end that.
+ */
+export async function forwardTo(host: string, port: number, lateMs = 0): Promise<() => Promise<void>> {
   const open = new Set<Socket>()
   const server = createServer((client) => {
     const far = connect(port, '127.0.0.1')
@@ -16,8 +20,10 @@ export async function forwardTo(host: string, port: number): Promise<() => Promi
         other.destroy()
       })
       socket.on('error', () => socket.destroy())
-      socket.pipe(other)
     }
+    client.pipe(far)
+    if (lateMs === 0) far.pipe(client)
+    else far.pipe(late(lateMs)).pipe(client)
   }).listen(port, host)
   await once(server, 'listening')
   return async () => {
@@ -25,4 +31,10 @@ export async function forwardTo(host: string, port: number): Promise<() => Promi
     server.close()
     await once(server, 'close')
   }
+}
+
+function late(ms: number): Transform {
+  return new Transform({
+    transform: (chunk, _encoding, done) => void setTimeout(() => done(null, chunk), ms),
+  })
 }

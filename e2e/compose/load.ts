@@ -3,50 +3,31 @@ import type { Berth } from '../berth/berth.ts'
 import { pushRandomImage } from '../berth/push.ts'
 import type { Acknowledged } from '../berth/pushed-images.ts'
 import { basic, getManifest } from '../berth/requests.ts'
+import { createPatience, type Patience } from './patience.ts'
 
 /** Clients that push and pull all the time, and try again as container tools do. */
-export type Load = {
+export type Load = Pick<Patience, 'retried' | 'failed'> & {
   readonly acknowledged: readonly Acknowledged[]
   /** How many pulls were answered. */
   readonly pulls: number
-  /** What had to be tried again. */
-  readonly retried: readonly string[]
-  /** What failed as often as a client tries. */
-  readonly failed: readonly string[]
   /** Waits until so many more pushes were acknowledged. */
   settle(pushes: number): Promise<void>
   stop(): Promise<void>
 }
 
-// docker tries five times, with waits that grow; so do podman, skopeo and containerd, or more often.
-const triesAtMost = 5
-const firstWaitMs = 500
+const idleMs = 500
 const layerBytes = [200_000, 3_000]
 
-/** Starts so many clients of each kind, each in a repository of its own. */
-export function startLoad(stack: Berth, { pushers, pullers }: { pushers: number; pullers: number }): Load {
+type Clients = { pushers: number; pullers: number; namespace?: string; known?: readonly Acknowledged[] }
+
+/** Starts so many clients of each kind, each pusher in a repository of its own. They pull what they have pushed, and what is `known`. */
+export function startLoad(stack: Berth, { pushers, pullers, namespace = 'load', known = [] }: Clients): Load {
   const acknowledged: Acknowledged[] = []
-  const retried: string[] = []
-  const failed: string[] = []
+  const { retried, failed, persist } = createPatience()
   const target = { url: stack.url, authorization: basic(stack) }
   const stopping = new AbortController()
   let pulls = 0
 
-  const persist = async <T>(what: string, work: () => Promise<T>): Promise<T | undefined> => {
-    for (let tries = 1, waitMs = firstWaitMs; ; tries++, waitMs *= 2) {
-      try {
-        return await work()
-      } catch (error) {
-        const said = `${what}: ${String(error)} ${(error as { cause?: { code?: string } }).cause?.code ?? ''}`
-        if (tries === triesAtMost) {
-          failed.push(said)
-          return undefined
-        }
-        retried.push(said)
-        await pause(waitMs)
-      }
-    }
-  }
   const push = async (repository: string) => {
     for (let i = 0; !stopping.signal.aborted; i++) {
       const tag = `t${i}`
@@ -58,17 +39,16 @@ export function startLoad(stack: Berth, { pushers, pullers }: { pushers: number;
   }
   const pull = async () => {
     while (!stopping.signal.aborted) {
-      const wanted = acknowledged[Math.floor(Math.random() * acknowledged.length)]
-      if (!wanted) {
-        await pause(firstWaitMs)
-        continue
-      }
-      await persist(`pull ${wanted.repository}:${wanted.tag}`, () => pullWhole(stack, wanted))
-      pulls++
+      const index = Math.floor(Math.random() * (known.length + acknowledged.length))
+      const wanted = known[index] ?? acknowledged[index - known.length]
+      if (wanted) {
+        await persist(`pull ${wanted.repository}:${wanted.tag}`, () => pullWhole(stack, wanted))
+        pulls++
+      } else await pause(idleMs)
     }
   }
   const all = Promise.all([
-    ...Array.from({ length: pushers }, (_, i) => push(`load/app-${i}`)),
+    ...Array.from({ length: pushers }, (_, i) => push(`${namespace}/app-${i}`)),
     ...Array.from({ length: pullers }, () => pull()),
   ])
   all.catch(() => 'told by stop')
