@@ -59,8 +59,7 @@ function prune(store) {
     if (name.startsWith('@types+') || name.startsWith('undici-types@'))
       rmSync(path.join(store, name), { recursive: true })
     else if (name.startsWith('@prisma+client@')) pruneRuntimes(path.join(inside, '@prisma', 'client', 'runtime'))
-    // Every one of them is there twice, and we import the modules.
-    else if (name.startsWith('@opentelemetry+')) removeCommonJs(path.join(store, name))
+    else if (name.startsWith('@opentelemetry+')) removeCommonJs(inside, /^@opentelemetry\+([^@]+)@/.exec(name)[1])
     else if (name.startsWith('openpgp@'))
       rmSync(path.join(inside, 'openpgp', 'dist', 'lightweight'), { recursive: true, force: true })
   }
@@ -68,7 +67,11 @@ function prune(store) {
     if (isForPeople(file)) rmSync(path.join(store, file), { force: true })
 }
 
-function removeCommonJs(folder) {
+/** They bring everything twice, and we import the modules; of the API prom-client takes the other. */
+function removeCommonJs(inside, name) {
+  if (name === 'api') return
+  // Its own folder: beside it are links to the others.
+  const folder = path.join(inside, '@opentelemetry', name)
   for (const file of readdirSync(folder, { recursive: true }))
     if (file.endsWith('.cjs')) rmSync(path.join(folder, file), { force: true })
 }

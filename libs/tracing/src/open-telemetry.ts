@@ -37,7 +37,8 @@ export async function startRecording(options: {
   const exporter = new OTLPTraceExporter({
     url: `${endpoint}/v1/traces`,
     timeoutMillis: exportTimeoutMs,
-    concurrencyLimit: 2,
+    // At the stop all batches go at once, and what is above the limit is lost.
+    concurrencyLimit: (2 * queuedSpans) / batchSpans,
   })
   const processor = new sdk.BatchSpanProcessor({
     exporter: telling(exporter, options.onLost),
@@ -96,8 +97,9 @@ export async function startRecording(options: {
       recordSpans(undefined)
       const { promise: late, resolve } = Promise.withResolvers<void>()
       const timer = setTimeout(resolve, stopWithinMs)
-      // What fails here was told of by the exporter.
-      await Promise.race([processor.shutdown().catch(() => undefined), late])
+      // One batch that is lost, of which the exporter has told, does not end the others.
+      const sending = processor.shutdown().catch(() => exporter.shutdown())
+      await Promise.race([sending, late])
       clearTimeout(timer)
     },
   }
