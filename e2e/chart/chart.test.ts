@@ -191,6 +191,18 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     expect(policies.map(component).toSorted(byText)).toEqual([...new Set(pods)].toSorted(byText))
   })
 
+  test('lets every service send traces where they are wanted, and to no such port otherwise', () => {
+    const portsOf = (values: object) =>
+      ofKind(render(values), 'NetworkPolicy')
+        .filter((policy) => serviceNames.some((name) => name === component(policy)))
+        .map(({ spec }) => spec.egress.filter((rule: KubernetesObject) => rule.ports?.[0].port === 4318).length)
+    expect(portsOf(valueSets.traces as object)).toEqual(serviceNames.map(() => 1))
+    expect(portsOf(external)).toEqual(serviceNames.map(() => 0))
+    const registry = podsOf(render(valueSets.traces as object)).find(({ owner }) => owner.endsWith('-registry'))
+    // A share that Helm would write as 1e-05.
+    expect(registry?.pod.spec.containers[0].env).toContainEqual({ name: 'BERTH_TRACE_RATIO', value: '0.000010' })
+  })
+
   test('changes schemas before an upgrade, and once at an installation', () => {
     const jobOf = (objects: KubernetesObject[]) => ofKind(objects, 'Job').find((one) => component(one) === 'migrate')
     expect(jobOf(render(external))?.metadata.annotations).toBeUndefined()

@@ -71,6 +71,11 @@ export const valueSets: Readonly<Record<string, object>> = {
       dashboards: { enabled: true },
     },
   },
+  traces: {
+    ...external,
+    tracing: { otlpEndpoint: 'http://collector.monitoring:4318', sampleRatio: 0.00001 },
+    networkPolicy: { egress: { otlp: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }] } },
+  },
   'everything of theirs': {
     ...external,
     services: {
@@ -129,6 +134,8 @@ export const refusedSets: readonly (readonly [what: string, values: object, said
     { ...external, externalURL: 'http://a', expose: { type: 'ingress', ingress: { tlsSecretName: 't' } } },
     'does not begin with https',
   ],
+  ['a collector that is no URL', { ...external, tracing: { otlpEndpoint: 'collector:4318' } }, 'otlpEndpoint'],
+  ['more than all traces', { ...external, tracing: { sampleRatio: 5 } }, 'sampleRatio'],
   ['a service that is none', { ...external, services: { gateway: {} } }, 'gateway'],
   ['a value that is misspelled', { ...external, extrnalURL: 'x' }, 'extrnalURL'],
 ]

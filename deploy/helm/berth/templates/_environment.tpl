@@ -38,6 +38,10 @@
 - {name: BERTH_TRUSTED_PROXIES, value: {{ join "," $v.trustedProxies | quote }}}
 - {name: BERTH_LOG_OUTPUT, value: stdout}
 - {name: BERTH_DRAIN_SECONDS, value: {{ $v.drain.seconds | quote }}}
+{{- if $v.tracing.otlpEndpoint }}
+- {name: BERTH_OTLP_ENDPOINT, value: {{ $v.tracing.otlpEndpoint | quote }}}
+- {name: BERTH_TRACE_RATIO, value: {{ printf "%.6f" (float64 $v.tracing.sampleRatio) | quote }}}
+{{- end }}
 - {name: BERTH_INTERNAL_PORT, value: "9100"}
 {{- range $peer := list "auth" "catalog" "registry" "sync" "tasks" }}
 - {name: BERTH_{{ upper $peer }}_URL, value: "http://{{ $name }}-{{ $peer }}:9100"}

@@ -38,11 +38,20 @@ podSelector:
 {{- end -}}
 {{- end }}
 
-{{- define "berth.s3Rule" -}}
-{{- $endpoint := urlParse .Values.storage.s3.endpoint -}}
+{{/* The port that a URL names or its scheme stands for. Takes url and peers. */}}
+{{- define "berth.urlRule" -}}
+{{- $endpoint := urlParse .url -}}
 {{- $port := ternary 443 80 (eq $endpoint.scheme "https") -}}
 {{- with regexFind ":[0-9]+$" $endpoint.host -}}{{- $port = trimPrefix ":" . -}}{{- end -}}
-{{ include "berth.egressRule" (dict "port" $port "peers" .Values.networkPolicy.egress.s3) }}
+{{ include "berth.egressRule" (dict "port" $port "peers" .peers) }}
+{{- end }}
+
+{{- define "berth.otlpRule" -}}
+{{ include "berth.urlRule" (dict "url" .Values.tracing.otlpEndpoint "peers" .Values.networkPolicy.egress.otlp) }}
+{{- end }}
+
+{{- define "berth.s3Rule" -}}
+{{ include "berth.urlRule" (dict "url" .Values.storage.s3.endpoint "peers" .Values.networkPolicy.egress.s3) }}
 {{- if .Values.storage.s3.workloadIdentity }}
 # Who gives the keys: STS, or the agent on the node.
 - ports: [{port: 443}]
