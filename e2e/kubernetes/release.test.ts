@@ -55,8 +55,11 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     await work()
     await load.settle(3)
     await load.stop()
-    expect(load.failed).toEqual([])
-    await expectServed(berth, load.acknowledged)
+    const { acknowledged, pulls, retried, failed } = load
+    process.stderr.write(`${acknowledged.length} pushes, ${pulls} pulls, ${retried.length} tried again\n`)
+    for (const said of new Set(retried.map((one) => one.replace(/^\w+ \S+ /, '')))) process.stderr.write(`  ${said}\n`)
+    expect(failed).toEqual([])
+    await expectServed(berth, acknowledged)
   }
 
   beforeAll(async () => {
