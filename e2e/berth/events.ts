@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { CloudEvent } from '@berth/bus'
-import { AckPolicy, connect, NatsError, nkeyAuthenticator } from 'nats'
+import { AckPolicy, connect, type JsMsg, NatsError, nkeyAuthenticator } from 'nats'
 import { until } from './processes.ts'
 
 /** Where events are read: with the seed of the user `reader`, or with the login in the URL, where the server wants one. */
@@ -14,7 +14,17 @@ export function embeddedNats(home: string): EventsPlace {
 }
 
 /** The events on a JetStream stream whose subject begins with `subject`, oldest first. */
-export async function readEvents({ url, seed }: EventsPlace, stream: string, subject: string): Promise<CloudEvent[]> {
+export function readEvents(place: EventsPlace, stream: string, subject: string): Promise<CloudEvent[]> {
+  return readMessages(place, stream, subject, (message) => message.json<CloudEvent>())
+}
+
+/** What is read of each message on a JetStream stream whose subject begins with `subject`, oldest first. */
+export async function readMessages<T>(
+  { url, seed }: EventsPlace,
+  stream: string,
+  subject: string,
+  read: (message: JsMsg) => T,
+): Promise<T[]> {
   const { username: user, password: pass } = new URL(url)
   const shared = user === '' ? {} : { user, pass: decodeURIComponent(pass) }
   const login = seed === undefined ? shared : { authenticator: nkeyAuthenticator(Buffer.from(seed)) }
@@ -23,14 +33,14 @@ export async function readEvents({ url, seed }: EventsPlace, stream: string, sub
     const manager = await connection.jetstreamManager({ checkAPI: false })
     const { name, num_pending: held } = await manager.consumers.add(stream, { ack_policy: AckPolicy.None })
     if (held === 0) return []
-    const events: CloudEvent[] = []
+    const found: T[] = []
     const messages = await (await connection.jetstream().consumers.get(stream, name)).consume()
     for await (const message of messages) {
-      if (message.subject.startsWith(subject)) events.push(message.json<CloudEvent>())
+      if (message.subject.startsWith(subject)) found.push(read(message))
       if (message.info.pending === 0) break
     }
     messages.stop()
-    return events
+    return found
   } catch (error) {
     // No stream means that nothing was announced yet.
     if (error instanceof NatsError && error.api_error?.code === 404) return []

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { imageOf, startMisbehavingUpstream } from '@berth/registry-client/misbehaving-upstream'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { embeddedNats, readMessages } from '../berth/events.ts'
 import { until } from '../berth/processes.ts'
 import { pushManifest, pushRandomImage } from '../berth/push.ts'
 import { basic, localRemote, make } from '../berth/requests.ts'
@@ -88,6 +89,10 @@ describe('with a collector and the ratio 0', () => {
         .split('\n')
         .map((line) => JSON.parse(line))
       expect(lines.filter((line) => line.traceId === traceId && line.requestId)).not.toEqual([])
+      const inHeaders = await readMessages(embeddedNats(stack.home), 'CATALOG', 'berth.v1.catalog.', ({ headers }) =>
+        headers?.get('traceparent').slice(3, 35),
+      )
+      expect(inHeaders).toContain(traceId)
       expect(upstream.seen.filter((seen) => JSON.stringify(seen).includes(traceId))).toEqual([])
     } finally {
       await upstream.close()

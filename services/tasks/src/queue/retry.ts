@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type Actor, type Database, Problem } from '@berth/service'
+import { currentTraceparent } from '@berth/tracing'
 import { workWaiting } from './doorbell.ts'
 import { recordChange, type TaskRow, taskColumns } from './row.ts'
 
@@ -21,12 +22,12 @@ export async function retryTask(
   return db.transaction(async (sql) => {
     const id = randomUUID()
     const [row] = await sql.query<TaskRow>(
-      `insert into task (id, kind, payload, resources, exclusive_resources, actor, actor_id, retry_of, failed_only)
-       select $2, kind, payload, resources, exclusive_resources, $3, $4, id, $5
+      `insert into task (id, kind, payload, resources, exclusive_resources, actor, actor_id, retry_of, failed_only, traceparent)
+       select $2, kind, payload, resources, exclusive_resources, $3, $4, id, $5, $6
        from task
        where id = $1
        returning ${taskColumns}`,
-      [task.id, id, actor.name, actor.id, failedOnly],
+      [task.id, id, actor.name, actor.id, failedOnly, currentTraceparent() ?? null],
     )
     if (!row) throw new Error(`task ${task.id} was forgotten while it was tried again`)
     await sql.query(
