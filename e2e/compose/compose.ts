@@ -18,9 +18,10 @@ export const composeFolder = fileURLToPath(new URL('../../deploy/compose/', impo
 const file = path.join(composeFolder, 'docker-compose.yaml')
 const upAndDown = fileURLToPath(new URL('up-and-down.mjs', import.meta.url))
 export const images = { berth: 'localhost/berth:test', standIn: 'localhost/berth-stand-in:latest' }
-// A network that machines have rarely; its first address is this machine.
-const subnet = '10.213.41.0/24'
-const gateway = '10.213.41.1'
+// A network that machines have rarely, and that runs side by side do not share; its first address is this machine.
+const network = `10.213.${1 + (process.pid % 250)}`
+const subnet = `${network}.0/24`
+const gateway = `${network}.1`
 
 /** Why containers of Berth cannot be tested here, or are not asked for; undefined when they can. */
 export function composeMissing(): string | undefined {
