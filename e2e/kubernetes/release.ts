@@ -46,9 +46,15 @@ export function withTag(given: ReturnType<typeof values>, tag: string): ReturnTy
 }
 
 /** Installs the chart, or upgrades what is installed, and waits until all of it is ready. */
-export function deploy(cluster: Cluster, verb: 'install' | 'upgrade', given: object, place = chart): Promise<string> {
+export async function deploy(cluster: Cluster, verb: 'install' | 'upgrade', given: object): Promise<string> {
   const flags = ['--namespace', namespace, '--values', '-', '--wait', '--timeout', '5m']
-  return cluster.helm([verb, release, place, ...flags], { input: JSON.stringify(given) })
+  try {
+    return await cluster.helm([verb, release, chart, ...flags], { input: JSON.stringify(given) })
+  } catch (error) {
+    const selector = 'app.kubernetes.io/component=migrate'
+    const logs = await cluster.kubectl(['-n', namespace, 'logs', '-l', selector, '--prefix', '--tail=5']).catch(String)
+    throw new Error(`${String(error)}\n${logs}`, { cause: error })
+  }
 }
 
 /** The Berth of the release, for its administrator. */
