@@ -179,15 +179,16 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
         if (started) service.internal(request, response)
         else answerStarting(response, service.name)
       }
-      await life.add('internal listener', async () => {
-        const { server } = await listen(internal, { port: internalPort, host: internalHost })
-        return () => closeServer(server, 2_000)
-      })
+      const inside = await listen(internal, { port: internalPort, host: internalHost })
+      const closeInside = () => closeServer(inside.server, internalGraceMs)
+      life.onStop('internal listener', closeInside)
       await life.add(service.name, async () => {
         await service.start()
         started = true
         return () => service.stop()
       })
+      // It is there before the service and is gone before it too: who asked a service without its database would be refused.
+      life.onStop('internal listener', closeInside)
       await life.add('public listener', async () => {
         const { server } = await listen(listener, {
           port,
@@ -205,6 +206,8 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
   )
 }
 
+// What services ask each other takes milliseconds.
+const internalGraceMs = 2_000
 // Berth stops within ten seconds, and a slow disk may take some more.
 const longestStopMs = 30_000
 
