@@ -39,7 +39,7 @@ test('an unknown verb is answered with the usage, without a stack trace', () => 
   })
   expect(status).toBe(1)
   expect(stderr).toBe(
-    'berth: usage: node deploy/bootstrap/run.mjs start|test|check|format|bench|soak|backup|e2e:compose|env [arguments]\n',
+    'berth: usage: node deploy/bootstrap/run.mjs start|test|check|format|bench|soak|backup|e2e:compose|e2e:kubernetes|env [arguments]\n',
   )
 })
 

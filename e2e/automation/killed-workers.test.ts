@@ -6,7 +6,7 @@ import { startEffects } from './effects.ts'
 import { killWorkers } from './killed-workers.ts'
 
 // A share of `npm run soak -- tasks`.
-const tasks = 60 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const tasks = 40 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 17)
 
 test(`${tasks} tasks end, each with one effect, while workers and the service of tasks are killed (seed ${seed})`, async () => {

@@ -14,7 +14,7 @@ import { type RoundRobin, startRoundRobin } from '../servers/round-robin.ts'
 import { moveTag } from '../soak/moving-tag.ts'
 
 // A share of `npm run soak -- replicas`, which moves it ten thousand times.
-const moves = 300 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const moves = 120 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 
 describe('two replicas of registry behind a round-robin proxy', () => {
   const stack = withBerth({ own: true, env: { BERTH_PROCESSES: 'true' } })

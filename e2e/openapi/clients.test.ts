@@ -13,7 +13,7 @@ const execute = promisify(execFile)
 const tools = process.env.BERTH_TEST_PYTHON_TOOLS
 const group = tools ? describe : describe.skip
 const seed = Number(process.env.BERTH_TEST_SEED ?? 20_261_128)
-const examples = 5 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const examples = 3 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 // Not what would take the login away that the run has, nor a stream without an end, nor what is no API of ours (OAuth 2.0).
 const leftOut = [
   'watchTask',

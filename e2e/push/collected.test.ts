@@ -3,7 +3,7 @@ import { testS3Place } from '../servers/s3-place.ts'
 import { type SoakReport, soak } from '../soak/soak.ts'
 
 // A share of `npm run soak`, which does 2,000 and then as many with catalog killed every few seconds.
-const pushes = 150 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const pushes = 90 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 20_261_122)
 
 const expectAllKept = (report: SoakReport, acknowledged: number) => {
@@ -18,7 +18,7 @@ test('eight pushers that share layers and delete lose nothing to a collector wit
 }, 120_000)
 
 // Just enough for base layers to come back after their turn.
-const pushesOnS3 = 110 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const pushesOnS3 = 60 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 const hasS3 = testS3Place() !== undefined
 const onS3 = hasS3 ? test : test.skip
 onS3(
