@@ -20,7 +20,12 @@ const stack = withBerth(async () => {
   if (!shared) throw new Error('the test servers are not running')
   database = await createDatabase(shared)
   const url = new URL(database)
-  proxy = await startCutProxy({ host: url.hostname, port: Number(url.port || 5432) })
+  const port = url.port || '5432'
+  const folder = url.searchParams.get('host')
+  proxy = await startCutProxy(
+    folder ? { path: `${folder}/.s.PGSQL.${port}` } : { host: url.hostname, port: Number(port) },
+  )
+  url.search = ''
   url.hostname = '127.0.0.1'
   url.port = String(proxy.port)
   return { own: true, env: { BERTH_DATABASE_URL: url.href, BERTH_CALL_TIMEOUT_SECONDS: '3' } }

@@ -9,8 +9,8 @@ export type CutProxy = {
   stop(): Promise<void>
 }
 
-/** A TCP proxy on 127.0.0.1 that can take a server away and bring it back without touching it. */
-export async function startCutProxy(target: { host: string; port: number }): Promise<CutProxy> {
+/** A TCP proxy on 127.0.0.1 that can take a server, at a port or a socket, away and bring it back without touching it. */
+export async function startCutProxy(target: { host: string; port: number } | { path: string }): Promise<CutProxy> {
   let away = false
   const open = new Set<Socket>()
   const server = createServer((client) => {
@@ -34,7 +34,10 @@ export async function startCutProxy(target: { host: string; port: number }): Pro
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const cutAll = () => {
-    for (const socket of open) socket.resetAndDestroy()
+    // A socket of files cannot be reset; the one to the client is, whose end takes it along.
+    for (const socket of open)
+      if (socket.remoteAddress !== undefined) socket.resetAndDestroy()
+      else socket.destroy()
   }
   return {
     port: (server.address() as AddressInfo).port,

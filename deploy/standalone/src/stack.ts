@@ -112,7 +112,8 @@ async function startServers(
   const database = async () => {
     if (config.databaseUrl !== undefined) {
       await tryDatabase(config.databaseUrl)
-      say(`database: PostgreSQL at ${new URL(config.databaseUrl).host}`)
+      const { host, searchParams } = new URL(config.databaseUrl)
+      say(`database: PostgreSQL at ${searchParams.get('host') ?? host}`)
       return config.databaseUrl
     }
     const postgres = await startPostgres({ home, log })

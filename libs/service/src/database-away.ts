@@ -46,18 +46,24 @@ export function isPassing(error: unknown): boolean {
 
 const passingCodes = new Set([databaseUnavailable, 'service_unavailable', 'starting', 'too_late', 'not_yet_served'])
 
+/** A socket of a server that is not there yet. Of a file these would be another matter, hence the system call. */
+function isOfSocket(code: string, syscall: unknown): boolean {
+  return syscall === 'connect' && (code === 'ENOENT' || code === 'EACCES')
+}
+
 /** Prisma puts what the driver said deep inside. */
 function awayState(error: unknown, depth = 0): string | undefined {
   if (typeof error !== 'object' || error === null || depth > deepest) return undefined
-  const { code, originalCode, message, cause, meta } = error as {
+  const { code, originalCode, message, cause, meta, syscall } = error as {
     code?: unknown
+    syscall?: unknown
     originalCode?: unknown
     message?: unknown
     cause?: unknown
     meta?: { driverAdapterError?: unknown }
   }
   for (const one of [code, originalCode])
-    if (typeof one === 'string' && (awayStates.test(one) || awayCodes.has(one))) return one
+    if (typeof one === 'string' && (awayStates.test(one) || awayCodes.has(one) || isOfSocket(one, syscall))) return one
   if (typeof message === 'string' && awayTexts.test(message)) return 'away'
   return awayState(cause, depth + 1) ?? awayState(meta?.driverAdapterError, depth + 1)
 }

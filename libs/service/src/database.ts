@@ -258,8 +258,8 @@ export function violatedConstraint(error: unknown): string | undefined {
 
 /** Says in one sentence why a database cannot be reached, without its password. */
 export function databaseStartupError(url: string, cause: unknown): StartupError {
-  const { hostname, port, pathname } = new URL(url)
-  const where = `${hostname}:${port || '5432'}${pathname}`
+  const { hostname, port, pathname, searchParams } = new URL(url)
+  const where = `${searchParams.get('host') ?? hostname}:${port || '5432'}${pathname}`
   const reason =
     cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : cause.name) : String(cause)
   return new StartupError(

@@ -1,6 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -77,14 +87,61 @@ test('what was committed is there at the next start, under the same password', a
   expect(statSync(path.join(home, 'postgres', 'password')).mode & 0o077).toBe(0)
 })
 
-test('nobody gets in without the password, and only 127.0.0.1 is listened on', async () => {
-  const url = await start()
+const onLinux = process.platform === 'linux' ? test : test.skip
+
+/** Logs in with a wrong password, and answers the addresses and folders in which the server of this URL listens. */
+async function listeningOf(url: string): Promise<unknown[]> {
   const wrong = new URL(url)
   wrong.password = 'guess'
   await expect(query(wrong.href, 'SELECT 1')).rejects.toThrow('password authentication failed')
-  expect(await query(url, 'SHOW listen_addresses')).toEqual(['127.0.0.1'])
-  expect(await query(url, 'SHOW unix_socket_directories')).toEqual([''])
+  return [...(await query(url, 'SHOW listen_addresses')), ...(await query(url, 'SHOW unix_socket_directories'))]
+}
+
+onLinux('nobody gets in without the password, and it listens at a socket that its user alone can reach', async () => {
+  const url = await start()
+  expect(await listeningOf(url)).toEqual(['', '../socket'])
+  const folder = path.join(home, 'postgres', 'socket')
+  expect(new URL(url).searchParams.get('host')).toBe(folder)
+  const { mode, uid } = statSync(folder)
+  expect([mode & 0o777, uid]).toEqual([0o700, statSync(path.join(home, 'postgres', 'data')).uid])
 })
+
+onLinux('in a home whose path is too long for a socket it listens on 127.0.0.1, under a password as well', async () => {
+  home = path.join(home, 'x'.repeat(80))
+  expect(await listeningOf(await start())).toEqual(['127.0.0.1', ''])
+  await running?.stop()
+  home = path.dirname(home)
+})
+
+onLinux('data that were moved to another disk, with a link in their place, are served as before', async () => {
+  await query(await start(), 'CREATE TABLE kept AS SELECT 42 AS answer')
+  await running?.stop()
+  const data = path.join(home, 'postgres', 'data')
+  const elsewhere = path.join(home, 'elsewhere')
+  mkdirSync(elsewhere)
+  chmodSync(elsewhere, 0o755)
+  renameSync(data, path.join(elsewhere, 'data'))
+  symlinkSync(path.join(elsewhere, 'data'), data)
+  const url = await start()
+  expect(await query(url, 'SELECT answer FROM kept')).toEqual([42])
+  expect(await listeningOf(url)).toEqual(['127.0.0.1', ''])
+})
+
+onLinux(
+  'a socket that a killed server left, with a pid in its lock that a stranger has, does not block the start',
+  async () => {
+    await start()
+    await running?.stop()
+    const { uid, gid } = statSync(path.join(home, 'postgres', 'data'))
+    const stranger = spawn('sleep', ['600'], { uid, gid, cwd: '/' })
+    other = stranger
+    const socket = path.join(home, 'postgres', 'socket', '.s.PGSQL.5432')
+    writeFileSync(`${socket}.lock`, `${stranger.pid}\n/elsewhere\n1\n5432\n\n`)
+    writeFileSync(socket, '')
+    expect(await query(await start(), 'SELECT 1')).toEqual([1])
+    expect(startOf(stranger.pid as number)).toBeDefined()
+  },
+)
 
 test('without options it is durable', async () => {
   running = await startPostgres({ home })

@@ -3,10 +3,10 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Logger, StartupError } from '@berth/service'
 import { Client } from 'pg'
-import { freePort } from '../children/free-port.ts'
 import { dyingWithUs, ended, hasEnded, type KeptChild, keepRunning } from '../children/keep-running.ts'
 import { lastLines, withLogFile } from '../children/log-file.ts'
-import { dataArgument, type PostgresData, preparePostgresData, superuser } from './postgres-data.ts'
+import { chooseAddress, clearSocket, listenSettings, type PostgresAddress, urlAt } from './postgres-address.ts'
+import { dataArgument, type PostgresData, preparePostgresData } from './postgres-data.ts'
 import { clearPredecessor, readPostmasterFile } from './postgres-predecessor.ts'
 import { findPostgres, type PostgresProgram } from './postgres-program.ts'
 
@@ -21,15 +21,22 @@ export type PostgresOptions = {
 /** A running PostgreSQL; `url` names its database `berth` and stays the same when it has to be started again. */
 export type EmbeddedPostgres = KeptChild & { url: string }
 
-type Launch = { program: PostgresProgram; data: PostgresData; port: number; durable: boolean; logFile: string }
+type Launch = {
+  program: PostgresProgram
+  data: PostgresData
+  address: PostgresAddress
+  durable: boolean
+  logFile: string
+}
 
 // Crash recovery replays at most a few GiB of log.
 const readyWithinMs = 600_000
 const portTries = 5
 
 /**
- * Starts the embedded PostgreSQL on a free port of 127.0.0.1 and keeps it running; makes its data directory and the
- * database `berth` at first use. Throws StartupError with the remedy when the data directory cannot be used.
+ * Starts the embedded PostgreSQL at a socket in the home, or on a port of 127.0.0.1 where it can have none, and keeps it running;
+ * makes its data directory and the database `berth` at first use. Throws StartupError with the remedy when the data directory
+ * cannot be used.
  */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
   const { log, durable = true } = options
@@ -37,8 +44,8 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   const program = await findPostgres(log)
   const data = await preparePostgresData(home, program, { durable })
   const logFile = path.join(home, 'postgres', 'log')
-  const { kept, port } = await onFreePort((port) => {
-    const launch = { program, data, port, durable, logFile }
+  const { kept, address } = await atAddress(data.folder, program, (address) => {
+    const launch = { program, data, address, durable, logFile }
     return keepRunning({
       home,
       name: 'postgres',
@@ -52,7 +59,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
       log,
     })
   })
-  const url = `postgresql://${superuser}:${data.password}@127.0.0.1:${port}/berth`
+  const url = urlAt(address, data.password)
   try {
     await createDatabase(url)
   } catch (error) {
@@ -69,11 +76,15 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
 }
 
 // Between finding a free port and using it another program may take it.
-async function onFreePort(start: (port: number) => Promise<KeptChild>): Promise<{ kept: KeptChild; port: number }> {
+async function atAddress(
+  dataFolder: string,
+  program: PostgresProgram,
+  start: (address: PostgresAddress) => Promise<KeptChild>,
+): Promise<{ kept: KeptChild; address: PostgresAddress }> {
   for (let tries = 1; ; tries++) {
-    const port = await freePort()
+    const address = await chooseAddress(dataFolder, program)
     try {
-      return { kept: await start(port), port }
+      return { kept: await start(address), address }
     } catch (error) {
       if (tries === portTries || !(error as Error).message.includes('could not bind')) throw error
     }
@@ -82,6 +93,7 @@ async function onFreePort(start: (port: number) => Promise<KeptChild>): Promise<
 
 async function launchPostgres(launch: Launch, stop: AbortSignal): Promise<ChildProcess> {
   await clearPredecessor(launch.data.folder)
+  await clearSocket(launch.address)
   const child = spawnPostgres(launch)
   for (const until = Date.now() + readyWithinMs; Date.now() < until && !stop.aborted; await pause(10)) {
     if (hasEnded(child)) break
@@ -98,11 +110,9 @@ async function launchPostgres(launch: Launch, stop: AbortSignal): Promise<ChildP
   )
 }
 
-function spawnPostgres({ program, data, port, durable, logFile }: Launch): ChildProcess {
+function spawnPostgres({ program, data, address, durable, logFile }: Launch): ChildProcess {
   const settings = {
-    listen_addresses: '127.0.0.1',
-    port,
-    unix_socket_directories: '',
+    ...listenSettings(address),
     // Six services with a pool each, and room for backups and a person with psql.
     max_connections: 200,
     timezone: 'UTC',
@@ -124,7 +134,7 @@ function spawnPostgres({ program, data, port, durable, logFile }: Launch): Child
 }
 
 async function createDatabase(url: string): Promise<void> {
-  const client = new Client({ connectionString: url.replace(/\/berth$/, '/postgres') })
+  const client = new Client({ connectionString: url.replace(/\/berth(?=$|\?)/, '/postgres') })
   await client.connect()
   try {
     const { rowCount } = await client.query(`SELECT 1 FROM pg_database WHERE datname = 'berth'`)
