@@ -72,7 +72,7 @@ export type CatalogCommands = {
   /** Says that leased bytes are durable now. */
   'record-blobs': { request: { holder: string; blobs: StoredBlob[] }; reply: Record<string, never> }
   /**
-   * Links a blob to a repository of that name and leases it from now; makes the repository and its distribution when
+   * As `push-blob`, for registries of the release before: links a blob to a repository of that name and leases it from now; makes the repository and its distribution when
    * `mayCreate` and there is none.
    */
   'link-blob': {
@@ -89,6 +89,33 @@ export type CatalogCommands = {
     /** `warning` is for the client that pushes: the quota of the namespace is nearly used up. */
     reply: { change: ServedChange; rows: ServedRow[]; warning?: string }
   }
+  /**
+   * Ends a pushed blob whose bytes are durable under a number that its writer took (`take-generations`): linked to the repository of
+   * that name, and kept there so long for a manifest to come; makes the repository and its distribution when `mayCreate` and there is
+   * none. `blob` says where it counts: under another generation it was here already, and the writer's own bytes are not needed. With
+   * `generation` null what is here is linked; `blob` is null where that is nothing.
+   */
+  'push-blob': {
+    request: {
+      repository: string
+      mayCreate: boolean
+      actor: Actor
+      /** Who owns what is made; absent or null: its namespace. */
+      ownerId?: string | null
+      digest: Digest
+      generation: number | null
+      sizeBytes: number
+      keepSeconds: number
+    }
+    /** `made`: what registry has to know of a repository that was made. `warning` as of `link-blob`. */
+    reply: { blob: StoredBlob | null; made?: { repositoryId: string; rows: ServedRow[] }; warning?: string }
+  }
+  /** Numbers of generations, none of which is handed out twice. Their writer may use them for 24 hours. */
+  'take-generations': { request: { count: number }; reply: { numbers: number[] } }
+  /** A blob that pushes linked to a repository and that is in the store; null where there is none. */
+  'find-link': { request: { repository: string; digest: Digest }; reply: { blob: StoredBlob | null } }
+  /** The ids of repositories to which pushes linked a blob that is in the store, a thousand at most. */
+  'list-linking': { request: { digest: Digest }; reply: { repositoryIds: string[] } }
   /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
   'put-manifest': {
     request: {
@@ -103,8 +130,8 @@ export type CatalogCommands = {
       pushedType?: string
       tags: string[]
     }
-    /** `warning` as of `link-blob`. */
-    reply: { change: ServedChange; version: number; rows: ServedRow[]; warning?: string }
+    /** `stored`: where its bytes count, and those of its envelope. `warning` as of `link-blob`. */
+    reply: { change: ServedChange; version: number; rows: ServedRow[]; stored: StoredBlob[]; warning?: string }
   }
   /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
   'put-signature': {

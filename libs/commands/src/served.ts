@@ -21,6 +21,8 @@ export type ServedRow =
       kind: 'manifest-facts'
       digest: Digest
       generation: number
+      /** Of two places of one digest the one with the higher number came later; absent where an older catalog tells. */
+      placed?: number
       mediaType: string
       sizeBytes: number
       envelope: StoredBlob | null
@@ -28,7 +30,7 @@ export type ServedRow =
       subject: Digest | null
       annotations: Record<string, string>
     }
-  | { kind: 'blob-facts'; digest: Digest; generation: number; sizeBytes: number }
+  | { kind: 'blob-facts'; digest: Digest; generation: number; placed?: number; sizeBytes: number }
   | ({ kind: 'distribution' } & ServedDistribution)
 
 /** Who may have content fetched that is not here yet: anybody who may pull, those with an account, or these users. */

@@ -70,6 +70,7 @@ export {
   type LogOutput,
   redactText,
 } from './logger.ts'
+export { createMac } from './mac.ts'
 export { measurePool } from './measure-pool.ts'
 export { Counter, createMetrics, Gauge, Histogram, type Metrics } from './metrics.ts'
 export { tryDatabase } from './migration-client.ts'

@@ -4,6 +4,7 @@ import type { LoneCleaner } from './cleaner/lone-cleaner.ts'
 import { pulledThrough } from './distributions/pull-through.ts'
 import { freelyGiven } from './leases/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
+import { takeGenerations } from './leases/place-blobs.ts'
 import { streamAccessObjects } from './lookups/access-objects.ts'
 import { isNamed } from './lookups/is-named.ts'
 import { knownBlobs, knownManifests } from './lookups/known.ts'
@@ -21,6 +22,7 @@ import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { deleteBlobLink, deleteReference } from './pushes/delete-reference.ts'
 import { linkBlob } from './pushes/link-blob.ts'
+import { findLink, listLinking, pushBlob } from './pushes/push-blob.ts'
 import { putManifest } from './pushes/put-manifest.ts'
 import { putSignature } from './pushes/put-signature.ts'
 import { ensureNamed } from './repositories/ensure.ts'
@@ -69,6 +71,10 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
       return {}
     },
     'link-blob': (request) => linkBlob(db, request),
+    'push-blob': (request) => pushBlob(db, request),
+    'take-generations': async ({ count }) => ({ numbers: await takeGenerations(db, count) }),
+    'find-link': async (request) => ({ blob: await findLink(db, request) }),
+    'list-linking': async ({ digest }) => ({ repositoryIds: await listLinking(db, digest) }),
     'put-manifest': (request, call) => putManifest(db, request, call),
     'put-signature': (request, call) => putSignature(db, request, call),
     'delete-reference': (request, call) => deleteReference(db, request, call),

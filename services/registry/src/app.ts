@@ -17,8 +17,9 @@ import { createPointerReader } from './model/pointer.ts'
 import { pruneModel } from './model/prune.ts'
 import { gatherPulls } from './pull/last-pulls.ts'
 import { createListedPulls } from './pull/listed-pulls.ts'
+import { createGenerations } from './push/generations.ts'
+import { createPushedBlobs } from './push/pushed-blobs.ts'
 import { createSessionIds } from './push/session-id.ts'
-import { createLeases } from './push/store-blob.ts'
 import { sweepUploads } from './push/sweep.ts'
 import { createSchema1Key } from './schema1/signing-key.ts'
 
@@ -81,7 +82,8 @@ export function createRegistry(
       sync,
       follower,
       lookup: createLookup(db),
-      leases: createLeases(catalog, follower, config.pushLeaseSeconds),
+      pushed: createPushedBlobs({ catalog, follower, blobs, keepSeconds: config.pushLeaseSeconds }),
+      generations: createGenerations(catalog),
       sessionIds: createSessionIds(deriveSecret(config.servicePrivateKey, 'upload session ids')),
       schema1Key: createSchema1Key(db, deriveSecret(config.servicePrivateKey, 'schema 1 signing key')),
       readPointer: createPointerReader(pointerDb),

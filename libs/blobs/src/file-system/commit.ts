@@ -77,5 +77,6 @@ async function moveIntoPlace(
 /** Puts a verified file in the place of a damaged one. Another process may have done so with the same file. */
 export async function replaceFile(root: string, folders: Folders, stagedPath: string, key: BlobKey): Promise<void> {
   const place = blobPath(key)
+  await folders.ensure(dirname(place))
   if (await moveUnlessGone(stagedPath, join(root, place))) await folders.sync(dirname(place))
 }

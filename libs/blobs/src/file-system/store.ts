@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { algorithmOf } from '@berth/oci'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
-import { createHealing } from '../store/healing.ts'
+import { comparedAtOnceBytes, createHealing, type Healing } from '../store/healing.ts'
 import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
 import { blobPath, partPath, writePath } from '../store/paths.ts'
 import { blobKeyOf } from '../store/pending-key.ts'
@@ -23,7 +23,7 @@ import { checkReceived, type Received } from '../store/verify.ts'
 import { type Commit, createCommit, replaceFile } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
-import { createFolders } from './folders.ts'
+import { createFolders, type Folders } from './folders.ts'
 import { placeText, readText } from './notes.ts'
 import { openStoredFile } from './open-file.ts'
 import { readParts } from './parts-source.ts'
@@ -31,7 +31,7 @@ import { receiveFile } from './receive.ts'
 import { assertMounted, testRoot } from './self-test.ts'
 import { walkBlobs, walkLeftovers } from './walk.ts'
 
-type Store = { root: string; threads: HashThreads; commit: Commit }
+type Store = { root: string; folders: Folders; threads: HashThreads; healing: Healing; commit: Commit }
 
 /** A blob store in a directory, which several processes and hosts may share if it is one file system with fsync. */
 export function createFileSystemStore(options: {
@@ -47,15 +47,17 @@ export function createFileSystemStore(options: {
     discard: removeFile,
     hear: options.hear,
   })
-  const store: Store = { root, threads, commit: createCommit(root, folders, healing) }
+  const store: Store = { root, folders, threads, healing, commit: createCommit(root, folders, healing) }
   return {
     preferredChunkBytes: undefined,
+    movesParts: true,
     check: () => testRoot(root, folders),
     stat: (key) => statBlob(root, key),
     open: (key) => openBlob(root, key),
     write: (key, source, how = {}) => orFail(`write ${key.digest}`, () => writeBlob(store, key, source, how)),
     writePart: (id, startOffset, source, how = {}) => writePart(store, id, startOffset, source, how),
     publish: (parts, key, how = {}) => orFail(`publish ${key.digest}`, () => publish(store, parts, key, how.signal)),
+    giveWay: (own, counting) => orFail(`take back ${own.digest}`, () => giveWay(store, own, counting)),
     discardParts: (ids) =>
       orFail('discard staged parts', async () => {
         const paths = ids.map((id) => join(root, partPath(id)))
@@ -182,6 +184,18 @@ async function publish(
     if (!stats) throw new BlobStoreError('missing_part', `part ${whole.id} is gone; start the upload again`)
   }
   return writeBlob(store, key, readParts(store.root, ordered), { signal, expectedBytes: sizeBytes })
+}
+
+async function giveWay({ root, folders, healing }: Store, own: BlobKey, counting: BlobKey): Promise<void> {
+  const [ours, theirs] = await Promise.all([statBlob(root, own), statBlob(root, counting)])
+  // Another try of the same push has done it.
+  if (!ours) return
+  const path = join(root, blobPath(own))
+  const { sizeBytes } = ours
+  const kept = { staged: path, key: counting, sizeBytes }
+  if (theirs?.sizeBytes !== sizeBytes) await replaceFile(root, folders, path, counting)
+  else if (sizeBytes <= comparedAtOnceBytes) await healing.compare(kept)
+  else await healing.keep(kept)
 }
 
 // A part is whatever it is; its hash is recorded and compared when it is published.

@@ -1,7 +1,7 @@
 import { algorithmOf } from '@berth/oci'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
-import { createHealing, type Healing } from '../store/healing.ts'
+import { comparedAtOnceBytes, createHealing, type Healing } from '../store/healing.ts'
 import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
 import { blobPath, partPath } from '../store/paths.ts'
 import { blobKeyOf } from '../store/pending-key.ts'
@@ -51,12 +51,14 @@ export function createS3Store(
   const store: Store = { s3, threads, healing }
   return {
     preferredChunkBytes: leastPartBytes,
+    movesParts: false,
     check: () => testBucket(s3),
     stat: async (key) => statObject(s3, blobPath(key)),
     open,
     write: (key, source, how = {}) => writeBlob(store, key, source, how),
     writePart: (id, startOffset, source, how = {}) => writePart(store, id, startOffset, source, how),
     publish: (parts, key, how = {}) => publish(store, parts, key, how),
+    giveWay: (own, counting) => giveWay(store, own, counting),
     async discardParts(ids) {
       for (const path of ids.map(partPath)) if (!healing.keeps(path)) await discardPart(s3, path)
     },
@@ -176,6 +178,17 @@ async function publish(
     if (published?.sizeBytes === sizeBytes) return published
   }
   return writeBlob(store, key, readParts(s3, ordered, signal), { signal, expectedBytes: sizeBytes })
+}
+
+async function giveWay({ s3, healing }: Store, own: BlobKey, counting: BlobKey): Promise<void> {
+  const [ours, theirs] = await Promise.all([statObject(s3, blobPath(own)), statObject(s3, blobPath(counting))])
+  // Another try of the same push has done it.
+  if (!ours) return
+  const { sizeBytes } = ours
+  if (theirs?.sizeBytes !== sizeBytes) await copyObject(s3, blobPath(own), blobPath(counting), sizeBytes, undefined)
+  const kept = { staged: blobPath(own), key: counting, sizeBytes }
+  if (sizeBytes <= comparedAtOnceBytes) await healing.compare(kept)
+  else await healing.keep(kept)
 }
 
 async function copyPart(s3: S3, staged: string, path: string): Promise<void> {

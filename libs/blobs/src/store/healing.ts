@@ -8,6 +8,8 @@ type Kept = { staged: string; key: BlobKey; sizeBytes: number }
 export type Healing = {
   /** Takes over verified bytes. They are compared behind whatever the caller does next, one after the other. */
   keep(kept: Kept): Promise<void>
+  /** Compares at once, where there is little to read: what it ends with is right, or could not be read. */
+  compare(kept: Kept): Promise<void>
   /** Whether these bytes are kept here; a caller that wants to discard them leaves that to the healing. */
   keeps(staged: string): boolean
   /** Resolves once nothing is left to be compared. */
@@ -27,6 +29,9 @@ export type HealingParts = {
 // They take room in staging. Beyond this they are let go unseen: the scrub looks at everything in its time.
 const mostKept = 256
 const mostKeptBytes = 4 * 2 ** 30
+
+/** Up to here what is stored is compared before whoever has written it again is answered: it takes less than the answer. */
+export const comparedAtOnceBytes = 128 << 10
 
 /**
  * Heals damage by what is pushed again. A client that pushes a blob has its right bytes, and perhaps does so because what is
@@ -83,6 +88,7 @@ export function createHealing({ open, replace, discard, hear }: HealingParts): H
       // all the same.
       working = working.then(() => compare(one)).catch(() => undefined)
     },
+    compare,
     keeps: (staged) => kept.has(staged),
     idle: () => working,
     close: async () => {

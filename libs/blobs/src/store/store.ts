@@ -77,6 +77,8 @@ export interface BlobStore {
    * each chunk is an object of its own, with its round trips, and all are read back and put together at the end.
    */
   readonly preferredChunkBytes: number | undefined
+  /** Whether a staged part becomes a blob by being moved; else by a copy of all its bytes. */
+  readonly movesParts: boolean
   /** Call before anything else: makes what is missing, tries every step of a write, throws with the remedy. */
   check(): Promise<void>
   stat(key: BlobKey): Promise<BlobStat | undefined>
@@ -103,6 +105,12 @@ export interface BlobStore {
    * Parts may stay behind: call `discardParts` once the outcome is recorded.
    */
   publish(parts: readonly StagedPart[], key: BlobKey, options?: PublishOptions): Promise<BlobStat>
+  /**
+   * Takes back a blob that was stored under `own` and counts under another key. Ends once what counts is there as large as it must be;
+   * where it is missing or has another size, ours is moved there. Ours goes behind that, or takes the place of one that turns out to be
+   * damaged, as of what is written again.
+   */
+  giveWay(own: BlobKey, counting: BlobKey): Promise<void>
   /** Removes parts, also unfinished ones; those that are gone are no error. */
   discardParts(ids: readonly string[]): Promise<void>
   /** `false` when it was absent. */

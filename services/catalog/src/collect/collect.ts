@@ -2,7 +2,7 @@ import type { BlobStore } from '@berth/blobs'
 import type { Database } from '@berth/service'
 import type { RequireRights } from '../care-rights.ts'
 import { pruneLeases } from '../leases/leases.ts'
-import { expireLinks, type Unlinked } from './expire-links.ts'
+import { expireLinks } from './expire-links.ts'
 import { findCandidates } from './find-candidates.ts'
 import { dueCandidates, markBatch } from './mark.ts'
 import { type Removal, removeMarked, takeLeftMarks } from './remove.ts'
@@ -26,6 +26,9 @@ export type CollectResult = {
   leased: { objects: number; bytes: number; until: string | null }
 }
 
+// Nobody uses a number of a generation for longer than a day (the life of an upload session). An hour for clocks and slow answers.
+const writersHours = 25
+
 /** The places between the steps of a run at which it may be killed: tests stop it there. */
 type Passing = (place: 'unlinked' | 'judged' | 'marked' | 'removed') => Promise<void>
 
@@ -36,9 +39,9 @@ export type Collecting = {
   graceSeconds: number
   /** Also list the store for objects that no row knows, and delete old tombstones. */
   thorough: boolean
+  /** How long an object that no row names is kept after it was written; a day and an hour unless set, which tests do. */
+  orphanSeconds?: number
   signal: AbortSignal
-  /** Told of a repository that lost links, so that registry hears of it before the bytes go. */
-  onUnlinked: (unlinked: Unlinked) => Promise<void>
   /** Told of what could not be done now. The run goes on. */
   onFailure: (error: unknown) => void
   onProgress?: (result: CollectResult) => void
@@ -55,11 +58,7 @@ export async function collect(collecting: Collecting): Promise<CollectResult> {
   const { db, graceSeconds, signal, passing = async () => undefined } = collecting
   const result = emptyResult()
   await pruneLeases(db)
-  const onUnlinked = async (unlinked: Unlinked) => {
-    result.unlinked += unlinked.links
-    await collecting.onUnlinked(unlinked)
-  }
-  await expireLinks(db, graceSeconds, onUnlinked, signal)
+  result.unlinked = await expireLinks(db, graceSeconds, signal)
   await passing('unlinked')
   result.seen = await findCandidates(db, signal)
   await passing('judged')
@@ -155,14 +154,14 @@ async function attempt<T>(collecting: Collecting, result: CollectResult, work: P
 }
 
 async function sweep(collecting: Collecting, result: CollectResult): Promise<void> {
-  const { db, blobs, graceSeconds, signal } = collecting
+  const { db, blobs, graceSeconds, signal, orphanSeconds = writersHours * 3_600 } = collecting
   const onRemoved = (removal: Removal) => {
     result.orphans += removal.removed
     result.orphanBytes += removal.removedBytes
     count(collecting, result, { ...removal, removed: 0, removedBytes: 0 })
   }
   await collecting.mayRemove?.(signal)
-  await sweepOrphans(db, blobs, graceSeconds, { signal, onRemoved })
+  await sweepOrphans(db, blobs, Math.max(graceSeconds, orphanSeconds), { signal, onRemoved })
   result.traces = await sweepTombstones(db, signal)
   await sweepRecords(db)
 }

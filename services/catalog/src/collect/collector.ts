@@ -1,21 +1,16 @@
 import type { BlobStore } from '@berth/blobs'
-import type { CommandClient, RegistryCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import type { RequireRights } from '../care-rights.ts'
 import type { LoneCleaner } from '../cleaner/lone-cleaner.ts'
 import { type CollectResult, collect } from './collect.ts'
-import type { Unlinked } from './expire-links.ts'
 import { endRun, type Run } from './runs.ts'
 
 export type CollectorDeps = {
   db: Database
   blobs: BlobStore
   cleaner: LoneCleaner
-  registry: CommandClient<RegistryCommands>
   log: Logger
 }
-
-const followPatienceMs = 5_000
 
 /** Carries out a run that has begun, and notes how it ended. Throws what ended it. */
 export async function carryOutRun(
@@ -40,7 +35,6 @@ export async function carryOutRun(
       blobs,
       ...options,
       thorough: run.thorough,
-      onUnlinked: (unlinked) => tellRegistry(deps, unlinked),
       onFailure: (error) => {
         onFailure?.(error)
         log.warn('something could not be collected now', { runId: run.id, error })
@@ -52,14 +46,5 @@ export async function carryOutRun(
   } catch (error) {
     await endRun(db, run, error instanceof Error ? error : new Error(String(error)))
     throw error
-  }
-}
-
-/** Registry stops serving a link before its bytes can go. It hears of it by itself too, so one that is away stops nothing. */
-async function tellRegistry({ registry, log }: CollectorDeps, { repositoryId, revision }: Unlinked): Promise<void> {
-  try {
-    await registry.call('follow-repository', { repositoryId, revision }, { timeoutMs: followPatienceMs })
-  } catch (error) {
-    log.warn('registry has not heard of links that are over', { repositoryId, error })
   }
 }

@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { isKept } from '../leases/kept-links.ts'
 import { holds, roots } from './roots.ts'
 
 /** What would go: `due` when a run of now would remove it, else at `goesAt`. */
@@ -31,7 +32,7 @@ const needs = {
     from blob_link as link
     where link.digest = blob.digest
       and link.linked
-      and link.linked_at > now() - make_interval(secs => $1))`,
+      and (link.linked_at > now() - make_interval(secs => $1) or ${isKept('link')}))`,
 }
 
 const planQuery = `

@@ -166,8 +166,9 @@ class Harbour {
       expect(await yard.blobs.stat({ digest, generation: row?.generation ?? 0 })).toBeDefined()
     }
     await endLeases(yard)
-    await runCollector(yard, { thorough: true })
-    await runCollector(yard, { thorough: true })
+    await yard.blobs.compared()
+    await runCollector(yard, { thorough: true, orphanSeconds: 0 })
+    await runCollector(yard, { thorough: true, orphanSeconds: 0 })
     expect(await storedDigests(yard)).toEqual([...wanted].sort())
   }
 }

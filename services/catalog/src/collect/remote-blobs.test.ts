@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
 import type { Digest } from '@berth/oci'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
+import { streamRows } from '../served/rows.ts'
 import { commitStage } from '../stages/commit-stage.ts'
 import { stageContent } from '../stages/stage-content.ts'
+import { announceHealed } from '../store/damage.ts'
 import { contentOf, digestOf, idOf } from '../testing/catalog.fixture.ts'
 import {
   drop,
@@ -14,7 +17,6 @@ import {
   runCollector,
   startYard,
   stateOf,
-  store,
   type Yard,
 } from '../testing/collect.fixture.ts'
 
@@ -29,8 +31,12 @@ async function deferred(name: string): Promise<{ layer: Digest; image: Digest }>
   const [holder, stage] = [`sync:${name}`, randomUUID()]
   await pushImage(yard, name, { name: `pushed ${name}`, blobs: [await push(yard, name, `pushed ${name}`)] }, ['pushed'])
   const layer = digestOf(`layer of ${name}`)
-  await leaseBlobs(yard.db, { holder, digests: [layer], ttlSeconds: leaseSeconds })
-  const stored = await store(yard, name, `manifest of ${name}`)
+  const text = `manifest of ${name}`
+  const digest = digestOf(text)
+  const leases = await leaseBlobs(yard.db, { holder, digests: [layer, digest], ttlSeconds: leaseSeconds })
+  const generation = leases.find((lease) => lease.digest === digest)?.generation ?? 0
+  const stored = { digest, generation, sizeBytes: text.length }
+  await yard.blobs.write({ digest, generation }, Readable.from([Buffer.from(text)]))
   const reference = {
     role: 'layer' as const,
     digest: layer,
@@ -92,11 +98,19 @@ test('one that is being fetched is kept by its lease, and is then here like any 
   expect(await stateOf(yard, layer)).toMatchObject({ state: 'present', generation })
 })
 
-test('a push of one that is still upstream brings it, and no second place for its bytes', async () => {
+test('a push of one that is still upstream brings it, and registry hears where it lies', async () => {
   const { layer } = await deferred('pushed/app')
-  const before = await stateOf(yard, layer)
   expect(await push(yard, 'pushed/app', 'layer of pushed/app')).toBe(layer)
-  expect(await stateOf(yard, layer)).toEqual({ state: 'present', generation: before?.generation })
+  const now = await stateOf(yard, layer)
+  expect(now).toMatchObject({ state: 'present' })
+  expect(await yard.blobs.stat({ digest: layer, generation: now?.generation ?? 0 })).toBeDefined()
+  const repositoryId = await idOf(yard.db, 'pushed/app')
+  const [change] = await announceHealed(yard.db)
+  expect(change).toMatchObject({ repositoryId })
+  const rows = await Array.fromAsync(streamRows(yard.db, repositoryId, (change?.revision ?? 0) - 1))
+  expect(rows).toContainEqual(
+    expect.objectContaining({ kind: 'blob-facts', digest: layer, generation: now?.generation }),
+  )
 })
 
 test('bytes that are here, or come while a sync looks, are not taken for remote', async () => {

@@ -9,7 +9,7 @@ const width = 8
 
 /**
  * The second step of a removal: deletes the objects of marked rows, then the rows. Killed anywhere in between, the next run
- * does it again. A push that came after the mark writes under the next generation, so this hits nothing of it: its row is no
+ * does it again. A push that came after the mark has written under another generation, so this hits nothing of it: its row is no
  * longer of this generation.
  */
 export async function removeMarked(db: Database, blobs: BlobStore, doomed: readonly Doomed[]): Promise<Removal> {
@@ -50,12 +50,12 @@ async function forgetMarked(db: Database, gone: readonly Doomed[]): Promise<void
   const sorted = [...gone].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const digests = sorted.map((one) => one.digest)
   await db.transaction(async (sql) => {
-    // As `lease_blobs` does before it looks for the generation of a row: it never takes that of one deleted meanwhile.
+    // As `lease_digests` does before it looks for the generation of a row: it never takes that of one deleted meanwhile.
     await sql.query('select pg_advisory_xact_lock(hashtextextended(gone, 0)) from unnest($1::text[]) as gone', [
       digests,
     ])
     await sql.query(
-      `delete from blob using unnest($1::text[], $2::integer[]) as gone (digest, generation)
+      `delete from blob using unnest($1::text[], $2::bigint[]) as gone (digest, generation)
      where blob.digest = gone.digest and blob.generation = gone.generation and blob.state = 'removing'`,
       [digests, sorted.map((one) => one.generation)],
     )

@@ -16,9 +16,10 @@ export type Forgotten = { repositoryId: string; revision: number }
  * anew, so no tombstone has to be kept for its sake (docs/decisions/0012).
  */
 export async function noteForgotten(sql: Sql, forgotten: readonly Forgotten[]): Promise<void> {
-  if (forgotten.length === 0) return
+  const told = forgotten.filter(({ revision }) => revision > 0)
+  if (told.length === 0) return
   const highest = new Map<string, number>()
-  for (const { repositoryId, revision } of forgotten)
+  for (const { repositoryId, revision } of told)
     highest.set(repositoryId, Math.max(revision, highest.get(repositoryId) ?? 0))
   // Sorted, so that two collectors never wait for each other in a circle.
   const sorted = [...highest].sort(([a], [b]) => (a < b ? -1 : 1))

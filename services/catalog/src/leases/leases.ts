@@ -18,7 +18,7 @@ export async function leaseBlobs(
   const lease = (sql: Pick<Database, 'prepared'>) =>
     sql.prepared<LeasedBlob>(
       'lease-blobs',
-      'select digest, generation, state, size_bytes as "sizeBytes", is_new as "isNew", is_alone as "isAlone" from lease_blobs($1, $2, $3)',
+      'select digest, generation, state, size_bytes as "sizeBytes", is_new as "isNew", is_alone as "isAlone" from lease_digests($1, $2, $3)',
       [digests, request.holder, request.ttlSeconds],
     )
   // Several rows can be locked in a circle with a transaction that does not sort; then it is tried again.
@@ -36,7 +36,7 @@ export async function keepBlob(
   const { repository, holder, digest, ttlSeconds } = request
   const [kept] = await db.prepared<StoredBlob>(
     'keep-blob',
-    'select $2::text as digest, generation, size_bytes as "sizeBytes" from keep_blob($1, $2, $3, $4)',
+    'select $2::text as digest, generation, size_bytes as "sizeBytes" from keep_for_push($1, $2, $3, $4)',
     [repository, digest, holder, ttlSeconds],
   )
   return kept ?? null
@@ -60,8 +60,10 @@ export async function releaseLeases(db: Database, holder: string): Promise<void>
   await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])
 }
 
-/** Notes that bytes are durable. A generation that is no longer the current one is refused (503 `stale_lease`): its
- * writer must begin again. */
+/**
+ * Notes that leased bytes are durable. Where a push brought the blob meanwhile it is here under another generation, and that is all
+ * its writer wanted. A generation that is neither is refused (503 `stale_lease`): its writer must begin again.
+ */
 export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promise<void> {
   if (blobs.length === 0) return
   const sorted = [...blobs].sort((a, b) => (a.digest < b.digest ? -1 : 1))
@@ -69,11 +71,11 @@ export async function recordBlobs(sql: Sql, blobs: readonly StoredBlob[]): Promi
   const recorded = await sql.prepared<{ digest: string }>(
     'record-blobs',
     `update blob
-     set state = 'present', size_bytes = stored.size_bytes
-     from unnest($1::text[], $2::integer[], $3::bigint[]) as stored (digest, generation, size_bytes)
+     set state = 'present',
+       size_bytes = case when blob.generation = stored.generation then stored.size_bytes else blob.size_bytes end
+     from unnest($1::text[], $2::bigint[], $3::bigint[]) as stored (digest, generation, size_bytes)
      where blob.digest = stored.digest
-       and blob.generation = stored.generation
-       and blob.state in ('writing', 'present', 'remote')
+       and (blob.state = 'present' or (blob.generation = stored.generation and blob.state in ('writing', 'remote')))
      returning blob.digest`,
     [sorted.map((blob) => blob.digest), sorted.map((blob) => blob.generation), sorted.map((blob) => blob.sizeBytes)],
   )

@@ -1,7 +1,8 @@
-import type { CatalogCommands, ServedRow } from '@berth/commands'
+import type { CatalogCommands, ServedRow, StoredBlob } from '@berth/commands'
 import { type Database, type InternalCall, notFound, type Transaction } from '@berth/service'
 import { runCommand } from '../db/run-command.ts'
 import { addManifests, beginEdit, setTags } from '../intervals/edit.ts'
+import { orStale, placeBlobs } from '../leases/place-blobs.ts'
 import { chargeQuota, type QuotaUse, quotaWarning, withinQuota } from '../namespaces/quota.ts'
 import { type EnsuredRepository, ensureRepository } from '../repositories/ensure.ts'
 import { type HeadRow, rowsAfter } from '../served/rows.ts'
@@ -10,7 +11,7 @@ import { nextRevision } from '../versions/locked-repository.ts'
 import type { MadeVersion } from '../versions/record-version.ts'
 import { checkNesting } from './check-nesting.ts'
 import { checkReferences, settleRoles } from './check-references.ts'
-import { recordManifests } from './record-manifests.ts'
+import { recordManifests, storedOf } from './record-manifests.ts'
 
 type Put = CatalogCommands['put-manifest']
 
@@ -19,27 +20,34 @@ type Put = CatalogCommands['put-manifest']
  * becomes a loose member: served at once, kept without expiry, folded into the next version.
  */
 export async function putManifest(db: Database, request: Put['request'], call: InternalCall): Promise<Put['reply']> {
-  return withinQuota(db, () =>
+  const put = () =>
     runCommand(db, call, async (sql) => {
       const repository = await ensureRepository(sql, request)
       if (!repository) throw notFound('repository', request.repository)
-      const put = request.tags.length > 0 ? putTagged : putLoose
+      const putAs = request.tags.length > 0 ? putTagged : putLoose
       const manifest = await settleRoles(sql, repository, request.manifest)
-      const { version, revision, rows, quota } = await put(sql, repository, { ...request, manifest })
+      const { version, revision, rows, stored, quota } = await putAs(sql, repository, { ...request, manifest })
       const warning = quotaWarning(repository.name, quota)
       const change = { repositoryId: repository.id, revision }
-      return { change, version, rows, ...(warning === undefined ? {} : { warning }) }
-    }),
-  )
+      return { change, version, rows, stored, ...(warning === undefined ? {} : { warning }) }
+    })
+  return orStale(() => withinQuota(db, put))
 }
 
-type Done = { version: number; revision: number; rows: ServedRow[]; quota?: QuotaUse | undefined }
+type Done = {
+  version: number
+  revision: number
+  rows: ServedRow[]
+  stored: StoredBlob[]
+  quota?: QuotaUse | undefined
+}
 
 async function putTagged(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
   const { digest } = request.manifest
   const edit = beginEdit(repository)
   // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
-  await Promise.all([
+  const [stored] = await Promise.all([
+    placeBlobs(sql, storedOf(request.manifest)),
     checkReferences(sql, repository, request.manifest),
     checkNesting(sql, request.manifest),
     recordManifests(sql, [request.manifest]),
@@ -56,15 +64,22 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
   if (repository.retainVersions !== null) {
     // A version that makes others go: their rows have to be among these.
     const made = await finishVersion(sql, repository, edit, making)
-    return { version: made.number, revision: made.revision, rows: await readRows(headOf(made)), quota: made.quota }
+    return {
+      version: made.number,
+      revision: made.revision,
+      rows: await readRows(headOf(made)),
+      stored,
+      quota: made.quota,
+    }
   }
   const finished = finishVersion(sql, repository, edit, making)
   const [made, rows] = await Promise.all([finished, readRows(finished.then(headOf))])
-  return { version: made.number, revision: made.revision, rows, quota: made.quota }
+  return { version: made.number, revision: made.revision, rows, stored, quota: made.quota }
 }
 
 async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
-  await Promise.all([
+  const [stored] = await Promise.all([
+    placeBlobs(sql, storedOf(request.manifest)),
     checkReferences(sql, repository, request.manifest),
     checkNesting(sql, request.manifest),
     recordManifests(sql, [request.manifest]),
@@ -76,7 +91,7 @@ async function putLoose(sql: Transaction, repository: EnsuredRepository, request
   const done = async (revision: number, quota?: QuotaUse) => {
     const { name, latestVersion } = repository
     const rows = await rowsAfter(sql, repository.id, repository.known, { name, revision, latestVersion })
-    return { version: latestVersion, revision, rows, quota }
+    return { version: latestVersion, revision, rows, stored, quota }
   }
   if (member) return done(repository.revision)
   await addManifests(sql, beginEdit(repository), [request.manifest.digest], request.pushedType)

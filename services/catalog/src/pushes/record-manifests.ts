@@ -1,7 +1,6 @@
-import type { ManifestRecord } from '@berth/commands'
+import type { ManifestRecord, StoredBlob } from '@berth/commands'
 import { listedAnnotations, manifestFacts, readableConfig } from '@berth/oci'
 import type { Sql } from '@berth/service'
-import { recordBlobs } from '../leases/leases.ts'
 
 const insertManifests = `
   with given as (
@@ -46,18 +45,19 @@ const insertOtherRoles = `
       and known.role = value ->> 'role')
   on conflict do nothing`
 
+/** Under which keys the bytes of a manifest lie: its own, and those of its envelope. */
+export function storedOf({ digest, generation, sizeBytes, envelope }: ManifestRecord): StoredBlob[] {
+  return [{ digest, generation, sizeBytes }, ...(envelope ? [envelope] : [])]
+}
+
 /**
- * Records manifests with their references; known ones stay as they are, for a digest can only mean one content. An envelope
- * is a reference too, at place 0: so it comes, stays and goes with its manifest (docs/decisions/0009).
+ * Records manifests with their references; their bytes are noted apart (`recordBlobs`, `placeBlobs`). Known ones stay as they are,
+ * for a digest can only mean one content. An envelope is a reference too, at place 0: so it comes, stays and goes with its manifest (docs/decisions/0009).
  */
 export async function recordManifests(sql: Sql, manifests: readonly ManifestRecord[]): Promise<void> {
   if (manifests.length === 0) return
   const unsure = manifests.filter(({ references }) => references.some(({ isUnsure }) => isUnsure))
   await Promise.all([
-    recordBlobs(
-      sql,
-      manifests.flatMap((manifest) => (manifest.envelope ? [manifest, manifest.envelope] : [manifest])),
-    ),
     sql.prepared('record-manifests', insertManifests, [JSON.stringify(manifests.map(withFacts))]),
     ...(unsure.length > 0 ? [sql.query(insertOtherRoles, [JSON.stringify(unsure)])] : []),
   ])

@@ -174,7 +174,8 @@ function changed(names: { repository: string; after: string; end: string; isLimi
   const queries: [ServedRow['kind'], string][] = [
     [
       'blob-facts',
-      `select jsonb_build_object('kind', 'blob-facts', 'digest', digest, 'generation', generation, 'sizeBytes', size_bytes) as row
+      `select jsonb_build_object(
+         'kind', 'blob-facts', 'digest', digest, 'generation', generation, 'placed', placed, 'sizeBytes', size_bytes) as row
        from blob
        where digest in (select digest ${since('blob_interval')} union select digest ${since('blob_link')} and linked)
          and size_bytes is not null`,
@@ -182,7 +183,7 @@ function changed(names: { repository: string; after: string; end: string; isLimi
     [
       'manifest-facts',
       `select jsonb_build_object(
-         'kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'mediaType', manifest.media_type,
+         'kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'placed', blob.placed, 'mediaType', manifest.media_type,
          'sizeBytes', manifest.size_bytes,
          'envelope', case when whole.digest is not null then jsonb_build_object(
            'digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,

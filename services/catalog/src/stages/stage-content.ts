@@ -1,7 +1,8 @@
 import type { CatalogCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, Problem, type Sql } from '@berth/service'
-import { recordManifests } from '../pushes/record-manifests.ts'
+import { recordBlobs } from '../leases/leases.ts'
+import { recordManifests, storedOf } from '../pushes/record-manifests.ts'
 
 export type StageRow = {
   fence: number
@@ -34,6 +35,7 @@ export async function stageContent(db: Database, request: Request): Promise<void
   await db.transaction(async (sql) => {
     const { state } = await lockStage(sql, request.stage, request.fence)
     if (state !== 'open') throw new Problem(409, 'stage_ended', 'This run has ended already.')
+    await recordBlobs(sql, request.manifests.flatMap(storedOf))
     await recordManifests(sql, request.manifests)
     await stageTags(sql, request)
     await stageRows(sql, request)
@@ -86,7 +88,7 @@ async function deferBlobs(sql: Sql, deferred: readonly { digest: Digest; sizeByt
   const sorted = [...deferred].sort((a, b) => (a.digest < b.digest ? -1 : 1))
   const disputed = await sql.query<{ digest: Digest }>(
     `update blob
-     set state = 'writing', generation = greatest(nextval('blob_generation'), generation + 1), size_bytes = null
+     set state = 'writing', generation = nextval('blob_generation'), size_bytes = null
      from unnest($1::text[], $2::bigint[]) as said (digest, size_bytes)
      where blob.digest = said.digest
        and blob.state = 'remote'

@@ -39,7 +39,7 @@ export async function noteDamage(
        set
          state = 'writing',
          damage = $2,
-         generation = case $2 when 'rotten' then greatest(nextval('blob_generation'), generation + 1) else generation end
+         generation = case $2 when 'rotten' then nextval('blob_generation') else generation end
        where digest = $1`,
       [digest, found],
     )
@@ -93,10 +93,6 @@ export async function announceHealed(db: Database): Promise<{ repositoryId: stri
      union
      select repository_id
      from manifest_interval
-     where digest = any($1::text[])
-     union
-     select repository_id
-     from blob_link
      where digest = any($1::text[])`,
     [digests],
   )
@@ -124,12 +120,5 @@ async function touch(sql: Sql, repositoryId: string, digests: readonly string[])
   const repository = await lockRepository(sql, repositoryId)
   const revision = await nextRevision(sql, repository)
   await touchRows(sql, repositoryId, revision, digests)
-  await sql.query(
-    `update blob_link
-     set revision = $2
-     where repository_id = $1
-       and digest = any($3::text[])`,
-    [repositoryId, revision, digests],
-  )
   return revision
 }

@@ -24,7 +24,8 @@ export type Explanation = {
     isLoose: boolean
     tags: string[]
   }[]
-  links: { repository: string; linkedAt: string }[]
+  /** `keptUntil`: how long its push may name it, whatever the grace time is. */
+  links: { repository: string; linkedAt: string; keptUntil: string | null }[]
   leases: { holder: string; repository: string | null; expiresAt: string }[]
   stages: { id: string; touchedAt: string }[]
   /** Manifests that name it, needed themselves or not. */
@@ -71,7 +72,7 @@ const explainQuery = `
     case when candidate_since is not null then ${time('(candidate_since + make_interval(secs => $2))')} end as "goesAt",
     ${list(`${membership('blob', "'{}'::text[]")} union all ${membership('manifest', tagsOfManifest)}`)} as repositories,
     ${list(`
-      select repository.name as repository, ${time('linked_at')} as "linkedAt"
+      select repository.name as repository, ${time('linked_at')} as "linkedAt", ${time('kept_until')} as "keptUntil"
       from blob_link as link
       join repository on repository.id = link.repository_id
       where link.digest = blob.digest

@@ -4,6 +4,7 @@ import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
 import type { RequireRights } from '../care-rights.ts'
 import { heldByAny } from '../intervals/held.ts'
+import { isKept } from '../leases/kept-links.ts'
 import { blobsHealed } from './damage.ts'
 
 /** What a reclaim freed, or would free. */
@@ -55,7 +56,8 @@ const isLayerOnly = `exists (
     where named.child = blob.digest
       and (named.role = 'config' or named.place = 0))
   and not exists (select from manifest where manifest.digest = blob.digest)
-  and not exists (select from lease where lease.digest = blob.digest and lease.expires_at > now())`
+  and not exists (select from lease where lease.digest = blob.digest and lease.expires_at > now())
+  and not exists (select from blob_link as link where link.digest = blob.digest and ${isKept('link')})`
 // A pull is noted by tag and manifest, so a layer is as fresh as the freshest that has it.
 const isUnused = `not exists (
   select
@@ -125,13 +127,24 @@ async function letGo({ db, blobs, log }: Reclaiming, { digest, generation }: Lay
     )
     if (!row) return false
     // Looked at with the row held: a client that is told that the bytes are here gets a lease under its lock.
-    const [leased] = await sql.query('select from lease where digest = $1 and expires_at > clock_timestamp()', [digest])
-    if (leased) return false
+    const [awaited] = await sql.query(
+      `select
+       from lease
+       where digest = $1
+         and expires_at > clock_timestamp()
+       union all
+       select
+       from blob_link as link
+       where digest = $1
+         and ${isKept('link')}`,
+      [digest],
+    )
+    if (awaited) return false
     // Registry hears of the new generation as it does of healed bytes; until then it finds nothing, and asks sync.
     sql.afterCommit(blobsHealed)
     await sql.query(
       `update blob
-       set state = 'remote', generation = greatest(nextval('blob_generation'), generation + 1), damage = 'healed'
+       set state = 'remote', generation = nextval('blob_generation'), damage = 'healed'
        where digest = $1`,
       [digest],
     )

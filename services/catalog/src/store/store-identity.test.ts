@@ -56,7 +56,7 @@ test('an empty store becomes the one of the installation that starts first, and 
 
 test('a fresh database does not start on a store with blobs of another life, until it is told to take it over', async () => {
   const yard = await startedYard()
-  await store(yard, 'a', 'some bytes')
+  await store(yard, 'some bytes')
   const { db } = await anotherDatabase()
   await expect(claimStore(db, yard.blobs, undefined)).rejects.toThrow(/of which this database knows none/)
   await expect(claimStore(db, yard.blobs, crypto.randomUUID())).rejects.toThrow(/of which this database knows none/)
@@ -141,7 +141,7 @@ test('of two databases of one identity, the one whose mark is not the last delet
   expect(await renewMark(copy.db, blobs)).toBe(false)
   const cleaner = createLoneCleaner(copy.db, blobs, quiet)
   const guarded: BlobStore = deletingAlone(blobs, cleaner)
-  const { digest, generation } = await store(yard, 'a', 'needed by the other one')
+  const { digest, generation } = await store(yard, 'needed by the other one')
   await expect(guarded.remove({ digest, generation })).rejects.toThrow(/Another installation/)
   expect(await blobs.stat({ digest, generation })).toBeDefined()
   const run = await beginRun(copy.db, { cause: 'request', taskId: crypto.randomUUID(), graceSeconds: 0 })

@@ -3,8 +3,8 @@ import { asDigest, type Digest } from '@berth/oci'
 import { applyMigrations, type Database, type InternalCall, openDatabase } from '@berth/service'
 import { makeDatabase } from '@berth/service/testing'
 import { schemaParts } from '../db/schema-parts.ts'
-import { leaseBlobs } from '../leases/leases.ts'
-import { linkBlob } from '../pushes/link-blob.ts'
+import { takeGenerations } from '../leases/place-blobs.ts'
+import { pushBlob as endPush } from '../pushes/push-blob.ts'
 import { putManifest } from '../pushes/put-manifest.ts'
 
 export type Catalog = { db: Database; url: string; stop: () => Promise<void> }
@@ -37,14 +37,13 @@ const target = (repository: string) => ({
   mayCreate: true,
   actor: { id: null, name: 'ana' },
   holder: `push:${repository}`,
-  ttlSeconds: 60,
 })
 
 /** Pushes a blob whose bytes are said to be durable. */
 export async function pushBlob(db: Database, repository: string, name: string, sizeBytes = 100): Promise<Digest> {
   const digest = digestOf(name)
-  const { generation } = await lease(db, repository, digest)
-  await linkBlob(db, { ...target(repository), blob: { digest, generation, sizeBytes } })
+  const [generation = 0] = await takeGenerations(db, 1)
+  await endPush(db, { ...target(repository), digest, generation, sizeBytes, keepSeconds: 60 })
   return digest
 }
 
@@ -57,7 +56,7 @@ export async function pushManifest(
 ): Promise<Digest> {
   const { blobs = [], children = [], subject, name = '' } = graph
   const digest = digestOf(`manifest ${name} ${[...blobs, ...children, subject ?? ''].join()}`)
-  const { generation } = await lease(db, repository, digest)
+  const [generation = 0] = await takeGenerations(db, 1)
   const reference = (role: 'config' | 'layer' | 'manifest') => (child: Digest) => ({
     role,
     digest: child,
@@ -85,12 +84,6 @@ export async function pushManifest(
   }
   await putManifest(db, { ...target(repository), manifest, tags: [...tags] }, newCall())
   return digest
-}
-
-async function lease(db: Database, repository: string, digest: Digest) {
-  const [leased] = await leaseBlobs(db, { holder: target(repository).holder, digests: [digest], ttlSeconds: 60 })
-  if (!leased) throw new Error(`no lease for ${digest}`)
-  return leased
 }
 
 export type Content = { tags: Record<string, Digest>; manifests: Digest[]; blobs: Digest[] }

@@ -2,11 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type BlobStore, createFileSystemStore } from '@berth/blobs'
+import type { StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Collecting, type CollectResult, collect } from '../collect/collect.ts'
-import { leaseBlobs } from '../leases/leases.ts'
+import { takeGenerations } from '../leases/place-blobs.ts'
 import { deleteReference } from '../pushes/delete-reference.ts'
-import { linkBlob } from '../pushes/link-blob.ts'
+import { pushBlob } from '../pushes/push-blob.ts'
 import { putManifest } from '../pushes/put-manifest.ts'
 import { type Catalog, digestOf, newCall, startCatalog } from './catalog.fixture.ts'
 
@@ -33,18 +34,15 @@ async function* once(text: string): AsyncIterable<Uint8Array> {
   yield Buffer.from(text)
 }
 
-/** Leases and writes bytes, as every door does. */
+/** Writes bytes under a number of their writer, as pushes do. */
 export async function store(
   { db, blobs }: Yard,
-  repository: string,
   text: string,
-  ttlSeconds = leaseSeconds,
 ): Promise<{ digest: Digest; generation: number; sizeBytes: number }> {
   const digest = digestOf(text)
-  const [lease] = await leaseBlobs(db, { holder: holder(repository), digests: [digest], ttlSeconds })
-  if (!lease) throw new Error(`no lease for ${digest}`)
-  if (lease.state === 'write') await blobs.write({ digest, generation: lease.generation }, once(text))
-  return { digest, generation: lease.generation, sizeBytes: Buffer.byteLength(text) }
+  const [generation = 0] = await takeGenerations(db, 1)
+  await blobs.write({ digest, generation }, once(text))
+  return { digest, generation, sizeBytes: Buffer.byteLength(text) }
 }
 
 const target = (repository: string) => ({
@@ -55,8 +53,9 @@ const target = (repository: string) => ({
 })
 
 export async function push(yard: Yard, repository: string, text: string, ttlSeconds = leaseSeconds): Promise<Digest> {
-  const blob = await store(yard, repository, text, ttlSeconds)
-  await linkBlob(yard.db, { ...target(repository), ttlSeconds, blob })
+  const blob = await store(yard, text)
+  const { blob: counting } = await pushBlob(yard.db, { ...target(repository), ...blob, keepSeconds: ttlSeconds })
+  await giveWay(yard, blob, counting)
   return blob.digest
 }
 
@@ -68,10 +67,9 @@ export async function pushImage(
   repository: string,
   image: Image,
   tags: readonly string[],
-  ttlSeconds = leaseSeconds,
 ): Promise<Digest> {
   const { blobs = [], children = [], subject } = image
-  const stored = await store(yard, repository, `manifest ${JSON.stringify(image)}`, ttlSeconds)
+  const stored = await store(yard, `manifest ${JSON.stringify(image)}`)
   const reference = (role: 'layer' | 'manifest' | 'subject') => (digest: Digest) => ({
     role,
     digest,
@@ -94,13 +92,20 @@ export async function pushImage(
     annotations: {},
     references,
   }
-  await putManifest(yard.db, { ...target(repository), manifest, tags: [...tags] }, newCall())
+  const reply = await putManifest(yard.db, { ...target(repository), manifest, tags: [...tags] }, newCall())
+  await giveWay(yard, stored, reply.stored[0])
   return stored.digest
 }
 
-/** Ends all leases, as time does. */
+/** As registry does behind a push. */
+async function giveWay({ blobs }: Yard, own: StoredBlob, counting: StoredBlob | null | undefined): Promise<void> {
+  if (counting && counting.generation !== own.generation) await blobs.giveWay(own, counting)
+}
+
+/** Ends all leases, and the time for which links wait for their manifests, as time does. */
 export async function endLeases({ db }: Yard): Promise<void> {
   await db.query("update lease set expires_at = now() - interval '1 second'")
+  await db.query("update blob_link set kept_until = now() - interval '1 second'")
 }
 
 /** Deletes a manifest with its tags, and then every version but the latest. */
@@ -117,7 +122,6 @@ export async function runCollector(yard: Yard, more: Partial<Collecting> = {}): 
     graceSeconds: 0,
     thorough: false,
     signal: new AbortController().signal,
-    onUnlinked: async () => undefined,
     onFailure: (error) => {
       throw error
     },

@@ -36,13 +36,14 @@ import { createFreshSource } from '../pull-through/ensure-fresh.ts'
 import { upstreamTrouble } from '../pull-through/upstream-trouble.ts'
 import { deleteBlob, deleteManifest } from '../push/delete.ts'
 import { finishUpload } from '../push/finish-upload.ts'
+import type { Generations } from '../push/generations.ts'
 import { createBeginCheck } from '../push/may-begin.ts'
 import { createMountFinder } from '../push/mount.ts'
+import type { PushedBlobs } from '../push/pushed-blobs.ts'
 import { putManifest } from '../push/put-manifest.ts'
 import { putSignature } from '../push/put-signature.ts'
 import type { UploadDeps } from '../push/session-answers.ts'
 import type { SessionIds } from '../push/session-id.ts'
-import type { Leases } from '../push/store-blob.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { type Asked, countDenied } from './count-denied.ts'
 import { createPullCounter } from './count-pulled.ts'
@@ -58,7 +59,8 @@ export type GatewayDeps = {
   sync: CommandClient<SyncCommands>
   follower: Follower
   lookup: Lookup
-  leases: Leases
+  pushed: PushedBlobs
+  generations: Generations
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   gatekeeper: Gatekeeper
@@ -128,8 +130,13 @@ function verbTable(deps: GatewayDeps): Verbs {
       DELETE: { actions: remove, run: (exchange, route) => deleteManifest(exchange, route, deps) },
     },
     blob: {
-      GET: { actions: pull, run: (exchange, { digest }) => getBlob(exchange, digest, { ...deps, count }) },
-      // Whether the caller may also push decides whether our yes keeps the blob for its manifest.
+      // Whether the caller may also push decides whether it sees what was pushed and is in no manifest yet, and whether our yes to
+      // a HEAD keeps the blob for its manifest.
+      GET: {
+        actions: pull,
+        wanted: push,
+        run: (exchange, { digest }) => getBlob(exchange, digest, { ...deps, count }),
+      },
       HEAD: {
         actions: pull,
         wanted: push,

@@ -61,25 +61,32 @@ const servedSomewhere = (pullable: string) => `
   where repository_id in (
     select repository_id
     from served_blob
-    where digest = $1
-    union
-    select repository_id
-    from served_link
     where digest = $1)
     and ${pullable}
-    and (
-      exists (
-        select
-        from served_blob as member
-        where member.repository_id = pointer.repository_id
-          and member.digest = $1
-          and ${heldAt('coalesce(pinned, latest_version + 1)')})
-      or (
-        pinned is null
-        and exists (select from served_link as link where link.repository_id = pointer.repository_id and link.digest = $1)))
+    and exists (
+      select
+      from served_blob as member
+      where member.repository_id = pointer.repository_id
+        and member.digest = $1
+        and ${heldAt('coalesce(pinned, latest_version + 1)')})
   limit 1`
 
-/** Whether a blob is served anywhere that a caller may pull from. */
+/** Whether the latest of one of these repositories is served anywhere that a caller may pull from. */
+export async function isOneServed(db: Database, repositoryIds: readonly string[], sight: Sight): Promise<boolean> {
+  const { condition, values } = pullable(sight, 2)
+  const rows = await db.query(
+    `select
+     from pointer
+     where repository_id = any($1::uuid[])
+       and pinned is null
+       and ${condition}
+     limit 1`,
+    [repositoryIds, ...values],
+  )
+  return rows.length > 0
+}
+
+/** Whether a manifest that names a blob is served anywhere that a caller may pull from. */
 export async function isServedSomewhere(db: Database, digest: Digest, sight: Sight): Promise<boolean> {
   const { condition, values } = pullable(sight, 2)
   const rows = await db.query(servedSomewhere(condition), [digest, ...values])

@@ -23,25 +23,21 @@ const manifestColumns = `facts.digest, ${typeOf('member')} as "mediaType", coale
   coalesce(facts.envelope, jsonb_build_object('digest', facts.digest, 'generation', facts.generation)) as stored`
 
 /**
- * Links belong to what is latest; a pinned version has only its own blobs. A manifest is none: a client that got one so would
- * remember it as bytes without a type (docs/protocol.md#leniency).
+ * What manifests name. What pushes have linked and no manifest names yet catalog alone knows. A manifest is no blob: a client that got
+ * one so would remember it as bytes without a type (docs/protocol.md#leniency).
  */
-function blobQuery(where: { repositoryId: string; bound: string; isLatest: string; from?: string }): string {
-  const { repositoryId, bound, isLatest, from = '' } = where
+function blobQuery(where: { repositoryId: string; bound: string; from?: string }): string {
+  const { repositoryId, bound, from = '' } = where
   return `
     select digest, generation, size_bytes as "sizeBytes"
     from ${from} blob_facts as facts
     where digest = $2
-      and (
-        exists (
-          select
-          from served_blob as member
-          where member.repository_id = ${repositoryId}
-            and member.digest = facts.digest
-            and ${heldAt(bound)})
-        or (
-          ${isLatest}
-          and exists (select from served_link as link where link.repository_id = ${repositoryId} and link.digest = facts.digest)))
+      and exists (
+        select
+        from served_blob as member
+        where member.repository_id = ${repositoryId}
+          and member.digest = facts.digest
+          and ${heldAt(bound)})
     limit 1`
 }
 
@@ -64,13 +60,12 @@ const queries = {
       and member.digest = $2
       and ${heldAt('$3', 'member')}
     limit 1`,
-  blob: blobQuery({ repositoryId: '$1', bound: '$3', isLatest: '$4' }),
+  blob: blobQuery({ repositoryId: '$1', bound: '$3' }),
   blobAt: blobQuery({
     repositoryId: 'target.repository_id',
     bound: 'target.bound',
-    isLatest: 'target.is_latest',
     from: `(
-      select repository_id, coalesce(pinned, latest_version + 1) as bound, pinned is null as is_latest
+      select repository_id, coalesce(pinned, latest_version + 1) as bound
       from pointer
       where base_path = $1) as target,`,
   }),
@@ -116,7 +111,7 @@ export function createLookup(db: Database): Lookup {
       const key = keyOf(pointer, digest)
       const known = blobs.get(key)
       if (known) return known
-      const values = [pointer.repositoryId, digest, pointer.bound, pointer.pinned === null]
+      const values = [pointer.repositoryId, digest, pointer.bound]
       const [row] = await db.prepared<ServedBlob>('lookup-blob', queries.blob, values)
       if (row) blobs.set(key, row)
       return row

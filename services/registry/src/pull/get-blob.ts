@@ -4,8 +4,9 @@ import { type Digest, OciError } from '@berth/oci'
 import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
+import type { Pointer } from '../model/pointer.ts'
 import type { ProxyResult } from '../pull-through/count-proxied.ts'
-import type { Leases } from '../push/store-blob.ts'
+import type { PushedBlobs } from '../push/pushed-blobs.ts'
 import { emptyLayer } from '../schema1/empty-layer.ts'
 import { asksForSeveral } from './ranges.ts'
 import { blobHeaders, etagOf, streamBlob } from './stream-blob.ts'
@@ -17,37 +18,50 @@ export type BlobDelivery = {
   blobs: BlobStore
   sync: CommandClient<SyncCommands>
   follower: Follower
-  leases: Leases
+  pushed: PushedBlobs
   count: (result: ProxyResult) => void
 }
 
 /** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
 export async function headBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
   const { basePath } = exchange
-  const mayPush = exchange.caller.may(basePath, 'push')
-  const blob = await delivery.lookup.blobAt(basePath, digest)
-  if (!blob) {
-    // While the model is built, absence is none; that is said there.
-    if (!delivery.follower.isComplete(basePath)) await exchange.served()
-    // A client that may push asks whether to upload it: for that it is not here, or a manifest would name what is not.
-    if (!mayPush && isEmptyLayer(digest) && (await exchange.served())?.convertToSchema1) {
-      sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
-      return
-    }
-    // After the answer, which has nothing to wait for.
-    if (mayPush) setImmediate(() => delivery.leases.takeAhead(exchange, digest))
-    throw unknownBlob(basePath, digest)
+  const blob = exchange.caller.may(basePath, 'push')
+    ? await findForPush(exchange, digest, delivery)
+    : await delivery.lookup.blobAt(basePath, digest)
+  if (blob) {
+    exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
+    return
   }
-  // Where one version is pinned there are no pushes, so there is nothing to promise.
-  if (mayPush && (await requireServed(exchange)).pinned === null) await keepForPush(exchange, digest, delivery)
-  exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
+  // While the model is built, absence is none; that is said there.
+  if (!delivery.follower.isComplete(basePath)) await exchange.served()
+  // A client that may push asks whether to upload it: for that it is not here, or a manifest would name what is not.
+  const mayPush = exchange.caller.may(basePath, 'push')
+  if (mayPush || !isEmptyLayer(digest) || !(await exchange.served())?.convertToSchema1)
+    throw unknownBlob(basePath, digest)
+  sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
+}
+
+/**
+ * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so catalog says
+ * whether the repository has the blob and keeps it: what the model knows may just be going, and of what was pushed a moment ago it
+ * knows nothing (docs/guarantees.md, G4). Where one version is pinned there are no pushes, so there is nothing to promise.
+ */
+async function findForPush(
+  exchange: NamedExchange,
+  digest: Digest,
+  { lookup, pushed }: BlobDelivery,
+): Promise<{ sizeBytes: number } | undefined> {
+  const pointer = await exchange.served()
+  if (!pointer) return undefined
+  return pointer.pinned === null ? pushed.keep(exchange, digest) : lookup.blob(pointer, digest)
 }
 
 /** `GET /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */
 export async function getBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
   const { request, basePath } = exchange
   const pointer = await requireServed(exchange)
-  const blob = await delivery.lookup.blob(pointer, digest)
+  const blob =
+    (await delivery.lookup.blob(pointer, digest)) ?? (await findLinked(exchange, pointer, digest, delivery.pushed))
   if (!blob && pointer.convertToSchema1 && isEmptyLayer(digest)) {
     sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
     return
@@ -91,11 +105,13 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
   return new OciError('BLOB_UNKNOWN', `${basePath} has no blob ${digest}`)
 }
 
-/**
- * A client that may push asks by HEAD whether it can skip an upload. Our yes is a promise until its manifest comes, so the
- * blob is leased before it is given, and catalog says whether the repository has it: what this model knows may just be going
- * (docs/guarantees.md, G4).
- */
-async function keepForPush(exchange: NamedExchange, digest: Digest, { leases }: BlobDelivery): Promise<void> {
-  if (!(await leases.keep(exchange, digest))) throw unknownBlob(exchange.basePath, digest)
+/** Who may push reads what it has pushed; others read what manifests name, and their pulls never wait for catalog. */
+async function findLinked(
+  exchange: NamedExchange,
+  { pinned, repositoryName }: Pointer,
+  digest: Digest,
+  pushed: PushedBlobs,
+): Promise<ServedBlob | undefined> {
+  if (pinned !== null || !exchange.caller.may(exchange.basePath, 'push')) return undefined
+  return pushed.find(exchange, repositoryName, digest)
 }

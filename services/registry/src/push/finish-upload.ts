@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type BlobStore, BlobStoreError, DigestMismatch, type StagedPart } from '@berth/blobs'
-import type { LeasedBlob } from '@berth/commands'
+import { type BlobKey, type BlobStore, BlobStoreError, DigestMismatch, type StagedPart } from '@berth/blobs'
 import { algorithmOf, type Digest, hexOf, OciError } from '@berth/oci'
 import type { NamedExchange } from '../exchange/exchange.ts'
 import { appendBytes, takeWhole } from './receive.ts'
@@ -27,9 +26,6 @@ import {
 export async function finishUpload(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<void> {
   const digest = wantedDigest(exchange, 'digest')
   if (!digest) return refuseEnd(exchange, id, deps)
-  // Asked for along with the session: the lease is needed nearly always, and harmless when it is not.
-  const lease = deps.leases.take(exchange, digest)
-  lease.catch(() => undefined)
   const [session] = await Promise.all([readSession(deps.sessions, id, ownerOf(exchange)), exchange.served()])
   if (session.state === 'committed') {
     if (session.digest !== digest)
@@ -38,7 +34,8 @@ export async function finishUpload(exchange: NamedExchange, id: string, deps: Up
     return
   }
   if (hasBody(exchange) || session.offsetBytes > 0) checkRange(exchange, session)
-  const partIds = await endUpload(exchange, session, digest, lease, deps)
+  const generation = deps.sessions.ids.generationOf(id) ?? (await deps.generations.take())
+  const partIds = await endUpload(exchange, session, { digest, generation }, deps)
   sendCreated(exchange, digest)
   // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
   // A session that brought all its bytes with its end needs no trace: a repetition brings them again.
@@ -58,20 +55,19 @@ async function refuseEnd(exchange: NamedExchange, id: string, { sessions }: Uplo
 async function endUpload(
   exchange: NamedExchange,
   { id, offsetBytes, parts: staged }: UploadSession,
-  digest: Digest,
-  lease: Promise<LeasedBlob>,
+  key: BlobKey,
   deps: UploadDeps,
 ): Promise<string[]> {
   const { db, blobs, sessions } = deps
   try {
     if (hasBody(exchange) && offsetBytes === 0) {
-      await takeWhole(exchange, digest, lease, deps)
+      await takeWhole(exchange, key, deps)
       return []
     }
-    if (!hasBody(exchange)) return await makeBlob(exchange, { id, totalBytes: offsetBytes, staged }, await lease, deps)
+    if (!hasBody(exchange)) return await makeBlob(exchange, { id, totalBytes: offsetBytes, staged }, key, deps)
     const totalBytes = await appendBytes(exchange, await claimSession(sessions, id, ownerOf(exchange)), deps)
     const upload = { id, totalBytes, staged: await readParts(db, id) }
-    return await makeBlob(exchange, upload, await lease, deps)
+    return await makeBlob(exchange, upload, key, deps)
   } catch (error) {
     if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
     throw error
@@ -81,16 +77,19 @@ async function endUpload(
 async function makeBlob(
   exchange: NamedExchange,
   upload: { id: string; totalBytes: number; staged: StagedPart[] },
-  lease: LeasedBlob,
-  { blobs, leases, sessions }: UploadDeps,
+  key: BlobKey,
+  { blobs, pushed, sessions }: UploadDeps,
 ): Promise<string[]> {
-  const { digest, generation } = lease
+  const { digest } = key
   const { staged } = upload
   // Another PUT of the same session may have ended it since we read it, and its parts are gone with it.
   if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, sessions)
-  const sizeBytes = await publishParts(blobs, staged, lease, exchange.signal)
+  const { signal } = exchange
+  // Where publishing is a copy of all the bytes, one question more is cheap.
+  const there = blobs.movesParts ? undefined : await pushed.linkPresent(exchange, digest)
+  const sizeBytes = await publishParts(blobs, staged, there ?? key, { signal, isThere: there !== undefined })
   if (sizeBytes === undefined) return waitForOther(exchange, upload.id, digest, sessions)
-  await leases.link(exchange, { digest, generation, sizeBytes })
+  if (!there) await pushed.end(exchange, { ...key, sizeBytes })
   return staged.map((part) => part.id)
 }
 
@@ -102,18 +101,18 @@ function sizeOf(parts: readonly StagedPart[]): number {
 async function publishParts(
   blobs: BlobStore,
   staged: readonly StagedPart[],
-  lease: LeasedBlob,
-  signal: AbortSignal,
+  key: BlobKey,
+  how: { signal: AbortSignal; isThere: boolean },
 ): Promise<number | undefined> {
   const [only] = staged
-  const isProven = staged.length === 1 && algorithmOf(lease.digest) === 'sha256' && only?.sha256 === hexOf(lease.digest)
+  const isProven = staged.length === 1 && algorithmOf(key.digest) === 'sha256' && only?.sha256 === hexOf(key.digest)
   try {
-    return (await blobs.publish(staged, lease, { signal, isThere: lease.state === 'present' })).sizeBytes
+    return (await blobs.publish(staged, key, how)).sizeBytes
   } catch (error) {
     if (!(error instanceof BlobStoreError) || error.code !== 'missing_part') throw error
     // Moved already, perhaps by a process that was killed afterwards. Only whoever is proven to have had the bytes may have
     // what lies there: knowing a digest gives no right to its content.
-    return isProven ? (await blobs.stat(lease))?.sizeBytes : undefined
+    return isProven ? (await blobs.stat(key))?.sizeBytes : undefined
   }
 }
 

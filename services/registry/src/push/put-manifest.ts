@@ -16,12 +16,19 @@ import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
 import { verifySchema1 } from '../schema1/verify.ts'
+import type { Generations } from './generations.ts'
+import { type PushedBlobs, pushHolder, pushTarget } from './pushed-blobs.ts'
 import { readBody } from './read-body.ts'
-import { type Leases, pushHolder, pushTarget } from './store-blob.ts'
 
 const mostTags = 46
 
-type Deps = { blobs: BlobStore; catalog: CommandClient<CatalogCommands>; follower: Follower; leases: Leases }
+type Deps = {
+  blobs: BlobStore
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  pushed: PushedBlobs
+  generations: Generations
+}
 
 /** `PUT /v2/<name>/manifests/<reference>`: bytes first, row second, visible last (distribution-spec, "Pushing manifests"). */
 export async function putManifest(
@@ -79,7 +86,7 @@ type NewManifest = Content & {
 async function storeManifest(exchange: NamedExchange, manifest: NewManifest, deps: Deps): Promise<void> {
   const { parsed, pushedType, tags } = manifest
   const target = pushTarget(exchange)
-  const write = (content: Content) => writeContent(exchange, content, target, deps)
+  const write = (content: Content) => writeContent(content, target, deps)
   const envelopeIn = manifest.envelope
   const [to, stored, envelope] = await Promise.all([target, write(manifest), envelopeIn && write(envelopeIn)])
   const record = { ...parsed, ...stored, ...(envelope ? { envelope } : {}) }
@@ -87,22 +94,33 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, dep
   const request = { ...to, holder: pushHolder(exchange), manifest: record, tags, ...type }
   const { requestId } = exchange
   const audit = auditEntryOf(exchange, 'v2.manifest.put', [...tags, manifest.digest].join(' '))
-  const { change, rows, warning } = await deps.catalog.call('put-manifest', request, { requestId, audit })
+  const {
+    change,
+    rows,
+    stored: counting,
+    warning,
+  } = await deps.catalog.call('put-manifest', request, { requestId, audit })
   warn(exchange, warning)
   await deps.follower.apply(change.repositoryId, rows)
+  for (const own of [stored, envelope])
+    if (own)
+      await deps.pushed.giveWay(
+        own,
+        counting.find((blob) => blob.digest === own.digest),
+      )
 }
 
-/** Makes bytes durable under a lease, if the name takes pushes at all. */
+/** Makes bytes durable, if the name takes pushes at all. */
 async function writeContent(
-  exchange: NamedExchange,
   { digest, bytes }: Content,
   target: Promise<unknown>,
-  { blobs, leases }: Pick<Deps, 'blobs' | 'leases'>,
+  { blobs, generations }: Pick<Deps, 'blobs' | 'generations'>,
 ): Promise<StoredBlob> {
-  const allowed = Promise.all([leases.take(exchange, digest), target]).then(([{ generation }]) => generation)
+  const generation = await generations.take()
+  const allowed = target.then(() => generation)
   allowed.catch(() => 'told by the write, or by its source')
   await blobs.write({ digest, generation: allowed }, once(bytes), { expectedBytes: bytes.length })
-  return { digest, generation: await allowed, sizeBytes: bytes.length }
+  return { digest, generation, sizeBytes: bytes.length }
 }
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {

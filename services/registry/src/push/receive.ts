@@ -1,26 +1,25 @@
 import { BlobStoreError, PartInterrupted, type StagedPart } from '@berth/blobs'
-import type { LeasedBlob } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
 import { bodyOf } from '../exchange/early-answer.ts'
 import type { NamedExchange } from '../exchange/exchange.ts'
 import { checkRange, type UploadDeps } from './session-answers.ts'
 import { type Claim, recordPart } from './sessions.ts'
 
-/** A blob in a single request: its digest is known, so the bytes go straight to their place, taken in while it is leased. */
+/** A blob in a single request: its digest is known, so the bytes go straight to their place. */
 export async function takeWhole(
   exchange: NamedExchange,
-  digest: Digest,
-  lease: Promise<LeasedBlob>,
-  deps: UploadDeps,
+  { digest, generation }: { digest: Digest; generation: number },
+  { blobs, pushed }: UploadDeps,
 ): Promise<void> {
   const length = exchange.request.headers['content-length']
-  const generation = Promise.all([lease, exchange.served()]).then(([leased]) => leased.generation)
-  generation.catch(() => 'told by the write, or by its source')
-  const { sizeBytes } = await deps.blobs.write({ digest, generation }, bodyOf(exchange.request), {
+  // Whether the name takes pushes is looked up while its bytes come; where it does not, they are thrown away.
+  const allowed = exchange.served().then(() => generation)
+  allowed.catch(() => 'told by the write, or by its source')
+  const { sizeBytes } = await blobs.write({ digest, generation: allowed }, bodyOf(exchange.request), {
     signal: exchange.signal,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
-  await deps.leases.link(exchange, { digest, generation: await generation, sizeBytes })
+  await pushed.end(exchange, { digest, generation, sizeBytes })
 }
 
 /** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */

@@ -2,12 +2,19 @@ import type { BlobStore } from '@berth/blobs'
 import { type Digest, OciError, parseContentRange, parseDigest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
+import type { Generations } from './generations.ts'
 import type { MayBegin } from './may-begin.ts'
 import type { MountDeps } from './mount.ts'
 import type { SessionOwner } from './session-id.ts'
 import type { Sessions, UploadSession } from './sessions.ts'
 
-export type UploadDeps = MountDeps & { db: Database; blobs: BlobStore; sessions: Sessions; mayBegin: MayBegin }
+export type UploadDeps = MountDeps & {
+  db: Database
+  blobs: BlobStore
+  sessions: Sessions
+  generations: Generations
+  mayBegin: MayBegin
+}
 
 export function ownerOf(exchange: NamedExchange): SessionOwner {
   return { repository: exchange.basePath, subject: exchange.caller.actor.id ?? '' }

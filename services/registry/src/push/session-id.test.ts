@@ -5,7 +5,7 @@ const owner = { repository: 'team/app', subject: 'ana' }
 const hourMs = 3_600_000
 
 test('a replica with the same secret recognises a session; one of another installation does not', () => {
-  const id = createSessionIds('a secret').make(owner)
+  const id = createSessionIds('a secret').make(owner, 7)
   expect(createSessionIds('a secret').isGenuine(id, owner)).toBe(true)
   expect(createSessionIds('another').isGenuine(id, owner)).toBe(false)
 })
@@ -16,12 +16,12 @@ test.each([
   ['nobody', { ...owner, subject: '' }],
 ])('a session is nothing to %s', (_, other) => {
   const ids = createSessionIds('a secret')
-  expect(ids.isGenuine(ids.make(owner), other)).toBe(false)
+  expect(ids.isGenuine(ids.make(owner, 7), other)).toBe(false)
 })
 
 test('an id that was changed in any place is not genuine', () => {
   const ids = createSessionIds('a secret')
-  const id = ids.make(owner)
+  const id = ids.make(owner, 7)
   for (let place = 0; place < id.length; place++) {
     const changed = id.slice(0, place) + (id[place] === '0' ? '1' : '0') + id.slice(place + 1)
     expect(ids.isGenuine(changed, owner)).toBe(false)
@@ -31,14 +31,23 @@ test('an id that was changed in any place is not genuine', () => {
 test('a session without bytes ends after a day', () => {
   let now = Date.parse('2026-11-22T12:00:00Z')
   const ids = createSessionIds('a secret', () => now)
-  const id = ids.make(owner)
+  const id = ids.make(owner, 7)
   now += 23 * hourMs
   expect(ids.isGenuine(id, owner)).toBe(true)
   now += hourMs
   expect(ids.isGenuine(id, owner)).toBe(false)
 })
 
-test('sessions begun in the same second differ', () => {
+test('sessions begun in the same second differ by their numbers', () => {
   const ids = createSessionIds('a secret', () => 0)
-  expect(new Set(Array.from({ length: 100 }, () => ids.make(owner))).size).toBe(100)
+  expect(new Set(Array.from({ length: 100 }, (_, i) => ids.make(owner, i))).size).toBe(100)
+})
+
+test('an id gives its number back for less than the day for which numbers may be used', () => {
+  let now = Date.parse('2026-11-22T12:00:00Z')
+  const ids = createSessionIds('a secret', () => now)
+  for (const number of [0, 1, 2 ** 31, 2 ** 40 - 1]) expect(ids.generationOf(ids.make(owner, number))).toBe(number)
+  const id = ids.make(owner, 7)
+  now += 23 * hourMs
+  expect(ids.generationOf(id)).toBeUndefined()
 })

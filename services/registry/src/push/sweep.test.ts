@@ -11,6 +11,7 @@ import { claimSession, recordPart } from './sessions.ts'
 import { sweepUploads } from './sweep.ts'
 
 const owner = { repository: 'team/app', subject: 'ana' }
+let nextNumber = 1
 const dayMs = 86_400_000
 let root: string
 let database: Awaited<ReturnType<typeof makeDatabase>>
@@ -47,7 +48,7 @@ async function stagedFiles(): Promise<number> {
 
 test('bytes that a killed request left are removed after a day; those of a living upload stay, whatever their age', async () => {
   const ids = createSessionIds('a secret')
-  const claim = await claimSession({ db, ids }, ids.make(owner), owner)
+  const claim = await claimSession({ db, ids }, ids.make(owner, nextNumber++), owner)
   const part = await blobs.writePart(`${claim.id}-${claim.fence}`, 0, bytes())
   await recordPart(db, claim, part)
   // As a request that was killed before it could record its part, in a session that is gone.
@@ -68,7 +69,7 @@ test('an upload that nobody touched for a day ends, and its bytes go with it', a
 test('an account has at most ten thousand uploads open, and goes on with those', async () => {
   const busy = { repository: 'team/app', subject: 'busy' }
   const ids = createSessionIds('secret')
-  const first = ids.make(busy)
+  const first = ids.make(busy, nextNumber++)
   await claimSession({ db, ids }, first, busy)
   await db.query(
     `insert into upload_session (id, repository, subject)
@@ -76,16 +77,18 @@ test('an account has at most ten thousand uploads open, and goes on with those',
      from generate_series(2, 10000)`,
     [busy.subject],
   )
-  await expect(claimSession({ db, ids }, ids.make(busy), busy)).rejects.toMatchObject({ code: 'TOOMANYREQUESTS' })
+  await expect(claimSession({ db, ids }, ids.make(busy, nextNumber++), busy)).rejects.toMatchObject({
+    code: 'TOOMANYREQUESTS',
+  })
   expect(await claimSession({ db, ids }, first, busy)).toMatchObject({ id: first, fence: 2 })
-  await claimSession({ db, ids }, ids.make(owner), owner)
+  await claimSession({ db, ids }, ids.make(owner, nextNumber++), owner)
   await db.query("update upload_session set state = 'committed' where id = $1", [first])
-  await claimSession({ db, ids }, ids.make(busy), busy)
+  await claimSession({ db, ids }, ids.make(busy, nextNumber++), busy)
 })
 
 test('an upload that nothing came for in a day is forgotten with its bytes, which is announced', async () => {
   const ids = createSessionIds('a secret')
-  const claim = await claimSession({ db, ids }, ids.make(owner), owner)
+  const claim = await claimSession({ db, ids }, ids.make(owner, nextNumber++), owner)
   await recordPart(db, claim, await blobs.writePart(`${claim.id}-${claim.fence}`, 0, bytes()))
   await db.query(`update upload_session set touched_at = now() - interval '25 hours' where id = $1`, [claim.id])
   await sweepUploads(db, blobs, async () => false)

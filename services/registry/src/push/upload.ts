@@ -28,14 +28,15 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
   const digest = wantedDigest(exchange, 'digest')
   // A mount sends no body; a client that asks for both and sends one has all of the blob taken in.
   if (digest && (wanted === null || hasBody(exchange))) {
-    await takeWhole(exchange, digest, deps.leases.take(exchange, digest), deps)
+    await takeWhole(exchange, { digest, generation: await deps.generations.take() }, deps)
     sendCreated(exchange, digest)
     return
   }
   await deps.mayBegin(exchange)
+  const id = deps.sessions.ids.make(ownerOf(exchange), await deps.generations.take())
   const leastBytes = deps.blobs.preferredChunkBytes
   sendEmpty(exchange, 202, {
-    ...sessionHeaders(exchange, deps.sessions.ids.make(ownerOf(exchange)), 0),
+    ...sessionHeaders(exchange, id, 0),
     ...(leastBytes === undefined ? {} : { 'oci-chunk-min-length': leastBytes }),
   })
 }

@@ -5,13 +5,17 @@ declare
   v_kinds text[] := array(select distinct row ->> 'kind' from jsonb_array_elements(p_rows) as row);
 begin
   if 'blob-facts' = any(v_kinds) then
-    insert into blob_facts (digest, generation, size_bytes)
-    select digest, generation, "sizeBytes"
-    from jsonb_to_recordset(p_rows) as row (kind text, digest text, generation integer, "sizeBytes" bigint)
+    insert into blob_facts (digest, generation, placed, size_bytes)
+    -- A catalog of the release before tells generations that rise.
+    select digest, generation, coalesce(placed, generation), "sizeBytes"
+    from jsonb_to_recordset(p_rows) as row (kind text, digest text, generation bigint, placed bigint, "sizeBytes" bigint)
     where kind = 'blob-facts'
     order by digest
-    on conflict (digest) do update set generation = excluded.generation, size_bytes = excluded.size_bytes
-    where blob_facts.generation < excluded.generation;
+    on conflict (digest) do update set
+      generation = excluded.generation,
+      placed = excluded.placed,
+      size_bytes = excluded.size_bytes
+    where blob_facts.placed < excluded.placed;
   end if;
   if 'link' = any(v_kinds) then
     insert into served_link (repository_id, digest)
@@ -28,20 +32,21 @@ begin
       and served_link.digest = row.digest;
   end if;
   if 'manifest-facts' = any(v_kinds) then
-    insert into manifest_facts (digest, generation, media_type, size_bytes, artifact_type, subject, annotations, envelope)
-    select digest, generation, "mediaType", "sizeBytes", "artifactType", subject, annotations, nullif(envelope, 'null')
+    insert into manifest_facts (digest, generation, placed, media_type, size_bytes, artifact_type, subject, annotations, envelope)
+    select digest, generation, coalesce(placed, generation), "mediaType", "sizeBytes", "artifactType", subject, annotations, nullif(envelope, 'null')
     from jsonb_to_recordset(p_rows) as row (
-      kind text, digest text, generation integer, "mediaType" text, "sizeBytes" bigint, "artifactType" text, subject text,
+      kind text, digest text, generation bigint, placed bigint, "mediaType" text, "sizeBytes" bigint, "artifactType" text, subject text,
       annotations jsonb, envelope jsonb)
     where kind = 'manifest-facts'
     order by digest
     -- Collected and pushed anew it may lie elsewhere, in another envelope too.
     on conflict (digest) do update set
       generation = excluded.generation,
+      placed = excluded.placed,
       media_type = excluded.media_type,
       envelope = excluded.envelope
-    where manifest_facts.generation < excluded.generation
-      or (manifest_facts.generation = excluded.generation and manifest_facts.envelope is distinct from excluded.envelope);
+    where manifest_facts.placed < excluded.placed
+      or (manifest_facts.placed = excluded.placed and manifest_facts.envelope is distinct from excluded.envelope);
   end if;
   if 'blob' = any(v_kinds) then
     insert into served_blob (repository_id, digest, since, until)

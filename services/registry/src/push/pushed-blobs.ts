@@ -1,0 +1,92 @@
+import type { BlobStore } from '@berth/blobs'
+import type { CatalogCommands, CommandClient, StoredBlob } from '@berth/commands'
+import type { Digest } from '@berth/oci'
+import type { Actor } from '@berth/service'
+import type { NamedExchange } from '../exchange/exchange.ts'
+import { warn } from '../exchange/warning.ts'
+import type { Follower } from '../model/follow.ts'
+
+/** What catalog knows of blobs that are pushed and that no manifest has named yet; the read model knows nothing of them. */
+export type PushedBlobs = {
+  /** Ends a push: durable bytes are linked to the repository, where manifests may name them, and can be read there. */
+  end(exchange: NamedExchange, blob: StoredBlob): Promise<void>
+  /** Links what the store has already. `undefined`: it has no such blob, and nothing was changed. */
+  linkPresent(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
+  /**
+   * Keeps a blob of the repository for its pushes, which may name it from now on whatever becomes of it there. `undefined`: the
+   * repository does not have it, or the blob is going.
+   */
+  keep(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
+  /** A blob that is linked to a repository; `undefined` when none is. Catalog is asked each time. */
+  find(exchange: NamedExchange, repository: string, digest: Digest): Promise<StoredBlob | undefined>
+  /** The repositories to which a blob is linked. */
+  listLinking(exchange: NamedExchange, digest: Digest): Promise<string[]>
+  /** Has what counts stay and ours go, when bytes were written under a generation that does not count. */
+  giveWay(own: StoredBlob, counting: StoredBlob | undefined): Promise<void>
+}
+
+/** `keepSeconds`: how long pushed bytes are kept for a manifest that is still to come (docs/guarantees.md, G2). */
+export function createPushedBlobs({
+  catalog,
+  follower,
+  blobs,
+  keepSeconds,
+}: {
+  catalog: CommandClient<CatalogCommands>
+  follower: Follower
+  blobs: BlobStore
+  keepSeconds: number
+}): PushedBlobs {
+  const push = async (
+    exchange: NamedExchange,
+    blob: Omit<StoredBlob, 'generation'> & { generation: number | null },
+  ): Promise<StoredBlob | undefined> => {
+    const request = { ...(await pushTarget(exchange)), ...blob, keepSeconds }
+    const { requestId } = exchange
+    const { blob: counting, made, warning } = await catalog.call('push-blob', request, { requestId })
+    warn(exchange, warning)
+    if (made) await follower.apply(made.repositoryId, made.rows)
+    return counting ?? undefined
+  }
+  const giveWay: PushedBlobs['giveWay'] = async (own, counting) => {
+    if (!counting || counting.generation === own.generation) return
+    // What another installation put there with the same numbers is not ours to take away.
+    const { mayDelete } = await catalog.call('check-may-delete', {})
+    if (mayDelete) await blobs.giveWay(own, counting)
+  }
+  return {
+    end: async (exchange, own) => giveWay(own, await push(exchange, own)),
+    linkPresent: (exchange, digest) => push(exchange, { digest, generation: null, sizeBytes: 0 }),
+    keep: async (exchange, digest) => {
+      const { repository } = await pushTarget(exchange)
+      const holder = pushHolder(exchange)
+      const request = { repository, holder, digest, ttlSeconds: keepSeconds }
+      const { blob } = await catalog.call('keep-blob', request, { requestId: exchange.requestId })
+      return blob ?? undefined
+    },
+    find: async ({ requestId }, repository, digest) => {
+      const { blob } = await catalog.call('find-link', { repository, digest }, { requestId })
+      return blob ?? undefined
+    },
+    listLinking: async ({ requestId }, digest) =>
+      (await catalog.call('list-linking', { digest }, { requestId })).repositoryIds,
+    giveWay,
+  }
+}
+
+/** The holder of the leases of pushes to a repository. */
+export function pushHolder(exchange: NamedExchange): string {
+  return `push:${exchange.basePath}`
+}
+
+/** The name that a push to a base path writes to; where nothing is served yet, the repository is made with it. */
+export async function pushTarget({ basePath, served, caller }: NamedExchange): Promise<{
+  repository: string
+  mayCreate: boolean
+  actor: Actor
+  ownerId: string | null
+}> {
+  const pointer = await served()
+  const { actor, ownerId } = caller
+  return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor, ownerId }
+}
