@@ -10,6 +10,7 @@ import { peers, type RegistryConfig } from './config.ts'
 import { schemaParts } from './db/schema-parts.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { createFollower } from './model/follow.ts'
+import { createIntactGuard } from './model/intact.ts'
 import { createIsolation } from './model/isolation.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
@@ -86,7 +87,10 @@ export function createRegistry(
       generations: createGenerations(catalog),
       sessionIds: createSessionIds(deriveSecret(config.servicePrivateKey, 'upload session ids')),
       schema1Key: createSchema1Key(db, deriveSecret(config.servicePrivateKey, 'schema 1 signing key')),
-      readPointer: createPointerReader(pointerDb),
+      readPointer: createPointerReader(
+        pointerDb,
+        createIntactGuard(db.background, { compare: () => follower.followAll(), log }),
+      ),
       gatekeeper,
       seeAs: createSeeAs(auth),
       denied: host.denied,

@@ -97,7 +97,12 @@ async function pull(
 ): Promise<{ told: string; queries: number }> {
   const gatekeeper = createGatekeeper({ externalUrl: undefined } as Parameters<typeof createGatekeeper>[0])
   const naming = { repository, namespace: namespace ?? null, isWrite: false }
-  const deps = { db, readPointer: createPointerReader(db), follower: { isComplete: () => isComplete }, log }
+  const deps = {
+    db,
+    readPointer: createPointerReader(db, async () => {}),
+    follower: { isComplete: () => isComplete },
+    log,
+  }
   const answering = { response: { headersSent: false }, signal: new AbortController().signal, requestId: 'test' }
   const reading = {
     ...answering,

@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { isIntact } from './intact.ts'
 import { type PullThrough, pullThroughOf } from './pull-through.ts'
 
 /** What is served under a base path at this moment. The epoch names this state: whatever is found under it never changes. */
@@ -27,24 +28,29 @@ type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
   distributionRevision: number
   access: string
 }
+// One row at least, for also of a name that is not served it has to be known whether that is so.
+type Answer = ({ isIntact: boolean } & Row) | { isIntact: boolean; basePath: null }
 type Waiter = { resolve: (pointer: Pointer | undefined) => void; reject: (error: unknown) => void }
 
 const query = `
-  select base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId",
+  select model.intact as "isIntact", base_path as "basePath", distribution_id as "distributionId", repository_id as "repositoryId",
     repository_name as "repositoryName", pinned, latest_version as "latestVersion",
     repository_revision as "repositoryRevision", distribution_revision as "distributionRevision", access, redirect, warning,
     convert_to_schema1 as "convertToSchema1",
     (select ${pullThroughOf('pull_through')} from pull_through where pull_through.id = pointer.via) as "pullThrough"
-  from pointer
-  where base_path = any($1)`
+  from (select ${isIntact} as intact) as model
+  left join pointer on base_path = any($1)`
 const mostRunning = 2
 
 /**
  * Reads pointers, freshly for each request, at the price of one query for all that wait. A request joins the next query to
  * start and never one already running: so each sees the state at or after its own arrival, and no replica can serve what
- * was replaced before the request came (docs/flows/pull.md).
+ * was replaced before the request came (docs/flows/pull.md). After a crash of PostgreSQL `ensureIntact` ends before anything is read.
  */
-export function createPointerReader(db: Database): (basePath: string) => Promise<Pointer | undefined> {
+export function createPointerReader(
+  db: Database,
+  ensureIntact: () => Promise<void>,
+): (basePath: string) => Promise<Pointer | undefined> {
   let waiting = new Map<string, Waiter[]>()
   let running = 0
 
@@ -54,8 +60,16 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     waiting = new Map()
     running++
     try {
-      const rows = await db.prepared<Row>('pointers', query, [[...batch.keys()]])
-      const found = new Map(rows.map((row) => [row.basePath, toPointer(row)]))
+      const names = [...batch.keys()]
+      const read = () => db.prepared<Answer>('pointers', query, [names])
+      let rows = await read()
+      while (!rows[0]?.isIntact) {
+        await ensureIntact()
+        rows = await read()
+      }
+      const found = new Map(
+        rows.flatMap((row) => (row.basePath === null ? [] : [[row.basePath, toPointer(row)] as const])),
+      )
       for (const [basePath, waiters] of batch) for (const { resolve } of waiters) resolve(found.get(basePath))
     } catch (error) {
       for (const waiters of batch.values()) for (const { reject } of waiters) reject(error)
@@ -77,7 +91,8 @@ export function createPointerReader(db: Database): (basePath: string) => Promise
     })
 }
 
-function toPointer({ latestVersion, repositoryRevision, distributionRevision, access, ...row }: Row): Pointer {
+function toPointer(answer: Row & { isIntact: boolean }): Pointer {
+  const { isIntact: _seen, latestVersion, repositoryRevision, distributionRevision, access, ...row } = answer
   return {
     ...row,
     bound: row.pinned ?? latestVersion + 1,

@@ -3,11 +3,9 @@ create or replace function apply_change(p_repository uuid, p_head jsonb, p_rows 
 declare
   v_revision bigint;
 begin
-  -- Catalog has flushed a pushed blob's link. Lost here in a crash of PostgreSQL, it is fetched again; until then the blob is absent
-  -- and its client uploads it once more. Tags and manifests are flushed: an old one must never be served again.
-  if jsonb_array_length(p_rows) = 2 and p_rows @> '[{"kind": "link", "linked": true}, {"kind": "blob-facts"}]' then
-    perform set_config('synchronous_commit', 'off', true);
-  end if;
+  -- Catalog has flushed what these rows tell. Lost here in a crash of PostgreSQL, it is fetched again before anything is served
+  -- (model/intact.ts).
+  perform set_config('synchronous_commit', 'off', true);
   select revision into v_revision
   from served_repository
   where id = p_repository
