@@ -19,8 +19,8 @@ export type ConsumeOptions = Listening & {
   /** The service that handles, for its spans. */
   service?: string
   owner: EventOwner
-  /** The effect of an event, in the transaction that notes it as handled. */
-  handle: (sql: Transaction, event: CloudEvent) => Promise<void>
+  /** The effect of an event, in the transaction that notes it as handled. `nothing`: it had none. */
+  handle: (sql: Transaction, event: CloudEvent) => Promise<'nothing' | void>
   /** The effect of several that follow each other, where that is cheaper; when it fails they are handled one by one. */
   handleTogether?: (sql: Transaction, events: readonly CloudEvent[]) => Promise<void>
   /** Learns from others what the effect of an event needs, before its transaction, and as often as it takes. */
@@ -188,18 +188,21 @@ async function handleInOrder(
   }
   const [first] = fitting
   const { handle, handleTogether } = options
+  let effects = 0
   if (handleTogether && first && fitting.length > 1) {
     onTry(first)
     const together = fitting.map(({ event }) => event)
     await inSpanOf(together, options, () => handleTogether(sql, together.map(withoutTrace)))
+    effects = together.length
   } else {
     for (const placed of fitting) {
       onTry(placed)
-      await inSpanOf([placed.event], options, () => handle(sql, withoutTrace(placed.event)))
+      const effect = await inSpanOf([placed.event], options, () => handle(sql, withoutTrace(placed.event)))
+      if (effect !== 'nothing') effects++
     }
   }
   const done = before + fitting.length
-  if (done > before) await savePosition(sql, options, done)
+  if (done > before) await savePosition(sql, options, done, { flushed: effects > 0 })
   return { fits, handled: fitting.length }
 }
 

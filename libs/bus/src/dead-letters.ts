@@ -60,7 +60,7 @@ export async function findDeadLetter(sql: Sql, { consumer, eventId }: Name) {
 export async function replayDeadLetter(
   db: Database,
   name: Name,
-  handle: (sql: Transaction, event: CloudEvent) => Promise<void>,
+  handle: (sql: Transaction, event: CloudEvent) => Promise<unknown>,
 ): Promise<void> {
   const { consumer, eventId } = name
   try {

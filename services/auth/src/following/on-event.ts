@@ -34,9 +34,12 @@ const tellers = new Map([
 ])
 
 /** Keeps the copy of objects as catalog and sync say that they are. What was granted on one that is gone goes with it. */
-export async function noteObject(sql: Transaction, { type, data }: Pick<CloudEvent, 'type' | 'data'>): Promise<void> {
+export async function noteObject(
+  sql: Transaction,
+  { type, data }: Pick<CloudEvent, 'type' | 'data'>,
+): Promise<'nothing' | void> {
   const told = tellers.get(type)?.(data)
-  if (!told) return
+  if (!told) return 'nothing'
   if ('goneId' in told) await forgetObject(sql, told.goneId)
   else await writeObject(sql, told)
 }

@@ -16,11 +16,13 @@ export async function noteNamespaceOf(sql: Sql, repositoryName: string): Promise
   await noteNamespace(sql, repositoryName.split('/', 1)[0] ?? repositoryName)
 }
 
-/** Notes the namespace that an event of catalog tells of, if it does: also where the call was lost that should have. */
-export async function noteAnnounced(sql: Sql, { type, data }: Pick<CloudEvent, 'type' | 'data'>): Promise<void> {
+/** Notes the namespace that an event of catalog tells of: also where the call was lost that should have. Answers whether it tells of one. */
+export async function noteAnnounced(sql: Sql, { type, data }: Pick<CloudEvent, 'type' | 'data'>): Promise<boolean> {
   const { name } = data as { name: string }
   if (type === typeOf(catalogEvents.namespaceCreated)) await noteNamespace(sql, name)
-  if (type === typeOf(catalogEvents.repositoryCreated)) await noteNamespaceOf(sql, name)
+  else if (type === typeOf(catalogEvents.repositoryCreated)) await noteNamespaceOf(sql, name)
+  else return false
+  return true
 }
 
 /** Namespaces by name, each with what wrote it last. */

@@ -41,8 +41,9 @@ export function followEvents(options: {
     consumer: 'registry-catalog',
     source: 'catalog',
     handle: async (sql, event) => {
-      await noteAnnounced(sql, event)
+      const isNoted = await noteAnnounced(sql, event)
       if (await markUnfollowed(sql, event)) loop.wake()
+      else if (!isNoted) return 'nothing'
     },
     // Too much was missed to go through it one by one: look at everything.
     takeSnapshot: async (sql) => {
