@@ -66,6 +66,18 @@ describe('a command', () => {
     expect(seen).toMatchObject([{ from: 'asker', requestId: 'r1', commandId: expect.any(String) }])
   })
 
+  test('that a replica of the release before does not know is taken to another connection until one knows it', async () => {
+    const [older, newer] = [owner({ add: async () => ({ sum: 0 }) }), owner({ subtract: async () => ({ sum: 1 }) })]
+    const connections: unknown[] = []
+    const url = await served((request, response) => {
+      if (!connections.includes(request.socket)) connections.push(request.socket)
+      ;(connections.indexOf(request.socket) === 0 ? older : newer)(request, response)
+    })
+    expect(await clientOf(url).call('subtract', {})).toEqual({ sum: 1 })
+    const never = clientOf(await served(older), { callTimeoutSeconds: 1 }).call('subtract', {})
+    await expect(never).rejects.toMatchObject({ status: 503, code: 'service_unavailable' })
+  })
+
   test('is heard from the services alone that need it, over a socket and in the same process', async () => {
     const commands = { add: async () => ({ sum: 3 }), note: async () => ({}) }
     const callers = { add: ['asker'], note: ['other'] }
@@ -182,7 +194,6 @@ describe('a command', () => {
   })
 
   test.each([
-    ['no command of it', 'nothing', {}, 'no_such_command'],
     ['asked with a key of nobody', 'hello', { privateKey: stranger }, 'not_a_service'],
     ['asked under the name of another service', 'hello', { from: 'auth' }, 'not_a_service'],
   ])('%s is refused', async (_title, command, more, code) => {

@@ -46,6 +46,9 @@ export type InternalClient = {
   close(): Promise<void>
 }
 
+/** `isElsewhere`: the connection is closed behind the answer. */
+type Sending = CallOptions & { isElsewhere?: boolean }
+
 const firstPauseMs = 50
 const longestPauseMs = 1_000
 const connections = 64
@@ -78,7 +81,7 @@ export function createInternalClient(options: {
     service: options.from,
     attributes: { 'http.request.method': 'POST', 'server.address': options.to },
   })
-  const send = async (command: string, body: unknown, more: CallOptions, timeoutMs: number, through = pool) => {
+  const send = async (command: string, body: unknown, more: Sending, timeoutMs: number, through = pool) => {
     const traceparent = currentTraceparent()
     const reply = await through.request({
       method: 'POST',
@@ -97,6 +100,8 @@ export function createInternalClient(options: {
       headersTimeout: Math.ceil(timeoutMs),
       bodyTimeout: Math.ceil(timeoutMs),
       signal: more.signal ?? null,
+      // A connection leads to one replica, and others may be of a newer release.
+      reset: more.isElsewhere ?? false,
     })
     if (reply.statusCode < 300) return reply
     const retryAfter = reply.headers['retry-after']
@@ -118,16 +123,18 @@ export function createInternalClient(options: {
     const audit = more.audit ?? openAudit()?.entry
     const fixed = { ...more, commandId: more.commandId ?? randomUUID(), audit }
     const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
+    let isElsewhere = false
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       try {
         const timeoutMs = Math.max(1, deadline - performance.now())
         const peer = options.localPeers?.(options.to)
         if (peer) return (await callLocally(peer, command, body, callOf(fixed, timeoutMs))) as Reply
-        const reply = await send(command, body, fixed, timeoutMs)
+        const reply = await send(command, body, { ...fixed, isElsewhere }, timeoutMs)
         return (await reply.body.json()) as Reply
       } catch (error) {
         const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
         if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
+        isElsewhere = isTooOld(error)
         await delay(pauseMs / 2 + Math.random() * (pauseMs / 2), undefined, { ref: true })
       }
     }
@@ -223,13 +230,18 @@ const awayCodes = new Set([
   'EAI_AGAIN',
 ])
 
+/** Of a replica of the release before, which does not know a command: during an upgrade another one, or it itself, soon will. */
+function isTooOld(error: unknown): boolean {
+  return error instanceof Problem && error.code === 'no_such_command'
+}
+
 function isAway(error: unknown): boolean {
-  if (error instanceof Problem) return error.code === 'starting'
+  if (error instanceof Problem) return error.code === 'starting' || isTooOld(error)
   return awayCodes.has(codeOf(error) ?? '')
 }
 
 function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted || (error instanceof Problem && error.code !== 'starting')) return error
+  if (signal?.aborted || (error instanceof Problem && !isAway(error))) return error
   const timedOut =
     error instanceof errors.HeadersTimeoutError ||
     error instanceof errors.BodyTimeoutError ||

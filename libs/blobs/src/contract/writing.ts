@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals'
+import { describe, expect, test } from '@jest/globals'
 import { BlobTooLarge, DigestMismatch, SizeMismatch } from '../store/errors.ts'
 import { breakingAfter, chunksOf, freshBlob, hangingAfter, MiB, readAll, type Subject, staged } from './subject.ts'
 
@@ -107,6 +107,45 @@ export function writingContract(subject: () => Subject): void {
       expect(await staged(store)).toEqual([])
     },
   )
+
+  describe.each([10, 2 * MiB])('a blob of %i bytes that counts under another key', (size) => {
+    const twice = async () => {
+      const { store } = subject()
+      const { bytes, key } = freshBlob(size)
+      const own = { ...key, generation: key.generation + 1 }
+      for (const one of [key, own]) await store.write(one, chunksOf(bytes))
+      return { store, bytes, key, own }
+    }
+
+    test('stays, and the one that gives way goes', async () => {
+      const { store, bytes, key, own } = await twice()
+      for (let time = 0; time < 2; time++) await store.giveWay(own, key)
+      await store.compared()
+      expect((await readAll(store, key)).equals(bytes)).toBe(true)
+      expect(await store.stat(own)).toBeUndefined()
+    })
+
+    test('is replaced where it is damaged', async () => {
+      const { store, bytes, key, own } = await twice()
+      await subject().damage(key, Buffer.alloc(size, 'rot'))
+      await store.giveWay(own, key)
+      await store.compared()
+      expect((await readAll(store, key)).equals(bytes)).toBe(true)
+      expect(await store.stat(own)).toBeUndefined()
+    })
+
+    test('is there at once where it was lost or cut short', async () => {
+      for (const rest of [undefined, Buffer.alloc(1)]) {
+        const { store, bytes, key, own } = await twice()
+        if (rest) await subject().damage(key, rest)
+        else await store.remove(key)
+        await store.giveWay(own, key)
+        expect((await readAll(store, key)).equals(bytes)).toBe(true)
+        await store.compared()
+        expect(await store.stat(own)).toBeUndefined()
+      }
+    })
+  })
 
   test('what the store notes of itself is replaced as a whole, is no blob, and is nothing at first', async () => {
     const { store } = subject()

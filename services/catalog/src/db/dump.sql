@@ -10,7 +10,7 @@ table audit_outbox (
 
 table blob (
   digest text not null,
-  generation integer not null default 1,
+  generation bigint not null default 1,
   size_bytes bigint,
   state text not null,
   created_at timestamp with time zone not null default now(),
@@ -19,6 +19,7 @@ table blob (
   damage text,
   checked_at timestamp with time zone,
   lone_writer text,
+  placed bigint not null default nextval('blob_generation'::regclass),
   constraint blob_pkey PRIMARY KEY (digest),
   constraint blob_check CHECK (state <> 'present'::text OR size_bytes IS NOT NULL),
   constraint blob_damage_check CHECK (damage = ANY (ARRAY['missing'::text, 'rotten'::text, 'healed'::text])),
@@ -29,7 +30,8 @@ CREATE INDEX blob_candidate ON blob USING btree (digest) WHERE candidate_since I
 CREATE INDEX blob_damaged ON blob USING btree (digest) WHERE damage IS NOT NULL
 CREATE INDEX blob_remote ON blob USING btree (digest) WHERE state = 'remote'::text
 CREATE INDEX blob_removing ON blob USING btree (digest) WHERE state = 'removing'::text
-CREATE TRIGGER blob_healed BEFORE UPDATE OF state ON blob FOR EACH ROW WHEN (old.damage IS NOT NULL AND (old.state = ANY (ARRAY['writing'::text, 'remote'::text])) AND new.state = 'present'::text) EXECUTE FUNCTION heal_blob()
+CREATE TRIGGER blob_healed BEFORE UPDATE OF state ON blob FOR EACH ROW WHEN ((old.state = ANY (ARRAY['writing'::text, 'remote'::text])) AND new.state = 'present'::text AND (old.damage IS NOT NULL OR old.state = 'remote'::text AND old.generation <> new.generation)) EXECUTE FUNCTION heal_blob()
+CREATE TRIGGER blob_placed BEFORE UPDATE OF generation ON blob FOR EACH ROW WHEN (old.generation <> new.generation) EXECUTE FUNCTION note_place()
 
 table blob_interval (
   repository_id uuid not null,
@@ -51,7 +53,8 @@ table blob_link (
   digest text not null,
   linked boolean not null,
   linked_at timestamp with time zone not null default now(),
-  revision bigint not null,
+  revision bigint not null default 0,
+  kept_until timestamp with time zone,
   constraint blob_link_pkey PRIMARY KEY (repository_id, digest),
   constraint blob_link_digest_fkey FOREIGN KEY (digest) REFERENCES blob(digest),
   constraint blob_link_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES repository(id) ON DELETE CASCADE
@@ -535,13 +538,23 @@ function heal_blob() returns trigger language plpgsql volatile
 
 function keep_blob(p_repository text, p_digest text, p_holder text, p_seconds integer) returns TABLE(generation integer, size_bytes bigint) language plpgsql volatile
 
+function keep_for_push(p_repository text, p_digest text, p_holder text, p_seconds integer) returns TABLE(generation bigint, size_bytes bigint) language plpgsql volatile
+
 function lease_blobs(p_digests text[], p_holder text, p_seconds integer) returns TABLE(digest text, generation integer, state text, size_bytes bigint, is_new boolean, is_alone boolean) language plpgsql volatile
+
+function lease_digests(p_digests text[], p_holder text, p_seconds integer) returns TABLE(digest text, generation bigint, state text, size_bytes bigint, is_new boolean, is_alone boolean) language plpgsql volatile
 
 function link_blob(p_repository text, p_digest text, p_generation integer, p_size bigint, p_holder text, p_seconds integer) returns TABLE(id uuid, name text, revision bigint, latest_version integer, used_bytes bigint, quota_bytes bigint) language plpgsql volatile
 
 function manifest_has_no_tags() returns trigger language plpgsql volatile
 
+function note_place() returns trigger language plpgsql volatile
+
 function note_pointing() returns trigger language plpgsql volatile
+
+function place_blob(p_digest text, p_generation bigint, p_size bigint) returns TABLE(generation bigint, size_bytes bigint, healed boolean) language plpgsql volatile
+
+function push_blob(p_repository text, p_digest text, p_generation bigint, p_size bigint, p_keep_seconds double precision) returns TABLE(generation bigint, size_bytes bigint, healed boolean, used_bytes bigint, quota_bytes bigint) language plpgsql volatile
 
 function recount_namespace(p_name text) returns bigint language plpgsql volatile
 
@@ -552,3 +565,5 @@ function store_command(p_id text, p_reply jsonb, p_timeout_ms double precision) 
 function tag_has_manifest() returns trigger language plpgsql volatile
 
 function tags_have_manifests() returns trigger language plpgsql volatile
+
+function take_generations(p_count integer) returns SETOF bigint language sql volatile

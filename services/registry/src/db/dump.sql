@@ -10,8 +10,9 @@ table audit_outbox (
 
 table blob_facts (
   digest text not null,
-  generation integer not null,
+  generation bigint not null,
   size_bytes bigint not null,
+  placed bigint not null default 0,
   constraint blob_facts_pkey PRIMARY KEY (digest)
 )
 
@@ -57,7 +58,7 @@ CREATE INDEX isolated_repository_next_try ON isolated_repository USING btree (ne
 
 table manifest_facts (
   digest text not null,
-  generation integer not null,
+  generation bigint not null,
   media_type text not null,
   size_bytes bigint not null,
   artifact_type text,
@@ -65,9 +66,16 @@ table manifest_facts (
   annotations jsonb not null,
   envelope jsonb,
   listed_bytes integer generated always as (400 + octet_length(media_type) + COALESCE(octet_length(artifact_type), 0) + octet_length(annotations::text)) stored,
+  placed bigint not null default 0,
   constraint manifest_facts_pkey PRIMARY KEY (digest)
 )
 CREATE INDEX manifest_facts_subject ON manifest_facts USING btree (subject) WHERE subject IS NOT NULL
+
+table model_intact (
+  token uuid not null,
+  compared boolean not null default false,
+  constraint model_intact_pkey PRIMARY KEY (token)
+) unlogged
 
 table namespace (
   name text collate "C" not null,
