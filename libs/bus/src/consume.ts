@@ -19,8 +19,8 @@ export type ConsumeOptions = Listening & {
   /** The service that handles, for its spans. */
   service?: string
   owner: EventOwner
-  /** The effect of an event, in the transaction that notes it as handled. `nothing`: it had none. */
-  handle: (sql: Transaction, event: CloudEvent) => Promise<'nothing' | void>
+  /** The effect of an event, in the transaction that notes it as handled; answers `nothing` where it had none. */
+  handle: (sql: Transaction, event: CloudEvent) => Promise<unknown>
   /** The effect of several that follow each other, where that is cheaper; when it fails they are handled one by one. */
   handleTogether?: (sql: Transaction, events: readonly CloudEvent[]) => Promise<void>
   /** Learns from others what the effect of an event needs, before its transaction, and as often as it takes. */

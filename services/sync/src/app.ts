@@ -82,8 +82,8 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
         source: 'tasks',
         handle: async (sql, event) => {
           const ended = await onTaskEnded(sql, event)
-          if (!ended) return 'nothing'
-          runMetrics.ended(ended)
+          if (ended) runMetrics.ended(ended)
+          return ended ?? 'nothing'
         },
       })
       keep('pruning', startPruning({ db: db.background, catalog, log }))

@@ -37,11 +37,12 @@ const tellers = new Map([
 export async function noteObject(
   sql: Transaction,
   { type, data }: Pick<CloudEvent, 'type' | 'data'>,
-): Promise<'nothing' | void> {
+): Promise<'noted' | 'nothing'> {
   const told = tellers.get(type)?.(data)
   if (!told) return 'nothing'
   if ('goneId' in told) await forgetObject(sql, told.goneId)
   else await writeObject(sql, told)
+  return 'noted'
 }
 
 /** Forgets an object with what was granted on it. */

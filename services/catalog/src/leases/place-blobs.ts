@@ -1,6 +1,6 @@
 import type { StoredBlob } from '@berth/commands'
 import { Problem, sqlState, type Transaction } from '@berth/service'
-import { blobsHealed } from '../store/damage.ts'
+import { blobsHealed } from './healed.ts'
 
 /**
  * Notes that bytes are durable under generations that their writer took for itself, and answers under which they count: where a blob

@@ -1,11 +1,11 @@
 import type { CatalogCommands, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { type Database, notFound, type Sql } from '@berth/service'
+import { blobsHealed } from '../leases/healed.ts'
 import { orStale } from '../leases/place-blobs.ts'
 import { type QuotaUse, quotaWarning, withinQuota } from '../namespaces/quota.ts'
 import { ensureRepository } from '../repositories/ensure.ts'
 import { rowsAfter } from '../served/rows.ts'
-import { blobsHealed } from '../store/damage.ts'
 
 type Push = CatalogCommands['push-blob']
 type Pushed = Omit<StoredBlob, 'digest'> & { healed: boolean } & { [Key in keyof QuotaUse]: number | null }
@@ -42,7 +42,14 @@ async function pushToNew(db: Database, request: Push['request']): Promise<Push['
 }
 
 async function isPresent(sql: Sql, digest: Digest): Promise<boolean> {
-  const rows = await sql.query("select from blob where digest = $1 and state = 'present' for no key update", [digest])
+  const rows = await sql.query(
+    `select
+     from blob
+     where digest = $1
+       and state = 'present'
+     for no key update`,
+    [digest],
+  )
   return rows.length > 0
 }
 

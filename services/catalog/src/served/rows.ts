@@ -183,8 +183,8 @@ function changed(names: { repository: string; after: string; end: string; isLimi
     [
       'manifest-facts',
       `select jsonb_build_object(
-         'kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'placed', blob.placed, 'mediaType', manifest.media_type,
-         'sizeBytes', manifest.size_bytes,
+         'kind', 'manifest-facts', 'digest', manifest.digest, 'generation', blob.generation, 'placed', blob.placed,
+         'mediaType', manifest.media_type, 'sizeBytes', manifest.size_bytes,
          'envelope', case when whole.digest is not null then jsonb_build_object(
            'digest', whole.digest, 'generation', whole.generation, 'sizeBytes', whole.size_bytes) end,
          'artifactType', manifest.artifact_type, 'subject', manifest.subject, 'annotations', manifest.annotations) as row

@@ -1,7 +1,7 @@
 import type { BlobStat, BlobStore } from '@berth/blobs'
 import { catalogEvents, recordEvents } from '@berth/bus'
 import type { Digest } from '@berth/oci'
-import { createSignal, type Database, type Sql } from '@berth/service'
+import type { Database, Sql } from '@berth/service'
 import { touchRows } from '../intervals/write-rows.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
@@ -64,9 +64,6 @@ export async function noteFound(db: Database, { digest, generation }: Stored): P
     if (found.length > 0) await recordEvents(sql, [{ kind: catalogEvents.blobRepaired, data: { digest } }])
   })
 }
-
-/** Raised where bytes came back under another generation, or went, so that registry is to hear of it. */
-export const blobsHealed = createSignal('blobs healed')
 
 const batchDigests = 500
 

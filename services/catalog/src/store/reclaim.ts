@@ -4,8 +4,8 @@ import type { Digest } from '@berth/oci'
 import type { Database, Logger } from '@berth/service'
 import type { RequireRights } from '../care-rights.ts'
 import { heldByAny } from '../intervals/held.ts'
+import { blobsHealed } from '../leases/healed.ts'
 import { isKept } from '../leases/kept-links.ts'
-import { blobsHealed } from './damage.ts'
 
 /** What a reclaim freed, or would free. */
 export type ReclaimResult = {

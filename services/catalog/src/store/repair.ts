@@ -1,8 +1,8 @@
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { heldByAny } from '../intervals/held.ts'
+import { blobsHealed } from '../leases/healed.ts'
 import { leaseBlobs, recordBlobs, releaseLeases } from '../leases/leases.ts'
-import { blobsHealed } from './damage.ts'
 import { isInScope, type Scrubbing, type ScrubResult, scrub } from './scrub.ts'
 
 /** What a repair found and brought back. */

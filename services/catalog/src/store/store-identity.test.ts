@@ -146,9 +146,9 @@ test('of two databases of one identity, the one whose mark is not the last delet
   expect(await blobs.stat({ digest, generation })).toBeDefined()
   const run = await beginRun(copy.db, { cause: 'request', taskId: crypto.randomUUID(), graceSeconds: 0 })
   if (!run) throw new Error('no run')
-  const parts = { db: copy.db, blobs: guarded, cleaner, registry: {}, log: quiet }
+  const parts = { db: copy.db, blobs: guarded, cleaner, log: quiet }
   const signal = new AbortController().signal
-  const collecting = carryOutRun(parts as never, run, { graceSeconds: 0, signal })
+  const collecting = carryOutRun(parts, run, { graceSeconds: 0, signal })
   await expect(collecting).rejects.toMatchObject({ code: 'store_shared' })
   // Five minutes after the other one has stopped.
   const at = new Date(Date.now() - 301_000).toISOString()

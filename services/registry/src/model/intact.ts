@@ -25,7 +25,13 @@ export function createIntactGuard(
     await db.query('insert into model_intact (token) values ($1)', [token])
     await compare()
     // Another crash since the beginning has taken this row too; then the comparison says nothing.
-    const done = await db.query('update model_intact set compared = true where token = $1 returning token', [token])
+    const done = await db.query(
+      `update model_intact
+       set compared = true
+       where token = $1
+       returning token`,
+      [token],
+    )
     if (done.length === 0) throw unavailable('PostgreSQL has crashed again')
     await db.query('delete from model_intact where not compared')
     log.info('what is served is level with catalog again')

@@ -42,8 +42,9 @@ export function followEvents(options: {
     source: 'catalog',
     handle: async (sql, event) => {
       const isNoted = await noteAnnounced(sql, event)
-      if (await markUnfollowed(sql, event)) loop.wake()
-      else if (!isNoted) return 'nothing'
+      const isBehind = await markUnfollowed(sql, event)
+      if (isBehind) loop.wake()
+      return isBehind || isNoted ? 'noted' : 'nothing'
     },
     // Too much was missed to go through it one by one: look at everything.
     takeSnapshot: async (sql) => {

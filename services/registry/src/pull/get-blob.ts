@@ -25,9 +25,8 @@ export type BlobDelivery = {
 /** `HEAD /v2/<name>/blobs/<digest>`: what clients ask before they upload, so mostly for what is not there. */
 export async function headBlob(exchange: NamedExchange, digest: Digest, delivery: BlobDelivery): Promise<void> {
   const { basePath } = exchange
-  const blob = exchange.caller.may(basePath, 'push')
-    ? await findForPush(exchange, digest, delivery)
-    : await delivery.lookup.blobAt(basePath, digest)
+  const mayPush = exchange.caller.may(basePath, 'push')
+  const blob = mayPush ? await findForPush(exchange, digest, delivery) : await delivery.lookup.blobAt(basePath, digest)
   if (blob) {
     exchange.response.writeHead(200, { ...blobHeaders(digest), 'content-length': blob.sizeBytes }).end()
     return
@@ -35,7 +34,6 @@ export async function headBlob(exchange: NamedExchange, digest: Digest, delivery
   // While the model is built, absence is none; that is said there.
   if (!delivery.follower.isComplete(basePath)) await exchange.served()
   // A client that may push asks whether to upload it: for that it is not here, or a manifest would name what is not.
-  const mayPush = exchange.caller.may(basePath, 'push')
   if (mayPush || !isEmptyLayer(digest) || !(await exchange.served())?.convertToSchema1)
     throw unknownBlob(basePath, digest)
   sendBytes(exchange, 200, blobHeaders(digest), emptyLayer.bytes)
@@ -53,7 +51,7 @@ async function findForPush(
 ): Promise<{ sizeBytes: number } | undefined> {
   const pointer = await exchange.served()
   if (!pointer) return undefined
-  return pointer.pinned === null ? pushed.keep(exchange, digest) : lookup.blob(pointer, digest)
+  return isPushedTo(exchange, pointer) ? pushed.keep(exchange, digest) : lookup.blob(pointer, digest)
 }
 
 /** `GET /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */
@@ -108,10 +106,17 @@ function unknownBlob(basePath: string, digest: Digest): OciError {
 /** Who may push reads what it has pushed; others read what manifests name, and their pulls never wait for catalog. */
 async function findLinked(
   exchange: NamedExchange,
-  { pinned, repositoryName }: Pointer,
+  pointer: Pointer,
   digest: Digest,
   pushed: PushedBlobs,
 ): Promise<ServedBlob | undefined> {
-  if (pinned !== null || !exchange.caller.may(exchange.basePath, 'push')) return undefined
-  return pushed.find(exchange, repositoryName, digest)
+  return isPushedTo(exchange, pointer) ? pushed.find(exchange, pointer.repositoryName, digest) : undefined
+}
+
+/**
+ * Whether the caller may push to what is served there now: its right is for the repository that was served when it was granted, and to
+ * one pinned version nobody pushes.
+ */
+function isPushedTo({ basePath, caller }: NamedExchange, pointer: Pointer): boolean {
+  return pointer.pinned === null && caller.may(basePath, 'push') && caller.mayChange(basePath, pointer)
 }

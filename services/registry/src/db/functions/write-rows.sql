@@ -33,7 +33,8 @@ begin
   end if;
   if 'manifest-facts' = any(v_kinds) then
     insert into manifest_facts (digest, generation, placed, media_type, size_bytes, artifact_type, subject, annotations, envelope)
-    select digest, generation, coalesce(placed, generation), "mediaType", "sizeBytes", "artifactType", subject, annotations, nullif(envelope, 'null')
+    select digest, generation, coalesce(placed, generation), "mediaType", "sizeBytes", "artifactType", subject, annotations,
+      nullif(envelope, 'null')
     from jsonb_to_recordset(p_rows) as row (
       kind text, digest text, generation bigint, placed bigint, "mediaType" text, "sizeBytes" bigint, "artifactType" text, subject text,
       annotations jsonb, envelope jsonb)
