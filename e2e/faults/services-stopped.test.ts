@@ -36,7 +36,8 @@ describe('with every service but registry stopped', () => {
     const wire = wireTo(stack.url, { authorization: basic(stack) })
     for (const name of [open, repository]) {
       await wire.push(name, layer)
-      manifest = await newManifest(wire, name)
+      const mediaType = 'application/vnd.oci.image.layer.v1.tar'
+      manifest = await newManifest(wire, name, { layers: [{ mediaType, digest: digestOf(layer), size: layer.length }] })
       await wire.pushManifest(name, manifest, 'latest')
     }
     const { body } = await stack.api('GET', '/distributions')

@@ -24,10 +24,14 @@ export type Database = Sql & {
   readonly schema: string
   /** The same database for work that no request waits for: a statement may take ten minutes. */
   readonly background: Database
-  /** Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). */
+  /**
+   * Runs `work` in one transaction; tries again when the database asks for it (deadlock 40P01, serialization 40001). With `planOnce`
+   * PostgreSQL plans a prepared statement once a connection, whatever its values: for hot work on a few rows, where planning costs more
+   * than the work. Of lists it would take each for one of ten, and plan anew for each that is shorter.
+   */
   transaction<T>(
     work: (sql: Transaction) => Promise<T>,
-    options?: { isolation?: 'read committed' | 'repeatable read' | 'repeatable read read only' },
+    options?: { isolation?: 'read committed' | 'repeatable read' | 'repeatable read read only'; planOnce?: boolean },
   ): Promise<T>
   /**
    * Has `listener` called after each transaction here that raised the signal and was committed, with all that it carried;
@@ -46,6 +50,7 @@ const idleInTransactionMs = 30_000
 const requestStatementMs = 30_000
 const backgroundStatementMs = 600_000
 const hangingMs = 500
+const planOnce = 'plan_cache_mode=force_generic_plan'
 // Of the 10 s within which Berth stops. Work that still has a connection when a service closes its database was waited for before.
 const closeGraceMs = 1_000
 
@@ -59,13 +64,14 @@ pg.types.setTypeParser(pg.types.builtins.INT8, (text) => {
 /**
  * Opens a pool whose connections see the service's schema only. `max` is the number of connections. A statement is ended after
  * `statementTimeoutMs`, 30 s unless set; one of `background` after ten minutes. `onError` hears of lost connections, once
- * until another one could be opened.
+ * until another one could be opened. `planOnce` as of a transaction, for all that is prepared.
  */
 export function openDatabase(options: {
   url: string
   schema: string
   max?: number
   statementTimeoutMs?: number
+  planOnce?: boolean
   onError?: (error: Error) => void
 }): Database {
   const { statementTimeoutMs = requestStatementMs } = options
@@ -78,7 +84,7 @@ export function openDatabase(options: {
     pipeline: true,
     // A server that hangs does not keep its own time; a little later we give up on it ourselves.
     query_timeout: statementTimeoutMs + hangingMs,
-    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${statementTimeoutMs} -c idle_in_transaction_session_timeout=${idleInTransactionMs}`,
+    options: `-c search_path=${options.schema} -c timezone=UTC -c statement_timeout=${statementTimeoutMs} -c idle_in_transaction_session_timeout=${idleInTransactionMs}${options.planOnce ? ` -c ${planOnce}` : ''}`,
   })
   let closing = false
   let isLostTold = false
@@ -132,6 +138,7 @@ function audited(sql: Sql, transact: Database['transaction']): Sql {
   }
 }
 
+type Running = { isolation?: string; statementMs?: number; planOnce?: boolean }
 type Place = { pool: pg.Pool; listeners: Listeners }
 type Queryable = { query(config: Statement): Promise<{ rows: pg.QueryResultRow[] }> }
 type Statement = { text: string; name?: string; values?: unknown[]; query_timeout?: number }
@@ -177,11 +184,7 @@ function patient(pool: pg.Pool): Queryable {
   }
 }
 
-async function transaction<T>(
-  place: Place,
-  work: (sql: Transaction) => Promise<T>,
-  options: { isolation?: string; statementMs?: number } = {},
-): Promise<T> {
+async function transaction<T>(place: Place, work: (sql: Transaction) => Promise<T>, options: Running = {}): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await once(place, work, options)
@@ -194,7 +197,7 @@ async function transaction<T>(
 async function once<T>(
   { pool, listeners }: Place,
   work: (sql: Transaction) => Promise<T>,
-  { isolation = 'read committed', statementMs }: { isolation?: string; statementMs?: number },
+  { isolation = 'read committed', statementMs, ...plans }: Running,
 ): Promise<T> {
   const client = await pool.connect()
   const sent: Promise<unknown>[] = []
@@ -203,7 +206,8 @@ async function once<T>(
   try {
     // Sent ahead of the first statement without waiting for it: it fails only when the connection does, and then all fail.
     const patience = statementMs === undefined ? '' : `; set local statement_timeout = ${statementMs}`
-    const begun = client.query(`begin isolation level ${isolation}${patience}`)
+    const planning = plans.planOnce ? `; set local ${planOnce}` : ''
+    const begun = client.query(`begin isolation level ${isolation}${patience}${planning}`)
     const later = (statement: Promise<unknown>) => {
       // It may fail before we come to it; then so does the commit, and we hear of it there.
       statement.catch(() => undefined)

@@ -125,16 +125,18 @@ export function createInternalClient(options: {
     const deadline = performance.now() + (more.timeoutMs ?? callTimeoutSeconds * 1_000)
     let isElsewhere = false
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      const peer = options.localPeers?.(options.to)
       try {
         const timeoutMs = Math.max(1, deadline - performance.now())
-        const peer = options.localPeers?.(options.to)
         if (peer) return (await callLocally(peer, command, body, callOf(fixed, timeoutMs))) as Reply
         const reply = await send(command, body, { ...fixed, isElsewhere }, timeoutMs)
         return (await reply.body.json()) as Reply
       } catch (error) {
         const spent = performance.now() + pauseMs >= deadline || more.signal?.aborted
-        if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
         isElsewhere = isTooOld(error)
+        // What lives in this process is of this release.
+        if (peer && isElsewhere) throw error
+        if (!isAway(error) || spent) throw awayProblem(error, options.to, more.signal)
         await delay(pauseMs / 2 + Math.random() * (pauseMs / 2), undefined, { ref: true })
       }
     }

@@ -56,6 +56,7 @@ export function createRegistry(
     schema: 'registry',
     max: 2,
     statementTimeoutMs: pointerTimeoutMs,
+    planOnce: true,
     onError: (error) => log.warn('database connection lost', { error }),
   })
   measureDisks(blobs, parts.metrics)

@@ -5,12 +5,13 @@ const keptHours = 24
 /**
  * Carries out a command once, however often it comes: the reply is stored in the transaction of the effect, and a repetition
  * gets it. A command that took longer than its caller waits is undone, because the caller may have told its own client that
- * it failed; the database's clock decides (docs/guarantees.md, D2).
+ * it failed; the database's clock decides (docs/guarantees.md, D2). `options` are those of its transaction.
  */
 export async function runCommand<Reply>(
   db: Database,
   call: InternalCall,
   work: (sql: Transaction) => Promise<Reply>,
+  options: { planOnce?: boolean } = {},
 ): Promise<Reply> {
   const run = async (sql: Transaction): Promise<Reply> => {
     const reply = await work(sql)
@@ -22,7 +23,7 @@ export async function runCommand<Reply>(
     return reply
   }
   try {
-    return await db.transaction(run)
+    return await db.transaction(run, options)
   } catch (error) {
     if (sqlState(error) === 'BR002') throw tooLate(error)
     // A repetition fails at the latest when it stores its reply under the same id, and is undone as a whole.

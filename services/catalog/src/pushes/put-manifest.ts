@@ -20,18 +20,17 @@ type Put = CatalogCommands['put-manifest']
  * becomes a loose member: served at once, kept without expiry, folded into the next version.
  */
 export async function putManifest(db: Database, request: Put['request'], call: InternalCall): Promise<Put['reply']> {
-  const put = () =>
-    runCommand(db, call, async (sql) => {
-      const repository = await ensureRepository(sql, request)
-      if (!repository) throw notFound('repository', request.repository)
-      const putAs = request.tags.length > 0 ? putTagged : putLoose
-      const manifest = await settleRoles(sql, repository, request.manifest)
-      const { version, revision, rows, stored, quota } = await putAs(sql, repository, { ...request, manifest })
-      const warning = quotaWarning(repository.name, quota)
-      const change = { repositoryId: repository.id, revision }
-      return { change, version, rows, stored, ...(warning === undefined ? {} : { warning }) }
-    })
-  return orStale(() => withinQuota(db, put))
+  const work = async (sql: Transaction) => {
+    const repository = await ensureRepository(sql, request)
+    if (!repository) throw notFound('repository', request.repository)
+    const putAs = request.tags.length > 0 ? putTagged : putLoose
+    const manifest = await settleRoles(sql, repository, request.manifest)
+    const { version, revision, rows, stored, quota } = await putAs(sql, repository, { ...request, manifest })
+    const warning = quotaWarning(repository.name, quota)
+    const change = { repositoryId: repository.id, revision }
+    return { change, version, rows, stored, ...(warning === undefined ? {} : { warning }) }
+  }
+  return orStale(() => withinQuota(db, () => runCommand(db, call, work, { planOnce: true })))
 }
 
 type Done = {

@@ -59,8 +59,8 @@ export async function answerAtRoot(
 
 async function placeAtRoot(deps: Deps, reading: Reading, plain: Place): Promise<Place | undefined> {
   const { caller, naming } = reading
-  // Who names a registry means that one. And who may push asks what the push still has to bring.
-  if (naming.namespace || caller.may(plain.basePath, 'push') || mayComeBeforePush(reading)) return undefined
+  // Who names a registry means that one.
+  if (naming.namespace || mayComeBeforePush(reading)) return undefined
   const pointer = await plain.pointer()
   if (pointer && caller.may(plain.basePath, 'pull')) return undefined
   if (await isPublic(plain)) return undefined
@@ -71,7 +71,13 @@ async function placeAtRoot(deps: Deps, reading: Reading, plain: Place): Promise<
   return deps.follower.isComplete(plain.basePath) ? placeOf(deps, `${basePath}/${plain.basePath}`) : undefined
 }
 
-/** containerd asks for blobs without a token before it pushes them, and gets one when it is told to; then we know. */
-function mayComeBeforePush({ request, kind }: Reading): boolean {
+/**
+ * Who may push asks what the push still has to bring, and reads back what it brought. containerd asks for blobs without a token before it
+ * pushes them, and gets one when it is told to; then we know.
+ */
+function mayComeBeforePush({ request, kind, naming, caller }: Reading): boolean {
+  // Its right to push is known where it reads a blob, too, and is no sign of a push there.
+  const isRead = kind === 'blob' && request.method === 'GET'
+  if (caller.may(naming.repository, 'push')) return !isRead
   return kind === 'blob' && request.method === 'HEAD' && loginIn(request.headers.authorization) === undefined
 }

@@ -4,6 +4,8 @@ import type { CatalogCommands, CommandClient } from '@berth/commands'
 export type Generations = {
   /** A number that nobody else has or will have. Waits for catalog when none is at hand. */
   take(): Promise<number>
+  /** One that is at hand, for those that need not have one yet. */
+  takeAtHand(): number | undefined
 }
 
 const blockNumbers = 1_000
@@ -32,12 +34,18 @@ export function createGenerations(
       })
     return asking
   }
+  const takeAtHand = () => {
+    if (now() - takenAt > usableMs) numbers = []
+    // A number too many is no loss, so the rest of this block is let go when the next one comes.
+    if (numbers.length < refillBelow) ask().catch(() => 'told to who needs one')
+    return numbers.pop()
+  }
   return {
+    takeAtHand,
     take: async () => {
-      if (now() - takenAt > usableMs) numbers = []
-      if (numbers.length === 0) await ask()
-      // A number too many is no loss, so the rest of this block is let go when the next one comes.
-      else if (numbers.length < refillBelow) ask().catch(() => 'told to whoever finds none')
+      const known = takeAtHand()
+      if (known !== undefined) return known
+      await ask()
       const number = numbers.pop()
       if (number === undefined) throw new Error('catalog gave no generations')
       return number

@@ -1,4 +1,4 @@
-import { hkdfSync, timingSafeEqual } from 'node:crypto'
+import { hkdfSync, randomInt, timingSafeEqual } from 'node:crypto'
 import { createMac } from '@berth/service'
 
 /** The account (its id) and the repository that an upload session belongs to: for others it does not exist. */
@@ -11,8 +11,11 @@ export type SessionOwner = { repository: string; subject: string }
  * the end, so that a repeated end finds what the first one has stored.
  */
 export type SessionIds = {
-  make(owner: SessionOwner, generation: number): string
-  /** The number that the id carries; `undefined` when it is too old to be used. The caller knows the id to be genuine. */
+  make(owner: SessionOwner, generation: number | undefined): string
+  /**
+   * The number that the id carries; `undefined` when it carries none, or one that is too old to be used. The caller knows the id to
+   * be genuine.
+   */
   generationOf(id: string): number | undefined
   /** Whether the id was given to this owner within the last `openHours`. */
   isGenuine(id: string, owner: SessionOwner): boolean
@@ -25,8 +28,10 @@ export const openHours = 24
 const numberHours = 23
 
 const timeBytes = 4
-// A thousand sessions a second for thirty years.
 const numberBytes = 5
+// Half of them are numbers, enough for five hundred sessions a second for thirty years; the others are chance, and make an id unlike all
+// others that has no number.
+const mostNumbers = 2 ** 39
 // Seven bytes: a guess at another caller's session has one chance in 2^56 with each request.
 const proofBytes = 7
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -44,14 +49,15 @@ export function createSessionIds(secret: string | Buffer, now: () => number = Da
     make: (owner, generation) => {
       const head = Buffer.alloc(timeBytes + numberBytes)
       head.writeUInt32BE(seconds())
-      head.writeUIntBE(generation, timeBytes, numberBytes)
+      head.writeUIntBE(generation ?? mostNumbers + randomInt(2 ** 39 - 1), timeBytes, numberBytes)
       const hex = Buffer.concat([head, prove(head, owner)]).toString('hex')
       return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
     },
     generationOf: (id) => {
       const bytes = bytesOf(id)
       if (seconds() - bytes.readUInt32BE() >= numberHours * 3_600) return undefined
-      return bytes.readUIntBE(timeBytes, numberBytes)
+      const number = bytes.readUIntBE(timeBytes, numberBytes)
+      return number < mostNumbers ? number : undefined
     },
     isGenuine: (id, owner) => {
       if (!isSessionId(id)) return false

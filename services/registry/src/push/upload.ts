@@ -33,7 +33,7 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
     return
   }
   await deps.mayBegin(exchange)
-  const id = deps.sessions.ids.make(ownerOf(exchange), await deps.generations.take())
+  const id = deps.sessions.ids.make(ownerOf(exchange), deps.generations.takeAtHand())
   const leastBytes = deps.blobs.preferredChunkBytes
   sendEmpty(exchange, 202, {
     ...sessionHeaders(exchange, id, 0),

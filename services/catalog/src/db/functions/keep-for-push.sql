@@ -28,12 +28,6 @@ begin
     where repository_id = v_repository
       and digest = p_digest
       and linked
-  ) and not exists (
-    select
-    from lease
-    where repository_id = v_repository
-      and digest = p_digest
-      and expires_at > now()
   ) then return; end if;
   insert into lease (digest, holder, expires_at, repository_id)
   values (p_digest, p_holder, now() + make_interval(secs => p_seconds), v_repository)
