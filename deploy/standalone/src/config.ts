@@ -50,6 +50,7 @@ const standaloneSettings = {
   ...callSettings,
   ...workerSettings,
   ...blobSettings,
+  blobsJournal: flag('BERTH_BLOBS_JOURNAL', { fallback: true }),
   ...tlsSettings,
   ...taskSettings,
   ...scheduleSettings,

@@ -3,6 +3,7 @@ import { request as httpRequest, type IncomingMessage, type RequestListener } fr
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { replayBlobJournals } from '@berth/blobs'
 import {
   clientAddress,
   type Notes,
@@ -19,7 +20,7 @@ import { blobsDirectoryOf } from './config.ts'
 import { createForward } from './forward.ts'
 import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
-import { readServiceKeys } from './service-keys.ts'
+import { homeIdOf, readServiceKeys } from './service-keys.ts'
 
 type Ports = { public: number; internal: number }
 const readyWithinMs = 60_000
@@ -31,6 +32,8 @@ export async function startProcesses(ground: Ground): Promise<Running> {
   const ports = new Map<ServiceName, Ports>()
   for (const name of serviceNames) ports.set(name, { public: await freePort(), internal: await freePort() })
   const environment = environmentOf(ground, ports)
+  const blobsDirectory = blobsDirectoryOf(ground.config, ground.home)
+  const homeId = homeIdOf(ground.secrets)
   const listeners = new Map<ServiceName, RequestListener>()
   const services = await Promise.all(
     serviceNames.map(async (name) => {
@@ -51,7 +54,11 @@ export async function startProcesses(ground: Ground): Promise<Running> {
         program: main,
         stopSignals: ['SIGTERM'],
         patienceMs: 7_000,
-        launch: (stop) => launch(name, main, env, port.public, stop),
+        launch: async (stop) => {
+          // Of the one before it, which is dead. The others go on, each with a journal of its own.
+          if (blobsDirectory !== undefined) await replayBlobJournals(blobsDirectory, ground.log, `${homeId}.${name}`)
+          return launch(name, main, env, port.public, stop)
+        },
         log: ground.log,
       })
       ground.life.onStop(name, () => kept.stop())
@@ -101,6 +108,7 @@ function environmentOf(
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
     BERTH_BLOBS_DIR: blobsDirectoryOf(config, home) ?? '',
+    BERTH_STACK_JOURNAL: config.blobsJournal ? `${process.pid}.${homeIdOf(secrets)}` : '',
     ...Object.fromEntries(peers),
   }
 }

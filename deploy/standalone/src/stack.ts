@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { logHealing, openBlobStore } from '@berth/blobs'
+import { journalOf, logHealing, openBlobStore, replayBlobJournals } from '@berth/blobs'
 import {
   answerOperations,
   closeServer,
@@ -26,6 +26,7 @@ import { startInProcess } from './in-process.ts'
 import { startProcesses } from './processes.ts'
 import type { ServiceName } from './routes.ts'
 import { readSecrets } from './secrets.ts'
+import { homeIdOf } from './service-keys.ts'
 
 export type Stack = { url: string; firstPassword: string | undefined; stop(): Promise<void> }
 
@@ -80,23 +81,41 @@ async function startOn(
   const secrets = readSecrets(home, secretsKey ? { secretsKey } : {})
   const { databaseUrl, nats } = await startServers(home, config, log, life, say)
   const ground: Ground = { config, secrets, databaseUrl, ...nats, home, log, metrics, life }
+  const blobsDirectory = blobsDirectoryOf(config, home)
+  const homeId = homeIdOf(secrets)
+  // What this home had in its journals, also where it shall keep none now; what it had left running is stopped. Of another home nothing
+  // is known: it may live and work on the same directory, unless somebody has said that it does not.
+  const replayed = config.storeAdopt === undefined ? homeId : undefined
+  const foreign = blobsDirectory === undefined ? [] : await replayBlobJournals(blobsDirectory, log, replayed)
   const blobs = await openBlobStore(
-    { ...config, blobsDirectory: blobsDirectoryOf(config, home) },
+    { ...config, blobsDirectory },
     logHealing(log),
     // PostgreSQL, NATS and the log: without room for these nothing works, not even a deletion.
     {
       others: config.databaseUrl === undefined ? [{ name: 'BERTH_HOME', label: 'home', folder: home }] : [],
       // The front alone, in its own process, stores nothing.
-      ...(config.processes ? {} : { metrics }),
+      ...(config.processes
+        ? {}
+        : { metrics, journal: config.blobsJournal ? journalOf(`${homeId}.stack`, log) : undefined }),
     },
   )
   life.onStop('blob store', () => blobs.close())
   running = config.processes ? await startProcesses(ground) : await startInProcess(ground, blobs)
+  // Only now is it known that the store is ours.
+  if (foreign.length > 0) warnOfForeign(log, foreign)
   // Registered last, so that it closes first: no request is let in while the services stop.
   life.onStop('public listener', () => closeServer(server, 3_000))
   const url = `${tls ? 'https' : 'http'}://localhost:${port}`
   log.info('berth is ready', { url, version })
   return { url, firstPassword: running.firstPassword, stop: () => life.stop() }
+}
+
+function warnOfForeign(log: Logger, foreign: readonly string[]): void {
+  log.warn('journals of another Berth lie in staging of the directory of the blobs, and are left there', {
+    foreign,
+    remedy:
+      'let it have a directory of its own; or, if it is gone, start once with BERTH_STORE_ADOPT, which replays them',
+  })
 }
 
 /** Stands for the services until they are there. */

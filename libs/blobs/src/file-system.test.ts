@@ -3,13 +3,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from '@jest/globals'
 import { blobStoreContract } from './contract/contract.ts'
-import { chunksOf, freshBlob, freshId, readAll, staged } from './contract/subject.ts'
+import { chunksOf, freshBlob, freshId, readAll, type Subject, staged } from './contract/subject.ts'
+import type { JournalOptions } from './file-system/journal.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { blobPath } from './store/paths.ts'
 
-blobStoreContract('a file-system blob store', async () => {
+// Logs as small as these are closed, flushed and removed all the time while the contract is tried.
+const journals = {
+  'a file-system blob store': undefined,
+  'a file-system blob store with a journal': { owner: 'home.test', limits: { logBytes: 20_000, restMs: 5 } },
+}
+
+for (const [name, journal] of Object.entries(journals)) blobStoreContract(name, () => start(journal))
+
+async function start(journal: JournalOptions | undefined): Promise<Subject> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))
-  const store = createFileSystemStore({ root: join(folder, 'root') })
+  const store = createFileSystemStore({ root: join(folder, 'root'), journal })
   await writeFile(join(folder, 'file'), '')
   const broken = {
     'not mounted': createFileSystemStore({ root: join(folder, 'unmounted') }),
@@ -24,7 +33,7 @@ blobStoreContract('a file-system blob store', async () => {
       await rm(folder, { recursive: true })
     },
   }
-})
+}
 
 test('two processes that publish one and the same part at once both succeed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))

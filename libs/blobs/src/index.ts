@@ -8,7 +8,9 @@ export {
   storeIdentityTable,
   writeStoreIdentity,
 } from './identity.ts'
+export { journalOf, replayBlobJournals } from './journal-of.ts'
 export { type BlobSettings, blobSettings, logHealing, openBlobStore } from './open.ts'
+export { ownStoreSettings, withOwnStore } from './own-store.ts'
 export type { S3Options } from './s3/requests.ts'
 export { createS3Store } from './s3/store.ts'
 export {

@@ -10,6 +10,7 @@ import {
   StartupError,
 } from '@berth/service'
 import { reserveDisks } from './disk-reserve.ts'
+import type { JournalOptions } from './file-system/journal.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { measured } from './measured-store.ts'
 import { withReserve } from './reserved-store.ts'
@@ -49,17 +50,23 @@ export function logHealing(log: Logger): (report: HealingReport) => void {
 
 /**
  * Opens the store that the settings name and tries it out. `others` are disks beside that of a directory which it must not fill
- * either; `metrics` are told how long it takes for what. Throws `StartupError` with the remedy when it cannot be used.
+ * either; `metrics` are told how long it takes for what; a directory keeps a `journal` where that is given. Throws `StartupError`
+ * with the remedy when it cannot be used.
  */
 export async function openBlobStore(
   settings: BlobSettings,
   hear?: (report: HealingReport) => void,
-  { others = [], metrics }: { others?: readonly Disk[]; metrics?: Metrics } = {},
+  {
+    others = [],
+    metrics,
+    journal,
+  }: { others?: readonly Disk[]; metrics?: Metrics; journal?: JournalOptions | undefined } = {},
 ): Promise<BlobStore> {
   refuseHalf(settings)
   refuseBoth(settings)
   const { blobsDirectory, s3Endpoint, diskReserveBytes } = settings
-  const bytes = s3Endpoint === undefined ? openDirectory(blobsDirectory, hear) : openBucket(s3Endpoint, settings, hear)
+  const bytes =
+    s3Endpoint === undefined ? openDirectory(blobsDirectory, hear, journal) : openBucket(s3Endpoint, settings, hear)
   const own = s3Endpoint === undefined ? [{ name: 'the blob store', label: 'blobs', folder: blobsDirectory ?? '' }] : []
   const disks = [...own, ...others]
   const store = disks.length > 0 ? withReserve(bytes, reserveDisks(disks, diskReserveBytes)) : bytes
@@ -99,13 +106,13 @@ function refuseBoth({ blobsDirectory, s3Endpoint }: BlobSettings): void {
 
 type Hear = ((report: HealingReport) => void) | undefined
 
-function openDirectory(root: string | undefined, hear: Hear): BlobStore {
+function openDirectory(root: string | undefined, hear: Hear, journal: JournalOptions | undefined): BlobStore {
   if (root === undefined)
     throw new StartupError(
       'no blob store is set',
       'set BERTH_BLOBS_DIR to a directory, or BERTH_S3_ENDPOINT and its companions to a bucket',
     )
-  return createFileSystemStore({ root, hear })
+  return createFileSystemStore({ root, hear, journal })
 }
 
 function openBucket(endpoint: string, settings: BlobSettings, hear: Hear): BlobStore {

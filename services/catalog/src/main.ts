@@ -1,8 +1,8 @@
-import { blobSettings, logHealing, openBlobStore } from '@berth/blobs'
+import { ownStoreSettings, withOwnStore } from '@berth/blobs'
 import { runService } from '@berth/host'
 import { createCatalog } from './app.ts'
 import { catalogSettings } from './config.ts'
 
-await runService('catalog', { ...catalogSettings, ...blobSettings }, async (config, parts) =>
-  createCatalog(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log), parts) }),
+await runService('catalog', { ...catalogSettings, ...ownStoreSettings }, (config, parts) =>
+  withOwnStore('catalog', config, parts, (blobs) => createCatalog(config, { ...parts, blobs })),
 )

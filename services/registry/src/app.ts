@@ -156,6 +156,6 @@ export function createRegistry(
       return { ...(await reserveNotes(blobs)), ...(isolatedRepositories === 0 ? {} : { isolatedRepositories }) }
     },
     probe: pointerDb,
-    unready: () => (follower.isComplete() ? undefined : 'still learning what is served'),
+    unready: () => (follower.isComplete() ? blobs.unready?.() : 'still learning what is served'),
   })
 }

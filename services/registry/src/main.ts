@@ -1,8 +1,8 @@
-import { blobSettings, logHealing, openBlobStore } from '@berth/blobs'
+import { ownStoreSettings, withOwnStore } from '@berth/blobs'
 import { runService } from '@berth/host'
 import { createRegistry } from './app.ts'
 import { registrySettings } from './config.ts'
 
-await runService('registry', { ...registrySettings, ...blobSettings }, async (config, parts) =>
-  createRegistry(config, { ...parts, blobs: await openBlobStore(config, logHealing(parts.log), parts) }),
+await runService('registry', { ...registrySettings, ...ownStoreSettings }, (config, parts) =>
+  withOwnStore('registry', config, parts, (blobs) => createRegistry(config, { ...parts, blobs })),
 )

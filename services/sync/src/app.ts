@@ -98,5 +98,6 @@ export function createSync(config: SyncConfig, { blobs, ...parts }: ServiceParts
       keep('workers', { stop: async () => void (await Promise.all([runs.stop(), groups.stop()])) })
     },
     notes: () => reserveNotes(blobs),
+    unready: () => blobs.unready?.(),
   })
 }

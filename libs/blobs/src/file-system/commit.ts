@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { BlobStoreError } from '../store/errors.ts'
 import type { Healing } from '../store/healing.ts'
-import { blobPath } from '../store/paths.ts'
+import { blobPath, writePath } from '../store/paths.ts'
 import type { BlobKey, BlobStat } from '../store/store.ts'
-import { moveFile, removeFile, statPath } from './descriptors.ts'
+import { moveFile, moveFileNow, removeFile, statPath, statPathNow, syncFile, writeFileNow } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
 import type { Folders } from './folders.ts'
 
@@ -74,9 +75,40 @@ async function moveIntoPlace(
   return { sizeBytes, modifiedAt: new Date() }
 }
 
+/**
+ * Writes a small file into its place, unflushed, for its bytes are in the journal. Written elsewhere and moved, as any other: who reads the
+ * folder meanwhile, a backup too, sees all of it or nothing. By calls that hold up everything while they wait, and that hardly ever
+ * do: the disk has just taken an append, and what they change is in memory.
+ */
+export async function putSmallFile(
+  root: string,
+  key: BlobKey,
+  bytes: Uint8Array,
+  healing: Pick<Healing, 'keep'>,
+): Promise<BlobStat> {
+  const path = join(root, blobPath(key))
+  const staged = join(root, writePath(randomUUID()))
+  const sizeBytes = bytes.length
+  try {
+    writeFileNow(staged, bytes)
+    const found = statPathNow(path)
+    if (found?.isFile() && found.size === sizeBytes) {
+      await healing.keep({ staged, key, sizeBytes })
+      return { sizeBytes, modifiedAt: found.mtime }
+    }
+    moveFileNow(staged, path)
+    return { sizeBytes, modifiedAt: new Date() }
+  } catch (error) {
+    await removeFile(staged)
+    throw error
+  }
+}
+
 /** Puts a verified file in the place of a damaged one. Another process may have done so with the same file. */
 export async function replaceFile(root: string, folders: Folders, stagedPath: string, key: BlobKey): Promise<void> {
   const place = blobPath(key)
   await folders.ensure(dirname(place))
+  // One that came with a journal is not flushed yet, and the log that has its bytes may be gone by now.
+  await syncFile(stagedPath)
   if (await moveUnlessGone(stagedPath, join(root, place))) await folders.sync(dirname(place))
 }

@@ -74,6 +74,59 @@ export async function writeSmallFile(path: string, bytes: Uint8Array): Promise<v
   }
 }
 
+/** Makes a new file with these bytes, which a power cut may take away. */
+export async function writeUnflushed(path: string, bytes: Uint8Array): Promise<void> {
+  const fd = await openNew(path)
+  try {
+    await writeAll(fd, bytes, bytes.length, 0)
+  } finally {
+    await closeFile(fd)
+  }
+}
+
+/*
+ * The same without a trip to another thread, which costs more than such a call where the disk does not have to be asked. While
+ * one of them waits nothing else goes on in this process.
+ */
+export const writeFileNow = (path: string, bytes: Uint8Array) =>
+  fs.writeFileSync(path, bytes, { flag: 'wx', mode: 0o640 })
+export const statPathNow = (path: string) => fs.lstatSync(path, { throwIfNoEntry: false })
+export const moveFileNow = (from: string, to: string) => fs.renameSync(from, to)
+
+/** Makes a file for `appendAll`. */
+export const openLog = (path: string) => openFile(path, newSyncedFile)
+
+/** Writes all of the buffers at an offset; they are durable when it resolves. Answers how many bytes that are. */
+export async function appendAll(fd: number, buffers: readonly Uint8Array[], position: number): Promise<number> {
+  const sizeBytes = buffers.reduce((sum, { length }) => sum + length, 0)
+  const written = await new Promise<number>((resolve, reject) =>
+    fs.writev(fd, buffers, position, (error, count) => (error ? reject(error) : resolve(count))),
+  )
+  // A disk that gets full takes a part of it, and the rest then says so.
+  if (written < sizeBytes) await writeAll(fd, Buffer.concat(buffers), sizeBytes, position)
+  if (newSyncedFile === newFile) await syncData(fd)
+  return sizeBytes
+}
+
+export const cutFile = (fd: number, lengthBytes: number) => call((done) => fs.ftruncate(fd, lengthBytes, done))
+
+/** Makes the bytes of a file durable; `false` when nothing is there. */
+export async function syncFile(path: string): Promise<boolean> {
+  let fd: number
+  try {
+    fd = await openFile(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+  try {
+    await syncData(fd)
+  } finally {
+    await closeFile(fd)
+  }
+  return true
+}
+
 /** Makes the names in an open folder durable. */
 export const syncNames = (fd: number) => call((done) => fs.fsync(fd, done))
 

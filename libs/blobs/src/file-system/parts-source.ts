@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { BlobStoreError } from '../store/errors.ts'
 import { partPath } from '../store/paths.ts'
 import type { StagedPart } from '../store/store.ts'
-import { closeFile, openFile } from './descriptors.ts'
+import { closeFile, openFile, statFile } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
 import { readSome } from './send-file.ts'
 
@@ -13,6 +13,8 @@ export async function* readParts(root: string, parts: readonly StagedPart[]): As
   for (const part of parts) {
     const fd = await openPart(root, part)
     try {
+      // With a journal small parts are not flushed, so that a power cut may have cut them short or emptied them.
+      if ((await statFile(fd)).size < part.sizeBytes) throw missing(part)
       const span = { fd, name: `part ${part.id}`, start: 0, sizeBytes: part.sizeBytes }
       for (let done = 0; done < part.sizeBytes; ) {
         const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, part.sizeBytes - done))
@@ -31,6 +33,10 @@ async function openPart(root: string, part: StagedPart): Promise<number> {
     return await openFile(join(root, partPath(part.id)))
   } catch (cause) {
     if (errnoOf(cause) !== 'ENOENT') throw cause
-    throw new BlobStoreError('missing_part', `part ${part.id} is gone; start the upload again`, { cause })
+    throw missing(part, cause)
   }
+}
+
+function missing({ id }: StagedPart, cause?: unknown): BlobStoreError {
+  return new BlobStoreError('missing_part', `part ${id} is gone; start the upload again`, { cause })
 }

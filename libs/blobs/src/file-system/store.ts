@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { algorithmOf } from '@berth/oci'
 import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
@@ -20,23 +20,37 @@ import type {
   WriteOptions,
 } from '../store/store.ts'
 import { checkReceived, type Received } from '../store/verify.ts'
-import { type Commit, createCommit, replaceFile } from './commit.ts'
+import { type Commit, createCommit, putSmallFile, replaceFile } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders, type Folders } from './folders.ts'
+import { createJournal, type Journal, type JournalOptions } from './journal.ts'
 import { placeText, readText } from './notes.ts'
 import { openStoredFile } from './open-file.ts'
 import { readParts } from './parts-source.ts'
-import { receiveFile } from './receive.ts'
+import { inlineBytes, receiveFile } from './receive.ts'
+import { createRecentParts, type RecentParts } from './recent-parts.ts'
 import { assertMounted, testRoot } from './self-test.ts'
 import { walkBlobs, walkLeftovers } from './walk.ts'
 
-type Store = { root: string; folders: Folders; threads: HashThreads; healing: Healing; commit: Commit }
+type Store = {
+  root: string
+  folders: Folders
+  threads: HashThreads
+  healing: Healing
+  commit: Commit
+  /** Where there is a journal: what becomes of small blobs, and the small parts that came last. */
+  small: { put: (bytes: Uint8Array, key: BlobKey) => Promise<BlobStat>; parts: RecentParts } | undefined
+}
 
-/** A blob store in a directory, which several processes and hosts may share if it is one file system with fsync. */
+/**
+ * A blob store in a directory, which several processes and hosts may share if it is one file system with fsync. With a `journal`
+ * whoever starts the process has replayed the logs of the one that had its name before, and sees that it is the only one.
+ */
 export function createFileSystemStore(options: {
   root: string
   hear?: ((report: HealingReport) => void) | undefined
+  journal?: JournalOptions | undefined
 }): BlobStore {
   const root = resolve(options.root)
   const folders = createFolders(root)
@@ -47,7 +61,9 @@ export function createFileSystemStore(options: {
     discard: removeFile,
     hear: options.hear,
   })
-  const store: Store = { root, folders, threads, healing, commit: createCommit(root, folders, healing) }
+  const journal = options.journal && createJournal(root, folders, options.journal)
+  const small = journal && { put: throughJournal(root, folders, journal, healing), parts: createRecentParts() }
+  const store: Store = { root, folders, threads, healing, commit: createCommit(root, folders, healing), small }
   return {
     preferredChunkBytes: undefined,
     movesParts: true,
@@ -61,6 +77,7 @@ export function createFileSystemStore(options: {
     discardParts: (ids) =>
       orFail('discard staged parts', async () => {
         const paths = ids.map((id) => join(root, partPath(id)))
+        for (const id of ids) small?.parts.forget(id)
         for (const path of paths) if (!healing.keeps(path)) await removeFile(path)
       }),
     remove: (key) =>
@@ -86,10 +103,21 @@ export function createFileSystemStore(options: {
         return text
       }),
     writeNote: (name, text) => orFail(`write ${name}`, () => placeText(root, name, text)),
+    unready: () => journal?.unready(),
     close: async () => {
       await healing.close()
+      await journal?.close()
       await Promise.all([threads.close(), folders.close()])
     },
+  }
+}
+
+/** Makes a small blob durable in the journal, and then seen. */
+function throughJournal(root: string, folders: Folders, journal: Journal, healing: Healing) {
+  return async (bytes: Uint8Array, key: BlobKey): Promise<BlobStat> => {
+    const place = blobPath(key)
+    await folders.ensure(dirname(place))
+    return journal.write(place, bytes, () => putSmallFile(root, key, bytes, healing))
   }
 }
 
@@ -117,22 +145,24 @@ async function openBlob(root: string, key: BlobKey): Promise<OpenBlob | undefine
 }
 
 async function writeBlob(
-  { root, threads, commit }: Store,
+  { root, threads, commit, small }: Store,
   key: PendingKey,
   source: AsyncIterable<Uint8Array>,
-  how: WriteOptions,
+  options: WriteOptions,
 ): Promise<BlobStat> {
   const place = blobKeyOf(key)
   // Without a place the bytes are read to their end and thrown away, as with a wrong digest.
   place.catch(() => undefined)
   const staged = join(root, writePath(randomUUID()))
-  const reader = readSource(source, how)
+  const reader = readSource(source, options)
   const check = (received: Received) => {
     if (reader.broke) throw reader.broke.cause
-    checkReceived(received, key.digest, how.expectedBytes)
+    checkReceived(received, key.digest, options.expectedBytes)
   }
+  const how = { algorithm: algorithmOf(key.digest), threads, check, small: small ? 'none' : 'flushed' } as const
   try {
-    const { sizeBytes } = await receiveFile(staged, reader, { algorithm: algorithmOf(key.digest), threads, check })
+    const { sizeBytes, bytes } = await receiveFile(staged, reader, how)
+    if (small && bytes) return await small.put(bytes, await place)
     return await commit(staged, await place, sizeBytes)
   } catch (error) {
     await removeFile(staged)
@@ -143,17 +173,20 @@ async function writeBlob(
 }
 
 async function writePart(
-  { root, threads }: Store,
+  { root, threads, small }: Store,
   id: string,
   startOffset: number,
   source: AsyncIterable<Uint8Array>,
-  how: PartOptions,
+  options: PartOptions,
 ): Promise<StagedPart> {
   const path = join(root, partPath(id))
-  const reader = readSource(source, how)
+  const reader = readSource(source, options)
   try {
-    const { sizeBytes, hex } = await receiveFile(path, reader, { algorithm: 'sha256', threads, check: accept })
+    // With a journal a small one is hashed again if it has to be read, so that its loss at a power cut is seen.
+    const how = { algorithm: 'sha256', threads, check: accept, small: small ? 'unflushed' : 'flushed' } as const
+    const { sizeBytes, hex, bytes } = await receiveFile(path, reader, how)
     const part = { id, startOffset, sizeBytes, sha256: hex }
+    if (bytes) small?.parts.add(part, bytes)
     if (reader.broke) throw new PartInterrupted(part, reader.broke.cause)
     return part
   } catch (error) {
@@ -176,9 +209,13 @@ async function publish(
   const sizeBytes = totalBytes(ordered)
   const whole = wholePart(ordered, key)
   if (whole) {
+    const recent = store.small?.parts.find(whole)
+    if (store.small && recent) return store.small.put(recent, key)
     const staged = join(store.root, partPath(whole.id))
     const stats = await statPath(staged)
-    if (stats?.size === sizeBytes) return store.commit(staged, key, sizeBytes)
+    // One that is not flushed is not moved into its place: its bytes are read again, and go through the journal.
+    const isFlushed = !store.small || sizeBytes > inlineBytes
+    if (stats?.size === sizeBytes && isFlushed) return store.commit(staged, key, sizeBytes)
     const published = stats ? undefined : await statBlob(store.root, key)
     if (published?.sizeBytes === sizeBytes) return published
     if (!stats) throw new BlobStoreError('missing_part', `part ${whole.id} is gone; start the upload again`)

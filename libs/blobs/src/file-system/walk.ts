@@ -1,6 +1,6 @@
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { algorithmFolders, keyOfBlobPath, partIdOfName, stagingFolder } from '../store/paths.ts'
+import { algorithmFolders, isJournalName, keyOfBlobPath, partIdOfName, stagingFolder } from '../store/paths.ts'
 import type { BlobKey, BlobStat, StagedLeftover } from '../store/store.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
@@ -20,7 +20,7 @@ export async function* walkBlobs(root: string, signal?: AbortSignal): AsyncGener
   }
 }
 
-/** What lies in staging and was not written to since `olderThan`. */
+/** What lies in staging and was not written to since `olderThan`. A journal is no leftover, however old: it is replayed. */
 export async function* walkLeftovers(
   root: string,
   olderThan: Date,
@@ -28,6 +28,7 @@ export async function* walkLeftovers(
 ): AsyncGenerator<StagedLeftover> {
   for await (const name of namesIn(join(root, stagingFolder))) {
     signal?.throwIfAborted()
+    if (isJournalName(name)) continue
     const path = join(root, stagingFolder, name)
     const stats = await statPath(path)
     if (!stats?.isFile() || stats.mtime >= olderThan) continue

@@ -7,6 +7,7 @@ import type { BlobKey } from './store.ts'
  *   blobs/sha256/ab/<hex>.<generation>   what can be read
  *   staging/part.<id>                    parts of upload sessions
  *   staging/write.<id>                   (directory) a write under way
+ *   staging/journal.<home>.<process>.<id> (directory) small blobs whose own files are not flushed yet
  *   berth-store.json, berth-cleaner.json  whose store it is, and who deletes in it
  *   store.json                           (directory) the mark that this is a blob store and that it is mounted
  */
@@ -17,6 +18,9 @@ export const markName = 'store.json'
 const partIdGrammar = /^[A-Za-z0-9_-]{1,128}$/
 const blobPathGrammar = /^blobs\/(sha\d+)\/([0-9a-f]{2})\/([0-9a-f]+)\.(\d{1,15})$/
 const partNameGrammar = /^part\.([A-Za-z0-9_-]{1,128})$/
+const journalNameGrammar = /^journal\.([0-9a-z]+\.[a-z]+)\.[0-9a-f-]{36}(\.unflushed)?$/
+/** At the end of the name of a log whose files could not be flushed. */
+export const unflushedMark = '.unflushed'
 
 /** The folder, from the root, that holds a blob. */
 function blobFolder(digest: Digest): string {
@@ -56,6 +60,21 @@ export function partPath(id: string): string {
 /** The place of a write under way, from the root; the id is made by the driver. */
 export function writePath(id: string): string {
   return `${stagingFolder}/write.${id}`
+}
+
+/** The place of a log of the journal, from the root. The owner is `<home>.<process>`; the id is made by the driver. */
+export function journalPath(owner: string, id: string): string {
+  return `${stagingFolder}/journal.${owner}.${id}`
+}
+
+/** Whether a staged file is of a journal, of whatever form: it is the only copy of what was acknowledged. */
+export function isJournalName(name: string): boolean {
+  return name.startsWith('journal.')
+}
+
+/** Whose log a staged file is, or `undefined` when it is none that we can read. */
+export function journalOwnerOfName(name: string): string | undefined {
+  return journalNameGrammar.exec(name)?.[1]
 }
 
 /** The part id in the name of a staged file, or `undefined` when it is no part. */

@@ -9,7 +9,10 @@ export type PendingKey = { digest: Digest; generation: number | Promise<number> 
 
 export type BlobStat = { sizeBytes: number; modifiedAt: Date }
 
-/** Bytes of an upload session that are durable and not yet a blob. Plain JSON, made to be kept in a row. */
+/**
+ * Bytes of an upload session that are not yet a blob. Plain JSON, made to be kept in a row. With a journal a small one may be lost at
+ * a power cut, which its publication sees.
+ */
 export type StagedPart = {
   id: string
   startOffset: number
@@ -127,5 +130,7 @@ export interface BlobStore {
   disks?(): Promise<DiskState[]>
   /** Resolves once all that was written again is compared with what was there. */
   compared(): Promise<void>
+  /** Why the store is not to be relied on, if it is not: what it acknowledged is safe, and needs a person. */
+  unready?(): string | undefined
   close(): Promise<void>
 }
