@@ -9,6 +9,7 @@ import { Wire } from '../conformance/wire.ts'
 import { nemesis } from '../nemesis/nemesis.ts'
 import { startTestServers, stopTestServers } from '../servers/running.ts'
 import { moveTag } from './moving-tag.ts'
+import { cutPower } from './power-cut.ts'
 import { soak } from './soak.ts'
 
 /** Both `--name=value` and `--name value`. */
@@ -24,13 +25,15 @@ function option(name: string): string | undefined {
  * killed every few seconds. `--pushes=N` (2,000), `--seed=N`, `--only=calm|kills`, `--store=files|s3`
  * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. `replicas
  * --moves=N` (10,000) moves a tag on two replicas. `locks --tasks=N` (1,000) has tasks with shared and exclusive locks claimed. `tasks --tasks=N` (500) kills their
- * workers and the service of tasks. Ends with 1 when anything was lost or read wrongly.
+ * workers and the service of tasks. `power-cut --kills=N` (50) kills everything in the middle of pushes and damages what was not flushed; with
+ * `--processes` the services are processes of their own. Ends with 1 when anything was lost or read wrongly.
  */
 async function main(): Promise<void> {
   if (process.argv[2] === 'nemesis') return runNemesis()
   if (process.argv[2] === 'replicas') return runReplicas()
   if (process.argv[2] === 'locks') return runLocks()
   if (process.argv[2] === 'tasks') return runKilledWorkers()
+  if (process.argv[2] === 'power-cut') return runPowerCut()
   const pushes = Number(option('pushes') ?? 2_000)
   const seed = Number(option('seed') ?? Date.now() % 1_000_000)
   const only = option('only')
@@ -106,6 +109,23 @@ async function runKilledWorkers(): Promise<void> {
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     if (report.states.completed !== tasks || report.doubled + report.missing > 0) process.exitCode = 1
   } finally {
+    await stopTestServers()
+  }
+}
+
+async function runPowerCut(): Promise<void> {
+  const seed = Number(option('seed') ?? Date.now() % 1_000_000)
+  const rounds = Number(option('kills') ?? 50)
+  const env = { BERTH_PROCESSES: String(process.argv.includes('--processes')) }
+  await startTestServers()
+  const stack = await startTestStack({ embeddedDatabase: true, ownGroup: true, env })
+  try {
+    process.stdout.write(`power cut: ${rounds} kills of everything, seed ${seed}\n`)
+    const report = await cutPower(stack, { seed, rounds })
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+    if (report.wrong.length > 0 || report.damaged === 0) process.exitCode = 1
+  } finally {
+    await stack.stop()
     await stopTestServers()
   }
 }

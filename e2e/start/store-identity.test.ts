@@ -1,9 +1,10 @@
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, test } from '@jest/globals'
 import { createDatabase, dropDatabase } from '../berth/databases.ts'
 import { pushBlob } from '../berth/push.ts'
 import { basic } from '../berth/requests.ts'
-import { environmentOf, type StackOptions, startTestStack } from '../berth/stack.ts'
+import { environmentOf, type StackOptions, startTestStack, type TestStack } from '../berth/stack.ts'
 import { attemptStart, expectRefusal } from '../berth/start-attempt.ts'
 import { testS3Place } from '../servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -47,6 +48,9 @@ test('an installation with content does not start on an empty directory, until i
   }
 }, 120_000)
 
+const journalsIn = async ({ home }: TestStack) =>
+  (await readdir(path.join(home, 'blobs/staging')).catch(() => [])).filter((name) => name.startsWith('journal.'))
+
 async function secondInstallation(options: StackOptions): Promise<void> {
   const stack = await startTestStack(options)
   const folder = makeTemporaryFolder('second')
@@ -64,7 +68,10 @@ async function secondInstallation(options: StackOptions): Promise<void> {
       return attemptStart(environmentOf({ ...settings, options: { ...options, env } }))
     }
     const remedy = new RegExp(`BERTH_STORE_ADOPT=${body.identity}`)
+    const before = await journalsIn(stack)
     expectRefusal(await attempt(), /blob store is not of this installation/, remedy)
+    // What the living one has acknowledged may be nowhere else.
+    expect(await journalsIn(stack)).toEqual(before)
     // Stopped as soon as it says that it is ready.
     expect((await attempt({ BERTH_STORE_ADOPT: body.identity })).stdout).toContain('berth is ready')
     await stack.restart()
