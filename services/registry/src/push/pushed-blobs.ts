@@ -16,7 +16,7 @@ export type PushedBlobs = {
    * Keeps a blob of the repository for its pushes, which may name it from now on whatever becomes of it there. `undefined`: the
    * repository does not have it, or the blob is going.
    */
-  keep(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
+  keep(exchange: NamedExchange, repository: string, digest: Digest): Promise<StoredBlob | undefined>
   /** A blob that is linked to a repository; `undefined` when none is. Catalog is asked each time. */
   find(exchange: NamedExchange, repository: string, digest: Digest): Promise<StoredBlob | undefined>
   /** The repositories to which a blob is linked. */
@@ -57,8 +57,7 @@ export function createPushedBlobs({
   return {
     end: async (exchange, own) => giveWay(own, await push(exchange, own)),
     linkPresent: (exchange, digest) => push(exchange, { digest, generation: null, sizeBytes: 0 }),
-    keep: async (exchange, digest) => {
-      const { repository } = await pushTarget(exchange)
+    keep: async (exchange, repository, digest) => {
       const holder = pushHolder(exchange)
       const request = { repository, holder, digest, ttlSeconds: keepSeconds }
       const { blob } = await catalog.call('keep-blob', request, { requestId: exchange.requestId })
