@@ -5,10 +5,10 @@ import { measureAccess } from './access.ts'
 import { measureEvents } from './events.ts'
 import { measureMemory } from './memory.ts'
 import { measureResync } from './resync.ts'
-import { rows } from './rows.ts'
+import { type Row, rows, rowsOnMinio } from './rows.ts'
 import { settleDisk } from './run-command.ts'
 import { measureScale } from './scale.ts'
-import { type Subject, startBerth, startPeer } from './subjects.ts'
+import { type Subject, startBerth, startOnMinio, startPeer } from './subjects.ts'
 import { measureSync } from './sync-rows.ts'
 import { type Figures, ratioTable, syncTable } from './table.ts'
 import { measureTasks } from './tasks.ts'
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     const [berth] = subjects
     const memory = berth && isWanted('memory') ? [await measureMemory(berth)] : []
     await settleDisk()
-    const tables = [await measureRows(subjects)]
+    const tables = [...(await measureRows(subjects, rows)), ...(await measureOnMinio())]
     if (berth && isWanted('sync')) tables.push(syncTable(await measureSync(berth, runs)))
     if (berth && isWanted('resync')) tables.push(await measureResync(berth))
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
@@ -56,15 +56,35 @@ function page(tables: readonly string[]): string {
 Written by \`npm run bench -- --write\` on ${new Date().toISOString().slice(0, 10)}: Node ${process.version}, ${availableParallelism()} cores shared by the
 registries and the load, medians of ${runs} runs in turn, everything on loopback and one disk. Berth runs with authentication, on the file
 system, and answers a push when its bytes are durable; the peers run open, as they are packaged. "2.8" is Debian's
-docker-registry, "dist. 3" is distribution 3. Ratios count, not the numbers; a goal that is missed says so.
+docker-registry, "dist. 3" is distribution 3. In rows that begin with "MinIO:" both keep their blobs in one bucket of a MinIO that
+shares the cores with them, and clients get them from the registry. Ratios count, not the numbers; a goal that is missed says so.
 
 ${tables.join('\n\n')}
 `
 }
 
-async function measureRows(subjects: readonly Subject[]): Promise<string> {
+async function measureOnMinio(): Promise<string[]> {
+  if (wantedOf(rowsOnMinio).length === 0) return []
+  if (!process.env.BERTH_TEST_MINIO || !process.env.BERTH_TEST_DISTRIBUTION) {
+    process.stderr.write('not measured: reads and pushes on MinIO, as it or distribution 3 is missing: install Go\n')
+    return []
+  }
+  const { subjects, stop } = await startOnMinio()
+  try {
+    return await measureRows(subjects, rowsOnMinio)
+  } finally {
+    await stop()
+  }
+}
+
+function wantedOf(all: readonly Row[]): readonly Row[] {
+  return all.filter((row) => !only || row.name.includes(only))
+}
+
+async function measureRows(subjects: readonly Subject[], all: readonly Row[]): Promise<string[]> {
   const figures: Figures = new Map()
-  const wanted = rows.filter((row) => !only || row.name.includes(only))
+  const wanted = wantedOf(all)
+  if (wanted.length === 0) return []
   for (const row of wanted) {
     const ofRow = new Map(subjects.map((subject) => [subject.name, [] as number[]]))
     for (const subject of subjects) await row.prepare?.(subject)
@@ -74,7 +94,7 @@ async function measureRows(subjects: readonly Subject[]): Promise<string> {
     process.stderr.write(`measured: ${row.name}\n`)
   }
   const names = subjects.map((subject) => subject.name)
-  return ratioTable(figures, names)
+  return [ratioTable(figures, names)]
 }
 
 await main()

@@ -146,3 +146,13 @@ const tagsList: Row = {
 
 /** The rows that are measured against every peer in the same way. */
 export const rows: readonly Row[] = [manifestByTag, blobGet(1), blobGet(4), blobPush, skopeoPush, manySmall, tagsList]
+
+const onMinio = (row: Row, goal: number): Row => ({ ...row, name: `MinIO: ${row.name}`, goals: { 'dist. 3': goal } })
+
+/** What depends on the store, with the blobs of all subjects in one MinIO. */
+export const rowsOnMinio: readonly Row[] = [
+  onMinio(blobGet(1), 0.9),
+  onMinio(blobGet(4), 0.9),
+  onMinio(blobPush, 1),
+  onMinio(manySmall, 1),
+]

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '@berth/standalone/children'
+import { startMinio } from '../servers/minio.ts'
+import type { S3Place } from '../servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { startDistribution, startDockerRegistry } from '../servers/upstream.ts'
 
@@ -75,6 +77,26 @@ function basic(): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`admin:${password}`).toString('base64')}` }
 }
 
+/** Berth and distribution 3 with their blobs in one bucket of a MinIO, and what ends all three. */
+export async function startOnMinio(): Promise<{ subjects: Subject[]; stop: () => Promise<void> }> {
+  const minio = await startMinio()
+  const { endpoint, accessKey, secretKey } = minio
+  const bucket = 'bench'
+  // Berth makes the bucket. What the two keep in it have no names in common.
+  const berth = await startBerth({
+    BERTH_S3_ENDPOINT: endpoint,
+    BERTH_S3_BUCKET: bucket,
+    BERTH_S3_ACCESS_KEY: accessKey,
+    BERTH_S3_SECRET_KEY: secretKey,
+  })
+  const subjects = [berth, await startPeer('dist. 3', { endpoint, bucket, accessKey, secretKey })]
+  const stop = async () => {
+    await Promise.all(subjects.map((subject) => subject.stop()))
+    await minio.stop()
+  }
+  return { subjects, stop }
+}
+
 /** Calls the API of Berth as its administrator. Throws for what is no success. */
 export async function callApi<T>(berth: Subject, method: string, apiPath: string, body?: unknown): Promise<T> {
   return (await (await openApi(berth, method, apiPath, body)).json()) as T
@@ -91,8 +113,9 @@ export async function openApi(berth: Subject, method: string, apiPath: string, b
   return answer
 }
 
-/** Starts a peer: Debian's docker-registry 2.8, or distribution 3 where it could be built. */
-export async function startPeer(name: '2.8' | 'dist. 3'): Promise<Subject> {
-  const upstream = await (name === '2.8' ? startDockerRegistry : startDistribution)({ remembersBlobs: true })
+/** Starts a peer: Debian's docker-registry 2.8, or distribution 3 where it could be built; in a bucket, or in a folder of its own. */
+export async function startPeer(name: '2.8' | 'dist. 3', s3?: S3Place): Promise<Subject> {
+  const start = name === '2.8' ? startDockerRegistry : startDistribution
+  const upstream = await start({ remembersBlobs: true, ...(s3 ? { s3 } : {}) })
   return { ...upstream, name, credentials: undefined, authorization: async () => ({}) }
 }

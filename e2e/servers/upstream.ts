@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { freePort } from '@berth/standalone/children'
 import { findProgram } from './programs.ts'
+import type { S3Place } from './s3-place.ts'
 import { answers, startServerProcess } from './server-process.ts'
 
 /** Whose tokens a registry takes. */
@@ -17,6 +18,8 @@ export type UpstreamOptions = {
   port?: number
   /** Whether it remembers the blobs it has seen, as the packages have it do; not for tests that change its files. */
   remembersBlobs?: boolean
+  /** The bucket that it stores in, which has to be there; a folder of its own unless set. */
+  s3?: S3Place
 }
 
 /** A registry of another make, with an empty store that goes when it stops. */
@@ -62,7 +65,7 @@ function storeIn(folder: string): string {
 }
 
 function writeConfiguration(folder: string, host: string, options: UpstreamOptions): string {
-  const { htpasswd, token, remembersBlobs } = options
+  const { htpasswd, token, remembersBlobs, s3 } = options
   const store = storeIn(folder)
   mkdirSync(store)
   // JSON is YAML.
@@ -70,7 +73,7 @@ function writeConfiguration(folder: string, host: string, options: UpstreamOptio
     version: 0.1,
     log: { level: 'info', accesslog: { disabled: false } },
     storage: {
-      filesystem: { rootdirectory: store },
+      ...(s3 ? bucketStorage(s3) : { filesystem: { rootdirectory: store } }),
       delete: { enabled: true },
       ...(remembersBlobs ? { cache: { blobdescriptor: 'inmemory' } } : {}),
     },
@@ -81,6 +84,22 @@ function writeConfiguration(folder: string, host: string, options: UpstreamOptio
   const file = path.join(folder, 'config.yml')
   writeFileSync(file, JSON.stringify(configuration))
   return file
+}
+
+function bucketStorage({ endpoint, bucket, accessKey, secretKey }: S3Place): object {
+  return {
+    s3: {
+      regionendpoint: endpoint,
+      region: 'us-east-1',
+      bucket,
+      accesskey: accessKey,
+      secretkey: secretKey,
+      forcepathstyle: true,
+      secure: endpoint.startsWith('https:'),
+    },
+    // Or it would send clients to the bucket, where this program asks for what the registry gives.
+    redirect: { disable: true },
+  }
 }
 
 function tokenSettings(folder: string, { jwks, ...settings }: TokenServer): object {
