@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { withBerth } from '../berth/with-berth.ts'
 import { berthTarget } from '../conformance/berth.ts'
@@ -66,6 +68,22 @@ group(`a bucket that is away${minioMissing}`, () => {
     expect((await wire.send('HEAD', `/v2/${repository}/blobs/${digestOf(bytes)}`)).status).toBe(404)
     expect((await wire.send('HEAD', `/v2/${repository}/manifests/refused`)).status).toBe(404)
   }
+
+  test('a client that leaves in the middle of a pull is in the log as no failure of anything', async () => {
+    const large = randomBytes(8 << 20)
+    await wire.push(repository, large)
+    const path = `/v2/${repository}/blobs/${digestOf(large)}`
+    const headers = { authorization: `Basic ${Buffer.from(`${stack.user}:${stack.password}`).toString('base64')}` }
+    for (let i = 0; i < 5; i++) {
+      const [answer] = (await once(get(`${stack.url}${path}`, { headers }), 'response')) as [IncomingMessage]
+      expect(answer.statusCode).toBe(200)
+      await once(answer, 'readable')
+      answer.destroy()
+      // Longer than it takes to hear that the other is gone.
+      expect((await wire.send('GET', path)).body.equals(large)).toBe(true)
+    }
+    expect(stack.logs()).not.toMatch(/registry request (failed|refused)|went away|UNAVAILABLE/)
+  }, 60_000)
 
   test('silent: what needs it is 503 in time, manifests in memory are served, and all goes on when it answers', async () => {
     const bytes = randomBytes(200_000)

@@ -6,7 +6,7 @@ import type { BlobStore } from './store/store.ts'
 type Result = 'ok' | 'failed' | 'ended'
 
 // What a client or a full disk is told by its own answer, and says nothing about whether the store works.
-const notItsFault = new Set(['below_reserve', 'busy', 'conflict', 'missing_part'])
+const notItsFault = new Set(['below_reserve', 'busy', 'conflict', 'missing_part', 'reader_left'])
 
 /** The store itself, which says how long it takes and how often it fails. Of several in a process only one is measured. */
 export function measured(
@@ -54,7 +54,7 @@ export function measured(
   return {
     ...store,
     stat: (key) => timed('stat', () => store.stat(key)),
-    open: (key) => timed('open', () => store.open(key)),
+    open: (...how) => timed('open', () => store.open(...how)),
     write: (...how) => counted('write', () => store.write(...how)),
     writePart: (...how) => counted('write-part', () => store.writePart(...how)),
     publish: (...how) => timed('publish', () => store.publish(...how)),

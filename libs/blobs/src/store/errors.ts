@@ -4,7 +4,8 @@ import type { StagedPart } from './store.ts'
  * What kind of failure it is, so that an edge can choose its answer: `unavailable` try later, `no_space` the disk or quota is
  * full, `below_reserve` what is left of it is kept, `busy` too much is being written at once, `denied` credentials or file
  * permissions, `misconfigured` an operator must change a setting, `damaged` stored bytes are not what they were, `conflict` the
- * id is taken or the parts do not fit together, `missing_part` a staged part is gone.
+ * id is taken or the parts do not fit together, `missing_part` a staged part is gone, `reader_left` whoever the bytes were sent
+ * to is gone, which is no failure of the store.
  */
 export type BlobStoreErrorCode =
   | 'unavailable'
@@ -16,6 +17,7 @@ export type BlobStoreErrorCode =
   | 'damaged'
   | 'conflict'
   | 'missing_part'
+  | 'reader_left'
 
 /** The store could not do its work. The message says what failed, on what, and what to do; `cause` has the original. */
 export class BlobStoreError extends Error {

@@ -23,10 +23,13 @@ export function writeToSink(sink: Writable, signal?: AbortSignal): SinkWriter {
     broken ??= { cause }
     onBreak?.(broken.cause)
   }
-  const onClose = () => fail(new BlobStoreError('unavailable', 'the reader of the blob went away'))
+  // Not as the system tells it: EPIPE and ECONNRESET would pass for trouble with a disk or a database of ours.
+  const left = (cause?: unknown) => new BlobStoreError('reader_left', 'the reader of the blob went away', { cause })
+  const onClose = () => fail(left())
+  const onError = (error: unknown) => fail(left(error))
   const onAbort = () => fail(signal?.reason)
   sink.on('close', onClose)
-  sink.on('error', fail)
+  sink.on('error', onError)
   signal?.addEventListener('abort', onAbort, { once: true })
   if (signal?.aborted) onAbort()
   else if (sink.destroyed || sink.writableEnded) onClose()
@@ -45,14 +48,14 @@ export function writeToSink(sink: Writable, signal?: AbortSignal): SinkWriter {
         wroteSome = true
         holdsChunk = true
         sink.write(chunk, (error) => {
-          if (error) return reject(error)
+          if (error) return reject(left(error))
           holdsChunk = false
           resolve()
         })
       }),
     stop() {
       sink.off('close', onClose)
-      sink.off('error', fail)
+      sink.off('error', onError)
       signal?.removeEventListener('abort', onAbort)
     },
   }

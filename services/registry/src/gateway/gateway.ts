@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { BlobStore } from '@berth/blobs'
+import { type BlobStore, BlobStoreError } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError, parseRoute, type Route } from '@berth/oci'
 import {
@@ -210,6 +210,8 @@ export function createGateway(deps: GatewayDeps): RequestListener {
       })
     }
     run().catch((error: unknown) => {
+      // It left in the middle of an answer, and writing to it failed before its end was heard.
+      if (error instanceof BlobStoreError && error.code === 'reader_left') return
       failure = toOciError(error)
       if (asked) countDenied(deps.denied, { request, requestId, failure }, asked)
       if (response.writableEnded) {
