@@ -27,6 +27,7 @@ export type {
   BlobStore,
   Disk,
   DiskState,
+  FirstRead,
   HealingReport,
   OpenBlob,
   PartOptions,

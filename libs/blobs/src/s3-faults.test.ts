@@ -1,62 +1,12 @@
 import { once } from 'node:events'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { until } from '@berth/service/testing'
 import { afterEach, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob, freshId, gatheringSink, MiB } from './contract/subject.ts'
 import { openBlobStore } from './open.ts'
-import { createS3Store } from './s3/store.ts'
+import { closeAll, head, sendRange, serve, storeOn, xmlError } from './s3-server.fixture.ts'
 import { BlobStoreError } from './store/errors.ts'
-import type { BlobStore } from './store/store.ts'
 
-type Handler = (request: http.IncomingMessage, response: http.ServerResponse, body: Buffer) => void
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-})
-
-/** A server that answers as the test says. */
-async function serve(handler: Handler): Promise<string> {
-  const server = http.createServer((request, response) => {
-    void Array.fromAsync(request as AsyncIterable<Buffer>).then((chunks) =>
-      handler(request, response, Buffer.concat(chunks)),
-    )
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  closers.push(async () => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return `http://127.0.0.1:${port}`
-}
-
-/** A store that talks to such a server. */
-async function storeOn(handler: Handler, how: { retries?: number; idleTimeoutMs?: number } = {}): Promise<BlobStore> {
-  const endpoint = await serve(handler)
-  const store = createS3Store({ endpoint, bucket: 'blobs', accessKey: 'key', secretKey: 'secret-key', ...how })
-  closers.unshift(() => store.close())
-  return store
-}
-
-const head = (response: http.ServerResponse, sizeBytes: number) =>
-  response.writeHead(200, { 'content-length': sizeBytes, 'last-modified': new Date().toUTCString(), etag: '"e"' }).end()
-
-const xmlError = (response: http.ServerResponse, status: number, code: string) =>
-  response.writeHead(status).end(`<Error><Code>${code}</Code><Message>as told</Message></Error>`)
-
-/** Answers a ranged GET, at most so many bytes of it, and then cuts the connection. */
-function sendCut(request: http.IncomingMessage, response: http.ServerResponse, bytes: Buffer, atMost: number): void {
-  const [, start, end] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []
-  const wanted = bytes.subarray(Number(start), Number(end) + 1)
-  response.writeHead(206, { 'content-length': wanted.length })
-  response.write(wanted.subarray(0, atMost), () => {
-    if (atMost < wanted.length) response.destroy()
-    else response.end()
-  })
-}
+afterEach(closeAll)
 
 test('a server that is busy for a moment is asked again', async () => {
   let requests = 0
@@ -98,7 +48,7 @@ test.each([
 })
 
 test('a bucket in which nothing may be written stops the start, in one line that names it and what to look at', async () => {
-  const endpoint = await serve((request, response) => {
+  const { endpoint } = await serve((request, response) => {
     if (request.method === 'PUT') xmlError(response, 403, 'AccessDenied')
     else response.writeHead(200).end()
   })
@@ -118,7 +68,7 @@ test('a read that is cut midway goes on where it was', async () => {
   const { bytes, key } = freshBlob(3 * MiB)
   const store = await storeOn((request, response) => {
     if (request.method === 'HEAD') head(response, bytes.length)
-    else sendCut(request, response, bytes, MiB)
+    else sendRange(request, response, bytes, MiB)
   })
   const blob = await store.open(key)
   const { sink, taken } = gatheringSink()
@@ -131,7 +81,8 @@ test('a read that gets no further never ends as if it were whole', async () => {
   const store = await storeOn(
     (request, response) => {
       if (request.method === 'HEAD') head(response, bytes.length)
-      else sendCut(request, response, bytes.subarray(0, 1000), request.headers.range?.startsWith('bytes=0-') ? 500 : 0)
+      else
+        sendRange(request, response, bytes.subarray(0, 1000), request.headers.range?.startsWith('bytes=0-') ? 500 : 0)
     },
     { retries: 1 },
   )

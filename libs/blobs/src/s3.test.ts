@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { expect, test } from '@jest/globals'
 import { Client } from 'minio'
 import { blobStoreContract } from './contract/contract.ts'
-import type { Subject } from './contract/subject.ts'
+import { chunksOf, freshBlob, type Subject } from './contract/subject.ts'
+import { askForRange } from './s3/ask-for-range.ts'
+import { RangeAnswer } from './s3/read-connections.ts'
+import { connectS3 } from './s3/requests.ts'
 import { createS3Store } from './s3/store.ts'
 import { blobPath } from './store/paths.ts'
 
@@ -12,9 +16,15 @@ const {
   BERTH_TEST_S3_SECRET_KEY: secretKey = '',
 } = process.env
 
-async function start(): Promise<Subject> {
-  const bucket = `${bucketPrefix.slice(0, 40)}-blobs-${randomUUID().slice(0, 8)}`
-  const options = { endpoint, accessKey, secretKey, bucket }
+const inNewBucket = () => ({
+  endpoint,
+  accessKey,
+  secretKey,
+  bucket: `${bucketPrefix.slice(0, 40)}-blobs-${randomUUID().slice(0, 8)}`,
+})
+
+async function start(options = inNewBucket()): Promise<Subject> {
+  const { bucket } = options
   const store = createS3Store(options)
   const broken = {
     'wrong secret': createS3Store({ ...options, secretKey: 'wrong-secret' }),
@@ -44,8 +54,25 @@ async function start(): Promise<Subject> {
 }
 
 const isReachable = endpoint && accessKey && secretKey
-blobStoreContract(
-  'an S3 blob store',
-  start,
-  isReachable ? undefined : 'no S3 server; set BERTH_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY',
-)
+const noServer = 'no S3 server; set BERTH_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY'
+blobStoreContract('an S3 blob store', start, isReachable ? undefined : noServer)
+
+const testReachable = isReachable ? test : test.skip
+testReachable('ranges of the server itself are plain: they are read through connections of our own', async () => {
+  const options = inNewBucket()
+  const subject = await start(options)
+  const { store } = subject
+  const s3 = connectS3(options)
+  try {
+    await store.check()
+    const { bytes, key } = freshBlob(100)
+    await store.write(key, chunksOf(bytes))
+    const object = { key: blobPath(key), name: key.digest }
+    const answer = await askForRange(s3, object, { start: 10, end: 99 }, undefined)
+    expect(answer).toBeInstanceOf(RangeAnswer)
+    if (answer instanceof RangeAnswer) expect((await answer.next())?.equals(bytes.subarray(10))).toBe(true)
+  } finally {
+    s3.close()
+    await subject.close()
+  }
+})

@@ -39,6 +39,39 @@ export function readingContract(subject: () => Subject): void {
     }
   })
 
+  test.each([0, 10, 3 * MiB])(
+    'to say what is read first of %i bytes changes nothing but the way there',
+    async (sizeBytes) => {
+      const { store } = subject()
+      const { bytes, key } = freshBlob(sizeBytes)
+      expect(await store.open(key, { sizeBytes })).toBeUndefined()
+      await store.write(key, chunksOf(bytes))
+      const whole = await store.open(key, { sizeBytes })
+      // Twice, though only the first read was begun.
+      for (let i = 0; i < 2; i++) {
+        const { sink, taken } = gatheringSink()
+        await whole?.sendTo(sink)
+        expect(Buffer.concat(taken).equals(bytes)).toBe(true)
+      }
+      await whole?.close()
+      const larger = await store.open(key, { sizeBytes: sizeBytes + 1 })
+      expect(larger?.sizeBytes).toBe(sizeBytes)
+      await larger?.close()
+    },
+  )
+
+  test('a sink whose other side is gone is no failure of the store', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(MiB)
+    await store.write(key, chunksOf(bytes))
+    const blob = await store.open(key)
+    const gone = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' })
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done(gone) })
+    sink.on('error', () => undefined)
+    await expect(blob?.sendTo(sink)).rejects.toMatchObject({ code: 'reader_left', cause: gone })
+    await blob?.close()
+  })
+
   test('a slow sink is never given more than it asked for', async () => {
     const { store } = subject()
     const { bytes, key } = freshBlob(6 * MiB)

@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream'
 import type { ByteRange } from '@berth/oci'
 import { BlobStoreError } from '../store/errors.ts'
+import { sendBuffers } from '../store/send-buffers.ts'
 import { releasesBuffers, type SinkWriter, writeToSink } from '../store/sink-writer.ts'
 import { readInto } from './descriptors.ts'
-import { sendBuffers } from './send-buffers.ts'
 
 type Span = { fd: number; name: string; start: number; sizeBytes: number }
 

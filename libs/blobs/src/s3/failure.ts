@@ -14,6 +14,11 @@ export class RequestFailed extends Error {
   }
 }
 
+/** Of a connection on which nothing moved. */
+export function idleError(idleTimeoutMs: number): Error {
+  return Object.assign(new Error(`nothing moved for ${idleTimeoutMs} ms`), { code: 'ETIMEDOUT' })
+}
+
 /** The statuses that the client library takes for passing too; it leaves the bodies of these unread. */
 export const transientStatuses = new Set([408, 429, 499, 500, 502, 503, 504, 520])
 const transientCodes = new Set(['SlowDown', 'InternalError', 'RequestTimeout', 'ServiceUnavailable'])

@@ -1,5 +1,5 @@
 import type { NoteName } from '../store/store.ts'
-import { readObject } from './open-object.ts'
+import { readObject } from './read-object.ts'
 import type { S3 } from './requests.ts'
 
 /** Puts a small text into the bucket under its name. */

@@ -1,28 +1,38 @@
-import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ByteRange } from '@berth/oci'
-import { BlobStoreError } from '../store/errors.ts'
 import { wholeOr } from '../store/ranges.ts'
-import { writeToSink } from '../store/sink-writer.ts'
-import type { OpenBlob, ReadOptions } from '../store/store.ts'
-import { pause, type S3 } from './requests.ts'
-import { idleError } from './transport.ts'
+import { releasesBuffers, writeToSink } from '../store/sink-writer.ts'
+import type { FirstRead, OpenBlob, ReadOptions } from '../store/store.ts'
+import { type Answer, askForRange } from './ask-for-range.ts'
+import { lentChunks, readObject, type StoredObject } from './read-object.ts'
+import type { S3 } from './requests.ts'
 
-export type StoredObject = { key: string; name: string; sizeBytes: number }
+/** What is read first has been asked for already. */
+type Begun = { range: ByteRange; answer: Answer }
 
 /** A blob in the bucket; each read is a request of its own. */
-export function openObject(s3: S3, object: StoredObject): OpenBlob {
+export function openObject(s3: S3, object: StoredObject, begun?: Begun): OpenBlob {
+  const rangeOf = (range: ByteRange | undefined) => wholeOr(range, object.sizeBytes, object.name)
+  const takeBegun = ({ start, end }: ByteRange): Answer | undefined => {
+    if (begun?.range.start !== start || begun.range.end !== end) return undefined
+    const { answer } = begun
+    begun = undefined
+    return answer
+  }
   return {
     sizeBytes: object.sizeBytes,
     stream({ range, signal }: ReadOptions = {}) {
-      const chunks = readObject(s3, object, wholeOr(range, object.sizeBytes, object.name), signal)
+      const wanted = rangeOf(range)
+      const chunks = readObject(s3, object, wanted, { signal, begun: () => takeBegun(wanted) })
       return Readable.from(chunks, { objectMode: false, ...(signal && { signal }) })
     },
     async sendTo(sink, { range, signal } = {}) {
-      const chunks = readObject(s3, object, wholeOr(range, object.sizeBytes, object.name), signal)
+      const wanted = rangeOf(range)
       const writer = writeToSink(sink, signal)
+      const read = releasesBuffers(sink) ? lentChunks : readObject
+      const how = { signal, begun: () => takeBegun(wanted), isHeld: () => writer.holdsChunk }
       try {
-        for await (const chunk of chunks) await writer.write(chunk)
+        for await (const chunk of read(s3, object, wanted, how)) await writer.write(chunk)
       } catch (error) {
         // Without the error: this promise tells it, and a sink without a listener would end the process with it.
         if (writer.wroteSome) sink.destroy()
@@ -32,89 +42,28 @@ export function openObject(s3: S3, object: StoredObject): OpenBlob {
       }
     },
     async close() {
-      // Nothing is held between reads.
+      begun?.answer.close(false)
+      begun = undefined
     },
   }
 }
 
-/** The bytes of a range; a connection that breaks off is taken up again where it broke. */
-export async function* readObject(
+/**
+ * Opens an object by asking for what is read first, which says all that a look-up would. 'unclear' when the answer does not tell the
+ * size; then it has to be looked up.
+ */
+export async function openByReading(
   s3: S3,
-  object: StoredObject,
-  { start, end }: ByteRange,
-  signal?: AbortSignal,
-): AsyncGenerator<Buffer> {
-  let position = start
-  let failures = 0
-  while (position <= end) {
-    const from = position
-    try {
-      const response = await request(s3, object, from, end, signal)
-      for await (const chunk of timedChunks(response, s3.idleTimeoutMs)) {
-        position += chunk.length
-        if (position > end + 1) throw damaged(object, 'gave more bytes than were asked for')
-        yield chunk
-      }
-      if (position <= end) throw new Error(`the answer ended ${end + 1 - position} bytes early`)
-    } catch (error) {
-      signal?.throwIfAborted()
-      // Progress makes it a new failure, not the next in a row.
-      failures = position > from ? 1 : failures + 1
-      if (error instanceof BlobStoreError || failures > s3.retries) throw brokenOff(object, error)
-      await pause(failures, signal)
-    }
-  }
-}
-
-async function request(
-  s3: S3,
-  object: StoredObject,
-  start: number,
-  end: number,
-  signal: AbortSignal | undefined,
-): Promise<IncomingMessage> {
-  const { key, name } = object
-  const response = await s3.find(`read ${name}`, { signal, streams: true }, (client) =>
-    client.makeRequestAsync(
-      {
-        method: 'GET',
-        bucketName: s3.bucket,
-        objectName: key,
-        headers: { range: `bytes=${start}-${end}` },
-      },
-      '',
-      [206],
-    ),
-  )
-  if (!response) throw damaged(object, 'was removed while it was being read')
-  return response
-}
-
-/** Only the wait for the next chunk is timed: a slow reader of ours is no fault of the object store. */
-async function* timedChunks(response: IncomingMessage, idleTimeoutMs: number): AsyncGenerator<Buffer> {
-  let waiting = true
-  const timer = setTimeout(() => {
-    if (waiting) response.destroy(idleError(idleTimeoutMs))
-  }, idleTimeoutMs)
-  try {
-    for await (const chunk of response) {
-      waiting = false
-      yield chunk
-      waiting = true
-      timer.refresh()
-    }
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function damaged({ name }: StoredObject, what: string): BlobStoreError {
-  return new BlobStoreError('damaged', `${name} ${what}`)
-}
-
-function brokenOff({ name }: StoredObject, cause: unknown): unknown {
-  if (cause instanceof BlobStoreError) return cause
-  return new BlobStoreError('unavailable', `the object store broke off again and again while sending ${name}`, {
-    cause,
-  })
+  { key, name }: Pick<StoredObject, 'key' | 'name'>,
+  { sizeBytes, range, signal }: FirstRead,
+): Promise<OpenBlob | undefined | 'unclear'> {
+  // Of nothing there is no range.
+  if (sizeBytes === 0) return 'unclear'
+  const wanted = wholeOr(range, sizeBytes, name)
+  const answer = await askForRange(s3, { key, name }, wanted, signal)
+  if (answer === undefined) return undefined
+  if (answer === 'beyond') return 'unclear'
+  if (answer.range) return openObject(s3, { key, name, sizeBytes: answer.range.totalBytes }, { range: wanted, answer })
+  answer.close(false)
+  return 'unclear'
 }

@@ -3,7 +3,7 @@ import { BlobStoreError } from '../store/errors.ts'
 import { writePath } from '../store/paths.ts'
 import { startMultipart } from './multipart.ts'
 import { putNote } from './notes.ts'
-import { readObject } from './open-object.ts'
+import { readObject } from './read-object.ts'
 import type { S3 } from './requests.ts'
 import { removeObject } from './walk.ts'
 

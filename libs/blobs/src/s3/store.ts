@@ -20,7 +20,8 @@ import type {
 import { checkReceived } from '../store/verify.ts'
 import { copyObject } from './copy.ts'
 import { getNote, putNote } from './notes.ts'
-import { openObject, readObject } from './open-object.ts'
+import { openByReading, openObject } from './open-object.ts'
+import { readObject } from './read-object.ts'
 import { receiveObject } from './receive.ts'
 import { connectS3, type S3, type S3Options } from './requests.ts'
 import { testBucket } from './self-test.ts'
@@ -37,10 +38,12 @@ export function createS3Store(
 ): BlobStore & Required<Pick<BlobStore, 'presignedUrl'>> {
   const s3 = connectS3(options)
   const threads = createHashThreads()
-  const open: BlobStore['open'] = async (key) => {
-    const path = blobPath(key)
-    const found = await statObject(s3, path)
-    return found && openObject(s3, { key: path, name: key.digest, sizeBytes: found.sizeBytes })
+  const open: BlobStore['open'] = async (key, first) => {
+    const object = { key: blobPath(key), name: key.digest }
+    const begun = first ? await openByReading(s3, object, first) : 'unclear'
+    if (begun !== 'unclear') return begun
+    const found = await statObject(s3, object.key)
+    return found && openObject(s3, { ...object, sizeBytes: found.sizeBytes })
   }
   const healing = createHealing({
     open,
@@ -203,6 +206,6 @@ async function* readParts(s3: S3, parts: readonly StagedPart[], signal?: AbortSi
     if (staged.sizeBytes < part.sizeBytes)
       throw new BlobStoreError('damaged', `part ${part.id} is shorter than recorded`)
     const object = { key: partPath(part.id), name: `part ${part.id}`, sizeBytes: part.sizeBytes }
-    yield* readObject(s3, object, { start: 0, end: part.sizeBytes - 1 }, signal)
+    yield* readObject(s3, object, { start: 0, end: part.sizeBytes - 1 }, { signal })
   }
 }

@@ -1,12 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { EventEmitter } from 'node:events'
 import http from 'node:http'
 import https from 'node:https'
-import { RequestFailed, transientStatuses } from './failure.ts'
+import { idleError, RequestFailed, transientStatuses } from './failure.ts'
+import { createReadConnections, type RangeAnswer } from './read-connections.ts'
 
 /** What our side knows of the request under way; the client library has no place for it. */
 type Call = {
   signal: AbortSignal | undefined
-  /** The caller reads the body at its own pace and times it itself. */
+  /** The caller reads the body at its own pace and times it itself: a `RangeAnswer`, or one of node's. */
   streams: boolean
   status: number | undefined
   errorCode: string | undefined
@@ -32,14 +34,20 @@ export async function oneRequest<T>(
 
 export type Transport = Pick<typeof http, 'request'> & { close(): void }
 
+/** How long ranges are not expected to be plain once one was not. */
+const otherwiseMs = 60_000
+
+type OnResponse = (response: http.IncomingMessage) => void
+
 /**
  * What the client library sends through: connections kept alive, ended when nothing moves on them, aborted with the call.
  */
 export function createTransport(protocol: string, idleTimeoutMs: number): Transport {
   const secure = protocol === 'https:'
   const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 128 })
+  const reads = createReadConnections(agent, idleTimeoutMs)
 
-  const request = (options: http.RequestOptions, onResponse: (response: http.IncomingMessage) => void) => {
+  const send = (options: http.RequestOptions, onResponse: OnResponse) => {
     const call = calls.getStore()
     const sent = (secure ? https : http).request(
       { ...options, agent, timeout: idleTimeoutMs, ...(call?.signal && { signal: call.signal }) },
@@ -52,11 +60,47 @@ export function createTransport(protocol: string, idleTimeoutMs: number): Transp
     sent.on('timeout', () => sent.destroy(idleError(idleTimeoutMs)))
     return sent
   }
-  return { request: request as typeof http.request, close: () => agent.destroy() }
+  let isPlainAt = 0
+  const request = (options: http.RequestOptions, onResponse: OnResponse) => {
+    const call = calls.getStore()
+    if (!call?.streams || performance.now() < isPlainAt) return send(options, onResponse)
+    const asked = reads.ask(options, call.signal).then((answer) => {
+      if (answer) call.status = answer.statusCode
+      return answer
+    })
+    const askAgain = () =>
+      send(options, (response) => {
+        // A range after all: this server, or a proxy before it, says it in another way. Then it is not asked twice for each.
+        if (response.statusCode === 206) isPlainAt = performance.now() + otherwiseMs
+        onResponse(response)
+      })
+    return asRequest(asked, onResponse, askAgain)
+  }
+  return {
+    request: request as typeof http.request,
+    close() {
+      reads.close()
+      agent.destroy()
+    },
+  }
 }
 
-export function idleError(idleTimeoutMs: number): Error {
-  return Object.assign(new Error(`nothing moved for ${idleTimeoutMs} ms`), { code: 'ETIMEDOUT' })
+/** A read as the client library knows requests. What is no plain range is asked for again by node's client, which knows all of HTTP. */
+function asRequest(
+  asked: Promise<RangeAnswer | undefined>,
+  onResponse: OnResponse,
+  askAgain: () => http.ClientRequest,
+): EventEmitter {
+  const request = Object.assign(new EventEmitter(), { end: () => undefined })
+  const fail = (error: unknown) => void request.emit('error', error)
+  asked
+    .then((answer) => {
+      // The library looks at its status and hands it on.
+      if (answer) onResponse(answer as unknown as http.IncomingMessage)
+      else askAgain().on('error', fail).end()
+    })
+    .catch(fail)
+  return request
 }
 
 function noteAnswer(call: Call | undefined, response: http.IncomingMessage): void {

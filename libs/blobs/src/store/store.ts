@@ -23,6 +23,9 @@ export type StagedPart = {
 
 export type ReadOptions = { range?: ByteRange | undefined; signal?: AbortSignal | undefined }
 
+/** What is read first of a blob whose size is known. */
+export type FirstRead = ReadOptions & { sizeBytes: number }
+
 export type WriteOptions = {
   signal?: AbortSignal | undefined
   /** The size announced for the source; another one is a `SizeMismatch`. */
@@ -85,7 +88,8 @@ export interface BlobStore {
   /** Call before anything else: makes what is missing, tries every step of a write, throws with the remedy. */
   check(): Promise<void>
   stat(key: BlobKey): Promise<BlobStat | undefined>
-  open(key: BlobKey): Promise<OpenBlob | undefined>
+  /** With `first`, a store on the network is asked once, for what is read first, in place of a look-up and then for that. */
+  open(key: BlobKey, first?: FirstRead): Promise<OpenBlob | undefined>
   /**
    * Stores a source whose digest is known. Of concurrent writers of one key all succeed. A blob that is there already is
    * replaced when it turns out to be damaged; that is found out later, and no call waits for it.

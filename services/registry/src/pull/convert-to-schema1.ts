@@ -70,7 +70,7 @@ async function convert(
 async function readConfig({ lookup, blobs }: Deps, pointer: Pointer, digest: Digest): Promise<Record<string, unknown>> {
   const blob = await lookup.blob(pointer, digest)
   if (!blob || blob.sizeBytes > configLimitBytes) throw new NotConvertible('it has no configuration of a usual size')
-  const open = await blobs.open(blob)
+  const open = await blobs.open(blob, { sizeBytes: blob.sizeBytes })
   if (!open)
     throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {
       headers: { 'retry-after': '60' },

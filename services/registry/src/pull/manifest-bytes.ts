@@ -18,7 +18,7 @@ export function createManifestBytes(blobs: BlobStore): ManifestBytes {
     // By what they hash to: one digest of a signed manifest may have stood for other bytes before it was collected.
     const known = cache.get(stored.digest)
     if (known) return known
-    const blob = await blobs.open(stored)
+    const blob = await blobs.open(stored, { sizeBytes })
     // The model says that it is served, so the bytes must be there: this is damage, not absence.
     if (!blob)
       throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store`, {

@@ -1,5 +1,5 @@
 import { pipeline } from 'node:stream/promises'
-import type { BlobStore, OpenBlob } from '@berth/blobs'
+import type { BlobKey, BlobStore, FirstRead, OpenBlob } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import { type ByteRange, type Digest, OciError } from '@berth/oci'
 import { commonHeaders, type NamedExchange } from '../exchange/exchange.ts'
@@ -17,9 +17,11 @@ export async function streamBlob(
   { blobs, sync }: { blobs: BlobStore; sync: CommandClient<SyncCommands> },
   onFound?: (place: 'store' | 'remote') => void,
 ): Promise<void> {
-  const { digest, generation, sizeBytes } = blob
+  const { digest, sizeBytes } = blob
   const ranges = wantedRanges(exchange.request, { etag: etagOf(digest), sizeBytes })
-  const open = await openWhole(blobs, blob, generation)
+  // Of several ranges the first.
+  const first = { sizeBytes, range: ranges?.[0], signal: exchange.signal }
+  const open = await openWhole(blobs, blob, first)
   if (open) {
     onFound?.('store')
     return sendStored(exchange, blob, open, ranges)
@@ -33,7 +35,7 @@ export async function streamBlob(
     await pipeline(arrival.body, exchange.response)
     return
   }
-  const arrived = await openWhole(blobs, blob, arrival.generation)
+  const arrived = await openWhole(blobs, { digest, generation: arrival.generation }, first)
   if (arrived) return sendStored(exchange, blob, arrived, ranges)
   throw new OciError('UNAVAILABLE', `the bytes of ${digest} are missing from the store, or damaged`, {
     headers: { 'retry-after': '60' },
@@ -46,11 +48,11 @@ export async function streamBlob(
  */
 async function openWhole(
   blobs: BlobStore,
-  { digest, sizeBytes }: ServedBlob,
-  generation: ServedBlob['generation'],
+  { digest, generation }: BlobKey,
+  first: FirstRead,
 ): Promise<OpenBlob | undefined> {
-  const open = await blobs.open({ digest, generation })
-  if (!open || open.sizeBytes === sizeBytes) return open
+  const open = await blobs.open({ digest, generation }, first)
+  if (!open || open.sizeBytes === first.sizeBytes) return open
   await open.close()
   return undefined
 }
