@@ -2,20 +2,34 @@ import type { ManifestRecord } from '@berth/commands'
 import { Problem, type Sql } from '@berth/service'
 import type { LockedRepository } from '../versions/locked-repository.ts'
 
+// The limits keep PostgreSQL from reading all that the repository has, once for all digests, in place of one row for each.
 const presentReferences = `
   select digest
   from blob
   where digest = any($2::text[])
     and state in ('present', 'remote')
     and (
-      exists (
-        select
+      (
+        select true
         from blob_interval as member
         where member.repository_id = $1
           and member.digest = blob.digest
-          and member.until is null)
-      or exists (select from blob_link as link where link.repository_id = $1 and link.digest = blob.digest and link.linked)
-      or exists (select from lease where lease.repository_id = $1 and lease.digest = blob.digest and lease.expires_at > now()))
+          and member.until is null
+        limit 1)
+      or (
+        select true
+        from blob_link as link
+        where link.repository_id = $1
+          and link.digest = blob.digest
+          and link.linked
+        limit 1)
+      or (
+        select true
+        from lease
+        where lease.repository_id = $1
+          and lease.digest = blob.digest
+          and lease.expires_at > now()
+        limit 1))
   union all
   select digest
   from manifest_interval

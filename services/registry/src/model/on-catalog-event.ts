@@ -63,9 +63,10 @@ export function followEvents(options: {
 async function markUnfollowed(sql: Sql, event: CloudEvent): Promise<boolean> {
   const { repositoryId, revision } = event.data as { repositoryId?: string | null; revision?: number }
   if (typeof repositoryId !== 'string') return false
-  const rows = await sql.query(
+  const rows = await sql.prepared(
+    'mark-unfollowed',
     `insert into follow_wanted (repository_id)
-     select $1
+     select $1::uuid
      where not exists (select from served_repository where id = $1 and revision >= $2)
      on conflict (repository_id) do update set repository_id = excluded.repository_id
      returning repository_id`,
