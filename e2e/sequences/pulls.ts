@@ -20,6 +20,13 @@ export function pullSequences(place: () => Place): void {
       headers: octets,
       body: layer,
     })
+    // Only who may push sees what no manifest names.
+    const layers = [describe(layer, 'application/vnd.oci.image.layer.v1.tar')]
+    const naming = Buffer.from(JSON.stringify({ ...JSON.parse(image.manifest.toString()), layers }))
+    await writer.must(201, 'PUT', `/v2/${repository}/manifests/${digestOf(naming)}`, {
+      headers: { 'content-type': manifestType },
+      body: naming,
+    })
   }, 60_000)
   afterAll(() => writer?.close())
 

@@ -5,6 +5,10 @@ import { closeRows, type Edit, openQuery, openRows } from './write-rows.ts'
 
 export type { Edit } from './write-rows.ts'
 
+/** A manifest among the members of a version, as SQL. The type counts too, where the bytes leave it open: under another one the same is
+ * another content. */
+export const manifestMember = `case pushed_type when '' then digest else digest || '=' || pushed_type end`
+
 /** Begins the next version. Nothing is visible until `finishVersion`, and nothing at all remains if the edits change nothing. */
 export function beginEdit(repository: { id: string; latestVersion: number; revision: number }): Edit {
   return { repositoryId: repository.id, number: repository.latestVersion + 1, revision: repository.revision + 1 }
@@ -65,15 +69,75 @@ const presentBlobs = `
       not optional
       or exists (select from blob_link as link where link.repository_id = $1 and link.digest = named.digest and link.linked))`
 
-const addQuery = `
-  with added as (${openQuery('manifest_interval', presentManifests)}),
+const addParts = `
   named as materialized (
     select child as digest, bool_and(optional) as optional
     from manifest_reference
     where manifest = any($4::text[])
       and role in ('config', 'layer')
-    group by child)
+    group by child)`
+
+const addQuery = `
+  with added as (${openQuery('manifest_interval', presentManifests)}),
+  ${addParts}
   ${openQuery('blob_interval', presentBlobs)}`
+
+const pushQuery = `
+  with added as (
+    ${openQuery('manifest_interval', presentManifests)}
+    returning digest, pushed_type),
+  ${addParts},
+  brought as (
+    ${openQuery('blob_interval', presentBlobs)}
+    returning digest),
+  moved as (
+    update tag_interval as open
+    set until = $2, revision = $3
+    from unnest($6::text[]) as wanted (name)
+    where open.repository_id = $1
+      and open.until is null
+      and open.name = wanted.name
+      and open.digest <> $4[1]
+    returning open.name, open.digest)
+  select
+    (select coalesce(jsonb_agg(${manifestMember}), '[]') from added) as manifests,
+    (select coalesce(jsonb_agg(digest), '[]') from brought) as blobs,
+    (select coalesce(jsonb_object_agg(name, digest), '{}') from moved) as "movedFrom"`
+
+/** What a push of one manifest has opened: the manifest and blobs that were not there, and tags with what they stood for before. */
+export type Pushed = { manifests: string[]; blobs: string[]; tags: { tag: string; from?: string; to: string }[] }
+
+/** As `addManifests` and `setTags` for one manifest and its tags; answers what that changed. */
+export async function pushManifest(
+  sql: Sql,
+  edit: Edit,
+  { digest, pushedType = '', tags }: { digest: Digest; pushedType?: string | undefined; tags: readonly string[] },
+): Promise<Pushed> {
+  const own = [edit.repositoryId, edit.number, edit.revision]
+  const [[row], opened] = await Promise.all([
+    sql.prepared<Omit<Pushed, 'tags'> & { movedFrom: Record<string, string> }>('push-manifest', pushQuery, [
+      ...own,
+      [digest],
+      pushedType,
+      tags,
+    ]),
+    sql.prepared<{ name: string }>('push-tags', `${openQuery('tag_interval', pushedTags)} returning name`, [
+      ...own,
+      tags,
+      digest,
+    ]),
+  ])
+  const { manifests = [], blobs = [], movedFrom = {} } = row ?? {}
+  const names = opened.map(({ name }) => name).sort()
+  const changed = names.map((tag) => ({
+    tag,
+    ...(tag in movedFrom ? { from: movedFrom[tag] as string } : {}),
+    to: digest,
+  }))
+  return { manifests, blobs, tags: changed }
+}
+
+const pushedTags = 'select name, $5::text as digest from unnest($4::text[]) as tag (name)'
 
 /** Takes manifests out (these and no others) with their signatures, and the blobs that no manifest left names. */
 export async function removeManifests(sql: Sql, edit: Edit, digests: readonly Digest[]): Promise<void> {

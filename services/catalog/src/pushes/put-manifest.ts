@@ -1,12 +1,12 @@
-import type { CatalogCommands, ServedRow, StoredBlob } from '@berth/commands'
+import type { CatalogCommands, ManifestRecord, ServedRow, StoredBlob } from '@berth/commands'
 import { type Database, type InternalCall, notFound, type Transaction } from '@berth/service'
 import { runCommand } from '../db/run-command.ts'
-import { addManifests, beginEdit, setTags } from '../intervals/edit.ts'
+import { addManifests, beginEdit, pushManifest, setTags } from '../intervals/edit.ts'
 import { orStale, placeBlobs } from '../leases/place-blobs.ts'
 import { chargeQuota, type QuotaUse, quotaWarning, withinQuota } from '../namespaces/quota.ts'
 import { type EnsuredRepository, ensureRepository } from '../repositories/ensure.ts'
 import { type HeadRow, rowsAfter } from '../served/rows.ts'
-import { finishVersion } from '../versions/finish.ts'
+import { finishVersion, readPushed } from '../versions/finish.ts'
 import { nextRevision } from '../versions/locked-repository.ts'
 import type { MadeVersion } from '../versions/record-version.ts'
 import { checkNesting } from './check-nesting.ts'
@@ -41,15 +41,50 @@ type Done = {
   quota?: QuotaUse | undefined
 }
 
+const making = (request: Put['request']) => ({ cause: 'push', actor: request.actor, taskId: null }) as const
+const headOf =
+  ({ name }: EnsuredRepository) =>
+  ({ number, revision }: MadeVersion): HeadRow => ({ name, revision, latestVersion: number })
+
 async function putTagged(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
+  // A version that makes others go, and what was loose, change more than this push does.
+  const isAlone = repository.retainVersions === null && repository.looseSince === null
+  return isAlone ? putAlone(sql, repository, request) : putBesideOthers(sql, repository, request)
+}
+
+/** Where the version changes nothing but what is pushed: sent together, in this order, then the version with the commit. */
+async function putAlone(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
+  const { manifest, pushedType, tags } = request
+  const edit = beginEdit(repository)
+  const head = Promise.withResolvers<HeadRow>()
+  head.promise.catch(() => 'told by what is awaited below')
+  try {
+    // Each of these sends all it has at once.
+    const checked = sendChecks(sql, repository, manifest)
+    const pushed = pushManifest(sql, edit, { digest: manifest.digest, pushedType, tags })
+    const changes = readPushed(sql, repository, pushed)
+    const reading = rowsAfter(sql, repository.id, repository.known, head.promise)
+    reading.catch(() => 'told by what is awaited below')
+    const [stored, known] = await Promise.all([checked, changes])
+    const made = await finishVersion(sql, repository, edit, making(request), known)
+    head.resolve(headOf(repository)(made))
+    return { version: made.number, revision: made.revision, rows: await reading, stored, quota: made.quota }
+  } catch (error) {
+    head.reject(error)
+    throw error
+  }
+}
+
+async function putBesideOthers(
+  sql: Transaction,
+  repository: EnsuredRepository,
+  request: Put['request'],
+): Promise<Done> {
   const { digest } = request.manifest
   const edit = beginEdit(repository)
-  // Sent together, in this order; each of these sends all it has at once. The version is made only when all went well.
+  // Sent together, in this order. The version is made only when all went well.
   const [stored] = await Promise.all([
-    placeBlobs(sql, storedOf(request.manifest)),
-    checkReferences(sql, repository, request.manifest),
-    checkNesting(sql, request.manifest),
-    recordManifests(sql, [request.manifest]),
+    sendChecks(sql, repository, request.manifest),
     addManifests(sql, edit, [digest], request.pushedType),
     setTags(
       sql,
@@ -57,32 +92,29 @@ async function putTagged(sql: Transaction, repository: EnsuredRepository, reques
       request.tags.map((name) => ({ name, digest })),
     ),
   ])
-  const making = { cause: 'push', actor: request.actor, taskId: null } as const
-  const headOf = ({ number, revision }: MadeVersion) => ({ name: repository.name, revision, latestVersion: number })
-  const readRows = (head: HeadRow | Promise<HeadRow>) => rowsAfter(sql, repository.id, repository.known, head)
-  if (repository.retainVersions !== null) {
-    // A version that makes others go: their rows have to be among these.
-    const made = await finishVersion(sql, repository, edit, making)
-    return {
-      version: made.number,
-      revision: made.revision,
-      rows: await readRows(headOf(made)),
-      stored,
-      quota: made.quota,
-    }
-  }
-  const finished = finishVersion(sql, repository, edit, making)
-  const [made, rows] = await Promise.all([finished, readRows(finished.then(headOf))])
+  // Rows of versions that go have to be among these.
+  const made = await finishVersion(sql, repository, edit, making(request))
+  const rows = await rowsAfter(sql, repository.id, repository.known, headOf(repository)(made))
   return { version: made.number, revision: made.revision, rows, stored, quota: made.quota }
 }
 
-async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
+/** Checks a manifest, and records it with its bytes; answers where these count. */
+async function sendChecks(
+  sql: Transaction,
+  repository: EnsuredRepository,
+  manifest: ManifestRecord,
+): Promise<StoredBlob[]> {
   const [stored] = await Promise.all([
-    placeBlobs(sql, storedOf(request.manifest)),
-    checkReferences(sql, repository, request.manifest),
-    checkNesting(sql, request.manifest),
-    recordManifests(sql, [request.manifest]),
+    placeBlobs(sql, storedOf(manifest)),
+    checkReferences(sql, repository, manifest),
+    checkNesting(sql, manifest),
+    recordManifests(sql, [manifest]),
   ])
+  return stored
+}
+
+async function putLoose(sql: Transaction, repository: EnsuredRepository, request: Put['request']): Promise<Done> {
+  const stored = await sendChecks(sql, repository, request.manifest)
   const [member] = await sql.query(
     'select from manifest_interval where repository_id = $1 and digest = $2 and until is null',
     [repository.id, request.manifest.digest],

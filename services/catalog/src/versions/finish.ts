@@ -1,6 +1,6 @@
 import { nameLimit } from '@berth/bus'
 import type { Sql, Transaction } from '@berth/service'
-import type { Edit } from '../intervals/edit.ts'
+import { type Edit, manifestMember, type Pushed } from '../intervals/edit.ts'
 import { endOfRevisions, revisedBetween } from '../intervals/tables.ts'
 import { changeContentHash } from './content-hash.ts'
 import { addCounts, type ContentCounts } from './counts.ts'
@@ -14,17 +14,19 @@ type Latest = { revision: number; present: ContentCounts; contentHash: string }
 /**
  * Makes the version of what the edits changed, with its facts, its events and the repository's new head, which are there
  * once the transaction is committed. When they changed
- * nothing there is no version, and the answer is the latest one. Run it inside `withinQuota` where content may come in.
+ * nothing there is no version, and the answer is the latest one. Run it inside `withinQuota` where content may come in. `known` is all
+ * that changed since the latest version, where that is known already.
  */
 export async function finishVersion(
   sql: Transaction,
   repository: LockedRepository,
   edit: Edit,
   making: Making,
+  known?: Changes,
 ): Promise<MadeVersion> {
   // Of very many tags most are needed for their hash only; it takes as long as the change itself to hand them over.
   const listsAll = making.contentHash === undefined || repository.immutableTags.length > 0
-  const changes = await readChanges(sql, repository, edit, listsAll)
+  const changes = known ?? (await readChanges(sql, repository, edit, listsAll))
   const { latest, tags, tagCounts, manifests, blobs, signatures } = changes
   const countsOf = (side: keyof Members): ContentCounts => ({
     tags: tagCounts[side],
@@ -72,7 +74,7 @@ type ChangeRow = {
   blobs: Members
   signatures: Members
 }
-type Changes = Omit<ChangeRow, 'tags'> & { tags: TagChange[] }
+export type Changes = Omit<ChangeRow, 'tags'> & { tags: TagChange[] }
 
 // The version before has this revision; what came since, loose changes too, carries higher ones.
 const latestRevision = '(select revision from latest)'
@@ -83,8 +85,6 @@ const members = (table: 'manifest_interval' | 'blob_interval' | 'signature_inter
   from ${table} where repository_id = $1 and ${revisedBetween(table, latestRevision, '$4')}
     and ((since = $2 and until is null) or (until = $2 and since < $2)))`
 
-// The type counts too, where the bytes leave it open: under another one the same manifest is another content.
-const manifestMember = `case pushed_type when '' then digest else digest || '=' || pushed_type end`
 const digestOf = (member: string) => member.split('=', 1)[0] ?? member
 
 // The content counts too: a name may be given again once it is free.
@@ -107,6 +107,31 @@ const changesQuery = (limit = '') => `
     (select jsonb_build_object('total', count(*), 'added', count("to"), 'removed', count("from")) from tags) as "tagCounts",
     coalesce((select jsonb_agg(listed order by tag) from (select * from tags order by tag ${limit}) as listed), '[]') as tags
   from latest`
+
+/** What a push changed, of a repository without anything loose. Sent behind the edits, it costs no wait of its own. */
+export async function readPushed(sql: Sql, repository: LockedRepository, pushed: Promise<Pushed>): Promise<Changes> {
+  const [[latest], { manifests, blobs, tags }] = await Promise.all([
+    sql.prepared<Latest>(
+      'latest-version',
+      `select revision, present, content_hash as "contentHash"
+       from version
+       where repository_id = $1
+         and number = $2`,
+      [repository.id, repository.latestVersion],
+    ),
+    pushed,
+  ])
+  if (!latest) throw new Error(`repository ${repository.name} lacks its version ${repository.latestVersion}`)
+  const moved = tags.filter(({ from }) => from !== undefined).length
+  return {
+    latest,
+    tags,
+    tagCounts: { total: tags.length, added: tags.length, removed: moved },
+    manifests: { added: manifests, removed: [] },
+    blobs: { added: blobs, removed: [] },
+    signatures: { added: [], removed: [] },
+  }
+}
 
 const allChanges = { name: 'version-changes', text: changesQuery() }
 const firstChanges = { name: 'first-version-changes', text: changesQuery(`limit ${nameLimit}`) }
