@@ -131,7 +131,7 @@ export async function pushManifest(
   const names = opened.map(({ name }) => name).sort()
   const changed = names.map((tag) => ({
     tag,
-    ...(tag in movedFrom ? { from: movedFrom[tag] as string } : {}),
+    ...(tag in movedFrom ? { from: movedFrom[tag] } : {}),
     to: digest,
   }))
   return { manifests, blobs, tags: changed }
