@@ -1,9 +1,13 @@
 import { createSignal, namespaceOf, noteAudit, type Sql, type Transaction } from '@berth/service'
 import { recordedTraceparent } from '@berth/tracing'
+import { tagsMoved, versionCreated } from './events/catalog.ts'
 import { eventLimitBytes, type NewEvent, subjectOf, toCloudEvent } from './events/event.ts'
 
-/** Raised by every transaction that recorded events. */
-export const eventsRecorded = createSignal('events recorded')
+/** Raised by every transaction that recorded events: whether others decide by one of them, and so do not like to wait for it. */
+export const eventsRecorded = createSignal<{ isUrgent: boolean }>('events recorded')
+
+// What pushes and syncs make by the hundred. Nobody decides by it.
+const unhurried: ReadonlySet<string> = new Set([versionCreated.name, tagsMoved.name])
 
 /**
  * Writes events into the outbox, in the transaction that makes the change they tell of. They are announced once that
@@ -11,7 +15,7 @@ export const eventsRecorded = createSignal('events recorded')
  */
 export async function recordEvents(sql: Transaction, events: readonly NewEvent[]): Promise<void> {
   if (events.length === 0) return
-  sql.afterCommit(eventsRecorded)
+  sql.afterCommit(eventsRecorded, { isUrgent: events.some(({ kind }) => !unhurried.has(kind.name)) })
   noteObject(events)
   const traceparent = recordedTraceparent()
   const rows = events.map((event) => {

@@ -15,7 +15,8 @@ const pauseAfterFailureMs = 1_000
 const batchRows = 200
 // Of 256 KiB at most.
 const atOnce = 20
-// Changes often come in rows, and what is announced together costs little more than one. The first after a rest is not kept waiting.
+// Changes often come in rows, and what is announced together costs little more than one. The first after a rest is not kept waiting, nor
+// what others decide by.
 const gatherMs = 25
 const gatherInRowMs = 250
 const pruneEveryMs = 3_600_000
@@ -54,7 +55,11 @@ export function startRelay(options: {
     streamChecked = false
     loop.wake()
   })
-  const forgetCommits = db.onCommit(eventsRecorded, () => loop.wake())
+  let isUrgent = false
+  const forgetCommits = db.onCommit(eventsRecorded, (recorded) => {
+    isUrgent ||= recorded.some((one) => one.isUrgent)
+    loop.wake()
+  })
   const loop = startLoop({
     pollMs,
     run: pass,
@@ -65,7 +70,7 @@ export function startRelay(options: {
   })
 
   async function pass(signal: AbortSignal): Promise<void> {
-    await delay(performance.now() - announcedAt < 2 * gatherInRowMs ? gatherInRowMs : gatherMs)
+    await gather()
     await noteRestore()
     const [outbox] = await db.query<{ unplaced: boolean; unpublished: boolean }>(isAnythingWaiting)
     if (outbox?.unplaced) await db.transaction(placeEvents)
@@ -88,6 +93,14 @@ export function startRelay(options: {
       await publish(rows, signal)
     } while (rows.length === batchRows && !signal.aborted)
     await pruneNowAndThen()
+  }
+
+  async function gather(): Promise<void> {
+    const isInRow = performance.now() - announcedAt < 2 * gatherInRowMs
+    const until = performance.now() + (isInRow ? gatherInRowMs : gatherMs)
+    do await delay(gatherMs)
+    while (performance.now() < until && !isUrgent)
+    isUrgent = false
   }
 
   async function checkStream(): Promise<void> {

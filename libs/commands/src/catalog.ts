@@ -59,10 +59,10 @@ export type CatalogCommands = {
   'lease-blobs': { request: { holder: string; digests: Digest[]; ttlSeconds: number }; reply: { blobs: LeasedBlob[] } }
   /**
    * Leases a blob that a repository has, so that pushes to it may name it for so long, whatever happens to it there. `null`: the
-   * repository does not have it.
+   * repository does not have it. `repositoryId`: it must still be this one.
    */
   'keep-blob': {
-    request: { repository: string; holder: string; digest: Digest; ttlSeconds: number }
+    request: { repository: string; repositoryId?: string; holder: string; digest: Digest; ttlSeconds: number }
     reply: { blob: StoredBlob | null }
   }
   /** Gives the leases of a holder more time. */
@@ -92,7 +92,7 @@ export type CatalogCommands = {
   /**
    * Ends a pushed blob whose bytes are durable under a number that its writer took (`take-generations`): linked to the repository of
    * that name, and kept there so long for a manifest to come; makes the repository and its distribution when `mayCreate` and there is
-   * none. `blob` says where it counts: under another generation it was here already, and the writer's own bytes are not needed. With
+   * none, which `repositoryId` null tells; else that one is meant, and `isGone` says that it is no more. `blob` says where it counts: under another generation it was here already, and the writer's own bytes are not needed. With
    * `generation` null what is here is linked; `blob` is null where that is nothing.
    */
   'push-blob': {
@@ -102,13 +102,19 @@ export type CatalogCommands = {
       actor: Actor
       /** Who owns what is made; absent or null: its namespace. */
       ownerId?: string | null
+      repositoryId: string | null
       digest: Digest
       generation: number | null
       sizeBytes: number
       keepSeconds: number
     }
     /** `made`: what registry has to know of a repository that was made. `warning` as of `link-blob`. */
-    reply: { blob: StoredBlob | null; made?: { repositoryId: string; rows: ServedRow[] }; warning?: string }
+    reply: {
+      blob: StoredBlob | null
+      isGone?: boolean
+      made?: { repositoryId: string; rows: ServedRow[] }
+      warning?: string
+    }
   }
   /** Numbers of generations, none of which is handed out twice. Their writer may use them for 24 hours. */
   'take-generations': { request: { count: number }; reply: { numbers: number[] } }

@@ -361,6 +361,7 @@ test('a number that is used for a digest whose object of that number is being re
   const before = await stateOf(yard, layer)
   const again = {
     repository: here,
+    repositoryId: null,
     mayCreate: false,
     actor: { id: null, name: 'ana' },
     digest: layer,
@@ -384,6 +385,7 @@ test('of two writers of one digest the first counts, and the second is told so',
   const [first = 0, second = 0] = await takeGenerations(yard.db, 2)
   const one = {
     repository: here,
+    repositoryId: null,
     mayCreate: true,
     actor: { id: null, name: 'ana' },
     digest,

@@ -538,7 +538,7 @@ function heal_blob() returns trigger language plpgsql volatile
 
 function keep_blob(p_repository text, p_digest text, p_holder text, p_seconds integer) returns TABLE(generation integer, size_bytes bigint) language plpgsql volatile
 
-function keep_for_push(p_repository text, p_digest text, p_holder text, p_seconds integer) returns TABLE(generation bigint, size_bytes bigint) language plpgsql volatile
+function keep_for_push(p_repository uuid, p_digest text, p_holder text, p_seconds integer) returns TABLE(generation bigint, size_bytes bigint) language plpgsql volatile
 
 function lease_blobs(p_digests text[], p_holder text, p_seconds integer) returns TABLE(digest text, generation integer, state text, size_bytes bigint, is_new boolean, is_alone boolean) language plpgsql volatile
 
@@ -554,7 +554,7 @@ function note_pointing() returns trigger language plpgsql volatile
 
 function place_blob(p_digest text, p_generation bigint, p_size bigint) returns TABLE(generation bigint, size_bytes bigint, healed boolean) language plpgsql volatile
 
-function push_blob(p_repository text, p_digest text, p_generation bigint, p_size bigint, p_keep_seconds double precision) returns TABLE(generation bigint, size_bytes bigint, healed boolean, used_bytes bigint, quota_bytes bigint) language plpgsql volatile
+function push_blob(p_repository uuid, p_digest text, p_generation bigint, p_size bigint, p_keep_seconds double precision) returns TABLE(generation bigint, size_bytes bigint, healed boolean, used_bytes bigint, quota_bytes bigint) language plpgsql volatile
 
 function recount_namespace(p_name text) returns bigint language plpgsql volatile
 

@@ -31,13 +31,14 @@ export async function leaseBlobs(
  */
 export async function keepBlob(
   db: Database,
-  request: { repository: string; holder: string; digest: Digest; ttlSeconds: number },
+  request: { repository: string; repositoryId?: string; holder: string; digest: Digest; ttlSeconds: number },
 ): Promise<StoredBlob | null> {
-  const { repository, holder, digest, ttlSeconds } = request
+  const { repository, repositoryId = null, holder, digest, ttlSeconds } = request
   const [kept] = await db.prepared<StoredBlob>(
     'keep-blob',
-    'select $2::text as digest, generation, size_bytes as "sizeBytes" from keep_for_push($1, $2, $3, $4)',
-    [repository, digest, holder, ttlSeconds],
+    `select $2::text as digest, generation, size_bytes as "sizeBytes"
+     from keep_for_push(coalesce($5::uuid, (select id from repository where name = $1)), $2, $3, $4)`,
+    [repository, digest, holder, ttlSeconds, repositoryId],
   )
   return kept ?? null
 }

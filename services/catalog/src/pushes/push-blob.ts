@@ -16,10 +16,12 @@ type Pushed = Omit<StoredBlob, 'digest'> & { healed: boolean } & { [Key in keyof
  * Doing it twice is doing it once. Without a generation it links what is here, and `blob` is null where that is nothing.
  */
 export async function pushBlob(db: Database, request: Push['request']): Promise<Push['reply']> {
+  const { repositoryId } = request
   // Where nothing is served yet, a distribution has to be made, and the repository perhaps.
-  if (request.mayCreate) return pushToNew(db, request)
-  const pushed = await orStale(() => withinQuota(db, () => push(db, request)))
-  if (!pushed && request.generation !== null) return pushToNew(db, request)
+  if (repositoryId === null) return pushToNew(db, request)
+  const pushed = await orStale(() => withinQuota(db, () => push(db, repositoryId, request)))
+  // No row: also of a blob that is not here, which is to be linked as it is.
+  if (!pushed && !(await isThere(db, repositoryId))) return { blob: null, isGone: true }
   if (pushed?.healed) await db.transaction(async (sql) => sql.afterCommit(blobsHealed))
   return replyOf(request, pushed)
 }
@@ -32,7 +34,7 @@ async function pushToNew(db: Database, request: Push['request']): Promise<Push['
       if (request.generation === null && !(await isPresent(sql, request.digest))) return { blob: null }
       const repository = await ensureRepository(sql, request)
       if (!repository) throw notFound('repository', request.repository)
-      const pushed = await push(sql, request)
+      const pushed = await push(sql, repository.id, request)
       if (pushed?.healed) sql.afterCommit(blobsHealed)
       const { id, name, revision, latestVersion, known } = repository
       const rows = await rowsAfter(sql, id, known, { name, revision, latestVersion })
@@ -53,15 +55,20 @@ async function isPresent(sql: Sql, digest: Digest): Promise<boolean> {
   return rows.length > 0
 }
 
+async function isThere(db: Database, repositoryId: string): Promise<boolean> {
+  return (await db.query('select from repository where id = $1', [repositoryId])).length > 0
+}
+
 async function push(
   sql: Pick<Sql, 'prepared'>,
-  { repository, digest, generation, sizeBytes, keepSeconds }: Push['request'],
+  repositoryId: string,
+  { digest, generation, sizeBytes, keepSeconds }: Push['request'],
 ): Promise<Pushed | undefined> {
   const [row] = await sql.prepared<Pushed>(
     'push-blob',
     `select generation, size_bytes as "sizeBytes", healed, used_bytes as "usedBytes", quota_bytes as "quotaBytes"
      from push_blob($1, $2, $3, $4, $5)`,
-    [repository, digest, generation, sizeBytes, keepSeconds],
+    [repositoryId, digest, generation, sizeBytes, keepSeconds],
   )
   return row
 }

@@ -43,7 +43,7 @@ const target = (repository: string) => ({
 export async function pushBlob(db: Database, repository: string, name: string, sizeBytes = 100): Promise<Digest> {
   const digest = digestOf(name)
   const [generation = 0] = await takeGenerations(db, 1)
-  await endPush(db, { ...target(repository), digest, generation, sizeBytes, keepSeconds: 60 })
+  await endPush(db, { ...target(repository), repositoryId: null, digest, generation, sizeBytes, keepSeconds: 60 })
   return digest
 }
 

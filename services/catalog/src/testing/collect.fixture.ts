@@ -54,7 +54,12 @@ const target = (repository: string) => ({
 
 export async function push(yard: Yard, repository: string, text: string, ttlSeconds = leaseSeconds): Promise<Digest> {
   const blob = await store(yard, text)
-  const { blob: counting } = await pushBlob(yard.db, { ...target(repository), ...blob, keepSeconds: ttlSeconds })
+  const { blob: counting } = await pushBlob(yard.db, {
+    ...target(repository),
+    repositoryId: null,
+    ...blob,
+    keepSeconds: ttlSeconds,
+  })
   await giveWay(yard, blob, counting)
   return blob.digest
 }

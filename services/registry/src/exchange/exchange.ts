@@ -22,6 +22,11 @@ export type Exchange = {
 export type NamedExchange = Exchange & {
   basePath: string
   served: () => Promise<Pointer | undefined>
+  /**
+   * As `served`, or as it was a second ago at most: for the blobs of a push, which come by the dozen. What their manifest is put into is
+   * read then.
+   */
+  servedLately: () => Promise<Pointer | undefined>
   /** The pull-through distribution that content comes from where nothing is served under the name yet. */
   pullThrough: () => Promise<PullThrough | undefined>
 }

@@ -15,6 +15,7 @@ import {
 } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
 import { currentTraceId, noteRoute } from '@berth/tracing'
+import { LRUCache } from 'lru-cache'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
@@ -73,6 +74,9 @@ export type GatewayDeps = {
   log: Logger
   metrics: Metrics
 }
+
+const latelyNames = 10_000
+const latelyMs = 1_000
 
 type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
 /** What a verb needs to be allowed, what else it asks after (else the same), and what it does. */
@@ -172,6 +176,7 @@ const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
  * are never parsed, and a pull costs as little as it can.
  */
 export function createGateway(deps: GatewayDeps): RequestListener {
+  const lately = new LRUCache<string, Pointer>({ max: latelyNames, ttl: latelyMs })
   const verbs = verbTable(deps)
   const { gatekeeper, log, metrics } = deps
   const countPulled = createPullCounter(metrics)
@@ -241,7 +246,18 @@ export function createGateway(deps: GatewayDeps): RequestListener {
         if (isWrite) gatekeeper.requireChange(request, caller, basePath, actions, found)
         return found
       })
-      return run({ ...base, caller, basePath, served, pullThrough }, route)
+      const servedLately = once(async () => {
+        const known = lately.get(basePath)
+        if (!known) {
+          const found = await served()
+          if (found) lately.set(basePath, found)
+          return found
+        }
+        const found = await checkServed(deps.follower, basePath, { pointer: async () => known, pullThrough }, isWrite)
+        if (isWrite) gatekeeper.requireChange(request, caller, basePath, actions, found)
+        return found
+      })
+      return run({ ...base, caller, basePath, served, servedLately, pullThrough }, route)
     }
     if (verb?.actions === pull) {
       const reading = { ...base, kind: route.kind, naming, caller }

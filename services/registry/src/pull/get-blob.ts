@@ -1,7 +1,6 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CommandClient, SyncCommands } from '@berth/commands'
 import { type Digest, OciError } from '@berth/oci'
-import { LRUCache } from 'lru-cache'
 import { type NamedExchange, requireServed, sendBytes, sendEmpty } from '../exchange/exchange.ts'
 import type { Follower } from '../model/follow.ts'
 import type { Lookup, ServedBlob } from '../model/lookup.ts'
@@ -13,8 +12,6 @@ import { asksForSeveral } from './ranges.ts'
 import { blobHeaders, etagOf, streamBlob } from './stream-blob.ts'
 
 const presignedSeconds = 600
-// Repositories that callers who may push to them were seen to push to, by the base path they are served under.
-const pushedTo = new LRUCache<string, string>({ max: 10_000, ttl: 60_000 })
 
 export type BlobDelivery = {
   lookup: Lookup
@@ -52,18 +49,10 @@ async function findForPush(
   digest: Digest,
   { lookup, pushed }: BlobDelivery,
 ): Promise<{ sizeBytes: number } | undefined> {
-  const { basePath } = exchange
-  // Asked for side by side with the pointer where that is most likely what it was a moment ago: pushes ask this for each layer.
-  const guess = pushedTo.get(basePath)
-  const [pointer, kept] = await Promise.all([
-    exchange.served(),
-    guess === undefined ? undefined : pushed.keep(exchange, guess, digest),
-  ])
+  const pointer = await exchange.servedLately()
   if (!pointer) return undefined
   if (!isPushedTo(exchange, pointer)) return lookup.blob(pointer, digest)
-  if (guess === pointer.repositoryName) return kept
-  pushedTo.set(basePath, pointer.repositoryName)
-  return pushed.keep(exchange, pointer.repositoryName, digest)
+  return pushed.keep(exchange, pointer, digest)
 }
 
 /** `GET /v2/<name>/blobs/<digest>` (distribution-spec, "Pulling blobs"; RFC 9110 §14 for ranges). */

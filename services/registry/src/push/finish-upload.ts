@@ -26,7 +26,7 @@ import {
 export async function finishUpload(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<void> {
   const digest = wantedDigest(exchange, 'digest')
   if (!digest) return refuseEnd(exchange, id, deps)
-  const [session] = await Promise.all([readSession(deps.sessions, id, ownerOf(exchange)), exchange.served()])
+  const [session] = await Promise.all([readSession(deps.sessions, id, ownerOf(exchange)), exchange.servedLately()])
   if (session.state === 'committed') {
     if (session.digest !== digest)
       throw new OciError('BLOB_UPLOAD_INVALID', `this upload has ended as ${session.digest}`)

@@ -2,9 +2,10 @@ import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Actor } from '@berth/service'
-import type { NamedExchange } from '../exchange/exchange.ts'
+import { type NamedExchange, unknownName } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
+import type { Pointer } from '../model/pointer.ts'
 
 /** What catalog knows of blobs that are pushed and that no manifest has named yet; the read model knows nothing of them. */
 export type PushedBlobs = {
@@ -16,7 +17,7 @@ export type PushedBlobs = {
    * Keeps a blob of the repository for its pushes, which may name it from now on whatever becomes of it there. `undefined`: the
    * repository does not have it, or the blob is going.
    */
-  keep(exchange: NamedExchange, repository: string, digest: Digest): Promise<StoredBlob | undefined>
+  keep(exchange: NamedExchange, pointer: Pointer, digest: Digest): Promise<StoredBlob | undefined>
   /** A blob that is linked to a repository; `undefined` when none is. Catalog is asked each time. */
   find(exchange: NamedExchange, repository: string, digest: Digest): Promise<StoredBlob | undefined>
   /** The repositories to which a blob is linked. */
@@ -41,12 +42,23 @@ export function createPushedBlobs({
     exchange: NamedExchange,
     blob: Omit<StoredBlob, 'generation'> & { generation: number | null },
   ): Promise<StoredBlob | undefined> => {
-    const request = { ...(await pushTarget(exchange)), ...blob, keepSeconds }
     const { requestId } = exchange
-    const { blob: counting, made, warning } = await catalog.call('push-blob', request, { requestId })
-    warn(exchange, warning)
-    if (made) await follower.apply(made.repositoryId, made.rows)
-    return counting ?? undefined
+    const to = (pointer: Pointer | undefined) => {
+      const request = {
+        ...targetOf(exchange, pointer),
+        ...blob,
+        repositoryId: pointer?.repositoryId ?? null,
+        keepSeconds,
+      }
+      return catalog.call('push-blob', request, { requestId })
+    }
+    let reply = await to(await exchange.servedLately())
+    // It was deleted since; the name may have been taken again.
+    if (reply.isGone) reply = await to(await exchange.served())
+    if (reply.isGone) throw unknownName(exchange)
+    warn(exchange, reply.warning)
+    if (reply.made) await follower.apply(reply.made.repositoryId, reply.made.rows)
+    return reply.blob ?? undefined
   }
   const giveWay: PushedBlobs['giveWay'] = async (own, counting) => {
     if (!counting || counting.generation === own.generation) return
@@ -57,9 +69,9 @@ export function createPushedBlobs({
   return {
     end: async (exchange, own) => giveWay(own, await push(exchange, own)),
     linkPresent: (exchange, digest) => push(exchange, { digest, generation: null, sizeBytes: 0 }),
-    keep: async (exchange, repository, digest) => {
+    keep: async (exchange, { repositoryName: repository, repositoryId }, digest) => {
       const holder = pushHolder(exchange)
-      const request = { repository, holder, digest, ttlSeconds: keepSeconds }
+      const request = { repository, repositoryId, holder, digest, ttlSeconds: keepSeconds }
       const { blob } = await catalog.call('keep-blob', request, { requestId: exchange.requestId })
       return blob ?? undefined
     },
@@ -78,14 +90,13 @@ export function pushHolder(exchange: NamedExchange): string {
   return `push:${exchange.basePath}`
 }
 
+type Target = { repository: string; mayCreate: boolean; actor: Actor; ownerId: string | null }
+
 /** The name that a push to a base path writes to; where nothing is served yet, the repository is made with it. */
-export async function pushTarget({ basePath, served, caller }: NamedExchange): Promise<{
-  repository: string
-  mayCreate: boolean
-  actor: Actor
-  ownerId: string | null
-}> {
-  const pointer = await served()
-  const { actor, ownerId } = caller
+export async function pushTarget(exchange: NamedExchange): Promise<Target> {
+  return targetOf(exchange, await exchange.served())
+}
+
+function targetOf({ basePath, caller: { actor, ownerId } }: NamedExchange, pointer: Pointer | undefined): Target {
   return { repository: pointer?.repositoryName ?? basePath, mayCreate: pointer === undefined, actor, ownerId }
 }

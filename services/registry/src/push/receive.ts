@@ -13,7 +13,7 @@ export async function takeWhole(
 ): Promise<void> {
   const length = exchange.request.headers['content-length']
   // Whether the name takes pushes is looked up while its bytes come; where it does not, they are thrown away.
-  const allowed = exchange.served().then(() => generation)
+  const allowed = exchange.servedLately().then(() => generation)
   allowed.catch(() => 'told by the write, or by its source')
   const { sizeBytes } = await blobs.write({ digest, generation: allowed }, bodyOf(exchange.request), {
     signal: exchange.signal,

@@ -46,7 +46,7 @@ export async function appendUpload(exchange: NamedExchange, id: string, deps: Up
   // Only for a range it has to be known beforehand where the session stands; the claim says the rest.
   if (exchange.request.headers['content-range'] !== undefined)
     checkRange(exchange, await readSession(deps.sessions, id, ownerOf(exchange)))
-  const [claim] = await Promise.all([claimSession(deps.sessions, id, ownerOf(exchange)), exchange.served()])
+  const [claim] = await Promise.all([claimSession(deps.sessions, id, ownerOf(exchange)), exchange.servedLately()])
   const end = await appendBytes(exchange, claim, deps)
   sendEmpty(exchange, 202, sessionHeaders(exchange, id, end))
 }

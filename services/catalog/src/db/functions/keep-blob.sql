@@ -4,5 +4,7 @@ returns table (generation integer, size_bytes bigint) language plpgsql as $$
 begin
   return query
     select kept.generation::integer, kept.size_bytes
-    from keep_for_push(p_repository, p_digest, p_holder, p_seconds) as kept;
+    from repository
+    cross join lateral keep_for_push(repository.id, p_digest, p_holder, p_seconds) as kept
+    where repository.name = p_repository;
 end $$;

@@ -1,10 +1,9 @@
 -- Leases a blob that a repository has, for its pushes. No row: the repository does not have it, or its bytes are going.
-create or replace function keep_for_push(p_repository text, p_digest text, p_holder text, p_seconds integer)
+create or replace function keep_for_push(p_repository uuid, p_digest text, p_holder text, p_seconds integer)
 returns table (generation bigint, size_bytes bigint) language plpgsql as $$
 #variable_conflict use_column
 declare
   kept blob%rowtype;
-  v_repository uuid;
   v_at integer;
 begin
   perform set_config('synchronous_commit', 'off', true);
@@ -15,22 +14,22 @@ begin
     and state = 'present'
   for no key update;
   if not found then return; end if;
-  select id, content_of into v_repository, v_at from repository where name = p_repository;
+  select content_of into v_at from repository where id = p_repository;
   if not exists (
     select
     from blob_interval
-    where repository_id = v_repository
+    where repository_id = p_repository
       and digest = p_digest
       and case when v_at is null then until is null else since <= v_at and (until is null or until > v_at) end
   ) and not exists (
     select
     from blob_link
-    where repository_id = v_repository
+    where repository_id = p_repository
       and digest = p_digest
       and linked
   ) then return; end if;
   insert into lease (digest, holder, expires_at, repository_id)
-  values (p_digest, p_holder, now() + make_interval(secs => p_seconds), v_repository)
+  values (p_digest, p_holder, now() + make_interval(secs => p_seconds), p_repository)
   on conflict (digest, holder) do update set
     expires_at = greatest(lease.expires_at, excluded.expires_at),
     repository_id = excluded.repository_id;

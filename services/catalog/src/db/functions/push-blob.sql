@@ -6,17 +6,17 @@
 -- other. The row of the blob is held from before its link is written: what the collector marks it marks while it holds that row, and sees
 -- no link.
 create or replace function push_blob(
-  p_repository text, p_digest text, p_generation bigint, p_size bigint, p_keep_seconds double precision)
+  p_repository uuid, p_digest text, p_generation bigint, p_size bigint, p_keep_seconds double precision)
 returns table (generation bigint, size_bytes bigint, healed boolean, used_bytes bigint, quota_bytes bigint) language plpgsql as $$
 #variable_conflict use_column
 declare
-  v_repository uuid;
+  v_name text;
   placed record;
   charged record;
 begin
-  select id into v_repository
+  select name into v_name
   from repository
-  where name = p_repository
+  where id = p_repository
   for key share;
   if not found then return; end if;
   if p_generation is null then
@@ -30,11 +30,11 @@ begin
     select * into placed from place_blob(p_digest, p_generation, p_size);
   end if;
   insert into blob_link (repository_id, digest, linked, kept_until)
-  values (v_repository, p_digest, true, now() + make_interval(secs => p_keep_seconds))
+  values (p_repository, p_digest, true, now() + make_interval(secs => p_keep_seconds))
   on conflict (repository_id, digest) do update set
     linked = true,
     linked_at = now(),
     kept_until = greatest(blob_link.kept_until, excluded.kept_until);
-  select * into charged from charge_namespace(split_part(p_repository, '/', 1), array[p_digest]);
+  select * into charged from charge_namespace(split_part(v_name, '/', 1), array[p_digest]);
   return query select placed.generation, placed.size_bytes, placed.healed, charged.used_bytes, charged.quota_bytes;
 end $$;
