@@ -55,9 +55,9 @@ export function startRelay(options: {
     streamChecked = false
     loop.wake()
   })
-  let isUrgent = false
+  const waiting = { isUrgent: false }
   const forgetCommits = db.onCommit(eventsRecorded, (recorded) => {
-    isUrgent ||= recorded.some((one) => one.isUrgent)
+    waiting.isUrgent ||= recorded.some(({ isUrgent }) => isUrgent)
     loop.wake()
   })
   const loop = startLoop({
@@ -99,8 +99,8 @@ export function startRelay(options: {
     const isInRow = performance.now() - announcedAt < 2 * gatherInRowMs
     const until = performance.now() + (isInRow ? gatherInRowMs : gatherMs)
     do await delay(gatherMs)
-    while (performance.now() < until && !isUrgent)
-    isUrgent = false
+    while (performance.now() < until && !waiting.isUrgent)
+    waiting.isUrgent = false
   }
 
   async function checkStream(): Promise<void> {
