@@ -48,7 +48,9 @@ async function main(): Promise<void> {
       const report = await soak({ seed, pushes, kills, store })
       process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
       const lost = report.missing.length + report.refused.length + (pushes - report.acknowledged)
-      if (lost > 0 || report.objects !== report.wanted) process.exitCode = 1
+      const left = report.objects - report.wanted
+      // What was stored by a push that was killed with catalog has no row, and stays for a day.
+      if (lost > 0 || left < 0 || (left > 0 && !kills)) process.exitCode = 1
     }
   } finally {
     await stopTestServers()
