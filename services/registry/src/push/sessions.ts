@@ -27,6 +27,8 @@ const partsOf = `(
   where session = upload_session.id
     and (part ->> 'sizeBytes')::bigint > 0)`
 const owned = 'id = $1 and repository = $2 and subject = $3'
+// An upload is no promise: what a crash of PostgreSQL takes back of it, its client begins anew.
+const unflushed = `committing as (select set_config('synchronous_commit', 'off', true))`
 
 function unknownUpload(): OciError {
   return new OciError('BLOB_UPLOAD_UNKNOWN', 'there is no such upload session here; begin a new one')
@@ -56,8 +58,10 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
   if (!isSessionId(id)) throw unknownUpload()
   const [row] = await db.prepared<Claim>(
     'claim-session',
-    `insert into upload_session as session (id, repository, subject, fence)
+    `with ${unflushed}
+     insert into upload_session as session (id, repository, subject, fence)
      select $1, $2, $3, 1
+     from committing
      where exists (select from upload_session where ${owned})
        or ($4 and $5 > (
          select count(*)
@@ -88,9 +92,11 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
 export async function recordPart(db: Database, claim: Claim, part: StagedPart): Promise<boolean> {
   const rows = await db.prepared(
     'record-part',
-    `with claimed as (
+    `with ${unflushed},
+     claimed as (
        update upload_session
        set offset_bytes = offset_bytes + $3, touched_at = now()
+       from committing
        where id = $1
          and fence = $2
          and state = 'open'
@@ -123,9 +129,11 @@ export async function readParts(db: Database, id: string): Promise<StagedPart[]>
 export async function commitSession(db: Database, id: string, digest: Digest): Promise<void> {
   await db.prepared(
     'commit-session',
-    `with parts as (delete from upload_part where session = $1)
+    `with ${unflushed},
+     parts as (delete from upload_part where session = $1)
      update upload_session
      set state = 'committed', digest = $2, touched_at = now()
+     from committing
      where id = $1`,
     [id, digest],
   )
