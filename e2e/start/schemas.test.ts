@@ -27,13 +27,28 @@ beforeAll(async () => {
 afterAll(() => database?.drop())
 
 test('what changes a schema after a release says whether the release before works on with it', () => {
-  const names = Object.values({ auth, build, catalog, registry, sync, tasks })
-    .flat()
-    .flatMap((part) => readdirSync(new URL('migrations', part)))
-    .filter((name) => name > release.lastMigration)
   // docs/decisions/0048
-  for (const name of names) expect(name).toMatch(/^\d{14}_(expand|contract)_/)
+  for (const { name } of migrationsSinceRelease()) expect(name).toMatch(/^\d{14}_(expand|contract)_/)
 })
+
+test('what expands a schema changes the type of no column, for the release before has prepared what reads it', () => {
+  for (const { name, text } of migrationsSinceRelease())
+    if (name.includes('_expand_'))
+      expect([name, text]).toEqual([
+        name,
+        expect.not.stringMatching(/alter\s+(column\s+)?\w+\s+(set\s+data\s+)?type\b/i),
+      ])
+})
+
+function migrationsSinceRelease(): { name: string; text: string }[] {
+  return Object.values({ auth, build, catalog, registry, sync, tasks })
+    .flat()
+    .flatMap((part) => {
+      const folder = new URL('migrations/', part)
+      const names = readdirSync(folder).filter((name) => name > release.lastMigration)
+      return names.map((name) => ({ name, text: readFileSync(new URL(`${name}/migration.sql`, folder), 'utf8') }))
+    })
+}
 
 describe.each(Object.entries({ auth, build, catalog, registry, sync, tasks }))('the schema of %s', (schema, parts) => {
   let db: Database

@@ -10,7 +10,7 @@ table audit_outbox (
 
 table blob (
   digest text not null,
-  generation bigint not null default 1,
+  generation integer not null default 1,
   size_bytes bigint,
   state text not null,
   created_at timestamp with time zone not null default now(),

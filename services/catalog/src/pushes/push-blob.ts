@@ -89,7 +89,7 @@ export async function findLink(
 ): Promise<StoredBlob | null> {
   const [row] = await db.prepared<StoredBlob>(
     'find-link',
-    `select blob.digest, blob.generation, blob.size_bytes as "sizeBytes"
+    `select blob.digest, blob.generation::bigint as generation, blob.size_bytes as "sizeBytes"
      from repository
      join blob_link as link on link.repository_id = repository.id
      join blob on blob.digest = link.digest

@@ -10,7 +10,7 @@ table audit_outbox (
 
 table blob_facts (
   digest text not null,
-  generation bigint not null,
+  generation integer not null,
   size_bytes bigint not null,
   placed bigint not null default 0,
   constraint blob_facts_pkey PRIMARY KEY (digest)
@@ -58,7 +58,7 @@ CREATE INDEX isolated_repository_next_try ON isolated_repository USING btree (ne
 
 table manifest_facts (
   digest text not null,
-  generation bigint not null,
+  generation integer not null,
   media_type text not null,
   size_bytes bigint not null,
   artifact_type text,

@@ -29,7 +29,7 @@ const manifestColumns = `facts.digest, ${typeOf('member')} as "mediaType", coale
 function blobQuery(where: { repositoryId: string; bound: string; from?: string }): string {
   const { repositoryId, bound, from = '' } = where
   return `
-    select digest, generation, size_bytes as "sizeBytes"
+    select digest, generation::bigint as generation, size_bytes as "sizeBytes"
     from ${from} blob_facts as facts
     where digest = $2
       and exists (

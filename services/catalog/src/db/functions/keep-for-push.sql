@@ -36,5 +36,5 @@ begin
   if kept.candidate_since is not null then
     update blob set candidate_since = null where digest = p_digest;
   end if;
-  return query select kept.generation, kept.size_bytes;
+  return query select kept.generation::bigint, kept.size_bytes;
 end $$;

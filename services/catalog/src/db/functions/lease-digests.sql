@@ -21,7 +21,7 @@ begin
       candidate_since = null,
       marked_at = null
     -- A row that this statement has inserted, and not updated, was locked by nothing before.
-    returning known.digest, known.generation, case known.state when 'present' then 'present' else 'write' end, known.size_bytes,
+    returning known.digest, known.generation::bigint, case known.state when 'present' then 'present' else 'write' end, known.size_bytes,
       known.xmax = 0, known.lone_writer is not distinct from p_holder;
   insert into lease (digest, holder, expires_at)
   select unnest(p_digests), p_holder, now() + make_interval(secs => p_seconds)

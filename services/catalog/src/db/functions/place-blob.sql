@@ -22,5 +22,5 @@ begin
   if not found then
     raise exception 'generation % of % is being removed', p_generation, p_digest using errcode = 'BR001';
   end if;
-  return query select placed.generation, placed.size_bytes, placed.damage is not distinct from 'healed';
+  return query select placed.generation::bigint, placed.size_bytes, placed.damage is not distinct from 'healed';
 end $$;

@@ -20,7 +20,7 @@ begin
   for key share;
   if not found then return; end if;
   if p_generation is null then
-    select blob.generation, blob.size_bytes, false as healed into placed
+    select blob.generation::bigint, blob.size_bytes, false as healed into placed
     from blob
     where digest = p_digest
       and state = 'present'
