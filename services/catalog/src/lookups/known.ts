@@ -40,7 +40,7 @@ export async function knownManifests(
 
 const manifestsQuery = `
   select manifest.digest, manifest.media_type as "mediaType", manifest.is_index as "isIndex",
-    manifest.size_bytes as "sizeBytes", blob.generation::bigint as generation, manifest.artifact_type as "artifactType", manifest.subject,
+    manifest.size_bytes as "sizeBytes", blob.generation, manifest.artifact_type as "artifactType", manifest.subject,
     manifest.annotations,
     coalesce((
       select json_agg(
