@@ -26,7 +26,8 @@ export type SoakReport = Omit<Pushed, 'kept'> & {
   seconds: number
 }
 
-const calmLeaseSeconds = 2
+// Longer than a push takes, on a machine that does other things beside it too.
+const calmLeaseSeconds = 4
 // Longer than catalog is away: a yes that was given must stay true until its manifest comes.
 const killLeaseSeconds = 30
 const goneWithinMs = 60_000
