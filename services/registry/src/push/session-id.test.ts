@@ -46,7 +46,7 @@ test('sessions begun in the same second differ by their numbers', () => {
 test('an id gives its number back for less than the day for which numbers may be used', () => {
   let now = Date.parse('2026-11-22T12:00:00Z')
   const ids = createSessionIds('a secret', () => now)
-  for (const number of [0, 1, 2 ** 31, 2 ** 39 - 1]) expect(ids.generationOf(ids.make(owner, number))).toBe(number)
+  for (const number of [0, 1, 2 ** 20, 2 ** 31 - 1]) expect(ids.generationOf(ids.make(owner, number))).toBe(number)
   const id = ids.make(owner, 7)
   now += 23 * hourMs
   expect(ids.generationOf(id)).toBeUndefined()

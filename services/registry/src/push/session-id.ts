@@ -29,9 +29,9 @@ const numberHours = 23
 
 const timeBytes = 4
 const numberBytes = 5
-// Half of them are numbers, enough for five hundred sessions a second for thirty years; the others are chance, and make an id unlike all
-// others that has no number.
-const mostNumbers = 2 ** 39
+// Below this it is a number of a generation, as far as the column of catalog goes. The others are chance, and make an id unlike all others
+// that has no number; so are those of the release before, but for one in five hundred.
+const mostNumbers = 2 ** 31
 // Seven bytes: a guess at another caller's session has one chance in 2^56 with each request.
 const proofBytes = 7
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -49,7 +49,7 @@ export function createSessionIds(secret: string | Buffer, now: () => number = Da
     make: (owner, generation) => {
       const head = Buffer.alloc(timeBytes + numberBytes)
       head.writeUInt32BE(seconds())
-      head.writeUIntBE(generation ?? mostNumbers + randomInt(2 ** 39 - 1), timeBytes, numberBytes)
+      head.writeUIntBE(generation ?? randomInt(mostNumbers, 2 ** (8 * numberBytes)), timeBytes, numberBytes)
       const hex = Buffer.concat([head, prove(head, owner)]).toString('hex')
       return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
     },
