@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, existsSync, readdirSync, readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { basic } from '../berth/basic.ts'
@@ -120,11 +120,13 @@ export function damageUnflushed(blobs: string, random: () => number): number {
   const logs = readdirSync(staging).filter((name) => name.startsWith('journal.'))
   let damaged = 0
   for (const log of logs.map((name) => path.join(staging, name))) {
+    let end = 0
     // Read as it is documented, and not by the code that wrote it.
     const heads = readFileSync(log, 'latin1').matchAll(
       /[0-9a-f]{8} (\d+) (blobs\/sha256\/[0-9a-f]{2}\/[0-9a-f]{64}\.\d+)\n/g,
     )
-    for (const [, size, place = ''] of heads) {
+    for (const { 0: head, 1: size, 2: place = '', index } of heads) {
+      end = index + head.length + Number(size)
       const file = path.join(blobs, place)
       if (random() < 0.2 || !existsSync(file)) continue
       const ways = [
@@ -136,7 +138,9 @@ export function damageUnflushed(blobs: string, random: () => number): number {
       ways[Math.floor(random() * ways.length)]?.()
       damaged += 1
     }
-    appendFileSync(log, readFileSync(log).subarray(0, 100 + random() * 100))
+    const bytes = readFileSync(log)
+    const torn = bytes.subarray(0, 100 + random() * 100)
+    writeFileSync(log, Buffer.concat([bytes.subarray(0, end), torn, bytes.subarray(end + torn.length)]))
   }
   return damaged
 }

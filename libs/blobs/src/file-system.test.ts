@@ -11,7 +11,7 @@ import { blobPath } from './store/paths.ts'
 // Logs as small as these are closed, flushed and removed all the time while the contract is tried.
 const journals = {
   'a file-system blob store': undefined,
-  'a file-system blob store with a journal': { owner: 'home.test', limits: { logBytes: 20_000, restMs: 5 } },
+  'a file-system blob store with a journal': { owner: 'home.test', limits: { logBytes: 100_000, restMs: 5 } },
 }
 
 for (const [name, journal] of Object.entries(journals)) blobStoreContract(name, () => start(journal))

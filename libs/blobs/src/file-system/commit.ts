@@ -75,6 +75,9 @@ async function moveIntoPlace(
   return { sizeBytes, modifiedAt: new Date() }
 }
 
+/** Verified bytes of a small blob, and the path of a part that has them already. */
+export type SmallBlob = { bytes: Uint8Array; part?: string | undefined }
+
 /**
  * Writes a small file into its place, unflushed, for its bytes are in the journal. Written elsewhere and moved, as any other: who reads the
  * folder meanwhile, a backup too, sees all of it or nothing. By calls that hold up everything while they wait, and that hardly ever
@@ -83,14 +86,16 @@ async function moveIntoPlace(
 export async function putSmallFile(
   root: string,
   key: BlobKey,
-  bytes: Uint8Array,
+  { bytes, part }: SmallBlob,
   healing: Pick<Healing, 'keep'>,
 ): Promise<BlobStat> {
   const path = join(root, blobPath(key))
-  const staged = join(root, writePath(randomUUID()))
   const sizeBytes = bytes.length
+  // Another call may have moved the part, or discarded it.
+  const isStaged = part !== undefined && statPathNow(part)?.size === sizeBytes
+  const staged = isStaged ? part : join(root, writePath(randomUUID()))
   try {
-    writeFileNow(staged, bytes)
+    if (!isStaged) writeFileNow(staged, bytes)
     const found = statPathNow(path)
     if (found?.isFile() && found.size === sizeBytes) {
       await healing.keep({ staged, key, sizeBytes })
@@ -99,7 +104,7 @@ export async function putSmallFile(
     moveFileNow(staged, path)
     return { sizeBytes, modifiedAt: new Date() }
   } catch (error) {
-    await removeFile(staged)
+    if (!isStaged) await removeFile(staged)
     throw error
   }
 }

@@ -93,11 +93,11 @@ export const writeFileNow = (path: string, bytes: Uint8Array) =>
 export const statPathNow = (path: string) => fs.lstatSync(path, { throwIfNoEntry: false })
 export const moveFileNow = (from: string, to: string) => fs.renameSync(from, to)
 
-/** Makes a file for `appendAll`. */
+/** Makes a file for `writeFlushed`. */
 export const openLog = (path: string) => openFile(path, newSyncedFile)
 
 /** Writes all of the buffers at an offset; they are durable when it resolves. Answers how many bytes that are. */
-export async function appendAll(fd: number, buffers: readonly Uint8Array[], position: number): Promise<number> {
+export async function writeFlushed(fd: number, buffers: readonly Uint8Array[], position: number): Promise<number> {
   const sizeBytes = buffers.reduce((sum, { length }) => sum + length, 0)
   const written = await new Promise<number>((resolve, reject) =>
     fs.writev(fd, buffers, position, (error, count) => (error ? reject(error) : resolve(count))),

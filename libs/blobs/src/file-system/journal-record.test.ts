@@ -18,6 +18,11 @@ test('what was appended is read again, in its order', () => {
   expect(readRecords(Buffer.alloc(0))).toEqual({ records: [], tornBytes: 0 })
 })
 
+test('the zeros that a log is filled with ahead are its end, and no torn record', () => {
+  const { records, tornBytes } = readRecords(Buffer.concat([log, Buffer.alloc(5_000)]))
+  expect({ found: records.length, tornBytes }).toEqual({ found: blobs.length, tornBytes: 0 })
+})
+
 test.each([lengthOfTwo + 1, lengthOfTwo + 9, lengthOfTwo + 100, lengthOfTwo + 200, log.length - 1])(
   'cut after %i bytes, a log has the records before the cut, and no half one',
   (cut) => {

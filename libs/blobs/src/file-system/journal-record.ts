@@ -22,7 +22,7 @@ export function recordHead(place: string, sizeBytes: number): Buffer {
 
 /**
  * The records of a log that are whole. What is torn was never acknowledged: the one append that was under way at a crash. With
- * a whole head the next record is found behind it; else the log ends there.
+ * a whole head the next record is found behind it; else the log ends there, as where the zeros begin that it is filled with ahead.
  */
 export function readRecords(log: Buffer): { records: JournalRecord[]; tornBytes: number } {
   const records: JournalRecord[] = []
@@ -30,13 +30,20 @@ export function readRecords(log: Buffer): { records: JournalRecord[]; tornBytes:
   for (let at = 0; at < log.length; ) {
     const head = readHeadAt(log, at)
     const bytes = head && log.subarray(head.end, head.end + head.sizeBytes)
-    if (!bytes || bytes.length < head.sizeBytes) return { records, tornBytes: tornBytes + log.length - at }
+    if (!bytes || bytes.length < head.sizeBytes) return { records, tornBytes: tornBytes + withoutZeros(log, at) }
     const { key, place } = head
     if (hash(algorithmOf(key.digest), bytes, 'hex') === hexOf(key.digest)) records.push({ key, place, bytes })
     else tornBytes += head.end + head.sizeBytes - at
     at = head.end + head.sizeBytes
   }
   return { records, tornBytes }
+}
+
+/** How many bytes there are from here to the last that is not zero. */
+function withoutZeros(log: Buffer, from: number): number {
+  let end = log.length
+  while (end > from && log[end - 1] === 0) end -= 1
+  return end - from
 }
 
 type Head = { key: BlobKey; place: string; sizeBytes: number; end: number }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { journalPath, stagingFolder, unflushedMark } from '../store/paths.ts'
-import { appendAll, closeFile, cutFile, moveFile, openLog, removeFile, syncFile } from './descriptors.ts'
+import { closeFile, cutFile, moveFile, openLog, removeFile, syncFile, writeFlushed } from './descriptors.ts'
 import type { Folders } from './folders.ts'
 import { recordHead } from './journal-record.ts'
 import { assertMounted } from './self-test.ts'
@@ -45,12 +45,18 @@ const usualLimits = {
 }
 // Of one append: more bytes do not come faster.
 const appendBytes = 4 << 20
+// A log is filled with zeros ahead of its records, at first so many bytes, then as many as it has. An append into what is there
+// changes no size and takes no block, so that the file system has nothing of its own to flush with it.
+const firstAheadBytes = 256 << 10
+const mostAheadBytes = 4 << 20
 
 type Waiting = { place: string; bytes: Uint8Array; resolve: (log: Log) => void; reject: (error: unknown) => void }
 type Log = {
   path: string
   fd: number
+  /** What its records have, and what there is with the zeros behind them. */
   sizeBytes: number
+  endBytes: number
   /** Where it has the bytes of a file that was written and not flushed. */
   places: Set<string>
   /** Writes between the beginning of their append and the end of `put`. */
@@ -80,7 +86,7 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
       throw error
     }
     const timer = setTimeout(() => end(log), limits.logMs).unref()
-    const log: Log = { path, fd, sizeBytes: 0, places: new Set(), users: 0, onUnused: undefined, timer }
+    const log: Log = { path, fd, sizeBytes: 0, endBytes: 0, places: new Set(), users: 0, onUnused: undefined, timer }
     return log
   }
 
@@ -131,7 +137,8 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
       log = current ??= await begin()
       log.users += batch.length
       const buffers = batch.flatMap(({ place, bytes }) => [recordHead(place, bytes.length), bytes])
-      log.sizeBytes += await appendAll(log.fd, buffers, log.sizeBytes)
+      await fillAhead(log, buffers)
+      log.sizeBytes += await writeFlushed(log.fd, buffers, log.sizeBytes)
       for (const { resolve } of batch) resolve(log)
       if (log.sizeBytes >= limits.logBytes) end(log)
     } catch (error) {
@@ -178,6 +185,15 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
       await retiring
     },
   }
+}
+
+/** Sees that there is room for these behind the records of a log. */
+async function fillAhead(log: Log, buffers: readonly Uint8Array[]): Promise<void> {
+  const wanted = log.sizeBytes + buffers.reduce((sum, { length }) => sum + length, 0)
+  if (wanted <= log.endBytes) return
+  const ahead = Math.min(Math.max(log.endBytes, firstAheadBytes), mostAheadBytes)
+  const zeros = Buffer.alloc(wanted - log.endBytes + ahead)
+  log.endBytes += await writeFlushed(log.fd, [zeros], log.endBytes)
 }
 
 /** How many of the first ones have no more bytes than that; one at least. */

@@ -20,7 +20,7 @@ import type {
   WriteOptions,
 } from '../store/store.ts'
 import { checkReceived, type Received } from '../store/verify.ts'
-import { type Commit, createCommit, putSmallFile, replaceFile } from './commit.ts'
+import { type Commit, createCommit, putSmallFile, replaceFile, type SmallBlob } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders, type Folders } from './folders.ts'
@@ -40,7 +40,7 @@ type Store = {
   healing: Healing
   commit: Commit
   /** Where there is a journal: what becomes of small blobs, and the small parts that came last. */
-  small: { put: (bytes: Uint8Array, key: BlobKey) => Promise<BlobStat>; parts: RecentParts } | undefined
+  small: { put: (blob: SmallBlob, key: BlobKey) => Promise<BlobStat>; parts: RecentParts } | undefined
 }
 
 /**
@@ -114,10 +114,10 @@ export function createFileSystemStore(options: {
 
 /** Makes a small blob durable in the journal, and then seen. */
 function throughJournal(root: string, folders: Folders, journal: Journal, healing: Healing) {
-  return async (bytes: Uint8Array, key: BlobKey): Promise<BlobStat> => {
+  return async (blob: SmallBlob, key: BlobKey): Promise<BlobStat> => {
     const place = blobPath(key)
     await folders.ensure(dirname(place))
-    return journal.write(place, bytes, () => putSmallFile(root, key, bytes, healing))
+    return journal.write(place, blob.bytes, () => putSmallFile(root, key, blob, healing))
   }
 }
 
@@ -162,7 +162,7 @@ async function writeBlob(
   const how = { algorithm: algorithmOf(key.digest), threads, check, small: small ? 'none' : 'flushed' } as const
   try {
     const { sizeBytes, bytes } = await receiveFile(staged, reader, how)
-    if (small && bytes) return await small.put(bytes, await place)
+    if (small && bytes) return await small.put({ bytes }, await place)
     return await commit(staged, await place, sizeBytes)
   } catch (error) {
     await removeFile(staged)
@@ -209,9 +209,9 @@ async function publish(
   const sizeBytes = totalBytes(ordered)
   const whole = wholePart(ordered, key)
   if (whole) {
-    const recent = store.small?.parts.find(whole)
-    if (store.small && recent) return store.small.put(recent, key)
     const staged = join(store.root, partPath(whole.id))
+    const recent = store.small?.parts.find(whole)
+    if (store.small && recent) return store.small.put({ bytes: recent, part: staged }, key)
     const stats = await statPath(staged)
     // One that is not flushed is not moved into its place: its bytes are read again, and go through the journal.
     const isFlushed = !store.small || sizeBytes > inlineBytes
