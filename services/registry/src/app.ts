@@ -14,7 +14,7 @@ import { createIntactGuard } from './model/intact.ts'
 import { createIsolation } from './model/isolation.ts'
 import { createLookup } from './model/lookup.ts'
 import { followEvents } from './model/on-catalog-event.ts'
-import { createPointerReader } from './model/pointer.ts'
+import { createLatelyServed, createPointerReader } from './model/pointer.ts'
 import { pruneModel } from './model/prune.ts'
 import { gatherPulls } from './pull/last-pulls.ts'
 import { createListedPulls } from './pull/listed-pulls.ts'
@@ -61,7 +61,9 @@ export function createRegistry(
   })
   measureDisks(blobs, parts.metrics)
   const isolation = createIsolation({ db: db.background, log, metrics: parts.metrics })
-  const follower = createFollower({ db: db.background, catalog, isolation, log })
+  const lately = createLatelyServed()
+  const onPointed = () => lately.clear()
+  const follower = createFollower({ db: db.background, catalog, isolation, log, onPointed })
   const listedPulls = createListedPulls(db, catalog)
   let gateway: RequestListener | undefined
 
@@ -92,6 +94,7 @@ export function createRegistry(
         pointerDb,
         createIntactGuard(db.background, { compare: () => follower.followAll(), log }),
       ),
+      lately,
       gatekeeper,
       seeAs: createSeeAs(auth),
       denied: host.denied,

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { errnoOf } from './failure.ts'
 import { createOpenFolders } from './open-folders.ts'
 
 /** The folders under a root: they are made when needed, and their names made durable. */
@@ -41,10 +42,13 @@ export function createFolders(root: string): Folders {
   }
 
   const make = async (folder: string): Promise<void> => {
-    await mkdir(join(root, folder), { recursive: true, mode: 0o750 })
-    // A folder that is there may have been made by a process that died before this fsync, so it is done regardless.
     const parent = dirname(folder)
     if (parent !== '.') await ensure(parent)
+    // One by one: where the root is away, with its mount or its disk, it is not made anew in its place.
+    await mkdir(join(root, folder), { mode: 0o750 }).catch((error: unknown) => {
+      if (errnoOf(error) !== 'EEXIST') throw error
+    })
+    // A folder that is there may have been made by a process that died before this fsync, so it is done regardless.
     await sync(parent)
   }
 

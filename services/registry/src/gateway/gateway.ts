@@ -15,7 +15,6 @@ import {
 } from '@berth/service'
 import { type Access, formatScope, loginIn } from '@berth/tokens'
 import { currentTraceId, noteRoute } from '@berth/tracing'
-import { LRUCache } from 'lru-cache'
 import type { Action, Gatekeeper } from '../access/authorize.ts'
 import type { SeeAs } from '../access/rights.ts'
 import { sendCatalog, sendReferrers, sendTags } from '../discovery/lists.ts'
@@ -24,7 +23,7 @@ import { type Exchange, type NamedExchange, sendJson } from '../exchange/exchang
 import type { Follower } from '../model/follow.ts'
 import { listReferrers } from '../model/lists.ts'
 import type { Lookup } from '../model/lookup.ts'
-import type { Pointer } from '../model/pointer.ts'
+import type { LatelyServed, Pointer } from '../model/pointer.ts'
 import { createSchema1Converter } from '../pull/convert-to-schema1.ts'
 import { createSingleFinder } from '../pull/find-single.ts'
 import { getBlob, headBlob } from '../pull/get-blob.ts'
@@ -64,6 +63,7 @@ export type GatewayDeps = {
   generations: Generations
   sessionIds: SessionIds
   readPointer: (basePath: string) => Promise<Pointer | undefined>
+  lately: LatelyServed
   gatekeeper: Gatekeeper
   seeAs: SeeAs
   externalUrl: string | undefined
@@ -74,9 +74,6 @@ export type GatewayDeps = {
   log: Logger
   metrics: Metrics
 }
-
-const latelyNames = 10_000
-const latelyMs = 1_000
 
 type NamedRoute = Exclude<Route, { kind: 'ping' | 'catalog' }>
 /** What a verb needs to be allowed, what else it asks after (else the same), and what it does. */
@@ -176,7 +173,7 @@ const writes = new Set(['PUT', 'POST', 'PATCH', 'DELETE'])
  * are never parsed, and a pull costs as little as it can.
  */
 export function createGateway(deps: GatewayDeps): RequestListener {
-  const lately = new LRUCache<string, Pointer>({ max: latelyNames, ttl: latelyMs })
+  const { lately } = deps
   const verbs = verbTable(deps)
   const { gatekeeper, log, metrics } = deps
   const countPulled = createPullCounter(metrics)

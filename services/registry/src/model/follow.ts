@@ -48,8 +48,10 @@ export function createFollower(options: {
   catalog: CommandClient<CatalogCommands>
   isolation: Isolation
   log: Logger
+  /** Hears that a base path serves something else, or to others. */
+  onPointed?: () => void
 }): Follower {
-  const { db, catalog, isolation, log } = options
+  const { db, catalog, isolation, log, onPointed } = options
   let complete = false
   // Names of repositories that could not be followed at all: nothing is known of them, so they are not said to be missing.
   let unknownNames = new Set<string>()
@@ -103,6 +105,7 @@ export function createFollower(options: {
         if (revision === 0 && !distribution.deleted) return
         await writeDistribution(sql, distribution)
       })
+      onPointed?.()
     },
     followPullThrough: (distribution) => db.transaction((sql) => writePullThrough(sql, distribution)),
     followNamespace: (name) => noteNamespace(db, name),

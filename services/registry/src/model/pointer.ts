@@ -1,4 +1,5 @@
 import type { Database } from '@berth/service'
+import { LRUCache } from 'lru-cache'
 import { isIntact } from './intact.ts'
 import { type PullThrough, pullThroughOf } from './pull-through.ts'
 
@@ -21,6 +22,16 @@ export type Pointer = {
   /** The host that it came from when it was pulled, and is asked whether a tag moved. */
   pullThrough: PullThrough | null
 }
+
+/** Pointers as they were a second ago at most, by base path. It is emptied when this process hears of another distribution. */
+export type LatelyServed = LRUCache<string, Pointer>
+
+export function createLatelyServed(): LatelyServed {
+  return new LRUCache({ max: latelyNames, ttl: latelyMs })
+}
+
+const latelyNames = 10_000
+const latelyMs = 1_000
 
 type Row = Omit<Pointer, 'bound' | 'epoch' | 'isPublic'> & {
   latestVersion: number
