@@ -49,7 +49,7 @@ export function urlAt(address: PostgresAddress, password: string): string {
 
 /**
  * Removes what a server that was killed has left of its socket; call it when none works on the data any more. PostgreSQL refuses
- * a socket whose lock names a pid that somebody else has by now.
+ * a socket whose lock names a pid that another process has by now.
  */
 export async function clearSocket(address: PostgresAddress): Promise<void> {
   if ('port' in address) return

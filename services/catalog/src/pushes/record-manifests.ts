@@ -52,7 +52,8 @@ export function storedOf({ digest, generation, sizeBytes, envelope }: ManifestRe
 
 /**
  * Records manifests with their references; their bytes are noted apart (`recordBlobs`, `placeBlobs`). Known ones stay as they are,
- * for a digest can only mean one content. An envelope is a reference too, at place 0: so it comes, stays and goes with its manifest (docs/decisions/0009).
+ * for a digest can only mean one content. An envelope is a reference too, at place 0: so it comes, stays and goes with its manifest
+ * (docs/decisions/0009).
  */
 export async function recordManifests(sql: Sql, manifests: readonly ManifestRecord[]): Promise<void> {
   if (manifests.length === 0) return
