@@ -1,0 +1,42 @@
+import path from 'node:path'
+import { findAccount } from '../sandbox/account.ts'
+import { findCgroupPlaces } from '../sandbox/cgroups.ts'
+import { sweepSandboxes } from '../sandbox/sweep.ts'
+import { findBuildah } from './buildah.ts'
+import type { Engine } from './engine.ts'
+
+export type EngineSettings = {
+  /** A folder for what builds need while they run. */
+  folder: string
+  /** Whom builds run as; needed where the service is root. */
+  user?: string | undefined
+}
+
+/** The engine of this machine; or what is missing, and the commands that mend it. */
+export async function findEngine(settings: EngineSettings): Promise<{ engine: Engine } | { missing: string }> {
+  const found = await findEngines(settings)
+  if ('missing' in found) return found
+  const [engine] = found.engines
+  return engine ? { engine } : { missing: 'no engine is installed: apt-get install buildah uidmap' }
+}
+
+/** All engines of this machine, the one that is taken first. */
+export async function findEngines({
+  folder,
+  user,
+}: EngineSettings): Promise<{ engines: Engine[] } | { missing: string }> {
+  const found = await findAccount(user)
+  if ('missing' in found) return found
+  const host = { account: found.account, cgroups: await findCgroupPlaces(), folder: sandboxesIn(folder) }
+  const buildah = await findBuildah(host)
+  return { engines: buildah ? [buildah] : [] }
+}
+
+/** Removes what builds of a killed service left behind; called before the first build. */
+export function sweepLeftovers(folder: string): Promise<void> {
+  return sweepSandboxes(sandboxesIn(folder))
+}
+
+function sandboxesIn(folder: string): string {
+  return path.join(folder, 'sandboxes')
+}

@@ -1,0 +1,36 @@
+import type { Writable } from 'node:stream'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { cleanContext } from '../context/check-context.ts'
+import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
+import type { BuildLimits, BuildPlan } from './engine.ts'
+
+/** Writes small files into a sandbox; nothing of them ever lies on a disk. */
+export async function feedFiles(files: ReadonlyMap<string, Buffer | string>, into: Writable): Promise<void> {
+  const parts = [...files].flatMap(([name, content]) => {
+    const bytes = Buffer.from(content as string)
+    const header = { name, type: '0', mode: 0o600, size: bytes.length, mtime: 0, linkName: '' }
+    return [writeHeader(header), bytes, padding(bytes.length)]
+  })
+  await pipeline(Readable.from([Buffer.concat([...parts, tarEnd])]), into)
+}
+
+/** Writes the context into a sandbox, checked as it goes. */
+export async function feedContext(
+  context: BuildPlan['context'],
+  { diskBytes, contextFiles }: BuildLimits,
+  into: Writable,
+): Promise<void> {
+  if (!context) return pipeline(Readable.from([tarEnd]), into)
+  const source = (await context()) as Readable
+  await pipeline(cleanContext(source, { bytes: diskBytes, files: contextFiles }), into)
+}
+
+/** The secrets of a plan as files, and where each lies inside. */
+export function secretFiles(plan: BuildPlan): { files: [string, Buffer][]; places: [id: string, file: string][] } {
+  const entries = [...plan.secrets]
+  return {
+    files: entries.map(([, value], at) => [`secret-${at}`, value]),
+    places: entries.map(([id], at) => [id, `/work/in/secret-${at}`]),
+  }
+}
