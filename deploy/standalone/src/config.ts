@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { adminSettings, externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
+import { buildOwnSettings } from '@berth/build-service'
 import { collectorSettings, historySettings } from '@berth/catalog-service'
 import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
@@ -54,6 +55,7 @@ const standaloneSettings = {
   ...tlsSettings,
   ...taskSettings,
   ...scheduleSettings,
+  ...buildOwnSettings,
   ...auditSettings,
   ...auditCountSettings,
   ...deadLetterSettings,

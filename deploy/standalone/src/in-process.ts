@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { createAuth } from '@berth/auth-service'
 import type { BlobStore } from '@berth/blobs'
-import { createBuild } from '@berth/build-service'
+import { createBuild, searchHere } from '@berth/build-service'
 import { createCatalog } from '@berth/catalog-service'
 import { createRegistry } from '@berth/registry-service'
 import { answerStarting, closeServer, listen, type Service } from '@berth/service'
@@ -41,12 +41,14 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     databaseUrl: ground.databaseUrl,
     natsUrl: ground.natsUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
+    buildDirectory: path.join(ground.home, 'build'),
     internalUrl: undefined,
     authUrl: peer,
     catalogUrl: peer,
     registryUrl: peer,
     tasksUrl: peer,
     syncUrl: peer,
+    buildUrl: peer,
   }
   const localPeers = (name: string) => {
     const service = byName.get(name)
@@ -65,7 +67,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     createRegistry(settingsOf('registry'), { ...parts, blobs }),
     createTasks(settingsOf('tasks'), parts),
     createSync(settingsOf('sync'), { ...parts, blobs }),
-    createBuild(settingsOf('build'), parts),
+    createBuild(settingsOf('build'), { ...parts, blobs, findEngine: searchHere(shared) }),
   ]
   for (const service of services) byName.set(service.name, service)
   for (const service of services) {

@@ -107,6 +107,7 @@ function environmentOf(
     BERTH_SERVICE_PUBLIC_KEYS: writePublicKeys(readServiceKeys(secrets).publicKeys),
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
+    BERTH_BUILD_DIR: path.join(home, 'build'),
     BERTH_BLOBS_DIR: blobsDirectoryOf(config, home) ?? '',
     BERTH_STACK_JOURNAL: config.blobsJournal ? `${process.pid}.${homeIdOf(secrets)}` : '',
     ...Object.fromEntries(peers),

@@ -1,4 +1,5 @@
 import * as authEvents from './events/auth.ts'
+import * as buildEvents from './events/build.ts'
 import * as catalogEvents from './events/catalog.ts'
 import { type EventKind, streamOfSource, subjectOf, typeOf } from './events/event.ts'
 import { noteOf } from './events/field-notes.ts'
@@ -10,6 +11,7 @@ import { webhookEvents } from './events/webhooks.ts'
 
 const groups = [
   authEvents,
+  buildEvents,
   catalogEvents,
   registryEvents,
   syncEvents,

@@ -11,6 +11,7 @@ export { allEvents } from './describe-events.ts'
 export { createEventCheck, createEventMarks } from './event-marks.ts'
 export { eventTables } from './event-tables.ts'
 export * as authEvents from './events/auth.ts'
+export * as buildEvents from './events/build.ts'
 export * as catalogEvents from './events/catalog.ts'
 export {
   type CloudEvent,

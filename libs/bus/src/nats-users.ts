@@ -5,7 +5,7 @@ import { publicKeyOf } from './nats-login.ts'
 /** What each service follows, by the durable consumer that it has on the stream of another one. */
 const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSource, string>>>>> = {
   auth: { catalog: 'auth-catalog', sync: 'auth-sync' },
-  build: {},
+  build: { tasks: 'build-tasks' },
   catalog: {},
   registry: { catalog: 'registry-catalog' },
   sync: { tasks: 'sync-tasks' },
@@ -21,6 +21,7 @@ const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSourc
 }
 /** The kinds of tasks that each service does. */
 const works: Readonly<Partial<Record<EventSource, readonly string[]>>> = {
+  build: ['build'],
   catalog: ['gc', 'scrub', 'repair', 'reclaim', 'retention'],
   sync: ['sync', 'sync-group'],
 }

@@ -22,7 +22,7 @@ const auth: Callers<AuthCommands> = {
   identify: ['catalog', 'sync', 'tasks', 'build'],
   'decide-access': ['registry'],
   'grants-of': ['registry'],
-  'principal-of': ['catalog', 'sync', 'tasks'],
+  'principal-of': ['catalog', 'sync', 'tasks', 'build'],
   'find-accounts': ['catalog', 'tasks'],
   'list-denied-pulls': ['catalog'],
   'grant-namespace': ['catalog'],
@@ -37,14 +37,15 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'await-served': ['sync'],
   'take-pull-order': ['sync'],
   'check-named': ['sync'],
-  'ensure-repository': ['sync'],
-  'find-repository': ['sync'],
+  'ensure-repository': ['sync', 'build'],
+  'find-served': ['build'],
+  'find-repository': ['sync', 'build'],
   'find-required-signatures': ['sync'],
-  'lease-blobs': ['registry', 'sync'],
+  'lease-blobs': ['registry', 'sync', 'build'],
   'keep-blob': ['registry'],
-  'renew-leases': ['sync'],
-  'release-leases': ['sync'],
-  'record-blobs': ['sync'],
+  'renew-leases': ['sync', 'build'],
+  'release-leases': ['sync', 'build'],
+  'record-blobs': ['sync', 'build'],
   'link-blob': ['registry'],
   'push-blob': ['registry'],
   'take-generations': ['registry'],
@@ -54,10 +55,10 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'put-signature': ['registry'],
   'delete-reference': ['registry'],
   'delete-blob-link': ['registry'],
-  'stage-content': ['sync'],
-  'commit-stage': ['sync'],
-  'close-stage': ['sync'],
-  'list-known-manifests': ['sync'],
+  'stage-content': ['sync', 'build'],
+  'commit-stage': ['sync', 'build'],
+  'close-stage': ['sync', 'build'],
+  'list-known-manifests': ['sync', 'build'],
   'list-known-blobs': ['sync'],
   'list-freely-given': ['sync'],
   'list-pulled-through': ['sync'],
@@ -96,10 +97,10 @@ const registry: Callers<RegistryCommands> = {
 
 const sync: Callers<SyncCommands & OperationCommands> = {
   // Its replicas ask each other who fetches.
-  'fetch-blob': ['registry', 'sync'],
+  'fetch-blob': ['registry', 'sync', 'build'],
   'check-still-there': ['catalog'],
   'find-remote': ['catalog'],
-  'pull-through': ['registry'],
+  'pull-through': ['registry', 'build'],
   'pull-through-referrers': ['registry'],
   'fetch-again': ['catalog'],
   'list-access-objects': ['auth', 'tasks'],
@@ -110,22 +111,22 @@ const sync: Callers<SyncCommands & OperationCommands> = {
 }
 
 const tasks: Callers<TasksCommands> = {
-  'create-task': ['catalog', 'sync'],
-  'claim-task': ['catalog', 'sync'],
-  'renew-task': ['catalog', 'sync'],
-  'put-back-task': ['catalog', 'sync'],
+  'create-task': ['catalog', 'sync', 'build'],
+  'claim-task': ['catalog', 'sync', 'build'],
+  'renew-task': ['catalog', 'sync', 'build'],
+  'put-back-task': ['catalog', 'sync', 'build'],
   'find-schedules-of': ['auth'],
   'transfer-schedules': ['auth'],
   'cancel-children': ['sync'],
-  'list-task-states': ['sync'],
-  'finish-task': ['catalog', 'sync'],
-  'list-events': ['sync'],
+  'list-task-states': ['sync', 'build'],
+  'finish-task': ['catalog', 'sync', 'build'],
+  'list-events': ['sync', 'build'],
   // It asks itself without a call.
   'take-audit': [],
   ...noDeadLetters,
 }
 
-const build: Callers<object> = { 'list-events': [], 'take-audit': [], ...noDeadLetters }
+const build: Callers<object> = { 'list-events': ['tasks'], 'take-audit': ['tasks'], ...deadLetters }
 
 /** Which services each service answers, command by command (ARCHITECTURE.md, "Who asks whom"); no other caller is heard. */
 export const callers: Readonly<Record<Caller, Readonly<Record<string, readonly string[]>>>> = {

@@ -13,10 +13,13 @@ import type {
   VersionCause,
 } from './content.ts'
 import type { RequiredSignatures } from './required-signatures.ts'
-import type { ServedHead, ServedRow } from './served.ts'
+import type { KeptTrigger, ServedHead, ServedRow } from './served.ts'
 
 /** What registry must have applied before the client is told of a success. */
 type ServedChange = { repositoryId: string; revision: number }
+
+/** A distribution, as the right to pull from it is decided by. */
+type PulledFrom = { id: string; basePath: string; ownerId: string | null; isPublic: boolean }
 
 /** Catalog's internal commands and queries. */
 export type CatalogCommands = {
@@ -44,6 +47,21 @@ export type CatalogCommands = {
   'ensure-repository': {
     request: { name: string; actor: Actor; ownerId?: string | null }
     reply: { repository: RepositoryHead }
+  }
+  /**
+   * What is served under a base path, and what a tag or a digest means there; where that may come from a host, which one, and by whose pull. Who
+   * asks decides who may pull it.
+   */
+  'find-served': {
+    request: { basePath: string; tag?: string; digest?: Digest }
+    reply: {
+      /** Absent where nothing is served. */
+      distribution: (PulledFrom & { repositoryId: string; repository: string }) | null
+      /** Of a manifest that is there. */
+      digest: Digest | null
+      /** The host below whose base path it lies. */
+      pullThrough: (PulledFrom & { remoteId: string; host: string; trigger: KeptTrigger }) | null
+    }
   }
   /** A repository by id or name. */
   'find-repository': {

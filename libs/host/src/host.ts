@@ -142,8 +142,7 @@ export function createHost<P extends PeerName>(options: {
   const client = (to: string, baseUrl: string) =>
     createInternalClient({ baseUrl, from: name, to, privateKey, callTimeoutSeconds, localPeers: parts.localPeers })
   const denials = createDenials()
-  // Nobody collects what builds record, until there is something to change.
-  const denied = (denial: Denial) => name !== 'build' && denials.count(denial)
+  const denied = (denial: Denial) => denials.count(denial)
   const clients = new Map<PeerName, InternalClient>(options.peers.map((to) => [to, client(to, config[`${to}Url`])]))
   const clientOf = (to: PeerName) => {
     const known = clients.get(to)

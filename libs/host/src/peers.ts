@@ -12,6 +12,7 @@ import type { AuditCommands } from '@berth/service'
 
 /** What each service answers to the others. */
 type ServiceCommands = {
+  build: EventCommands & DeadLetterCommands & AuditCommands
   auth: AuthCommands & EventCommands & DeadLetterCommands & AuditCommands
   catalog: CatalogCommands & OperationCommands & EventCommands & DeadLetterCommands & AuditCommands
   registry: RegistryCommands & EventCommands & DeadLetterCommands & AuditCommands

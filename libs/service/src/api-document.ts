@@ -7,6 +7,8 @@ export type Operation = {
   'x-access'?: unknown
   /** What it changes, where neither its path nor `x-access` says that (`audit-subject.ts`). */
   'x-audit'?: string
+  /** That its handler reads the body by itself, piece by piece: nothing of it is read or compared with the document before. */
+  'x-streamed'?: boolean
   responses?: Record<string, unknown>
   requestBody?: Body
   security?: Record<string, string[]>[]

@@ -83,18 +83,17 @@ export function createApi(options: {
   app.get('/api/v1/openapi.json', (_request, response) => void response.json(document))
   app.use(refuseForged(options.externalUrl))
   app.use(refuseBeforeBody(document, options.identify))
-  app.use(readBody)
+  app.use(unlessStreamed(readBody))
   app.use(refuseUnstorableText)
-  app.use(
-    validate({
-      apiSpec: structuredClone(document) as never,
-      $refParser: { mode: 'dereference' },
-      validateRequests: { allErrors: true },
-      validateResponses: false,
-      validateSecurity: false,
-      validateApiSpec: false,
-    }),
-  )
+  const validators = validate({
+    apiSpec: structuredClone(document) as never,
+    $refParser: { mode: 'dereference' },
+    validateRequests: { allErrors: true },
+    validateResponses: false,
+    validateSecurity: false,
+    validateApiSpec: false,
+  })
+  app.use(validators.map(unlessStreamed))
   for (const [path, item] of pathsUnderApi(document)) {
     for (const method of methods) {
       const operation = item[method]
@@ -136,6 +135,15 @@ function refuseForged(externalUrl: string | undefined): RequestHandler {
   }
 }
 
+/** Leaves out what reads a body, or compares it with the document, where the handler reads it. */
+function unlessStreamed(handler: RequestHandler): RequestHandler {
+  return (request, response, next) => {
+    if (!response.locals.isStreamed) return handler(request, response, next)
+    next()
+    return undefined
+  }
+}
+
 /** Decides before any byte of a body is read, so that a caller that is not let in cannot cause any parsing. */
 function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHandler {
   const routes = pathsUnderApi(document).flatMap(([path, item]) =>
@@ -146,7 +154,8 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
         const rule = readRule(operation['x-access'], `${method} ${path}`)
         const pattern = new RegExp(`^/api/v1${path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`)
         const about = { action: operation.operationId ?? '', subject: readSubject(operation, path) }
-        return { method: method.toUpperCase(), pattern, rule, about }
+        const isStreamed = operation['x-streamed'] === true
+        return { method: method.toUpperCase(), pattern, rule, about, isStreamed }
       }),
   )
   return async (request, response, next) => {
@@ -161,11 +170,14 @@ function refuseBeforeBody(document: ApiDocument, identify: Identify): RequestHan
     }
     const whoNow = () => identify(request.headers.authorization, sent)
     response.locals.about = found?.about
+    const isStreamed = found?.isStreamed === true
+    response.locals.isStreamed = isStreamed
     const principal = await whoNow()
     response.locals.whoNow = whoNow
     response.locals.principal = principal ?? anonymous
     requireLogin(rule, principal, `${request.method} ${request.path}`)
-    if (request.headers.expect !== undefined) response.writeContinue()
+    // What reads the body by itself says that the client may go on.
+    if (request.headers.expect !== undefined && !isStreamed) response.writeContinue()
     next()
   }
 }

@@ -37,6 +37,7 @@ export {
   text,
   url,
 } from './config.ts'
+export { createStreamCount } from './count-streams.ts'
 export {
   type Database,
   openDatabase,
@@ -48,7 +49,6 @@ export { databaseProblem, isPassing } from './database-away.ts'
 export { databaseSettings, withDatabasePassword } from './database-settings.ts'
 export { createDenials, type Denial, type Denials } from './denials.ts'
 export { deriveId } from './derive-id.ts'
-export { endAtClose } from './draining.ts'
 export { type CallOptions, callSettings, createInternalClient, type InternalClient } from './internal-client.ts'
 export {
   ByteReply,
@@ -105,6 +105,7 @@ export { textBytesFunction } from './schema-parts.ts'
 export { createSealer, type Sealer } from './seal.ts'
 export { withoutSecrets } from './secret-values.ts'
 export { secretsSettings, withSecretsKey } from './secrets-key.ts'
+export { beginStream, heartbeatMs } from './server-sent.ts'
 export {
   closeServer,
   listen,

@@ -22,7 +22,7 @@ const pollMs = 2_000
 const beatMs = 1_000
 // Soon at first: what was done before a worker is lost is to be known (services/tasks/src/queue/sweep.ts).
 const firstBeatMs = 125
-const capacity = 2
+const usualCapacity = 2
 const longestPauseMs = 10_000
 // Berth stops within 10 s of SIGTERM. Two services of one process have workers, and stop one after the other behind the 3 s
 // that open requests get (deploy/standalone/src/stack.ts).
@@ -40,8 +40,10 @@ export function startWorker(options: {
   works: Record<string, Work>
   leaseSeconds: number
   log: Logger
+  /** How many tasks it does at a time; two unless set. */
+  capacity?: number
 }): { stop(): Promise<void> } {
-  const { tasks, bus, name, log, works, leaseSeconds } = options
+  const { tasks, bus, name, log, works, leaseSeconds, capacity = usualCapacity } = options
   const kinds = Object.keys(works)
   const worker = `${name}-${randomUUID()}`
   const stopping = new AbortController()

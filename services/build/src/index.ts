@@ -1,1 +1,3 @@
 export { createBuild } from './app.ts'
+export { buildOwnSettings } from './config.ts'
+export { searchHere } from './work/search-here.ts'

@@ -14,11 +14,15 @@ export interface paths {
         };
         /**
          * List builds, newest first
-         * @description Users see the builds that they started; administrators see all of them. Builds cannot be started yet, so there are none.
+         * @description Users see the builds that they started, and those into repositories that they may see.
          */
         get: operations["listBuilds"];
         put?: never;
-        post?: never;
+        /**
+         * Build an image into a repository
+         * @description Takes the form as it comes: all fields first, the context last. The login is checked before any of it is read, and the right to build into the repository before any byte of the context is taken. Images that the Containerfile names are taken from Berth only. The repository is made with its first image where the caller may make it; then its new version has the image, under all of the tags, and an attestation of its provenance as a referrer. `result` of the task has `repository`, `version`, `digest`, `tags`, `cached` and `durationMs`.
+         */
+        post: operations["startBuild"];
         delete?: never;
         options?: never;
         head?: never;
@@ -45,6 +49,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/builds/{build}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a build. */
+                build: components["parameters"]["build"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read the log of a build
+         * @description What its steps print, 16 MiB at most; for who started the build, and for who may build into the repository. As text it is the log so far. With `Accept: text/event-stream` it comes as server-sent events while it grows: `line` with `at`, `step`, `stream` and `text`, and its number as the id; when the build has ended, `end` with its `state`. `Last-Event-ID` goes on behind a line.
+         */
+        get: operations["readBuildLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -52,17 +79,31 @@ export interface components {
         Build: {
             /** Format: uuid */
             id: string;
-            repository: string;
-            tag: string;
-            /** @enum {string} */
-            state: "waiting" | "running" | "completed" | "failed" | "cancelled";
             /**
              * Format: uuid
-             * @description The task that carries it out.
+             * @description The task that carries it out; it is cancelled by that.
              */
             task: string | null;
+            repository: string;
+            tags: string[];
+            /** @description Empty means that of the machine that builds. */
+            platforms: string[];
+            /** @description The stage that is built; null means the last one. */
+            target: string | null;
+            /** @enum {string} */
+            network: "none" | "egress";
+            noCache: boolean;
+            /** @enum {string} */
+            state: "waiting" | "running" | "completed" | "failed" | "cancelled";
+            /** @description What was built; an index where several platforms were asked for. */
+            digest: string | null;
             /** @description The repository version that came out of it. */
             version: number | null;
+            /** @description Why it came to nothing. */
+            error: {
+                code: string;
+                message: string;
+            } | null;
             /** Format: date-time */
             createdAt: string;
             createdBy: string;
@@ -71,6 +112,8 @@ export interface components {
              * @description The account that did; createdBy is the name that it had. Null: Berth itself.
              */
             createdById: string | null;
+            /** Format: date-time */
+            startedAt: string | null;
             /** Format: date-time */
             finishedAt: string | null;
         };
@@ -162,6 +205,51 @@ export interface components {
             /** @description In PEM form for cosign, armored for gpg. */
             publicKey: string;
         };
+        StartBuildRequest: {
+            /** @description The repository that the image goes into. */
+            repository: string;
+            /** @description The text of the Containerfile, as a field or as a file. */
+            containerfile: string;
+            /**
+             * @description A tag of the image. The field comes once for each.
+             * @default [
+             *       "latest"
+             *     ]
+             */
+            tag?: string[];
+            /** @description `NAME=VALUE`, for `ARG NAME`. The field comes once for each. Values are no place for secrets: images may show them. */
+            buildArg?: string[];
+            /** @description `NAME=VALUE`, a label of the image. The field comes once for each. */
+            label?: string[];
+            /** @description The stage that is built; the last one where the field is absent. */
+            target?: string;
+            /** @description As `linux/arm64`. The field comes once for each; the image is then an index. Absent means the platform of the machine that builds. */
+            platform?: string[];
+            /**
+             * @description Whether the layers of earlier builds are left alone.
+             * @default false
+             * @enum {string}
+             */
+            noCache?: "true" | "false";
+            /**
+             * @description The network that `RUN` has: none, or HTTP by a proxy where that is allowed.
+             * @default none
+             * @enum {string}
+             */
+            network?: "none" | "egress";
+            /** @description `ID=VALUE`, for `RUN --mount=type=secret,id=ID`. The field comes once for each. Kept sealed, and only until the build ends. */
+            secret?: string[];
+            /**
+             * @description All times in the image. In seconds since 1970.
+             * @default 0
+             */
+            sourceDateEpoch?: string;
+            /**
+             * Format: binary
+             * @description The files that `COPY` and `ADD` read: a tar, plain or compressed by gzip or zstd. It comes last.
+             */
+            context?: string;
+        };
     };
     responses: {
         /** @description What is wrong, and what to do. */
@@ -229,6 +317,39 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    startBuild: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["StartBuildRequest"];
+            };
+        };
+        responses: {
+            /** @description The task that builds. */
+            202: {
+                headers: {
+                    /** @description The path of the task. */
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     showBuild: {
         parameters: {
             query?: never;
@@ -251,6 +372,38 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    readBuildLog: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the last line that came. */
+                "Last-Event-ID"?: string;
+            };
+            path: {
+                /** @description The id of a build. */
+                build: components["parameters"]["build"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The log. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

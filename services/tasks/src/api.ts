@@ -1,6 +1,7 @@
 import {
   actorOf,
   badCursor,
+  createStreamCount,
   type Database,
   fitPage,
   type Handlers,
@@ -24,7 +25,6 @@ import { hasEnded, showTask, type TaskRow, taskColumns } from './queue/row.ts'
 import { readWaitingFor } from './queue/waiting-for.ts'
 import { hidesUpstream, objectsOf, requireChange, seenBy, type TaskObjects, viewOf } from './visible.ts'
 import type { Changes } from './watch/changes.ts'
-import { createStreamCount } from './watch/count-streams.ts'
 import { streamTask } from './watch/stream.ts'
 import { unlessRefused } from './watch/unless-refused.ts'
 

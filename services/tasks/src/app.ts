@@ -95,7 +95,13 @@ export function createTasks(
   const handlers = {
     ...taskHandlers(db, openPrisma(db), () => started(changes)),
     ...deadLetterHandlers(
-      { auth: host.peers.auth, registry: host.peers.registry, ...owners, tasks: host.deadLetters },
+      {
+        auth: host.peers.auth,
+        ...(config.builds ? { build: host.peers.build } : {}),
+        registry: host.peers.registry,
+        ...owners,
+        tasks: host.deadLetters,
+      },
       log,
     ),
     ...eventHandlers({ db, log, tail: () => started(tail) }),
@@ -122,7 +128,7 @@ export function createTasks(
       db.onCommit(eventsRecorded, () => watching.wake())
       changes = watching
       tail = keep('tail of events', startTail(db, log))
-      followAll(running, { db, owners, tail })
+      followAll(running, { db, owners, tail, builds: config.builds ?? false })
       const sender = keep(
         'webhooks',
         startSender({

@@ -1,11 +1,13 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, choice, integer, secretsSettings } from '@berth/service'
+import { type ConfigOf, choice, flag, integer, secretsSettings } from '@berth/service'
 import { scheduleSettings } from './schedules/default-schedules.ts'
 import { webhookSettings } from './webhooks/settings.ts'
 
 /** How long tasks that have ended are shown, in days; the standalone stack reads this too. */
 export const taskSettings = {
   ...webhookSettings,
+  /** Whether there are builds, of which build tells. */
+  builds: flag('BERTH_BUILDS', { fallback: false }),
   taskKeptDays: integer('BERTH_TASK_KEPT_DAYS', { min: 1, max: 3_650 }, { fallback: 30 }),
 }
 
@@ -16,7 +18,7 @@ export const auditSettings = {
 }
 
 /** The services that tasks asks: what schedules are for is done by those that own it. */
-export const peers = ['auth', 'catalog', 'registry', 'sync'] as const
+export const peers = ['auth', 'build', 'catalog', 'registry', 'sync'] as const
 
 /** What tasks reads from the environment. */
 export const tasksSettings = {

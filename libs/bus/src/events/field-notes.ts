@@ -27,6 +27,16 @@ const common: Readonly<Record<string, FieldNote>> = {
 
 /** By the end of the subject, the part before its last dot, or its first part, and the name: for what tells something of its own there. */
 const particular: Readonly<Record<string, FieldNote>> = {
+  'build.build.buildId': note('The id of the build.', id),
+  'build.build.taskId': note('The task that builds.', id),
+  'build.build.repositoryId': note('The id of the repository; null where it would have been made with the image.', id),
+  'build.build.version': note('The version that has the image.', 42),
+  'build.build.digest': note('The digest of the image, or of the index.', digest),
+  'build.build.tags': note('The tags that name it now.', ['1.2.0', 'latest']),
+  'build.build.cached': note('Whether all of its steps were taken from the cache.', false),
+  'build.build.durationMs': note('How long it took, in milliseconds.', 41_200),
+  'build.build.code': note('Why it came to nothing, for programs.', 'build_failed'),
+  'build.build.reason': note('Why it came to nothing, for people.', 'step 2/3 ended with exit code 1: RUN make'),
   'auth.grant.to': note('To whom it is granted.', { kind: 'user', id, name: 'ann' }),
   'auth.grant.kind': note('Whether it is a user, a group or a robot.', 'user'),
   'auth.grant.role': note('The role.', 'maintainer'),

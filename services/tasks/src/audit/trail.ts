@@ -5,8 +5,12 @@ import { dropMonths } from './months.ts'
 import { writeToStdout } from './stdout.ts'
 import { storeRows } from './store.ts'
 
-type Peers = Record<'auth' | 'catalog' | 'registry' | 'sync', CommandClient<AuditCommands>>
-type Settings = { auditKeptDays?: number | undefined; auditOutput?: 'none' | 'stdout' | undefined }
+type Peers = Record<'auth' | 'build' | 'catalog' | 'registry' | 'sync', CommandClient<AuditCommands>>
+type Settings = {
+  builds?: boolean | undefined
+  auditKeptDays?: number | undefined
+  auditOutput?: 'none' | 'stdout' | undefined
+}
 
 const patienceMs = 2_000
 const defaultKeptDays = 400
@@ -29,9 +33,10 @@ export function createAuditTrail(
     (peer: CommandClient<AuditCommands>): AuditSource =>
     (request) =>
       peer.call('take-audit', request, { timeoutMs: patienceMs })
-  const { auth, catalog, registry, sync } = peers
+  const { auth, build, catalog, registry, sync } = peers
   const sources: Record<string, AuditSource> = {
     auth: takeFrom(auth),
+    ...(settings.builds ? { build: takeFrom(build) } : {}),
     catalog: takeFrom(catalog),
     registry: takeFrom(registry),
     sync: takeFrom(sync),

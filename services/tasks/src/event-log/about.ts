@@ -38,6 +38,7 @@ export function aboutOf(event: CloudEvent): About {
     const remote = named('remote', 'remoteId', 'remote')
     return { ...about(named('repository', 'repositoryId', 'repository')), ...(remote && { remote }), ...starter }
   }
+  if (source === 'build') return { ...about(named('repository', 'repositoryId', 'repository')), ...starter }
   if (source === 'tasks' && entity === 'schedule') return about(named('schedule', 'scheduleId', 'schedule'))
   if (source === 'tasks' && entity === 'webhook') return about(named('webhook', 'webhookId', 'webhook'))
   if (source === 'tasks' && typeof data.taskId === 'string') return { taskId: data.taskId, ...starter }

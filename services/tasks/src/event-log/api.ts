@@ -1,6 +1,5 @@
-import { badField, type Database, type Handlers, type Logger } from '@berth/service'
+import { badField, createStreamCount, type Database, type Handlers, type Logger } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
-import { createStreamCount } from '../watch/count-streams.ts'
 import { unlessRefused } from '../watch/unless-refused.ts'
 import { createFilter } from './filter.ts'
 import { streamEvents } from './stream.ts'

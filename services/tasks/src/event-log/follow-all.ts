@@ -9,11 +9,12 @@ const sources = ['auth', 'catalog', 'registry', 'sync', 'tasks'] as const
 /** Writes all that is announced into the log. What was missed for longer than it is kept anywhere is not made up. */
 export function followAll(
   { follow }: Running,
-  { db, owners: peers, tail }: { db: Database; owners: OwnersOf; tail: Tail },
+  { db, owners: peers, tail, builds }: { db: Database; owners: OwnersOf; tail: Tail; builds: boolean },
 ): void {
   const owners = createOwners(peers)
   db.onCommit(eventsLogged, () => tail.wake())
-  for (const source of sources)
+  // Where nothing is built there need be no such service.
+  for (const source of builds ? ([...sources, 'build'] as const) : sources)
     follow({
       consumer: `tasks-${source}`,
       source,

@@ -1,6 +1,5 @@
 import { once } from 'node:events'
-import type { ApiRequest, Database, Principal } from '@berth/service'
-import { beginStream, heartbeatMs } from '../watch/server-sent.ts'
+import { type ApiRequest, beginStream, type Database, heartbeatMs, type Principal } from '@berth/service'
 import type { EventFilter } from './filter.ts'
 import { readBounds, readLog } from './read-log.ts'
 import type { Tail } from './tail.ts'

@@ -12,7 +12,7 @@ export type StartedTasks = Served & { tasks: CommandClient<Commands>; metrics: M
 const secretsKey = randomBytes(32).toString('base64')
 // Nothing listens there.
 const nowhere = 'http://127.0.0.1:1'
-const away = { authUrl: nowhere, catalogUrl: nowhere, registryUrl: nowhere, syncUrl: nowhere }
+const away = { authUrl: nowhere, buildUrl: nowhere, catalogUrl: nowhere, registryUrl: nowhere, syncUrl: nowhere }
 
 /** Starts one replica of tasks behind free ports. Without auth only its commands can be used. */
 export async function startTasks(databaseUrl: string, more: Partial<TasksConfig> = {}): Promise<StartedTasks> {

@@ -1,9 +1,8 @@
 import { startLoop } from '@berth/bus'
 import type { Task } from '@berth/commands'
-import type { ApiRequest } from '@berth/service'
+import { type ApiRequest, beginStream, heartbeatMs } from '@berth/service'
 import { hasEnded } from '../queue/row.ts'
 import type { Changes } from './changes.ts'
-import { beginStream, heartbeatMs } from './server-sent.ts'
 
 const lookAgainMs = 5_000
 

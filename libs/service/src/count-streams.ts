@@ -1,4 +1,5 @@
-import { type ApiRequest, Problem } from '@berth/service'
+import type { ApiRequest } from './api.ts'
+import { Problem } from './problem.ts'
 
 type Streaming = Pick<ApiRequest, 'principal' | 'response' | 'signal'>
 

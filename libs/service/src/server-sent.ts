@@ -1,4 +1,5 @@
-import { type ApiRequest, endAtClose } from '@berth/service'
+import type { ApiRequest } from './api.ts'
+import { endAtClose } from './draining.ts'
 
 /** Begins an answer of server-sent events, which no proxy may keep to itself, and no service that stops waits for. */
 export function beginStream(response: ApiRequest['response']): void {

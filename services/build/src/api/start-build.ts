@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
+import type { CatalogCommands, CommandClient, StoredBlob, Task, TasksCommands } from '@berth/commands'
+import { type Actor, type ApiRequest, actorOf, type Database, originOf, type Sealer } from '@berth/service'
+import { requireBuilder, requireTarget, type Target } from '../form/check-form.ts'
+import type { BuildForm } from '../form/fields.ts'
+import { readForm } from '../form/read-form.ts'
+import { keepInput } from '../inputs/inputs.ts'
+import { holderOf, keepContext } from '../inputs/keep-context.ts'
+
+export type StartDeps = {
+  db: Database
+  catalog: CommandClient<CatalogCommands>
+  tasks: CommandClient<TasksCommands>
+  blobs: BlobStore
+  sealer: Sealer
+  contextLimits: { bytes: number; unpackedBytes: number; files: number }
+  externalUrl: string | undefined
+  /** Throws where no build can run now. */
+  requireEngine: () => void
+}
+
+/** `POST /builds`: reads the form, keeps what it brings and queues the task. */
+export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<Task> {
+  const { catalog, blobs } = deps
+  const { principal, response, requestId } = request
+  const incoming = response.req
+  requireBuilder(principal)
+  await refuseBelowReserve(blobs)
+  if (incoming.headers.expect !== undefined) response.writeContinue()
+  const buildId = randomUUID()
+  let isHeld = false
+  try {
+    const { form, checked, kept } = await readForm(incoming, request.signal, {
+      check: async (form) => {
+        const target = await requireTarget(catalog, principal, form)
+        deps.requireEngine()
+        return target
+      },
+      keep: (context, _target, signal) => {
+        isHeld = true
+        return keepContext(deps, { buildId, limits: deps.contextLimits }, context, signal)
+      },
+    })
+    const host = new URL(originOf(incoming, deps.externalUrl)).host
+    return await queue(
+      deps,
+      { buildId, form, target: checked, context: kept, host, actor: actorOf(principal) },
+      requestId,
+    )
+  } catch (error) {
+    if (isHeld) await catalog.call('release-leases', { holder: holderOf(buildId) }).catch(() => 'it runs out by itself')
+    // The rest of what the client sends is not waited for.
+    if (!incoming.complete) response.set('connection', 'close')
+    throw error
+  }
+}
+
+type Wanted = {
+  buildId: string
+  form: BuildForm
+  target: Target
+  context: StoredBlob | null
+  host: string
+  actor: Actor
+}
+
+/** Notes a build and queues its task. The row first: a worker that gets the task at once finds it. */
+async function queue(
+  { db, sealer, tasks }: StartDeps,
+  { buildId, form, target, context, host, actor }: Wanted,
+  requestId: string,
+): Promise<Task> {
+  const taskId = randomUUID()
+  await db.transaction(async (sql) => {
+    await sql.query(
+      `insert into build (id, task_id, repository, repository_id, owner_id, tag, tags, platforms, target, network, no_cache,
+         created_by, created_by_id)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+      [
+        buildId,
+        taskId,
+        target.name,
+        target.id,
+        target.ownerId,
+        form.tags[0],
+        form.tags,
+        form.platforms,
+        form.target,
+        form.network,
+        form.noCache,
+        actor.name,
+        actor.id,
+      ],
+    )
+    await keepInput(sql, sealer, { buildId, form, host, context })
+  })
+  const { task } = await tasks.call(
+    'create-task',
+    {
+      id: taskId,
+      kind: 'build',
+      payload: { buildId },
+      // One at a time: they share the cache of the repository.
+      exclusive: [`repository-name:${target.name}:build`],
+      shared: [],
+      actor,
+      on: [{ kind: 'repository', id: target.id, name: target.name, ownerId: target.ownerId }],
+    },
+    { requestId },
+  )
+  return task
+}

@@ -1,0 +1,41 @@
+import { type AccessObject, decide, hasAnywhere } from '@berth/access'
+import type { CatalogCommands, CommandClient } from '@berth/commands'
+import { noteAudit, notSeen, type Principal, Problem, requireVerb } from '@berth/service'
+import type { BuildForm } from './fields.ts'
+
+/** The repository that a build goes into; without an id it is made with the first image. */
+export type Target = { id: string | null; name: string; ownerId: string | null }
+
+const what = 'build images'
+
+/** Refuses who may build nowhere, before any byte of the form is read. */
+export function requireBuilder(principal: Principal): void {
+  if (!hasAnywhere(principal.rights, 'build')) requireVerb(principal, 'build', { kind: 'repository', name: '*' }, what)
+}
+
+/** Refuses who may not build into the repository that the form names; one that may not be seen is not told to be there. */
+export async function requireTarget(
+  catalog: CommandClient<CatalogCommands>,
+  principal: Principal,
+  form: BuildForm,
+): Promise<Target> {
+  const { repository: name } = form
+  const { repository } = await catalog.call('find-repository', { repository: name })
+  const found = repository?.name === name ? repository : undefined
+  const object: AccessObject = { kind: 'repository', name, id: found?.id, ownerId: found?.ownerId }
+  noteAudit({ object: { kind: 'repository', id: found?.id ?? null, name }, detail: form.tags.join(' ') })
+  const maySee = decide(principal.rights, 'read', object).allowed || decide(principal.rights, 'build', object).allowed
+  if (found && !maySee) throw notSeen('repository', name)
+  if (!found) requireVerb(principal, 'repository.create', object, what)
+  requireVerb(principal, 'build', object, what)
+  requireVerb(principal, 'push', object, what)
+  if (form.network === 'egress') throw noEgress()
+  return { id: found?.id ?? null, name, ownerId: found?.ownerId ?? null }
+}
+
+function noEgress(): Problem {
+  return new Problem(403, 'egress_not_allowed', 'Builds have no network here.', {
+    field: 'network',
+    hint: 'Send network=none, and take what RUN needs from the context or from images that are mirrored here.',
+  })
+}

@@ -1,0 +1,73 @@
+import { type Logger, Problem } from '@berth/service'
+import type { Engine } from '../engines/engine.ts'
+
+/** Looks for an engine on this machine: one, or what is missing and how to get it. */
+export type EngineSearch = (signal: AbortSignal) => Promise<{ engine: Engine } | { missing: string }>
+
+export type Engines = {
+  begin(): void
+  onFound(listener: (engine: Engine) => void): void
+  current(): Engine | undefined
+  /** Throws 503 where there is none, or it is still looked for. */
+  require(): Engine
+  /** What `/readyz` tells. */
+  notes(): Record<string, string>
+  stop(): Promise<void>
+}
+
+/** Looks for the engine once, behind the start of the service: a machine without one serves all the same. */
+export function searchEngine(find: EngineSearch, log: Logger): Engines {
+  const stopping = new AbortController()
+  const listeners: ((engine: Engine) => void)[] = []
+  let found: { engine: Engine } | { missing: string } | undefined
+  let searching: Promise<void> | undefined
+  const search = async () => {
+    try {
+      found = await find(stopping.signal)
+    } catch (error) {
+      if (stopping.signal.aborted) return
+      log.error('the search for an engine failed', { error })
+      found = { missing: 'the search for one failed, and the log of build says why' }
+    }
+    if (stopping.signal.aborted) return
+    if ('missing' in found) return log.warn('nothing can be built here', { missing: found.missing })
+    log.info('images are built here', { engine: found.engine.name, version: found.engine.version })
+    for (const listener of listeners) listener(found.engine)
+  }
+  const current = () => (found && 'engine' in found ? found.engine : undefined)
+  return {
+    begin: () => {
+      if (searching) return
+      searching = search()
+      searching.catch((error: unknown) => log.error('the search for an engine failed', { error }))
+    },
+    onFound: (listener) => void listeners.push(listener),
+    current,
+    require: () => {
+      const engine = current()
+      if (engine) return engine
+      const missing = found && 'missing' in found ? found.missing : undefined
+      throw new Problem(
+        503,
+        'no_build_engine',
+        `Nothing can be built here now: ${missing ?? 'an engine is still looked for'}.`,
+        {
+          hint:
+            missing === undefined
+              ? 'Try again soon.'
+              : 'An operator installs it; docs/how-to/build-images.md tells how.',
+          headers: { 'retry-after': missing === undefined ? '5' : '60' },
+        },
+      )
+    },
+    notes: () => {
+      const engine = current()
+      if (engine) return { builds: `${engine.name} ${engine.version}` }
+      return { builds: found && 'missing' in found ? `none: ${found.missing}` : 'an engine is looked for' }
+    },
+    stop: async () => {
+      stopping.abort()
+      await searching
+    },
+  }
+}
