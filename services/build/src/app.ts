@@ -6,9 +6,9 @@ import { buildHandlers } from './api/builds.ts'
 import { type BuildConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { schemaParts } from './db/schema-parts.ts'
-import { type EngineSearch, searchEngine } from './work/search-engine.ts'
 import { createBuildMetrics } from './observe/builds.ts'
 import { createBuildWork } from './work/do-build.ts'
+import { type EngineSearch, searchEngine } from './work/search-engine.ts'
 import { onTaskEnded, startBuildSweep } from './work/sweep-builds.ts'
 
 // An SQL query with a row where there must be blobs in the store.
