@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { Problem } from '@berth/service'
+import { lintContainerfile } from '../containerfile/lint.ts'
 import { adoptLayers, writeIndex } from '../layouts/adopt-layers.ts'
 import { type Descriptor, readBase } from '../layouts/read-base.ts'
 import { receiveLayouts } from '../layouts/receive-layout.ts'
@@ -28,6 +30,7 @@ export async function findBuildah(host: SandboxHost): Promise<Engine | undefined
 }
 
 async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDeps): Promise<Built> {
+  refuseHeredoc(plan)
   const bases = await Promise.all([...plan.bases.values()].map(readBase))
   const secrets = secretFiles(plan)
   const files = new Map<string, Buffer | string>([
@@ -60,6 +63,17 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
   const { cached, steps } = listening.heard
   deps.onProgress(steps, steps)
   return { digest: image.digest, mediaType: image.mediaType, sizeBytes: received?.bytes ?? 0, cached, steps }
+}
+
+/** buildah before 1.33 takes the lines of a heredoc for instructions, or does nothing and says nothing. */
+function refuseHeredoc({ containerfile, network, buildArgs, platforms, target }: BuildPlan): void {
+  const { heredocLine } = lintContainerfile(containerfile, { network, buildArgs, platforms, target, runs: () => true })
+  if (heredocLine === null) return
+  throw new Problem(400, 'containerfile_refused', `Containerfile:${heredocLine}: buildah knows no heredocs`, {
+    field: 'containerfile',
+    hint: 'Write it as one command line, COPY a file of the context, or ask for BuildKit to be installed.',
+    more: { line: heredocLine },
+  })
 }
 
 /** One image as it is, several as an index. */
