@@ -1,7 +1,10 @@
 #!/bin/sh
-# Builds the image without pulling any: build.sh NAME [OUT.tar]
-# From Debian's packages and npm's, by buildah, as root. With OUT.tar it is written there too, as `docker load` reads it.
+# Builds the image without pulling any: build.sh [--with-engine] NAME [OUT.tar]
+# From Debian's packages and npm's, by buildah, as root. With OUT.tar it is written there too, as `docker load` reads it. With the engine it
+# is for the service that builds.
 set -eu
+engine=
+if [ "${1:-}" = --with-engine ]; then engine=yes; shift; fi
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1
 out=${2:-}
@@ -22,8 +25,13 @@ container=$(buildah from --format docker scratch)
 # As an archive: what is copied from a folder would all belong to root.
 tar -C "$work/root" -cf "$work/root.tar" .
 buildah add --quiet "$container" "$work/root.tar" / > /dev/null
+if [ -n "$engine" ]; then
+  "$here/make-engine.sh" "$work/engine" "$work/root"
+  tar -C "$work/engine" -cf "$work/engine.tar" .
+  buildah add --quiet "$container" "$work/engine.tar" / > /dev/null
+fi
 # By the Node of the image, which is named there.
-"$node_binary" "$here/sbom.mjs" "$work/berth" "$work/root" > "$work/berth/sbom.json"
+"$node_binary" "$here/sbom.mjs" "$work/berth" "$work/root" ${engine:+"$work/engine"} > "$work/berth/sbom.json"
 buildah add --quiet --chown 0:0 "$container" "$work/berth" /opt/berth > /dev/null
 version=$(node -p "require('$here/../../package.json').version")
 revision=$(git -C "$here" rev-parse HEAD 2> /dev/null || echo unknown)

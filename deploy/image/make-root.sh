@@ -1,26 +1,15 @@
 #!/bin/sh
 # Makes the root file system of the image from Debian's packages: make-root.sh FOLDER NODE_BINARY [ARCHITECTURE]
-# Needs root, mmdebstrap and binutils. No package's scripts run, so it is the same everywhere; what they would do is done here.
+# Needs root, mmdebstrap and binutils.
 set -eu
 root=$1
 node=$2
 architecture=${3:-$(dpkg --print-architecture)}
-suite=trixie
-packages=base-files,base-passwd,busybox-static,ca-certificates,libc6,libgcc-s1,libstdc++6,netbase,tzdata
+here=$(cd "$(dirname "$0")" && pwd)
 
-# Scanners know by these files what is in the image.
-keep_status='
-  mkdir -p "$1/var/lib/dpkg/status.d"
-  for deb in "$1"/var/cache/apt/archives/*.deb; do
-    dpkg-deb -f "$deb" > "$1/var/lib/dpkg/status.d/$(dpkg-deb -f "$deb" Package)"
-  done'
-rm -rf "$root"
-mmdebstrap --quiet --variant=extract --mode=root --architectures="$architecture" --include="$packages" \
-  --extract-hook="$keep_status" "$suite" "$root"
-
-# Nobody reads these in a container.
-rm -rf "$root"/usr/share/doc "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/lintian "$root"/usr/share/bug \
-  "$root"/usr/lib/*/gconv "$root"/usr/lib/*/perl* "$root"/usr/share/perl* "$root"/usr/share/debconf "$root"/usr/lib/*/ossl-modules
+# What the scripts of the packages would do is done here.
+"$here/unpack-packages.sh" "$root" \
+  base-files,base-passwd,busybox-static,ca-certificates,libc6,libgcc-s1,libstdc++6,netbase,tzdata "$architecture"
 
 cat > "$root/etc/passwd" <<'PASSWD'
 root:x:0:0:root:/root:/usr/sbin/nologin

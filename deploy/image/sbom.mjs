@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
-// Writes what an image is made of, as CycloneDX: node deploy/image/sbom.mjs FOLDER ROOT, of the services in FOLDER and Debian's packages in ROOT.
+// Writes what an image is made of, as CycloneDX: node deploy/image/sbom.mjs FOLDER ROOT [ROOT…], of the services in FOLDER and Debian's packages in the roots.
 // The Node that runs it is taken for that of the image. Nothing in it tells the time or the machine: the same image has the same.
 
-const [folder, root] = process.argv.slice(2)
+const [folder, ...roots] = process.argv.slice(2)
 
 function npmPackages() {
   const store = path.join(folder, 'node_modules', '.pnpm')
@@ -41,7 +41,7 @@ function packagesIn(inside) {
   )
 }
 
-function debianPackages() {
+function debianPackages(root) {
   const status = path.join(root, 'var', 'lib', 'dpkg', 'status.d')
   return readdirSync(status).map((file) => {
     const text = readFileSync(path.join(status, file), 'utf8')
@@ -59,7 +59,7 @@ function component(name, version, purl) {
 const { version, license } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'))
 const node = process.versions.node
 const itself = component('node', node, `pkg:generic/node@${node}`)
-const byPurl = new Map([itself, ...npmPackages(), ...debianPackages()].map((one) => [one.purl, one]))
+const byPurl = new Map([itself, ...npmPackages(), ...roots.flatMap(debianPackages)].map((one) => [one.purl, one]))
 const document = {
   $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',
   bomFormat: 'CycloneDX',

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Makes what the image that builds has beside the other one: make-engine.sh FOLDER ROOT [ARCHITECTURE]
+# ROOT is what make-root.sh made; what is there already is left out. Needs what make-root.sh needs.
+set -eu
+engine=$1
+root=$2
+architecture=${3:-$(dpkg --print-architecture)}
+here=$(cd "$(dirname "$0")" && pwd)
+
+"$here/unpack-packages.sh" "$engine" buildah,coreutils,libc-bin,mount,tar,uidmap,util-linux "$architecture"
+# Builds have no network of containers, and buildah's own tests and examples are no part of it.
+rm -rf "$engine/usr/lib/cni" "$engine/usr/libexec/buildah" "$engine/usr/share/bash-completion" "$engine"/usr/bin/perl* \
+  "$engine/var/cache" "$engine/var/lib/apt" "$engine/etc/apt"
+
+(cd "$engine" && find . ! -type d) | while IFS= read -r path; do
+  if [ -e "$root/$path" ] || [ -L "$root/$path" ]; then rm "$engine/$path"; fi
+done
+# One is laid over the other: a folder must not hide a link.
+(cd "$root" && find . -type l) | while IFS= read -r path; do
+  if [ -d "$engine/$path" ] && [ ! -L "$engine/$path" ]; then rm -rf "${engine:?}/$path"; fi
+done
+find "$engine" -depth -mindepth 1 -type d -empty -delete
+
+# The ids that builds may give out inside.
+mkdir -p "$engine/etc"
+echo berth:200000:65536 > "$engine/etc/subuid"
+echo berth:200000:65536 > "$engine/etc/subgid"
