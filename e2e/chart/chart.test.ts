@@ -22,6 +22,10 @@ function podsOf(objects: KubernetesObject[]) {
   })
 }
 
+/** Whether a pod runs what users send, for which it needs more than others may. */
+const isBuilding = ({ pod }: { pod: { spec: { containers: { env?: { name: string }[] }[] } } }) =>
+  pod.spec.containers.some(({ env = [] }) => env.some(({ name }) => name === 'BERTH_BUILDS'))
+
 const group = helmMissing ? describe.skip : describe
 
 group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
@@ -43,8 +47,8 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
         ])
     })
 
-    test('runs nothing that the restricted level of pod security refuses', () => {
-      for (const { owner, pod } of pods) {
+    test('runs nothing that the restricted level of pod security refuses, but for what builds', () => {
+      for (const { owner, pod } of pods.filter((one) => !isBuilding(one))) {
         const { securityContext: security, automountServiceAccountToken: token, containers } = pod.spec
         expect([owner, security]).toEqual([
           owner,
@@ -102,6 +106,29 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
       for (const budget of ofKind(objects, 'PodDisruptionBudget').filter((one) => component(one) !== 'nats'))
         expect(replicas.get(component(budget))).toBeGreaterThan(1)
     })
+  })
+
+  test('what builds runs as no one in particular too, and may make namespaces; without builds nothing may', () => {
+    const building = Object.entries(valueSets).flatMap(([name, values]) =>
+      podsOf(render(values))
+        .filter(isBuilding)
+        .map(({ pod }) => ({ name, pod })),
+    )
+    expect(building.map(({ name }) => name)).toEqual(['builds'])
+    const [{ spec } = { spec: {} as never }] = building.map(({ pod }) => pod)
+    expect(spec.securityContext).toMatchObject({ runAsUser: 10001, seccompProfile: { type: 'Unconfined' } })
+    const [{ securityContext, image, env }] = spec.containers
+    expect(securityContext).toEqual({
+      privileged: true,
+      allowPrivilegeEscalation: true,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+    })
+    expect(image).toMatch(/^berth-build:/)
+    const told = env.map(({ name }: { name: string }) => name)
+    expect(told).toEqual(
+      expect.arrayContaining(['BERTH_BUILDS', 'BERTH_BUILD_DIR', 'BERTH_S3_BUCKET', 'BERTH_SECRETS_KEY']),
+    )
   })
 
   test.each(['demo', 'a bucket', 'gateway'])(

@@ -76,6 +76,7 @@ export const valueSets: Readonly<Record<string, object>> = {
     tracing: { otlpEndpoint: 'http://collector.monitoring:4318', sampleRatio: 0.00001 },
     networkPolicy: { egress: { otlp: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }] } },
   },
+  builds: { ...external, storage: s3, services: { build: { enabled: true, nodeSelector: { builds: 'here' } } } },
   'everything of theirs': {
     ...external,
     services: {
@@ -136,6 +137,11 @@ export const refusedSets: readonly (readonly [what: string, values: object, said
   ],
   ['a collector that is no URL', { ...external, tracing: { otlpEndpoint: 'collector:4318' } }, 'otlpEndpoint'],
   ['more than all traces', { ...external, tracing: { sampleRatio: 5 } }, 'sampleRatio'],
+  [
+    'a service that is switched off',
+    { ...external, services: { tasks: { enabled: false } } },
+    'only build can be switched',
+  ],
   ['a service that is none', { ...external, services: { gateway: {} } }, 'gateway'],
   ['a value that is misspelled', { ...external, extrnalURL: 'x' }, 'extrnalURL'],
 ]

@@ -49,9 +49,12 @@
 {{- if and (ne $v.migrations.hook "none") (ne $v.migrations.hook "helm") (ne $v.migrations.hook "argocd") -}}
 {{- fail "migrations.hook is none of helm, argocd and none" -}}
 {{- end -}}
-{{- range $name, $_ := $v.services -}}
+{{- range $name, $settings := $v.services -}}
 {{- if not (has $name (include "berth.services" $ | fromYamlArray)) -}}
 {{- fail (printf "services.%s is no service: there are registry, catalog, sync, tasks, build and auth" $name) -}}
+{{- end -}}
+{{- if and (hasKey (default dict $settings) "enabled") (ne $name "build") -}}
+{{- fail (printf "services.%s.enabled is set: only build can be switched off and on; take it away" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

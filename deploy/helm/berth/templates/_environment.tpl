@@ -52,7 +52,11 @@
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PRIVATE_KEY" "secret" $keys "key" (printf "service-key-%s" $service)) }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PUBLIC_KEYS" "secret" $keys "key" "service-public-keys") }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_METRICS_TOKEN" "secret" $keys "key" "metrics-token") }}
-{{- if has $service (list "auth" "sync" "tasks") }}
+{{- if include "berth.builds" . }}
+- {name: BERTH_BUILDS, value: "true"}
+- {name: BERTH_BUILD_DIR, value: /var/lib/berth/builds}
+{{- end }}
+{{- if or (has $service (list "auth" "sync" "tasks")) (include "berth.builds" .) }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_SECRETS_KEY" "secret" $keys "key" "secrets-key") }}
 {{- end }}
 {{- if eq $service "auth" }}
@@ -63,7 +67,7 @@
 - {name: BERTH_INTERNAL_URL, value: "http://$(POD_IP):9100"}
 - {name: BERTH_SPOOL_DIR, value: /var/lib/berth/spool}
 {{- end }}
-{{- if has $service (list "registry" "catalog" "sync") }}
+{{- if include "berth.holdsBlobs" . }}
 {{- if eq $v.storage.type "s3" }}
 - {name: BERTH_S3_ENDPOINT, value: {{ $v.storage.s3.endpoint | quote }}}
 - {name: BERTH_S3_BUCKET, value: {{ $v.storage.s3.bucket | quote }}}

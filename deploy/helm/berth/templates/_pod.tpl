@@ -2,7 +2,9 @@
 {{- define "berth.settings" -}}
 {{- $preset := index (.root.Files.Get "files/presets.yaml" | fromYaml) .root.Values.preset -}}
 {{- $own := ternary .root.Values.proxy (index .root.Values.services .service) (eq .service "proxy") -}}
-{{- $settings := mergeOverwrite (deepCopy (index $preset .service | default $preset.default)) (deepCopy ($own | default dict)) -}}
+{{- $default := index $preset .service | default $preset.default -}}
+{{- if include "berth.builds" . -}}{{- $default = index (.root.Files.Get "files/presets.yaml" | fromYaml) "builds" -}}{{- end -}}
+{{- $settings := mergeOverwrite (deepCopy $default) (deepCopy ($own | default dict)) -}}
 {{- if .root.Values.demo -}}
 {{- $_ := set $settings "replicas" (($own | default dict).replicas | default 1) -}}
 {{- if not ($own | default dict).autoscaling -}}{{- $_ := unset $settings "autoscaling" -}}{{- end -}}
@@ -10,20 +12,40 @@
 {{ toYaml $settings }}
 {{- end }}
 
+{{/* Whether this service is build, and builds. Takes root and service. */}}
+{{- define "berth.builds" -}}
+{{- if and (eq .service "build") (.root.Values.services.build).enabled }}true{{ end -}}
+{{- end }}
+
+{{/* Whether a service reads and writes blobs. Takes root and service. */}}
+{{- define "berth.holdsBlobs" -}}
+{{- if or (has .service (list "registry" "catalog" "sync")) (include "berth.builds" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Takes builds: then it may make user namespaces. */}}
 {{- define "berth.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: {{ .user | default 10001 }}
 runAsGroup: {{ .user | default 10001 }}
 fsGroup: {{ .user | default 10001 }}
 fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
+seccompProfile: {type: {{ ternary "Unconfined" "RuntimeDefault" (not (empty .builds)) }}}
 {{- end }}
 
+{{/*
+Takes builds: to give a build ids of its own newuidmap becomes root for a moment, and a /proc of its own is to be had only where that of the
+container is not masked, which privileged alone does without user namespaces of Kubernetes.
+*/}}
 {{- define "berth.containerSecurity" -}}
-allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 runAsNonRoot: true
+{{- if .builds }}
+privileged: true
+allowPrivilegeEscalation: true
+{{- else }}
+allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
+{{- end }}
 {{- end }}
 
 {{/* Where pods run. Takes root, component and settings. */}}
