@@ -39,6 +39,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'check-named': ['sync'],
   'ensure-repository': ['sync', 'build'],
   'find-served': ['build'],
+  'check-tags': ['build'],
   'find-repository': ['sync', 'build'],
   'find-required-signatures': ['sync'],
   'lease-blobs': ['registry', 'sync', 'build'],

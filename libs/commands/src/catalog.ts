@@ -68,6 +68,8 @@ export type CatalogCommands = {
     request: { repository: string }
     reply: { repository: (RepositoryHead & { ownerId: string | null }) | null }
   }
+  /** Throws 403 `tag_immutable` where one of these tags is there and must not move. */
+  'check-tags': { request: { repositoryId: string; tags: string[] }; reply: Record<string, never> }
   /**
    * Whose signatures content must have that comes from upstream into a repository, by id or name; `null` also when it is not
    * there.

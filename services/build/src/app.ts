@@ -47,6 +47,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
     blobs: store,
     sealer,
     externalUrl,
+    aliases,
     contextLimits: {
       bytes: config.buildContextBytes,
       unpackedBytes: config.buildDiskBytes,

@@ -6,6 +6,7 @@ import { freelyGiven } from './leases/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
 import { takeGenerations } from './leases/place-blobs.ts'
 import { streamAccessObjects } from './lookups/access-objects.ts'
+import { checkTags } from './lookups/check-tags.ts'
 import { findServed } from './lookups/find-served.ts'
 import { isNamed } from './lookups/is-named.ts'
 import { knownBlobs, knownManifests } from './lookups/known.ts'
@@ -48,6 +49,10 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     'find-repository': async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'find-served': (request) => findServed(db, request),
+    'check-tags': async (request) => {
+      await checkTags(db, request)
+      return {}
+    },
     'find-required-signatures': async ({ repository }) => ({ signatures: await requiredSignatures(db, repository) }),
     'ensure-pulled': async (request) => {
       const { arrived, ...reply } = await ensurePulled(db, request)

@@ -1,7 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import { type BlobStore, refuseBelowReserve } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, StoredBlob, Task, TasksCommands } from '@berth/commands'
-import { type Actor, type ApiRequest, actorOf, type Database, originOf, type Sealer } from '@berth/service'
+import {
+  type Actor,
+  type ApiRequest,
+  actorOf,
+  type Database,
+  originOf,
+  type Principal,
+  type Sealer,
+} from '@berth/service'
+import type { Aliases } from '../bases/aliases.ts'
+import { imagesOf } from '../bases/images-of.ts'
+import { hostsOf, readReference } from '../bases/references.ts'
+import { requireResolvable } from '../bases/resolve-base.ts'
 import { requireBuilder, requireTarget, type Target } from '../form/check-form.ts'
 import type { BuildForm } from '../form/fields.ts'
 import { readForm } from '../form/read-form.ts'
@@ -16,6 +28,7 @@ export type StartDeps = {
   sealer: Sealer
   contextLimits: { bytes: number; unpackedBytes: number; files: number }
   externalUrl: string | undefined
+  aliases: Aliases
   /** Throws where no build can run now. */
   requireEngine: () => void
 }
@@ -29,12 +42,14 @@ export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<
   await refuseBelowReserve(blobs)
   if (incoming.headers.expect !== undefined) response.writeContinue()
   const buildId = randomUUID()
+  const { host } = new URL(originOf(incoming, deps.externalUrl))
   let isHeld = false
   try {
     const { form, checked, kept } = await readForm(incoming, request.signal, {
       check: async (form) => {
         const target = await requireTarget(catalog, principal, form)
         deps.requireEngine()
+        await requireBases(deps, { form, host, principal }, request.signal)
         return target
       },
       keep: (context, _target, signal) => {
@@ -42,7 +57,6 @@ export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<
         return keepContext(deps, { buildId, limits: deps.contextLimits }, context, signal)
       },
     })
-    const host = new URL(originOf(incoming, deps.externalUrl)).host
     return await queue(
       deps,
       { buildId, form, target: checked, context: kept, host, actor: actorOf(principal) },
@@ -54,6 +68,22 @@ export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<
     if (!incoming.complete) response.set('connection', 'close')
     throw error
   }
+}
+
+/** Refuses what the Containerfile alone shows to come to nothing, with the line: faults in it, and images that are not here. */
+async function requireBases(
+  { catalog, aliases, externalUrl }: StartDeps,
+  { form, host, principal }: { form: BuildForm; host: string; principal: Principal },
+  signal: AbortSignal,
+): Promise<void> {
+  const { buildArgs, target, platforms } = form
+  const naming = { hosts: hostsOf(externalUrl, host), aliases }
+  for (const image of imagesOf(form.containerfile, { buildArgs, target, platforms }))
+    await requireResolvable(
+      { catalog, actor: actorOf(principal), rights: principal.rights },
+      readReference(image, naming),
+      signal,
+    )
 }
 
 type Wanted = {

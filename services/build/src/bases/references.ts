@@ -1,31 +1,40 @@
 import { type Digest, isRepositoryName, isTag, parseDigest } from '@berth/oci'
+import { Problem } from '@berth/service'
 import { type Aliases, aliasOf } from './aliases.ts'
 
 /** A name here, and what is meant of it. */
 export type Place = { basePath: string; tag?: string; digest?: Digest }
 
 /** An image as a Containerfile names it, with the names here that it may stand for, in the order in which they are tried. */
-export type Reference = { text: string; places: Place[] }
+export type Reference = { text: string; line: number; places: Place[] }
 
 const dockerHub = 'docker.io'
 
+/** Which hosts are ours, and what names of others mean. */
+export type Naming = { hosts: readonly string[]; aliases: Aliases }
+
 /**
  * Reads an image reference. A name that begins with a host that is ours is a name here; so is one without a host, which may also stand
- * for what Docker Hub calls so, by an alias. `undefined`: it is no reference.
+ * for what Docker Hub calls so, by an alias. Throws 400 for what is no reference.
  */
 export function readReference(
-  text: string,
-  { hosts, aliases }: { hosts: readonly string[]; aliases: Aliases },
-): Reference | undefined {
+  { reference: text, line }: { reference: string; line: number },
+  { hosts, aliases }: Naming,
+): Reference {
+  const noReference = new Problem(400, 'base_invalid', `Containerfile:${line}: "${text}" is no name of an image.`, {
+    field: 'containerfile',
+    hint: 'As mirrors/debian:13, or with a digest behind an @.',
+    more: { line },
+  })
   const [named = '', digestText, ...more] = text.split('@')
   const digest = digestText === undefined ? undefined : parseDigest(digestText)
-  if (more.length > 0 || (digestText !== undefined && !digest)) return undefined
+  if (more.length > 0 || (digestText !== undefined && !digest)) throw noReference
   const colon = named.lastIndexOf(':')
   const hasTag = colon > named.lastIndexOf('/')
   const tag = hasTag ? named.slice(colon + 1) : 'latest'
   const name = hasTag ? named.slice(0, colon) : named
   const { host, path } = splitHost(name)
-  if (!isRepositoryName(path) || !isTag(tag)) return undefined
+  if (!isRepositoryName(path) || !isTag(tag)) throw noReference
   const meant = digest ? { digest } : { tag }
   const full = `${host ?? dockerHub}/${host === undefined && !path.includes('/') ? `library/${path}` : path}`
   const names = [
@@ -33,7 +42,7 @@ export function readReference(
     ...(host === undefined || !hosts.includes(host) ? [aliasOf(aliases, full) ?? ''] : []),
   ]
   const places = [...new Set(names)].filter((one) => isRepositoryName(one)).map((basePath) => ({ basePath, ...meant }))
-  return { text, places }
+  return { text, line, places }
 }
 
 /** As docker tells a host from the first part of a name: by a dot, a colon, or that it is this machine. */
@@ -42,4 +51,10 @@ function splitHost(name: string): { host: string | undefined; path: string } {
   const first = name.slice(0, Math.max(slash, 0))
   if (slash < 0 || !(/[.:]/.test(first) || first === 'localhost')) return { host: undefined, path: name }
   return { host: first.toLowerCase(), path: name.slice(slash + 1) }
+}
+
+/** The hosts by which Berth is reached, as a caller sees it and as it is configured. */
+export function hostsOf(externalUrl: string | undefined, asked: string): string[] {
+  const hosts = [asked, ...(externalUrl === undefined ? [] : [new URL(externalUrl).host])]
+  return hosts.map((one) => one.toLowerCase())
 }

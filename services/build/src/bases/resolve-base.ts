@@ -29,6 +29,20 @@ export async function resolveBase(deps: ResolveDeps, reference: Reference, signa
   throw missing(reference)
 }
 
+/** Refuses an image that nothing here can give to the actor, without waiting for a host that may. */
+export async function requireResolvable(
+  deps: Omit<ResolveDeps, 'sync'>,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const place of reference.places) {
+    const served = await deps.catalog.call('find-served', place, { signal })
+    if (!mayPull(deps.rights, place.basePath, served)) continue
+    if (foundIn(place, served) || (served.pullThrough && mayTrigger(deps.actor, served.pullThrough))) return
+  }
+  throw missing(reference)
+}
+
 /** What is at one place; `undefined` also of what the actor may not pull. */
 export async function findAt(deps: ResolveDeps, place: Place, signal: AbortSignal): Promise<FoundBase | undefined> {
   const { catalog, actor, rights } = deps
@@ -89,11 +103,12 @@ function mayTrigger({ id }: Actor, { trigger }: PullThrough): boolean {
   return trigger === 'users' || trigger.some((one) => one.id === id)
 }
 
-function missing({ text, places }: Reference): Problem {
+function missing({ text, line, places }: Reference): Problem {
   const [first] = places
   const where = first ? `"${first.basePath}" has none that you may pull` : 'it is of a registry that has no name here'
-  return new Problem(400, 'base_not_found', `There is no image ${text} in Berth: ${where}.`, {
+  return new Problem(400, 'base_not_found', `Containerfile:${line}: there is no image ${text} in Berth: ${where}.`, {
     field: 'containerfile',
+    more: { line },
     hint:
       'Builds take images from Berth only. Mirror it (POST /api/v1/remotes, then POST /api/v1/syncs) or pull it through ' +
       '(POST /api/v1/distributions with pullThrough), and name it as it is served here; or have BERTH_BUILD_ALIASES say what its name means.',

@@ -9,13 +9,12 @@ import { algorithmOf, type Digest, hexOf, isSchema1Type, type Reference as Manif
 import { Problem } from '@berth/service'
 import type { Base } from '../engines/engine.ts'
 import { holderOf, leaseSeconds } from '../inputs/keep-context.ts'
+import type { NamedImage } from './images-of.ts'
 import { type FoundBase, findAt, type ResolveDeps } from './resolve-base.ts'
 
 export type TakeDeps = ResolveDeps & {
   blobs: BlobStore
   buildId: string
-  /** `os/arch[/variant]` of which an index is taken; its others stay away. */
-  platforms: readonly string[]
 }
 type Wanted = { digest: Digest; sizeBytes: number; mediaType: string }
 
@@ -30,12 +29,12 @@ export type TakenBase = Base & { configs: Buffer[] }
  */
 export async function takeBase(
   deps: TakeDeps,
-  { found, text, layout }: { found: FoundBase; text: string; layout: string },
+  { found, image, layout }: { found: FoundBase; image: NamedImage; layout: string },
   signal: AbortSignal,
 ): Promise<TakenBase> {
   await mkdir(path.join(layout, 'blobs'), { recursive: true })
   const top = await readRecord(deps, found.digest, signal)
-  const images = top.isIndex ? await childrenOf(deps, { top, found, text }, signal) : [top]
+  const images = top.isIndex ? await childrenOf(deps, { top, found, image }, signal) : [top]
   const manifests = top.isIndex ? [top, ...images] : images
   const blobs = images.flatMap((image) => image.references.filter(({ role }) => role === 'config' || role === 'layer'))
   const wanted = new Map<Digest, Wanted>()
@@ -69,23 +68,29 @@ async function readRecord({ catalog }: TakeDeps, digest: Digest, signal: AbortSi
 /** The images of an index for the platforms that are built, fetched where a pull would fetch them. */
 async function childrenOf(
   deps: TakeDeps,
-  { top, found, text }: { top: ManifestRecord; found: FoundBase; text: string },
+  { top, found, image }: { top: ManifestRecord; found: FoundBase; image: NamedImage },
   signal: AbortSignal,
 ): Promise<ManifestRecord[]> {
+  const { reference: text, line, platforms } = image
   const children = top.references.filter(({ role }) => role === 'manifest')
-  const chosen = children.filter((child) => deps.platforms.some((platform) => isFor(child, platform)))
+  const chosen = children.filter((child) => platforms.some((platform) => isFor(child, platform)))
   if (chosen.length === 0) {
     const has = children.map(platformOf).filter((one) => one !== 'unknown/unknown')
-    throw new Problem(400, 'base_lacks_platform', `${text} is not there for ${deps.platforms.join(', ')}.`, {
-      field: 'platform',
-      hint: `It is there for ${[...new Set(has)].slice(0, 20).join(', ') || 'none'}.`,
-    })
+    throw new Problem(
+      400,
+      'base_lacks_platform',
+      `Containerfile:${line}: ${text} is not there for ${platforms.join(', ')}.`,
+      {
+        field: 'platform',
+        hint: `It is there for ${[...new Set(has)].slice(0, 20).join(', ') || 'none'}.`,
+      },
+    )
   }
   const records: ManifestRecord[] = []
   for (const { digest } of chosen) {
     const child = await findAt(deps, { basePath: found.basePath, digest }, signal)
     if (!child)
-      throw new Problem(400, 'base_incomplete', `${text} names ${digest}, which is not here.`, {
+      throw new Problem(400, 'base_incomplete', `Containerfile:${line}: ${text} names ${digest}, which is not here.`, {
         field: 'containerfile',
         hint: 'Sync it with this platform.',
       })

@@ -30,6 +30,7 @@ export async function requireTarget(
   requireVerb(principal, 'build', object, what)
   requireVerb(principal, 'push', object, what)
   if (form.network === 'egress') throw noEgress()
+  if (found) await catalog.call('check-tags', { repositoryId: found.id, tags: form.tags })
   return { id: found?.id ?? null, name, ownerId: found?.ownerId ?? null }
 }
 

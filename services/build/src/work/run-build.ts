@@ -13,6 +13,7 @@ import { asDigest, type Digest, hexOf } from '@berth/oci'
 import { type Database, type Logger, Problem, type Sealer } from '@berth/service'
 import type { Note, Work } from '@berth/worker'
 import type { Aliases } from '../bases/aliases.ts'
+import { hostsOf } from '../bases/references.ts'
 import { takeBases } from '../bases/take-bases.ts'
 import { actorOfBuild, type Build } from '../builds/build-row.ts'
 import { recordStaged } from '../builds/record-build.ts'
@@ -65,9 +66,18 @@ export async function runBuild(deps: RunDeps, engine: Engine, run: Run): Promise
     const startedAt = new Date()
     const platforms = build.platforms.length > 0 ? build.platforms : [ownPlatform()]
     const actor = actorOfBuild(build)
-    const wanted = { ...deps, actor, rights, buildId: build.id, platforms }
+    const { containerfile, buildArgs } = input
+    const naming = { hosts: hostsOf(deps.externalUrl, input.host), aliases: deps.aliases }
+    const wanted = {
+      containerfile,
+      buildArgs,
+      target: build.target,
+      platforms,
+      naming,
+      folder: path.join(folder, 'bases'),
+    }
     run.note('the images that it is built from are taken from the store')
-    const bases = await takeBases(wanted, { build, input, folder: path.join(folder, 'bases') }, signal)
+    const bases = await takeBases({ ...deps, actor, rights, buildId: build.id }, wanted, signal)
     for (const { reference, digest } of bases.named) run.note(`${reference} is ${digest}`)
     const output = path.join(folder, 'output')
     await mkdir(output)

@@ -9,7 +9,10 @@ const mostNamed = 10
  * Refuses a version that would move or delete an immutable tag. Asked where every version is made, so no door leads around
  * it: push, delete, sync, rollback, curation, retention (docs/guarantees.md, G9). A tag that is new may be made.
  */
-export function keepImmutable(repository: LockedRepository, changes: readonly TagChange[]): void {
+export function keepImmutable(
+  repository: Pick<LockedRepository, 'name' | 'immutableTags'>,
+  changes: readonly Pick<TagChange, 'tag' | 'from'>[],
+): void {
   if (repository.immutableTags.length === 0) return
   const patterns = repository.immutableTags.map(parseTagPattern)
   const touched = changes.filter(

@@ -1,0 +1,136 @@
+import { describe, expect, test } from '@jest/globals'
+import { make, repositoryPath } from '../berth/requests.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { build, buildEnvironment, contextOf, type Field, logOf, postBuild, whyNoBuilds, withShell } from './bench.ts'
+import { followLog } from './follow-log.ts'
+
+const why = await whyNoBuilds()
+const group = why ? describe.skip : describe
+
+group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
+  const stack = withBerth({ own: true, env: buildEnvironment })
+  const secret = 'do not tell'
+  const fields: Field[] = [
+    ['repository', 'team/tools'],
+    ['tag', '1.0'],
+    ['tag', 'latest'],
+    ['label', 'maintainer=ann'],
+    ['buildArg', 'WORD=hello'],
+    ['secret', `key=${secret}`],
+    [
+      'containerfile',
+      `${withShell}ARG WORD\nRUN --mount=type=secret,id=key cat /run/secrets/key && echo "$WORD" > /word && cat /word\n`,
+    ],
+  ]
+  const context = contextOf({}, { withBusybox: true })
+  const authorization = () => `Basic ${btoa(`admin:${stack.password}`)}`
+  const fetchJson = async (path: string) => {
+    const accept = 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json'
+    const answer = await fetch(`${stack.url}${path}`, { headers: { authorization: authorization(), accept } })
+    return JSON.parse(await answer.text())
+  }
+
+  test('an image from scratch is one version with all of its tags and an attestation, and no secret is told', async () => {
+    const task = await build(stack, fields, context)
+    expect(task.error).toBeNull()
+    const { digest } = task.result
+    expect(task.result).toMatchObject({ repository: 'team/tools', version: 1, tags: ['1.0', 'latest'], cached: false })
+    const { body: version } = await stack.api('GET', '/repositories/team%2Ftools/versions/1')
+    expect(version).toMatchObject({ cause: 'build' })
+
+    const log = await logOf(stack, task.id)
+    expect(log).toContain('hello')
+    const { config } = await fetchJson('/v2/team/tools/manifests/1.0')
+    const image = await fetchJson(`/v2/team/tools/blobs/${config.digest}`)
+    expect(image.config.Labels).toMatchObject({
+      maintainer: 'ann',
+      'io.berth.build.containerfile': expect.stringMatching(/^sha256:/),
+      'io.berth.build.context': expect.stringMatching(/^sha256:/),
+    })
+    const { manifests } = await fetchJson(`/v2/team/tools/referrers/${digest}`)
+    expect(manifests).toMatchObject([{ artifactType: 'application/vnd.in-toto+json' }])
+    const { layers } = await fetchJson(`/v2/team/tools/manifests/${manifests[0].digest}`)
+    const statement = await fetchJson(`/v2/team/tools/blobs/${layers[0].digest}`)
+    expect(statement).toMatchObject({
+      predicateType: 'https://slsa.dev/provenance/v1',
+      subject: [{ name: 'team/tools', digest: { sha256: digest.slice('sha256:'.length) } }],
+      predicate: { buildDefinition: { externalParameters: { buildArgs: ['WORD'], secrets: ['key'] } } },
+    })
+    const told = JSON.stringify([log, image, statement, task, (await stack.api('GET', '/builds')).body]) + stack.logs()
+    expect(told).not.toContain(secret)
+    expect(JSON.stringify(statement)).not.toContain('hello')
+
+    const again = await build(stack, fields, context)
+    expect(again.result.digest).toBe(digest)
+  }, 120_000)
+
+  test('the log comes while it grows, from behind the last line that a reader has, and ends with the build', async () => {
+    const { body: task } = await postBuild(
+      stack,
+      [
+        ['repository', 'team/slow'],
+        ['containerfile', `${withShell}RUN echo first; sleep 1; echo second`],
+      ],
+      { context },
+    )
+    const { body } = await stack.api('GET', '/builds?repository=team/slow')
+    const [{ id }] = body.items
+    const all = await followLog(stack, id)
+    expect((await stack.waitForTask(task.id)).error).toBeNull()
+    expect(all.lines.map(({ text }) => text)).toEqual(expect.arrayContaining(['first', 'second']))
+    expect(all.end).toEqual({ state: 'completed' })
+    const middle = all.lines.find(({ text }) => text === 'first')
+    const rest = await followLog(stack, id, middle?.id)
+    expect(rest.lines).toEqual(all.lines.slice(all.lines.findIndex((line) => line === middle) + 1))
+    expect(await logOf(stack, task.id)).toBe(all.lines.map(({ text }) => `${text}\n`).join(''))
+  }, 60_000)
+
+  test('a step that fails is told with its exit code, and nothing becomes visible', async () => {
+    const task = await build(
+      stack,
+      [
+        ['repository', 'team/broken'],
+        ['containerfile', `${withShell}RUN exit 7`],
+      ],
+      context,
+    )
+    expect(task).toMatchObject({
+      state: 'failed',
+      error: { code: 'build_failed', message: expect.stringContaining('7') },
+    })
+    expect((await stack.api('GET', repositoryPath('team/broken'))).status).toBe(404)
+    const { body } = await stack.api('GET', '/builds?repository=team/broken')
+    expect(body.items).toMatchObject([{ state: 'failed', digest: null, error: { code: 'build_failed' } }])
+  }, 60_000)
+
+  test('a tag that is immutable, and an image that is not here, are refused before anything is built', async () => {
+    await make(stack, '/repositories', { name: 'team/fixed', immutableTags: ['1.*'] })
+    const image: Field[] = [
+      ['repository', 'team/fixed'],
+      ['containerfile', 'FROM scratch\nCOPY a /a'],
+    ]
+    const files = contextOf({ a: '1' })
+    expect((await build(stack, [...image, ['tag', '1.0']], files)).error).toBeNull()
+    const refused = await postBuild(stack, [...image, ['tag', '1.0']], { context: files })
+    expect(refused).toMatchObject({ status: 403, body: { code: 'tag_immutable', hint: expect.any(String) } })
+    const missing = await postBuild(stack, [
+      ['repository', 'team/fixed'],
+      ['containerfile', '# what is not here\nFROM debian:13'],
+    ])
+    expect(missing).toMatchObject({
+      status: 400,
+      body: { code: 'base_not_found', line: 2, field: 'containerfile', hint: expect.stringContaining('Mirror it') },
+    })
+  }, 60_000)
+
+  test('a context that is no tar, or too large, is refused and nothing of it is kept', async () => {
+    const image: Field[] = [
+      ['repository', 'team/fixed'],
+      ['containerfile', 'FROM scratch'],
+    ]
+    const noTar = await postBuild(stack, image, { context: Buffer.alloc(4_096, 'x') })
+    expect(noTar).toMatchObject({ status: 400, body: { field: 'context' } })
+    const none = await postBuild(stack, image, { context: Buffer.alloc(0) })
+    expect(none).toMatchObject({ status: 400, body: { field: 'context', detail: expect.stringContaining('empty') } })
+  })
+})
