@@ -7,7 +7,7 @@ import type { Answer, Berth, TaskView } from '../berth/berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
 const busybox = '/bin/busybox'
-export const buildUser = process.env.BERTH_TEST_BUILD_USER ?? (process.getuid?.() === 0 ? 'berth-build' : undefined)
+const buildUser = process.env.BERTH_TEST_BUILD_USER ?? (process.getuid?.() === 0 ? 'berth-build' : undefined)
 /** What a Berth needs that builds. */
 export const buildEnvironment = { BERTH_BUILDS: 'true', ...(buildUser ? { BERTH_BUILD_USER: buildUser } : {}) }
 /** Whether the costly tests run too. */

@@ -11,9 +11,9 @@ import {
   type Sealer,
 } from '@berth/service'
 import type { Aliases } from '../bases/aliases.ts'
-import { imagesOf } from '../bases/images-of.ts'
 import { hostsOf, readReference } from '../bases/references.ts'
 import { requireResolvable } from '../bases/resolve-base.ts'
+import { lintContainerfile } from '../containerfile/lint.ts'
 import { requireBuilder, requireTarget, type Target } from '../form/check-form.ts'
 import type { BuildForm } from '../form/fields.ts'
 import { readForm } from '../form/read-form.ts'
@@ -48,8 +48,8 @@ export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<
     const { form, checked, kept } = await readForm(incoming, request.signal, {
       check: async (form) => {
         const target = await requireTarget(catalog, principal, form)
-        deps.requireEngine()
         await requireBases(deps, { form, host, principal }, request.signal)
+        deps.requireEngine()
         return target
       },
       keep: (context, _target, signal) => {
@@ -76,9 +76,8 @@ async function requireBases(
   { form, host, principal }: { form: BuildForm; host: string; principal: Principal },
   signal: AbortSignal,
 ): Promise<void> {
-  const { buildArgs, target, platforms } = form
   const naming = { hosts: hostsOf(externalUrl, host), aliases }
-  for (const image of imagesOf(form.containerfile, { buildArgs, target, platforms }))
+  for (const image of lintContainerfile(form.containerfile, form).images)
     await requireResolvable(
       { catalog, actor: actorOf(principal), rights: principal.rights },
       readReference(image, naming),

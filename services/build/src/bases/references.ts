@@ -10,6 +10,9 @@ export type Reference = { text: string; line: number; places: Place[] }
 
 const dockerHub = 'docker.io'
 
+/** An image that a Containerfile names: where first, and for which platforms. */
+export type NamedImage = { reference: string; line: number; platforms: readonly string[] }
+
 /** Which hosts are ours, and what names of others mean. */
 export type Naming = { hosts: readonly string[]; aliases: Aliases }
 
@@ -18,7 +21,7 @@ export type Naming = { hosts: readonly string[]; aliases: Aliases }
  * for what Docker Hub calls so, by an alias. Throws 400 for what is no reference.
  */
 export function readReference(
-  { reference: text, line }: { reference: string; line: number },
+  { reference: text, line }: Pick<NamedImage, 'reference' | 'line'>,
   { hosts, aliases }: Naming,
 ): Reference {
   const noReference = new Problem(400, 'base_invalid', `Containerfile:${line}: "${text}" is no name of an image.`, {

@@ -9,7 +9,7 @@ import { algorithmOf, type Digest, hexOf, isSchema1Type, type Reference as Manif
 import { Problem } from '@berth/service'
 import type { Base } from '../engines/engine.ts'
 import { holderOf, leaseSeconds } from '../inputs/keep-context.ts'
-import type { NamedImage } from './images-of.ts'
+import type { NamedImage } from './references.ts'
 import { type FoundBase, findAt, type ResolveDeps } from './resolve-base.ts'
 
 export type TakeDeps = ResolveDeps & {
@@ -74,12 +74,13 @@ async function childrenOf(
   const { reference: text, line, platforms } = image
   const children = top.references.filter(({ role }) => role === 'manifest')
   const chosen = children.filter((child) => platforms.some((platform) => isFor(child, platform)))
-  if (chosen.length === 0) {
+  const lacking = platforms.filter((platform) => !children.some((child) => isFor(child, platform)))
+  if (lacking.length > 0) {
     const has = children.map(platformOf).filter((one) => one !== 'unknown/unknown')
     throw new Problem(
       400,
       'base_lacks_platform',
-      `Containerfile:${line}: ${text} is not there for ${platforms.join(', ')}.`,
+      `Containerfile:${line}: ${text} is not there for ${lacking.join(', ')}.`,
       {
         field: 'platform',
         hint: `It is there for ${[...new Set(has)].slice(0, 20).join(', ') || 'none'}.`,

@@ -64,15 +64,16 @@ export async function runBuild(deps: RunDeps, engine: Engine, run: Run): Promise
   await mkdir(folder, { recursive: true, mode: 0o755 })
   try {
     const startedAt = new Date()
-    const platforms = build.platforms.length > 0 ? build.platforms : [ownPlatform()]
+    const { target, network, platforms } = build
     const actor = actorOfBuild(build)
     const { containerfile, buildArgs } = input
     const naming = { hosts: hostsOf(deps.externalUrl, input.host), aliases: deps.aliases }
     const wanted = {
       containerfile,
       buildArgs,
-      target: build.target,
+      target,
       platforms,
+      network,
       naming,
       folder: path.join(folder, 'bases'),
     }
@@ -246,11 +247,6 @@ async function commit(
   const { version } = await commitImage(catalog, { build, fence: task.fence, repositoryId }, signal)
   note(`version ${version} of ${build.repository} has it`)
   return { version, cached }
-}
-
-function ownPlatform(): string {
-  const names: Partial<Record<NodeJS.Architecture, string>> = { x64: 'amd64', arm64: 'arm64', ia32: '386' }
-  return `linux/${names[process.arch] ?? process.arch}`
 }
 
 /** A folder of its own for each repository, whatever its name is. */

@@ -1,0 +1,180 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
+import { beforeAll, describe, expect, test } from '@jest/globals'
+import { basicOf, grant, makeUser } from '../access/people.ts'
+import { until } from '../berth/processes.ts'
+import { localRemote, make, repositoryPath, sync } from '../berth/requests.ts'
+import { withBerth } from '../berth/with-berth.ts'
+import { runner } from '../clients/client.ts'
+import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+import {
+  build,
+  buildEnvironment,
+  contextOf,
+  type Field,
+  isWhole,
+  logOf,
+  postBuild,
+  whyNoBuilds,
+  withShell,
+} from './bench.ts'
+
+const why = isWhole ? await whyNoBuilds() : 'BERTH_TEST_BUILD=true npm test -- e2e/build'
+const group = why ? describe.skip : describe
+
+group(`all that a build can be${why ? ` (skipped: ${why})` : ''}`, () => {
+  const stack = withBerth({
+    own: true,
+    env: { ...buildEnvironment, BERTH_BUILD_ALIASES: 'docker.io/library=mirrors', BERTH_TASK_LEASE_SECONDS: '3' },
+  })
+  const busybox = contextOf({}, { withBusybox: true })
+  const image = (repository: string, containerfile: string, ...more: Field[]): Field[] => [
+    ['repository', repository],
+    ['containerfile', containerfile],
+    ...more,
+  ]
+
+  const upstream = withBerth({ own: true, env: buildEnvironment })
+
+  beforeAll(async () => {
+    expect((await build(stack, image('bases/shell', withShell), busybox)).error).toBeNull()
+    const there = await build(upstream, image('bases/shell', `${withShell}RUN echo upstream > /where`), busybox)
+    expect(there.error).toBeNull()
+    const login = { username: 'admin', password: upstream.password }
+    await make(stack, '/remotes', localRemote('shell', upstream.url, 'bases/shell', { policy: 'on_demand', ...login }))
+    await make(stack, '/repositories', { name: 'mirrors/shell' })
+    await make(stack, '/distributions', { name: 'shell', basePath: 'mirrors/shell', repository: 'mirrors/shell' })
+    await sync(stack, 'mirrors/shell', 'shell')
+  }, 120_000)
+
+  test('a mirrored base, stages, arguments and steps make an image that podman pulls and runs', async () => {
+    const containerfile = `ARG BASE=shell
+FROM \${BASE} AS made
+ARG WORD
+WORKDIR /out
+COPY words/ .
+RUN echo "$WORD" >> words.txt && mkdir -p /empty
+FROM docker.io/library/shell
+COPY --from=made /out/words.txt /words.txt
+COPY --from=${stack.host}/bases/shell:latest /bin/busybox /bin/again
+ENV GREETING=hello
+ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
+`
+    const context = contextOf({
+      'words/words.txt': 'from the context\n',
+      'words/secret.txt': 'x',
+      '.dockerignore': '**/secret.txt\n',
+    })
+    const task = await build(
+      stack,
+      image('team/app', containerfile, ['buildArg', 'WORD=from an argument'], ['tag', '1']),
+      context,
+    )
+    expect(task.error).toBeNull()
+    const folder = makeTemporaryFolder('run')
+    const at = (name: string) => path.join(folder, name)
+    const places = ['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--storage-driver', 'vfs']
+    const podman = runner('podman', [...places, '--events-backend', 'none', '--cgroup-manager', 'cgroupfs'], {
+      REGISTRY_AUTH_FILE: at('auth.json'),
+    })
+    try {
+      const flags = ['--tls-verify=false', '--username', 'admin', '--password-stdin']
+      await podman(['login', ...flags, stack.host], { input: stack.password })
+      const reference = `${stack.host}/team/app:1`
+      await podman(['pull', '--quiet', '--tls-verify=false', reference])
+      const said = await podman(['run', '--rm', '--ulimit', 'host', '--network', 'none', reference])
+      expect(said).toBe('hello\nupstream\nfrom the context\nfrom an argument')
+    } finally {
+      await podman(['rmi', '--all', '--force'])
+      removeFolder(folder)
+    }
+  }, 120_000)
+
+  test('two platforms of files alone are an index, and a step for a platform that does not run here is refused', async () => {
+    const files = contextOf({ 'app.txt': 'the same for all\n' })
+    const both: Field[] = [
+      ['platform', 'linux/amd64'],
+      ['platform', 'linux/arm64'],
+    ]
+    const task = await build(stack, image('team/both', 'FROM scratch\nCOPY app.txt /app.txt\n', ...both), files)
+    expect(task.error).toBeNull()
+    const answer = await fetch(`${stack.url}/v2/team/both/manifests/latest`, {
+      headers: {
+        authorization: `Basic ${btoa(`admin:${stack.password}`)}`,
+        accept: 'application/vnd.oci.image.index.v1+json',
+      },
+    })
+    const { manifests } = (await answer.json()) as { manifests: { platform: { architecture: string } }[] }
+    expect(manifests.map(({ platform }) => platform.architecture).sort()).toEqual(['amd64', 'arm64'])
+    const step = await postBuild(stack, image('team/both', `${withShell}RUN true`, ['platform', 'linux/s390x']), {
+      context: busybox,
+    })
+    expect(step).toMatchObject({ status: 400, body: { field: 'containerfile' } })
+  }, 60_000)
+
+  test('nobody builds from what it may not pull, nor into what it may not build into, and both look as if they were not there', async () => {
+    const login = await makeUser(stack, 'bo')
+    await grant(stack, { user: 'bo' }, 'maintainer', 'team/*')
+    const authorization = basicOf(login)
+    const from = (base: string) => postBuild(stack, image('team/mine', `FROM ${base}`), { authorization })
+    for (const base of ['bases/shell', 'bases/none'])
+      expect(await from(base)).toMatchObject({
+        status: 400,
+        body: { code: 'base_not_found', detail: expect.stringContaining('none that you may pull') },
+      })
+    const into = (name: string) => postBuild(stack, image(name, 'FROM scratch'), { authorization })
+    expect(await into('bases/shell')).toMatchObject({ status: 404, body: { code: 'repository_not_found' } })
+    expect(await into('bases/new')).toMatchObject({ status: 403, body: { code: 'not_allowed' } })
+  }, 60_000)
+
+  test('a build that is cancelled ends at once and leaves nothing, and one whose service is killed is built again', async () => {
+    const slow = image('team/slow', `${withShell}RUN echo begun; sleep 8; echo over`)
+    const begin = async () => {
+      const { body } = await postBuild(stack, slow, { context: busybox })
+      await until('a step begins', async () => (await logOf(stack, body.id)).includes('begun') || undefined, 30_000)
+      return body.id as string
+    }
+    const cancelled = await begin()
+    await stack.api('POST', `/tasks/${cancelled}/cancel`)
+    expect(await stack.waitForTask(cancelled, 10_000)).toMatchObject({ state: 'cancelled' })
+    expect(readdirSync(path.join(stack.home, 'build', 'work'))).toEqual([])
+
+    const killed = await begin()
+    await stack.kill('SIGKILL')
+    await stack.restart()
+    const task = await stack.waitForTask(killed, 90_000)
+    expect(task).toMatchObject({ state: 'completed', error: null, result: { version: 1 } })
+    expect(readdirSync(path.join(stack.home, 'build', 'work'))).toEqual([])
+    expect(readdirSync(path.join(stack.home, 'build', 'sandboxes'))).toEqual([])
+    const { body: builds } = await stack.api('GET', '/builds?repository=team/slow')
+    for (const { id } of builds.items)
+      expect(spawnSync('pgrep', ['-f', `berth-build:${id}`]).stdout.toString()).toBe('')
+    const { body } = await stack.api('GET', `${repositoryPath('team/slow')}/versions`)
+    expect(body.items.filter(({ cause }: { cause: string }) => cause === 'build')).toHaveLength(1)
+  }, 180_000)
+
+  test('a build is in the audit trail and among the events, by who started it', async () => {
+    const task = await build(stack, image('team/told', 'FROM scratch\nCOPY busybox /b'), busybox)
+    expect(task.error).toBeNull()
+    const audited = await until(
+      'the audit trail has it',
+      async () => {
+        const { body } = await stack.api('GET', '/audit?object=team%2Ftold')
+        const actions = body.items.map(({ action }: { action: string }) => action)
+        return actions.includes('startBuild') && actions.includes('build') ? actions : undefined
+      },
+      20_000,
+    )
+    expect(audited).toContain('startBuild')
+    const events = await fetch(`${stack.url}/api/v1/events?events=build.build.completed&after=0`, {
+      headers: { authorization: `Basic ${btoa(`admin:${stack.password}`)}`, accept: 'text/event-stream' },
+    })
+    let text = ''
+    for await (const chunk of events.body ?? []) {
+      text += Buffer.from(chunk).toString()
+      if (text.includes('team/told')) break
+    }
+    expect(text).toContain(task.result.digest)
+  }, 60_000)
+})
