@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { ensureBuildkit } from './buildkit.mjs'
 import { cacheFolder } from './cache.mjs'
 import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
@@ -29,6 +30,7 @@ export const commands = {
 }
 
 async function start(node, args) {
+  if (process.env.BERTH_BUILDS === 'true') await ensureBuildkit()
   const env = environmentFor(node, await natsEnvironment())
   // Without these V8 collects all its garbage about ten times while one large layer streams through.
   const flags = JSON.parse(readFileSync(path.join(root, 'deploy/standalone/node-flags.json'), 'utf8'))

@@ -2,7 +2,7 @@ import { closest, distance } from 'fastest-levenshtein'
 import type { Lookup } from './expand.ts'
 import { type Fault, refuse } from './faults.ts'
 import { ownPlatform, platformVariables, runsHere } from './platforms.ts'
-import { type Instruction, readContainerfile, readTrigger, unknownInstruction } from './read.ts'
+import { type Instruction, type Range, readContainerfile, readTrigger, unknownInstruction } from './read.ts'
 import { declare, expandOr, findStage, readStages, type Stage } from './stages.ts'
 
 export type LintOptions = {
@@ -26,6 +26,9 @@ export type Linted = {
   steps: number
   /** The first line with a heredoc, which buildah before 1.33 does not know. */
   heredocLine: number | null
+  /** Where FROM names an image, in order; one that is another for each platform is left out. */
+  froms: { reference: string; range: Range }[]
+  stageNames: Set<string>
 }
 
 type Reading = {
@@ -35,6 +38,8 @@ type Reading = {
   faults: Fault[]
   images: Map<string, NamedImage>
   options: LintOptions
+  /** The images of stages, by the number of the stage. */
+  froms: Map<number, Set<string>>
 }
 
 const remote = /^(?:[a-z][a-z0-9+.-]*:\/\/|git@|[^/]+@[^/]+:)|\.git(?:#.*)?$/i
@@ -50,7 +55,15 @@ export function lintContainerfile(text: string, options: LintOptions = {}): Lint
   if (options.buildArgs?.has('BUILDKIT_SYNTAX'))
     faults.push({ line: 1, message: 'the build argument BUILDKIT_SYNTAX names a frontend', hint: 'Leave it away.' })
   const last = lastStage(stages, options.target ?? null, faults)
-  const reading: Reading = { stages: stages.slice(0, last + 1), before, escape, faults, images: new Map(), options }
+  const reading: Reading = {
+    stages: stages.slice(0, last + 1),
+    before,
+    escape,
+    faults,
+    images: new Map(),
+    froms: new Map(),
+    options,
+  }
   if (faults.length === 0)
     for (const platform of options.platforms?.length ? options.platforms : [ownPlatform]) readFor(platform, reading)
   if (faults.length > 0) throw refuse(unique(faults))
@@ -59,6 +72,11 @@ export function lintContainerfile(text: string, options: LintOptions = {}): Lint
     images: [...reading.images.values()],
     steps: done.length,
     heredocLine: done.find(({ hasHeredoc }) => hasHeredoc)?.line ?? null,
+    froms: reading.stages.flatMap(({ at, from: { imageRange: range } }) => {
+      const [reference, ...more] = reading.froms.get(at) ?? []
+      return reference !== undefined && range && more.length === 0 ? [{ reference, range }] : []
+    }),
+    stageNames: new Set(reading.stages.flatMap(({ name }) => name ?? [])),
   }
 }
 
@@ -105,6 +123,7 @@ function readFor(target: string, reading: Reading): void {
     platforms.push(own)
     const isImage = !parent && image !== 'scratch'
     if (isImage) nameImage(reading, { reference: image, line, platform: own, isBase: true })
+    if (isImage) reading.froms.set(stage.at, (reading.froms.get(stage.at) ?? new Set()).add(image))
     const put = isImage ? (options.triggers?.get(image) ?? []).flatMap((one) => readTrigger(one, line)) : []
     const variables = new Map<string, string | undefined>()
     for (const one of [...put, ...stage.instructions])

@@ -3,6 +3,9 @@ import { closest, distance } from 'fastest-levenshtein'
 import { splitWords } from './expand.ts'
 import { type Fault, refuse } from './faults.ts'
 
+/** From one place up to another, both counted from 0. */
+export type Range = { start: { line: number; character: number }; end: { line: number; character: number } }
+
 /** One instruction: its name in capitals, its flags, and its words as they stand there. */
 export type Instruction = {
   line: number
@@ -10,6 +13,8 @@ export type Instruction = {
   flags: { name: string; value: string }[]
   words: string[]
   hasHeredoc: boolean
+  /** Of FROM: where its image stands. */
+  imageRange: Range | null
 }
 
 const mostBytes = 256 << 10
@@ -65,8 +70,9 @@ function readInstruction(one: Parsed, escape: string): Instruction {
   const withHeredocs = one as unknown as { getHeredocs?: () => unknown[] }
   const flags = (withFlags.getFlags?.() ?? []).map((flag) => ({ name: flag.getName(), value: flag.getValue() ?? '' }))
   const hasHeredoc = (withHeredocs.getHeredocs?.() ?? []).length > 0
+  const imageRange = (one as unknown as { getImageRange?: () => Range | null }).getImageRange?.() ?? null
   const words = splitWords(one.getRawArgumentsContent() ?? '', escape)
-  return { line, name, flags, words: words.slice(countFlags(words)), hasHeredoc }
+  return { line, name, flags, words: words.slice(countFlags(words)), hasHeredoc, imageRange }
 }
 
 /** Flags come before all words. */

@@ -11,18 +11,15 @@ driver=vfs
 mkdir -p /work/try/lower /work/try/upper /work/try/work /work/try/merged
 if mount -t overlay -o lowerdir=/work/try/lower,upperdir=/work/try/upper,workdir=/work/try/work,userxattr overlay /work/try/merged 2>/dev/null
 then umount /work/try/merged; driver=overlay; fi
-cat > /etc/containers/storage.conf <<END
-[storage]
-driver = "$driver"
-graphroot = "/work/store"
-runroot = "/run/store"
-END
 export _CONTAINERS_USERNS_CONFIGURED=1 BUILDAH_ISOLATION=chroot
 `
 
 /** What is run inside: bases into its store, the build platform by platform, the results as layouts. */
-export function buildahScript(plan: BuildPlan, bases: readonly BaseContent[], secrets: [string, string][]): string {
-  const platforms = plan.platforms.length === 0 ? [null] : plan.platforms
+export function buildahScript(
+  plan: BuildPlan,
+  { bases, parts }: { bases: readonly BaseContent[]; parts: readonly Part[] },
+  secrets: [string, string][],
+): string {
   const inherited = [...new Set(bases.flatMap(({ layers }) => [...layers.keys()]))].map((id) =>
     id.replace('sha256:', ''),
   )
@@ -30,15 +27,16 @@ export function buildahScript(plan: BuildPlan, bases: readonly BaseContent[], se
     'set -eu',
     'echo context >&4',
     'tar -x -f - -C /work/context <&5 5<&-',
+    'echo bases >&4',
     settings,
     ...bases.map((base, at) => layoutOf(base, at)),
-    'mkdir -p /work/out/blobs/sha256',
+    'mkdir -p /work/out/0/blobs/sha256',
     // Layers of the bases are there already as far as buildah can see, so it copies none; their own descriptors are put back later.
-    ...inherited.map((hex) => `: > /work/out/blobs/sha256/${hex}`),
-    ...platforms.map((platform, at) => buildOne(plan, { platform, at, bases, secrets })),
-    ...inherited.map((hex) => `rm -f /work/out/blobs/sha256/${hex}`),
+    ...inherited.map((hex) => `: > /work/out/0/blobs/sha256/${hex}`),
+    ...parts.map((part, at) => buildOne(plan, part, { at, secrets })),
+    ...inherited.map((hex) => `rm -f /work/out/0/blobs/sha256/${hex}`),
     'echo result >&4',
-    'tar -c -f - -C /work/out . >&3',
+    `tar -c -f - -C /work/out ${parts.map((_, at) => at).join(' ')} >&3`,
   ].join('\n')
 }
 
@@ -54,17 +52,18 @@ function layoutOf({ descriptor }: BaseContent, at: number): string {
   ].join('\n')
 }
 
-type One = { platform: string | null; at: number; bases: readonly BaseContent[]; secrets: [string, string][] }
+/** The build for one platform, and the images that it needs: which base, under which name, for which platform. */
+export type Part = { platform: string | null; images: { base: number; name: string; platform: string }[] }
 
-function buildOne(plan: BuildPlan, { platform, at, bases, secrets }: One): string {
+type Place = { at: number; secrets: [string, string][] }
+
+function buildOne(plan: BuildPlan, { platform, images }: Part, { at, secrets }: Place): string {
   const forPlatform = platform === null ? [] : ['--platform', platform]
-  const pulls = bases.map(
-    (_, base) =>
-      `base${base}=$(${commandOf(['buildah', 'pull', '-q', ...forPlatform, `oci:/work/bases/${base}`])} 3>&- 4>&-)`,
+  const pulls = [...new Map(images.map((image) => [image.base, image])).values()].map(
+    ({ base, platform: own }) =>
+      `base${base}=$(${commandOf(['buildah', 'pull', '-q', '--platform', own, `oci:/work/bases/${base}`])} 3>&- 4>&-)`,
   )
-  const contexts = [...plan.bases.keys()].map(
-    (name, base) => `--build-context ${quote(`${name}=docker-image://`)}"$base${base}"`,
-  )
+  const contexts = images.map(({ base, name }) => `--build-context ${quote(`${name}=docker-image://`)}"$base${base}"`)
   const words = [
     ...'buildah bud --pull=never --layers --identity-label=false --network=host --http-proxy=false --format=oci'.split(
       ' ',
@@ -77,16 +76,18 @@ function buildOne(plan: BuildPlan, { platform, at, bases, secrets }: One): strin
     ...[...plan.buildArgs].flatMap(([key, value]) => ['--build-arg', `${key}=${value}`]),
     ...[...plan.labels].flatMap(([key, value]) => ['--label', `${key}=${value}`]),
     ...secrets.flatMap(([id, file]) => ['--secret', `id=${id},src=${file}`]),
-    '--file=/work/in/Containerfile',
+    `--file=/work/in/Containerfile-${at}`,
     '/work/context',
   ]
   const out = `/work/out/${at}`
+  // A store for each: buildah takes a step of one platform from the cache for another where both begin from scratch.
+  const store = `printf '[storage]\\ndriver = "%s"\\ngraphroot = "/work/store-${at}"\\nrunroot = "/run/store-${at}"\\n' "$driver" > /etc/containers/storage.conf`
   return [
+    store,
     ...pulls,
     'echo build >&4',
     `${commandOf(words.slice(0, 2))} ${contexts.join(' ')} ${commandOf(words.slice(2))} 3>&- 4>&-`,
-    `mkdir -p ${out}`,
-    `ln -s ../blobs ${out}/blobs`,
+    ...(at === 0 ? [] : [`mkdir ${out}`, `ln -s ../0/blobs ${out}/blobs`]),
     `buildah push -q result${at} oci:${out}:result 3>&- 4>&-`,
   ].join('\n')
 }

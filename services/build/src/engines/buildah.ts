@@ -1,14 +1,13 @@
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
-import path from 'node:path'
 import { promisify } from 'node:util'
 import { Problem } from '@berth/service'
 import { lintContainerfile } from '../containerfile/lint.ts'
-import { adoptLayers, writeIndex } from '../layouts/adopt-layers.ts'
+import { renameBases } from '../containerfile/rename-bases.ts'
+import { adoptLayers, closeLayout, writeIndex } from '../layouts/adopt-layers.ts'
 import { type Descriptor, readBase } from '../layouts/read-base.ts'
-import { receiveLayouts } from '../layouts/receive-layout.ts'
+import { type Received, receiveLayouts } from '../layouts/receive-layout.ts'
 import { runSandbox, type SandboxHost } from '../sandbox/run-sandbox.ts'
-import { buildahScript } from './buildah-script.ts'
+import { buildahScript, type Part } from './buildah-script.ts'
 import type { BuildDeps, BuildPlan, Built, Engine } from './engine.ts'
 import { feedContext, feedFiles, secretFiles } from './inputs.ts'
 import { listenToBuildah } from './listen-to-buildah.ts'
@@ -30,14 +29,19 @@ export async function findBuildah(host: SandboxHost): Promise<Engine | undefined
 }
 
 async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDeps): Promise<Built> {
-  refuseHeredoc(plan)
+  const prepared = (plan.platforms.length === 0 ? [null] : plan.platforms).map((platform) => prepare(plan, platform))
+  const parts = prepared.map(({ part }) => part)
   const bases = await Promise.all([...plan.bases.values()].map(readBase))
   const secrets = secretFiles(plan)
   const files = new Map<string, Buffer | string>([
-    ['run.sh', buildahScript(plan, bases, secrets.places)],
-    ['Containerfile', plan.containerfile],
+    ['run.sh', buildahScript(plan, { bases, parts }, secrets.places)],
+    ...prepared.map(({ text }, at): [string, string] => [`Containerfile-${at}`, text]),
     ...secrets.files,
   ])
+  // The layouts of all platforms share their blobs, which come with the first.
+  const into = Object.fromEntries(
+    Array.from({ length: Math.max(1, plan.platforms.length) }, (_, at) => [String(at), plan.output]),
+  )
   const listening = listenToBuildah(plan, deps)
   let received: Awaited<ReturnType<typeof receiveLayouts>> | undefined
   const end = await runSandbox(
@@ -49,7 +53,7 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
       feedInputs: (into) => feedFiles(files, into),
       feedContext: (into) => feedContext(plan.context, deps.limits, into),
       takeResult: async (from) => {
-        received = await receiveLayouts(from, plan.output, deps.limits.diskBytes)
+        received = await receiveLayouts(from, into, deps.limits.diskBytes)
       },
       onOutput: listening.onOutput,
     },
@@ -59,37 +63,62 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
   const failure = outcomeOf(end, listening.heard, deps.limits)
   if (failure) throw failure
   const known = new Map(bases.flatMap(({ layers }) => [...layers]))
-  const image = await finish(plan.output, received?.images ?? [], known)
+  const layouts = [...(received ?? new Map<string, Received>())]
+    .sort(([a], [b]) => Number(a) - Number(b))
+    .map(([, one]) => one)
+  const image = await finish(plan.output, layouts, known)
   const { cached, steps } = listening.heard
   deps.onProgress(steps, steps)
-  return { digest: image.digest, mediaType: image.mediaType, sizeBytes: received?.bytes ?? 0, cached, steps }
+  return {
+    digest: image.digest,
+    mediaType: image.mediaType,
+    sizeBytes: layouts.reduce((sum, { bytes }) => sum + bytes, 0),
+    cached,
+    steps,
+  }
+}
+
+/** What is built for one platform. Images get names of their own: buildah looks for those of FROM before it fills ARGs in. */
+function prepare(plan: BuildPlan, platform: string | null): { text: string; part: Part } {
+  const { containerfile, network, buildArgs, target } = plan
+  const options = { network, buildArgs, target, platforms: platform === null ? [] : [platform], runs: () => true }
+  const { heredocLine, images, stageNames } = lintContainerfile(containerfile, options)
+  if (heredocLine !== null) throw noHeredocs(heredocLine)
+  const { text, names } = renameBases(containerfile, options, 'all')
+  const references = [...plan.bases.keys()]
+  const needed = images.flatMap(({ reference, platforms: [own] }) => {
+    const base = references.indexOf(reference)
+    const renamed = names.get(reference)
+    // Under its own name it is wanted by COPY and RUN, unless that is a stage to them.
+    const places = renamed === undefined ? [reference] : stageNames.has(reference) ? [renamed] : [renamed, reference]
+    return base < 0 || own === undefined ? [] : places.map((name) => ({ base, name, platform: own }))
+  })
+  return { text, part: { platform, images: needed } }
 }
 
 /** buildah before 1.33 takes the lines of a heredoc for instructions, or does nothing and says nothing. */
-function refuseHeredoc({ containerfile, network, buildArgs, platforms, target }: BuildPlan): void {
-  const { heredocLine } = lintContainerfile(containerfile, { network, buildArgs, platforms, target, runs: () => true })
-  if (heredocLine === null) return
-  throw new Problem(400, 'containerfile_refused', `Containerfile:${heredocLine}: buildah knows no heredocs`, {
+function noHeredocs(line: number): Problem {
+  return new Problem(400, 'containerfile_refused', `Containerfile:${line}: buildah knows no heredocs`, {
     field: 'containerfile',
     hint: 'Write it as one command line, COPY a file of the context, or ask for BuildKit to be installed.',
-    more: { line: heredocLine },
+    more: { line },
   })
 }
 
 /** One image as it is, several as an index. */
 async function finish(
   output: string,
-  images: Descriptor[],
+  layouts: readonly Received[],
   known: ReadonlyMap<string, Descriptor>,
 ): Promise<Descriptor> {
   const adopted: Descriptor[] = []
-  for (const one of images) {
-    const { image, platform } = await adoptLayers(output, one, known)
-    adopted.push(images.length === 1 ? image : { ...image, platform })
+  for (const one of layouts) {
+    const { image, platform } = await adoptLayers(output, one.image, known)
+    adopted.push(layouts.length === 1 ? image : { ...image, platform })
   }
   const [only, ...more] = adopted
   if (!only) throw new Error('the sandbox gave no image')
   const image = more.length === 0 ? only : await writeIndex(output, adopted)
-  await writeFile(path.join(output, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [image] }))
+  await closeLayout(output, image)
   return image
 }

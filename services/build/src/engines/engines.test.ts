@@ -2,19 +2,24 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { boundCaches } from '../cache/layer-cache.ts'
 import { startOf } from '../sandbox/processes.ts'
 import { type Bench, createBench, testSettings, withShell } from './engine.fixture.ts'
+import type { Engine } from './engine.ts'
 import { findEngine, findEngines, sweepLeftovers } from './find-engine.ts'
 import { readLayout } from './layout.fixture.ts'
 
+// Building takes seconds: by default the engine that is taken here shows the main thing, with BERTH_TEST_BUILD=true all show all.
 const whole = process.env.BERTH_TEST_BUILD === 'true'
 const found = await findEngines(testSettings(''))
 const why =
   'missing' in found ? found.missing : existsSync('/bin/busybox') ? undefined : 'apt-get install busybox-static'
-const names = 'engines' in found ? found.engines.map(({ name }) => name) : []
-const group = why ? describe.skip : describe
+const here = 'engines' in found ? found.engines.map(({ name }) => name) : []
+const absent = ['buildkit', 'buildah'].filter((name) => !here.some((one) => one === name))
+const group = why || here.length === 0 ? describe.skip : describe
+const testWhole = whole ? test : test.skip
 
-group(`builds${why ? ` (skipped: ${why})` : ''}`, () => {
+group(`builds (${why ? `skipped: ${why}` : `not installed: ${absent.join(', ') || 'none'}`})`, () => {
   let bench: Bench
   beforeAll(async () => {
     bench = await createBench()
@@ -22,7 +27,7 @@ group(`builds${why ? ` (skipped: ${why})` : ''}`, () => {
   afterAll(() => bench.close())
 
   test('the engine that is taken is the first of those that are here', async () => {
-    expect(await findEngine(testSettings(bench.folder))).toMatchObject({ engine: { name: names[0] } })
+    expect(await findEngine(testSettings(bench.folder))).toMatchObject({ engine: { name: here[0] } })
   })
 
   test('what a killed service left is swept at the next start, and what a running one has is not', async () => {
@@ -39,17 +44,27 @@ group(`builds${why ? ` (skipped: ${why})` : ''}`, () => {
     await rm(path.join(sandboxes, 'alive'), { recursive: true })
   })
 
-  describe.each(whole ? names : names.slice(0, 1))('by %s', (name) => {
-    const engineOf = async () => {
-      const here = await findEngines(testSettings(bench.folder))
-      const engine = 'engines' in here ? here.engines.find((one) => one.name === name) : undefined
-      if (!engine) throw new Error(`${name} is gone`)
-      return engine
+  describe.each(whole ? here : here.slice(0, 1))('by %s', (name) => {
+    let engine: Engine
+    const make = async (containerfile: string, over: Parameters<Bench['build']>[2] = {}) => {
+      const made = await bench.build(engine, containerfile, over)
+      if (!made.built) throw new Error(made.text, { cause: made.failure })
+      return { ...made, built: made.built, layout: await readLayout(made.output) }
     }
+    /** An image to build on, and what stands for it under a name. */
+    const makeBase = async (...names: string[]) => {
+      const { output, built } = await make(`${withShell}RUN echo base > /base`)
+      return new Map(names.map((one) => [one, { layout: output, digest: built.digest, mediaType: built.mediaType }]))
+    }
+    beforeAll(async () => {
+      const all = await findEngines(testSettings(bench.folder))
+      const one = 'engines' in all ? all.engines.find((each) => each.name === name) : undefined
+      if (!one) throw new Error(`${name} is gone`)
+      engine = one
+    })
 
-    test('an image is built from a context with arguments, labels and a secret that no layer and no log has', async () => {
-      const { built, text, output, failure } = await bench.build(
-        await engineOf(),
+    test('an image is built from a context with arguments, labels and a secret that no log has', async () => {
+      const { layout, text, built } = await make(
         `${withShell}ARG WORD\nRUN --mount=type=secret,id=key cat /run/secrets/key; echo "$WORD" > /word`,
         {
           buildArgs: new Map([['WORD', "it's"]]),
@@ -57,12 +72,65 @@ group(`builds${why ? ` (skipped: ${why})` : ''}`, () => {
           secrets: new Map([['key', Buffer.from('do not tell')]]),
         },
       )
-      expect(failure).toBeUndefined()
-      const { image, manifest } = await readLayout(output)
-      expect(image.digest).toBe(built?.digest)
-      expect(manifest.layers).toHaveLength(3)
+      expect(layout.image.digest).toBe(built.digest)
+      expect(layout.manifest.layers).toHaveLength(3)
+      expect(layout.config).toMatchObject({
+        config: { Labels: { 'a.label': 'of mine' } },
+        created: '1970-01-01T00:00:00Z',
+      })
+      expect(text).toContain('[secret]')
       expect(text).not.toContain('do not tell')
       expect(await readdir(path.join(bench.folder, 'sandboxes'))).toEqual([])
+    })
+
+    test('layers of the base keep their descriptors and stay away; equal inputs give equal digests, from the cache too', async () => {
+      const bases = await makeBase('reg.example:5000/team/base:1', 'tools')
+      const [base] = bases.values()
+      const own = (await readLayout(base?.layout ?? '')).manifest.layers.map(({ digest }) => digest)
+      const containerfile =
+        'ARG V=1\nFROM reg.example:5000/team/base:$V AS one\nRUN cat /base > /new\nCOPY --from=tools /base /copied\n'
+      const cache = path.join(bench.folder, `cache-${name}`, 'team')
+      const first = await make(containerfile, { bases, cache })
+      const again = await make(containerfile, { bases, cache })
+      const anew = await make(containerfile, { bases, cache, noCache: true })
+      expect(first.layout.manifest.layers.map(({ digest }) => digest).slice(0, own.length)).toEqual(own)
+      expect(first.layout.blobs).toHaveLength(4)
+      expect([again.built.digest, anew.built.digest]).toEqual([first.built.digest, first.built.digest])
+      expect([first.built.cached, anew.built.cached]).toEqual([0, 0])
+      // buildah begins each build with an empty store.
+      if (name === 'buildah') return
+      expect(again.built.cached).toBeGreaterThanOrEqual(2)
+      await boundCaches(path.dirname(cache), { bytes: 1 << 30, repositoryBytes: 1 << 30 })
+      expect(await make(containerfile, { bases, cache })).toMatchObject({ built: { cached: again.built.cached } })
+      await boundCaches(path.dirname(cache), { bytes: 1 << 30, repositoryBytes: 10 })
+      expect(await readdir(path.join(cache, 'blobs', 'sha256'))).toEqual([])
+    })
+
+    testWhole('a stage may be called as the image that it is made of', async () => {
+      const bases = await makeBase('base')
+      const { layout } = await make('FROM base AS base\nRUN echo 1 > /one\nFROM base\nCOPY --from=base /one /two', {
+        bases,
+      })
+      expect(layout.manifest.layers).toHaveLength(5)
+    })
+
+    testWhole('a target, an ignore file and ignored files that are wanted after all', async () => {
+      for (const file of ['a.txt', 'b.txt', 'c.md']) await bench.write(file, file)
+      await bench.write('.dockerignore', '*.txt\n!b.txt\n')
+      const stages = `${withShell.replace('scratch', 'scratch AS one')}COPY . /all\nRUN ls /all\nFROM scratch AS two\nCOPY nothing /`
+      const { text } = await make(stages, { target: 'one' })
+      expect(text).toContain('b.txt')
+      expect(text).toContain('c.md')
+      expect(text).not.toMatch(/^a\.txt$/m)
+      await rm(path.join(bench.context, '.dockerignore'))
+    })
+
+    testWhole('images of several platforms that only copy are one index', async () => {
+      const { layout } = await make('FROM scratch\nCOPY busybox /x', { platforms: ['linux/amd64', 'linux/arm64'] })
+      expect(layout.manifest.manifests).toMatchObject([
+        { platform: { architecture: 'amd64' } },
+        { platform: { architecture: 'arm64' } },
+      ])
     })
   })
 })

@@ -3,6 +3,7 @@ import { findAccount } from '../sandbox/account.ts'
 import { findCgroupPlaces } from '../sandbox/cgroups.ts'
 import { sweepSandboxes } from '../sandbox/sweep.ts'
 import { findBuildah } from './buildah.ts'
+import { findBuildkit } from './buildkit.ts'
 import type { Engine } from './engine.ts'
 
 export type EngineSettings = {
@@ -28,8 +29,8 @@ export async function findEngines({
   const found = await findAccount(user)
   if ('missing' in found) return found
   const host = { account: found.account, cgroups: await findCgroupPlaces(), folder: sandboxesIn(folder) }
-  const buildah = await findBuildah(host)
-  return { engines: buildah ? [buildah] : [] }
+  const engines = [await findBuildkit(host), await findBuildah(host)]
+  return { engines: engines.filter((engine) => engine !== undefined) }
 }
 
 /** Removes what builds of a killed service left behind; called before the first build. */

@@ -8,5 +8,6 @@ export async function readLayout(layout: string) {
   const image = index.manifests[0]
   if (!image) throw new Error(`${layout} holds nothing`)
   const manifest = await readJson<Manifest & { manifests?: Descriptor[] }>(layout, image.digest)
-  return { image, manifest, blobs: await readdir(path.dirname(blobPath(layout, image.digest))) }
+  const config = manifest.config && (await readJson<Record<string, unknown>>(layout, manifest.config.digest))
+  return { image, manifest, config, blobs: await readdir(path.dirname(blobPath(layout, image.digest))) }
 }

@@ -7,22 +7,20 @@ const leastLineChars = 6
 const redacted = '[secret]'
 
 /** Cuts what a stream says into lines, without the values of secrets. */
-export function createLines(secrets: Iterable<Buffer>, onLine: (text: string) => void) {
-  const values = secretTexts(secrets)
-  const longest = Math.max(0, ...values.map((value) => value.length))
+export function createLines(secrets: Iterable<Buffer>, onLine: (text: string) => void, most = mostLineChars) {
+  const { redact, longest } = createRedactor(secrets)
   const decoder = new StringDecoder('utf8')
   let held = ''
-  const redact = (text: string) => values.reduce((sum, value) => sum.replaceAll(value, redacted), text)
   const take = (text: string) => {
     held += text
     const lines = held.split('\n')
     held = lines.pop() ?? ''
-    for (const line of lines) onLine(redact(line.replace(/\r$/, '')).slice(0, 2 * mostLineChars))
+    for (const line of lines) onLine(redact(line.replace(/\r$/, '')).slice(0, 2 * most))
     // A line without an end is passed on in pieces; what may be the beginning of a secret waits for the rest.
-    while (held.length > mostLineChars + longest) {
+    while (held.length > most + longest) {
       held = redact(held)
-      onLine(held.slice(0, mostLineChars))
-      held = held.slice(mostLineChars)
+      onLine(held.slice(0, most))
+      held = held.slice(most)
     }
   }
   return {
@@ -32,6 +30,15 @@ export function createLines(secrets: Iterable<Buffer>, onLine: (text: string) =>
       if (held !== '') onLine(redact(held))
       held = ''
     },
+  }
+}
+
+/** Takes the values of secrets out of texts; the longest of them has so many characters. */
+export function createRedactor(secrets: Iterable<Buffer>): { redact: (text: string) => string; longest: number } {
+  const values = secretTexts(secrets)
+  return {
+    redact: (text) => values.reduce((sum, value) => sum.replaceAll(value, redacted), text),
+    longest: Math.max(0, ...values.map((value) => value.length)),
   }
 }
 

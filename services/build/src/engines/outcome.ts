@@ -51,7 +51,7 @@ export function outcomeOf(end: SandboxEnd, heard: Heard, limits: BuildLimits): P
       },
     )
   // Before its script has begun nothing of the user's has run: what fails then is ours, or the machine's.
-  if (end.phase !== 'build' && end.phase !== 'result')
+  if (!['bases', 'build', 'result'].includes(end.phase))
     throw new Error(`the sandbox did not come up (${end.phase || 'start'}, exit code ${end.exitCode}): ${heard.reason}`)
   const code = exitCodeIn(heard.reason)
   return new Problem(422, 'build_failed', `The build failed${at}: ${heard.reason ?? `exit code ${end.exitCode}`}.`, {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { blobPath, type Descriptor, type Manifest, readJson } from './read-base.ts'
 
 const imageType = 'application/vnd.oci.image.manifest.v1+json'
@@ -32,6 +33,12 @@ export async function adoptLayers(
   await rm(blobPath(layout, image.digest))
   const adopted = await writeManifest(layout, imageType, { ...manifest, layers })
   return { image: adopted, platform: { architecture, os, ...(variant === undefined ? {} : { variant }) } }
+}
+
+/** Says what a layout holds. */
+export async function closeLayout(layout: string, image: Descriptor): Promise<void> {
+  await writeFile(path.join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+  await writeFile(path.join(layout, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests: [image] }))
 }
 
 /** Writes an index of images. */

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { openUp } from './open-up.ts'
 
 export type Descriptor = { mediaType: string; digest: string; size: number; [more: string]: unknown }
 export type Manifest = { config: Descriptor; layers: Descriptor[]; [more: string]: unknown }
@@ -22,6 +23,7 @@ export async function readBase({
   digest: string
   mediaType: string
 }): Promise<BaseContent> {
+  await openUp(layout)
   const { size } = await stat(blobPath(layout, digest))
   const descriptor = { mediaType, digest, size }
   const content: BaseContent = { descriptor, blobs: [digest], layers: new Map() }

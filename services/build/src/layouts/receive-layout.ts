@@ -1,27 +1,29 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, writeFile } from 'node:fs/promises'
+import { mkdir, open } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { readTar } from '../context/read-tar.ts'
 import type { Descriptor } from './read-base.ts'
 
 const blobName = /^(?:\.\/)?blobs\/sha256\/([0-9a-f]{64})$/
-const indexName = /^(?:\.\/)?(?:\d{1,2}\/)?index\.json$/
 const indexBytes = 1 << 20
+
+/** A layout that came: what it says that it holds, and the bytes of its blobs. */
+export type Received = { index: string; image: Descriptor; bytes: number }
 
 /**
  * Writes the blobs of OCI layouts that come as a tar out of a sandbox, whose word counts for nothing: each blob has the digest that it
- * is named by, and there are no more bytes than were allowed. Links stand for blobs that are had elsewhere. Answers what each layout
- * says it holds, in the order of their folders.
+ * is named by, and there are no more bytes than were allowed. Each layout is a folder of the tar, and goes where `into` says; links
+ * stand for blobs that are had elsewhere.
  */
 export async function receiveLayouts(
   source: Readable,
-  folder: string,
+  into: Readonly<Record<string, string>>,
   limitBytes: number,
-): Promise<{ bytes: number; images: Descriptor[] }> {
-  await mkdir(path.join(folder, 'blobs', 'sha256'), { recursive: true })
-  await writeFile(path.join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+): Promise<Map<string, Received>> {
+  for (const folder of Object.values(into)) await mkdir(path.join(folder, 'blobs', 'sha256'), { recursive: true })
   const indexes = new Map<string, Buffer[]>()
+  const sizes = new Map<string, number>()
   let bytes = 0
   let writing: Writing | undefined
   try {
@@ -33,23 +35,33 @@ export async function receiveLayouts(
         continue
       }
       await writing?.end()
-      const { name, type, size } = part.entry
-      const hex = blobName.exec(name)?.[1]
       writing = undefined
-      if (type === '0' && hex) writing = await startBlob(path.join(folder, 'blobs', 'sha256', hex), hex)
-      else if (type === '0' && indexName.test(name) && size <= indexBytes) writing = keepIn(indexes, name)
+      const { name, type, size } = part.entry
+      const slash = name.indexOf('/')
+      const layout = name.slice(0, slash)
+      const inside = name.slice(slash + 1)
+      const folder = Object.hasOwn(into, layout) ? into[layout] : undefined
+      const hex = blobName.exec(inside)?.[1]
+      if (type !== '0' || folder === undefined) continue
+      sizes.set(layout, (sizes.get(layout) ?? 0) + size)
+      if (hex) writing = await startBlob(path.join(folder, 'blobs', 'sha256', hex), hex)
+      else if (inside === 'index.json' && size <= indexBytes) writing = keepIn(indexes, layout)
     }
     await writing?.end()
     writing = undefined
   } finally {
     await writing?.close()
   }
-  const names = [...indexes.keys()].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
-  return { bytes, images: names.map((name) => imageOf(Buffer.concat(indexes.get(name) ?? []))) }
+  return new Map(
+    [...indexes].map(([layout, chunks]) => {
+      const index = Buffer.concat(chunks).toString('utf8')
+      return [layout, { index, image: imageOf(index), bytes: sizes.get(layout) ?? 0 }]
+    }),
+  )
 }
 
-function imageOf(index: Buffer): Descriptor {
-  const { manifests } = JSON.parse(index.toString('utf8')) as { manifests?: Descriptor[] }
+function imageOf(index: string): Descriptor {
+  const { manifests } = JSON.parse(index) as { manifests?: Descriptor[] }
   const [image, ...more] = manifests ?? []
   if (!image || more.length > 0) throw new Error('the layout of the result does not hold one image')
   const { mediaType, digest, size } = image
@@ -58,9 +70,9 @@ function imageOf(index: Buffer): Descriptor {
 
 type Writing = { write(chunk: Buffer): Promise<void>; end(): Promise<void>; close(): Promise<void> }
 
-function keepIn(indexes: Map<string, Buffer[]>, name: string): Writing {
+function keepIn(indexes: Map<string, Buffer[]>, layout: string): Writing {
   const chunks: Buffer[] = []
-  indexes.set(name, chunks)
+  indexes.set(layout, chunks)
   return {
     write: async (chunk) => void chunks.push(Buffer.from(chunk)),
     end: async () => {},

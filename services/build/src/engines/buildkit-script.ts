@@ -1,0 +1,105 @@
+import type { BaseContent } from '../layouts/read-base.ts'
+import type { BuildPlan } from './engine.ts'
+import { familiarName } from './familiar-name.ts'
+import { commandOf, quote } from './shell.ts'
+
+/** What of the host is shown under `/host`, and the names that images have instead of those in the plan. */
+export type Shown = {
+  names: ReadonlyMap<string, string>
+  bases: readonly BaseContent[]
+  cache: { entries: number } | null
+}
+
+const daemon = `
+snapshotter=native
+mkdir -p /work/try/lower /work/try/upper /work/try/work /work/try/merged
+if mount -t overlay -o lowerdir=/work/try/lower,upperdir=/work/try/upper,workdir=/work/try/work,userxattr overlay /work/try/merged 2>/dev/null
+then umount /work/try/merged; snapshotter=overlayfs; fi
+export XDG_RUNTIME_DIR=/run PATH="/host:$PATH"
+buildkitd --rootless --root /work/buildkit --addr unix:///run/buildkit.sock --containerd-worker=false --oci-worker-gc=false \\
+  --oci-worker-net=host --oci-worker-snapshotter=$snapshotter --otel-socket-path /run/otel.sock >/work/daemon.log 2>&1 3>&- 4>&- &
+daemon=$!
+left=200
+until [ -S /run/buildkit.sock ]; do
+  left=$((left - 1))
+  if [ "$left" = 0 ] || ! kill -0 $daemon 2>/dev/null; then tail -n 20 /work/daemon.log >&2; exit 98; fi
+  sleep 0.05
+done
+`
+
+/** What is run inside: the daemon, one build, and the results as layouts: the image, and what the next build can use again. */
+export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, string][]): string {
+  const { bases, cache } = shown
+  const inherited = [...new Set(bases.flatMap(({ blobs }, at) => blobs.map((digest) => linkTo(`base-${at}`, digest))))]
+  const exported = plan.cache !== null
+  return [
+    'set -eu',
+    'echo context >&4',
+    'tar -x -f - -C /work/context <&5 5<&-',
+    // BuildKit knows the ignore file by one name only; where both are there podman takes this one too.
+    'if [ -f /work/context/.containerignore ]; then cp /work/context/.containerignore /work/context/.dockerignore; fi',
+    'echo start >&4',
+    daemon,
+    'mkdir -p /work/results/image/blobs/sha256 /work/results/cache/blobs/sha256',
+    // What is in a folder of results already is not written again: blobs of bases stay where they are.
+    'cd /work/results/image/blobs/sha256',
+    ...inherited,
+    ...(cache ? importable(cache.entries, inherited) : []),
+    ...(exported ? ['cd /work/results/cache/blobs/sha256', ...inherited, ...(cache ? [linkCached] : [])] : []),
+    'cd /work',
+    'echo build >&4',
+    `${commandOf(buildWords(plan, shown, secrets))} </dev/null 3>&- 4>&-`,
+    'echo result >&4',
+    'tar -c -f - -C /work/results image cache >&3',
+  ].join('\n')
+}
+
+const linkCached =
+  'for file in /host/cache/blobs/sha256/*; do [ -e "$file" ] && ln -s "$file" . 2>/dev/null || true; done'
+
+function linkTo(shownAs: string, digest: string): string {
+  const [algorithm = '', hex = ''] = digest.split(':')
+  return `ln -s ${quote(`/host/${shownAs}/blobs/${algorithm}/${hex}`)} . 2>/dev/null || true`
+}
+
+/** One layout for each entry of the cache, all over the same blobs. */
+function importable(entries: number, inherited: readonly string[]): string[] {
+  return [
+    'mkdir -p /work/cached/blobs/sha256',
+    'cd /work/cached/blobs/sha256',
+    ...inherited,
+    linkCached,
+    ...Array.from(
+      { length: entries },
+      (_, at) =>
+        `mkdir /work/cached/${at}; ln -s ../blobs /work/cached/${at}/blobs; cp /work/in/cached-${at} /work/cached/${at}/index.json`,
+    ),
+  ]
+}
+
+function buildWords(plan: BuildPlan, { names, bases, cache }: Shown, secrets: [string, string][]): string[] {
+  const option = (key: string, value: string) => ['--opt', `${key}=${value}`]
+  const named = [...plan.bases].flatMap(([reference, { digest }], at) =>
+    option(`context:${familiarName(names.get(reference) ?? reference)}`, `oci-layout://base-${at}@${digest}`),
+  )
+  return [
+    ...'buildctl --addr unix:///run/buildkit.sock build --progress=rawjson --frontend dockerfile.v0'.split(' '),
+    ...'--local context=/work/context --local dockerfile=/work/in --opt filename=Containerfile'.split(' '),
+    ...bases.flatMap((_, at) => ['--oci-layout', `base-${at}=/host/base-${at}`]),
+    ...named,
+    ...option('build-arg:SOURCE_DATE_EPOCH', String(plan.sourceDateEpoch)),
+    ...[...plan.buildArgs].flatMap(([key, value]) => option(`build-arg:${key}`, value)),
+    ...[...plan.labels].flatMap(([key, value]) => option(`label:${key}`, value)),
+    ...(plan.target === null ? [] : option('target', plan.target)),
+    ...(plan.platforms.length === 0 ? [] : option('platform', plan.platforms.join(','))),
+    ...(plan.noCache ? ['--no-cache'] : []),
+    ...secrets.flatMap(([id, file]) => ['--secret', `id=${id},src=${file}`]),
+    '--output',
+    'type=oci,dest=/work/results/image,tar=false,oci-mediatypes=true,rewrite-timestamp=true',
+    ...(plan.cache === null ? [] : ['--export-cache', 'type=local,dest=/work/results/cache,mode=max']),
+    ...Array.from({ length: cache?.entries ?? 0 }, (_, at) => [
+      '--import-cache',
+      `type=local,src=/work/cached/${at}`,
+    ]).flat(),
+  ]
+}

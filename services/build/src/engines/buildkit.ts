@@ -1,0 +1,146 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { access, constants, mkdir, readdir, rm } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { keepEntry, openCache } from '../cache/layer-cache.ts'
+import { renameBases } from '../containerfile/rename-bases.ts'
+import { closeLayout } from '../layouts/adopt-layers.ts'
+import { openUp } from '../layouts/open-up.ts'
+import { readBase } from '../layouts/read-base.ts'
+import { receiveLayouts } from '../layouts/receive-layout.ts'
+import { runSandbox, type SandboxHost } from '../sandbox/run-sandbox.ts'
+import { buildkitScript } from './buildkit-script.ts'
+import type { BuildDeps, BuildPlan, Built, Engine } from './engine.ts'
+import { feedContext, feedFiles, secretFiles } from './inputs.ts'
+import { listenToBuildkit } from './listen-to-buildkit.ts'
+import { outcomeOf } from './outcome.ts'
+
+const run = promisify(execFile)
+const searchPath = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
+
+/** BuildKit, where its programs are on PATH or in the cache of Berth, beside a runc. */
+export async function findBuildkit(host: SandboxHost): Promise<Engine | undefined> {
+  const programs = await findPrograms()
+  const [daemon] = programs
+  if (daemon === undefined || !(await hasRuntime(programs))) return undefined
+  const { stdout } = await run(daemon, ['--version'])
+  const version = / v(\S+)/.exec(stdout)?.[1] ?? 'unknown'
+  const build = (plan: BuildPlan, deps: BuildDeps) => buildByBuildkit(host, programs, plan, deps)
+  return { name: 'buildkit', version, mostAtOnce: host.cgroups ? Number.POSITIVE_INFINITY : 1, build }
+}
+
+/** The daemon, its client, and the runtime where it lies beside them. */
+async function findPrograms(): Promise<string[]> {
+  for (const folder of [...searchPath, ...(await cachedFolders())]) {
+    const [daemon, client, runtime] = ['buildkitd', 'buildctl', 'buildkit-runc'].map((name) => path.join(folder, name))
+    if (!daemon || !client || !runtime || !(await isProgram(daemon)) || !(await isProgram(client))) continue
+    return (await isProgram(runtime)) ? [daemon, client, runtime] : [daemon, client]
+  }
+  return []
+}
+
+async function cachedFolders(): Promise<string[]> {
+  const cache =
+    process.env.BERTH_CACHE || path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'berth')
+  try {
+    const names = (await readdir(cache)).filter((name) => name.startsWith('buildkit-v'))
+    return names
+      .sort()
+      .toReversed()
+      .map((name) => path.join(cache, name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}
+
+/** Inside, programs are those of /usr and those that are shown beside them. */
+async function hasRuntime(programs: readonly string[]): Promise<boolean> {
+  if (programs.length === 3) return true
+  const places = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin']
+  for (const place of places) if (await isProgram(path.join(place, 'runc'))) return true
+  return false
+}
+
+async function isProgram(file: string): Promise<boolean> {
+  try {
+    await access(file, constants.X_OK)
+    return true
+  } catch {
+    // Whatever is in the way, it cannot be run.
+    return false
+  }
+}
+
+async function buildByBuildkit(
+  host: SandboxHost,
+  programs: readonly string[],
+  plan: BuildPlan,
+  deps: BuildDeps,
+): Promise<Built> {
+  const { text, names } = renameBases(plan.containerfile, plan, 'clashing')
+  const bases = await Promise.all([...plan.bases.values()].map(readBase))
+  const secrets = secretFiles(plan)
+  const cache = plan.cache === null ? null : await openCache(plan.cache)
+  if (cache) await openUp(cache.folder)
+  const results = path.join(plan.output, `.results-${randomUUID()}`)
+  const cached = plan.noCache ? [] : (cache?.entries ?? [])
+  const shown = { names, bases, cache: cache && { entries: cached.length } }
+  const files = new Map<string, Buffer | string>([
+    ['run.sh', buildkitScript(plan, shown, secrets.places)],
+    ['Containerfile', text],
+    ...cached.map(({ index }, at): [string, string] => [`cached-${at}`, index]),
+    ...secrets.files,
+  ])
+  const listening = listenToBuildkit(plan, deps)
+  let received: Awaited<ReturnType<typeof receiveLayouts>> | undefined
+  try {
+    const end = await runSandbox(
+      host,
+      {
+        id: plan.id,
+        shows: new Map([
+          ...programs.map((file) => [path.basename(file), file] as const),
+          ...(cache ? [['cache', cache.folder] as const] : []),
+          ...[...plan.bases.values()].map(({ layout }, at) => [`base-${at}`, layout] as const),
+        ]),
+        limits: deps.limits,
+        feedInputs: (into) => feedFiles(files, into),
+        feedContext: (into) => feedContext(plan.context, deps.limits, into),
+        takeResult: async (from) => {
+          await mkdir(results)
+          received = await receiveLayouts(from, { image: plan.output, cache: results }, deps.limits.diskBytes)
+        },
+        onOutput: listening.onOutput,
+      },
+      deps.signal,
+    )
+    listening.end()
+    const failure = outcomeOf(end, listening.heard, deps.limits)
+    if (failure) throw failure
+    const image = received?.get('image')?.image
+    if (!image) throw new Error('the sandbox gave no image')
+    await closeLayout(plan.output, image)
+    const kept = received?.get('cache')
+    if (cache && kept) await keepEntry(cache, { key: cacheKey(plan), index: kept.index, blobs: results })
+    const { steps, cached } = listening.counts()
+    deps.onProgress(steps, steps)
+    return {
+      digest: image.digest,
+      mediaType: image.mediaType,
+      sizeBytes: received?.get('image')?.bytes ?? 0,
+      cached,
+      steps,
+    }
+  } finally {
+    await rm(results, { recursive: true, force: true })
+    cache?.close()
+  }
+}
+
+/** Builds of one Containerfile for the same target and platforms replace each other's entry. */
+function cacheKey({ containerfile, target, platforms }: BuildPlan): string {
+  return JSON.stringify(['buildkit', containerfile, target, platforms])
+}
