@@ -9,6 +9,7 @@ export type Place = { basePath: string; tag?: string; digest?: Digest }
 export type Reference = { text: string; line: number; places: Place[] }
 
 const dockerHub = 'docker.io'
+const hostName = /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::\d{1,5})?$/
 
 /** An image that a Containerfile names: where first, and for which platforms. */
 export type NamedImage = { reference: string; line: number; platforms: readonly string[] }
@@ -37,9 +38,10 @@ export function readReference(
   const tag = hasTag ? named.slice(colon + 1) : 'latest'
   const name = hasTag ? named.slice(0, colon) : named
   const { host, path } = splitHost(name)
-  if (!isRepositoryName(path) || !isTag(tag)) throw noReference
+  if (!isRepositoryName(path) || !isTag(tag) || (host !== undefined && !hostName.test(host))) throw noReference
   const meant = digest ? { digest } : { tag }
-  const full = `${host ?? dockerHub}/${host === undefined && !path.includes('/') ? `library/${path}` : path}`
+  const there = host ?? dockerHub
+  const full = `${there}/${there === dockerHub && !path.includes('/') ? `library/${path}` : path}`
   const names = [
     ...(host === undefined || hosts.includes(host) ? [path] : []),
     ...(host === undefined || !hosts.includes(host) ? [aliasOf(aliases, full) ?? ''] : []),
