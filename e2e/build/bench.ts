@@ -4,6 +4,7 @@ import path from 'node:path'
 import { searchHere } from '@berth/build-service'
 import { basic } from '../berth/basic.ts'
 import type { Answer, Berth, TaskView } from '../berth/berth.ts'
+import { until } from '../berth/processes.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
 const busybox = '/bin/busybox'
@@ -57,6 +58,14 @@ export async function postBuild(
   const headers = { authorization }
   const answer = await fetch(`${stack.url}/api/v1/builds`, { method: 'POST', headers, body: form })
   return { status: answer.status, body: await answer.json(), headers: answer.headers }
+}
+
+/** Waits until the service has found its engine, behind its start. */
+export async function engineFound(stack: Berth): Promise<void> {
+  await until('an engine is found', async () => {
+    const { builds } = (await (await fetch(`${stack.url}/readyz`)).json()) as { builds?: string }
+    return builds?.startsWith('build')
+  })
 }
 
 /** Builds to the end, however it ends. */

@@ -1,7 +1,17 @@
-import { describe, expect, test } from '@jest/globals'
+import { beforeAll, describe, expect, test } from '@jest/globals'
 import { make, repositoryPath } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
-import { build, buildEnvironment, contextOf, type Field, logOf, postBuild, whyNoBuilds, withShell } from './bench.ts'
+import {
+  build,
+  buildEnvironment,
+  contextOf,
+  engineFound,
+  type Field,
+  logOf,
+  postBuild,
+  whyNoBuilds,
+  withShell,
+} from './bench.ts'
 import { followLog } from './follow-log.ts'
 
 const why = await whyNoBuilds()
@@ -9,6 +19,8 @@ const group = why ? describe.skip : describe
 
 group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
   const stack = withBerth({ own: true, env: buildEnvironment })
+  beforeAll(() => engineFound(stack), 60_000)
+
   const secret = 'do not tell'
   const fields: Field[] = [
     ['repository', 'team/tools'],
@@ -61,7 +73,11 @@ group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
     expect(JSON.stringify(statement)).not.toContain('hello')
 
     const again = await build(stack, fields, context)
-    expect(again.result.digest).toBe(digest)
+    expect(again.result).toMatchObject({ digest, cached: true })
+    expect((await build(stack, [...fields, ['noCache', 'true']], context)).result).toMatchObject({
+      digest,
+      cached: false,
+    })
   }, 120_000)
 
   test('the log comes while it grows, from behind the last line that a reader has, and ends with the build', async () => {

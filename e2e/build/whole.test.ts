@@ -12,6 +12,7 @@ import {
   build,
   buildEnvironment,
   contextOf,
+  engineFound,
   type Field,
   isWhole,
   logOf,
@@ -38,6 +39,8 @@ group(`all that a build can be${why ? ` (skipped: ${why})` : ''}`, () => {
   const upstream = withBerth({ own: true, env: buildEnvironment })
 
   beforeAll(async () => {
+    await engineFound(stack)
+    await engineFound(upstream)
     expect((await build(stack, image('bases/shell', withShell), busybox)).error).toBeNull()
     const there = await build(upstream, image('bases/shell', `${withShell}RUN echo upstream > /where`), busybox)
     expect(there.error).toBeNull()
@@ -74,6 +77,8 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     expect(task.error).toBeNull()
     const folder = makeTemporaryFolder('run')
     const at = (name: string) => path.join(folder, name)
+    // Above those of this machine none can be set where it is a container itself.
+    const ulimits = ['--ulimit', 'nofile=256:256', '--ulimit', 'nproc=1000:1000']
     const places = ['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--storage-driver', 'vfs']
     const podman = runner('podman', [...places, '--events-backend', 'none', '--cgroup-manager', 'cgroupfs'], {
       REGISTRY_AUTH_FILE: at('auth.json'),
@@ -83,7 +88,7 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
       await podman(['login', ...flags, stack.host], { input: stack.password })
       const reference = `${stack.host}/team/app:1`
       await podman(['pull', '--quiet', '--tls-verify=false', reference])
-      const said = await podman(['run', '--rm', '--ulimit', 'host', '--network', 'none', reference])
+      const said = await podman(['run', '--rm', ...ulimits, '--network', 'none', reference])
       expect(said).toBe('hello\nupstream\nfrom the context\nfrom an argument')
     } finally {
       await podman(['rmi', '--all', '--force'])
@@ -143,6 +148,7 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     const killed = await begin()
     await stack.kill('SIGKILL')
     await stack.restart()
+    await engineFound(stack)
     const task = await stack.waitForTask(killed, 90_000)
     expect(task).toMatchObject({ state: 'completed', error: null, result: { version: 1 } })
     expect(readdirSync(path.join(stack.home, 'build', 'work'))).toEqual([])

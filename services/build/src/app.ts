@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { type BlobStore, checkStoreIdentity, reserveNotes } from '@berth/blobs'
 import { createHost, type Running, watchStoreIdentity } from '@berth/host'
 import { createSealer, Problem, type Service, type ServiceParts, StartupError } from '@berth/service'
@@ -63,6 +64,11 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
     contextBytes: config.buildContextBytes,
     contextFiles: config.buildContextFiles,
   }
+  const caches = {
+    root: path.join(directory, 'cache'),
+    bytes: config.buildCacheBytes,
+    repositoryBytes: config.buildCacheRepositoryBytes,
+  }
   const work = createBuildWork({
     db: db.background,
     auth,
@@ -76,6 +82,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
     directory,
     externalUrl,
     metrics,
+    caches,
     engine: () => engines.current(),
   })
 

@@ -17,6 +17,7 @@ import { hostsOf } from '../bases/references.ts'
 import { takeBases } from '../bases/take-bases.ts'
 import { actorOfBuild, type Build } from '../builds/build-row.ts'
 import { recordStaged } from '../builds/record-build.ts'
+import { boundCaches } from '../cache/layer-cache.ts'
 import type { BuildLimits, BuildPlan, Built, Engine } from '../engines/engine.ts'
 import { type BuildInput, readInput } from '../inputs/inputs.ts'
 import { openLog } from '../log/write-log.ts'
@@ -41,6 +42,8 @@ export type RunDeps = {
   directory: string
   externalUrl: string | undefined
   metrics: BuildMetrics
+  /** The layer caches, a folder for each repository in one. */
+  caches: { root: string; bytes: number; repositoryBytes: number }
 }
 export type Run = {
   build: Build
@@ -110,8 +113,6 @@ async function runEngine(deps: RunDeps, engine: Engine, { run, input, bases, nam
   const writer = await openLog(deps.db, deps.log, build.id)
   const progress: TaskProgress = { phase: 'build', done: 0, total: null, unit: 'steps' }
   run.report(() => [progress])
-  const cache = path.join(deps.directory, 'cache', digestName(build.repository))
-  if (!build.noCache) await mkdir(cache, { recursive: true })
   try {
     return await engine.build(
       {
@@ -127,7 +128,7 @@ async function runEngine(deps: RunDeps, engine: Engine, { run, input, bases, nam
         network: build.network,
         secrets: new Map([...input.secrets].map(([id, value]) => [id, Buffer.from(value)])),
         sourceDateEpoch: input.sourceDateEpoch,
-        cache,
+        cache: path.join(deps.caches.root, digestName(build.repository)),
         output,
       },
       {
@@ -142,6 +143,16 @@ async function runEngine(deps: RunDeps, engine: Engine, { run, input, bases, nam
     )
   } finally {
     await writer.close()
+    await keepWithin(deps)
+  }
+}
+
+/** Bounds the layer caches behind a build. Its result does not depend on that: where it fails the next one tries again. */
+async function keepWithin({ caches: { root, ...bounds }, log }: RunDeps): Promise<void> {
+  try {
+    await boundCaches(root, bounds)
+  } catch (error) {
+    log.warn('the layer caches will be bounded later', { error })
   }
 }
 
