@@ -26,6 +26,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
   const { db, log } = host
   const { auth, catalog, sync, tasks } = host.peers
   const prisma = openPrisma(db)
+  const metrics = createBuildMetrics(parts.metrics)
   if (!config.builds) {
     const handlers = buildHandlers({ db, prisma, catalog, start: switchedOff() })
     return host.service({ public: { handlers }, commands: {} })
@@ -38,7 +39,6 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
     )
   const store = blobs
   const sealer = createSealer(secretsKey, secretsPreviousKeys)
-  const metrics = createBuildMetrics(parts.metrics)
   const engines = searchEngine(findEngine, log)
   const { buildDirectory: directory, buildAliases: aliases, externalUrl } = config
   const start = {
