@@ -27,9 +27,12 @@ export async function createBench() {
   const context = path.join(folder, 'context')
   await mkdir(context)
   await copyFile('/bin/busybox', path.join(context, 'busybox'))
+  const ids: string[] = []
   return {
     folder,
     context,
+    /** Of all builds so far. */
+    ids,
     /** Builds, and answers what came of it with its log. */
     build: async (
       engine: Engine,
@@ -64,8 +67,9 @@ export async function createBench() {
         output,
         ...over,
       }
+      ids.push(plan.id)
       const heard = (line: BuildLine) => {
-        lines.push(line)
+        if (lines.length < 10_000) lines.push(line)
         onLine(line)
       }
       const text = () => lines.map((line) => line.text).join('\n')

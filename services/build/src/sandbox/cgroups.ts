@@ -9,7 +9,11 @@ export type CgroupPlaces = { version: 1 | 2; memory: string; pids: string }
 export type Cgroup = { places: CgroupPlaces; name: string }
 
 /** What a build uses: `anonBytes` are those of its processes, without the files that it keeps in memory. */
-export type Usage = { processes: number; anonBytes: number }
+export type Usage = {
+  processes: number
+  anonBytes: number /** How often a process was not started for want of room. */
+  refused: number
+}
 
 export const cgroupPrefix = 'berth-build-'
 
@@ -75,8 +79,14 @@ export function joinFiles(cgroup: Cgroup): string[] {
 export async function readUsage(cgroup: Cgroup): Promise<Usage> {
   const stat = await readFile(path.join(folderOf(cgroup, 'memory'), 'memory.stat'), 'utf8')
   const field = cgroup.places.version === 1 ? 'total_rss' : 'anon'
-  const processes = await readFile(path.join(folderOf(cgroup, 'pids'), 'pids.current'), 'utf8')
-  return { processes: Number(processes), anonBytes: numberAfter(stat, field) }
+  const [processes, events] = await Promise.all(
+    ['pids.current', 'pids.events'].map((file) => readFile(path.join(folderOf(cgroup, 'pids'), file), 'utf8')),
+  )
+  return {
+    processes: Number(processes),
+    anonBytes: numberAfter(stat, field),
+    refused: numberAfter(events ?? '', 'max'),
+  }
 }
 
 /** Whether the kernel ended a process of it for want of memory. */

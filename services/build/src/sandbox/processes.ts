@@ -34,7 +34,7 @@ export async function countTree(pid: number): Promise<Usage> {
       return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
     }),
   )
-  return { processes: tree.length, anonBytes: sizes.reduce((sum, size) => sum + size, 0) }
+  return { processes: tree.length, anonBytes: sizes.reduce((sum, size) => sum + size, 0), refused: 0 }
 }
 
 /** The processes whose command line names something. */

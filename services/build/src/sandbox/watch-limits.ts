@@ -14,6 +14,8 @@ type Watched = {
 const lookMs = 250
 /** A build may touch its limit of processes for a moment; one that stays there gets no further. */
 const looksAtMost = 4
+/** A program that tries again a few times may get through; one that does so without end is a fork bomb. */
+const refusedAtMost = 100
 
 /** Looks after a build while it runs; `end` says what it overran, and may be called again. */
 export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): { end: () => Promise<Overrun | null> } {
@@ -30,7 +32,7 @@ export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): { end:
     if (ended || !usage) return
     if (usage.anonBytes > limits.memoryBytes) return over('memory')
     looksAtLimit = usage.processes >= limits.processes - 1 ? looksAtLimit + 1 : 0
-    if (looksAtLimit >= looksAtMost) over('processes')
+    if (looksAtLimit >= looksAtMost || usage.refused >= refusedAtMost) over('processes')
   }
   let fault: { error: unknown } | undefined
   const looks = setInterval(() => {
