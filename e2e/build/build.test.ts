@@ -149,4 +149,19 @@ group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
     const none = await postBuild(stack, image, { context: Buffer.alloc(0) })
     expect(none).toMatchObject({ status: 400, body: { field: 'context', detail: expect.stringContaining('empty') } })
   })
+
+  test('a network is for namespaces that an administrator has let have one', async () => {
+    const image: Field[] = [
+      ['repository', 'wired/app'],
+      ['containerfile', 'FROM scratch'],
+      ['network', 'egress'],
+    ]
+    expect(await postBuild(stack, image)).toMatchObject({
+      status: 403,
+      body: { code: 'egress_not_allowed', field: 'network' },
+    })
+    const made = await make(stack, '/namespaces', { name: 'wired', buildEgress: true })
+    expect(made).toMatchObject({ buildEgress: true })
+    expect(await postBuild(stack, image)).toMatchObject({ status: 202 })
+  })
 })

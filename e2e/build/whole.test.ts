@@ -128,6 +128,8 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
         status: 400,
         body: { code: 'base_not_found', detail: expect.stringContaining('none that you may pull') },
       })
+    const network = await postBuild(stack, image('team/mine', 'FROM scratch', ['network', 'egress']), { authorization })
+    expect(network).toMatchObject({ status: 403, body: { missing: { verb: 'build.egress', role: 'owner' } } })
     const into = (name: string) => postBuild(stack, image(name, 'FROM scratch'), { authorization })
     expect(await into('bases/shell')).toMatchObject({ status: 404, body: { code: 'repository_not_found' } })
     expect(await into('bases/new')).toMatchObject({ status: 403, body: { code: 'not_allowed' } })

@@ -40,6 +40,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'ensure-repository': ['sync', 'build'],
   'find-served': ['build'],
   'check-tags': ['build'],
+  'check-build-egress': ['build'],
   'find-repository': ['sync', 'build'],
   'find-required-signatures': ['sync'],
   'lease-blobs': ['registry', 'sync', 'build'],

@@ -68,6 +68,8 @@ export type CatalogCommands = {
     request: { repository: string }
     reply: { repository: (RepositoryHead & { ownerId: string | null }) | null }
   }
+  /** Whether builds into a namespace may have a network. */
+  'check-build-egress': { request: { namespace: string }; reply: { isAllowed: boolean } }
   /** Throws 403 `tag_immutable` where one of these tags is there and must not move. */
   'check-tags': { request: { repositoryId: string; tags: string[] }; reply: Record<string, never> }
   /**

@@ -19,7 +19,7 @@ import {
   repositoryClosure,
   sparseIndexes,
 } from './lookups/latest.ts'
-import { namespacesWithAuditedPulls } from './namespaces/find.ts'
+import { mayBuildWithEgress, namespacesWithAuditedPulls } from './namespaces/find.ts'
 import { nextOrder } from './pull-through/order.ts'
 import { recordPulls } from './pulls/record-pulls.ts'
 import { deleteBlobLink, deleteReference } from './pushes/delete-reference.ts'
@@ -49,6 +49,7 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
   const handlers: CommandHandlers<CatalogCommands, Streamed> = {
     'find-repository': async ({ repository }) => ({ repository: (await findHead(db, repository)) ?? null }),
     'find-served': (request) => findServed(db, request),
+    'check-build-egress': async ({ namespace }) => ({ isAllowed: await mayBuildWithEgress(db, namespace) }),
     'check-tags': async (request) => {
       await checkTags(db, request)
       return {}

@@ -756,6 +756,8 @@ export interface components {
         QuotaBytes: number | null;
         /** @description Whether each manifest that is pulled from a repository of the namespace is listed in the audit trail. */
         AuditPulls: boolean;
+        /** @description Whether builds into the namespace may have a network (`network=egress`), for who has `build.egress` there. Administrators set it. */
+        BuildEgress: boolean;
         /**
          * @description The access of the distribution that a first push makes. Private when nothing is set.
          * @enum {string}
@@ -773,6 +775,7 @@ export interface components {
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
             auditPulls?: components["schemas"]["AuditPulls"];
+            buildEgress?: components["schemas"]["BuildEgress"];
             /** Format: date-time */
             createdAt?: string | null;
             createdBy?: string | null;
@@ -1394,6 +1397,7 @@ export interface components {
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
             auditPulls?: components["schemas"]["AuditPulls"];
+            buildEgress?: components["schemas"]["BuildEgress"];
             /** @description The user or group that is granted the role `owner` on the namespace. */
             owner?: {
                 user?: string;
@@ -1406,6 +1410,7 @@ export interface components {
             labels?: components["schemas"]["Labels"];
             retention?: components["schemas"]["Retention"];
             auditPulls?: components["schemas"]["AuditPulls"];
+            buildEgress?: components["schemas"]["BuildEgress"];
         };
         CreateDistributionRequest: {
             name: components["schemas"]["Name"];

@@ -29,14 +29,21 @@ export async function requireTarget(
   if (!found) requireVerb(principal, 'repository.create', object, what)
   requireVerb(principal, 'build', object, what)
   requireVerb(principal, 'push', object, what)
-  if (form.network === 'egress') throw noEgress()
+  if (form.network === 'egress') {
+    requireVerb(principal, 'build.egress', object, 'build with a network')
+    await requireEgress(catalog, name)
+  }
   if (found) await catalog.call('check-tags', { repositoryId: found.id, tags: form.tags })
   return { id: found?.id ?? null, name, ownerId: found?.ownerId ?? null }
 }
 
-function noEgress(): Problem {
-  return new Problem(403, 'egress_not_allowed', 'Builds have no network here.', {
+/** Refuses a network where the namespace has none for builds. */
+export async function requireEgress(catalog: CommandClient<CatalogCommands>, repository: string): Promise<void> {
+  const [namespace = ''] = repository.split('/', 1)
+  const { isAllowed } = await catalog.call('check-build-egress', { namespace })
+  if (isAllowed) return
+  throw new Problem(403, 'egress_not_allowed', `Builds into the namespace "${namespace}" have no network.`, {
     field: 'network',
-    hint: 'Send network=none, and take what RUN needs from the context or from images that are mirrored here.',
+    hint: 'Send network=none; or an administrator sets buildEgress of the namespace.',
   })
 }

@@ -2,6 +2,7 @@ import { type AccessObject, decide, noRights, type Rights, type Verb } from '@be
 import type { AuthCommands, CatalogCommands, CommandClient } from '@berth/commands'
 import { Problem } from '@berth/service'
 import type { Build } from '../builds/build-row.ts'
+import { requireEgress } from '../form/check-form.ts'
 
 type Deps = { auth: CommandClient<AuthCommands>; catalog: CommandClient<CatalogCommands> }
 
@@ -11,7 +12,7 @@ type Deps = { auth: CommandClient<AuthCommands>; catalog: CommandClient<CatalogC
  */
 export async function requireBuildRights(
   { auth, catalog }: Deps,
-  { createdBy, createdById, repository: name, repositoryId }: Build,
+  { createdBy, createdById, repository: name, repositoryId, network }: Build,
   signal: AbortSignal,
 ): Promise<{ rights: Rights; ownerId: string | null }> {
   const { principal } = createdById
@@ -36,5 +37,9 @@ export async function requireBuildRights(
   if (!repository) needs('repository.create', object)
   needs('build', object)
   needs('push', object)
+  if (network === 'egress') {
+    needs('build.egress', object)
+    await requireEgress(catalog, name)
+  }
   return { rights, ownerId: principal?.robot ? null : createdById }
 }

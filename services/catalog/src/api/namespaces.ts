@@ -52,6 +52,7 @@ export function namespaceHandlers(db: Database, gate: ServedGate, auth: CommandC
     updateNamespace: async ({ params, body, principal }) => {
       const changes = checkNamespace(body)
       const what = `change what is set about ${params.namespace}`
+      if (changes.buildEgress !== undefined) requireVerb(principal, 'administer', everything, what)
       if (changes.quotaBytes !== undefined) requireVerb(principal, 'administer', everything, what)
       if (changes.defaultAccess === 'public')
         requireVerb(principal, 'publish', { kind: 'namespace', name: params.namespace }, what)

@@ -268,6 +268,7 @@ table namespace (
   listed_bytes integer generated always as (500 + octet_length(labels::text) + COALESCE(octet_length(retention::text), 0)) stored,
   created_by_id uuid,
   audit_pulls boolean not null default false,
+  build_egress boolean not null default false,
   constraint namespace_pkey PRIMARY KEY (id),
   constraint namespace_default_access_check CHECK (default_access = ANY (ARRAY['public'::text, 'private'::text])),
   constraint namespace_name_key UNIQUE (name),

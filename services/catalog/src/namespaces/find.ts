@@ -38,6 +38,7 @@ function withDefaults(row: Row): Namespace {
     defaultAccess: row.defaultAccess ?? defaultNamespace.defaultAccess,
     labels: row.labels ?? defaultNamespace.labels,
     auditPulls: row.auditPulls ?? defaultNamespace.auditPulls,
+    buildEgress: row.buildEgress ?? defaultNamespace.buildEgress,
   }
 }
 
@@ -45,6 +46,12 @@ function withDefaults(row: Row): Namespace {
 export async function namespacesWithAuditedPulls(sql: Sql): Promise<string[]> {
   const rows = await sql.query<{ name: string }>('select name from namespace where audit_pulls')
   return rows.map(({ name }) => name)
+}
+
+/** Whether builds into a namespace may have a network. */
+export async function mayBuildWithEgress(sql: Sql, name: string): Promise<boolean> {
+  const [row] = await sql.query('select from namespace where name = $1 and build_egress', [name])
+  return row !== undefined
 }
 
 // Goes from one first segment to the next by the index, however many repositories lie between.

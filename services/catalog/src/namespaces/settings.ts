@@ -25,6 +25,8 @@ export type NamespaceSettings = {
   retention: Retention | null
   /** Whether each pull is listed in the audit trail. */
   auditPulls: boolean
+  /** Whether builds may have a network, for who has the verb too. */
+  buildEgress: boolean
 }
 
 export const defaultNamespace: NamespaceSettings = {
@@ -33,6 +35,7 @@ export const defaultNamespace: NamespaceSettings = {
   labels: {},
   retention: null,
   auditPulls: false,
+  buildEgress: false,
 }
 
 /** Where the settings of a namespace are kept. */
@@ -42,6 +45,7 @@ export const namespaceColumns: Columns<NamespaceSettings> = {
   labels: { column: 'labels', isJson: true },
   retention: { column: 'retention', isJson: true },
   auditPulls: { column: 'audit_pulls' },
+  buildEgress: { column: 'build_egress' },
 }
 const { namespaceCreated: created, namespaceUpdated: updated } = catalogEvents
 const returned = `name, ${selectedColumns(namespaceColumns)}`
