@@ -1,4 +1,9 @@
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import path from 'node:path'
 import { beforeAll, describe, expect, test } from '@jest/globals'
+import { until } from '../berth/processes.ts'
 import { make, repositoryPath } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import {
@@ -148,6 +153,26 @@ group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
     expect(noTar).toMatchObject({ status: 400, body: { field: 'context' } })
     const none = await postBuild(stack, image, { context: Buffer.alloc(0) })
     expect(none).toMatchObject({ status: 400, body: { field: 'context', detail: expect.stringContaining('empty') } })
+  })
+
+  test('a client that leaves in the middle of its context leaves nothing of it behind', async () => {
+    const { port, hostname } = new URL(stack.url)
+    const head = ['--x', 'content-disposition: form-data; name="repository"', '', 'team/left', '--x']
+    head.push('content-disposition: form-data; name="containerfile"', '', 'FROM scratch', '--x')
+    head.push('content-disposition: form-data; name="context"; filename="context.tar"', '', '')
+    const socket = connect(Number(port), hostname)
+    await once(socket, 'connect')
+    socket.write(
+      `POST /api/v1/builds HTTP/1.1\r\nhost: berth\r\nauthorization: ${authorization()}\r\ncontent-length: 100000000\r\n` +
+        `content-type: multipart/form-data; boundary=x\r\n\r\n${head.join('\r\n')}`,
+    )
+    socket.write(context.subarray(0, context.length - 2_048))
+    const staged = () =>
+      readdirSync(path.join(stack.home, 'blobs', 'staging')).filter((name) => name.startsWith('part.'))
+    await until('the context is staged', () => staged().length > 0)
+    socket.destroy()
+    await until('nothing of it is left', () => staged().length === 0)
+    expect((await stack.api('GET', '/builds?repository=team/left')).body.items).toEqual([])
   })
 
   test('a network is for namespaces that an administrator has let have one', async () => {

@@ -112,7 +112,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
       })
       keep(
         'sweep of builds',
-        startBuildSweep({ db: db.background, tasks, log }, (state) => metrics.ended(state)),
+        startBuildSweep({ db: db.background, tasks, catalog, log }, (state) => metrics.ended(state)),
       )
       watchStoreIdentity(running, db, store, content)
       keep('search for an engine', engines)

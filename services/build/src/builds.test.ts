@@ -117,6 +117,11 @@ test.each<[string, string, [string, string][]]>([
   ['sourceDateEpoch', 'is no time', [['sourceDateEpoch', 'today']]],
   ['colour', 'is no field', [['colour', 'red']]],
   [
+    'label',
+    'more than fits',
+    Array.from({ length: 70 }, (_, n): [string, string] => ['label', `l${n}=${'x'.repeat(63_000)}`]),
+  ],
+  [
     'target',
     'comes twice',
     [

@@ -21,6 +21,8 @@ export const containerfileBytes = 256 << 10
 export const fieldBytes = 64 << 10
 /** Of all fields together, with a Containerfile and secrets of their full size. */
 export const mostFields = 400
+/** Of all fields together, which are held in memory. */
+const mostFormBytes = 4 << 20
 const mostOfAKind = 100
 const mostTags = 20
 const mostPlatforms = 8
@@ -41,7 +43,11 @@ export function createForm(): { take: (name: string, value: string) => void; end
     label: new Map<string, string>(),
     secret: new Map<string, string>(),
   }
+  let bytes = 0
   const take = (name: string, value: string) => {
+    bytes += name.length + Buffer.byteLength(value)
+    if (bytes > mostFormBytes)
+      throw badField(name, `is more than fits: all fields together have more than ${mostFormBytes} bytes`, 'Send less.')
     const rule = rules[name]
     if (!rule) throw unknownField(name)
     rule(value)

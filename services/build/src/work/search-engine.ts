@@ -1,3 +1,4 @@
+import { type Loop, startLoop } from '@berth/bus'
 import { type Logger, Problem } from '@berth/service'
 import type { Engine } from '../engines/engine.ts'
 
@@ -15,31 +16,34 @@ export type Engines = {
   stop(): Promise<void>
 }
 
-/** Looks for the engine once, behind the start of the service: a machine without one serves all the same. */
+// An operator who was told what is missing installs it and waits.
+const lookAgainMs = 60_000
+
+/** Looks for the engine behind the start of the service, again and again until there is one: a machine without one serves all the same. */
 export function searchEngine(find: EngineSearch, log: Logger): Engines {
-  const stopping = new AbortController()
   const listeners: ((engine: Engine) => void)[] = []
   let found: { engine: Engine } | { missing: string } | undefined
-  let searching: Promise<void> | undefined
-  const search = async () => {
-    try {
-      found = await find(stopping.signal)
-    } catch (error) {
-      if (stopping.signal.aborted) return
-      log.error('the search for an engine failed', { error })
-      found = { missing: 'the search for one failed, and the log of build says why' }
+  let searching: Loop | undefined
+  const search = async (signal: AbortSignal) => {
+    if (found && 'engine' in found) return
+    const before = found?.missing
+    found = await find(signal)
+    if (signal.aborted) return
+    if ('missing' in found) {
+      if (found.missing !== before) log.warn('nothing can be built here', { missing: found.missing })
+      return
     }
-    if (stopping.signal.aborted) return
-    if ('missing' in found) return log.warn('nothing can be built here', { missing: found.missing })
     log.info('images are built here', { engine: found.engine.name, version: found.engine.version })
     for (const listener of listeners) listener(found.engine)
+  }
+  const onError = (error: unknown) => {
+    log.error('the search for an engine failed', { error })
+    found = { missing: 'the search for one failed, and the log of build says why' }
   }
   const current = () => (found && 'engine' in found ? found.engine : undefined)
   return {
     begin: () => {
-      if (searching) return
-      searching = search()
-      searching.catch((error: unknown) => log.error('the search for an engine failed', { error }))
+      searching = startLoop({ pollMs: lookAgainMs, pauseAfterFailureMs: lookAgainMs, run: search, onError })
     },
     onFound: (listener) => void listeners.push(listener),
     current,
@@ -65,9 +69,6 @@ export function searchEngine(find: EngineSearch, log: Logger): Engines {
       if (engine) return { builds: `${engine.name} ${engine.version}` }
       return { builds: found && 'missing' in found ? `none: ${found.missing}` : 'an engine is looked for' }
     },
-    stop: async () => {
-      stopping.abort()
-      await searching
-    },
+    stop: async () => searching?.stop(),
   }
 }

@@ -1,8 +1,9 @@
 import { type CloudEvent, type Loop, startLoop, type TaskChanged } from '@berth/bus'
-import type { CommandClient, TaskError, TasksCommands } from '@berth/commands'
+import type { CatalogCommands, CommandClient, TaskError, TasksCommands } from '@berth/commands'
 import type { Database, Logger, Transaction } from '@berth/service'
 import { type Build, buildColumns } from '../builds/build-row.ts'
 import { recordFailure } from '../builds/record-build.ts'
+import { holderOf, leaseSeconds } from '../inputs/keep-context.ts'
 
 const sweepEveryMs = 300_000
 // A task is queued right after its build is noted; no call to tasks may take longer than ten minutes (BERTH_CALL_TIMEOUT_SECONDS).
@@ -23,10 +24,18 @@ export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<
   return build && (await recordFailure(sql, build, state, reason)) ? state : undefined
 }
 
-type Deps = { db: Database; tasks: CommandClient<TasksCommands>; log: Logger }
+type Deps = {
+  db: Database
+  tasks: CommandClient<TasksCommands>
+  catalog: CommandClient<CatalogCommands>
+  log: Logger
+}
 
 /** Ends builds that no worker does any more and forgets old ones, at once and every five minutes. */
-export function startBuildSweep({ db, tasks, log }: Deps, onEnded: (state: 'failed' | 'cancelled') => void): Loop {
+export function startBuildSweep(
+  { db, tasks, catalog, log }: Deps,
+  onEnded: (state: 'failed' | 'cancelled') => void,
+): Loop {
   return startLoop({
     pollMs: sweepEveryMs,
     pauseAfterFailureMs: sweepEveryMs,
@@ -34,6 +43,7 @@ export function startBuildSweep({ db, tasks, log }: Deps, onEnded: (state: 'fail
     run: async (signal) => {
       await forgetOldBuilds(db, signal)
       await endLostBuilds({ db, tasks }, onEnded, signal)
+      await keepContexts({ db, catalog }, signal)
     },
   })
 }
@@ -45,7 +55,7 @@ const neverQueued: TaskError = {
 
 /** Ends builds whose tasks were never queued, or have ended unheard. */
 async function endLostBuilds(
-  { db, tasks }: Omit<Deps, 'log'>,
+  { db, tasks }: Pick<Deps, 'db' | 'tasks'>,
   onEnded: (state: 'failed' | 'cancelled') => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -69,6 +79,19 @@ async function endLostBuilds(
     const reason = task ? (task.error ?? { code: state, message: `The task of this build was ${state}.` }) : neverQueued
     if (await db.transaction((sql) => recordFailure(sql, build, state, reason))) onEnded(state)
   }
+}
+
+/** Keeps the contexts of builds that wait: nobody else renews their leases, and a queue may be long. */
+async function keepContexts({ db, catalog }: Pick<Deps, 'db' | 'catalog'>, signal: AbortSignal): Promise<void> {
+  const waiting = await db.query<{ id: string }>(
+    `select build_id as id
+     from build_input
+     join build on build.id = build_id
+     where context_digest is not null
+       and state = 'waiting'`,
+  )
+  for (const { id } of waiting)
+    await catalog.call('renew-leases', { holder: holderOf(id), ttlSeconds: leaseSeconds }, { signal })
 }
 
 /** Forgets builds that ended more than 90 days ago, with their logs. */
