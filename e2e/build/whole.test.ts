@@ -27,7 +27,12 @@ const group = why ? describe.skip : describe
 group(`all that a build can be${why ? ` (skipped: ${why})` : ''}`, () => {
   const stack = withBerth({
     own: true,
-    env: { ...buildEnvironment, BERTH_BUILD_ALIASES: 'docker.io/library=mirrors', BERTH_TASK_LEASE_SECONDS: '3' },
+    env: {
+      ...buildEnvironment,
+      BERTH_PROCESSES: 'true',
+      BERTH_BUILD_ALIASES: 'docker.io/library=mirrors',
+      BERTH_TASK_LEASE_SECONDS: '3',
+    },
   })
   const busybox = contextOf({}, { withBusybox: true })
   const image = (repository: string, containerfile: string, ...more: Field[]): Field[] => [
@@ -116,6 +121,32 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
       context: busybox,
     })
     expect(step).toMatchObject({ status: 400, body: { field: 'containerfile' } })
+  }, 60_000)
+
+  test('an index that a host has is pulled through for its platforms, by who may have it fetched and by nobody else', async () => {
+    const both: Field[] = [
+      ['platform', 'linux/amd64'],
+      ['platform', 'linux/arm64'],
+    ]
+    const files = contextOf({ 'app.txt': 'the same for all\n' })
+    expect(
+      (await build(upstream, image('bases/both', 'FROM scratch\nCOPY app.txt /', ...both), files)).error,
+    ).toBeNull()
+    const login = { username: 'admin', password: upstream.password }
+    await make(stack, '/remotes', { ...localRemote('host', upstream.url, '', login), upstreamName: null })
+    const pullThrough = { remote: 'host', trigger: ['admin'] }
+    await make(stack, '/distributions', { name: 'host', basePath: 'host', access: 'public', pullThrough })
+    await makeUser(stack, 'cy')
+    await grant(stack, { user: 'cy' }, 'maintainer', 'team/*')
+    const authorization = basicOf({ user: 'cy', password: 'the password of cy' })
+    const from = image('team/pulled', 'FROM host/bases/both\nCOPY app.txt /again.txt', ...both)
+    expect(await postBuild(stack, from, { context: files, authorization })).toMatchObject({
+      body: { code: 'base_not_found' },
+    })
+    const task = await build(stack, from, files)
+    expect(task).toMatchObject({ error: null, result: { tags: ['latest'] } })
+    const other = await build(stack, image('team/pulled', 'FROM host/bases/both', ['platform', 'linux/s390x']))
+    expect(other.error).toMatchObject({ code: 'base_lacks_platform', message: expect.stringContaining('linux/arm64') })
   }, 60_000)
 
   test('nobody builds from what it may not pull, nor into what it may not build into, and both look as if they were not there', async () => {
