@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { beforeAll, describe, expect, test } from '@jest/globals'
 import { basicOf, grant, makeUser } from '../access/people.ts'
@@ -23,6 +23,8 @@ import {
 
 const why = isWhole ? await whyNoBuilds() : 'BERTH_TEST_BUILD=true npm test -- e2e/build'
 const group = why ? describe.skip : describe
+
+const hasSyft = (process.env.PATH ?? '').split(':').some((folder) => existsSync(path.join(folder, 'syft')))
 
 group(`all that a build can be${why ? ` (skipped: ${why})` : ''}`, () => {
   const stack = withBerth({
@@ -148,6 +150,31 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     const other = await build(stack, image('team/pulled', 'FROM host/bases/both', ['platform', 'linux/s390x']))
     expect(other.error).toMatchObject({ code: 'base_lacks_platform', message: expect.stringContaining('linux/arm64') })
   }, 60_000)
+
+  const withSyft = hasSyft ? test : test.skip
+  withSyft(
+    `a bill of materials refers to each image${hasSyft ? '' : ' (skipped: syft is not on the PATH)'}`,
+    async () => {
+      const { result } = await build(stack, image('team/listed', 'FROM shell\nCOPY busybox /again'), busybox)
+      const headers = { authorization: `Basic ${btoa(`admin:${stack.password}`)}` }
+      const list = await fetch(
+        `${stack.url}/v2/team/listed/referrers/${result.digest}?artifactType=application/spdx%2Bjson`,
+        { headers },
+      )
+      const { manifests } = (await list.json()) as { manifests: { digest: string }[] }
+      expect(manifests).toHaveLength(1)
+      const accept = 'application/vnd.oci.image.manifest.v1+json'
+      const manifest = await fetch(`${stack.url}/v2/team/listed/manifests/${manifests[0]?.digest}`, {
+        headers: { ...headers, accept },
+      })
+      const { layers } = (await manifest.json()) as { layers: { digest: string }[] }
+      const document = await fetch(`${stack.url}/v2/team/listed/blobs/${layers[0]?.digest}`, { headers })
+      const { spdxVersion, packages } = (await document.json()) as { spdxVersion: string; packages: { name: string }[] }
+      expect(spdxVersion).toMatch(/^SPDX-2/)
+      expect(packages.map(({ name }) => name)).toContain('busybox')
+    },
+    60_000,
+  )
 
   test('nobody builds from what it may not pull, nor into what it may not build into, and both look as if they were not there', async () => {
     const login = await makeUser(stack, 'bo')

@@ -83,6 +83,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
     externalUrl,
     metrics,
     caches,
+    makeSbom: () => engines.makeSbom(),
     engine: () => engines.current(),
   })
 

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { findAccount } from '../sandbox/account.ts'
 import { findCgroupPlaces } from '../sandbox/cgroups.ts'
+import type { SandboxHost } from '../sandbox/run-sandbox.ts'
 import { sweepSandboxes } from '../sandbox/sweep.ts'
 import { findBuildah } from './buildah.ts'
 import { findBuildkit } from './buildkit.ts'
@@ -14,23 +15,25 @@ export type EngineSettings = {
 }
 
 /** The engine of this machine; or what is missing, and the commands that mend it. */
-export async function findEngine(settings: EngineSettings): Promise<{ engine: Engine } | { missing: string }> {
+export async function findEngine(
+  settings: EngineSettings,
+): Promise<{ engine: Engine; host: SandboxHost } | { missing: string }> {
   const found = await findEngines(settings)
   if ('missing' in found) return found
   const [engine] = found.engines
-  return engine ? { engine } : { missing: 'no engine is installed: apt-get install buildah uidmap' }
+  return engine ? { engine, host: found.host } : { missing: 'no engine is installed: apt-get install buildah uidmap' }
 }
 
 /** All engines of this machine, the one that is taken first. */
 export async function findEngines({
   folder,
   user,
-}: EngineSettings): Promise<{ engines: Engine[] } | { missing: string }> {
+}: EngineSettings): Promise<{ engines: Engine[]; host: SandboxHost } | { missing: string }> {
   const found = await findAccount(user)
   if ('missing' in found) return found
   const host = { account: found.account, cgroups: await findCgroupPlaces(), folder: sandboxesIn(folder) }
   const engines = [await findBuildkit(host), await findBuildah(host)]
-  return { engines: engines.filter((engine) => engine !== undefined) }
+  return { engines: engines.filter((engine) => engine !== undefined), host }
 }
 
 /** Removes what builds of a killed service left behind; called before the first build. */

@@ -8,7 +8,7 @@ export type Provenance = {
   builder: string
   engine: { name: string; version: string }
   repository: string
-  subject: { digest: Digest }
+  subject: string
   containerfile: string
   context: Digest | null
   bases: { reference: string; digest: string }[]
@@ -26,6 +26,7 @@ export type Provenance = {
 }
 
 const inTotoType = 'application/vnd.in-toto+json'
+const spdxType = 'application/spdx+json'
 const emptyConfig = Buffer.from('{}')
 const emptyType = 'application/vnd.oci.empty.v1+json'
 const predicateType = 'https://slsa.dev/provenance/v1'
@@ -40,7 +41,7 @@ export function provenanceOf(provenance: Provenance): Attached {
   const { subject, repository, bases, containerfile, context, request, engine, builder } = provenance
   const statement = {
     _type: 'https://in-toto.io/Statement/v1',
-    subject: [{ name: repository, digest: digestSet(subject.digest) }],
+    subject: [{ name: repository, digest: digestSet(subject) }],
     predicateType,
     predicate: {
       buildDefinition: {
@@ -69,6 +70,11 @@ export function provenanceOf(provenance: Provenance): Attached {
     artifactType: inTotoType,
     annotations: { 'in-toto.io/predicate-type': predicateType },
   }
+}
+
+/** A bill of materials in SPDX. */
+export function sbomOf(bytes: Buffer): Attached {
+  return { bytes, mediaType: spdxType, artifactType: spdxType, annotations: {} }
 }
 
 /** The manifest that makes a document a referrer of an image (image-spec manifest.md, "Guidelines for Artifact Usage"). */

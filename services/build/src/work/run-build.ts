@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { BlobStore } from '@berth/blobs'
 import type {
@@ -22,10 +22,12 @@ import type { BuildLimits, BuildPlan, Built, Engine } from '../engines/engine.ts
 import { type BuildInput, readInput } from '../inputs/inputs.ts'
 import { openLog } from '../log/write-log.ts'
 import type { BuildMetrics } from '../observe/builds.ts'
-import { digestOf, provenanceOf, referrerOf } from '../result/attest.ts'
+import { digestOf } from '../result/attest.ts'
+import { attestImage, type MadeImage, type NamedBase } from '../result/attest-image.ts'
 import { commitImage, placeBuild, stageImage } from '../result/commit.ts'
-import { type BuiltContent, readResult } from '../result/read-layout.ts'
+import { readResult } from '../result/read-layout.ts'
 import { storeBlobs, storeManifests } from '../result/store-result.ts'
+import type { MakeSbom } from '../sbom/make-sbom.ts'
 import { requireBuildRights } from './build-rights.ts'
 
 export type RunDeps = {
@@ -42,6 +44,8 @@ export type RunDeps = {
   directory: string
   externalUrl: string | undefined
   metrics: BuildMetrics
+  /** Makes a bill of materials, where this machine can. */
+  makeSbom: () => MakeSbom | undefined
   /** The layer caches, a folder for each repository in one. */
   caches: { root: string; bytes: number; repositoryBytes: number }
 }
@@ -98,7 +102,6 @@ export async function runBuild(deps: RunDeps, engine: Engine, run: Run): Promise
   }
 }
 
-type NamedBase = { reference: string; digest: string }
 type Inputs = {
   run: Run
   input: BuildInput
@@ -177,22 +180,11 @@ function provenanceLabels({ containerfile, context }: BuildInput, named: readonl
   ]
 }
 
-type MadeImage = {
-  built: Built
-  input: BuildInput
-  named: readonly NamedBase[]
-  layouts: readonly string[]
-  startedAt: Date
-  output: string
-  cached: boolean
-  engine: Engine
-}
-
 /** Puts the image and its attestation into the store and aside, ready for the commit. */
 async function stage(deps: RunDeps, run: Run, made: MadeImage): Promise<string> {
   const { build, task, signal } = run
   const content = await readResult([made.output, ...made.layouts], made.built.digest)
-  const attested = await attest(deps, run, made, content)
+  const attested = await attestImage(deps, { build, made, content, note: run.note, attempt: task.fence }, signal)
   // Asked again: what is committed is decided by the rights of this moment.
   const { ownerId } = await requireBuildRights(deps, build, signal)
   const repositoryId = build.repositoryId ?? (await placeBuild(deps.catalog, build, ownerId, signal))
@@ -206,48 +198,6 @@ async function stage(deps: RunDeps, run: Run, made: MadeImage): Promise<string> 
   await recordStaged(deps.db, build, { repositoryId, digest, cached: made.cached })
   build.repositoryId = repositoryId
   return repositoryId
-}
-
-async function attest(
-  { externalUrl }: RunDeps,
-  { build }: Run,
-  { built, input, named, startedAt, output, engine }: MadeImage,
-  content: BuiltContent,
-): Promise<BuiltContent> {
-  const top = content.manifests.find(({ digest }) => digest === built.digest)
-  if (!top) throw new Error(`the result of build ${build.id} lacks its own manifest`)
-  const document = provenanceOf({
-    buildId: build.id,
-    builder: `${externalUrl ?? 'https://berth.dev'}/build/v1`,
-    engine: { name: engine.name, version: engine.version },
-    repository: build.repository,
-    subject: { digest: top.digest },
-    containerfile: input.containerfile,
-    context: input.context?.digest ?? null,
-    bases: [...named],
-    request: {
-      target: build.target,
-      platforms: build.platforms,
-      buildArgs: [...input.buildArgs.keys()],
-      labels: [...input.labels.keys()],
-      secrets: [...input.secrets.keys()],
-      network: build.network,
-      noCache: build.noCache,
-    },
-    startedAt,
-    finishedAt: new Date(),
-  })
-  const { manifest, blobs } = referrerOf(
-    { digest: top.digest, mediaType: top.mediaType, sizeBytes: top.bytes.length },
-    document,
-  )
-  const files = new Map<Digest, { file: string; sizeBytes: number }>()
-  for (const [digest, bytes] of blobs) {
-    const file = path.join(output, `attached-${hexOf(digest)}`)
-    await writeFile(file, bytes)
-    files.set(digest, { file, sizeBytes: bytes.length })
-  }
-  return { manifests: [manifest], blobs: files }
 }
 
 async function commit(

@@ -1,14 +1,18 @@
 import { type Loop, startLoop } from '@berth/bus'
 import { type Logger, Problem } from '@berth/service'
 import type { Engine } from '../engines/engine.ts'
+import type { MakeSbom } from '../sbom/make-sbom.ts'
 
 /** Looks for an engine on this machine: one, or what is missing and how to get it. */
-export type EngineSearch = (signal: AbortSignal) => Promise<{ engine: Engine } | { missing: string }>
+export type EngineSearch = (signal: AbortSignal) => Promise<Found | { missing: string }>
+/** An engine, and what makes bills of materials where there is such a program. */
+type Found = { engine: Engine; makeSbom?: MakeSbom | undefined }
 
 export type Engines = {
   begin(): void
   onFound(listener: (engine: Engine) => void): void
   current(): Engine | undefined
+  makeSbom(): MakeSbom | undefined
   /** Throws 503 where there is none, or it is still looked for. */
   require(): Engine
   /** What `/readyz` tells. */
@@ -22,7 +26,7 @@ const lookAgainMs = 60_000
 /** Looks for the engine behind the start of the service, again and again until there is one: a machine without one serves all the same. */
 export function searchEngine(find: EngineSearch, log: Logger): Engines {
   const listeners: ((engine: Engine) => void)[] = []
-  let found: { engine: Engine } | { missing: string } | undefined
+  let found: Found | { missing: string } | undefined
   let searching: Loop | undefined
   const search = async (signal: AbortSignal) => {
     if (found && 'engine' in found) return
@@ -47,6 +51,7 @@ export function searchEngine(find: EngineSearch, log: Logger): Engines {
     },
     onFound: (listener) => void listeners.push(listener),
     current,
+    makeSbom: () => (found && 'engine' in found ? found.makeSbom : undefined),
     require: () => {
       const engine = current()
       if (engine) return engine

@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { findEngine, sweepLeftovers } from '../engines/find-engine.ts'
+import { findSyft } from '../sbom/make-sbom.ts'
 import type { EngineSearch } from './search-engine.ts'
 
 /** Makes the folder of builds ready, removes what a killed service left in it, and looks for the engine of this machine. */
@@ -16,6 +17,8 @@ export function searchHere({
     await chmod(folder, 0o755)
     await sweepLeftovers(folder)
     await rm(path.join(folder, 'work'), { recursive: true, force: true })
-    return findEngine({ folder, user })
+    const found = await findEngine({ folder, user })
+    if ('missing' in found) return found
+    return { engine: found.engine, makeSbom: await findSyft(found.host) }
   }
 }
