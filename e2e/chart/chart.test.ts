@@ -24,7 +24,7 @@ function podsOf(objects: KubernetesObject[]) {
 
 /** Whether a pod runs what users send, for which it needs more than others may. */
 const isBuilding = ({ pod }: { pod: { spec: { containers: { env?: { name: string }[] }[] } } }) =>
-  pod.spec.containers.some(({ env = [] }) => env.some(({ name }) => name === 'BERTH_BUILDS'))
+  pod.spec.containers.some(({ env = [] }) => env.some(({ name }) => name === 'BERTH_BUILD_DIR'))
 
 const group = helmMissing ? describe.skip : describe
 

@@ -43,7 +43,7 @@
 - {name: BERTH_TRACE_RATIO, value: {{ printf "%.6f" (float64 $v.tracing.sampleRatio) | quote }}}
 {{- end }}
 - {name: BERTH_INTERNAL_PORT, value: "9100"}
-{{- range $peer := list "auth" "catalog" "registry" "sync" "tasks" }}
+{{- range $peer := list "auth" "build" "catalog" "registry" "sync" "tasks" }}
 - {name: BERTH_{{ upper $peer }}_URL, value: "http://{{ $name }}-{{ $peer }}:9100"}
 {{- end }}
 {{ include "berth.databaseEnvironment" (dict "root" $root) }}
@@ -52,8 +52,10 @@
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PRIVATE_KEY" "secret" $keys "key" (printf "service-key-%s" $service)) }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PUBLIC_KEYS" "secret" $keys "key" "service-public-keys") }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_METRICS_TOKEN" "secret" $keys "key" "metrics-token") }}
-{{- if include "berth.builds" . }}
+{{- if and (has $service (list "build" "tasks")) $v.services.build.enabled }}
 - {name: BERTH_BUILDS, value: "true"}
+{{- end }}
+{{- if include "berth.builds" . }}
 - {name: BERTH_BUILD_DIR, value: /var/lib/berth/builds}
 {{- end }}
 {{- if or (has $service (list "auth" "sync" "tasks")) (include "berth.builds" .) }}
