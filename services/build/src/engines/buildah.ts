@@ -50,8 +50,8 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
       id: plan.id,
       shows: new Map([...plan.bases.values()].map(({ layout }, at) => [`base-${at}`, layout])),
       limits: deps.limits,
-      feedInputs: (into) => feedFiles(files, into),
-      feedContext: (into) => feedContext(plan.context, deps.limits, into),
+      feedInputs: (into, ended) => feedFiles(files, into, ended),
+      feedContext: (into, ended) => feedContext(plan.context, deps.limits, into, ended),
       takeResult: async (from) => {
         received = await receiveLayouts(from, into, deps.limits.diskBytes)
       },

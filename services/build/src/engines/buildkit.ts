@@ -107,8 +107,8 @@ async function buildByBuildkit(
           ...[...plan.bases.values()].map(({ layout }, at) => [`base-${at}`, layout] as const),
         ]),
         limits: deps.limits,
-        feedInputs: (into) => feedFiles(files, into),
-        feedContext: (into) => feedContext(plan.context, deps.limits, into),
+        feedInputs: (into, ended) => feedFiles(files, into, ended),
+        feedContext: (into, ended) => feedContext(plan.context, deps.limits, into, ended),
         takeResult: async (from) => {
           await mkdir(results)
           received = await receiveLayouts(from, { image: plan.output, cache: results }, deps.limits.diskBytes)

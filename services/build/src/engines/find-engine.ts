@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import path from 'node:path'
 import { findAccount } from '../sandbox/account.ts'
 import { findCgroupPlaces } from '../sandbox/cgroups.ts'
+import { findLack, tryHost } from '../sandbox/check-machine.ts'
 import type { SandboxHost } from '../sandbox/run-sandbox.ts'
 import { sweepSandboxes } from '../sandbox/sweep.ts'
 import { findBuildah } from './buildah.ts'
@@ -21,7 +23,9 @@ export async function findEngine(
   const found = await findEngines(settings)
   if ('missing' in found) return found
   const [engine] = found.engines
-  return engine ? { engine, host: found.host } : { missing: 'no engine is installed: apt-get install buildah uidmap' }
+  if (!engine) return { missing: 'no engine is installed: apt-get install buildah uidmap' }
+  const obstacle = await tryHost(found.host, `probe-${randomUUID()}`)
+  return obstacle === undefined ? { engine, host: found.host } : { missing: obstacle }
 }
 
 /** All engines of this machine, the one that is taken first. */
@@ -29,6 +33,8 @@ export async function findEngines({
   folder,
   user,
 }: EngineSettings): Promise<{ engines: Engine[]; host: SandboxHost } | { missing: string }> {
+  const lack = await findLack()
+  if (lack !== undefined) return { missing: lack }
   const found = await findAccount(user)
   if ('missing' in found) return found
   const host = { account: found.account, cgroups: await findCgroupPlaces(), folder: sandboxesIn(folder) }

@@ -1,18 +1,21 @@
-import type { Writable } from 'node:stream'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import type { Readable, Writable } from 'node:stream'
 import { cleanContext } from '../context/check-context.ts'
 import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
+import { feed } from '../sandbox/feed.ts'
 import type { BuildLimits, BuildPlan } from './engine.ts'
 
 /** Writes small files into a sandbox; nothing of them ever lies on a disk. */
-export async function feedFiles(files: ReadonlyMap<string, Buffer | string>, into: Writable): Promise<void> {
+export async function feedFiles(
+  files: ReadonlyMap<string, Buffer | string>,
+  into: Writable,
+  signal: AbortSignal,
+): Promise<void> {
   const parts = [...files].flatMap(([name, content]) => {
     const bytes = Buffer.from(content as string)
     const header = { name, type: '0', mode: 0o600, size: bytes.length, mtime: 0, linkName: '' }
     return [writeHeader(header), bytes, padding(bytes.length)]
   })
-  await pipeline(Readable.from([Buffer.concat([...parts, tarEnd])]), into)
+  await feed([Buffer.concat([...parts, tarEnd])], into, signal)
 }
 
 /** Writes the context into a sandbox, checked as it goes. */
@@ -20,10 +23,18 @@ export async function feedContext(
   context: BuildPlan['context'],
   { diskBytes, contextFiles }: BuildLimits,
   into: Writable,
+  signal: AbortSignal,
 ): Promise<void> {
-  if (!context) return pipeline(Readable.from([tarEnd]), into)
+  if (!context) return feed([tarEnd], into, signal)
   const source = (await context()) as Readable
-  await pipeline(cleanContext(source, { bytes: diskBytes, files: contextFiles }), into)
+  const end = () => source.destroy()
+  signal.addEventListener('abort', end, { once: true })
+  try {
+    await feed(cleanContext(source, { bytes: diskBytes, files: contextFiles }), into, signal)
+  } finally {
+    signal.removeEventListener('abort', end)
+    source.destroy()
+  }
 }
 
 /** The secrets of a plan as files, and where each lies inside. */

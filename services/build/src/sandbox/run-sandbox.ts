@@ -20,9 +20,9 @@ export type SandboxJob = {
   shows: ReadonlyMap<string, string>
   limits: SandboxLimits
   /** Feeds a tar with `run.sh`, which is run, and whatever else it needs, below `/work/in`. */
-  feedInputs: (into: Writable) => Promise<void>
+  feedInputs: (into: Writable, signal: AbortSignal) => Promise<void>
   /** Feeds what the script reads as file descriptor 5. */
-  feedContext: (into: Writable) => Promise<void>
+  feedContext: (into: Writable, signal: AbortSignal) => Promise<void>
   /** Takes what the script writes to file descriptor 3. */
   takeResult: (from: Readable) => Promise<void>
   onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void
@@ -106,7 +106,8 @@ async function runIn(
   const onAbort = () => stop(signal.reason)
   signal.addEventListener('abort', onAbort, { once: true })
   const limits = watchLimits({ pid: child.pid, cgroup: around.cgroup, limits: job.limits, onOverrun: () => stop() })
-  const fed = [stopping(job.feedInputs(stdin)), stopping(job.feedContext(context))]
+  const feeding = new AbortController()
+  const fed = [stopping(job.feedInputs(stdin, feeding.signal)), stopping(job.feedContext(context, feeding.signal))]
   // What comes of a sandbox that failed breaks off; what it says itself is the better reason.
   let spoilt: { error: unknown } | undefined
   const taken = job.takeResult(result).catch((error: unknown) => {
@@ -116,11 +117,12 @@ async function runIn(
   function stopping(work: Promise<void>): Promise<void> {
     return work.catch((error: unknown) => {
       // A sandbox that ends takes its pipes with it; why it ended is told by itself.
-      if (!isBrokenPipe(error)) stop(error)
+      if (!feeding.signal.aborted && !isBrokenPipe(error)) stop(error)
     })
   }
   try {
     const exitCode = await exited
+    feeding.abort()
     await Promise.all([
       ...fed,
       taken,

@@ -29,7 +29,7 @@ while [ "$pairs" -gt 0 ]; do
   pairs=$((pairs - 1)); shift 2
 done
 mount --make-rprivate /
-mount --move "$stage" /tmp
+mount -n --move "$stage" /tmp
 exec "$@"
 `
 
