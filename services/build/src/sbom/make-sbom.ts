@@ -58,7 +58,7 @@ async function describe(
       id,
       shows: new Map([['syft', program], ...layouts.map((layout, at): [string, string] => [`layout-${at}`, layout])]),
       limits: { ...limits, seconds: Math.min(limits.seconds, mostSeconds) },
-      feedInputs: (into) => feedFiles(new Map([['run.sh', scriptOf(manifest)]]), into),
+      feedInputs: (into, ended) => feedFiles(new Map([['run.sh', scriptOf(manifest)]]), into, ended),
       feedContext: async (into) => void into.end(),
       takeResult: async (from) => {
         let bytes = 0
