@@ -244,3 +244,27 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     expect(text).toContain(task.result.digest)
   }, 60_000)
 })
+
+const lacking = isWhole && process.getuid?.() === 0 ? describe : describe.skip
+lacking('where no build can run (as root, with BERTH_TEST_BUILD=true)', () => {
+  const stack = withBerth({ own: true, env: { BERTH_BUILDS: 'true', BERTH_BUILD_USER: 'nobody-has-this-name' } })
+
+  test('Berth serves, says what is missing, and answers builds with the commands that mend it', async () => {
+    const note = await until('the search has ended', async () => {
+      const ready = await fetch(`${stack.url}/readyz`)
+      expect(ready.status).toBe(200)
+      const { builds } = (await ready.json()) as { builds?: string }
+      return builds?.startsWith('none') ? builds : undefined
+    })
+    expect(note).toContain('useradd')
+    const refused = await postBuild(stack, [
+      ['repository', 'team/app'],
+      ['containerfile', 'FROM scratch'],
+    ])
+    expect(refused).toMatchObject({
+      status: 503,
+      body: { code: 'no_build_engine', detail: expect.stringContaining('useradd') },
+    })
+    expect(refused.headers.get('retry-after')).toBe('60')
+  })
+})
