@@ -11,6 +11,7 @@ out=${2:-}
 for needed in buildah mmdebstrap strip; do
   command -v "$needed" > /dev/null || { echo "build.sh: $needed is missing: apt-get install buildah mmdebstrap binutils" >&2; exit 69; }
 done
+if [ -n "$engine" ] && ! command -v setcap > /dev/null; then echo "build.sh: setcap is missing: apt-get install libcap2-bin" >&2; exit 69; fi
 work=$(mktemp -d)
 container=
 cleanup() {
@@ -27,7 +28,7 @@ tar -C "$work/root" -cf "$work/root.tar" .
 buildah add --quiet "$container" "$work/root.tar" / > /dev/null
 if [ -n "$engine" ]; then
   "$here/make-engine.sh" "$work/engine" "$work/root"
-  tar -C "$work/engine" -cf "$work/engine.tar" .
+  tar -C "$work/engine" --xattrs --xattrs-include=security.capability -cf "$work/engine.tar" .
   buildah add --quiet "$container" "$work/engine.tar" / > /dev/null
 fi
 # By the Node of the image, which is named there.

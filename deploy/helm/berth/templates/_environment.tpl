@@ -52,7 +52,7 @@
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PRIVATE_KEY" "secret" $keys "key" (printf "service-key-%s" $service)) }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_SERVICE_PUBLIC_KEYS" "secret" $keys "key" "service-public-keys") }}
 {{ include "berth.secretVariable" (dict "name" "BERTH_METRICS_TOKEN" "secret" $keys "key" "metrics-token") }}
-{{- if and (has $service (list "build" "tasks")) $v.services.build.enabled }}
+{{- if and (has $service (list "build" "tasks")) ($v.services.build).enabled }}
 - {name: BERTH_BUILDS, value: "true"}
 {{- end }}
 {{- if include "berth.builds" . }}

@@ -18,7 +18,8 @@ const run = promisify(execFile)
 /** buildah, where it is installed. */
 export async function findBuildah(host: SandboxHost): Promise<Engine | undefined> {
   try {
-    const { stdout } = await run('buildah', ['--version'])
+    // Even to tell its version it looks for settings of its user, and fails where there is no home that can be written.
+    const { stdout } = await run('buildah', ['--version'], { env: { ...process.env, XDG_CONFIG_HOME: '/etc' } })
     const version = /version (\S+)/.exec(stdout)?.[1] ?? 'unknown'
     const build = (plan: BuildPlan, deps: BuildDeps) => buildByBuildah(host, plan, deps)
     return { name: 'buildah', version, mostAtOnce: host.cgroups ? Number.POSITIVE_INFINITY : 1, build }
