@@ -115,13 +115,13 @@ export function openDatabase(options: {
     transaction(place, work, { ...more, statementMs: backgroundStatementMs })
   const background: Database = {
     ...common,
-    ...audited(sqlOf(patient(pool)), inBackground),
+    ...audited(sqlOf(retrying(patient(pool))), inBackground),
     transaction: inBackground,
     get background() {
       return background
     },
   }
-  return { ...common, ...audited(sqlOf(pool), inRequest), background, transaction: inRequest }
+  return { ...common, ...audited(sqlOf(retrying(pool)), inRequest), background, transaction: inRequest }
 }
 
 // What else writes is left to a transaction of its own; whether it did, the database says.
@@ -184,13 +184,26 @@ function patient(pool: pg.Pool): Queryable {
   }
 }
 
-async function transaction<T>(place: Place, work: (sql: Transaction) => Promise<T>, options: Running = {}): Promise<T> {
+/** A statement by itself that the database ended for a deadlock has done nothing, and is sent again like a transaction. */
+function retrying(queryable: Queryable): Queryable {
+  return { query: (statement) => tryAgain(() => queryable.query(statement)) }
+}
+
+async function tryAgain<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(place, work, options)
+      return await work()
     } catch (error) {
-      if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw databaseProblem(error) ?? error
+      if (attempt >= transactionAttempts || !retryable.has(sqlState(error) ?? '')) throw error
     }
+  }
+}
+
+async function transaction<T>(place: Place, work: (sql: Transaction) => Promise<T>, options: Running = {}): Promise<T> {
+  try {
+    return await tryAgain(() => once(place, work, options))
+  } catch (error) {
+    throw databaseProblem(error) ?? error
   }
 }
 
