@@ -7,7 +7,7 @@ root=$2
 architecture=${3:-$(dpkg --print-architecture)}
 here=$(cd "$(dirname "$0")" && pwd)
 
-"$here/unpack-packages.sh" "$engine" buildah,coreutils,dash,libc-bin,mount,netavark,tar,uidmap,util-linux "$architecture"
+"$here/unpack-packages.sh" "$engine" buildah,coreutils,dash,libc-bin,libcap2-bin,mount,netavark,tar,uidmap,util-linux "$architecture"
 # Builds have no network of containers, and buildah's own tests and examples are no part of it.
 rm -rf "$engine/usr/lib/cni" "$engine/usr/libexec/buildah" "$engine/usr/share/bash-completion" "$engine"/usr/bin/perl* \
   "$engine/var/cache" "$engine/var/lib/apt" "$engine/etc/apt"

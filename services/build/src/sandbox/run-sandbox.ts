@@ -5,7 +5,7 @@ import type { Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { Account } from './account.ts'
 import { type Cgroup, type CgroupPlaces, cgroupPrefix, joinFiles, makeCgroup, removeCgroup } from './cgroups.ts'
-import { findInit, startOf } from './processes.ts'
+import { findByCommandLine, findInit, startOf } from './processes.ts'
 import { enterScript, joinScript, stageScript } from './scripts.ts'
 import { type Overrun, watchLimits } from './watch-limits.ts'
 
@@ -123,6 +123,8 @@ async function runIn(
   try {
     const exitCode = await exited
     feeding.abort()
+    // Where unshare(1) may not make namespaces, a helper of its own waits for ever and keeps our pipes open.
+    for (const pid of await findByCommandLine(nameOf(job))) kill(pid)
     await Promise.all([
       ...fed,
       taken,
@@ -139,10 +141,15 @@ async function runIn(
   }
 }
 
+/** What stands in the command line of each process that leads to a sandbox. */
+function nameOf({ id }: SandboxJob): string {
+  return `berth-build:${id}`
+}
+
 /** From the service to the script inside, each link with fewer rights than the one before. */
 function commandLine({ account, cgroups }: SandboxHost, job: SandboxJob, { cgroup, stage }: Surroundings): string[] {
   const { seconds, processes, memoryBytes, diskBytes } = job.limits
-  const name = `berth-build:${job.id}`
+  const name = nameOf(job)
   const dies = ['setpriv', '--pdeathsig', 'KILL']
   const limit = [
     'prlimit',
