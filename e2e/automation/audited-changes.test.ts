@@ -106,8 +106,8 @@ test('every change by the API leaves one entry, which says who, what, on what an
 })
 
 test('every route of the API that changes something is among them', () => {
-  // The one changes nothing, the other nothing while there is one key.
-  const elsewhere = ['checkRemote', 'rotateRemoteKeys']
+  // The first changes nothing, the second nothing while there is one key; the third is tried where images are built (e2e/build).
+  const elsewhere = ['checkRemote', 'rotateRemoteKeys', 'startBuild']
   const done = new Set([...steps.map(({ action }) => action), ...elsewhere])
   const operations = operationsOf(mergeDocuments() as unknown as OpenApiDocument)
   expect(operations.filter(({ id, method }) => method !== 'GET' && !done.has(id)).map(({ id }) => id)).toEqual([])

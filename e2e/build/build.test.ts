@@ -158,6 +158,37 @@ group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
     expect(none).toMatchObject({ status: 400, body: { field: 'context', detail: expect.stringContaining('empty') } })
   })
 
+  test('a build is in the audit trail and among the events, by who started it', async () => {
+    const task = await build(
+      stack,
+      [
+        ['repository', 'team/told'],
+        ['containerfile', 'FROM scratch\nCOPY busybox /b'],
+      ],
+      context,
+    )
+    expect(task.error).toBeNull()
+    const audited = await until(
+      'the audit trail has it',
+      async () => {
+        const { body } = await stack.api('GET', '/audit?object=team%2Ftold')
+        const actions = body.items.map(({ action }: { action: string }) => action)
+        return actions.includes('startBuild') && actions.includes('build') ? actions : undefined
+      },
+      20_000,
+    )
+    expect(audited).toContain('startBuild')
+    const events = await fetch(`${stack.url}/api/v1/events?events=build.build.completed&after=0`, {
+      headers: { authorization: `Basic ${btoa(`admin:${stack.password}`)}`, accept: 'text/event-stream' },
+    })
+    let text = ''
+    for await (const chunk of events.body ?? []) {
+      text += Buffer.from(chunk).toString()
+      if (text.includes('team/told')) break
+    }
+    expect(text).toContain(task.result.digest)
+  }, 60_000)
+
   test('a client that leaves in the middle of its context leaves nothing of it behind', async () => {
     const { port, hostname } = new URL(stack.url)
     const head = ['--x', 'content-disposition: form-data; name="repository"', '', 'team/left', '--x']

@@ -219,30 +219,6 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     const { body } = await stack.api('GET', `${repositoryPath('team/slow')}/versions`)
     expect(body.items.filter(({ cause }: { cause: string }) => cause === 'build')).toHaveLength(1)
   }, 180_000)
-
-  test('a build is in the audit trail and among the events, by who started it', async () => {
-    const task = await build(stack, image('team/told', 'FROM scratch\nCOPY busybox /b'), busybox)
-    expect(task.error).toBeNull()
-    const audited = await until(
-      'the audit trail has it',
-      async () => {
-        const { body } = await stack.api('GET', '/audit?object=team%2Ftold')
-        const actions = body.items.map(({ action }: { action: string }) => action)
-        return actions.includes('startBuild') && actions.includes('build') ? actions : undefined
-      },
-      20_000,
-    )
-    expect(audited).toContain('startBuild')
-    const events = await fetch(`${stack.url}/api/v1/events?events=build.build.completed&after=0`, {
-      headers: { authorization: `Basic ${btoa(`admin:${stack.password}`)}`, accept: 'text/event-stream' },
-    })
-    let text = ''
-    for await (const chunk of events.body ?? []) {
-      text += Buffer.from(chunk).toString()
-      if (text.includes('team/told')) break
-    }
-    expect(text).toContain(task.result.digest)
-  }, 60_000)
 })
 
 const lacking = isWhole && process.getuid?.() === 0 ? describe : describe.skip
