@@ -1,3 +1,4 @@
+import { egressScript } from '../egress/in-sandbox.ts'
 import type { BaseContent } from '../layouts/read-base.ts'
 import type { BuildPlan } from './engine.ts'
 import { commandOf, quote } from './shell.ts'
@@ -29,6 +30,7 @@ export function buildahScript(
     'tar -x -f - -C /work/context <&5 5<&-',
     'echo bases >&4',
     settings,
+    ...(plan.network === 'egress' ? [egressScript] : []),
     ...bases.map((base, at) => layoutOf(base, at)),
     'mkdir -p /work/out/0/blobs/sha256',
     // Layers of the bases are there already as far as buildah can see, so it copies none; their own descriptors are put back later.
@@ -65,9 +67,9 @@ function buildOne(plan: BuildPlan, { platform, images }: Part, { at, secrets }: 
   )
   const contexts = images.map(({ base, name }) => `--build-context ${quote(`${name}=docker-image://`)}"$base${base}"`)
   const words = [
-    ...'buildah bud --pull=never --layers --identity-label=false --network=host --http-proxy=false --format=oci'.split(
-      ' ',
-    ),
+    ...'buildah bud --pull=never --layers --identity-label=false --network=host --format=oci'.split(' '),
+    // As variables of the steps, which are no part of the image.
+    `--http-proxy=${plan.network === 'egress'}`,
     `--timestamp=${plan.sourceDateEpoch}`,
     `--tag=result${at}`,
     ...forPlatform,

@@ -9,7 +9,7 @@ import { type Received, receiveLayouts } from '../layouts/receive-layout.ts'
 import { runSandbox, type SandboxHost } from '../sandbox/run-sandbox.ts'
 import { buildahScript, type Part } from './buildah-script.ts'
 import type { BuildDeps, BuildPlan, Built, Engine } from './engine.ts'
-import { feedContext, feedFiles, secretFiles } from './inputs.ts'
+import { egressOf, feedContext, feedFiles, secretFiles } from './inputs.ts'
 import { listenToBuildah } from './listen-to-buildah.ts'
 import { outcomeOf } from './outcome.ts'
 
@@ -34,10 +34,12 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
   const parts = prepared.map(({ part }) => part)
   const bases = await Promise.all([...plan.bases.values()].map(readBase))
   const secrets = secretFiles(plan)
+  const egress = egressOf(plan, host, deps)
   const files = new Map<string, Buffer | string>([
     ['run.sh', buildahScript(plan, { bases, parts }, secrets.places)],
     ...prepared.map(({ text }, at): [string, string] => [`Containerfile-${at}`, text]),
     ...secrets.files,
+    ...egress.files,
   ])
   // The layouts of all platforms share their blobs, which come with the first.
   const into = Object.fromEntries(
@@ -51,6 +53,7 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
       id: plan.id,
       shows: new Map([...plan.bases.values()].map(({ layout }, at) => [`base-${at}`, layout])),
       limits: deps.limits,
+      prepare: egress.prepare,
       feedInputs: (into, ended) => feedFiles(files, into, ended),
       feedContext: (into, ended) => feedContext(plan.context, deps.limits, into, ended),
       takeResult: async (from) => {

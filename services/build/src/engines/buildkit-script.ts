@@ -1,3 +1,4 @@
+import { egressScript, proxyVariables } from '../egress/in-sandbox.ts'
 import type { BaseContent } from '../layouts/read-base.ts'
 import type { BuildPlan } from './engine.ts'
 import { familiarName } from './familiar-name.ts'
@@ -39,6 +40,7 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     // BuildKit knows the ignore file by one name only; where both are there podman takes this one too.
     'if [ -f /work/context/.containerignore ]; then cp /work/context/.containerignore /work/context/.dockerignore; fi',
     'echo start >&4',
+    ...(plan.network === 'egress' ? [egressScript] : []),
     daemon,
     'mkdir -p /work/results/image/blobs/sha256 /work/results/cache/blobs/sha256',
     // What is in a folder of results already is not written again: blobs of bases stay where they are.
@@ -48,10 +50,16 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     ...(exported ? ['cd /work/results/cache/blobs/sha256', ...inherited, ...(cache ? [linkCached] : [])] : []),
     'cd /work',
     'echo build >&4',
-    `${commandOf(buildWords(plan, shown, secrets))} </dev/null 3>&- 4>&-`,
+    `${commandOf(buildWords(plan, shown, secrets))}${proxied(plan)} </dev/null 3>&- 4>&-`,
     'echo result >&4',
     'tar -c -f - -C /work/results image cache >&3',
   ].join('\n')
+}
+
+/** As arguments that every build has, which are variables of the steps and no part of the image. */
+function proxied({ network }: BuildPlan): string {
+  if (network !== 'egress') return ''
+  return proxyVariables.map((name) => ` --opt build-arg:${name}="$${name}"`).join('')
 }
 
 const linkCached =

@@ -13,7 +13,7 @@ import { receiveLayouts } from '../layouts/receive-layout.ts'
 import { runSandbox, type SandboxHost } from '../sandbox/run-sandbox.ts'
 import { buildkitScript } from './buildkit-script.ts'
 import type { BuildDeps, BuildPlan, Built, Engine } from './engine.ts'
-import { feedContext, feedFiles, secretFiles } from './inputs.ts'
+import { egressOf, feedContext, feedFiles, secretFiles } from './inputs.ts'
 import { listenToBuildkit } from './listen-to-buildkit.ts'
 import { outcomeOf } from './outcome.ts'
 
@@ -83,6 +83,7 @@ async function buildByBuildkit(
   const { text, names } = renameBases(plan.containerfile, plan, 'clashing')
   const bases = await Promise.all([...plan.bases.values()].map(readBase))
   const secrets = secretFiles(plan)
+  const egress = egressOf(plan, host, deps)
   const cache = plan.cache === null ? null : await openCache(plan.cache)
   if (cache) await openUp(cache.folder)
   const results = path.join(plan.output, `.results-${randomUUID()}`)
@@ -93,6 +94,7 @@ async function buildByBuildkit(
     ['Containerfile', text],
     ...cached.map(({ index }, at): [string, string] => [`cached-${at}`, index]),
     ...secrets.files,
+    ...egress.files,
   ])
   const listening = listenToBuildkit(plan, deps)
   let received: Awaited<ReturnType<typeof receiveLayouts>> | undefined
@@ -107,6 +109,7 @@ async function buildByBuildkit(
           ...[...plan.bases.values()].map(({ layout }, at) => [`base-${at}`, layout] as const),
         ]),
         limits: deps.limits,
+        prepare: egress.prepare,
         feedInputs: (into, ended) => feedFiles(files, into, ended),
         feedContext: (into, ended) => feedContext(plan.context, deps.limits, into, ended),
         takeResult: async (from) => {

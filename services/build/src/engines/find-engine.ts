@@ -14,6 +14,8 @@ export type EngineSettings = {
   folder: string
   /** Whom builds run as; needed where the service is root. */
   user?: string | undefined
+  /** For tests: whether builds with egress reach private addresses. */
+  allowPrivateEgress?: boolean
 }
 
 /** The engine of this machine; or what is missing, and the commands that mend it. */
@@ -32,12 +34,18 @@ export async function findEngine(
 export async function findEngines({
   folder,
   user,
+  allowPrivateEgress = false,
 }: EngineSettings): Promise<{ engines: Engine[]; host: SandboxHost } | { missing: string }> {
   const lack = await findLack()
   if (lack !== undefined) return { missing: lack }
   const found = await findAccount(user)
   if ('missing' in found) return found
-  const host = { account: found.account, cgroups: await findCgroupPlaces(), folder: sandboxesIn(folder) }
+  const host = {
+    account: found.account,
+    cgroups: await findCgroupPlaces(),
+    folder: sandboxesIn(folder),
+    allowPrivateEgress,
+  }
   const engines = [await findBuildkit(host), await findBuildah(host)]
   return { engines: engines.filter((engine) => engine !== undefined), host }
 }

@@ -38,7 +38,8 @@ group(`hostile builds${why ? ` (skipped: ${why})` : ''}`, () => {
     process.env.BERTH_TEST_CANARY = secret
     server = createServer((socket) => {
       asked++
-      socket.end()
+      socket.on('error', () => socket.destroy())
+      socket.end('HTTP/1.0 200 OK\r\n\r\nfrom outside\n', () => socket.destroySoon())
     })
     await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
     port = (server.address() as { port: number }).port
@@ -222,6 +223,25 @@ cat /proc/net/route /proc/net/tcp; hostname; readlink /proc/self/ns/net; kill -9
       const { failure } = await attempt('FROM scratch\nCOPY large /', { limits: { diskBytes: 32 << 20 } })
       await rm(path.join(bench.context, 'large'))
       expect(failure).toMatchObject({ status: 400, code: 'context_refused' })
+    })
+
+    testWhole('with egress a step reaches what the guard lets it, by the proxy alone', async () => {
+      const step = `${withShell}RUN nc -w 1 127.0.0.2 ${port} && echo direct; wget -O- http://127.0.0.2:${port}/ ; \
+wget -O- http://169.254.169.254/; printf 'CONNECT 127.0.0.2:${port} HTTP/1.1\\r\\n\\r\\n' | nc 127.0.0.1 3128; env; true`
+      const guarded = await attempt(step, { network: 'egress' })
+      expect(guarded.failure).toBeUndefined()
+      expect(guarded.text).toMatch(/127\.0\.0\.2:\d+: builds reach the ports/)
+      expect(guarded.text).not.toMatch(/^direct$/m)
+      expect(asked).toBe(0)
+      const all = await findEngines({ ...testSettings(bench.folder), allowPrivateEgress: true })
+      const open = 'engines' in all ? all.engines.find((each) => each.name === name) : undefined
+      const reached = await bench.build(open ?? engine, step, { network: 'egress' })
+      expect(reached.text).toMatch(/169\.254\.169\.254 is a link-local or metadata address/)
+      expect(reached.text).toMatch(/200 Connection established/)
+      expect(asked).toBeGreaterThan(0)
+      asked = 0
+      expect(reached.built?.digest).toBe(guarded.built?.digest)
+      await expectClean()
     })
 
     testWhole(

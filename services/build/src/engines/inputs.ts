@@ -1,8 +1,10 @@
 import type { Readable, Writable } from 'node:stream'
 import { cleanContext } from '../context/check-context.ts'
 import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
+import { egressFiles, openEgress } from '../egress/in-sandbox.ts'
 import { feed } from '../sandbox/feed.ts'
-import type { BuildLimits, BuildPlan } from './engine.ts'
+import type { SandboxHost, SandboxJob } from '../sandbox/run-sandbox.ts'
+import type { BuildDeps, BuildLimits, BuildPlan } from './engine.ts'
 
 /** Writes small files into a sandbox; nothing of them ever lies on a disk. */
 export async function feedFiles(
@@ -43,5 +45,19 @@ export function secretFiles(plan: BuildPlan): { files: [string, Buffer][]; place
   return {
     files: entries.map(([, value], at) => [`secret-${at}`, value]),
     places: entries.map(([id], at) => [id, `/work/in/secret-${at}`]),
+  }
+}
+
+/** What a build with egress has besides: the way out, files for its inner side, the lines that open it. */
+export function egressOf(
+  { network }: BuildPlan,
+  { allowPrivateEgress = false }: SandboxHost,
+  { onLine }: BuildDeps,
+): { prepare: SandboxJob['prepare']; files: [string, string][] } {
+  if (network !== 'egress') return { prepare: undefined, files: [] }
+  const onRefused = (text: string) => onLine({ at: new Date().toISOString(), step: null, stream: 'stderr', text })
+  return {
+    prepare: (place) => openEgress(place, { allowPrivateAddresses: allowPrivateEgress, onRefused }),
+    files: egressFiles,
   }
 }

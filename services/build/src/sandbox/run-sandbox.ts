@@ -10,15 +10,25 @@ import { enterScript, joinScript, stageScript } from './scripts.ts'
 import { type Overrun, watchLimits } from './watch-limits.ts'
 
 /** What sandboxes of this machine are made with. */
-export type SandboxHost = { account: Account; cgroups: CgroupPlaces | null; folder: string }
+export type SandboxHost = {
+  account: Account
+  cgroups: CgroupPlaces | null
+  folder: string
+  /** For tests: whether builds with egress reach private addresses. */
+  allowPrivateEgress?: boolean
+}
 
 type SandboxLimits = { seconds: number; memoryBytes: number; processes: number; diskBytes: number }
+
+type Prepared = { shows: ReadonlyMap<string, string>; close(): Promise<void> }
 
 export type SandboxJob = {
   id: string
   /** What of the host can be read inside, by the name that it has under `/host`. */
   shows: ReadonlyMap<string, string>
   limits: SandboxLimits
+  /** Opens what goes with the sandbox, in a folder of its own, and says what more is shown. */
+  prepare?: ((place: string) => Promise<Prepared>) | undefined
   /** Feeds a tar with `run.sh`, which is run, and whatever else it needs, below `/work/in`. */
   feedInputs: (into: Writable, signal: AbortSignal) => Promise<void>
   /** Feeds what the script reads as file descriptor 5. */
@@ -48,16 +58,20 @@ export async function runSandbox(host: SandboxHost, job: SandboxJob, signal: Abo
   signal.throwIfAborted()
   const place = path.join(host.folder, job.id)
   const cgroup: Cgroup | null = host.cgroups && { places: host.cgroups, name: `${cgroupPrefix}${job.id}` }
+  let prepared: Prepared | undefined
   try {
-    await mkdir(path.join(place, 'stage'), { recursive: true })
+    await mkdir(path.join(place, 'stage'), { recursive: true, mode: 0o700 })
     await writeFile(path.join(place, 'owner'), `${process.pid} ${await startOf(process.pid)}`)
     if (cgroup) {
       const { memoryBytes, diskBytes, processes } = job.limits
       // What is written lies in memory, and the kernel counts both as one; `watchLimits` keeps processes to their share.
       await makeCgroup(cgroup, { memoryBytes: memoryBytes + diskBytes, processes })
     }
-    return await runIn(host, job, { cgroup, stage: path.join(place, 'stage') }, signal)
+    prepared = await job.prepare?.(place)
+    const shows = new Map([...job.shows, ...(prepared?.shows ?? [])])
+    return await runIn(host, { ...job, shows }, { cgroup, stage: path.join(place, 'stage') }, signal)
   } finally {
+    await prepared?.close()
     if (cgroup) await removeCgroup(cgroup)
     await rm(place, { recursive: true, force: true })
   }
