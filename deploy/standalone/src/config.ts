@@ -56,6 +56,7 @@ const standaloneSettings = {
   ...taskSettings,
   ...scheduleSettings,
   ...buildOwnSettings,
+  buildDirectory: optionalText('BERTH_BUILD_DIR'),
   ...auditSettings,
   ...auditCountSettings,
   ...deadLetterSettings,
@@ -70,6 +71,11 @@ export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>
 /** Reads the settings. Throws `StartupError` that lists every fault. */
 export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
   return withDatabasePassword(readConfig(standaloneSettings, env))
+}
+
+/** Where builds lie while they run, and their caches. */
+export function buildDirectoryOf({ buildDirectory }: StandaloneConfig, home: string): string {
+  return buildDirectory ?? path.join(home, 'build')
 }
 
 /** Where blobs are kept, unless in a bucket. */

@@ -7,6 +7,7 @@ import { createRegistry } from '@berth/registry-service'
 import { answerStarting, closeServer, listen, type Service } from '@berth/service'
 import { createSync } from '@berth/sync-service'
 import { createTasks } from '@berth/tasks-service'
+import { buildDirectoryOf } from './config.ts'
 import type { Ground, Running } from './ground.ts'
 import type { ServiceName } from './routes.ts'
 import { readServiceKeys } from './service-keys.ts'
@@ -41,7 +42,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     databaseUrl: ground.databaseUrl,
     natsUrl: ground.natsUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
-    buildDirectory: path.join(ground.home, 'build'),
+    buildDirectory: buildDirectoryOf(config, ground.home),
     internalUrl: undefined,
     authUrl: peer,
     catalogUrl: peer,

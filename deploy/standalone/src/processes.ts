@@ -16,7 +16,7 @@ import {
 } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
-import { blobsDirectoryOf } from './config.ts'
+import { blobsDirectoryOf, buildDirectoryOf } from './config.ts'
 import { createForward } from './forward.ts'
 import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
@@ -107,7 +107,7 @@ function environmentOf(
     BERTH_SERVICE_PUBLIC_KEYS: writePublicKeys(readServiceKeys(secrets).publicKeys),
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
-    BERTH_BUILD_DIR: path.join(home, 'build'),
+    BERTH_BUILD_DIR: buildDirectoryOf(config, home),
     BERTH_BLOBS_DIR: blobsDirectoryOf(config, home) ?? '',
     BERTH_STACK_JOURNAL: config.blobsJournal ? `${process.pid}.${homeIdOf(secrets)}` : '',
     ...Object.fromEntries(peers),
