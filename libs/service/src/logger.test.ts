@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,6 +64,30 @@ test('a secret is in no line, wherever it was put', async () => {
   expect(text).not.toContain(planted)
   expect(text).not.toContain(btoa(planted))
   expect(text).not.toContain(Buffer.from(planted).toString('hex'))
+})
+
+test('what was said last is in the file of a process that ends at once, in its order', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-log-'))
+  const file = join(folder, 'log')
+  const program = `
+    import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url).href)}
+    const log = createLogger({ service: 'test', file: ${JSON.stringify(file)} })
+    for (let n = 0; n < 100; n++) log.info('line', { n })
+    setTimeout(() => {
+      log.info('said last')
+      process.exit(0)
+    }, 200)`
+  const { status } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { encoding: 'utf8' })
+  expect(status).toBe(0)
+  const lines = (await readFile(file, 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect(lines.map(({ n, message }) => n ?? message)).toEqual([
+    ...Array.from({ length: 100 }, (_, n) => n),
+    'said last',
+  ])
+  await rm(folder, { recursive: true })
 })
 
 test('an error that causes itself ends', () => {

@@ -1,6 +1,6 @@
-import { chmodSync, existsSync } from 'node:fs'
 import winston from 'winston'
 import { databaseProblem } from './database-away.ts'
+import { LogFile, written } from './log-file.ts'
 import { withoutSecrets } from './secret-values.ts'
 
 export const logLevels = ['error', 'warn', 'info', 'debug'] as const
@@ -67,10 +67,6 @@ function describeError(error: Error, depth: number): unknown {
   }
 }
 
-const fileBytes = 16 << 20
-const filesKept = 3
-const fileMode = 0o600
-
 /** Where lines go: into a file of the stack, or all of them to standard output, as collectors of containers' logs want them. */
 export const logOutputs = ['file', 'stdout'] as const
 export type LogOutput = (typeof logOutputs)[number]
@@ -97,13 +93,10 @@ export function createLogger(options: {
     level,
     silent: options.silent ?? false,
     format: plainLine(),
-    transports: file === undefined ? [stream] : [stream, fileTransport(file)],
+    transports: file === undefined ? [stream] : [stream, new LogFile(file)],
   })
   return wrap(base, { service: options.service })
 }
-
-// Under which winston's transports look for what they write.
-const written = Symbol.for('message')
 
 /** Redacts an entry and makes a line of it, in one step: each request that changes something pays for one. */
 const plainLine = winston.format((entry) => {
@@ -112,13 +105,6 @@ const plainLine = winston.format((entry) => {
   line.timestamp = new Date().toISOString()
   return { ...entry, [written]: JSON.stringify(line) }
 })
-
-/** It names users and what they pull, so only its owner may read it; one of an earlier release is closed too. */
-function fileTransport(file: string): winston.transport {
-  if (existsSync(file)) chmodSync(file, fileMode)
-  const options = { flags: 'a', mode: fileMode }
-  return new winston.transports.File({ filename: file, maxsize: fileBytes, maxFiles: filesKept, options })
-}
 
 function wrap(base: winston.Logger, fields: LogFields): Logger {
   // Asked first: a line below the level would still be redacted and formatted.
