@@ -87,7 +87,7 @@ async function buildByBuildkit(
   const cache = plan.cache === null ? null : await openCache(plan.cache)
   if (cache) await openUp(cache.folder)
   const results = path.join(plan.output, `.results-${randomUUID()}`)
-  const cached = plan.noCache ? [] : (cache?.entries ?? [])
+  const cached = plan.noCache ? [] : (cache?.entries ?? []).filter(({ index }) => !isOfBuildah(index))
   const shown = { names, bases, cache: cache && { entries: cached.length } }
   const files = new Map<string, Buffer | string>([
     ['run.sh', buildkitScript(plan, shown, secrets.places)],
@@ -141,6 +141,11 @@ async function buildByBuildkit(
     await rm(results, { recursive: true, force: true })
     cache?.close()
   }
+}
+
+/** The other engine keeps its steps by number, and calls nothing its latest. */
+function isOfBuildah(index: string): boolean {
+  return /"org\.opencontainers\.image\.ref\.name":"\d/.test(index)
 }
 
 /** Builds of one Containerfile for the same target and platforms replace each other's entry. */

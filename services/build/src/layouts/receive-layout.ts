@@ -8,8 +8,8 @@ import type { Descriptor } from './read-base.ts'
 const blobName = /^(?:\.\/)?blobs\/sha256\/([0-9a-f]{64})$/
 const indexBytes = 1 << 20
 
-/** A layout that came: what it says that it holds, and the bytes of its blobs. */
-export type Received = { index: string; image: Descriptor; bytes: number }
+/** A layout that came: what it says that it holds, its image where that is one, and the bytes of its blobs. */
+export type Received = { index: string; image: Descriptor | undefined; bytes: number }
 
 /**
  * Writes the blobs of OCI layouts that come as a tar out of a sandbox, whose word counts for nothing: each blob has the digest that it
@@ -60,10 +60,10 @@ export async function receiveLayouts(
   )
 }
 
-function imageOf(index: string): Descriptor {
+function imageOf(index: string): Descriptor | undefined {
   const { manifests } = JSON.parse(index) as { manifests?: Descriptor[] }
   const [image, ...more] = manifests ?? []
-  if (!image || more.length > 0) throw new Error('the layout of the result does not hold one image')
+  if (!image || more.length > 0) return undefined
   const { mediaType, digest, size } = image
   return { mediaType, digest, size }
 }
