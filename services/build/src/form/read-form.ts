@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { badField, Problem } from '@berth/service'
@@ -53,9 +54,12 @@ function badForm(cause: unknown): Problem {
 export async function readForm<Checked, Kept>(
   request: IncomingMessage,
   signal: AbortSignal,
-  { check, keep }: Taking<Checked, Kept>,
+  taking: Taking<Checked, Kept>,
 ): Promise<{ form: BuildForm; checked: Checked; kept: Kept | null }> {
   const busboy = openBusboy(request)
+  // What a part calls runs on behalf of the connection that it came by, where nobody knows of whom the audit trail is to tell.
+  const check = AsyncLocalStorage.bind(taking.check)
+  const keep = AsyncLocalStorage.bind(taking.keep)
   const fields = createForm()
   const ended = Promise.withResolvers<void>()
   const failed = new AbortController()
