@@ -94,7 +94,10 @@ test('NATS that goes away and comes back is one line each time, a word in /ready
       await pushRandomImage({ url: stack.url, authorization: basic(stack) }, 'quiet/app', tag)
     nats = await startNatsAt(port)
     await until('it is told', async () => (await readyzOf(stack)).nats === undefined)
-    const lines = readFileSync(path.join(stack.home, 'berth.log'), 'utf8').trim().split('\n')
+    const log = () => readFileSync(path.join(stack.home, 'berth.log'), 'utf8')
+    // Lines go into the file together, a moment after they were said.
+    await until('it is in the log', async () => log().includes('nats is back'))
+    const lines = log().trim().split('\n')
     const said = lines.map((line) => JSON.parse(line) as { message: string; level: string })
     expect(said.filter(({ message }) => message.startsWith('nats is away')).length).toBe(1)
     expect(said.filter(({ message }) => message === 'nats is back').length).toBe(1)

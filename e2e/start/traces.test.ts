@@ -84,11 +84,14 @@ describe('with a collector and the ratio 0', () => {
         'http.route': '/v2/{name}/manifests/{reference}',
       })
       expect(JSON.stringify(receiver.spans)).not.toMatch(/pushed\/app|synced|correct horse|[?]/)
-      const lines = readFileSync(path.join(stack.home, 'berth.log'), 'utf8')
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line))
-      expect(lines.filter((line) => line.traceId === traceId && line.requestId)).not.toEqual([])
+      const lines = () =>
+        readFileSync(path.join(stack.home, 'berth.log'), 'utf8')
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line))
+      await until('the log names the trace', async () =>
+        lines().some((line) => line.traceId === traceId && line.requestId),
+      )
       const inHeaders = await readMessages(embeddedNats(stack.home), 'CATALOG', 'berth.v1.catalog.', ({ headers }) =>
         headers?.get('traceparent').slice(3, 35),
       )
