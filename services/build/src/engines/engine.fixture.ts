@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Base, BuildLimits, BuildLine, BuildPlan, Engine } from './engine.ts'
+import { findEngine } from './find-engine.ts'
 
 const limits: BuildLimits = {
   seconds: 60,
@@ -19,6 +21,18 @@ export type Bench = Awaited<ReturnType<typeof createBench>>
 /** Who builds in tests. */
 export function testSettings(folder: string) {
   return { folder, user: process.env.BERTH_TEST_BUILD_USER ?? (process.getuid?.() === 0 ? 'berth-build' : undefined) }
+}
+
+/** Why nothing can be built on this machine, if so; a sandbox is tried. */
+export async function whyNoBuilds(): Promise<string | undefined> {
+  if (!existsSync('/bin/busybox')) return 'apt-get install busybox-static'
+  const folder = await mkdtemp(path.join(tmpdir(), 'berth-build-'))
+  try {
+    const found = await findEngine(testSettings(folder))
+    return 'missing' in found ? found.missing : undefined
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** A folder for builds, with contexts and results in it. */

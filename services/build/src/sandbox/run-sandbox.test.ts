@@ -7,15 +7,19 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
 import { findAccount } from './account.ts'
 import { findCgroupPlaces } from './cgroups.ts'
-import { findLack } from './check-machine.ts'
+import { findLack, tryHost } from './check-machine.ts'
 import { feed } from './feed.ts'
 import { runSandbox } from './run-sandbox.ts'
 
 const user = process.env.BERTH_TEST_BUILD_USER ?? (process.getuid?.() === 0 ? 'berth-build' : undefined)
 const found = await findAccount(user)
-const why = (await findLack()) ?? ('missing' in found ? found.missing : undefined)
-const group = why ? describe.skip : describe
 const places = await findCgroupPlaces()
+const place = path.join(tmpdir(), `berth-sandbox-probe-${process.pid}`)
+const obstacle = async () =>
+  'missing' in found ? found.missing : tryHost({ account: found.account, cgroups: places, folder: place }, 'probe')
+const why = (await findLack()) ?? (await obstacle())
+await rm(place, { recursive: true, force: true })
+const group = why ? describe.skip : describe
 const kinds = [['without cgroups', null] as const, ...(places ? [['with cgroups', places] as const] : [])]
 
 group(`a sandbox${why ? ` (skipped: ${why})` : ''}`, () => {
