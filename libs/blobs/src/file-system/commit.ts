@@ -79,37 +79,23 @@ async function moveIntoPlace(
 export type SmallBlob = { bytes: Uint8Array; part?: string | undefined }
 
 /**
- * A small file on its way into its place, unflushed, for its bytes are in the journal. `stage` makes it elsewhere, `put` moves it: who reads
- * the folder meanwhile, a backup too, sees all of it or nothing. By calls that hold up everything while they wait, and that hardly ever
- * do: the disk takes an append, and what they change is in memory. `put` throws what kept `stage` from making the file; `discard` removes
- * what it made.
+ * Writes a small file into its place, unflushed, for its bytes are in the journal. Written elsewhere and moved, as any other: who reads the
+ * folder meanwhile, a backup too, sees all of it or nothing. By calls that hold up everything while they wait, and that hardly ever
+ * do: the disk has just taken an append, and what they change is in memory.
  */
-export type SmallFile = { stage: () => void; put: () => Promise<BlobStat>; discard: () => Promise<unknown> }
-
-export function smallFile(
+export async function putSmallFile(
   root: string,
   key: BlobKey,
   { bytes, part }: SmallBlob,
   healing: Pick<Healing, 'keep'>,
-): SmallFile {
+): Promise<BlobStat> {
   const path = join(root, blobPath(key))
-  const own = join(root, writePath(randomUUID()))
   const sizeBytes = bytes.length
-  let failure: { error: unknown } | undefined
-  const stage = () => {
-    if (part !== undefined) return
-    try {
-      writeFileNow(own, bytes)
-    } catch (error) {
-      failure = { error }
-    }
-  }
-  const put = async (): Promise<BlobStat> => {
-    if (failure) throw failure.error
-    // Another call may have moved the part, or discarded it.
-    const isStaged = part !== undefined && statPathNow(part)?.size === sizeBytes
-    if (part !== undefined && !isStaged) writeFileNow(own, bytes)
-    const staged = isStaged ? part : own
+  // Another call may have moved the part, or discarded it.
+  const isStaged = part !== undefined && statPathNow(part)?.size === sizeBytes
+  const staged = isStaged ? part : join(root, writePath(randomUUID()))
+  try {
+    if (!isStaged) writeFileNow(staged, bytes)
     const found = statPathNow(path)
     if (found?.isFile() && found.size === sizeBytes) {
       await healing.keep({ staged, key, sizeBytes })
@@ -117,8 +103,10 @@ export function smallFile(
     }
     moveFileNow(staged, path)
     return { sizeBytes, modifiedAt: new Date() }
+  } catch (error) {
+    if (!isStaged) await removeFile(staged)
+    throw error
   }
-  return { stage, put, discard: () => removeFile(own) }
 }
 
 /** Puts a verified file in the place of a damaged one. Another process may have done so with the same file. */

@@ -12,10 +12,10 @@ import { assertMounted } from './self-test.ts'
  */
 export type Journal = {
   /**
-   * Makes the bytes of a place durable, then has `put` place the file there, and answers what that does. While the disk takes the bytes,
-   * `meanwhile` makes the file elsewhere. The log stays until the file is flushed.
+   * Makes the bytes of a place durable, then has `put` write the file there, and answers what that does. The log stays until the
+   * file is flushed.
    */
-  write<T>(place: string, bytes: Uint8Array, file: { meanwhile: () => void; put: () => Promise<T> }): Promise<T>
+  write<T>(place: string, bytes: Uint8Array, put: () => Promise<T>): Promise<T>
   /** Why the store is not to be relied on, if it is not: until the next start, which writes anew what could not be flushed. */
   unready(): string | undefined
   /** Flushes the files of all logs, and removes these. */
@@ -137,8 +137,7 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
       log = current ??= await begin()
       log.users += batch.length
       const buffers = batch.flatMap(({ place, bytes }) => [recordHead(place, bytes.length), bytes])
-      // Without a wait where there is room: the append is to be under way when `meanwhile` runs.
-      if (!hasRoom(log, buffers)) await fillAhead(log, buffers)
+      await fillAhead(log, buffers)
       log.sizeBytes += await writeFlushed(log.fd, buffers, log.sizeBytes)
       for (const { resolve } of batch) resolve(log)
       if (log.sizeBytes >= limits.logBytes) end(log)
@@ -167,10 +166,8 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
     })
 
   return {
-    write: async (place, bytes, { meanwhile, put }) => {
-      const logged = logWith(place, bytes)
-      meanwhile()
-      const log = await logged
+    write: async (place, bytes, put) => {
+      const log = await logWith(place, bytes)
       try {
         const answer = await put()
         log.places.add(place)
@@ -190,19 +187,13 @@ export function createJournal(root: string, folders: Folders, options: JournalOp
   }
 }
 
-function hasRoom(log: Log, buffers: readonly Uint8Array[]): boolean {
-  return log.sizeBytes + totalBytes(buffers) <= log.endBytes
-}
-
-/** Makes room for these behind the records of a log, and for more to come. */
+/** Sees that there is room for these behind the records of a log. */
 async function fillAhead(log: Log, buffers: readonly Uint8Array[]): Promise<void> {
+  const wanted = log.sizeBytes + buffers.reduce((sum, { length }) => sum + length, 0)
+  if (wanted <= log.endBytes) return
   const ahead = Math.min(Math.max(log.endBytes, firstAheadBytes), mostAheadBytes)
-  const zeros = Buffer.alloc(log.sizeBytes + totalBytes(buffers) - log.endBytes + ahead)
+  const zeros = Buffer.alloc(wanted - log.endBytes + ahead)
   log.endBytes += await writeFlushed(log.fd, [zeros], log.endBytes)
-}
-
-function totalBytes(buffers: readonly Uint8Array[]): number {
-  return buffers.reduce((sum, { length }) => sum + length, 0)
 }
 
 /** How many of the first ones have no more bytes than that; one at least. */

@@ -20,7 +20,7 @@ import type {
   WriteOptions,
 } from '../store/store.ts'
 import { checkReceived, type Received } from '../store/verify.ts'
-import { type Commit, createCommit, replaceFile, type SmallBlob, smallFile } from './commit.ts'
+import { type Commit, createCommit, putSmallFile, replaceFile, type SmallBlob } from './commit.ts'
 import { removeFile, statPath } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders, type Folders } from './folders.ts'
@@ -117,13 +117,7 @@ function throughJournal(root: string, folders: Folders, journal: Journal, healin
   return async (blob: SmallBlob, key: BlobKey): Promise<BlobStat> => {
     const place = blobPath(key)
     await folders.ensure(dirname(place))
-    const file = smallFile(root, key, blob, healing)
-    try {
-      return await journal.write(place, blob.bytes, { meanwhile: file.stage, put: file.put })
-    } catch (error) {
-      await file.discard()
-      throw error
-    }
+    return journal.write(place, blob.bytes, () => putSmallFile(root, key, blob, healing))
   }
 }
 
