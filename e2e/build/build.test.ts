@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -79,6 +80,8 @@ group(`images are built${why ? ` (skipped: ${why})` : ''}`, () => {
     const told = JSON.stringify([log, image, statement, task, (await stack.api('GET', '/builds')).body]) + stack.logs()
     expect(told).not.toContain(secret)
     expect(JSON.stringify(statement)).not.toContain('hello')
+    const sent = `sha256:${createHash('sha256').update(context).digest('hex')}`
+    expect(await stack.api('GET', `/store/explain/${sent}`)).toMatchObject({ status: 404 })
 
     const again = await build(stack, fields, context)
     expect(again.result).toMatchObject({ digest, cached: true })

@@ -103,6 +103,18 @@ ENTRYPOINT ["/bin/sh", "-c", "echo $GREETING; cat /where /words.txt"]
     }
   }, 120_000)
 
+  test('a step with egress has the way out and nothing else, and is refused a neighbour', async () => {
+    await make(stack, '/namespaces', { name: 'wired', buildEgress: true })
+    const step = 'RUN wget -O- http://127.0.0.1:80/ ; nc -w 1 127.0.0.2 80 && echo reached; echo "by $http_proxy"'
+    const fields = image('wired/app', `FROM ${stack.host}/bases/shell\n${step}`, ['network', 'egress'])
+    const task = await build(stack, fields)
+    expect(task.error).toBeNull()
+    const log = await logOf(stack, task.id)
+    expect(log).toContain('by http://127.0.0.1:3128')
+    expect(log).toMatch(/builds reach public ones only/)
+    expect(log).not.toMatch(/^reached/m)
+  }, 60_000)
+
   test('two platforms of files alone are an index, and a step for a platform that does not run here is refused', async () => {
     const files = contextOf({ 'app.txt': 'the same for all\n' })
     const both: Field[] = [

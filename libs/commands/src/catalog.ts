@@ -89,8 +89,8 @@ export type CatalogCommands = {
   }
   /** Gives the leases of a holder more time. */
   'renew-leases': { request: { holder: string; ttlSeconds: number }; reply: Record<string, never> }
-  /** Ends the leases of a holder. */
-  'release-leases': { request: { holder: string }; reply: Record<string, never> }
+  /** Ends the leases of a holder; with `discard`, what it alone wanted and no repository has ever had is removed at once. */
+  'release-leases': { request: { holder: string; discard?: boolean }; reply: Record<string, never> }
   /** Says that leased bytes are durable now. */
   'record-blobs': { request: { holder: string; blobs: StoredBlob[] }; reply: Record<string, never> }
   /**

@@ -43,6 +43,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
   const { buildDirectory: directory, buildAliases: aliases, externalUrl } = config
   const start = {
     db,
+    log,
     catalog,
     tasks,
     blobs: store,
@@ -106,7 +107,7 @@ export function createBuild(config: BuildConfig, { blobs, findEngine, ...parts }
         consumer: 'build-tasks',
         source: 'tasks',
         handle: async (sql, event) => {
-          const ended = await onTaskEnded(sql, event)
+          const ended = await onTaskEnded({ catalog, log }, sql, event)
           if (ended) metrics.ended(ended)
           return ended ?? 'nothing'
         },

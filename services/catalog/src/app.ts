@@ -93,7 +93,7 @@ export function createCatalog(
       objects,
       scheduled: ['applyRetention', 'applyAllRetention', 'collectStore', 'scrubStore', 'reclaimStore'],
     },
-    commands: catalogCommands(db, cleaner, gate),
+    commands: catalogCommands({ db, blobs, cleaner, log }, gate),
     prepare: async ({ keep }) => {
       await claimStore(db, store, config.storeAdopt)
       keep('mark of the store', startRenewing(cleaner, log))

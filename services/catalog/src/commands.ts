@@ -1,6 +1,6 @@
 import { type CatalogCommands, type CommandHandlers, commandHandlers } from '@berth/commands'
 import { type Database, type InternalHandler, notFound, rows } from '@berth/service'
-import type { LoneCleaner } from './cleaner/lone-cleaner.ts'
+import { type Discarding, discardLeased } from './collect/discard.ts'
 import { pulledThrough } from './distributions/pull-through.ts'
 import { freelyGiven } from './leases/freely-given.ts'
 import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
@@ -40,7 +40,8 @@ import { ensureWrittenOut } from './versions/ensure-written-out.ts'
 type Streamed = 'list-served-rows' | 'list-served-heads' | 'list-access-objects'
 
 /** Everything that other services may ask of catalog or have it do. */
-export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: ServedGate): Record<string, InternalHandler> {
+export function catalogCommands(discarding: Discarding, gate: ServedGate): Record<string, InternalHandler> {
+  const { db, cleaner } = discarding
   /** The database, once what is open in a repository is what its latest version has. */
   const latestOf = async (repositoryId: string): Promise<Database> => {
     await ensureWrittenOut(db, repositoryId)
@@ -70,8 +71,8 @@ export function catalogCommands(db: Database, cleaner: LoneCleaner, gate: Served
       await renewLeases(db, holder, ttlSeconds)
       return {}
     },
-    'release-leases': async ({ holder }) => {
-      await releaseLeases(db, holder)
+    'release-leases': async ({ holder, discard }) => {
+      await (discard ? discardLeased(discarding, holder) : releaseLeases(db, holder))
       return {}
     },
     'record-blobs': async ({ blobs }) => {

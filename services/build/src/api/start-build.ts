@@ -18,11 +18,13 @@ import { requireBuilder, requireTarget, type Target } from '../form/check-form.t
 import type { BuildForm } from '../form/fields.ts'
 import { readForm } from '../form/read-form.ts'
 import { keepInput } from '../inputs/inputs.ts'
-import { holderOf, keepContext } from '../inputs/keep-context.ts'
+import { keepContext, letGo } from '../inputs/keep-context.ts'
+import { findForeignArchitectures } from '../sandbox/foreign-programs.ts'
 
 export type StartDeps = {
   db: Database
   catalog: CommandClient<CatalogCommands>
+  log: Logger
   tasks: CommandClient<TasksCommands>
   blobs: BlobStore
   sealer: Sealer
@@ -63,7 +65,7 @@ export async function startBuild(deps: StartDeps, request: ApiRequest): Promise<
       requestId,
     )
   } catch (error) {
-    if (isHeld) await catalog.call('release-leases', { holder: holderOf(buildId) }).catch(() => 'it runs out by itself')
+    if (isHeld) await letGo(deps, buildId)
     // The rest of what the client sends is not waited for.
     if (!incoming.complete) response.set('connection', 'close')
     throw error
@@ -77,7 +79,8 @@ async function requireBases(
   signal: AbortSignal,
 ): Promise<void> {
   const naming = { hosts: hostsOf(externalUrl, host), aliases }
-  for (const image of lintContainerfile(form.containerfile, form).images)
+  const foreign = await findForeignArchitectures()
+  for (const image of lintContainerfile(form.containerfile, { ...form, foreign }).images)
     await requireResolvable(
       { catalog, actor: actorOf(principal), rights: principal.rights },
       readReference(image, naming),

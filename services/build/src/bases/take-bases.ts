@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { lintContainerfile } from '../containerfile/lint.ts'
 import type { Base } from '../engines/engine.ts'
+import { findForeignArchitectures } from '../sandbox/foreign-programs.ts'
 import { type Naming, readReference } from './references.ts'
 import { resolveBase } from './resolve-base.ts'
 import { type TakeDeps, takeBase } from './take-base.ts'
@@ -21,8 +22,9 @@ export async function takeBases(deps: TakeDeps, wanted: WantedBases, signal: Abo
   const layouts = new Map<string, Base>()
   const taken: TakenBases['named'] = []
   const triggers = new Map<string, readonly string[]>()
+  const foreign = await findForeignArchitectures()
   for (;;) {
-    const named = lintContainerfile(wanted.containerfile, { ...wanted, triggers }).images
+    const named = lintContainerfile(wanted.containerfile, { ...wanted, triggers, foreign }).images
     const images = named.filter(({ reference }) => !layouts.has(reference))
     if (images.length === 0) return { layouts, named: taken }
     for (const image of images) {

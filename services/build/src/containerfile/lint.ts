@@ -13,7 +13,9 @@ export type LintOptions = {
   network?: 'none' | 'egress'
   /** What bases put off until they are built on (`OnBuild` of their configs), by the reference as `images` has it. */
   triggers?: ReadonlyMap<string, readonly string[]>
-  /** Whether programs for a platform run here, by binfmt say. */
+  /** Architectures whose programs run here though they are not its own. */
+  foreign?: ReadonlySet<string>
+  /** Whether programs for a platform run here, where that is decided already. */
   runs?: (platform: string) => boolean
 }
 
@@ -51,7 +53,8 @@ const remote = /^(?:[a-z][a-z0-9+.-]*:\/\/|git@|[^/]+@[^/]+:)|\.git(?:#.*)?$/i
 export function lintContainerfile(text: string, options: LintOptions = {}): Linted {
   const { instructions, escape } = readContainerfile(text)
   const { before, stages, faults } = readStages(instructions)
-  faults.push(...instructions.flatMap((one) => unknownInstruction(one) ?? []))
+  // What nobody knows is the reason of what else is wrong with its line, and is told first.
+  faults.unshift(...instructions.flatMap((one) => unknownInstruction(one) ?? []))
   if (options.buildArgs?.has('BUILDKIT_SYNTAX'))
     faults.push({ line: 1, message: 'the build argument BUILDKIT_SYNTAX names a frontend', hint: 'Leave it away.' })
   const last = lastStage(stages, options.target ?? null, faults)
@@ -158,7 +161,7 @@ function readInstruction(one: Instruction, at: At): void {
           hint: 'Leave it away.',
         })
     }
-    if (!(options.runs ?? runsHere)(platform))
+    if (!(options.runs?.(platform) ?? runsHere(platform, options.foreign)))
       faults.push({
         line,
         message: `RUN is for ${platform}, whose programs do not run on this machine (${ownPlatform})`,

@@ -26,9 +26,9 @@ function variablesOf(prefix: string, platform: string): [string, string][] {
   ]
 }
 
-/** Whether this machine runs programs for a platform without being told how. */
-export function runsHere(platform: string): boolean {
+/** Whether this machine runs programs for a platform: by itself, or by what it has for some other architectures. */
+export function runsHere(platform: string, foreign: ReadonlySet<string> = new Set()): boolean {
   const [, own = ''] = ownPlatform.split('/')
   const [, arch = ''] = platform.split('/')
-  return arch === own || (own === 'amd64' && arch === '386')
+  return arch === own || (own === 'amd64' && arch === '386') || foreign.has(arch)
 }

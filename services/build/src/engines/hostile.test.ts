@@ -8,6 +8,7 @@ import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
+import { takeAllProcesses } from '../sandbox/all-processes.fixture.ts'
 import { findCgroupPlaces } from '../sandbox/cgroups.ts'
 import { findByCommandLine } from '../sandbox/processes.ts'
 import { type Bench, createBench, testSettings, whyNoBuilds, withShell } from './engine.fixture.ts'
@@ -31,7 +32,9 @@ group(`hostile builds${why ? ` (skipped: ${why})` : ''}`, () => {
   let server: Server
   let port: number
   let asked = 0
+  let giveBack: () => Promise<void>
   beforeAll(async () => {
+    giveBack = await takeAllProcesses()
     bench = await createBench()
     outside = await mkdtemp(path.join(tmpdir(), 'berth-canary-'))
     await writeFile(path.join(outside, 'canary'), secret, { mode: 0o666 })
@@ -43,12 +46,13 @@ group(`hostile builds${why ? ` (skipped: ${why})` : ''}`, () => {
     })
     await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
     port = (server.address() as { port: number }).port
-  })
+  }, 120_000)
   afterAll(async () => {
     delete process.env.BERTH_TEST_CANARY
     await new Promise((resolve) => server.close(resolve))
     await rm(outside, { recursive: true, force: true })
     await bench.close()
+    await giveBack()
   })
 
   /** Nothing of a build is left, and nothing of the host was changed. */

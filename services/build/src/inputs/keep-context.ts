@@ -4,7 +4,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import { type BlobStore, BlobTooLarge, PartInterrupted } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, StoredBlob } from '@berth/commands'
 import { asDigest } from '@berth/oci'
-import { badField, Problem } from '@berth/service'
+import { badField, type Logger, Problem } from '@berth/service'
 import { checkContext } from '../context/check-context.ts'
 
 type Catalog = CommandClient<CatalogCommands>
@@ -15,6 +15,18 @@ export const leaseSeconds = 3_600
 /** The holder of a build's leases. */
 export function holderOf(buildId: string): string {
   return `build:${buildId}`
+}
+
+/**
+ * Gives back what a build holds; its context and what else nobody wants but it is removed at once. When this is not heard the leases run
+ * out by themselves, and the collector does the rest.
+ */
+export async function letGo({ catalog, log }: { catalog: Catalog; log: Logger }, buildId: string): Promise<void> {
+  try {
+    await catalog.call('release-leases', { holder: holderOf(buildId), discard: true })
+  } catch (error) {
+    log.warn('leases are left to run out', { buildId, error })
+  }
 }
 
 type Limits = { bytes: number; unpackedBytes: number; files: number }

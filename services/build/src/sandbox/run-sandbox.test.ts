@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { padding, tarEnd, writeHeader } from '../context/tar-header.ts'
 import { findAccount } from './account.ts'
+import { takeAllProcesses } from './all-processes.fixture.ts'
 import { findCgroupPlaces } from './cgroups.ts'
 import { findLack, tryHost } from './check-machine.ts'
 import { feed } from './feed.ts'
@@ -85,6 +86,12 @@ group(`a sandbox${why ? ` (skipped: ${why})` : ''}`, () => {
   })
 
   describe.each(kinds)('%s', (_, cgroups) => {
+    let giveBack: () => Promise<void>
+    beforeAll(async () => {
+      giveBack = await takeAllProcesses()
+    }, 120_000)
+    afterAll(() => giveBack())
+
     test('bounds time, with all that it started', async () => {
       const script = '(setsid sh -c "while :; do :; done" &); while :; do :; done'
       expect(await run(script, { cgroups, seconds: 1 })).toMatchObject({ overrun: 'time' })

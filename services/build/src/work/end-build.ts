@@ -3,7 +3,7 @@ import { type Database, type Logger, Problem } from '@berth/service'
 import { type ErrorOutcome, type Outcome, outcomeOfError, TaskLost } from '@berth/worker'
 import { type Build, readBuild } from '../builds/build-row.ts'
 import { recordFailure, recordSuccess, withoutAnsi } from '../builds/record-build.ts'
-import { holderOf } from '../inputs/keep-context.ts'
+import { letGo } from '../inputs/keep-context.ts'
 import { commitImage } from '../result/commit.ts'
 
 export type EndDeps = { db: Database; catalog: CommandClient<CatalogCommands>; log: Logger }
@@ -17,18 +17,9 @@ export async function succeed(
   made: { version: number; cached: boolean },
 ): Promise<Outcome> {
   const result = await recordSuccess(deps.db, build, made)
-  await releaseLeases(deps, build.id)
+  await letGo(deps, build.id)
   deps.log.info('image built', { build: build.id, ...result })
   return { state: 'completed', result }
-}
-
-/** Gives the leases back. When this is not heard they run out by themselves. */
-async function releaseLeases({ catalog, log }: Omit<EndDeps, 'db'>, buildId: string): Promise<void> {
-  try {
-    await catalog.call('release-leases', { holder: holderOf(buildId) })
-  } catch (error) {
-    log.warn('leases are left to run out', { buildId, error })
-  }
 }
 
 /** Notes how an error ended a build. Throws what ends none: another worker goes on with the task, or it is tried again. */
@@ -66,7 +57,7 @@ async function giveUp(deps: EndDeps, build: Build, { fence }: ClaimedTask, ended
     return succeed(deps, now, { version, cached: now.result?.cached ?? false })
   }
   await db.transaction(async (sql) => void (await recordFailure(sql, now ?? build, ended.state, ended.error)))
-  await releaseLeases(deps, build.id)
+  await letGo(deps, build.id)
   log.info('build ended without an image', {
     build: build.id,
     repository: build.repository,

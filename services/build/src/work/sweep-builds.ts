@@ -3,7 +3,7 @@ import type { CatalogCommands, CommandClient, TaskError, TasksCommands } from '@
 import type { Database, Logger, Transaction } from '@berth/service'
 import { type Build, buildColumns } from '../builds/build-row.ts'
 import { recordFailure } from '../builds/record-build.ts'
-import { holderOf, leaseSeconds } from '../inputs/keep-context.ts'
+import { holderOf, leaseSeconds, letGo } from '../inputs/keep-context.ts'
 
 const sweepEveryMs = 300_000
 // A task is queued right after its build is noted; no call to tasks may take longer than ten minutes (BERTH_CALL_TIMEOUT_SECONDS).
@@ -13,7 +13,11 @@ const keptDays = 90
 const pageRows = 500
 
 /** Ends the build of a task that ended without its worker: cancelled while it waited, or given up after its workers were lost. */
-export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<'failed' | 'cancelled' | undefined> {
+export async function onTaskEnded(
+  deps: Pick<Deps, 'catalog' | 'log'>,
+  sql: Transaction,
+  event: CloudEvent,
+): Promise<'failed' | 'cancelled' | undefined> {
   const { taskId, kind, state, error } = event.data as TaskChanged
   if (kind !== 'build' || (state !== 'failed' && state !== 'cancelled')) return undefined
   const [build] = await sql.query<Build>(
@@ -21,7 +25,10 @@ export async function onTaskEnded(sql: Transaction, event: CloudEvent): Promise<
     [taskId],
   )
   const reason = error ?? { code: state, message: `The task of this build was ${state}.` }
-  return build && (await recordFailure(sql, build, state, reason)) ? state : undefined
+  if (!build || !(await recordFailure(sql, build, state, reason))) return undefined
+  // Its task has ended, whether this is committed or not.
+  await letGo(deps, build.id)
+  return state
 }
 
 type Deps = {
@@ -42,7 +49,7 @@ export function startBuildSweep(
     onError: (error) => log.warn('old builds will be looked at later', { error }),
     run: async (signal) => {
       await forgetOldBuilds(db, signal)
-      await endLostBuilds({ db, tasks }, onEnded, signal)
+      await endLostBuilds({ db, tasks, catalog, log }, onEnded, signal)
       await keepContexts({ db, catalog }, signal)
     },
   })
@@ -55,10 +62,11 @@ const neverQueued: TaskError = {
 
 /** Ends builds whose tasks were never queued, or have ended unheard. */
 async function endLostBuilds(
-  { db, tasks }: Pick<Deps, 'db' | 'tasks'>,
+  deps: Deps,
   onEnded: (state: 'failed' | 'cancelled') => void,
   signal: AbortSignal,
 ): Promise<void> {
+  const { db, tasks } = deps
   const builds = await db.query<Build>(
     `select ${buildColumns}
      from build
@@ -77,7 +85,9 @@ async function endLostBuilds(
     if (task?.state === 'waiting' || task?.state === 'running') continue
     const state = task?.state === 'cancelled' ? 'cancelled' : 'failed'
     const reason = task ? (task.error ?? { code: state, message: `The task of this build was ${state}.` }) : neverQueued
-    if (await db.transaction((sql) => recordFailure(sql, build, state, reason))) onEnded(state)
+    if (!(await db.transaction((sql) => recordFailure(sql, build, state, reason)))) continue
+    await letGo(deps, build.id)
+    onEnded(state)
   }
 }
 

@@ -92,7 +92,10 @@ test('it is compared, copied, listed, explained and given away as what it is', a
 
 /** What other services ask, none of which waits for registry. */
 const ask = (command: string, body: object) =>
-  catalogCommands(yard.db, {} as LoneCleaner, {} as ServedGate)[command]?.(body as never, newCall())
+  catalogCommands({ ...yard, cleaner: {} as LoneCleaner, log: console as never }, {} as ServedGate)[command]?.(
+    body as never,
+    newCall(),
+  )
 
 test('signatures go and come with it', async () => {
   const { db } = yard
