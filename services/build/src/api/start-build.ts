@@ -6,6 +6,7 @@ import {
   type ApiRequest,
   actorOf,
   type Database,
+  type Logger,
   originOf,
   type Principal,
   type Sealer,
