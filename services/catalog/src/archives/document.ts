@@ -68,6 +68,8 @@ export type IndexDocument = {
   origin: string
   /** What lies under `blobs/`. */
   blobs: { count: number; bytes: number }
+  /** Of `index.json`, so that a signature of this document holds for it too. */
+  ociIndex: { digest: Digest; size: number }
   repositories: ExportedRepository[]
   distributions?: ExportedDistribution[]
   chartImages?: ChartImages[]
@@ -94,6 +96,7 @@ export function readIndex(bytes: Buffer): IndexDocument {
     )
   if (version !== formatVersion) throw new BadArchive(placeOf(given, 'formatVersion'), 'is no format that there was')
   const blobs = objectOf(given, 'blobs')
+  const ociIndex = objectOf(given, 'ociIndex')
   const repositories = listOf(given, 'repositories', mostRepositories, readRepository)
   const names = new Set<string>()
   for (const [at, { name, contents }] of repositories.entries()) {
@@ -107,6 +110,7 @@ export function readIndex(bytes: Buffer): IndexDocument {
     formatVersion,
     origin: wordOf(given, 'origin', 'uuid', isUuid),
     blobs: { count: countOf(blobs, 'count'), bytes: countOf(blobs, 'bytes') },
+    ociIndex: { digest: digestOf(ociIndex, 'digest'), size: countOf(ociIndex, 'size') },
     repositories,
     ...(has(given, 'distributions')
       ? { distributions: listOf(given, 'distributions', 10 * mostRepositories, readDistribution) }

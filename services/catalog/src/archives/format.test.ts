@@ -21,6 +21,7 @@ const document: IndexDocument = {
   formatVersion: 1,
   origin: id,
   blobs: { count: 2, bytes: 10 },
+  ociIndex: { digest, size: 30 },
   repositories: [
     {
       name: 'team/app',
