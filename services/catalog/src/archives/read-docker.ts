@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto'
+import path from 'node:path/posix'
+import { asDigest, configLimitBytes, type Digest, mediaTypes, parseDigest } from '@berth/oci'
+import type { Archive } from './archive.ts'
+import { BadArchive } from './bad-archive.ts'
+import type { Plain } from './brought.ts'
+import { has, listOf, objectIn, objectOf, textOf, textsOf, valueOf } from './checks.ts'
+import { readImageName } from './image-names.ts'
+import { bring, type NamedImage, parseJson } from './read-oci.ts'
+import type { Member } from './read-tar.ts'
+
+const listLimitBytes = 4 << 20
+const mostImages = 10_000
+const mostLayers = 1_000
+const configType = 'application/vnd.oci.image.config.v1+json'
+const layerType = 'application/vnd.oci.image.layer.v1.tar'
+
+/**
+ * Reads an archive of `docker save`, and of what writes the same (`docker-archive:` of skopeo). It has no manifests: one is made of each
+ * image, with its configuration and its layers as they lie, which are not compressed.
+ */
+export async function readDockerArchive(archive: Archive, signal?: AbortSignal): Promise<Plain> {
+  const place = 'manifest.json'
+  const list = { place, members: { images: parseJson(await archive.read(place, listLimitBytes), place) } }
+  const made = new Map<Digest, Buffer>()
+  const lying = new Map<Digest, Member>()
+  const images: NamedImage[] = []
+  for (const image of listOf(list, 'images', mostImages, readImage)) {
+    signal?.throwIfAborted()
+    const manifest = await manifestOf(archive, image, lying, signal)
+    const digest = digestOfBytes(manifest)
+    made.set(digest, manifest)
+    for (const name of image.names) images.push({ ...readImageName(name, `${image.place}.RepoTags`), digest })
+  }
+  if (images.length === 0) throw new BadArchive(place, 'names no image')
+  for (const [digest, { offset, sizeBytes }] of lying) archive.blobs.add(digest, { offset, sizeBytes })
+  for (const [digest, { length }] of made) archive.blobs.add(digest, { offset: 0, sizeBytes: length })
+  archive.blobs.settle()
+  const whole: Archive = {
+    ...archive,
+    streamBlob: (digest, aborts) => {
+      const bytes = made.get(digest)
+      return bytes ? once(bytes) : archive.streamBlob(digest, aborts)
+    },
+    placeOf: (digest) => (made.has(digest) ? place : (lying.get(digest)?.name ?? archive.placeOf(digest))),
+  }
+  const { repositories, notes } = await bring(whole, images, signal)
+  const differ =
+    'docker archives have no manifests: those made here have other digests than the images had where they come from'
+  return { kind: 'docker-archive', archive: whole, repositories, notes: [differ, ...notes] }
+}
+
+type Image = { place: string; config: string; names: (string | undefined)[]; layers: string[] }
+
+function readImage(entry: Parameters<Parameters<typeof listOf>[3]>[0]): Image {
+  const hasNames = has(entry, 'RepoTags') && valueOf(entry, 'RepoTags') !== null
+  const names = hasNames ? textsOf(entry, 'RepoTags', 1_000, 1_000) : []
+  return {
+    place: entry.place,
+    config: textOf(entry, 'Config', 4_096),
+    names: names.length > 0 ? names : [undefined],
+    layers: textsOf(entry, 'Layers', mostLayers, 4_096),
+  }
+}
+
+async function manifestOf(
+  archive: Archive,
+  { place, config, layers }: Image,
+  lying: Map<Digest, Member>,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const configMember = memberAt(archive, config, place)
+  const bytes = await archive.read(configMember.name, configLimitBytes)
+  const diffIds = readDiffIds(bytes, configMember.name)
+  if (diffIds.length !== layers.length)
+    throw new BadArchive(place, `has ${layers.length} layers, and its configuration says ${diffIds.length}`)
+  const configDigest = digestOfBytes(bytes)
+  lying.set(configDigest, configMember)
+  const described = []
+  for (const [at, name] of layers.entries()) {
+    const member = memberAt(archive, name, place)
+    const { digest, mediaType } = await layerOf(archive, member, diffIds[at], signal)
+    lying.set(digest, member)
+    described.push({ mediaType, digest, size: member.sizeBytes })
+  }
+  return Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: { mediaType: configType, digest: configDigest, size: bytes.length },
+      layers: described,
+    }),
+  )
+}
+
+/** A layer that is no tar by its first bytes is compressed: then it has to be read to know its digest, for its configuration has that of the tar. */
+async function layerOf(archive: Archive, member: Member, diffId: Digest | undefined, signal?: AbortSignal) {
+  let first: Buffer = Buffer.alloc(0)
+  for await (const chunk of archive.stream(member.name, signal)) {
+    first = chunk
+    break
+  }
+  const begins = (...bytes: number[]) => bytes.every((byte, at) => first[at] === byte)
+  const compression = begins(0x1f, 0x8b) ? '+gzip' : begins(0x28, 0xb5, 0x2f, 0xfd) ? '+zstd' : ''
+  if (compression === '' && diffId) return { digest: diffId, mediaType: layerType }
+  const hash = createHash('sha256')
+  for await (const chunk of archive.stream(member.name, signal)) hash.update(chunk)
+  return { digest: asDigest(`sha256:${hash.digest('hex')}`), mediaType: `${layerType}${compression}` }
+}
+
+/** The member of a name, over links from one member to another as docker writes them. */
+function memberAt(archive: Archive, name: string, place: string): Member {
+  let at = path.normalize(name)
+  for (let steps = 0; steps < 8; steps++) {
+    const member = archive.member(at)
+    if (!member) throw new BadArchive(place, `names ${JSON.stringify(name.slice(0, 200))}, which is not in the archive`)
+    if (member.link === undefined) return member
+    at = path.normalize(path.join(path.dirname(at), member.link))
+    if (at.startsWith('..') || path.isAbsolute(member.link)) break
+  }
+  throw new BadArchive(place, `names ${JSON.stringify(name.slice(0, 200))}, a link that leads out of the archive`)
+}
+
+function readDiffIds(bytes: Buffer, place: string): Digest[] {
+  const rootfs = objectOf(objectIn(parseJson(bytes, place), place), 'rootfs')
+  return textsOf(rootfs, 'diff_ids', mostLayers, 200).map((text) => {
+    const digest = parseDigest(text)
+    if (!digest) throw new BadArchive(`${place}.rootfs.diff_ids`, 'has what is no digest')
+    return digest
+  })
+}
+
+function digestOfBytes(bytes: Buffer): Digest {
+  return asDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
+}
+
+async function* once(bytes: Buffer): AsyncIterable<Buffer> {
+  yield bytes
+}
