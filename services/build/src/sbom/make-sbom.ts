@@ -85,10 +85,14 @@ function scriptOf(manifest: DescribedImage['manifest']): string {
   const index = JSON.stringify({ schemaVersion: 2, manifests: [manifest] })
   return `set -eu
 mkdir -p image/blobs/sha256
-for file in /host/layout-*/blobs/sha256/*; do [ ! -f "$file" ] || ln -sf "$file" image/blobs/sha256/; done
+# Links in a layout are refused by syft (1.57), and copies would take the memory of the build.
+for file in /host/layout-*/blobs/sha256/*; do
+  place="image/blobs/sha256/\${file##*/}"
+  if [ -f "$file" ] && [ ! -e "$place" ]; then : > "$place"; mount --bind "$file" "$place"; fi
+done
 echo '{"imageLayoutVersion":"1.0.0"}' > image/oci-layout
 echo ${quote(index)} > image/index.json
-export SYFT_CHECK_FOR_APP_UPDATE=false
-/host/syft scan -q oci-dir:/work/image -o spdx-json >&3
+export SYFT_CHECK_FOR_APP_UPDATE=false NO_COLOR=1
+/host/syft scan oci-dir:/work/image -o spdx-json >&3
 `
 }
