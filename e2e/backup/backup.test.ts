@@ -90,6 +90,27 @@ describeBackup(`berth-backup and berth-restore${why === undefined ? '' : ` (skip
     expect((await stack.api('GET', '/store/damage')).body.items).toEqual([])
   }, 90_000)
 
+  test('where the database came back by itself, its blobs alone are put back', async () => {
+    await stack.kill('SIGTERM')
+    rmSync(path.join(stack.home, 'blobs'), { recursive: true })
+    const { code, said } = await run('berth-restore', folder, '--blobs-only')
+    expect({ code, said }).toMatchObject({ code: 0 })
+    await stack.restart({})
+    await expectServed(stack, acknowledged)
+  }, 90_000)
+
+  test('of two backups at once into one folder the second is refused, and names the first', async () => {
+    const both = await Promise.all([run('berth-backup', folder), run('berth-backup', folder)])
+    const [made, refused] = both.toSorted((a, b) => a.code - b.code)
+    expect(made).toMatchObject({ code: 0 })
+    expect(refused).toMatchObject({ code: 1, said: expect.stringMatching(/another backup \(pid \d+\) is being made/) })
+    expect(await run('berth-restore', folder, '--verify')).toMatchObject({ code: 0 })
+  }, 60_000)
+
+  test('a program that is asked how it is used says so', async () => {
+    expect(await run('berth-backup', '--help')).toEqual({ code: 0, said: expect.stringContaining('--keep N') })
+  })
+
   test('a backup whose bytes changed where it lies is found out, and is not restored', async () => {
     await stack.kill('SIGTERM')
     const file = fileBelow(path.join(folder, 'blobs', 'blobs', 'sha256'))

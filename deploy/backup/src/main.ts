@@ -9,6 +9,7 @@ import {
   StartupError,
   withDatabasePassword,
 } from '@berth/service'
+import { lockFolder } from '@berth/standalone/children'
 import { makeBackup, prune } from './backup.ts'
 import { findDamage } from './copy-blobs.ts'
 import { type Backup, findBackup, listBackups, placeAt, readList } from './place.ts'
@@ -37,6 +38,17 @@ function requireDatabase(databaseUrl: string | undefined): string {
   )
 }
 
+/** A backup that removes old ones must not run beside one that counts on their blobs. */
+function lockPlace(folder: string): { release(): void } {
+  return lockFolder(folder, {
+    taken: (pid) => new StartupError(`another backup (pid ${pid}) is being made in ${folder}`, 'wait for its end'),
+    closed: (code, cause) =>
+      new StartupError(`${folder} cannot be written to (${code})`, 'make it writable for this user, or name another', {
+        cause,
+      }),
+  })
+}
+
 async function run(): Promise<string> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
@@ -45,8 +57,10 @@ async function run(): Promise<string> {
       list: { type: 'boolean' },
       verify: { type: 'boolean' },
       'blobs-only': { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
     },
   })
+  if (values.help) return `${usage}\n`
   const [command, folder, name, ...rest] = positionals
   if (command !== 'backup' && command !== 'restore') throw new StartupError('say backup or restore', usage)
   if (!folder || !path.isAbsolute(folder) || rest.length > 0)
@@ -61,6 +75,7 @@ async function run(): Promise<string> {
       .join('')
   // Before anything is made in a folder that was misspelled.
   const chosen = command === 'restore' ? findBackup(place, name) : undefined
+  const lock = chosen ? undefined : lockPlace(folder)
   const held = await openBlobStore({ blobsDirectory: place.blobs, diskReserveBytes: 0 })
   try {
     if (chosen && values.verify) return await verify(chosen)
@@ -77,6 +92,7 @@ async function run(): Promise<string> {
     }
   } finally {
     await held.close()
+    lock?.release()
   }
 
   async function verify({ name, folder, summary }: Backup): Promise<string> {
