@@ -2,7 +2,7 @@ import path from 'node:path'
 import { adminSettings, externalLoginSettings } from '@berth/auth-service'
 import { blobSettings } from '@berth/blobs'
 import { buildOwnSettings } from '@berth/build-service'
-import { collectorSettings, historySettings } from '@berth/catalog-service'
+import { collectorSettings, historySettings, transferSettings } from '@berth/catalog-service'
 import { natsSettings } from '@berth/host'
 import { pushSettings } from '@berth/registry-service'
 import {
@@ -47,6 +47,7 @@ const standaloneSettings = {
   ...externalLoginSettings,
   ...collectorSettings,
   ...historySettings,
+  ...transferSettings,
   ...pushSettings,
   ...callSettings,
   ...workerSettings,
@@ -76,6 +77,11 @@ export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
 /** Where builds lie while they run, and their caches. */
 export function buildDirectoryOf({ buildDirectory }: StandaloneConfig, home: string): string {
   return buildDirectory ?? path.join(home, 'build')
+}
+
+/** Below which directory archives are written to and read from. */
+export function transferDirectoryOf({ transferDirectory }: StandaloneConfig, home: string): string {
+  return transferDirectory ?? path.join(home, 'transfer')
 }
 
 /** Where blobs are kept, unless in a bucket. */

@@ -7,7 +7,7 @@ import { createRegistry } from '@berth/registry-service'
 import { answerStarting, closeServer, listen, type Service } from '@berth/service'
 import { createSync } from '@berth/sync-service'
 import { createTasks } from '@berth/tasks-service'
-import { buildDirectoryOf } from './config.ts'
+import { buildDirectoryOf, transferDirectoryOf } from './config.ts'
 import type { Ground, Running } from './ground.ts'
 import type { ServiceName } from './routes.ts'
 import { readServiceKeys } from './service-keys.ts'
@@ -43,6 +43,7 @@ export async function startInProcess(ground: Ground, blobs: BlobStore): Promise<
     natsUrl: ground.natsUrl,
     spoolDirectory: path.join(ground.home, 'spool'),
     buildDirectory: buildDirectoryOf(config, ground.home),
+    transferDirectory: transferDirectoryOf(config, ground.home),
     internalUrl: undefined,
     authUrl: peer,
     catalogUrl: peer,

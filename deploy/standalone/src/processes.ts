@@ -16,7 +16,7 @@ import {
 } from '@berth/service'
 import { freePort } from './children/free-port.ts'
 import { dyingWithUs, hasEnded, keepRunning } from './children/keep-running.ts'
-import { blobsDirectoryOf, buildDirectoryOf } from './config.ts'
+import { blobsDirectoryOf, buildDirectoryOf, transferDirectoryOf } from './config.ts'
 import { createForward } from './forward.ts'
 import type { Ground, Running } from './ground.ts'
 import { type ServiceName, serviceNames } from './routes.ts'
@@ -108,6 +108,7 @@ function environmentOf(
     BERTH_SECRETS_KEY: secrets.secretsKey,
     BERTH_SPOOL_DIR: path.join(home, 'spool'),
     BERTH_BUILD_DIR: buildDirectoryOf(config, home),
+    BERTH_TRANSFER_DIR: transferDirectoryOf(config, home),
     BERTH_BLOBS_DIR: blobsDirectoryOf(config, home) ?? '',
     BERTH_STACK_JOURNAL: config.blobsJournal ? `${process.pid}.${homeIdOf(secrets)}` : '',
     ...Object.fromEntries(peers),

@@ -1,4 +1,4 @@
-import { absent, at, distribution, of, type Rows, repository } from './row.ts'
+import { absent, at, distribution, noId, of, type Rows, repository, type Things } from './row.ts'
 
 /** What catalog answers. */
 export const catalogRows: Rows = {
@@ -102,6 +102,30 @@ export const catalogRows: Rows = {
     needs: 'puller',
     send: of('GET', (things) => `${distribution(things)}/at?time=2100-01-01T00:00:00Z`),
   },
+  // catalog: exports
+  listExports: { needs: 'everybody', send: of('GET', at('/exports')) },
+  createExport: [
+    {
+      needs: 'puller',
+      send: of('POST', at('/exports'), ({ repository: name }) => ({
+        repositories: [{ name }],
+        to: { kind: 'download' },
+      })),
+    },
+    ...['directory', 'bucket'].map((kind) => ({
+      part: `into a ${kind}`,
+      needs: 'admin' as const,
+      send: of('POST', at('/exports'), ({ repository: name, fresh }: Things) => ({
+        repositories: [{ name }],
+        to: { kind, path: fresh },
+      })),
+    })),
+  ],
+  showExport: { needs: 'everybody', send: of('GET', at(`/exports/${noId}`)) },
+  deleteExport: { needs: 'everybody', send: of('DELETE', at(`/exports/${noId}`)) },
+  downloadExport: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/download`)) },
+  downloadExportPart: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/parts/0`)) },
+  showExportChecksums: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/checksums`)) },
   // catalog: the store
   showStore: { needs: 'admin', send: of('GET', at('/store')) },
   listStoreRepositories: { needs: 'admin', send: of('GET', at('/store/repositories')) },

@@ -57,6 +57,7 @@ export function measured(
     open: (...how) => timed('open', () => store.open(...how)),
     write: (...how) => counted('write', () => store.write(...how)),
     writePart: (...how) => counted('write-part', () => store.writePart(...how)),
+    writeTransfer: (...how) => counted('write-transfer', () => store.writeTransfer(...how)),
     publish: (...how) => timed('publish', () => store.publish(...how)),
     remove: (key) => timed('remove', () => store.remove(key)),
   }

@@ -13,6 +13,10 @@ export function withReserve(store: BlobStore, reserve: DiskReserve): BlobStore {
       await reserve.refuse()
       return store.writePart(id, startOffset, checked(source, reserve), how)
     },
+    writeTransfer: async (path, source, how = {}) => {
+      await reserve.refuse(how.expectedBytes)
+      return store.writeTransfer(path, checked(source, reserve), how)
+    },
     disks: () => reserve.states(),
     close: async () => {
       reserve.stop()

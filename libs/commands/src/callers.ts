@@ -120,7 +120,7 @@ const tasks: Callers<TasksCommands> = {
   'find-schedules-of': ['auth'],
   'transfer-schedules': ['auth'],
   'cancel-children': ['sync'],
-  'list-task-states': ['sync', 'build'],
+  'list-task-states': ['sync', 'build', 'catalog'],
   'finish-task': ['catalog', 'sync', 'build'],
   'list-events': ['sync', 'build'],
   // It asks itself without a call.

@@ -21,7 +21,7 @@ export type ApiDocument = {
   [key: string]: unknown
 }
 
-const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
+const methods = ['head', 'get', 'put', 'post', 'patch', 'delete'] as const
 
 /**
  * Reads a service's OpenAPI document (YAML), and completes it with what all of them share: Problem, Task and the parameters of

@@ -52,7 +52,8 @@ export type ApiReply = { status: number; body?: unknown; headers?: Record<string
 /** Answers one operation; what it takes of a request is what the document says of it (`Handlers`). */
 export type ApiHandler = (request: never) => Promise<ApiReply | undefined>
 
-const methods = ['get', 'put', 'post', 'patch', 'delete'] as const
+// HEAD before GET, which express would answer it by.
+const methods = ['head', 'get', 'put', 'post', 'patch', 'delete'] as const
 
 /**
  * The public API of a service under `/api/v1`, made from its OpenAPI document: requests are validated against it, each

@@ -29,7 +29,7 @@ export function readSubject(operation: Operation, path: string): AuditSubject | 
 
 /** Whether a method says that something is to change. */
 export function isChanging(method: string): boolean {
-  return method.toLowerCase() !== 'get'
+  return !['get', 'head'].includes(method.toLowerCase())
 }
 
 function madeBy(access: unknown): string | undefined {

@@ -5,6 +5,7 @@ import { createGuard, type Handlers, type Service, type ServiceParts } from '@be
 import { startWorker } from '@berth/worker'
 import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
+import { exportHandlers } from './api/exports.ts'
 import { historyHandlers } from './api/history.ts'
 import { namespaceHandlers } from './api/namespaces.ts'
 import { catalogObjects } from './api/objects.ts'
@@ -20,6 +21,9 @@ import { type CatalogConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { pruneCommands } from './db/run-command.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import { createExportWork } from './exports/export-work.ts'
+import { sweepExports } from './exports/sweep-exports.ts'
+import { openTargets } from './exports/targets.ts'
 import { forgetHistory } from './history/forget.ts'
 import { startConfigReader } from './image-configs/loop.ts'
 import { readConfigsOf } from './image-configs/read-configs.ts'
@@ -38,6 +42,7 @@ import { startRollbackWriter } from './versions/rollback-writer.ts'
 
 const foldEveryMs = 10_000
 const forgetEveryMs = 3_600_000
+const sweepExportsEveryMs = 60_000
 
 /** Builds the catalog: the truth about content, and the one writer of it. */
 export function createCatalog(
@@ -76,6 +81,8 @@ export function createCatalog(
   }
   const counts = measureStore(parts.metrics, background, log)
   const collecting = { db: background, blobs, cleaner, registry, auth, log, counts }
+  const targets = openTargets({ blobs, transferDirectory: config.transferDirectory })
+  const exporting = { ...targets, db: background, blobs, sync, auth, tasks, log, signingKey: config.exportSigningKey }
   const caring = { db: background, blobs, cleaner, sync, auth, log }
 
   return host.service({
@@ -89,9 +96,10 @@ export function createCatalog(
         ...distributionHandlers(db, prisma, { sync, auth, guard }, gate),
         ...namespaceHandlers(db, gate, auth),
         ...retentionHandlers(db, prisma, gate),
+        ...exportHandlers({ ...targets, db, blobs, tasks, canSign: config.exportSigningKey !== undefined }),
       } satisfies Handlers<operations>,
       objects,
-      scheduled: ['applyRetention', 'applyAllRetention', 'collectStore', 'scrubStore', 'reclaimStore'],
+      scheduled: ['applyRetention', 'applyAllRetention', 'collectStore', 'scrubStore', 'reclaimStore', 'createExport'],
     },
     commands: catalogCommands({ db, blobs, cleaner, log }, gate),
     prepare: async ({ keep }) => {
@@ -106,6 +114,12 @@ export function createCatalog(
         failure: 'history will be forgotten later',
         run: (signal) => forgetHistory(background, config.historyDays, signal),
       })
+      loop('exports', {
+        everyMs: sweepExportsEveryMs,
+        pauseAfterFailureMs: sweepExportsEveryMs,
+        failure: 'exports will be looked at later',
+        run: (signal) => sweepExports(exporting, signal),
+      })
       db.onCommit(blobsHealed, () => folding.wake())
       writer = keep('writer of rollbacks', startRollbackWriter({ db: background, registry, log }))
       keep('reader of configurations', startConfigReader({ db: background, blobs, log }))
@@ -117,7 +131,9 @@ export function createCatalog(
       const quick = startWorker({ ...worker, works: { gc: createGcWork(collecting), reclaim, retention } })
       // Of their own, for they go on for hours or weeks.
       const slow = startWorker({ ...worker, works: { scrub, repair } })
-      keep('workers', { stop: async () => void (await Promise.all([quick.stop(), slow.stop()])) })
+      const carrying = startWorker({ ...worker, works: { export: createExportWork(exporting) } })
+      const workers = [quick, slow, carrying]
+      keep('workers', { stop: async () => void (await Promise.all(workers.map((one) => one.stop()))) })
     },
   })
 }

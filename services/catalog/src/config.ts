@@ -1,6 +1,7 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, integer } from '@berth/service'
+import { type ConfigOf, integer, optionalText } from '@berth/service'
 import { workerSettings } from '@berth/worker'
+import { exportSigningKey } from './exports/signing-key.ts'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads this too. */
 export const collectorSettings = {
@@ -12,9 +13,16 @@ export const historySettings = {
   historyDays: integer('BERTH_HISTORY_DAYS', { min: 1, max: 36_500 }, { fallback: 400 }),
 }
 
+/** What is carried to places without a network (docs/how-to/air-gap.md); the standalone stack reads this too. */
+export const transferSettings = {
+  transferDirectory: optionalText('BERTH_TRANSFER_DIR'),
+  exportSigningKey: exportSigningKey('BERTH_EXPORT_SIGNING_KEY'),
+}
+
 const ownSettings = {
   ...collectorSettings,
   ...historySettings,
+  ...transferSettings,
   ...workerSettings,
 }
 

@@ -1,2 +1,2 @@
 export { createCatalog } from './app.ts'
-export { collectorSettings, historySettings } from './config.ts'
+export { collectorSettings, historySettings, transferSettings } from './config.ts'

@@ -649,10 +649,184 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your exports, newest first; administrators see those of all */
+        get: operations["listExports"];
+        put?: never;
+        /**
+         * Export repositories into an archive that another Berth imports, and that skopeo and podman read
+         * @description Needs `pull` on each repository that is named. A selector takes the latest versions of those with the labels that you may pull, and no others. What goes into a directory or a bucket is for administrators. The result of the task names the export.
+         */
+        post: operations["createExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/exports/{export}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        /** Show an export with its repositories and parts */
+        get: operations["showExport"];
+        put?: never;
+        post?: never;
+        /**
+         * Let go of a download before its time
+         * @description What was written into a directory or a bucket stays. That there was the export is remembered, so that a delta can begin at it.
+         */
+        delete: operations["deleteExport"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/exports/{export}/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        /** Download the archive; Range and If-Range work */
+        get: operations["downloadExport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** Ask how large the archive is, and for its digest */
+        head: operations["headExport"];
+        patch?: never;
+        trace?: never;
+    };
+    "/exports/{export}/parts/{part}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+                /** @description The number of a part, from 0 on. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        /** Download a part of the archive; Range and If-Range work */
+        get: operations["downloadExportPart"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** Ask how large a part of the archive is, and for its digest */
+        head: operations["headExportPart"];
+        patch?: never;
+        trace?: never;
+    };
+    "/exports/{export}/checksums": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        /** The checksums of the archive, or of its parts, as `sha256sum -c` reads them */
+        get: operations["showExportChecksums"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Export: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            task: string;
+            /** @enum {string} */
+            state: "waiting" | "running" | "completed" | "failed" | "cancelled";
+            to: {
+                /** @enum {string} */
+                kind: "download" | "directory" | "bucket";
+                path: string | null;
+            };
+            chunkBytes: number | null;
+            /** @description Of those with these labels it has what its creator may pull. */
+            selector: string | null;
+            distributions: boolean;
+            signed: boolean;
+            /** @description Of `berth-export.json`, which says all that is carried. */
+            indexDigest: string | null;
+            /** @description Of the archive, or of its parts one after the other; null of an OCI layout. */
+            archiveDigest: string | null;
+            archiveBytes: number | null;
+            /** @description How many manifests and blobs are carried. */
+            blobs: number | null;
+            /** @description Their bytes. */
+            bytes: number | null;
+            /**
+             * Format: date-time
+             * @description Until when it can be downloaded; null: it cannot.
+             */
+            keptUntil: string | null;
+            error: null | {
+                code: string;
+                message: string;
+            };
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            /** Format: uuid */
+            createdById: string | null;
+            /** Format: date-time */
+            startedAt: string | null;
+            /** Format: date-time */
+            finishedAt: string | null;
+        };
+        ExportDetails: components["schemas"]["Export"] & {
+            repositories: components["schemas"]["ExportedRepository"][];
+            parts: components["schemas"]["ExportPart"][];
+        };
+        ExportedRepository: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            version: number;
+            /** @description The base of a delta. */
+            since: number | null;
+            /** @description Older versions that are told of. */
+            alsoVersions: number[];
+        };
+        ExportPart: {
+            number: number;
+            name: string;
+            bytes: number;
+            digest: string;
+        };
         /** @description Lower-case components joined by slashes, as in `library/alpine`. */
         RepositoryName: string;
         Name: string;
@@ -1468,8 +1642,64 @@ export interface components {
             dryRun?: boolean;
         };
         ApplyAllRetentionRequest: Record<string, unknown>;
+        ListExportsAnswer: {
+            items: components["schemas"]["Export"][];
+            next: string | null;
+        };
+        CreateExportRequest: {
+            /** @description What is exported. Named several times with several versions, the newest is carried, and the others are told of. */
+            repositories?: {
+                /** @description A repository by name or id. */
+                name: string;
+                /** @description The latest unless given. */
+                version?: number;
+                /** @description Carries only what this base lacks, which has to be where it is imported. */
+                since?: {
+                    version: number;
+                } | {
+                    /**
+                     * Format: uuid
+                     * @description An export that was completed.
+                     */
+                    export: string;
+                };
+            }[];
+            /** @description Labels, such as `team=payments,env!=prod,tier`, in place of `repositories`. */
+            selector?: string;
+            /**
+             * @description Tell of the distributions of what is exported.
+             * @default false
+             */
+            distributions?: boolean;
+            to: {
+                /**
+                 * @description `directory` lies below BERTH_TRANSFER_DIR, `bucket` under `transfer/` of the blob store.
+                 * @enum {string}
+                 */
+                kind: "download" | "directory" | "bucket";
+                /** @description With `.tar` at its end one archive, else an OCI layout, or with `chunkBytes` a folder of parts. Not for a download. */
+                path?: string;
+            };
+            /** @description Cuts the archive into parts of so many bytes. */
+            chunkBytes?: number;
+            /** @description Sign the index document; unless given, where there is a key. */
+            sign?: boolean;
+        };
     };
     responses: {
+        /** @description The bytes, or a range of them. */
+        Archive: {
+            headers: {
+                /** @description Their SHA-256 digest in quotes. */
+                ETag?: string;
+                /** @description Which of them. */
+                "Content-Range"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/octet-stream": string;
+            };
+        };
         /** @description The repository. */
         Repository: {
             headers: {
@@ -1553,6 +1783,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id of an export. */
+        export: string;
         /** @description With its zone and to the microsecond, as `2026-11-29T12:00:00Z`; one to come is now. */
         time: string;
         /** @description Only those with these labels: `team=payments,env!=prod,tier` is equal, different (or not there), there; a comma means and. */
@@ -2694,6 +2926,246 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listExports: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of exports. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListExportsAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "repositories": [
+                 *         {
+                 *           "name": "team/app"
+                 *         }
+                 *       ],
+                 *       "to": {
+                 *         "kind": "download"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateExportRequest"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Task"];
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The export. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportDetails"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is not kept any more. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    downloadExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Archive"];
+            206: components["responses"]["Archive"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            416: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    headExport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Only headers. */
+            200: {
+                headers: {
+                    /** @description The SHA-256 digest of its bytes in quotes. */
+                    ETag?: string;
+                    /** @description How many bytes it has. */
+                    "Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    downloadExportPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+                /** @description The number of a part, from 0 on. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Archive"];
+            206: components["responses"]["Archive"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            416: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    headExportPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+                /** @description The number of a part, from 0 on. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Only headers. */
+            200: {
+                headers: {
+                    /** @description The SHA-256 digest of its bytes in quotes. */
+                    ETag?: string;
+                    /** @description How many bytes it has. */
+                    "Content-Length"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showExportChecksums: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an export. */
+                export: components["parameters"]["export"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line for each file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

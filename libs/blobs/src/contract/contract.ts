@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from '@jest/globals'
 import { partsContract } from './parts.ts'
 import { readingContract } from './reading.ts'
 import type { Subject } from './subject.ts'
+import { transfersContract } from './transfers.ts'
 import { writingContract } from './writing.ts'
 
 /**
@@ -25,5 +26,6 @@ export function blobStoreContract(name: string, start: () => Promise<Subject>, s
     writingContract(current)
     partsContract(current)
     readingContract(current)
+    transfersContract(current)
   })
 }

@@ -31,6 +31,7 @@ import { readParts } from './parts-source.ts'
 import { inlineBytes, receiveFile } from './receive.ts'
 import { createRecentParts, type RecentParts } from './recent-parts.ts'
 import { assertMounted, testRoot } from './self-test.ts'
+import { createTransfers } from './transfers.ts'
 import { walkBlobs, walkLeftovers } from './walk.ts'
 
 type Store = {
@@ -95,6 +96,7 @@ export function createFileSystemStore(options: {
       await orFail(`list ${root}`, () => assertMounted(root))
       yield* translated(`list ${root}`, walkLeftovers(root, olderThan, signal))
     },
+    ...createTransfers(root, threads),
     compared: () => healing.idle(),
     readNote: (name) =>
       orFail(`read ${name}`, async () => {

@@ -3,7 +3,7 @@ import { createHashThreads, type HashThreads } from '../hashing/hash-threads.ts'
 import { BlobStoreError, PartInterrupted } from '../store/errors.ts'
 import { comparedAtOnceBytes, createHealing, type Healing } from '../store/healing.ts'
 import { inOrder, totalBytes, wholePart } from '../store/parts.ts'
-import { blobPath, partPath } from '../store/paths.ts'
+import { blobPath, partPath, transferPath } from '../store/paths.ts'
 import { blobKeyOf } from '../store/pending-key.ts'
 import { readSource } from '../store/source-reader.ts'
 import type {
@@ -17,7 +17,7 @@ import type {
   StagedPart,
   WriteOptions,
 } from '../store/store.ts'
-import { checkReceived } from '../store/verify.ts'
+import { checkReceived, checkSize } from '../store/verify.ts'
 import { copyObject } from './copy.ts'
 import { getNote, putNote } from './notes.ts'
 import { openByReading, openObject } from './open-object.ts'
@@ -25,6 +25,7 @@ import { readObject } from './read-object.ts'
 import { receiveObject } from './receive.ts'
 import { connectS3, type S3, type S3Options } from './requests.ts'
 import { testBucket } from './self-test.ts'
+import { hasTransfers, removeTransfers } from './transfers.ts'
 import { discardPart, removeObject, walkBlobs, walkLeftovers } from './walk.ts'
 
 type Store = { s3: S3; threads: HashThreads; healing: Healing }
@@ -68,6 +69,9 @@ export function createS3Store(
     remove: async (key) => removeObject(s3, blobPath(key)),
     walk: ({ signal } = {}) => walkBlobs(s3, signal),
     walkStaged: ({ olderThan, signal }) => walkLeftovers(s3, olderThan, signal),
+    writeTransfer: (path, source, how = {}) => writeTransfer(store, transferPath(path), source, how),
+    hasTransfers: (path) => hasTransfers(s3, transferPath(path)),
+    removeTransfers: (path) => removeTransfers(s3, transferPath(path)),
     readNote: (name) => getNote(s3, name),
     writeNote: (name, text) => putNote(s3, name, text),
     presignedUrl: async (key, ttlSeconds) => s3.presign(blobPath(key), ttlSeconds),
@@ -102,6 +106,30 @@ async function writeBlob(
       check(received) {
         if (reader.broke) throw reader.broke.cause
         checkReceived(received, key.digest, how.expectedBytes)
+      },
+    })
+    return await confirm(s3, path, sizeBytes)
+  } finally {
+    reader.stop()
+  }
+}
+
+async function writeTransfer(
+  { s3, threads }: Store,
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  how: WriteOptions,
+): Promise<BlobStat> {
+  const reader = readSource(source, how)
+  try {
+    const { sizeBytes } = await receiveObject(s3, path, reader, {
+      algorithm: 'sha256',
+      threads,
+      signal: how.signal,
+      waiting: how.signal,
+      check(received) {
+        if (reader.broke) throw reader.broke.cause
+        checkSize(received, how.expectedBytes)
       },
     })
     return await confirm(s3, path, sizeBytes)

@@ -60,7 +60,8 @@ function partIdOf(name: string): string | undefined {
   return partIdOfName(name.slice(stagingFolder.length + 1))
 }
 
-async function* listObjects(s3: S3, prefix: string, signal?: AbortSignal): AsyncGenerator<Listed> {
+/** All objects under a prefix. */
+export async function* listObjects(s3: S3, prefix: string, signal?: AbortSignal): AsyncGenerator<Listed> {
   for (let token = ''; ; ) {
     const page = await s3.run(`list ${prefix}`, { signal }, (client) =>
       client.listObjectsV2Query(s3.bucket, prefix, token, '', 1000, ''),
@@ -76,7 +77,7 @@ async function* listObjects(s3: S3, prefix: string, signal?: AbortSignal): Async
 type Upload = { name: string; uploadId: string; modifiedAt: Date }
 
 // MinIO lists uploads for the empty prefix or an exact key only.
-async function* listUploads(s3: S3, prefix: string, signal?: AbortSignal): AsyncGenerator<Upload> {
+export async function* listUploads(s3: S3, prefix: string, signal?: AbortSignal): AsyncGenerator<Upload> {
   for (let [keyMarker, uploadIdMarker] = ['', '']; ; ) {
     const page = await s3.run(`list uploads`, { signal }, (client) =>
       client.listIncompleteUploadsQuery(s3.bucket, prefix, keyMarker, uploadIdMarker, ''),

@@ -8,13 +8,17 @@ import type { BlobKey } from './store.ts'
  *   staging/part.<id>                    parts of upload sessions
  *   staging/write.<id>                   (directory) a write under way
  *   staging/journal.<home>.<process>.<id> (directory) small blobs whose own files are not flushed yet
+ *   transfer/<path>                      what people carry away; no blobs, and nobody's to collect
  *   berth-store.json, berth-cleaner.json  whose store it is, and who deletes in it
  *   store.json                           (directory) the mark that this is a blob store and that it is mounted
  */
 export const blobsFolder = 'blobs'
 export const stagingFolder = 'staging'
+const transferFolder = 'transfer'
 export const markName = 'store.json'
 
+const transferGrammar = /^[A-Za-z0-9_][A-Za-z0-9._@+ -]{0,199}$/
+const transferLimit = 900
 const partIdGrammar = /^[A-Za-z0-9_-]{1,128}$/
 const blobPathGrammar = /^blobs\/(sha\d+)\/([0-9a-f]{2})\/([0-9a-f]+)\.(\d{1,15})$/
 const partNameGrammar = /^part\.([A-Za-z0-9_-]{1,128})$/
@@ -55,6 +59,14 @@ export function partPath(id: string): string {
   if (!partIdGrammar.test(id))
     throw new BlobStoreError('conflict', `not a part id: ${JSON.stringify(id.slice(0, 200))}`)
   return `${stagingFolder}/part.${id}`
+}
+
+/** The place of a file that people carry away, from the root. */
+export function transferPath(path: string): string {
+  // S3 takes keys of 1,024 bytes.
+  if (path.length > transferLimit || !path.split('/').every((name) => transferGrammar.test(name)))
+    throw new BlobStoreError('conflict', `not a path for transfers: ${JSON.stringify(path.slice(0, 200))}`)
+  return `${transferFolder}/${path}`
 }
 
 /** The place of a write under way, from the root; the id is made by the driver. */

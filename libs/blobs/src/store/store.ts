@@ -128,6 +128,15 @@ export interface BlobStore {
   readNote(name: NoteName): Promise<string | undefined>
   /** Replaces such a text; it is durable when this resolves, and readers see the old one or the new one. */
   writeNote(name: NoteName, text: string): Promise<void>
+  /**
+   * Stores a file that people carry away under `transfer/`. It is no blob: nothing looks at it or removes it by itself. One that was there
+   * under the path is replaced.
+   */
+  writeTransfer(path: string, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
+  /** Whether such a file is there, or any below the path. */
+  hasTransfers(path: string): Promise<boolean>
+  /** Removes such a file, or all below the path, also unfinished ones; `false` when there were none. */
+  removeTransfers(path: string): Promise<boolean>
   /** A URL from which anyone can read the blob for so long. Only where the store can make one. */
   presignedUrl?(key: BlobKey, ttlSeconds: number): Promise<string>
   /** The disks that pushes and syncs must not fill, and how much is left of them. Only where they are watched. */

@@ -255,3 +255,28 @@ export const blobDamaged = defineEvent<BlobDamaged>(
   'Stored bytes were found missing or rotten, and are no longer served.',
   { digest, damage: { enum: ['missing', 'rotten'] } },
 )
+
+export type ExportCompleted = {
+  exportId: string
+  taskId: string
+  /** Null where an OCI layout was written, which is no archive. */
+  archiveDigest: string | null
+  indexDigest: string
+  repositories: number
+  blobs: number
+  bytes: number
+}
+export const exportCompleted = defineEvent<ExportCompleted>(
+  'catalog',
+  'export.completed',
+  'Repositories were exported; the counts are of what is carried.',
+  {
+    exportId: uuid,
+    taskId: uuid,
+    archiveDigest: { anyOf: [digest, { type: 'null' }] },
+    indexDigest: digest,
+    repositories: count,
+    blobs: count,
+    bytes: count,
+  },
+)

@@ -7,7 +7,8 @@ export const blockBytes = 512
 /** The two empty blocks that end a tar. */
 export const tarEnd = Buffer.alloc(2 * blockBytes)
 
-const mostUstarBytes = 0o77777777777
+/** What is larger needs a pax header. */
+export const mostUstarBytes = 0o77777777777
 const mostNameBytes = 100
 
 /** What stands before the bytes of a member: one block, or three where its size or name needs a pax header. */

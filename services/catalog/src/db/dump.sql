@@ -150,6 +150,68 @@ table distribution_history (
 CREATE INDEX distribution_history_repository ON distribution_history USING btree (repository_id)
 CREATE INDEX distribution_history_since ON distribution_history USING btree (since)
 
+table export (
+  id uuid not null,
+  seq bigint not null generated always as identity,
+  task_id uuid not null,
+  state text not null default 'waiting'::text,
+  target text not null,
+  path text,
+  chunk_bytes bigint,
+  selector text,
+  with_distributions boolean not null,
+  is_signed boolean not null,
+  has_place boolean not null default false,
+  index_digest text,
+  archive_digest text,
+  archive_bytes bigint,
+  blobs bigint,
+  blob_bytes bigint,
+  parts jsonb not null default '[]'::jsonb,
+  error jsonb,
+  created_at timestamp with time zone not null default now(),
+  created_by text not null,
+  created_by_id uuid,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  kept_until timestamp with time zone,
+  constraint export_pkey PRIMARY KEY (id),
+  constraint export_chunk_bytes_check CHECK (chunk_bytes > 0),
+  constraint export_seq_key UNIQUE (seq),
+  constraint export_state_check CHECK (state = ANY (ARRAY['waiting'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])),
+  constraint export_target_check CHECK (target = ANY (ARRAY['download'::text, 'directory'::text, 'bucket'::text])),
+  constraint export_task_id_key UNIQUE (task_id)
+)
+CREATE INDEX export_creator ON export USING btree (created_by_id, seq)
+CREATE INDEX export_finished ON export USING btree (finished_at) WHERE finished_at IS NOT NULL
+CREATE INDEX export_kept ON export USING btree (kept_until) WHERE kept_until IS NOT NULL
+CREATE INDEX export_open ON export USING btree (created_at) WHERE state = ANY (ARRAY['waiting'::text, 'running'::text])
+
+table export_member (
+  export_id uuid not null,
+  name text collate "C" not null,
+  digest text not null,
+  generation bigint not null,
+  size_bytes bigint not null,
+  begins_at bigint,
+  constraint export_member_pkey PRIMARY KEY (export_id, name),
+  constraint export_member_export_id_fkey FOREIGN KEY (export_id) REFERENCES export(id) ON DELETE CASCADE
+)
+CREATE INDEX export_member_place ON export_member USING btree (export_id, begins_at)
+
+table export_repository (
+  export_id uuid not null,
+  name text collate "C" not null,
+  repository_id uuid not null,
+  number integer not null,
+  content_hash text not null,
+  since integer,
+  since_hash text,
+  facts integer[] not null default '{}'::integer[],
+  constraint export_repository_pkey PRIMARY KEY (export_id, repository_id),
+  constraint export_repository_export_id_fkey FOREIGN KEY (export_id) REFERENCES export(id) ON DELETE CASCADE
+)
+
 table forgotten_trace (
   repository_id uuid not null,
   revision bigint not null,

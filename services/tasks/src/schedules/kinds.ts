@@ -12,6 +12,7 @@ const operations = {
   gc: { owner: 'catalog', operationId: 'collectStore' },
   scrub: { owner: 'catalog', operationId: 'scrubStore' },
   reclaim: { owner: 'catalog', operationId: 'reclaimStore' },
+  export: { owner: 'catalog', operationId: 'createExport' },
 } as const satisfies Record<string, Operation>
 
 type ScheduleKind = keyof typeof operations

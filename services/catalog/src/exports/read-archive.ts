@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto'
+import type { BlobStore } from '@berth/blobs'
+import { algorithmOf, type Digest, hexOf } from '@berth/oci'
+import type { Sql } from '@berth/service'
+import { exportFault, named } from './fault.ts'
+import { type Member, membersFrom, piecesOf } from './members.ts'
+
+type Deps = { sql: Sql; blobs: BlobStore }
+
+/** What was found wrong while all was read. */
+export type Damage = { digest: Digest; generation: number; found: 'missing' | 'rotten' }
+
+const mostDamage = 1_000
+
+/** Reads a whole archive, and compares each member with its digest on the way. What is wrong is noted, and told at its end. */
+export async function* readChecked(
+  { sql, blobs }: Deps,
+  { exportId, archiveBytes }: { exportId: string; archiveBytes: number },
+  damage: Damage[],
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for await (const piece of piecesOf(sql, exportId, archiveBytes, { start: 0, end: archiveBytes - 1 }))
+    if ('bytes' in piece) yield piece.bytes
+    else yield* readMember(blobs, piece.member, damage, signal)
+}
+
+/** Members with their bytes, for what has them as files. */
+export async function* checkedMembers(
+  { sql, blobs }: Deps,
+  exportId: string,
+  damage: Damage[],
+  signal: AbortSignal,
+): AsyncGenerator<{ member: Member; bytes: AsyncGenerator<Buffer> }> {
+  for await (const member of membersFrom(sql, exportId))
+    yield { member, bytes: readMember(blobs, member, damage, signal) }
+}
+
+async function* readMember(
+  blobs: BlobStore,
+  { digest, generation, sizeBytes }: Member,
+  damage: Damage[],
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  signal.throwIfAborted()
+  const note = (found: Damage['found']) => {
+    damage.push({ digest, generation, found })
+    if (damage.length >= mostDamage) throw damagedContent(damage)
+  }
+  const open = await blobs.open({ digest, generation })
+  // What follows would stand at another place: so nothing that is written counts from here on.
+  if (!open) {
+    note('missing')
+    return
+  }
+  try {
+    const hash = createHash(algorithmOf(digest))
+    if (open.sizeBytes !== sizeBytes) {
+      note('rotten')
+      return
+    }
+    for await (const chunk of open.stream({ signal }) as AsyncIterable<Buffer>) {
+      hash.update(chunk)
+      yield chunk
+    }
+    if (hash.digest('hex') !== hexOf(digest)) note('rotten')
+  } finally {
+    await open.close()
+  }
+}
+
+/** The refusal of content that is not what it was: the task tells it. */
+export function damagedContent(damage: readonly Damage[]): Error {
+  return exportFault(
+    'content_damaged',
+    `These bytes are missing or rotten in the store: ${named(damage.map(({ digest, found }) => `${digest} (${found})`))}.`,
+    'POST /store/repair fetches them again where a remote has them; else push them again, then export again.',
+  )
+}
