@@ -41,7 +41,7 @@ export async function startSshd(): Promise<Sshd> {
       settings = {
         BERTH_RSYNC_HOSTS: `127.0.0.1:${port}`,
         BERTH_RSYNC_KEYS_DIR: keys,
-        BERTH_RSYNC_KNOWN_HOSTS_FILE: known,
+        BERTH_RSYNC_KNOWN_HOSTS: known,
       }
       writeFileSync(
         path.join(folder, 'sshd_config'),

@@ -40,7 +40,7 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
     return { own: true, env: { ...sshd?.settings } }
   })
   let nginx: ServerProcess
-  let host: string
+  let host = '127.0.0.1:1'
   let folder: string
   const pushed: Record<string, string> = {}
   const target = () => ({ url: stack.url, authorization: basic(stack) })
@@ -114,7 +114,8 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
     const planned = await write({ repositories: repositories(), dryRun: true })
     const { result, error } = await write({ repositories: repositories() })
     expect(error).toBeNull()
-    expect(result).toEqual({ ...planned.result, fetched: 0 })
+    const { written, writtenBytes } = planned.result
+    expect(result).toMatchObject({ written, writtenBytes, tags: 6, removed: 0 })
     ;({ server: nginx, host } = await startNginx(folder))
     for (const [name, reference, digest, type] of [
       ['team/app', '1.0', pushed.app, ociManifest],
@@ -123,12 +124,14 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
       ['tools', 'latest', pushed.index, ociIndex],
       ['tools', pushed.index, pushed.index, ociIndex],
     ]) {
-      const answer = await get(`/v2/${name}/manifests/${reference}`, { headers: { accept: manifestTypes.join() } })
+      const answer = await get(`/v2/${name}/manifests/${reference}`, { headers: { accept: manifestTypes } })
       expect([name, reference, answer.status, answer.headers.get('content-type')]).toEqual([name, reference, 200, type])
       expect(sha256(Buffer.from(await answer.arrayBuffer()))).toBe(digest)
     }
     expect(await (await get('/v2/team/app/tags/list')).json()).toEqual({ name: 'team/app', tags: ['1.0', 'manifests'] })
-    expect(await (await get('/v2/_catalog')).json()).toEqual({ repositories: ['team/app', 'team/app/manifests', 'tools'] })
+    expect(await (await get('/v2/_catalog')).json()).toEqual({
+      repositories: ['team/app', 'team/app/manifests', 'tools'],
+    })
     expect((await get('/v2/')).status).toBe(200)
     const list = await get(`/v2/tools/referrers/${pushed.index}`)
     expect(list.headers.get('content-type')).toBe(ociIndex)
@@ -204,7 +207,10 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
       })
       expect(await (await from(`/v2/tools/referrers/${pushed.app}`)).json()).toMatchObject({ manifests: [] })
       expect((await from('/v2/team/app/manifests/none')).status).toBe(404)
-      expect(await (await from('/v2/tools/tags/list')).json()).toEqual({ name: 'tools', tags: ['amd64', 'empty', 'latest'] })
+      expect(await (await from('/v2/tools/tags/list')).json()).toEqual({
+        name: 'tools',
+        tags: ['amd64', 'empty', 'latest'],
+      })
     } finally {
       await caddy.stop()
     }
@@ -260,9 +266,10 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
         [{ keyName: '../mirror' }, 'rsync.keyName'],
       ] as const) {
         const body = { repositories: [{ name: 'tools' }], directory: 'mirror', includePrivate: true }
-        expect(
-          await stack.api('POST', '/mirrors/static', { ...body, rsync: { ...rsync, ...more } }),
-        ).toMatchObject({ status: 400, body: { field } })
+        expect(await stack.api('POST', '/mirrors/static', { ...body, rsync: { ...rsync, ...more } })).toMatchObject({
+          status: 400,
+          body: { field },
+        })
       }
       const refused = await write({ repositories: [{ name: 'tools' }], rsync: { ...rsync, keyName: 'none' } })
       expect(refused.error).toMatchObject({ code: 'rsync_failed' })

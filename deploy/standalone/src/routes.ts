@@ -23,6 +23,7 @@ export const publicRoutes: readonly (readonly [prefix: string, service: ServiceN
   ['/api/v1/namespaces', 'catalog'],
   ['/api/v1/store', 'catalog'],
   ['/api/v1/exports', 'catalog'],
+  ['/api/v1/mirrors', 'catalog'],
   ['/api/v1/imports', 'catalog'],
   ['/api/v1/remotes', 'sync'],
   ['/api/v1/syncs', 'sync'],

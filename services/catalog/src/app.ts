@@ -11,6 +11,7 @@ import { namespaceHandlers } from './api/namespaces.ts'
 import { catalogObjects } from './api/objects.ts'
 import { repositoryHandlers } from './api/repositories.ts'
 import { retentionHandlers } from './api/retention.ts'
+import { staticMirrorHandlers } from './api/static-mirrors.ts'
 import { storeHandlers } from './api/store.ts'
 import { versionHandlers } from './api/versions.ts'
 import { claimStore } from './cleaner/claim-store.ts'
@@ -33,6 +34,7 @@ import type { operations } from './openapi-types.ts'
 import { startEviction } from './pull-through/loop.ts'
 import { createRetentionWork } from './retention/retention-work.ts'
 import { createServedGate } from './served/wait-until-served.ts'
+import { createMirrorWork } from './static-mirrors/mirror-work.ts'
 import { announceHealed } from './store/damage.ts'
 import { createMaintenanceWorks } from './store/maintenance-tasks.ts'
 import { measureStore } from './store/measure-store.ts'
@@ -83,6 +85,8 @@ export function createCatalog(
   const collecting = { db: background, blobs, cleaner, registry, auth, log, counts }
   const targets = openTargets({ blobs, transferDirectory: config.transferDirectory })
   const exporting = { ...targets, db: background, blobs, sync, auth, tasks, log, signingKey: config.exportSigningKey }
+  const rsync = { hosts: config.rsyncHosts, keys: config.rsyncKeys, knownHosts: config.rsyncKnownHosts }
+  const mirroring = { db: background, blobs, sync, auth, log, rsync, transferDirectory: config.transferDirectory }
   const caring = { db: background, blobs, cleaner, sync, auth, log }
 
   return host.service({
@@ -97,9 +101,18 @@ export function createCatalog(
         ...namespaceHandlers(db, gate, auth),
         ...retentionHandlers(db, prisma, gate),
         ...exportHandlers({ ...targets, db, blobs, tasks, canSign: config.exportSigningKey !== undefined }),
+        ...staticMirrorHandlers({ db, tasks, transferDirectory: config.transferDirectory, rsync }),
       } satisfies Handlers<operations>,
       objects,
-      scheduled: ['applyRetention', 'applyAllRetention', 'collectStore', 'scrubStore', 'reclaimStore', 'createExport'],
+      scheduled: [
+        'applyRetention',
+        'applyAllRetention',
+        'collectStore',
+        'scrubStore',
+        'reclaimStore',
+        'createExport',
+        'writeStaticMirror',
+      ],
     },
     commands: catalogCommands({ db, blobs, cleaner, log }, gate),
     prepare: async ({ keep }) => {
@@ -131,7 +144,10 @@ export function createCatalog(
       const quick = startWorker({ ...worker, works: { gc: createGcWork(collecting), reclaim, retention } })
       // Of their own, for they go on for hours or weeks.
       const slow = startWorker({ ...worker, works: { scrub, repair } })
-      const carrying = startWorker({ ...worker, works: { export: createExportWork(exporting) } })
+      const carrying = startWorker({
+        ...worker,
+        works: { export: createExportWork(exporting), mirror: createMirrorWork(mirroring) },
+      })
       const workers = [quick, slow, carrying]
       keep('workers', { stop: async () => void (await Promise.all(workers.map((one) => one.stop()))) })
     },

@@ -1,5 +1,5 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, integer, optionalText } from '@berth/service'
+import { type ConfigOf, integer, optionalText, parsed } from '@berth/service'
 import { workerSettings } from '@berth/worker'
 import { exportSigningKey } from './exports/signing-key.ts'
 
@@ -17,6 +17,17 @@ export const historySettings = {
 export const transferSettings = {
   transferDirectory: optionalText('BERTH_TRANSFER_DIR'),
   exportSigningKey: exportSigningKey('BERTH_EXPORT_SIGNING_KEY'),
+  rsyncHosts: parsed<readonly string[]>(
+    'BERTH_RSYNC_HOSTS',
+    'hosts as host or host:port, between commas',
+    (text) => {
+      const hosts = text.split(',').map((one) => one.trim())
+      return hosts.every((one) => /^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$/.test(one)) ? hosts : undefined
+    },
+    { fallback: [] },
+  ),
+  rsyncKeys: optionalText('BERTH_RSYNC_KEYS_DIR'),
+  rsyncKnownHosts: optionalText('BERTH_RSYNC_KNOWN_HOSTS'),
 }
 
 const ownSettings = {

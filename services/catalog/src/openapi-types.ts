@@ -649,6 +649,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mirrors/static": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Write repositories as files that a web server serves as `/v2`, or bring such a directory up to date
+         * @description Only what changed is written, and what is not in the selection is removed. The directory has a configuration for nginx and one for Caddy. A static mirror knows no logins, so repositories without a public distribution are refused unless that is meant.
+         */
+        post: operations["writeStaticMirror"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/exports": {
         parameters: {
             query?: never;
@@ -1642,6 +1662,38 @@ export interface components {
             dryRun?: boolean;
         };
         ApplyAllRetentionRequest: Record<string, unknown>;
+        WriteStaticMirrorRequest: {
+            repositories?: {
+                /** @description A repository by name or id. */
+                name: string;
+                /** @description What is served as the latest when it is written, unless given. */
+                version?: number;
+            }[];
+            /** @description Labels, such as `team=payments,env!=prod,tier`, in place of `repositories`. */
+            selector?: string;
+            /** @description Below BERTH_TRANSFER_DIR. */
+            directory: string;
+            /**
+             * @description Also what not everybody may pull here.
+             * @default false
+             */
+            includePrivate?: boolean;
+            /**
+             * @description Only say what would be written and removed.
+             * @default false
+             */
+            dryRun?: boolean;
+            /** @description Copies the directory to another host once it is written. */
+            rsync?: {
+                /** @description One of BERTH_RSYNC_HOSTS, as it stands there. */
+                host: string;
+                user: string;
+                /** @description A directory there. */
+                path: string;
+                /** @description A private key in BERTH_RSYNC_KEYS_DIR. */
+                keyName: string;
+            };
+        };
         ListExportsAnswer: {
             items: components["schemas"]["Export"][];
             next: string | null;
@@ -2926,6 +2978,37 @@ export interface operations {
                 };
             };
             404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    writeStaticMirror: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "repositories": [
+                 *         {
+                 *           "name": "team/app"
+                 *         }
+                 *       ],
+                 *       "directory": "mirror"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WriteStaticMirrorRequest"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Task"];
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

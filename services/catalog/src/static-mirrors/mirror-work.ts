@@ -1,7 +1,9 @@
+import path from 'node:path'
 import type { AuthCommands, CommandClient, TaskError } from '@berth/commands'
 import { Problem } from '@berth/service'
 import { outcomeOfError, type Work } from '@berth/worker'
 import { careRights } from '../care-rights.ts'
+import { folderBelow, transferRoot } from '../exports/transfer-path.ts'
 import { releaseLeases } from '../leases/leases.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import type { Selected } from './contents.ts'
@@ -21,8 +23,7 @@ export type MirrorPayload = {
 type Deps = MirrorDeps & {
   auth: CommandClient<AuthCommands>
   rsync: RsyncSettings
-  /** The folder of a mirror, with all above it checked. */
-  placeOf: (directory: string) => Promise<string>
+  transferDirectory: string | undefined
 }
 
 const cancelled = 'The mirror was cancelled: what is written stays, and is whole; the next run goes on.'
@@ -37,7 +38,7 @@ export function createMirrorWork(deps: Deps): Work {
       await careRights(deps.auth, task)(signal)
       const selected = await latestOf(deps, payload)
       if (!payload.includePrivate) await refusePrivate(deps, selected)
-      const root = await deps.placeOf(payload.directory)
+      const root = await placeOf(deps.transferDirectory, payload.directory)
       let seen: MirrorResult | undefined
       report(() => [
         { phase: 'write', done: (seen?.written ?? 0) + (seen?.unchanged ?? 0), total: null, unit: 'files' },
@@ -70,6 +71,15 @@ export function createMirrorWork(deps: Deps): Work {
 function explain(error: unknown): TaskError | undefined {
   if (!(error instanceof Problem)) return undefined
   return { code: error.code, message: [error.message, error.options.hint].filter(Boolean).join(' ') }
+}
+
+/** The folder of a mirror; no link leads to it. */
+async function placeOf(transferDirectory: string | undefined, directory: string): Promise<string> {
+  const root = await transferRoot(transferDirectory)
+  // What lies in it is looked at by the same rule, and then the mirror itself is.
+  await folderBelow(root, `${directory}/.`, { make: false })
+  await folderBelow(root, directory, { make: true })
+  return path.join(root, directory)
 }
 
 /**

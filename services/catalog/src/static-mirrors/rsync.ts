@@ -31,7 +31,7 @@ export function checkTarget(target: RsyncTarget, { hosts, keys, knownHosts }: Rs
     throw badField(
       'rsync',
       'is not set up here',
-      'Set BERTH_RSYNC_HOSTS, BERTH_RSYNC_KEYS_DIR and BERTH_RSYNC_KNOWN_HOSTS_FILE for catalog.',
+      'Set BERTH_RSYNC_HOSTS, BERTH_RSYNC_KEYS_DIR and BERTH_RSYNC_KNOWN_HOSTS for catalog.',
     )
   if (!hosts.includes(target.host))
     throw badField('rsync.host', 'is not allowed here', `BERTH_RSYNC_HOSTS has ${hosts.join(', ')}.`)

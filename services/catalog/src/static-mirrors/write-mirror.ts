@@ -3,7 +3,7 @@ import type { BlobStore } from '@berth/blobs'
 import { algorithmOf, type Digest, hexOf } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
 import { type EnsureDeps, ensureStored, type StoredBytes } from '../transfers/ensure-stored.ts'
-import { blobsOf, manifestsOf, type Selected } from './contents.ts'
+import { blobsOf, manifestsOf, type Selected, stillBlobs } from './contents.ts'
 import { blobFile, catalogName, noReferrersName } from './file-names.ts'
 import { type MirrorCounts, type MirrorFolder, openMirrorFolder } from './mirror-folder.ts'
 import { prune } from './prune.ts'
@@ -48,8 +48,14 @@ export async function writeMirror(
   const tell = () => onProgress(seen())
   try {
     const missing: Digest[] = []
-    for (const repository of selected)
-      for await (const lacking of bring(deps, folder, { repository, holder, dryRun, signal })) {
+    for (const [at, repository] of selected.entries())
+      for await (const lacking of bring(deps, folder, {
+        repository,
+        before: selected.slice(0, at),
+        holder,
+        dryRun,
+        signal,
+      })) {
         missing.push(...lacking.missing)
         result.fetched += lacking.fetched
         tell()
@@ -79,9 +85,9 @@ type Brought = { missing: Digest[]; fetched: number }
 async function* bring(
   deps: MirrorDeps,
   folder: MirrorFolder,
-  given: { repository: Selected; holder: string; dryRun: boolean; signal: AbortSignal },
+  given: { repository: Selected; before: Selected[]; holder: string; dryRun: boolean; signal: AbortSignal },
 ): AsyncGenerator<Brought> {
-  const { repository, holder, dryRun, signal } = given
+  const { repository, before, holder, dryRun, signal } = given
   const owner = { holder, repositoryId: repository.id, ttlSeconds: leaseSeconds }
   for await (const page of manifestsOf(deps.db, repository)) {
     signal.throwIfAborted()
@@ -97,7 +103,14 @@ async function* bring(
     for (const blob of page)
       if (!(await folder.keeps(blobFile(blob.digest), blob.sizeBytes))) lacking.push({ ...blob, isManifest: false })
     if (dryRun) {
-      for (const { digest, sizeBytes } of lacking) await folder.putOnce(blobFile(digest), sizeBytes, () => [])
+      // What repositories before this one have too would be there by now.
+      const planned = await stillBlobs(
+        deps.db,
+        before,
+        lacking.map(({ digest }) => digest),
+      )
+      for (const { digest, sizeBytes } of lacking)
+        if (!planned.has(digest)) await folder.putOnce(blobFile(digest), sizeBytes, () => [])
       continue
     }
     if (lacking.length === 0) continue

@@ -13,6 +13,7 @@ const operations = {
   scrub: { owner: 'catalog', operationId: 'scrubStore' },
   reclaim: { owner: 'catalog', operationId: 'reclaimStore' },
   export: { owner: 'catalog', operationId: 'createExport' },
+  mirror: { owner: 'catalog', operationId: 'writeStaticMirror' },
 } as const satisfies Record<string, Operation>
 
 type ScheduleKind = keyof typeof operations
