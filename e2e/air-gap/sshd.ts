@@ -61,7 +61,7 @@ export async function startSshd(): Promise<Sshd> {
     },
     isReady: () => isListening(port),
   })
-  return { host: `127.0.0.1:${port}`, user, settings, stop: server.stop }
+  return { host: `127.0.0.1:${port}`, user, settings, stop: () => server.stop() }
 }
 
 function isListening(port: number): Promise<boolean> {

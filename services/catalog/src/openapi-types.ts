@@ -2997,7 +2997,8 @@ export interface operations {
                  *           "name": "team/app"
                  *         }
                  *       ],
-                 *       "directory": "mirror"
+                 *       "directory": "mirror",
+                 *       "includePrivate": true
                  *     }
                  */
                 "application/json": components["schemas"]["WriteStaticMirrorRequest"];

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto'
 import type { CommandClient, Task, TasksCommands } from '@berth/commands'
 import { actorOf, badField, type Database, deriveId, Problem, type RequestOf } from '@berth/service'
 import type { operations } from '../openapi-types.ts'
+import { readTransferPath } from '../transfers/transfer-path.ts'
 import { requireFree } from './directory-target.ts'
 import type { Selected } from './export-row.ts'
 import type { ExportPayload } from './export-work.ts'
 import { isAdministrator } from './may-see.ts'
 import { selectByLabels, selectNamed } from './select.ts'
-import { readTransferPath } from './transfer-path.ts'
 
 export type AskDeps = {
   db: Database

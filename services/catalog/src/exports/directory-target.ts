@@ -2,9 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { Problem } from '@berth/service'
+import { folderBelow, transferRoot, unlessMissing } from '../transfers/transfer-path.ts'
 import { exportFault } from './fault.ts'
 import { formOf, type Target } from './target.ts'
-import { folderBelow, transferRoot, unlessMissing } from './transfer-path.ts'
 
 // Small ones have room for their headers, and for the folders they lie in.
 const spareBytes = 16 << 20

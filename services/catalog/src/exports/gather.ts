@@ -1,30 +1,18 @@
 import type { BlobStore } from '@berth/blobs'
-import type { CommandClient, SyncCommands } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import type { Database, Logger } from '@berth/service'
+import type { Database } from '@berth/service'
 import { blobName } from '../archives/member-names.ts'
-import { blobsHealed } from '../leases/healed.ts'
-import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
+import { type EnsureDeps, ensureStored, type StoredBytes, type WantedBlob } from '../transfers/ensure-stored.ts'
 import { blobLines, manifestLines } from './contents.ts'
 import { holderOf, type Selected } from './export-row.ts'
 import { exportFault, named } from './fault.ts'
 
-export type GatherDeps = {
-  db: Database
-  blobs: BlobStore
-  sync: CommandClient<SyncCommands>
-  log: Logger
-}
+export type GatherDeps = EnsureDeps & { blobs: BlobStore }
 
 export type Gathered = { carried: number; fetched: number; fetchedBytes: number }
-type Wanted = { digest: Digest; sizeBytes: number; isManifest: boolean }
-type Stored = { digest: Digest; generation: number; sizeBytes: number }
 
 /** Leases last as long as a download is kept, and an hour more: whoever began to read at the last moment comes to an end. */
 export const leaseSeconds = 25 * 3_600
-
-const fetchesAtOnce = 4
-const fetchPatienceMs = 1_800_000
 
 /**
  * Leases all that an export carries, and notes it as its members. Layers that are at a remote only, or were lost, are fetched first.
@@ -50,7 +38,7 @@ export async function gather(
   )
 }
 
-async function* carriedPages(db: Database, repository: Selected): AsyncGenerator<Wanted[]> {
+async function* carriedPages(db: Database, repository: Selected): AsyncGenerator<WantedBlob[]> {
   for await (const page of manifestLines(db, repository))
     yield page
       .filter(({ held }) => !held)
@@ -65,41 +53,18 @@ async function* carriedPages(db: Database, repository: Selected): AsyncGenerator
 async function gatherPage(
   deps: GatherDeps,
   { exportId, repositoryId }: { exportId: string; repositoryId: string },
-  page: readonly Wanted[],
+  page: readonly WantedBlob[],
   { signal, seen }: { signal: AbortSignal; seen: Gathered },
 ): Promise<Digest[]> {
-  const { db } = deps
-  const digests = page.map(({ digest }) => digest)
-  const leased = await leaseBlobs(db, { holder: holderOf(exportId), digests, ttlSeconds: leaseSeconds })
-  const byDigest = new Map(leased.map((lease) => [lease.digest, lease]))
-  const stored: Stored[] = []
-  const absent: (Wanted & { generation: number })[] = []
-  for (const wanted of page) {
-    const lease = byDigest.get(wanted.digest)
-    if (!lease) throw new Error(`${wanted.digest} was leased, and is not among the answers`)
-    if (lease.state === 'present')
-      stored.push({ digest: wanted.digest, generation: lease.generation, sizeBytes: lease.sizeBytes ?? 0 })
-    else absent.push({ ...wanted, generation: lease.generation })
-  }
-  const missing: Digest[] = []
-  for (let at = 0; at < absent.length; at += fetchesAtOnce) {
-    const few = absent.slice(at, at + fetchesAtOnce)
-    const came = await Promise.all(few.map((one) => fetch(deps, repositoryId, one, signal)))
-    for (const [i, one] of few.entries()) {
-      if (!came[i]) {
-        missing.push(one.digest)
-        continue
-      }
-      stored.push({ digest: one.digest, generation: one.generation, sizeBytes: one.sizeBytes })
-      seen.fetched++
-      seen.fetchedBytes += one.sizeBytes
-    }
-  }
-  seen.carried += await noteMembers(db, exportId, stored)
-  return missing
+  const owner = { holder: holderOf(exportId), repositoryId, ttlSeconds: leaseSeconds }
+  const ensured = await ensureStored(deps, owner, page, signal)
+  seen.fetched += ensured.fetched
+  seen.fetchedBytes += ensured.fetchedBytes
+  seen.carried += await noteMembers(deps.db, exportId, ensured.stored)
+  return ensured.missing
 }
 
-async function noteMembers(db: Database, exportId: string, stored: readonly Stored[]): Promise<number> {
+async function noteMembers(db: Database, exportId: string, stored: readonly StoredBytes[]): Promise<number> {
   const added = await db.query(
     `insert into export_member (export_id, name, digest, generation, size_bytes)
      select $1, member.*
@@ -115,28 +80,4 @@ async function noteMembers(db: Database, exportId: string, stored: readonly Stor
     ],
   )
   return added.length
-}
-
-/** Has sync fetch one blob. Never rejects but for the signal: what cannot be had is told with all the others. */
-async function fetch(
-  { db, sync, log }: GatherDeps,
-  repositoryId: string,
-  { digest, generation, sizeBytes, isManifest }: Wanted & { generation: number },
-  signal: AbortSignal,
-): Promise<boolean> {
-  const blob = { digest, generation, sizeBytes }
-  try {
-    const request = { repositoryIds: [repositoryId], blob: { ...blob, isManifest } }
-    const { remote } = await sync.call('fetch-again', request, { signal, timeoutMs: fetchPatienceMs })
-    if (remote === null) return false
-    await db.transaction(async (sql) => {
-      await recordBlobs(sql, [blob])
-      sql.afterCommit(blobsHealed)
-    })
-    return true
-  } catch (error) {
-    signal.throwIfAborted()
-    log.warn('what an export lacks cannot be fetched', { digest, error })
-    return false
-  }
 }

@@ -32,7 +32,11 @@ const manifests = `
 /** The size of what was lost is known to the manifests that name it. */
 const blobs = `
   select member.digest,
-    coalesce(blob.size_bytes, (select size_bytes from manifest_reference where child = blob.digest limit 1), 0) as "sizeBytes"
+    coalesce(blob.size_bytes, (
+      select size_bytes
+      from manifest_reference
+      where child = blob.digest
+      limit 1), 0) as "sizeBytes"
   from blob_interval as member
   join blob using (digest)
   where ${heldIn('member', '$1', '$2')}
@@ -44,7 +48,8 @@ const tags = `
   select tag.name, tag.digest, ${typeOf('member')} as "mediaType"
   from tag_interval as tag
   join manifest using (digest)
-  join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = tag.digest
+  join manifest_interval as member on ${heldIn('member', '$1', '$2')}
+    and member.digest = tag.digest
   where ${heldIn('tag', '$1', '$2')}
     and tag.name > $3
   order by tag.name
@@ -107,7 +112,8 @@ export async function stillTags(sql: Sql, { id, number }: Selected, names: reado
     `select tag.name, ${typeOf('member')} as "mediaType"
      from tag_interval as tag
      join manifest using (digest)
-     join manifest_interval as member on ${heldIn('member', '$1', '$2')} and member.digest = tag.digest
+     join manifest_interval as member on ${heldIn('member', '$1', '$2')}
+       and member.digest = tag.digest
      where ${heldIn('tag', '$1', '$2')}
        and tag.name = any($3::text[])`,
     [id, number, names],

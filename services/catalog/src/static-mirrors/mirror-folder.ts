@@ -17,7 +17,7 @@ import path from 'node:path'
 import { Problem } from '@berth/service'
 
 /** Marks a folder as a mirror that Berth writes, and so one from which it may remove files. */
-export const markName = '.berth-static-mirror'
+const markName = '.berth-static-mirror'
 export const partialFolder = '.berth-partial'
 
 export type MirrorCounts = { written: number; writtenBytes: number; unchanged: number; removed: number }
@@ -67,7 +67,10 @@ export async function openMirrorFolder(root: string, { dryRun }: { dryRun: boole
     const file = dryRun ? undefined : await open(partial, 'wx', 0o644)
     try {
       const { bytes, hash } = await copy(pieces, file)
-      if (!(await isWanted(hash))) return void counts.unchanged++
+      if (!(await isWanted(hash))) {
+        counts.unchanged++
+        return
+      }
       counts.written++
       counts.writtenBytes += bytes
       if (file) {
@@ -85,7 +88,10 @@ export async function openMirrorFolder(root: string, { dryRun }: { dryRun: boole
     put: (name, pieces) => write(name, pieces, async (hash) => (await hashOf(at(name))) !== hash),
     async putOnce(name, sizeBytes, read) {
       if (await folder.keeps(name, sizeBytes)) return
-      if (!dryRun) return write(name, read(), async () => true)
+      if (!dryRun) {
+        await write(name, read(), async () => true)
+        return
+      }
       counts.written++
       counts.writtenBytes += sizeBytes
     },

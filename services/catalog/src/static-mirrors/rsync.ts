@@ -94,7 +94,7 @@ export async function copyToHost(
 }
 
 /** Its arguments: nothing of a request is read as an option, and no shell sees any of it here. */
-export function rsyncArguments(root: string, target: RsyncTarget, { keys, knownHosts }: RsyncSettings): string[] {
+function rsyncArguments(root: string, target: RsyncTarget, { keys, knownHosts }: RsyncSettings): string[] {
   const [host = '', port = '22'] = target.host.split(':')
   const ssh = [
     'ssh',

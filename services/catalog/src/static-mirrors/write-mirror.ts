@@ -30,7 +30,7 @@ type Wanted = {
 
 const copiesAtOnce = 4
 const mostNamed = 20
-export const leaseSeconds = 3_600
+const leaseSeconds = 3_600
 
 /**
  * Writes repositories as files that a web server serves as `/v2`, or brings such a folder up to date: first blobs, then manifests, then
