@@ -22,7 +22,7 @@ const followers: Readonly<Record<EventSource, Readonly<Partial<Record<EventSourc
 /** The kinds of tasks that each service does. */
 const works: Readonly<Partial<Record<EventSource, readonly string[]>>> = {
   build: ['build'],
-  catalog: ['gc', 'scrub', 'repair', 'reclaim', 'retention', 'export', 'mirror'],
+  catalog: ['gc', 'scrub', 'repair', 'reclaim', 'retention', 'export', 'import', 'mirror'],
   sync: ['sync', 'sync-group'],
 }
 

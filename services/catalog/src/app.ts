@@ -7,6 +7,7 @@ import { curationHandlers } from './api/curation.ts'
 import { distributionHandlers } from './api/distributions.ts'
 import { exportHandlers } from './api/exports.ts'
 import { historyHandlers } from './api/history.ts'
+import { importHandlers } from './api/imports.ts'
 import { namespaceHandlers } from './api/namespaces.ts'
 import { catalogObjects } from './api/objects.ts'
 import { repositoryHandlers } from './api/repositories.ts'
@@ -28,6 +29,8 @@ import { openTargets } from './exports/targets.ts'
 import { forgetHistory } from './history/forget.ts'
 import { startConfigReader } from './image-configs/loop.ts'
 import { readConfigsOf } from './image-configs/read-configs.ts'
+import { createImportWork } from './imports/import-work.ts'
+import { startImportSweep } from './imports/sweep-imports.ts'
 import { blobsHealed } from './leases/healed.ts'
 import { recountOldest } from './namespaces/quota.ts'
 import type { operations } from './openapi-types.ts'
@@ -87,6 +90,8 @@ export function createCatalog(
   const exporting = { ...targets, db: background, blobs, sync, auth, tasks, log, signingKey: config.exportSigningKey }
   const rsync = { hosts: config.rsyncHosts, keys: config.rsyncKeys, knownHosts: config.rsyncKnownHosts }
   const mirroring = { db: background, blobs, sync, auth, log, rsync, transferDirectory: config.transferDirectory }
+  const signing = { trustedKeys: config.importTrustedKeys, requireSignature: config.importRequireSignature }
+  const importing = { blobs, tasks, gate, auth, log, signing, transferDirectory: config.transferDirectory }
   const caring = { db: background, blobs, cleaner, sync, auth, log }
 
   return host.service({
@@ -102,6 +107,7 @@ export function createCatalog(
         ...retentionHandlers(db, prisma, gate),
         ...exportHandlers({ ...targets, db, blobs, tasks, canSign: config.exportSigningKey !== undefined }),
         ...staticMirrorHandlers({ db, tasks, transferDirectory: config.transferDirectory, rsync }),
+        ...importHandlers({ ...importing, db }),
       } satisfies Handlers<operations>,
       objects,
       scheduled: [
@@ -137,6 +143,7 @@ export function createCatalog(
       writer = keep('writer of rollbacks', startRollbackWriter({ db: background, registry, log }))
       keep('reader of configurations', startConfigReader({ db: background, blobs, log }))
       keep('looks for what is missing', startLooking({ db: background, blobs, log }))
+      keep('sweep of imports', startImportSweep({ db: background, tasks, log }))
       keep('eviction', startEviction({ db: background, registry, log }))
       const { scrub, repair, reclaim } = createMaintenanceWorks(caring)
       const retention = createRetentionWork({ db: background, registry, auth, log })
@@ -146,7 +153,11 @@ export function createCatalog(
       const slow = startWorker({ ...worker, works: { scrub, repair } })
       const carrying = startWorker({
         ...worker,
-        works: { export: createExportWork(exporting), mirror: createMirrorWork(mirroring) },
+        works: {
+          export: createExportWork(exporting),
+          import: createImportWork({ ...importing, db: background }),
+          mirror: createMirrorWork(mirroring),
+        },
       })
       const workers = [quick, slow, carrying]
       keep('workers', { stop: async () => void (await Promise.all(workers.map((one) => one.stop()))) })

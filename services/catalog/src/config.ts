@@ -1,6 +1,7 @@
 import { type HostConfig, hostSettings } from '@berth/host'
-import { type ConfigOf, integer, optionalText, parsed } from '@berth/service'
+import { type ConfigOf, flag, integer, optionalText, parsed } from '@berth/service'
 import { workerSettings } from '@berth/worker'
+import { readTrustedKeys } from './archives/signature.ts'
 import { exportSigningKey } from './exports/signing-key.ts'
 
 /** How the collector works (docs/how-to/store.md); the standalone stack reads this too. */
@@ -28,6 +29,13 @@ export const transferSettings = {
   ),
   rsyncKeys: optionalText('BERTH_RSYNC_KEYS_DIR'),
   rsyncKnownHosts: optionalText('BERTH_RSYNC_KNOWN_HOSTS'),
+  importTrustedKeys: parsed(
+    'BERTH_IMPORT_TRUSTED_KEYS',
+    'public keys in PEM one behind the other, as openssl pkey -pubout makes them of ed25519 keys',
+    readTrustedKeys,
+    { fallback: [] },
+  ),
+  importRequireSignature: flag('BERTH_IMPORT_REQUIRE_SIGNATURE', { fallback: false }),
 }
 
 const ownSettings = {

@@ -778,10 +778,265 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your imports, newest first; administrators see those of all */
+        get: operations["listImports"];
+        put?: never;
+        /**
+         * Say where an archive is that is to be imported; nothing is imported yet
+         * @description `directory` reads in place, and changes nothing there: an OCI layout, one archive, or a folder with the parts of one, in the order of its `SHA256SUMS` where there is one. That is for administrators. An `upload` is sent to `PATCH /imports/{import}/parts/0`. An import that nobody does anything with is forgotten after 72 hours, with all that was sent for it.
+         */
+        post: operations["createImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/imports/{import}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        /** Show an import, with the parts that were sent */
+        get: operations["showImport"];
+        put?: never;
+        post?: never;
+        /** Give an import up, with all that was sent for it; what it imported stays */
+        delete: operations["deleteImport"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/imports/{import}/parts/{part}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+                /** @description The number of a part, from 0 on; an archive that is not in parts is part 0. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        /** Ask how far a part has come */
+        get: operations["showImportPart"];
+        put?: never;
+        post?: never;
+        /** Drop a part, to send it again */
+        delete: operations["dropImportPart"];
+        options?: never;
+        head?: never;
+        /**
+         * Send a part, or more of it
+         * @description All of it in one request, or in chunks one behind the other. `Content-Range: 1024-2047` says where a chunk begins; that must be where the part ends, else 416 says where that is. What came before a connection broke is kept.
+         */
+        patch: operations["uploadImportPart"];
+        trace?: never;
+    };
+    "/imports/{import}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say what importing an archive would do, with what stands against it
+         * @description Reads its structure, its index with the signature and its lists, and refuses what does not hold together, with the place. Of blobs only their presence and sizes are compared: `verify` reads them. What is compressed is unpacked first, which takes its time.
+         */
+        post: operations["planImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/imports/{import}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare all bytes of an archive with their digests, without importing it */
+        post: operations["verifyImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/imports/{import}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import an archive, each repository as one version
+         * @description All is read, compared with its digests and stored before anything can be seen; then one repository after the other gets its version. Begun again, after a failure too, it reads nothing twice. Needs `push` on repositories that are there, `repository.create` for others, and `publish` for public distributions.
+         */
+        post: operations["applyImport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Import: {
+            /** Format: uuid */
+            id: string;
+            from: {
+                /** @enum {string} */
+                kind: "directory" | "upload";
+                path?: string;
+            };
+            /**
+             * @description `failed` is for the last task: it can be begun again.
+             * @enum {string}
+             */
+            state: "open" | "running" | "completed" | "failed";
+            /**
+             * Format: uuid
+             * @description The last task.
+             */
+            task: string | null;
+            /** @description What the task that imported it says. */
+            result: unknown;
+            error: null | {
+                code: string;
+                message: string;
+            };
+            /** @description Where its bytes are sent to. */
+            upload?: string;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            /** Format: uuid */
+            createdById: string | null;
+            /** Format: date-time */
+            finishedAt: string | null;
+        };
+        ImportDetails: components["schemas"]["Import"] & {
+            parts: {
+                number: number;
+                bytes: number;
+            }[];
+        };
+        /**
+         * @example {
+         *       "map": {
+         *         "team/*": "mirror/team/*"
+         *       }
+         *     }
+         */
+        ImportWishes: {
+            /** @description What names in the archive are here; `*` at the end stands for the rest. What is not named keeps its name. */
+            map?: {
+                [key: string]: string;
+            };
+            /** @description By names here: what becomes of a repository whose latest version is no import of the same origin. `replace` makes it what the archive has, `merge` adds that. */
+            onConflict?: {
+                [key: string]: "replace" | "merge";
+            };
+            /** @description Refuse it unless a trusted key has signed it. `false` takes back no BERTH_IMPORT_REQUIRE_SIGNATURE. */
+            requireSignature?: boolean;
+        };
+        ImportPlan: {
+            /** @enum {string} */
+            kind: "berth" | "oci-archive" | "docker-archive";
+            /**
+             * Format: uuid
+             * @description The installation that it comes from; null where another tool made it.
+             */
+            origin: string | null;
+            /** @description What is to be known of it. */
+            notes: string[];
+            /** @enum {string} */
+            signature: "unsigned" | "unknown_key" | "trusted";
+            signatureRequired: boolean;
+            repositories: components["schemas"]["PlannedRepository"][];
+            distributions: {
+                name: string;
+                basePath: string;
+                repository: string;
+                /** @enum {string} */
+                access: "public" | "private";
+                /**
+                 * @description `kept`: there is one of that base path, which stays as it is.
+                 * @enum {string}
+                 */
+                action: "create" | "kept" | "not_allowed";
+            }[];
+            carried: {
+                count: number;
+                bytes: number;
+            };
+            /** @description What the disk of the store has room for; null where that is not known. */
+            freeBytes: number | null;
+        };
+        PlannedRepository: {
+            /** @description In the archive. */
+            name: string;
+            /** @description Here. */
+            target: string;
+            exists: boolean;
+            /** @description Its number where it comes from. */
+            version: number | null;
+            /** @description The base of a delta. */
+            since: number | null;
+            /** @enum {string} */
+            action: "create" | "update" | "replace" | "merge";
+            conflict: null | {
+                /** @enum {string} */
+                code: "not_allowed" | "base_missing" | "changed_here" | "older_version" | "signatures_required";
+                message: string;
+            };
+            tags: number;
+            manifests: number;
+            blobs: number;
+            signatures: number;
+            /** @description What the repository does not have yet, of what is carried. */
+            new: {
+                manifests: number;
+                blobs: number;
+                bytes: number;
+            };
+        };
         Export: {
             /** Format: uuid */
             id: string;
@@ -1737,6 +1992,18 @@ export interface components {
             /** @description Sign the index document; unless given, where there is a key. */
             sign?: boolean;
         };
+        ListImportsAnswer: {
+            items: components["schemas"]["Import"][];
+            next: string | null;
+        };
+        CreateImportRequest: {
+            from: {
+                /** @enum {string} */
+                kind: "directory" | "upload";
+                /** @description Of a directory: where it lies below BERTH_TRANSFER_DIR. */
+                path?: string;
+            };
+        };
     };
     responses: {
         /** @description The bytes, or a range of them. */
@@ -1835,6 +2102,8 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The id of an import. */
+        import: string;
         /** @description The id of an export. */
         export: string;
         /** @description With its zone and to the microsecond, as `2026-11-29T12:00:00Z`; one to come is now. */
@@ -3248,6 +3517,287 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listImports: {
+        parameters: {
+            query?: {
+                /** @description How many at most. Above 1000 it is 1000. A page has at most 4 MiB, so it may be shorter though more follows. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next` of the page before. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of imports. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListImportsAnswer"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    createImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "from": {
+                 *         "kind": "upload"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateImportRequest"];
+            };
+        };
+        responses: {
+            /** @description The import. */
+            201: {
+                headers: {
+                    /** @description The path of the import. */
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Import"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The import. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportDetails"];
+                };
+            };
+            404: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Forgotten. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    showImportPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+                /** @description The number of a part, from 0 on; an archive that is not in parts is part 0. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `Range` says which bytes are there, and `Upload-Offset` how many. */
+            204: {
+                headers: {
+                    /** @description Where to send more. */
+                    location?: string;
+                    /** @description As `0-1023`; also of a part without any. */
+                    range?: string;
+                    /** @description How many bytes there are. */
+                    "upload-offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    dropImportPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+                /** @description The number of a part, from 0 on; an archive that is not in parts is part 0. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The part has no byte. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    uploadImportPart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+                /** @description The number of a part, from 0 on; an archive that is not in parts is part 0. */
+                part: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The bytes are there. */
+            202: {
+                headers: {
+                    /** @description Where to send more. */
+                    location?: string;
+                    /** @description Which bytes are there. */
+                    range?: string;
+                    /** @description How many bytes there are. */
+                    "upload-offset"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            416: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    planImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImportWishes"];
+            };
+        };
+        responses: {
+            /** @description What would be done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportPlan"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    verifyImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["Task"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    applyImport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of an import. */
+                import: components["parameters"]["import"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ImportWishes"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Task"];
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];

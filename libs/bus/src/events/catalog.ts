@@ -280,3 +280,35 @@ export const exportCompleted = defineEvent<ExportCompleted>(
     bytes: count,
   },
 )
+
+export type ImportCompleted = {
+  importId: string
+  taskId: string
+  /** The installation that it comes from; null where another tool made the archive. */
+  origin: string | null
+  /** Of very many as many as fit. */
+  repositories: string[]
+  blobs: number
+  bytes: number
+}
+export const importCompleted = defineEvent<ImportCompleted>(
+  'catalog',
+  'import.completed',
+  'An archive was imported; its repositories are served.',
+  {
+    importId: uuid,
+    taskId: uuid,
+    origin: { anyOf: [uuid, { type: 'null' }] },
+    repositories: names,
+    blobs: count,
+    bytes: count,
+  },
+)
+
+export type ImportFailed = { importId: string; taskId: string; code: string; reason: string }
+export const importFailed = defineEvent<ImportFailed>(
+  'catalog',
+  'import.failed',
+  'An archive was not imported; repositories that were imported by then stay.',
+  { importId: uuid, taskId: uuid, code: text, reason: text },
+)

@@ -80,6 +80,13 @@ const particular: Readonly<Record<string, FieldNote>> = {
   'catalog.repository.requiresSignatures': note('Whether what comes from upstream has to be signed.', false),
   'catalog.store.cause': note('Whether it was asked for, or its time had come.', 'interval'),
   'catalog.store.removed': note('How many blobs were removed.', 40),
+  'catalog.import.importId': note('The id of the import.', id),
+  'catalog.import.origin': note('The installation that it comes from; null where another tool made the archive.', id),
+  'catalog.import.repositories': note('The repositories that have a new version, or would have.', ['team/app']),
+  'catalog.import.blobs': note('How many manifests and blobs were compared with their digests.', 412),
+  'catalog.import.bytes': note('How many bytes were stored.', 1_073_741_824),
+  'catalog.import.code': note('Why it came to nothing, for programs.', 'bad_archive'),
+  'catalog.import.reason': note('Why it came to nothing, for people.', 'berth/1.ndjson is missing'),
   'catalog.export.exportId': note('The id of the export.', id),
   'catalog.export.archiveDigest': note(
     'The digest of the archive, or of its parts one after the other; null of an OCI layout.',

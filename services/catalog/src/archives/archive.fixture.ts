@@ -1,5 +1,6 @@
 import { createHash, type KeyObject, sign } from 'node:crypto'
 import { asDigest, type Digest, mediaTypes } from '@berth/oci'
+import { changeContentHash, emptyContentHash } from '../versions/content-hash.ts'
 import { BadArchive } from './bad-archive.ts'
 import type { ByteSource } from './byte-source.ts'
 import { inPieces } from './byte-source.ts'
@@ -15,7 +16,6 @@ export type Packed = {
   name: string
   id: string
   version?: number
-  contentHash?: string
   since?: { number: number; contentHash: string }
   tags: Record<string, Digest>
   manifests: Map<Digest, Buffer>
@@ -61,6 +61,19 @@ function idOf(name: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
+/** The content hash of the version that a repository of a test is. */
+export function hashOf({ manifests, tags, signatures = [] }: Packed): string {
+  return changeContentHash(
+    emptyContentHash,
+    [
+      ...manifests.keys(),
+      ...Object.entries(tags).map(([tag, digest]) => `${tag}=${digest}`),
+      ...signatures.map(({ signature, content }) => `${signature}=${digestOf(content).slice('sha256:'.length)}`),
+    ],
+    [],
+  )
+}
+
 type PackOptions = { key?: KeyObject; distributions?: ExportedDistribution[]; formatVersion?: number }
 
 /** The members of an archive as Berth writes it. */
@@ -94,7 +107,7 @@ export function pack(repositories: readonly Packed[], options: PackOptions = {})
       immutableTags: repository.immutableTags ?? [],
       version: {
         number: repository.version ?? 3,
-        contentHash: repository.contentHash ?? 'a'.repeat(64),
+        contentHash: hashOf(repository),
         cause: 'push',
         createdAt: '2026-11-02T09:30:00.000Z',
         counts: {

@@ -8,6 +8,7 @@ import { withinQuota } from '../namespaces/quota.ts'
 import { refuseOvertaken } from '../pull-through/order.ts'
 import { finishVersion } from '../versions/finish.ts'
 import { foldLoose } from '../versions/fold-loose.ts'
+import type { LockedRepository } from '../versions/locked-repository.ts'
 import { lockRepository } from '../versions/repository-lock.ts'
 import type { TagChange } from '../versions/tag-change.ts'
 import { dropUnmirrored, guardMirror } from './mirror.ts'
@@ -17,15 +18,27 @@ type Commit = CatalogCommands['commit-stage']
 /** The reply, and the revision that must be served before the caller gets it. */
 export type StageCommit = { reply: Commit['reply']; revision: number }
 
+/** What else belongs to a commit, in its transaction. */
+export type CommitHooks = {
+  /** Comes when the repository is locked and nothing has changed yet; what it throws ends the commit. */
+  guard?: (sql: Transaction, repository: LockedRepository) => Promise<void>
+  /** Comes when the version is there. */
+  record?: (sql: Transaction, version: number) => Promise<void>
+}
+
 /**
  * Commits what was staged as one version, computed against the latest version under the repository's lock; readers see all of
  * it or nothing. The same stage committed again gives the same reply and no second version.
  */
-export async function commitStage(db: Database, request: Commit['request']): Promise<StageCommit> {
-  return withinQuota(db, () => db.transaction((sql) => commit(sql, request)))
+export async function commitStage(
+  db: Database,
+  request: Commit['request'],
+  hooks: CommitHooks = {},
+): Promise<StageCommit> {
+  return withinQuota(db, () => db.transaction((sql) => commit(sql, request, hooks)))
 }
 
-async function commit(sql: Transaction, request: Commit['request']): Promise<StageCommit> {
+async function commit(sql: Transaction, request: Commit['request'], hooks: CommitHooks): Promise<StageCommit> {
   const locked = await lockRepository(sql, request.repositoryId)
   const stage = await lockStage(sql, request.stage, request.fence)
   if (stage.state === 'committed' && stage.reply) {
@@ -34,6 +47,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   }
   if (stage.state === 'closed')
     throw new Problem(409, 'stage_closed', 'This run was cancelled; it can no longer be committed.')
+  await hooks.guard?.(sql, locked)
   const manifests = await stagedManifests(sql, request.stage, request.repositoryId)
   const tags = await sql.query<{ name: string; digest: Digest }>(
     `select name, digest
@@ -50,6 +64,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
   const repository = request.mode === 'mirror' ? await foldLoose(sql, locked, request.actor) : locked
   const edit = beginEdit(repository)
   if (request.mode === 'mirror') await guardMirror(sql, edit, request)
+  await addTyped(sql, edit, request.stage)
   await addManifests(sql, edit, manifests)
   await setTags(sql, edit, tags)
   await addSignatures(sql, edit, request.stage)
@@ -60,6 +75,7 @@ async function commit(sql: Transaction, request: Commit['request']): Promise<Sta
     actor: request.actor,
     taskId: request.taskId,
   })
+  await hooks.record?.(sql, made.number)
   const reply = { version: made.number, created: made.created, ...countTags(made.tags) }
   await sql.query(`update stage set state = 'committed', reply = $2 where id = $1`, [
     request.stage,
@@ -112,6 +128,19 @@ async function stagedManifests(sql: Sql, stage: string, repositoryId: string): P
   const values = [stage, repositoryId]
   const rows = await sql.query<{ digest: Digest }>(`with recursive ${stagedTrees} select digest from closure`, values)
   return rows.map((row) => row.digest)
+}
+
+/** Puts manifests in whose bytes leave their type open, under the type with which they were pushed where they come from. */
+async function addTyped(sql: Sql, edit: Edit, stage: string): Promise<void> {
+  const rows = await sql.query<{ pushedType: string; digests: Digest[] }>(
+    `select pushed_type as "pushedType", array_agg(digest) as digests
+     from stage_manifest
+     where stage = $1
+       and pushed_type <> ''
+     group by pushed_type`,
+    [stage],
+  )
+  for (const { pushedType, digests } of rows) await addManifests(sql, edit, digests, pushedType)
 }
 
 const stagedSignatures = `

@@ -1,0 +1,28 @@
+import type { TaskError } from '@berth/commands'
+import { Problem } from '@berth/service'
+import { BadArchive } from '../archives/bad-archive.ts'
+
+const longestMessage = 4_000
+
+/** What is wrong with an archive as the API says it: 400 with the place. Everything else is answered as it is. */
+export function asProblem(error: unknown): unknown {
+  if (!(error instanceof BadArchive)) return error
+  return new Problem(400, error.code, `${shortened(error.message)}.`, {
+    hint:
+      error.code === 'newer_format'
+        ? 'Bring this Berth up to date first.'
+        : 'Nothing of it was taken. Compare it with its checksums, and carry it across again.',
+    more: { place: shortened(error.place) },
+  })
+}
+
+/** The same for a task. */
+export function explainFault(error: unknown): TaskError | undefined {
+  if (error instanceof BadArchive) return { code: error.code, message: shortened(error.message) }
+  if (!(error instanceof Problem)) return undefined
+  return { code: error.code, message: shortened([error.message, error.options.hint].filter(Boolean).join(' ')) }
+}
+
+function shortened(text: string): string {
+  return text.slice(0, longestMessage).toWellFormed()
+}

@@ -1,0 +1,254 @@
+import { createHash, type KeyObject } from 'node:crypto'
+import type { Rights } from '@berth/access'
+import type { BlobStore } from '@berth/blobs'
+import type { Digest } from '@berth/oci'
+import type { Database } from '@berth/service'
+import { BadArchive } from '../archives/bad-archive.ts'
+import type { BroughtRepository, Contents } from '../archives/brought.ts'
+import { requireNamed } from '../archives/contents.ts'
+import type { ListLine } from '../archives/list-lines.ts'
+import { type Trust, trustOf } from '../archives/signature.ts'
+import { heldAt } from '../intervals/held.ts'
+import { changeContentHash, emptyContentHash } from '../versions/content-hash.ts'
+import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
+import { baseMissing, type Conflict, findBase, findConflict, type Origin } from './target-state.ts'
+import { findTargets, type ImportWishes, lackingForDistribution, lackingVerb, mapName, type Target } from './targets.ts'
+
+export type Signing = { trustedKeys: readonly KeyObject[]; requireSignature: boolean }
+type Deps = { db: Database; blobs: BlobStore; signing: Signing }
+
+type Action = 'create' | 'update' | 'replace' | 'merge'
+export type PlannedRepository = Target & {
+  origin: Origin | null
+  /** What becomes of it. */
+  action: Action
+  conflict: Conflict | null
+  tags: number
+  manifests: number
+  blobs: number
+  signatures: number
+  /** What it does not have yet, of what the archive carries. */
+  new: { manifests: number; blobs: number; bytes: number }
+}
+export type PlannedDistribution = {
+  name: string
+  basePath: string
+  repository: string
+  access: 'public' | 'private'
+  /** `kept`: there is one of that base path, which stays as it is. */
+  action: 'create' | 'kept' | 'not_allowed'
+}
+export type Plan = {
+  signature: Trust
+  signatureRequired: boolean
+  repositories: PlannedRepository[]
+  distributions: PlannedDistribution[]
+  carried: { count: number; bytes: number }
+  /** What is left of the disk of the store before it is full, where that is known. */
+  freeBytes: number | null
+}
+
+const digestsAtOnce = 1_000
+
+/**
+ * Reads all of the structure of an archive, with its lists, and says what importing it would do. Throws `BadArchive` for what does not
+ * hold together; conflicts are part of the answer.
+ */
+export async function planImport(
+  { db, blobs, signing }: Deps,
+  contents: Contents,
+  { rights, wishes, signal }: { rights: Rights; wishes: ImportWishes; signal?: AbortSignal | undefined },
+): Promise<Plan> {
+  const targets = await findTargets(db, contents, wishes)
+  const repositories: PlannedRepository[] = []
+  for (const [at, brought] of contents.repositories.entries()) {
+    const target = targets[at]
+    if (target) repositories.push(await planRepository(db, contents, brought, { target, rights, wishes, signal }))
+  }
+  requireNamed(contents.archive)
+  return {
+    signature: trustOf(contents, signing.trustedKeys),
+    signatureRequired: signing.requireSignature || wishes.requireSignature === true,
+    repositories,
+    distributions: await planDistributions(db, contents, { targets, rights, wishes }),
+    carried: { count: contents.archive.blobs.count, bytes: contents.archive.blobs.bytes },
+    freeBytes: await freeBytesOf(blobs),
+  }
+}
+
+type Planning = { target: Target; rights: Rights; wishes: ImportWishes; signal?: AbortSignal | undefined }
+
+async function planRepository(
+  db: Database,
+  { origin: installation }: Contents,
+  brought: BroughtRepository,
+  { target, rights, wishes, signal }: Planning,
+): Promise<PlannedRepository> {
+  const { exported } = brought
+  const origin = installation !== null && exported ? { installation, exported } : null
+  const lacking = lackingVerb(rights, target)
+  const { repository, target: name } = target
+  if (repository) await ensureWrittenOut(db, repository.id)
+  const base = repository && origin && !lacking ? await findBase(db, repository.id, origin) : undefined
+  const planned: PlannedRepository = {
+    ...target,
+    origin,
+    action: repository ? 'update' : 'create',
+    conflict: null,
+    tags: 0,
+    manifests: 0,
+    blobs: 0,
+    signatures: 0,
+    new: { manifests: 0, blobs: 0, bytes: 0 },
+  }
+  const missing = await countLines(db, brought, planned, { base, isSeen: lacking === undefined, signal })
+  if (lacking)
+    return {
+      ...planned,
+      conflict: { code: 'not_allowed', message: `importing into "${name}" needs "${lacking}" there` },
+    }
+  const conflict = repository ? await conflictWithin(db, name, repository.id, origin) : undefined
+  const chosen = wishes.onConflict && Object.hasOwn(wishes.onConflict, name) ? wishes.onConflict[name] : undefined
+  if (conflict?.code === 'signatures_required') return { ...planned, conflict }
+  if (origin && exported?.since && (base === undefined || missing !== undefined))
+    return { ...planned, conflict: baseMissing(name, origin, missing) }
+  if (!conflict) return planned
+  return chosen ? { ...planned, action: chosen } : { ...planned, conflict }
+}
+
+async function conflictWithin(
+  db: Database,
+  name: string,
+  id: string,
+  origin: Origin | null,
+): Promise<Conflict | undefined> {
+  const [head] = await db.query<{ latestVersion: number; looseSince: Date | null; requires: boolean }>(
+    `select latest_version as "latestVersion", loose_since as "looseSince",
+       coalesce((signatures ->> 'require')::boolean, false) as requires
+     from repository
+     where id = $1`,
+    [id],
+  )
+  if (!head) return undefined
+  if (head.requires)
+    return {
+      code: 'signatures_required',
+      message: `"${name}" takes only content whose signatures were verified, which an import does not do: import elsewhere, and sync it from there`,
+    }
+  return findConflict(db, { name, head: { id, ...head }, origin })
+}
+
+/** Reads the list of a repository to its end. Answers a digest that the base of a delta lacks. */
+async function countLines(
+  db: Database,
+  brought: BroughtRepository,
+  planned: PlannedRepository,
+  { base, isSeen, signal }: { base: number | undefined; isSeen: boolean; signal: AbortSignal | undefined },
+): Promise<Digest | undefined> {
+  const repositoryId = isSeen ? planned.repository?.id : undefined
+  let missing: Digest | undefined
+  let batch: { digest: Digest; size: number; isManifest: boolean; isHeld: boolean }[] = []
+  let members: string[] = []
+  let hash = emptyContentHash
+  const flush = async () => {
+    hash = changeContentHash(hash, members, [])
+    members = []
+    const digests = batch.map(({ digest }) => digest)
+    const here = repositoryId ? await membersAt(db, repositoryId, digests, null) : new Set<Digest>()
+    const held = batch.filter(({ isHeld }) => isHeld).map(({ digest }) => digest)
+    if (held.length > 0 && repositoryId && base !== undefined) {
+      const inBase = await membersAt(db, repositoryId, held, base)
+      missing ??= held.find((digest) => !inBase.has(digest))
+    }
+    for (const { digest, size, isManifest, isHeld } of batch) {
+      if (isHeld || here.has(digest)) continue
+      planned.new[isManifest ? 'manifests' : 'blobs']++
+      planned.new.bytes += size
+    }
+    batch = []
+  }
+  for await (const line of brought.lines(signal)) {
+    count(planned, line)
+    members.push(...memberOf(line))
+    const digest = 'manifest' in line ? line.manifest : 'blob' in line ? line.blob : undefined
+    if (members.length >= digestsAtOnce && batch.length === 0) await flush()
+    if (!digest || !('size' in line) || ('foreign' in line && line.foreign)) continue
+    batch.push({ digest, size: line.size, isManifest: 'manifest' in line, isHeld: line.held === true })
+    if (batch.length >= digestsAtOnce) await flush()
+  }
+  await flush()
+  if (brought.exported && brought.exported.version.contentHash !== hash)
+    throw new BadArchive(
+      brought.exported.contents.member,
+      'is not the content that the index says: its content hash is another one',
+    )
+  return missing
+}
+
+/** What a line adds to the hash of the content (versions/finish.ts). */
+function memberOf(line: ListLine): string[] {
+  if ('manifest' in line) return [line.mediaType === undefined ? line.manifest : `${line.manifest}=${line.mediaType}`]
+  if ('tag' in line) return [`${line.tag}=${line.digest}`]
+  if ('signature' in line) return [`${line.signature}=${createHash('sha256').update(line.content).digest('hex')}`]
+  return []
+}
+
+function count(planned: PlannedRepository, line: ListLine): void {
+  planned['manifest' in line ? 'manifests' : 'blob' in line ? 'blobs' : 'tag' in line ? 'tags' : 'signatures']++
+}
+
+const memberAt = (table: string) => `exists (
+    select
+    from ${table} as member
+    where member.repository_id = $1
+      and member.digest = wanted.digest
+      and case when $3::integer is null then member.until is null else ${heldAt('member', '$3::integer')} end)`
+
+/** Which of these a repository has, in a version or now. */
+async function membersAt(
+  db: Database,
+  repositoryId: string,
+  digests: readonly Digest[],
+  version: number | null,
+): Promise<Set<Digest>> {
+  const rows = await db.query<{ digest: Digest }>(
+    `select wanted.digest
+     from unnest($2::text[]) as wanted (digest)
+     where ${memberAt('manifest_interval')}
+       or ${memberAt('blob_interval')}`,
+    [repositoryId, digests, version],
+  )
+  return new Set(rows.map(({ digest }) => digest))
+}
+
+async function planDistributions(
+  db: Database,
+  contents: Contents,
+  { targets, rights, wishes }: { targets: readonly Target[]; rights: Rights; wishes: ImportWishes },
+): Promise<PlannedDistribution[]> {
+  const { map = {} } = wishes
+  const wanted = contents.distributions.map((one) => ({ ...one, basePath: mapName(map, one.basePath) }))
+  const taken = await db.query<{ basePath: string }>(
+    'select base_path as "basePath" from distribution where base_path = any($1::text[])',
+    [wanted.map(({ basePath }) => basePath)],
+  )
+  const isTaken = new Set(taken.map(({ basePath }) => basePath))
+  return wanted.flatMap((one): PlannedDistribution[] => {
+    const target = targets.find(({ name }) => name === one.repository)
+    if (!target) return []
+    const { name, basePath, access } = one
+    const action = isTaken.has(basePath)
+      ? 'kept'
+      : lackingForDistribution(rights, one, target)
+        ? 'not_allowed'
+        : 'create'
+    return [{ name, basePath, repository: target.target, access, action }]
+  })
+}
+
+/** The least of what is left of the disks above what is kept free. */
+async function freeBytesOf(blobs: BlobStore): Promise<number | null> {
+  const disks = (await blobs.disks?.()) ?? []
+  if (disks.length === 0) return null
+  return Math.max(0, Math.min(...disks.map(({ freeBytes, reserveBytes }) => freeBytes - reserveBytes)))
+}

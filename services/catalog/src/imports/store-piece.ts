@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import { type BlobStore, PartInterrupted, type StagedPart } from '@berth/blobs'
+import type { StoredBlob } from '@berth/commands'
+import { asDigest } from '@berth/oci'
+import { type Database, Problem } from '@berth/service'
+import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
+import { holderOf, idleSeconds } from './import-row.ts'
+
+/** Stands for the part that Berth has unpacked; parts that were sent are numbered from 0 on. */
+export const unpackedPart = -1
+
+export type PieceDeps = { db: Database; blobs: BlobStore }
+/** Where a piece of an archive stands: in which part, and where in it. */
+export type PiecePlace = { importId: string; part: number; startOffset: number }
+
+/**
+ * Stores bytes of an archive as a blob that the import leases, and notes them behind what is there. What came before a source broke off
+ * is kept, and then its error is thrown. Throws 409 where somebody else was faster. Answers where the part ends now.
+ */
+export async function storePiece(
+  { db, blobs }: PieceDeps,
+  place: PiecePlace,
+  source: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): Promise<number> {
+  const id = randomUUID()
+  try {
+    let broken: PartInterrupted | undefined
+    let staged: StagedPart
+    try {
+      staged = await blobs.writePart(id, 0, source, { signal })
+    } catch (error) {
+      if (!(error instanceof PartInterrupted)) throw error
+      broken = error
+      staged = error.part
+    }
+    if (staged.sizeBytes > 0) await notePiece(db, place, await publish({ db, blobs }, place.importId, staged))
+    if (broken) throw broken.cause ?? broken
+    return place.startOffset + staged.sizeBytes
+  } finally {
+    await blobs.discardParts([id])
+  }
+}
+
+async function publish({ db, blobs }: PieceDeps, importId: string, staged: StagedPart): Promise<StoredBlob> {
+  const digest = asDigest(`sha256:${staged.sha256}`)
+  const [lease] = await leaseBlobs(db, { holder: holderOf(importId), digests: [digest], ttlSeconds: idleSeconds })
+  if (!lease) throw new Error(`there was no lease of ${digest}`)
+  const stored = { digest, generation: lease.generation, sizeBytes: staged.sizeBytes }
+  if (lease.state === 'present') return stored
+  await blobs.publish([staged], stored)
+  await db.transaction((sql) => recordBlobs(sql, [stored]))
+  return stored
+}
+
+async function notePiece(
+  db: Database,
+  { importId, part, startOffset }: PiecePlace,
+  { digest, generation, sizeBytes }: StoredBlob,
+): Promise<void> {
+  // The row of the import is held, so that of two pieces for one place one is refused.
+  const noted = await db.transaction(async (sql) => {
+    await sql.query('select from import_job where id = $1 for update', [importId])
+    return sql.query(
+      `insert into import_piece (import_id, part, start_offset, size_bytes, digest, generation)
+       select $1, $2, $3, $4, $5, $6
+       from import_job
+       where id = $1
+         and (state <> 'running' or $2 = ${unpackedPart})
+         and $3 = (
+           select coalesce(max(start_offset + size_bytes), 0)
+           from import_piece
+           where import_id = $1
+             and part = $2)
+       returning part`,
+      [importId, part, startOffset, sizeBytes, digest, generation],
+    )
+  })
+  if (noted.length > 0) return
+  throw new Problem(409, 'upload_taken_over', 'Another request has added to this part, or the import has begun.', {
+    hint: 'Ask how far the part is (GET it), and go on from there.',
+  })
+}
+
+export type Piece = { part: number; startOffset: number; sizeBytes: number } & StoredBlob
+
+/** The pieces of an import in their order. */
+export async function readPieces(db: Database, importId: string): Promise<Piece[]> {
+  return db.query<Piece>(
+    `select part, start_offset as "startOffset", size_bytes as "sizeBytes", digest, generation
+     from import_piece
+     where import_id = $1
+     order by part, start_offset`,
+    [importId],
+  )
+}
+
+/** How many bytes of a part there are. */
+export async function partBytes(db: Database, importId: string, part: number): Promise<number> {
+  const [row] = await db.query<{ bytes: number }>(
+    `select coalesce(max(start_offset + size_bytes), 0)::bigint as bytes
+     from import_piece
+     where import_id = $1
+       and part = $2`,
+    [importId, part],
+  )
+  return row?.bytes ?? 0
+}
+
+/** Forgets a part, to send it again. */
+export async function dropPart(db: Database, importId: string, part: number): Promise<void> {
+  await db.query('delete from import_piece where import_id = $1 and part = $2', [importId, part])
+}
