@@ -3,8 +3,13 @@ import path from 'node:path'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { type Client, runner } from './client.ts'
 
+export type Podman = Client & {
+  /** Writes what was pulled into an archive. */
+  save(reference: string, file: string, format: string): Promise<void>
+}
+
 /** podman with a store of its own; vfs makes no mounts. */
-export async function startPodman(): Promise<Client> {
+export async function startPodman(): Promise<Podman> {
   const folder = makeTemporaryFolder('podman')
   const at = (name: string) => path.join(folder, name)
   // podman fails on a named file that is not there.
@@ -30,6 +35,9 @@ export async function startPodman(): Promise<Client> {
     },
     push: async (source, destination) => {
       await podman(['push', '--quiet', '--tls-verify=false', source, destination])
+    },
+    save: async (reference, file, format) => {
+      await podman(['save', '--quiet', '--format', format, '--output', file, reference])
     },
     stop: async () => {
       await podman(['rmi', '--all', '--force'])

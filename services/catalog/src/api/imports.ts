@@ -177,12 +177,11 @@ export function importHandlers(deps: Deps) {
       // It changes nothing that anybody else sees.
       return withAudit(undefined, () => plan(job, { rights: principal.rights, wishes, signal }))
     },
-    verifyImport: async (request) =>
-      begin(await find(request.params.import, request.principal), 'verify', {}, request as ApiRequest),
+    verifyImport: async (request) => begin(await find(request.params.import, request.principal), 'verify', {}, request),
     applyImport: async (request) => {
       const job = await find(request.params.import, request.principal)
       requireImporter(request.principal)
-      return begin(job, 'apply', request.body ?? {}, request as ApiRequest)
+      return begin(job, 'apply', request.body ?? {}, request)
     },
   } satisfies Partial<Handlers<operations>>
 }

@@ -16,7 +16,7 @@ const mostImages = 10_000
 const mostManifests = 100_000
 const mostNesting = 16
 
-/** Reads a layout that another tool wrote (image-spec image-layout.md). */
+/** Reads a layout that another tool wrote (image-spec, "OCI Image Layout"). */
 export async function readLayout(archive: Archive, signal?: AbortSignal): Promise<Plain> {
   const place = ociIndexName
   const index = objectIn(parseJson(await archive.read(place, indexLimitBytes), place), place)

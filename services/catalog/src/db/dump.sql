@@ -233,6 +233,63 @@ table gc_run (
 )
 CREATE INDEX gc_run_started ON gc_run USING btree (started_at DESC, id DESC)
 
+table import_job (
+  id uuid not null default gen_random_uuid(),
+  source text not null,
+  path text,
+  state text not null default 'open'::text,
+  task_id uuid,
+  result jsonb,
+  error jsonb,
+  unpacked boolean not null default false,
+  created_by text not null,
+  created_by_id uuid,
+  created_at timestamp with time zone not null default now(),
+  touched_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint import_job_pkey PRIMARY KEY (id),
+  constraint import_job_check CHECK ((source = 'directory'::text) = (path IS NOT NULL)),
+  constraint import_job_source_check CHECK (source = ANY (ARRAY['directory'::text, 'upload'::text])),
+  constraint import_job_state_check CHECK (state = ANY (ARRAY['open'::text, 'running'::text, 'completed'::text, 'failed'::text]))
+)
+CREATE INDEX import_job_idle ON import_job USING btree (touched_at)
+CREATE INDEX import_job_listed ON import_job USING btree (created_at, id)
+CREATE INDEX import_job_running ON import_job USING btree (created_at) WHERE state = 'running'::text
+
+table import_origin (
+  repository_id uuid not null,
+  version integer not null,
+  installation uuid not null,
+  origin_repository uuid not null,
+  origin_name text not null,
+  origin_version integer not null,
+  content_hash text not null,
+  imported_at timestamp with time zone not null default now(),
+  constraint import_origin_pkey PRIMARY KEY (repository_id, version),
+  constraint import_origin_repository_id_fkey FOREIGN KEY (repository_id) REFERENCES repository(id) ON DELETE CASCADE
+)
+CREATE INDEX import_origin_base ON import_origin USING btree (installation, origin_repository, origin_version)
+
+table import_piece (
+  import_id uuid not null,
+  part integer not null,
+  start_offset bigint not null,
+  size_bytes bigint not null,
+  digest text not null,
+  generation bigint not null,
+  constraint import_piece_pkey PRIMARY KEY (import_id, part, start_offset),
+  constraint import_piece_import_id_fkey FOREIGN KEY (import_id) REFERENCES import_job(id) ON DELETE CASCADE,
+  constraint import_piece_size_bytes_check CHECK (size_bytes > 0)
+)
+
+table import_verified (
+  import_id uuid not null,
+  digest text not null,
+  times integer not null default 1,
+  constraint import_verified_pkey PRIMARY KEY (import_id, digest),
+  constraint import_verified_import_id_fkey FOREIGN KEY (import_id) REFERENCES import_job(id) ON DELETE CASCADE
+)
+
 table inbox (
   consumer text not null,
   source text not null,
@@ -472,6 +529,7 @@ table stage_blob (
 table stage_manifest (
   stage text not null,
   digest text not null,
+  pushed_type text not null default ''::text,
   constraint stage_manifest_pkey PRIMARY KEY (stage, digest),
   constraint stage_manifest_digest_fkey FOREIGN KEY (digest) REFERENCES manifest(digest),
   constraint stage_manifest_stage_fkey FOREIGN KEY (stage) REFERENCES stage(id) ON DELETE CASCADE

@@ -15,7 +15,7 @@ import { openImport } from './open-archive.ts'
 import { type Plan, planImport } from './plan.ts'
 import type { ImportWishes } from './targets.ts'
 
-export const ana = { id: '6c4b1a52-0d0e-4b58-8a52-0e0f4d3c2b1a', name: 'ana' }
+const ana = { id: '6c4b1a52-0d0e-4b58-8a52-0e0f4d3c2b1a', name: 'ana' }
 
 /** A catalog with a store and a directory for transfers, and what imports of a test need. */
 export type Harbour = Yard & { transferDirectory: string }
@@ -41,7 +41,7 @@ type Options = {
   task?: ClaimedTask
 }
 
-const log = createLogger({ service: 'catalog', level: 'error', write: () => {} })
+const log = createLogger({ service: 'catalog', silent: true })
 
 function depsOf({ db, blobs, transferDirectory }: Harbour, options: Options) {
   const { trustedKeys = [], requireSignature = false, rights = adminRights(ana.id) } = options

@@ -243,9 +243,8 @@ test('an import that is ended at each tenth goes on where it was, and reads noth
   const task = taskOf(job)
   for (let tenth = 1; tenth <= 9; tenth++) {
     const ending = new AbortController()
-    let isOver = false
     const watch = async () => {
-      while (!isOver) {
+      while (!ending.signal.aborted) {
         const rows = await harbour.db.query('select from import_verified where import_id = $1', [job.id])
         if (rows.length >= (total * tenth) / 10) ending.abort(new TaskLost())
       }
@@ -253,7 +252,7 @@ test('an import that is ended at each tenth goes on where it was, and reads noth
     const watching = watch()
     const attempt = apply(harbour, job, { task: { ...task, fence: tenth }, signal: ending.signal })
     await attempt.catch((error: unknown) => expect(error).toBeInstanceOf(TaskLost))
-    isOver = true
+    ending.abort(new TaskLost())
     await watching
   }
   expect(await apply(harbour, job, { task: { ...task, fence: 10 } })).toMatchObject({ state: 'completed' })

@@ -30,7 +30,7 @@ export type PlannedRepository = Target & {
   /** What it does not have yet, of what the archive carries. */
   new: { manifests: number; blobs: number; bytes: number }
 }
-export type PlannedDistribution = {
+type PlannedDistribution = {
   name: string
   basePath: string
   repository: string

@@ -60,7 +60,13 @@ async function notePiece(
 ): Promise<void> {
   // The row of the import is held, so that of two pieces for one place one is refused.
   const noted = await db.transaction(async (sql) => {
-    await sql.query('select from import_job where id = $1 for update', [importId])
+    await sql.query(
+      `select
+       from import_job
+       where id = $1
+       for update`,
+      [importId],
+    )
     return sql.query(
       `insert into import_piece (import_id, part, start_offset, size_bytes, digest, generation)
        select $1, $2, $3, $4, $5, $6

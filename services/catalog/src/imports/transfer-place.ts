@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises'
 import path from 'node:path'
 import { badField, Problem } from '@berth/service'
-import { folderBelow, readTransferPath, transferRoot, unlessMissing } from '../exports/transfer-path.ts'
+import { folderBelow, readTransferPath, transferRoot, unlessMissing } from '../transfers/transfer-path.ts'
 
 const field = 'from.path'
 
