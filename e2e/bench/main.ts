@@ -12,6 +12,7 @@ import { type Subject, startBerth, startOnMinio, startPeer } from './subjects.ts
 import { measureSync } from './sync-rows.ts'
 import { type Figures, ratioTable, syncTable } from './table.ts'
 import { measureTasks } from './tasks.ts'
+import { measureTransfer } from './transfer.ts'
 import { measureVersions } from './versions.ts'
 
 const option = (name: string) =>
@@ -23,7 +24,7 @@ const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
 /**
  * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`; `--only=` part of a
- * row's name, or memory, sync, resync, scale, access, events, tasks; `--write` puts the tables into docs/benchmarks.md.
+ * row's name, or memory, sync, resync, scale, access, events, export, tasks; `--write` puts the tables into docs/benchmarks.md.
  */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
     if (berth && isWanted('scale')) tables.push(await measureScale(berth), await measureVersions(berth, 'scale/many'))
     if (berth && isWanted('access')) tables.push(await measureAccess(berth))
     if (isWanted('events')) tables.push(await measureEvents())
+    if (berth && isWanted('export')) tables.push(await measureTransfer(berth, runs))
     if (isWanted('tasks')) tables.push(await measureTasks(runs))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)

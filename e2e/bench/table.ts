@@ -4,7 +4,7 @@ import type { SyncTimes } from './sync-rows.ts'
 /** What was measured: for each row and subject, the figures of all runs. */
 export type Figures = Map<Row, Map<string, number[]>>
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }

@@ -4,11 +4,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
-import type { TaskView } from '../berth/berth.ts'
 import { pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
+import { exported, save } from './exporting.ts'
 
 const run = promisify(execFile)
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
@@ -23,42 +23,12 @@ beforeAll(() => {
 })
 afterAll(() => removeFolder(folder))
 
-async function ask(body: object): Promise<TaskView> {
-  const answer = await stack.api('POST', '/exports', body)
-  expect(answer).toMatchObject({ status: 202 })
-  return stack.waitForTask(answer.body.id)
-}
-
-type Exported = {
-  exportId: string
-  repositories: number
-  blobs: number
-  bytes: number
-  archiveDigest: string
-  archiveBytes: number
-  parts: number
-}
-
-async function exported(body: object): Promise<Exported> {
-  const task = await ask(body)
-  expect(task).toMatchObject({ state: 'completed', error: null })
-  return task.result
-}
-
 const toDownload = { kind: 'download' }
 
 async function download(id: string, more = '/download', range?: string): Promise<Response> {
   return fetch(`${stack.url}/api/v1/exports/${id}${more}`, {
     headers: { ...headers(), ...(range === undefined ? {} : { range }) },
   })
-}
-
-async function save(id: string, name: string): Promise<string> {
-  const file = path.join(folder, name)
-  const answer = await download(id)
-  expect(answer.status).toBe(200)
-  writeFileSync(file, Buffer.from(await answer.arrayBuffer()))
-  return file
 }
 
 test('a download is an archive that skopeo reads, with an index that is signed, and the same each time', async () => {
@@ -69,9 +39,9 @@ test('a download is an archive that skopeo reads, with an index that is signed, 
     () => 'its blobs are elsewhere',
   )
   const wanted = { repositories: [{ name: 'team/web' }, { name: 'team/app' }], to: toDownload }
-  const result = await exported(wanted)
+  const result = await exported(stack, wanted)
   expect(result).toMatchObject({ repositories: 2, blobs: 6, parts: 0 })
-  const file = await save(result.exportId, 'two.tar')
+  const file = await save(stack, result.exportId, folder, 'two.tar')
   const bytes = readFileSync(file)
   expect(sha256(bytes)).toBe(result.archiveDigest)
   expect(bytes).toHaveLength(result.archiveBytes)
@@ -107,7 +77,7 @@ test('a download is an archive that skopeo reads, with an index that is signed, 
     expect(sha256(readFileSync(path.join(place, 'manifest.json')))).toBe(digest)
   }
 
-  const again = await exported(wanted)
+  const again = await exported(stack, wanted)
   expect(again.archiveDigest).toBe(result.archiveDigest)
   const { body } = await stack.api('GET', `/exports/${again.exportId}`)
   expect(body).toMatchObject({ state: 'completed', signed: true, archiveDigest: result.archiveDigest })
@@ -116,12 +86,12 @@ test('a download is an archive that skopeo reads, with an index that is signed, 
 test('any range of a download is what the whole has there, also of one in parts', async () => {
   await pushRandomImage(target(), 'team/large', '1', [9_000_000, 9_000_000])
   const chunkBytes = 16 << 20
-  const { exportId, archiveBytes } = await exported({
+  const { exportId, archiveBytes } = await exported(stack, {
     repositories: [{ name: 'team/large' }],
     to: toDownload,
     chunkBytes,
   })
-  const whole = readFileSync(await save(exportId, 'large.tar'))
+  const whole = readFileSync(await save(stack, exportId, folder, 'large.tar'))
   const ends = [0, 1, 511, 512, 513, 5_000, 9_000_000, archiveBytes - 1_025, archiveBytes - 1]
   for (const start of ends)
     for (const length of [1, 700, 100_000]) {
@@ -159,16 +129,19 @@ test('any range of a download is what the whole has there, also of one in parts'
 
 test('a delta carries what came since, and one of two exports is found by what it was', async () => {
   const old = await pushRandomImage(target(), 'team/delta', 'old', [500_000])
-  const first = await exported({ repositories: [{ name: 'team/delta' }], to: toDownload })
+  const first = await exported(stack, { repositories: [{ name: 'team/delta' }], to: toDownload })
   const fresh = await pushRandomImage(target(), 'team/delta', 'new', [3_000])
   const since = { export: first.exportId }
-  const delta = await exported({ repositories: [{ name: 'team/delta', since }], to: toDownload })
+  const delta = await exported(stack, { repositories: [{ name: 'team/delta', since }], to: toDownload })
   expect(delta.bytes).toBeLessThan(10_000)
-  const byNumber = await exported({ repositories: [{ name: 'team/delta', since: { version: 1 } }], to: toDownload })
+  const byNumber = await exported(stack, {
+    repositories: [{ name: 'team/delta', since: { version: 1 } }],
+    to: toDownload,
+  })
   expect(byNumber.archiveDigest).toBe(delta.archiveDigest)
   const place = path.join(folder, 'delta')
   await run('mkdir', [place])
-  await run('tar', ['-xf', await save(delta.exportId, 'delta.tar'), '-C', place])
+  await run('tar', ['-xf', await save(stack, delta.exportId, folder, 'delta.tar'), '-C', place])
   const lines = readFileSync(path.join(place, 'berth/1.ndjson'), 'utf8').trimEnd().split('\n')
   const manifests = lines.map((line) => JSON.parse(line)).filter((line) => line.manifest)
   expect(manifests.toSorted((a, b) => Number(a.held ?? 0) - Number(b.held ?? 0))).toEqual([
@@ -185,9 +158,9 @@ test('a directory gets a layout, an archive or parts, and nothing beside them', 
   const image = await pushRandomImage(target(), 'team/out', '1', [20_000_000])
   const repositories = [{ name: 'team/out' }]
   const to = (name: string) => ({ kind: 'directory', path: `jan/${name}` })
-  await exported({ repositories, to: to('layout') })
-  const { archiveDigest } = await exported({ repositories, to: to('all.tar') })
-  await exported({ repositories, to: to('parts'), chunkBytes: 16 << 20 })
+  await exported(stack, { repositories, to: to('layout') })
+  const { archiveDigest } = await exported(stack, { repositories, to: to('all.tar') })
+  await exported(stack, { repositories, to: to('parts'), chunkBytes: 16 << 20 })
   const place = path.join(stack.home, 'transfer', 'jan')
   expect(readdirSync(place).toSorted()).toEqual(['all.tar', 'layout', 'parts'])
   expect(sha256(readFileSync(path.join(place, 'all.tar')))).toBe(archiveDigest)
