@@ -12,6 +12,30 @@ export function readingContract(subject: () => Subject): void {
     expect((await sendAll(store, key)).equals(bytes)).toBe(true)
   })
 
+  test.each([0, 10, 64 << 10, 5 * MiB + 3])('%i bytes are lent whole, and a range of them', async (sizeBytes) => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(sizeBytes)
+    await store.write(key, chunksOf(bytes))
+    for (const range of sizeBytes > 1 ? [undefined, { start: 1, end: sizeBytes - 1 }] : [undefined]) {
+      const blob = await store.open(key)
+      const taken: Buffer[] = []
+      // Copied at once: a chunk is another's when the next one comes.
+      for await (const chunk of blob?.lend({ range }) ?? []) taken.push(Buffer.from(chunk))
+      await blob?.close()
+      expect(Buffer.concat(taken).equals(bytes.subarray(range?.start ?? 0))).toBe(true)
+    }
+  })
+
+  test('what was lent and is left in the middle is read to its end by the next', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(5 * MiB)
+    await store.write(key, chunksOf(bytes))
+    const blob = await store.open(key)
+    for await (const chunk of blob?.lend() ?? []) if (chunk.length > 0) break
+    await blob?.close()
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
   test('any range is read and sent exactly, both ends included', async () => {
     const { store } = subject()
     const { bytes, key } = freshBlob(3 * MiB)

@@ -5,7 +5,7 @@ import { wholeOr } from '../store/ranges.ts'
 import type { OpenBlob, ReadOptions } from '../store/store.ts'
 import { closeFile, openFile, statFile } from './descriptors.ts'
 import { orFail } from './failure.ts'
-import { readSome, sendFile } from './send-file.ts'
+import { lendFile, readSome, sendFile } from './send-file.ts'
 
 const streamChunkBytes = 256 << 10
 
@@ -49,6 +49,15 @@ function openBlob(fd: number, name: string, sizeBytes: number): OpenBlob {
     sizeBytes,
     stream({ range, signal }: ReadOptions = {}) {
       return Readable.from(chunks(wholeOr(range, sizeBytes, name)), { objectMode: false, ...(signal && { signal }) })
+    },
+    async *lend({ range, signal } = {}) {
+      const { start, end } = wholeOr(range, sizeBytes, name)
+      const span = { fd, name, start, sizeBytes: end - start + 1 }
+      const read = (buffer: Buffer, done: number) => {
+        signal?.throwIfAborted()
+        return using(() => orFail(`read ${name}`, () => readSome(span, buffer, done)))
+      }
+      yield* lendFile(span, async (buffer, done) => read(buffer, done))
     },
     sendTo: (sink, { range, signal } = {}) =>
       using(() =>

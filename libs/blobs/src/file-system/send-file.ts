@@ -69,6 +69,33 @@ async function sendPooled(span: Span, writer: SinkWriter): Promise<void> {
   }
 }
 
+/** The bytes of a range in two buffers: the next are read while the reader has the last ones, which are its own until it asks for more. */
+export async function* lendFile(
+  { sizeBytes }: Pick<Span, 'sizeBytes'>,
+  read: (buffer: Buffer, offset: number) => Promise<number>,
+): AsyncGenerator<Buffer> {
+  if (sizeBytes === 0) return
+  let current = sendBuffers.take()
+  let next = sendBuffers.take()
+  let reading = read(current, 0)
+  try {
+    for (let done = 0, count = await reading; ; count = await reading) {
+      done += count
+      const full = current
+      current = next
+      next = full
+      if (done < sizeBytes) reading = read(current, done)
+      reading.catch(() => undefined)
+      yield count === full.length ? full : full.subarray(0, count)
+      if (done === sizeBytes) break
+    }
+  } finally {
+    // The thread that reads must be done with its buffer before another read gets it.
+    await Promise.allSettled([reading])
+    for (const buffer of [current, next]) sendBuffers.give(buffer)
+  }
+}
+
 async function sendFresh(span: Span, writer: SinkWriter): Promise<void> {
   for (let done = 0; done < span.sizeBytes; ) {
     const buffer = Buffer.allocUnsafe(Math.min(256 << 10, span.sizeBytes - done))

@@ -26,6 +26,10 @@ export function openObject(s3: S3, object: StoredObject, begun?: Begun): OpenBlo
       const chunks = readObject(s3, object, wanted, { signal, begun: () => takeBegun(wanted) })
       return Readable.from(chunks, { objectMode: false, ...(signal && { signal }) })
     },
+    lend({ range, signal } = {}) {
+      const wanted = rangeOf(range)
+      return lentChunks(s3, object, wanted, { signal, begun: () => takeBegun(wanted) })
+    },
     async sendTo(sink, { range, signal } = {}) {
       const wanted = rangeOf(range)
       const writer = writeToSink(sink, signal)

@@ -16,6 +16,9 @@ function unreadable(): OpenBlob {
           this.destroy(Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' }))
         },
       }),
+    lend: () => {
+      throw new Error('nobody asks for that here')
+    },
     sendTo: () => Promise.reject(new Error('nobody asks for that here')),
     close: async () => undefined,
   }

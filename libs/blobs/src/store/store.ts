@@ -44,6 +44,8 @@ export interface OpenBlob {
   readonly sizeBytes: number
   /** A stream of its own buffers, for a reader that keeps or transforms them. */
   stream(options?: ReadOptions): Readable
+  /** The bytes, each chunk lent until the next one is asked for: for a reader of much that keeps nothing. */
+  lend(options?: ReadOptions): AsyncIterable<Buffer>
   /**
    * The hot path: writes the bytes to `sink` and resolves when the last one is handed over; does not end the sink.
    * Rejects when the stored bytes run short, the sink closes, or the signal aborts; if bytes had gone out by then the

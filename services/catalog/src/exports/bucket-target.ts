@@ -24,10 +24,17 @@ export function bucketTarget(blobs: BlobStore, wanted: Wanted): Target {
     requireFree: () => requireFreeInBucket(blobs, path),
     begin: async () => void (await blobs.removeTransfers(path)),
     write: async (name, source, sizeBytes) =>
-      void (await blobs.writeTransfer(isFile ? path : `${path}/${name}`, source, { expectedBytes: sizeBytes })),
+      void (await blobs.writeTransfer(isFile ? path : `${path}/${name}`, copied(source), {
+        expectedBytes: sizeBytes,
+      })),
     finish: async () => undefined,
     // What was sealed was written before.
     isFinished: () => blobs.hasTransfers(path),
     discard: async () => void (await blobs.removeTransfers(path)),
   }
+}
+
+/** Chunks of their own: the store keeps some of them until more come, and these are lent. */
+async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) yield Buffer.from(chunk)
 }

@@ -12,7 +12,10 @@ export type Damage = { digest: Digest; generation: number; found: 'missing' | 'r
 
 const mostDamage = 1_000
 
-/** Reads a whole archive, and compares each member with its digest on the way. What is wrong is noted, and told at its end. */
+/**
+ * Reads a whole archive, and compares each member with its digest on the way. What is wrong is noted, and told at its end. Each chunk is lent
+ * until the next one.
+ */
 export async function* readChecked(
   { sql, blobs }: Deps,
   { exportId, archiveBytes }: { exportId: string; archiveBytes: number },
@@ -24,7 +27,7 @@ export async function* readChecked(
     else yield* readMember(blobs, piece.member, damage, signal)
 }
 
-/** Members with their bytes, for what has them as files. */
+/** Members with their bytes, lent as well, for what has them as files. */
 export async function* checkedMembers(
   { sql, blobs }: Deps,
   exportId: string,
@@ -58,7 +61,7 @@ async function* readMember(
       note('rotten')
       return
     }
-    for await (const chunk of open.stream({ signal }) as AsyncIterable<Buffer>) {
+    for await (const chunk of open.lend({ signal })) {
       hash.update(chunk)
       yield chunk
     }

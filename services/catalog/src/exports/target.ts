@@ -4,6 +4,7 @@ export type Target = {
   requireFree(): Promise<void>
   /** Makes what is needed to write, and removes what an attempt before this one left. `bytes`: what is about to be written. */
   begin(bytes: number): Promise<void>
+  /** Each chunk of the source is lent until the next one is asked for. */
   write(name: string, source: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<void>
   finish(): Promise<void>
   /** Whether `finish` was here before. */
