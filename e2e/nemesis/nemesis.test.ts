@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals'
 import { nemesis } from './nemesis.ts'
 
 // A share of `npm run soak -- nemesis`, which goes on for half an hour.
-const seconds = 25 * Number(process.env.BERTH_TEST_RUNS ?? 1)
+const seconds = 15 * Number(process.env.BERTH_TEST_RUNS ?? 1)
 const seed = Number(process.env.BERTH_TEST_SEED ?? 20_261_128)
 
 test(
