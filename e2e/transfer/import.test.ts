@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
@@ -220,6 +220,23 @@ test('an import is for who made it, and directories are for administrators', asy
   expect(await ((await as('GET', '/imports')).json() as Promise<{ items: unknown[] }>)).toMatchObject({
     items: [{ createdBy: 'bo' }],
   })
+})
+
+test('what lies in the directory for transfers is imported at once, and again only where it is new', async () => {
+  const pushed = await pushRandomImage(target(first), 'lying/app', '1', [9_000])
+  const { bytes } = await exportFrom({ repositories: [{ name: 'lying/app' }] })
+  mkdirSync(path.join(second.home, 'transfer'), { recursive: true })
+  writeFileSync(path.join(second.home, 'transfer', 'nightly.tar'), bytes)
+  const wanted = { from: { kind: 'directory', path: 'nightly.tar' }, apply: { map: { 'lying/*': 'nightly/*' } } }
+  for (const created of [true, false]) {
+    const { status, body } = await second.api('POST', '/imports', wanted)
+    expect({ status, body }).toMatchObject({ status: 202 })
+    const task = await second.waitForTask(body.id)
+    expect(task).toMatchObject({ state: 'completed', result: { repositories: [{ version: 1, created }] } })
+  }
+  expect((await pull(second, 'nightly/app', '1')).digest).toBe(pushed.digest)
+  const schedule = { name: 'nightly-import', cron: '@daily', kind: 'import', parameters: wanted }
+  expect((await second.api('POST', '/schedules', schedule)).status).toBe(201)
 })
 
 const missing = missingPrograms('skopeo', 'podman')

@@ -117,6 +117,7 @@ export function createCatalog(
         'scrubStore',
         'reclaimStore',
         'createExport',
+        'createImport',
         'writeStaticMirror',
       ],
     },

@@ -2003,6 +2003,8 @@ export interface components {
                 /** @description Of a directory: where it lies below BERTH_TRANSFER_DIR. */
                 path?: string;
             };
+            /** @description Of a directory: import it at once, as `POST /imports/{import}/apply` does. So a schedule can do it again and again. */
+            apply?: components["schemas"]["ImportWishes"];
         };
     };
     responses: {
@@ -3580,6 +3582,7 @@ export interface operations {
                     "application/json": components["schemas"]["Import"];
                 };
             };
+            202: components["responses"]["Task"];
             400: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             default: components["responses"]["Problem"];

@@ -189,7 +189,7 @@ export interface paths {
         put?: never;
         /**
          * Have something done again and again
-         * @description What is done is the request of the API that the kind stands for: `sync` is POST /syncs, `retention` POST /repositories/{repository}/retention with `repository` among the parameters, or POST /store/retention with `allRepositories: true`, `gc`, `scrub` and `reclaim` POST /store/gc, /store/scrub and /store/reclaim, `export` POST /exports. It is done with the rights that `runAs` has at that time; where they are gone the schedule pauses.
+         * @description What is done is the request of the API that the kind stands for: `sync` is POST /syncs, `retention` POST /repositories/{repository}/retention with `repository` among the parameters, or POST /store/retention with `allRepositories: true`, `gc`, `scrub` and `reclaim` POST /store/gc, /store/scrub and /store/reclaim, `export` POST /exports, `import` POST /imports with `apply`, `mirror` POST /mirrors/static. It is done with the rights that `runAs` has at that time; where they are gone the schedule pauses.
          */
         post: operations["createSchedule"];
         delete?: never;
@@ -684,7 +684,7 @@ export interface components {
         /** @description Of the IANA database; UTC unless it is said. A time that its clocks leave out is the first instant after the gap; one that they show twice the first of both. */
         TimeZone: string;
         /** @enum {string} */
-        ScheduleKind: "sync" | "retention" | "gc" | "scrub" | "reclaim" | "export";
+        ScheduleKind: "sync" | "retention" | "gc" | "scrub" | "reclaim" | "export" | "import" | "mirror";
         /** @description The body of the request that the kind stands for. */
         ScheduleParameters: {
             [key: string]: unknown;

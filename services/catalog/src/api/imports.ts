@@ -8,6 +8,7 @@ import {
   type ApiRequest,
   actorOf,
   badField,
+  deriveId,
   type Handlers,
   isUuid,
   notSeen,
@@ -84,7 +85,7 @@ export function importHandlers(deps: Deps) {
     job: ImportJob,
     kind: ImportPayload['kind'],
     wishes: ImportWishes,
-    request: ApiRequest,
+    request: Pick<ApiRequest, 'principal' | 'requestId' | 'taskId'>,
   ): Promise<ApiReply> => {
     checkMap(wishes.map ?? {})
     const { principal, requestId, taskId = randomUUID() } = request
@@ -101,7 +102,8 @@ export function importHandlers(deps: Deps) {
     return { status: 202, headers: { location: `/api/v1/tasks/${task.id}` }, body: task }
   }
   return {
-    createImport: async ({ body, principal }) => {
+    createImport: async (request) => {
+      const { body, principal, taskId = randomUUID() } = request
       requireImporter(principal)
       const { kind, path } = body.from
       if (kind === 'upload' && path !== undefined)
@@ -110,7 +112,15 @@ export function importHandlers(deps: Deps) {
       if (kind === 'directory' && path === undefined)
         throw badField('from.path', 'is missing', 'Say where the archive lies.')
       const place = kind === 'directory' ? await readPlace(transferDirectory, path ?? '') : null
-      const job = await insertImport(db, { source: kind, path: place, actor: actorOf(principal) })
+      if (kind === 'upload' && body.apply)
+        throw badField('apply', 'belongs to a directory', 'Upload the archive first, and then POST …/apply.')
+      const wanted = { source: kind, path: place, actor: actorOf(principal) }
+      if (body.apply) {
+        checkMap(body.apply.map ?? {})
+        const job = await insertImport(db, { ...wanted, id: deriveId(`import of task ${taskId}`) })
+        return begin(job, 'apply', body.apply, { ...request, taskId })
+      }
+      const job = await insertImport(db, wanted)
       return { status: 201, headers: { location: `/api/v1/imports/${job.id}` }, body: showImport(job) }
     },
     listImports: async ({ query, principal }) => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { TaskError } from '@berth/commands'
 import { type Actor, type Database, type PageRequest, type Sql, timeAndIdAfter } from '@berth/service'
 
@@ -30,16 +31,20 @@ export function holderOf(id: string): string {
   return `import:${id}`
 }
 
+/** Makes an import; one of the same id is found again. */
 export async function insertImport(
   sql: Sql,
-  { source, path, actor }: Pick<ImportJob, 'source' | 'path'> & { actor: Actor },
+  { id = randomUUID(), source, path, actor }: Pick<ImportJob, 'source' | 'path'> & { id?: string; actor: Actor },
 ): Promise<ImportJob> {
-  const [row] = await sql.query<ImportJob>(
-    `insert into import_job (source, path, created_by, created_by_id) values ($1, $2, $3, $4) returning ${columns}`,
-    [source, path, actor.name, actor.id],
+  await sql.query(
+    `insert into import_job (id, source, path, created_by, created_by_id)
+     values ($1, $2, $3, $4, $5)
+     on conflict (id) do nothing`,
+    [id, source, path, actor.name, actor.id],
   )
-  if (!row) throw new Error('an import was not inserted')
-  return row
+  const job = await readImport(sql, id)
+  if (!job) throw new Error(`import ${id} was not inserted`)
+  return job
 }
 
 export async function readImport(sql: Sql, id: string): Promise<ImportJob | undefined> {
@@ -70,13 +75,13 @@ export async function touchImport(sql: Sql, id: string): Promise<void> {
   ])
 }
 
-/** Begins a task of an import. `false`: another one is under way. */
+/** Says that a task of an import begins. `false`: another one is under way. */
 export async function beginTask(sql: Sql, id: string, taskId: string): Promise<boolean> {
   const rows = await sql.query(
     `update import_job
      set state = 'running', task_id = $2, error = null, touched_at = now(), finished_at = null
      where id = $1
-       and state <> 'running'
+       and (state <> 'running' or task_id = $2)
      returning id`,
     [id, taskId],
   )

@@ -13,6 +13,7 @@ const operations = {
   scrub: { owner: 'catalog', operationId: 'scrubStore' },
   reclaim: { owner: 'catalog', operationId: 'reclaimStore' },
   export: { owner: 'catalog', operationId: 'createExport' },
+  import: { owner: 'catalog', operationId: 'createImport' },
   mirror: { owner: 'catalog', operationId: 'writeStaticMirror' },
 } as const satisfies Record<string, Operation>
 
