@@ -22,7 +22,10 @@ describePages(
       if (folder) removeFolder(folder)
     })
 
-    test.each([['static-mirror', 1]])(
+    test.each([
+      ['static-mirror', 1],
+      ['air-gap', 8],
+    ])(
       '%s does what it says, typed as it is written',
       async (name, steps) => {
         expect(await typePage(name, name, stack, { cwd: folder, setUp })).toBeGreaterThan(steps)

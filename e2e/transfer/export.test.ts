@@ -4,8 +4,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { until } from '../berth/processes.ts'
 import { pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
-import { basic, sha256 } from '../berth/requests.ts'
+import { basic, make, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { exported, save } from './exporting.ts'
@@ -152,6 +153,37 @@ test('a delta carries what came since, and one of two exports is found by what i
   expect(tags).toEqual([])
   const index = JSON.parse(readFileSync(path.join(place, 'berth-export.json'), 'utf8'))
   expect(index.repositories[0]).toMatchObject({ since: { number: 1 }, version: { number: 2 } })
+})
+
+test('a bucket gets them under transfer/, which the collector leaves alone', async () => {
+  await pushRandomImage(target(), 'team/bucket', '1', [20_000_000])
+  const repositories = [{ name: 'team/bucket' }]
+  const to = (name: string) => ({ kind: 'bucket', path: `feb/${name}` })
+  const { archiveDigest } = await exported(stack, { repositories, to: to('all.tar') })
+  await exported(stack, { repositories, to: to('parts'), chunkBytes: 16 << 20 })
+  const { body: task } = await stack.api('POST', '/store/gc', { graceSeconds: 0 })
+  await stack.waitForTask(task.id)
+  const place = path.join(stack.home, 'blobs', 'transfer', 'feb')
+  expect(sha256(readFileSync(path.join(place, 'all.tar')))).toBe(archiveDigest)
+  await run('sha256sum', ['--strict', '-c', 'SHA256SUMS'], { cwd: path.join(place, 'parts') })
+  expect(await stack.api('POST', '/exports', { repositories, to: to('all.tar') })).toMatchObject({ status: 409 })
+})
+
+test('a schedule exports again and again, each under its own name', async () => {
+  await pushRandomImage(target(), 'team/nightly', '1')
+  const parameters = { repositories: [{ name: 'team/nightly' }], to: { kind: 'directory' } }
+  const schedule = { name: 'carry', cron: '@yearly', kind: 'export', parameters }
+  await make(stack, '/schedules', schedule)
+  for (const count of [1, 2]) {
+    await until('it runs', async () => (await stack.api('POST', '/schedules/carry/run')).status === 202)
+    await until('it is exported', async () => {
+      const { items } = (await stack.api('GET', '/exports')).body
+      const done = items.filter(({ state, to }: { state: string; to: { path: string | null } }) =>
+        Boolean(state === 'completed' && to.path?.startsWith('export-')),
+      )
+      return done.length === count
+    })
+  }
 })
 
 test('a directory gets a layout, an archive or parts, and nothing beside them', async () => {

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import type { BlobStore } from '@berth/blobs'
+import type { BlobStore, OpenBlob } from '@berth/blobs'
 import { type ByteRange, type Digest, parseRanges } from '@berth/oci'
 import { type ApiRequest, Problem, type Sql } from '@berth/service'
-import { piecesOf } from './members.ts'
+import { type Member, piecesOf } from './members.ts'
 
 /** What is sent: a part of an archive, all of it at most, under a name. `digest` is that of its bytes. */
 export type Download = { exportId: string; archiveBytes: number; name: string; digest: Digest; span: ByteRange }
@@ -45,10 +45,9 @@ export async function sendDownload(
       if (!response.write(piece.bytes)) await once(response, 'drain', { signal })
       continue
     }
-    const { digest: blob, generation } = piece.member
-    const open = await blobs.open({ digest: blob, generation })
+    const open = await openMember({ sql, blobs }, piece.member)
     // The answer breaks off: a client must not take it for complete.
-    if (!open) throw new Error(`${blob}, which export ${exportId} holds, is not in the store`)
+    if (!open) throw new Error(`${piece.member.digest}, which export ${exportId} holds, is not in the store`)
     try {
       await open.sendTo(response, { range: piece.range, signal })
     } finally {
@@ -56,6 +55,20 @@ export async function sendDownload(
     }
   }
   response.end()
+}
+
+/** What was damaged and came back lies under another generation than the one that was noted. */
+async function openMember(
+  { sql, blobs }: { sql: Sql; blobs: BlobStore },
+  { digest, generation }: Member,
+): Promise<OpenBlob | undefined> {
+  const open = await blobs.open({ digest, generation })
+  if (open) return open
+  const [now] = await sql.query<{ generation: number }>(
+    `select generation from blob where digest = $1 and state = 'present'`,
+    [digest],
+  )
+  return now && blobs.open({ digest, generation: now.generation })
 }
 
 /**
