@@ -23,6 +23,7 @@ import { type CatalogConfig, peers } from './config.ts'
 import { openPrisma } from './db/client.ts'
 import { pruneCommands } from './db/run-command.ts'
 import { schemaParts } from './db/schema-parts.ts'
+import { countExports } from './exports/count-exports.ts'
 import { createExportWork } from './exports/export-work.ts'
 import { sweepExports } from './exports/sweep-exports.ts'
 import { openTargets } from './exports/targets.ts'
@@ -87,7 +88,17 @@ export function createCatalog(
   const counts = measureStore(parts.metrics, background, log)
   const collecting = { db: background, blobs, cleaner, registry, auth, log, counts }
   const targets = openTargets({ blobs, transferDirectory: config.transferDirectory })
-  const exporting = { ...targets, db: background, blobs, sync, auth, tasks, log, signingKey: config.exportSigningKey }
+  const exporting = {
+    ...targets,
+    db: background,
+    blobs,
+    sync,
+    auth,
+    tasks,
+    log,
+    signingKey: config.exportSigningKey,
+    counts: countExports(parts.metrics),
+  }
   const rsync = { hosts: config.rsyncHosts, keys: config.rsyncKeys, knownHosts: config.rsyncKnownHosts }
   const mirroring = { db: background, blobs, sync, auth, log, rsync, transferDirectory: config.transferDirectory }
   const signing = { trustedKeys: config.importTrustedKeys, requireSignature: config.importRequireSignature }

@@ -15,6 +15,7 @@ import {
   recordSuccess,
   resultOf,
 } from './change-export.ts'
+import type { ExportCounts } from './count-exports.ts'
 import { type Export, holderOf, readExport, selectedOf } from './export-row.ts'
 import { named } from './fault.ts'
 import { type GatherDeps, type Gathered, gather, leaseSeconds } from './gather.ts'
@@ -30,6 +31,7 @@ export type ExportPayload = { exportId: string }
 export type ExportDeps = GatherDeps & {
   auth: CommandClient<AuthCommands>
   signingKey: KeyObject | undefined
+  counts: ExportCounts
   targetOf: (wanted: Pick<Export, 'id' | 'target' | 'path' | 'chunkBytes'>) => Target | undefined
 }
 
@@ -55,11 +57,12 @@ export function createExportWork(deps: ExportDeps): Work {
     try {
       const result = await exportAll(deps, task, wanted, target, { signal, note, show: report })
       log.info('content exported', { ...result })
+      deps.counts.ended('completed', result.bytes)
       return { state: 'completed', result }
     } catch (error) {
       const outcome = outcomeOfError(error, { task, signal, log, cancelled, explain })
       await discardPlace(deps, exportId)
-      await recordFailure(db, exportId, outcome.state, outcome.error)
+      if (await recordFailure(db, exportId, outcome.state, outcome.error)) deps.counts.ended(outcome.state)
       return outcome
     } finally {
       clearInterval(renewing)

@@ -8,6 +8,7 @@ type Deps = {
   db: Database
   tasks: CommandClient<TasksCommands>
   targetOf: ExportDeps['targetOf']
+  counts: ExportDeps['counts']
   log: Logger
 }
 
@@ -66,7 +67,7 @@ async function endLostExports(deps: Deps, signal: AbortSignal): Promise<void> {
       : neverQueued
     // What its worker left when it was killed.
     await discardPlace(deps, row.id)
-    await recordFailure(db, row.id, state, reason)
+    if (await recordFailure(db, row.id, state, reason)) deps.counts.ended(state)
   }
 }
 
