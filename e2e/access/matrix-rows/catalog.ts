@@ -126,6 +126,33 @@ export const catalogRows: Rows = {
   downloadExport: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/download`)) },
   downloadExportPart: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/parts/0`)) },
   showExportChecksums: { needs: 'everybody', send: of('GET', at(`/exports/${noId}/checksums`)) },
+  writeStaticMirror: {
+    needs: 'admin',
+    send: of('POST', at('/mirrors/static'), ({ repository: name }) => ({
+      repositories: [{ name }],
+      directory: 'mirror',
+      includePrivate: true,
+      dryRun: true,
+    })),
+  },
+  // catalog: imports
+  listImports: { needs: 'everybody', send: of('GET', at('/imports')) },
+  createImport: [
+    { needs: 'pusher', send: of('POST', at('/imports'), () => ({ from: { kind: 'upload' } })) },
+    {
+      part: 'directory',
+      needs: 'admin',
+      send: of('POST', at('/imports'), ({ fresh: path }) => ({ from: { kind: 'directory', path } })),
+    },
+  ],
+  showImport: { needs: 'everybody', send: of('GET', at(`/imports/${noId}`)) },
+  deleteImport: { needs: 'everybody', send: of('DELETE', at(`/imports/${noId}`)) },
+  showImportPart: { needs: 'everybody', send: of('GET', at(`/imports/${noId}/parts/0`)) },
+  uploadImportPart: { needs: 'everybody', send: of('PATCH', at(`/imports/${noId}/parts/0`)) },
+  dropImportPart: { needs: 'everybody', send: of('DELETE', at(`/imports/${noId}/parts/0`)) },
+  planImport: { needs: 'everybody', send: of('POST', at(`/imports/${noId}/plan`), () => ({})) },
+  verifyImport: { needs: 'everybody', send: of('POST', at(`/imports/${noId}/verify`)) },
+  applyImport: { needs: 'everybody', send: of('POST', at(`/imports/${noId}/apply`), () => ({})) },
   // catalog: the store
   showStore: { needs: 'admin', send: of('GET', at('/store')) },
   listStoreRepositories: { needs: 'admin', send: of('GET', at('/store/repositories')) },
