@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
-import { pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
+import { pushBlob, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, make, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -167,6 +167,42 @@ test('a bucket gets them under transfer/, which the collector leaves alone', asy
   expect(sha256(readFileSync(path.join(place, 'all.tar')))).toBe(archiveDigest)
   await run('sha256sum', ['--strict', '-c', 'SHA256SUMS'], { cwd: path.join(place, 'parts') })
   expect(await stack.api('POST', '/exports', { repositories, to: to('all.tar') })).toMatchObject({ status: 409 })
+})
+
+test('the images of the values of a Helm chart are named, and those that are not carried', async () => {
+  await pushRandomImage(target(), 'mirror/library/redis', '7')
+  const chartFolder = path.join(folder, 'app')
+  mkdirSync(chartFolder)
+  writeFileSync(path.join(chartFolder, 'Chart.yaml'), 'name: app\nappVersion: 1.2.3\n')
+  writeFileSync(
+    path.join(chartFolder, 'values.yaml'),
+    'image: { registry: ghcr.io, repository: us/app }\ncache: { image: docker.io/library/redis:7 }\n',
+  )
+  const { stdout } = await run('tar', ['-czf', '-', '-C', folder, 'app'], { encoding: 'buffer' })
+  const layer = await pushBlob(target(), 'team/chart', stdout)
+  const config = await pushBlob(target(), 'team/chart', Buffer.from('{"name":"app"}'))
+  const helm = 'application/vnd.cncf.helm'
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: `${helm}.config.v1+json`, ...config },
+    layers: [{ mediaType: `${helm}.chart.content.v1.tar+gzip`, ...layer }],
+  })
+  await pushManifest(target(), 'team/chart', '1.0.0', text, mediaType)
+  const repositories = [{ name: 'team/chart' }, { name: 'mirror/library/redis' }]
+  await exported(stack, { repositories, chartImages: true, to: { kind: 'directory', path: 'charts' } })
+  const index = JSON.parse(readFileSync(path.join(stack.home, 'transfer/charts/berth-export.json'), 'utf8'))
+  expect(index.chartImages).toEqual([
+    {
+      repository: 'team/chart',
+      chart: sha256(text),
+      images: [
+        { reference: 'docker.io/library/redis:7', isCarried: true },
+        { reference: 'ghcr.io/us/app:1.2.3', isCarried: false },
+      ],
+    },
+  ])
 })
 
 test('a schedule exports again and again, each under its own name', async () => {

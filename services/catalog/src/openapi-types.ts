@@ -1053,6 +1053,7 @@ export interface components {
             /** @description Of those with these labels it has what its creator may pull. */
             selector: string | null;
             distributions: boolean;
+            chartImages: boolean;
             signed: boolean;
             /** @description Of `berth-export.json`, which says all that is carried. */
             indexDigest: string | null;
@@ -1978,6 +1979,11 @@ export interface components {
              * @default false
              */
             distributions?: boolean;
+            /**
+             * @description Name the images of the values of Helm charts, and which of them are carried.
+             * @default false
+             */
+            chartImages?: boolean;
             to: {
                 /**
                  * @description `directory` lies below BERTH_TRANSFER_DIR, `bucket` under `transfer/` of the blob store.

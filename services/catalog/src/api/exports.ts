@@ -154,6 +154,7 @@ function showExport(row: Export): components['schemas']['Export'] {
     chunkBytes: row.chunkBytes,
     selector: row.selector,
     distributions: row.withDistributions,
+    chartImages: row.withChartImages,
     signed: row.isSigned,
     indexDigest: row.state === 'completed' ? row.indexDigest : null,
     archiveDigest: row.state === 'completed' ? row.archiveDigest : null,

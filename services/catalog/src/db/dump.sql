@@ -175,6 +175,7 @@ table export (
   started_at timestamp with time zone,
   finished_at timestamp with time zone,
   kept_until timestamp with time zone,
+  with_chart_images boolean not null default false,
   constraint export_pkey PRIMARY KEY (id),
   constraint export_chunk_bytes_check CHECK (chunk_bytes > 0),
   constraint export_seq_key UNIQUE (seq),

@@ -43,8 +43,9 @@ export async function askForExport(deps: AskDeps, request: Request): Promise<Tas
   const actor = actorOf(principal)
   await db.transaction(async (sql) => {
     const made = await sql.query(
-      `insert into export (id, task_id, target, path, chunk_bytes, selector, with_distributions, is_signed, created_by, created_by_id)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+      `insert into export (id, task_id, target, path, chunk_bytes, selector, with_distributions, is_signed, created_by,
+         created_by_id, with_chart_images)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
        on conflict do nothing
        returning id`,
       [
@@ -58,6 +59,7 @@ export async function askForExport(deps: AskDeps, request: Request): Promise<Tas
         isSigned,
         actor.name,
         actor.id,
+        body.chartImages ?? false,
       ],
     )
     if (made.length > 0) await insertSelected(sql, id, selected)

@@ -15,6 +15,7 @@ export type Export = {
   chunkBytes: number | null
   selector: string | null
   withDistributions: boolean
+  withChartImages: boolean
   isSigned: boolean
   hasPlace: boolean
   indexDigest: Digest | null
@@ -44,7 +45,7 @@ export type Selected = {
 }
 
 export const exportColumns = `export.id, seq, task_id as "taskId", state, target, path, chunk_bytes as "chunkBytes", selector,
-  with_distributions as "withDistributions", is_signed as "isSigned", has_place as "hasPlace", index_digest as "indexDigest",
+  with_distributions as "withDistributions", with_chart_images as "withChartImages", is_signed as "isSigned", has_place as "hasPlace", index_digest as "indexDigest",
   archive_digest as "archiveDigest", archive_bytes as "archiveBytes", blobs, blob_bytes as "blobBytes", parts, error,
   created_at as "createdAt", created_by as "createdBy", created_by_id as "createdById", started_at as "startedAt",
   finished_at as "finishedAt", kept_until as "keptUntil"`

@@ -109,7 +109,7 @@ async function exportAll(
   ])
   await gather(deps, id, repositories, { signal, seen })
   if (seen.fetched > 0) note(`${seen.fetched} layers of ${seen.fetchedBytes} bytes were fetched first`)
-  const { documents, index, blobs: carried } = await writeDocuments(deps, wanted, repositories, signal)
+  const { documents, index, blobs: carried } = await writeDocuments(deps, wanted, repositories, { signal, note })
   note(`${carried.count} blobs of ${carried.bytes} bytes are carried`)
   const archiveBytes = await placeMembers(db, id, documents)
   if (target && !wanted.hasPlace) {

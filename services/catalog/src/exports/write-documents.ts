@@ -3,6 +3,7 @@ import { sign } from 'node:crypto'
 import type { BlobStore } from '@berth/blobs'
 import type { Database } from '@berth/service'
 import {
+  type ChartImages,
   type ExportedDistribution,
   type ExportedRepository,
   formatVersion,
@@ -11,20 +12,22 @@ import {
 } from '../archives/document.ts'
 import { indexName, layoutBytes, layoutName, listName, ociIndexName, signatureName } from '../archives/member-names.ts'
 import { storeIdentity } from '../cleaner/claim-store.ts'
+import { chartImagesOf } from './chart-images.ts'
 import type { Export, Selected } from './export-row.ts'
-import { exportFault } from './fault.ts'
+import { exportFault, named } from './fault.ts'
 import { type StoredDocument, storeDocument } from './store-document.ts'
 import { type Listed, writeList } from './write-list.ts'
 import { writeOciIndex } from './write-oci-index.ts'
 
+type Note = (message: string, more?: { level: 'warn' }) => void
 type Deps = { db: Database; blobs: BlobStore; signingKey: KeyObject | undefined }
 
 /** Stores all that an archive has before its blobs, and answers it in the order in which it stands there. */
 export async function writeDocuments(
   deps: Deps,
-  wanted: Pick<Export, 'id' | 'isSigned' | 'withDistributions'>,
+  wanted: Pick<Export, 'id' | 'isSigned' | 'withDistributions' | 'withChartImages'>,
   repositories: readonly Selected[],
-  signal: AbortSignal,
+  { signal, note }: { signal: AbortSignal; note: Note },
 ): Promise<{ documents: StoredDocument[]; index: StoredDocument; blobs: { count: number; bytes: number } }> {
   const { db, signingKey } = deps
   // Before there are documents: all that is noted by now lies under `blobs/`.
@@ -41,6 +44,7 @@ export async function writeDocuments(
   }
   const ociIndex = await store(ociIndexName, writeOciIndex(db, repositories))
   await requireVersions(db, repositories)
+  const chartImages = wanted.withChartImages ? await readCharts(deps, repositories, { signal, note }) : undefined
   const bytes = writeIndex({
     formatVersion,
     origin: await storeIdentity(db),
@@ -48,6 +52,7 @@ export async function writeDocuments(
     ociIndex: { digest: ociIndex.digest, size: ociIndex.sizeBytes },
     repositories: exported,
     ...(wanted.withDistributions ? { distributions: await distributionsOf(db, repositories) } : {}),
+    ...(chartImages ? { chartImages } : {}),
   })
   const layout = await store(layoutName, once(layoutBytes))
   const index = await store(indexName, once(bytes))
@@ -58,6 +63,20 @@ export async function writeDocuments(
 function keyOf(key: KeyObject | undefined): KeyObject {
   if (key) return key
   throw exportFault('no_signing_key', 'There is no key to sign with any more.', 'Set BERTH_EXPORT_SIGNING_KEY.')
+}
+
+async function readCharts(
+  deps: Deps,
+  repositories: readonly Selected[],
+  { signal, note }: { signal: AbortSignal; note: Note },
+): Promise<ChartImages[]> {
+  const onUnread = (chart: string) => note(`${chart} cannot be read as a chart`, { level: 'warn' })
+  const charts = await chartImagesOf(deps, repositories, { signal, onUnread })
+  const images = charts.flatMap((chart) => chart.images)
+  const lacking = images.filter(({ isCarried }) => !isCarried).map(({ reference }) => reference)
+  note(`${charts.length} charts name ${images.length} images`)
+  if (lacking.length > 0) note(`these of them are not carried: ${named(lacking)}`, { level: 'warn' })
+  return charts
 }
 
 async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
