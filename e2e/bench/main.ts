@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import { findProgram } from '../servers/programs.ts'
 import { measureAccess } from './access.ts'
 import { measureEvents } from './events.ts'
+import { measureImports } from './imports.ts'
 import { measureMemory } from './memory.ts'
 import { measureResync } from './resync.ts'
 import { type Row, rows, rowsOnMinio } from './rows.ts'
@@ -24,7 +25,7 @@ const document = new URL('../../docs/benchmarks.md', import.meta.url)
 
 /**
  * Measures Berth and its peers side by side: every row on each in turn, several times over. `--runs=N`; `--only=` part of a
- * row's name, or memory, sync, resync, scale, access, events, export, tasks; `--write` puts the tables into docs/benchmarks.md.
+ * row's name, or memory, sync, resync, scale, access, events, export, import, tasks; `--write` puts the tables into docs/benchmarks.md.
  */
 async function main(): Promise<void> {
   for (const needed of ['docker-registry', 'wrk', 'skopeo']) {
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
     if (berth && isWanted('access')) tables.push(await measureAccess(berth))
     if (isWanted('events')) tables.push(await measureEvents())
     if (berth && isWanted('export')) tables.push(await measureTransfer(berth, runs))
+    if (isWanted('import')) tables.push(await measureImports(runs))
     if (isWanted('tasks')) tables.push(await measureTasks(runs))
     tables.push(...memory)
     process.stdout.write(`${tables.join('\n\n')}\n`)
