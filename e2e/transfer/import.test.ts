@@ -1,15 +1,18 @@
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Berth, TaskView } from '../berth/berth.ts'
+import { until } from '../berth/processes.ts'
 import { pushBlob, pushEmptyImage, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, repositoryPath, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { startPodman } from '../clients/podman.ts'
+import { makeSchema1Key, schema1SignedType, schema1Text, signSchema1 } from '../schema1/schema1.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 
@@ -28,6 +31,7 @@ beforeAll(() => {
 afterAll(() => removeFolder(folder))
 
 const oci = 'application/vnd.oci.image.manifest.v1+json'
+const dockerType = 'application/vnd.docker.distribution.manifest.v2+json'
 const ociIndex = 'application/vnd.oci.image.index.v1+json'
 const emptyType = 'application/vnd.oci.empty.v1+json'
 
@@ -81,7 +85,7 @@ async function latest(stack: Berth, name: string) {
 
 async function pull(stack: Berth, name: string, reference: string): Promise<{ digest: string; type: string | null }> {
   const answer = await fetch(`${stack.url}/v2/${name}/manifests/${reference}`, {
-    headers: { authorization: basic(stack), accept: `${oci}, ${ociIndex}` },
+    headers: { authorization: basic(stack), accept: `${oci}, ${ociIndex}, ${dockerType}` },
   })
   return { digest: sha256(Buffer.from(await answer.arrayBuffer())), type: answer.headers.get('content-type') }
 }
@@ -130,13 +134,25 @@ async function fillFirst(): Promise<{ image: string; index: string }> {
   }
   await pushManifest(to, 'team/chart', '0.1.0', JSON.stringify(chart), oci)
   const web = await pushRandomImage(to, 'team/web', 'latest', [70_000])
+  // What only Berth's own index carries: an atomic signature, and the signed form of an old manifest.
+  const atomic = { schemaVersion: 2, name: `${web.digest}@${'0'.repeat(32)}`, type: 'atomic', content: btoa('signed') }
+  const put = await fetch(`${first.url}/extensions/v2/team/web/signatures/${web.digest}`, {
+    method: 'PUT',
+    headers: { authorization: basic(first) },
+    body: JSON.stringify(atomic),
+  })
+  expect(put.status).toBe(201)
+  const old = signSchema1(schema1Text('team/web', 'old', web.layers), makeSchema1Key('ES256'))
+  await pushManifest(to, 'team/web', 'old', old, schema1SignedType)
+  const { mediaType: _unsaid, ...open } = JSON.parse(web.text) as { mediaType: string }
+  await pushManifest(to, 'team/web', 'typed', JSON.stringify(open), dockerType)
   return { image: web.digest, index }
 }
 
 const names = ['team/app', 'team/chart', 'team/web']
 
 test('three repositories come into an empty Berth with every digest, and then a delta with what is new only', async () => {
-  const { index } = await fillFirst()
+  const { image, index } = await fillFirst()
   const whole = await exportFrom({ repositories: names.map((name) => ({ name })) })
   const id = await upload(whole.bytes, 100_000)
   const { body: plan } = await second.api('POST', `/imports/${id}/plan`, { requireSignature: true })
@@ -153,6 +169,7 @@ test('three repositories come into an empty Berth with every digest, and then a 
     ['team/app', `${index.replace(':', '-')}.sig`],
     ['team/chart', '0.1.0'],
     ['team/web', 'latest'],
+    ['team/web', 'typed'],
   ] as const)
     expect(await pull(second, name, reference)).toEqual(await pull(first, name, reference))
   const referrers = (stack: Berth) =>
@@ -160,6 +177,18 @@ test('three repositories come into an empty Berth with every digest, and then a 
       answer.json(),
     )
   expect(await referrers(second)).toEqual(await referrers(first))
+  const signatures = (stack: Berth) =>
+    fetch(`${stack.url}/extensions/v2/team/web/signatures/${image}`, { headers: { authorization: basic(stack) } }).then(
+      (answer) => answer.json(),
+    )
+  expect((await pull(second, 'team/web', 'typed')).type).toBe(dockerType)
+  expect(await signatures(second)).toEqual(await signatures(first))
+  expect(await signatures(second)).toMatchObject({ signatures: [{ type: 'atomic' }] })
+  const old = (stack: Berth) =>
+    fetch(`${stack.url}/v2/team/web/manifests/old`, {
+      headers: { authorization: basic(stack), accept: schema1SignedType },
+    }).then(async (answer) => [answer.headers.get('content-type'), await answer.text()])
+  expect(await old(second)).toEqual(await old(first))
   const { body: versions } = await second.api('GET', `${repositoryPath('team/app')}/versions`)
   expect(versions.items[0]).toMatchObject({ number: 1, cause: 'import', createdBy: 'admin', task: task.id })
   // The same again is no change.
@@ -193,6 +222,26 @@ test('an upload goes on where it is, and refuses what does not fit there', async
   })
   expect((await second.api('DELETE', `/imports/${body.id}`)).status).toBe(204)
   expect((await second.api('GET', `/imports/${body.id}`)).status).toBe(404)
+})
+
+test('of a request that breaks off what came is kept, and nothing is an error in the log', async () => {
+  const { body } = await second.api('POST', '/imports', { from: { kind: 'upload' } })
+  const request = httpRequest(`${second.url}${body.upload}`, {
+    method: 'PATCH',
+    headers: { authorization: basic(second), 'content-type': 'application/octet-stream', 'content-length': 1_000_000 },
+  })
+  request.on('error', () => 'ended here')
+  await new Promise((resolve) => void request.write(Buffer.alloc(300_000, 'x'), resolve))
+  const part = async () =>
+    Number(
+      (await fetch(`${second.url}${body.upload}`, { headers: { authorization: basic(second) } })).headers.get(
+        'upload-offset',
+      ),
+    )
+  request.socket?.end()
+  await until('the bytes that came are there', async () => (await part()) > 0, 20_000)
+  expect(await part()).toBeLessThanOrEqual(300_000)
+  expect(second.logs()).not.toMatch(/api request failed/)
 })
 
 test('an import is for who made it, and directories are for administrators', async () => {

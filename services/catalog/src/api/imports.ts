@@ -169,9 +169,11 @@ export function importHandlers(deps: Deps) {
         })
         return { status: 202, headers: partHeaders(job.id, part, end) }
       } catch (error) {
+        // A client that left is told nothing; what came is kept.
+        if (request.signal.aborted) return undefined
         // The rest of what the client sends is not waited for.
         if (!incoming.complete) request.response.set('connection', 'close')
-        throw error
+        throw asProblem(error)
       }
     },
     dropImportPart: async (request) => {

@@ -1,11 +1,18 @@
+import { BlobStoreError } from '@berth/blobs'
 import type { TaskError } from '@berth/commands'
 import { Problem } from '@berth/service'
 import { BadArchive } from '../archives/bad-archive.ts'
 
 const longestMessage = 4_000
 
-/** What is wrong with an archive as the API says it: 400 with the place. Everything else is answered as it is. */
+/** What is wrong with an archive as the API says it, 400 with the place, and what is wrong with the store. Everything else is answered as it is. */
 export function asProblem(error: unknown): unknown {
+  if (error instanceof BlobStoreError)
+    return new Problem(503, `store_${error.code}`, 'The blob store cannot take or give these bytes now.', {
+      hint: 'What came by then is kept. Whoever runs Berth finds more in its log.',
+      headers: { 'retry-after': '30' },
+      cause: error,
+    })
   if (!(error instanceof BadArchive)) return error
   return new Problem(400, error.code, `${shortened(error.message)}.`, {
     hint:
