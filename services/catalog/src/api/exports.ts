@@ -104,7 +104,7 @@ export function exportHandlers(deps: Deps) {
         throw new Problem(409, 'export_running', 'This export is not done yet.', {
           hint: 'Cancel its task: POST /tasks/{task}/cancel.',
         })
-      await letGo(db.background, row.id)
+      await db.background.transaction((sql) => letGo(sql, row.id))
       return { status: 204 }
     },
     headExport: sendAll,

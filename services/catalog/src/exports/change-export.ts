@@ -3,7 +3,7 @@ import type { TaskError } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import type { Database, Sql } from '@berth/service'
 import { releaseLeases, renewLeases } from '../leases/leases.ts'
-import { type Export, exportColumns, holderOf } from './export-row.ts'
+import { type Export, exportColumns, holderOf, readExport } from './export-row.ts'
 import { leaseSeconds } from './gather.ts'
 
 /** How long a download is kept, so that it can be carried away at leisure. */
@@ -50,7 +50,7 @@ export async function recordSealed(sql: Sql, id: string, sealed: Sealed): Promis
 
 /** Notes that an export came to its end, with its event. */
 export async function recordSuccess(db: Database, id: string): Promise<ExportResult> {
-  const result = await db.transaction(async (sql) => {
+  return db.transaction(async (sql) => {
     const [row] = await sql.query<Export>(
       `update export
        set state = 'completed', finished_at = now(),
@@ -60,18 +60,23 @@ export async function recordSuccess(db: Database, id: string): Promise<ExportRes
        returning ${exportColumns}`,
       [id, keptHours],
     )
-    if (!row) throw new Error(`export ${id} had ended before it was completed`)
+    // Another attempt may have come to the same end.
+    if (!row) return resultOf(sql, await completed(sql, id))
     const done = await resultOf(sql, row)
     const { exportId, archiveDigest, indexDigest, repositories, blobs, bytes } = done
     const data = { exportId, taskId: row.taskId, archiveDigest, indexDigest, repositories, blobs, bytes }
     const actor = { id: row.createdById, name: row.createdBy }
     await recordEvents(sql, [{ kind: catalogEvents.exportCompleted, data, actor }])
+    if (row.keptUntil === null) await letGo(sql, id)
+    else await renewLeases(sql, holderOf(id), leaseSeconds)
     return done
   })
-  const [kept] = await db.query(`select from export where id = $1 and kept_until is not null`, [id])
-  if (kept) await renewLeases(db, holderOf(id), leaseSeconds)
-  else await letGo(db, id)
-  return result
+}
+
+async function completed(sql: Sql, id: string): Promise<Export> {
+  const row = await readExport(sql, id)
+  if (row?.state !== 'completed') throw new Error(`export ${id} had ended before it was completed`)
+  return row
 }
 
 export async function resultOf(sql: Sql, row: Export): Promise<ExportResult> {
@@ -99,21 +104,23 @@ export async function recordFailure(
   state: 'failed' | 'cancelled',
   error: TaskError,
 ): Promise<boolean> {
-  const ended = await db.query(
-    `update export
-     set state = $2, error = $3, finished_at = now()
-     where id = $1
-       and state in ('waiting', 'running')
-     returning id`,
-    [id, state, JSON.stringify(error)],
-  )
-  if (ended.length > 0) await letGo(db, id)
-  return ended.length > 0
+  return db.transaction(async (sql) => {
+    const ended = await sql.query(
+      `update export
+       set state = $2, error = $3, finished_at = now()
+       where id = $1
+         and state in ('waiting', 'running')
+       returning id`,
+      [id, state, JSON.stringify(error)],
+    )
+    if (ended.length > 0) await letGo(sql, id)
+    return ended.length > 0
+  })
 }
 
 /** Lets go of what an export holds: its bytes are the collector's then, as far as nothing else needs them. */
-export async function letGo(db: Database, id: string): Promise<void> {
-  await db.query('update export set kept_until = null where id = $1', [id])
-  await db.query('delete from export_member where export_id = $1', [id])
-  await releaseLeases(db, holderOf(id))
+export async function letGo(sql: Sql, id: string): Promise<void> {
+  await sql.query('update export set kept_until = null where id = $1', [id])
+  await sql.query('delete from export_member where export_id = $1', [id])
+  await releaseLeases(sql, holderOf(id))
 }

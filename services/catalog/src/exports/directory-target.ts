@@ -9,7 +9,8 @@ import { formOf, type Target } from './target.ts'
 // Small ones have room for their headers, and for the folders they lie in.
 const spareBytes = 16 << 20
 
-type Wanted = { id: string; path: string; chunkBytes: number | null }
+/** `fence`: of the attempt at its task. What an attempt writes that was replaced is never taken for what the next one does. */
+type Wanted = { id: string; path: string; chunkBytes: number | null; fence: number }
 
 /** Refuses what is there already, before anything is done. */
 export async function requireFree(directory: string | undefined, inside: string): Promise<void> {
@@ -22,7 +23,8 @@ export async function requireFree(directory: string | undefined, inside: string)
 export function directoryTarget(directory: string | undefined, wanted: Wanted): Target {
   const base = path.basename(wanted.path)
   const form = formOf(wanted)
-  const partial = `.${base}.${wanted.id}.partial`
+  const partials = `.${base}.${wanted.id}.`
+  const partial = `${partials}${wanted.fence}.partial`
   const find = async (make: boolean) => folderBelow(await transferRoot(directory), wanted.path, { make })
   const needed = async () => {
     const folder = await find(true)
@@ -30,8 +32,8 @@ export function directoryTarget(directory: string | undefined, wanted: Wanted): 
     return folder
   }
   let made = new Set<string>()
+  let staged = ''
   const fileOf = async (name: string) => {
-    const staged = path.join(await needed(), partial)
     if (form === 'archive') return staged
     const file = path.join(staged, name)
     const parent = path.dirname(file)
@@ -41,7 +43,8 @@ export function directoryTarget(directory: string | undefined, wanted: Wanted): 
   }
   const discard = async () => {
     const folder = await find(false)
-    if (folder) await rm(path.join(folder, partial), { recursive: true, force: true })
+    for (const name of folder ? await partialsIn(folder, partials) : [])
+      await rm(path.join(folder ?? '', name), { recursive: true, force: true })
     made = new Set()
   }
   return {
@@ -50,6 +53,7 @@ export function directoryTarget(directory: string | undefined, wanted: Wanted): 
       told(wanted.path, async () => {
         await discard()
         const folder = await needed()
+        staged = path.join(folder, partial)
         const { bavail, bsize } = await statfs(folder)
         const free = bavail * bsize
         if (free < bytes + spareBytes)
@@ -63,7 +67,6 @@ export function directoryTarget(directory: string | undefined, wanted: Wanted): 
     finish: () =>
       told(wanted.path, async () => {
         const folder = await needed()
-        const staged = path.join(folder, partial)
         if (form !== 'archive') await syncFolders(staged)
         // Nobody else writes below: what came there since the export began was looked for a moment ago.
         if (await lstat(path.join(folder, base)).catch(unlessMissing)) throw taken(wanted.path)
@@ -74,11 +77,18 @@ export function directoryTarget(directory: string | undefined, wanted: Wanted): 
       told(wanted.path, async () => {
         const folder = await find(false)
         if (!folder) return false
-        const isThere = async (name: string) => !!(await lstat(path.join(folder, name)).catch(unlessMissing))
-        return (await isThere(base)) && !(await isThere(partial))
+        const found = await lstat(path.join(folder, base)).catch(unlessMissing)
+        return found !== undefined && (await partialsIn(folder, partials)).length === 0
       }),
     discard: () => told(wanted.path, discard),
   }
+}
+
+/** What attempts at an export have left in a folder. */
+async function partialsIn(folder: string, prefix: string): Promise<string[]> {
+  const found: string[] = []
+  for await (const { name } of await opendir(folder)) if (name.startsWith(prefix)) found.push(name)
+  return found
 }
 
 const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW

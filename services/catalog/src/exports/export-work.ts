@@ -32,7 +32,7 @@ export type ExportDeps = GatherDeps & {
   auth: CommandClient<AuthCommands>
   signingKey: KeyObject | undefined
   counts: ExportCounts
-  targetOf: (wanted: Pick<Export, 'id' | 'target' | 'path' | 'chunkBytes'>) => Target | undefined
+  targetOf: (wanted: Pick<Export, 'id' | 'target' | 'path' | 'chunkBytes'>, fence: number) => Target | undefined
 }
 
 type Progress = { phase: string; done: number; total: number | null; unit: string }
@@ -48,7 +48,7 @@ export function createExportWork(deps: ExportDeps): Work {
     const { db, log } = deps
     const wanted = await recordStart(db, exportId)
     if (!wanted) return ended(deps, exportId)
-    const target = deps.targetOf(wanted)
+    const target = deps.targetOf(wanted, task.fence)
     // Of an archive of terabytes the leases would end before it is read.
     const renewing = setInterval(
       () => void renewLeases(db, holderOf(exportId), leaseSeconds).catch(() => 'renewed later'),
@@ -148,7 +148,7 @@ export async function discardPlace(
 ): Promise<void> {
   const row = await readExport(db, exportId)
   if (!row?.hasPlace || row.state === 'completed') return
-  await targetOf(row)
+  await targetOf(row, 0)
     ?.discard()
     .catch((error: unknown) => log.warn('a partial export is left', { exportId, error }))
 }

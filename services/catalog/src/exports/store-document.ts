@@ -30,7 +30,9 @@ export async function storeDocument(
       await recordBlobs(sql, [document])
       await sql.query(
         `insert into export_member (export_id, name, digest, generation, size_bytes)
-         values ($1, $2, $3, $4, $5)`,
+         values ($1, $2, $3, $4, $5)
+         on conflict (export_id, name) do update
+         set digest = excluded.digest, generation = excluded.generation, size_bytes = excluded.size_bytes`,
         [exportId, name, digest, generation, part.sizeBytes],
       )
     })

@@ -40,7 +40,7 @@ async function letDownloadsGo({ db }: Deps, signal: AbortSignal): Promise<void> 
   )
   for (const { id } of over) {
     signal.throwIfAborted()
-    await letGo(db, id)
+    await db.transaction((sql) => letGo(sql, id))
   }
 }
 

@@ -11,10 +11,12 @@ export function openTargets({ blobs, transferDirectory }: { blobs: BlobStore; tr
   return {
     transferDirectory,
     requireFreeInBucket: (path: string) => requireFreeInBucket(blobs, path),
-    targetOf: ({ id, target, path, chunkBytes }: Wanted): Target | undefined => {
+    targetOf: ({ id, target, path, chunkBytes }: Wanted, fence: number): Target | undefined => {
       if (target === 'download' || path === null) return undefined
       const wanted = { id, path, chunkBytes }
-      return target === 'directory' ? directoryTarget(transferDirectory, wanted) : bucketTarget(blobs, wanted)
+      return target === 'directory'
+        ? directoryTarget(transferDirectory, { ...wanted, fence })
+        : bucketTarget(blobs, wanted)
     },
   }
 }

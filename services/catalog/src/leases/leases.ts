@@ -44,7 +44,7 @@ export async function keepBlob(
 }
 
 /** Gives all leases of a holder this much time from now. */
-export async function renewLeases(db: Database, holder: string, ttlSeconds: number): Promise<void> {
+export async function renewLeases(db: Sql, holder: string, ttlSeconds: number): Promise<void> {
   await db.query('update lease set expires_at = now() + make_interval(secs => $2) where holder = $1', [
     holder,
     ttlSeconds,
@@ -57,7 +57,7 @@ export async function pruneLeases(sql: Sql): Promise<void> {
 }
 
 /** Ends all leases of a holder. */
-export async function releaseLeases(db: Database, holder: string): Promise<void> {
+export async function releaseLeases(db: Sql, holder: string): Promise<void> {
   await db.prepared('release-leases', 'delete from lease where holder = $1', [holder])
 }
 

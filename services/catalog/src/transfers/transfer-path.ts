@@ -3,7 +3,8 @@ import path from 'node:path'
 import { badField, Problem } from '@berth/service'
 
 const mostCharacters = 1_000
-const mostInName = 200
+// What is being written has the id of what it is in its name too.
+const mostInName = 180
 // Of what a file system and a bucket take; hidden names are for what is being written.
 const name = /^[A-Za-z0-9_][A-Za-z0-9._@+ -]*$/
 
