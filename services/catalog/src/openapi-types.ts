@@ -986,6 +986,18 @@ export interface components {
             origin: string | null;
             /** @description What is to be known of it. */
             notes: string[];
+            /** @description What the values of its Helm charts name as images, where it was exported with them. */
+            chartImages: {
+                /** @description In the archive. */
+                repository: string;
+                /** @description The digest of the chart. */
+                chart: string;
+                images: {
+                    reference: string;
+                    /** @description Whether the archive has it. */
+                    isCarried: boolean;
+                }[];
+            }[];
             /** @enum {string} */
             signature: "unsigned" | "unknown_key" | "trusted";
             signatureRequired: boolean;

@@ -71,9 +71,9 @@ export function importHandlers(deps: Deps) {
     try {
       const opened = await openImport(deps, job, asked)
       try {
-        const { kind, origin, notes } = opened.contents
+        const { kind, origin, notes, chartImages } = opened.contents
         const planned = showPlan(await planImport({ db, blobs, signing }, opened.contents, asked))
-        return { status: 200, body: { kind, origin, notes, ...planned } }
+        return { status: 200, body: { kind, origin, notes, chartImages, ...planned } }
       } finally {
         await opened.close()
       }

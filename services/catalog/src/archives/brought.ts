@@ -1,5 +1,5 @@
 import type { Archive } from './archive.ts'
-import type { ExportedDistribution, ExportedRepository } from './document.ts'
+import type { ChartImages, ExportedDistribution, ExportedRepository } from './document.ts'
 import type { ListLine } from './list-lines.ts'
 
 /** What an archive brings, whoever made it. */
@@ -11,6 +11,7 @@ export type Contents = {
   origin: string | null
   repositories: BroughtRepository[]
   distributions: ExportedDistribution[]
+  chartImages: ChartImages[]
   /** What is to be checked to know who made it. */
   signed: { document: Buffer; signature: Buffer | null } | null
   /** Sentences that people are told of it. */

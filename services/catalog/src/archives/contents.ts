@@ -24,7 +24,7 @@ export async function readContents(archive: Archive, signal?: AbortSignal): Prom
       'the archive',
       `has neither ${indexName} nor ${ociIndexName} nor manifest.json: it is no archive of images`,
     )
-  return { origin: null, distributions: [], signed: null, ...plain }
+  return { origin: null, distributions: [], chartImages: [], signed: null, ...plain }
 }
 
 async function readBerths(archive: Archive): Promise<Contents> {
@@ -45,6 +45,7 @@ async function readBerths(archive: Archive): Promise<Contents> {
       lines: (signal) => readList(archive, exported, signal),
     })),
     distributions: index.distributions ?? [],
+    chartImages: index.chartImages ?? [],
     signed: { document, signature },
     notes: [],
   }
