@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from '@jest/globals'
 import { until } from '../berth/processes.ts'
-import { pushBlob, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
+import { pushBlob, pushManifest, pushRandomImage, send, startUpload, type Target } from '../berth/push.ts'
 import { basic, make, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -167,6 +167,44 @@ test('a bucket gets them under transfer/, which the collector leaves alone', asy
   expect(sha256(readFileSync(path.join(place, 'all.tar')))).toBe(archiveDigest)
   await run('sha256sum', ['--strict', '-c', 'SHA256SUMS'], { cwd: path.join(place, 'parts') })
   expect(await stack.api('POST', '/exports', { repositories, to: to('all.tar') })).toMatchObject({ status: 409 })
+})
+
+test('a layer that lies elsewhere is told of, one of SHA-512 is carried, and both are imported', async () => {
+  const bytes = Buffer.alloc(9_000, 'sha512')
+  const long = `sha512:${createHash('sha512').update(bytes).digest('hex')}`
+  const upload = new URL(await startUpload(target(), 'team/odd'))
+  upload.searchParams.set('digest', long)
+  await send(target(), 'PUT', upload.href, 201, { body: new Uint8Array(bytes) })
+  const config = await pushBlob(target(), 'team/odd', Buffer.from('{"architecture":"amd64","os":"linux"}'))
+  const layer = 'application/vnd.oci.image.layer'
+  const mediaType = 'application/vnd.oci.image.manifest.v1+json'
+  const elsewhere = sha256('elsewhere')
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...config },
+    layers: [
+      { mediaType: `${layer}.v1.tar`, digest: long, size: bytes.length },
+      { mediaType: `${layer}.nondistributable.v1.tar`, digest: elsewhere, size: 5, urls: ['https://a.example/x'] },
+    ],
+  })
+  await pushManifest(target(), 'team/odd', '1', text, mediaType)
+  const to = { kind: 'directory', path: 'odd.tar' }
+  await exported(stack, { repositories: [{ name: 'team/odd' }], to })
+  const { stdout } = await run('tar', ['-xOf', path.join(stack.home, 'transfer/odd.tar'), 'berth/1.ndjson'])
+  const blobs = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ blob }) => blob)
+  expect(blobs).toContainEqual({ blob: elsewhere, size: 5, foreign: true })
+  expect(blobs).toContainEqual({ blob: long, size: bytes.length })
+  const { body } = await stack.api('POST', '/imports', { from: { kind: 'directory', path: 'odd.tar' } })
+  const map = { 'team/odd': 'copied/odd' }
+  const applied = await stack.api('POST', `/imports/${body.id}/apply`, { map })
+  expect(await stack.waitForTask(applied.body.id)).toMatchObject({ state: 'completed', error: null })
+  const pulled = await send(target(), 'GET', '/v2/copied/odd/manifests/1', 200, { headers: { accept: mediaType } })
+  expect(await pulled.text()).toBe(text)
 })
 
 test('the images of the values of a Helm chart are named, and those that are not carried', async () => {

@@ -2005,7 +2005,7 @@ export interface components {
                 /** @description With `.tar` at its end one archive, else an OCI layout, or with `chunkBytes` a folder of parts. Not for a download. */
                 path?: string;
             };
-            /** @description Cuts the archive into parts of so many bytes. */
+            /** @description Cuts the archive into parts of so many bytes, 10,000 at most. */
             chunkBytes?: number;
             /** @description Sign the index document; unless given, where there is a key. */
             sign?: boolean;

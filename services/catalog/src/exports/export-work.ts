@@ -17,7 +17,7 @@ import {
 } from './change-export.ts'
 import type { ExportCounts } from './count-exports.ts'
 import { type Export, holderOf, readExport, selectedOf } from './export-row.ts'
-import { named } from './fault.ts'
+import { exportFault, named } from './fault.ts'
 import { type GatherDeps, type Gathered, gather, leaseSeconds } from './gather.ts'
 import { placeMembers } from './members.ts'
 import type { Damage } from './read-archive.ts'
@@ -40,6 +40,7 @@ type Hooks = { signal: AbortSignal; note: Parameters<Work>[1]['note']; show: (pr
 
 const renewEveryMs = 6 * 3_600_000
 const mostNoted = 100
+const mostParts = 10_000
 
 /** Does the tasks of kind `export`. */
 export function createExportWork(deps: ExportDeps): Work {
@@ -112,6 +113,7 @@ async function exportAll(
   const { documents, index, blobs: carried } = await writeDocuments(deps, wanted, repositories, { signal, note })
   note(`${carried.count} blobs of ${carried.bytes} bytes are carried`)
   const archiveBytes = await placeMembers(db, id, documents)
+  requireFewParts(wanted, archiveBytes)
   if (target && !wanted.hasPlace) {
     await target.requireFree()
     await db.query('update export set has_place = true where id = $1', [id])
@@ -151,6 +153,17 @@ export async function discardPlace(
   await targetOf(row, 0)
     ?.discard()
     .catch((error: unknown) => log.warn('a partial export is left', { exportId, error }))
+}
+
+/** Each part has a row in an answer and a line in the checksums. */
+function requireFewParts({ chunkBytes }: Export, archiveBytes: number): void {
+  const parts = chunkBytes === null ? 1 : Math.ceil(archiveBytes / chunkBytes)
+  if (parts <= mostParts) return
+  throw exportFault(
+    'too_many_parts',
+    `The archive has ${archiveBytes} bytes, which are ${parts} parts, and ${mostParts} are the most.`,
+    `Ask for parts of at least ${Math.ceil(archiveBytes / mostParts)} bytes: "chunkBytes".`,
+  )
 }
 
 /** Forgets what an attempt before this one had noted. */
