@@ -935,8 +935,6 @@ export interface components {
              * @description The last task.
              */
             task: string | null;
-            /** @description What the task that imported it says. */
-            result: unknown;
             error: null | {
                 code: string;
                 message: string;
@@ -952,6 +950,8 @@ export interface components {
             finishedAt: string | null;
         };
         ImportDetails: components["schemas"]["Import"] & {
+            /** @description What the task that imported it says. */
+            result: unknown;
             parts: {
                 number: number;
                 bytes: number;

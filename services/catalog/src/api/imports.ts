@@ -135,7 +135,11 @@ export function importHandlers(deps: Deps) {
         if (part !== unpackedPart) parts.set(part, (parts.get(part) ?? 0) + sizeBytes)
       return {
         status: 200,
-        body: { ...showImport(job), parts: [...parts].map(([number, bytes]) => ({ number, bytes })) },
+        body: {
+          ...showImport(job),
+          result: job.result ?? null,
+          parts: [...parts].map(([number, bytes]) => ({ number, bytes })),
+        },
       }
     },
     deleteImport: async ({ params, principal }) => {
@@ -251,7 +255,6 @@ function showImport(job: ImportJob) {
     from: { kind: job.source, ...(job.path === null ? {} : { path: job.path }) },
     state: job.state,
     task: job.taskId,
-    result: job.result ?? null,
     error: job.error,
     createdAt: job.createdAt,
     createdBy: job.createdBy,

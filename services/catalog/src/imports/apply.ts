@@ -22,7 +22,7 @@ export type Applying = {
   task: { id: string; fence: number; actor: { id: string | null; name: string } }
   ownerId: string | null
   /** Throws where whoever started it may do it no more. */
-  requireRights: () => Promise<void>
+  requireRights: (name: string) => Promise<void>
   tally: Tally
   onRepository: (name: string) => void
   signal: AbortSignal
@@ -175,8 +175,8 @@ async function* batchesOf<Kind extends keyof Lines>(
 /** Makes one version of what was staged. Answers once it is served. */
 async function commitRepository(applying: Applying, planned: PlannedRepository): Promise<ImportedRepository> {
   const { db, gate, task, requireRights } = applying
-  await requireRights()
   const { name, target, origin, action } = planned
+  await requireRights(name)
   const placing = placingOf(applying, planned)
   const audit: AuditEntry = {
     action: 'import',

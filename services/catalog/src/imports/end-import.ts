@@ -7,6 +7,8 @@ export type ImportResult = {
   kind: 'berth' | 'oci-archive' | 'docker-archive'
   signature: 'unsigned' | 'unknown_key' | 'trusted'
   origin: string | null
+  repositoryCount: number
+  /** Of very many the first. */
   repositories: { name: string; repository: string; version: number; created: boolean }[]
   blobs: { verified: number; verifiedBytes: number; stored: number; storedBytes: number; known: number }
   notes: string[]

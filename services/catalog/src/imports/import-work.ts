@@ -26,6 +26,8 @@ export type ImportDeps = {
 }
 export type ImportPayload = { importId: string; kind: 'apply' | 'verify'; wishes: ImportWishes }
 
+// What a task and its row keep of very many.
+const mostShown = 1_000
 const renewEveryMs = 600_000
 const cancelled =
   'The import was cancelled. Repositories that were imported by then stay; what was stored is kept, so that it can go on.'
@@ -120,7 +122,7 @@ async function apply(deps: ImportDeps, job: ImportJob, { task, wishes, hooks }: 
       map: wishes.map ?? {},
       task,
       ownerId: caller.robot ? null : caller.id,
-      requireRights: () => requireRights(deps, task, { contents, wishes }, signal),
+      requireRights: (name) => requireRights(deps, task, { name, map: wishes.map ?? {} }, signal),
       tally,
       onRepository: (name) => {
         progress.done++
@@ -130,7 +132,15 @@ async function apply(deps: ImportDeps, job: ImportJob, { task, wishes, hooks }: 
     }
     const repositories = await applyImport(applying)
     const { kind, origin, notes } = contents
-    const result: ImportResult = { kind, signature: plan.signature, origin, repositories, blobs: tally, notes }
+    const result: ImportResult = {
+      kind,
+      signature: plan.signature,
+      origin,
+      repositoryCount: repositories.length,
+      repositories: repositories.slice(0, mostShown),
+      blobs: tally,
+      notes: notes.slice(0, mostShown),
+    }
     await recordImported(db, endingOf(job, task), result)
     deps.log.info('archive imported', { import: job.id, repositories: repositories.length, ...tally })
     return { state: 'completed', result }
@@ -154,15 +164,16 @@ async function callerOf(
   return principal ?? { id: '', name: actor.name, admin: false, rights: noRights(null) }
 }
 
+/** Throws 403 where whoever started a task may not put a repository here any more. */
 async function requireRights(
   deps: ImportDeps,
   task: ClaimedTask,
-  { contents, wishes }: { contents: Parameters<typeof findTargets>[1]; wishes: ImportWishes },
+  { name, map }: { name: string; map: Readonly<Record<string, string>> },
   signal: AbortSignal,
 ): Promise<void> {
-  const { rights, name } = await callerOf(deps, task, signal)
-  for (const target of await findTargets(deps.db, contents, wishes))
-    refuseLacking(lackingVerb(rights, target), target.target, name)
+  const caller = await callerOf(deps, task, signal)
+  for (const target of await findTargets(deps.db, [name], map))
+    refuseLacking(lackingVerb(caller.rights, target), target.target, caller.name)
 }
 
 /** Notes how an error ended a task. Throws what ends none: another worker goes on with it, or it is tried again. */

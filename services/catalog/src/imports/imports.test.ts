@@ -4,6 +4,7 @@ import type { Digest } from '@berth/oci'
 import { TaskLost } from '@berth/worker'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { digestOf, hashOf, type Packed, pack, packImages, tarOf } from '../archives/archive.fixture.ts'
+import type { ExportedDistribution } from '../archives/document.ts'
 import { blobName } from '../archives/member-names.ts'
 import { contentOf, pushManifest } from '../testing/catalog.fixture.ts'
 import { push } from '../testing/collect.fixture.ts'
@@ -155,6 +156,52 @@ test('immutable tags of the target hold, and nothing of the import is visible th
   const outcome = await apply(harbour, await makeImport(harbour, [moved]))
   expect(outcome).toMatchObject({ state: 'failed', error: { code: 'tag_immutable' } })
   await expectHas(base)
+})
+
+test('a quota of the target holds, and nothing of that repository is visible then', async () => {
+  await harbour.db.query(`insert into namespace (name, quota_bytes, created_by) values ('small', 1000, 'ana')`)
+  const outcome = await apply(harbour, await makeImport(harbour, [packImages('small/app', { v1: [5_000] })]))
+  expect(outcome).toMatchObject({ state: 'failed', error: { code: 'quota_exceeded' } })
+  expect(await contentOf(harbour.db, 'small/app')).toEqual({ tags: {}, manifests: [], blobs: [] })
+})
+
+describe('distributions', () => {
+  const app = packImages('shown/app', { v1: [300] })
+  const shared = { repository: 'shown/app', redirect: false, convertToSchema1: false } as const
+  const distributions: ExportedDistribution[] = [
+    { ...shared, name: 'shown/app', basePath: 'shown/app', access: 'public', warning: 'moved' },
+    { ...shared, name: 'pinned', basePath: 'shown/pinned', access: 'private', version: 3 },
+  ]
+  const archive = () => tarOf(pack([app], { distributions }))
+  const served = (name: string) =>
+    harbour.db.query(
+      `select base_path as "basePath", access, version, warning
+       from distribution
+       join repository on repository.id = repository_id
+       where repository.name = $1
+       order by base_path`,
+      [name],
+    )
+
+  test('are made as they were, a pinned one on the version that was made', async () => {
+    const job = await makeImport(harbour, archive())
+    const map = { 'shown/*': 'mirror/shown/*' }
+    expect(await apply(harbour, job, { wishes: { map } })).toMatchObject({ state: 'completed' })
+    expect(await served('mirror/shown/app')).toEqual([
+      { basePath: 'mirror/shown/app', access: 'public', version: null, warning: 'moved' },
+      { basePath: 'mirror/shown/pinned', access: 'private', version: 1, warning: null },
+    ])
+    const again = await plan(harbour, job, { wishes: { map } })
+    expect(again.distributions.map(({ action }) => action)).toEqual(['kept', 'kept'])
+  })
+
+  test('that are public need the right to publish', async () => {
+    const verbs = ['read', 'push', 'repository.create', 'distribution.create'] as const
+    const rights = { accountId: null, grants: [{ id: 'some', verbs, all: true as const }] }
+    const outcome = await apply(harbour, await makeImport(harbour, archive()), { rights })
+    expect(outcome).toMatchObject({ state: 'failed', error: { code: 'not_allowed' } })
+    expect(await isThere('shown/app')).toBe(false)
+  })
 })
 
 describe('signatures', () => {

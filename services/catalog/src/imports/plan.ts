@@ -59,7 +59,8 @@ export async function planImport(
   contents: Contents,
   { rights, wishes, signal }: { rights: Rights; wishes: ImportWishes; signal?: AbortSignal | undefined },
 ): Promise<Plan> {
-  const targets = await findTargets(db, contents, wishes)
+  const names = contents.repositories.map(({ name }) => name)
+  const targets = await findTargets(db, names, wishes.map ?? {})
   const repositories: PlannedRepository[] = []
   for (const [at, brought] of contents.repositories.entries()) {
     const target = targets[at]

@@ -1,7 +1,6 @@
 import { type AccessObject, decide, type Rights, type Verb } from '@berth/access'
 import { isRepositoryName } from '@berth/oci'
 import { badField, type Database, Problem } from '@berth/service'
-import type { Contents } from '../archives/brought.ts'
 import type { ExportedDistribution } from '../archives/document.ts'
 
 /** How an import is to be put here. */
@@ -48,10 +47,10 @@ export type Target = {
 /** Where the repositories of an archive go. Throws 400 where two of them go to one, or a name is none. */
 export async function findTargets(
   db: Database,
-  contents: Pick<Contents, 'repositories'>,
-  { map = {} }: ImportWishes,
+  names: readonly string[],
+  map: Readonly<Record<string, string>>,
 ): Promise<Target[]> {
-  const targets = contents.repositories.map(({ name }) => ({ name, target: mapName(map, name) }))
+  const targets = names.map((name) => ({ name, target: mapName(map, name) }))
   const seen = new Map<string, string>()
   for (const { name, target } of targets) {
     if (!isRepositoryName(target))
