@@ -42,6 +42,23 @@ async function readWhole(archive: Archive, keys: readonly KeyObject[] = []): Pro
 const readTarWhole = async (bytes: Buffer, keys?: readonly KeyObject[]) =>
   readWhole(await openTar(sourceOf(bytes)), keys)
 
+const named = (name: string, type = '0', link = '', content: Buffer = Buffer.alloc(0)): Buffer => {
+  const header = memberHeader('placeholder', content.length)
+  header.fill(0, 0, 100)
+  header.write(name, 0, 'latin1')
+  header.write(type, 156)
+  header.write(link, 157)
+  header.fill(0x20, 148, 156)
+  header.write(
+    `${header
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+  )
+  return Buffer.concat([header, content, Buffer.alloc(paddingBytes(content.length))])
+}
+
 const members = () =>
   pack([packImages('team/app', { v1: [300, 5_000], v2: [700] }), packImages('team/db', { '1': [2_000] })])
 const reasonOf = (reading: Promise<unknown>) =>
@@ -137,22 +154,6 @@ describe('an archive of Berth', () => {
 })
 
 describe('refused with the reason', () => {
-  const named = (name: string, type = '0', link = '', content: Buffer = Buffer.alloc(0)): Buffer => {
-    const header = memberHeader('placeholder', content.length)
-    header.fill(0, 0, 100)
-    header.write(name, 0, 'latin1')
-    header.write(type, 156)
-    header.write(link, 157)
-    header.fill(0x20, 148, 156)
-    header.write(
-      `${header
-        .reduce((sum, byte) => sum + byte, 0)
-        .toString(8)
-        .padStart(6, '0')}\0 `,
-      148,
-    )
-    return Buffer.concat([header, content, Buffer.alloc(paddingBytes(content.length))])
-  }
   const pax = (text: string) => named('pax', 'x', '', Buffer.from(text))
   const whole = (...parts: Buffer[]) => Buffer.concat([...parts, tarOf(members())])
   const changed = (change: (all: Map<string, Buffer>) => void) => {
@@ -311,6 +312,61 @@ describe('refused with the reason', () => {
     ],
   ])('%s', async (_what, tar, reason) => {
     expect(await reasonOf(readTarWhole(tar()))).toMatch(reason)
+  })
+})
+
+describe('an archive of docker save', () => {
+  const layer = Buffer.alloc(1_024)
+  const config = (diffIds: string[]) =>
+    Buffer.from(JSON.stringify({ os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } }))
+  const saved = (layers: string[], link: string, diffIds = layers.map(() => String(digestOf(layer)))) => {
+    const members: [string, Buffer][] = [
+      [
+        'manifest.json',
+        Buffer.from(JSON.stringify([{ Config: 'c.json', RepoTags: ['host:5000/team/app:1'], Layers: layers }])),
+      ],
+      ['c.json', config(diffIds)],
+      ['a/layer.tar', layer],
+    ]
+    const files = members.map(([name, bytes]) => [
+      memberHeader(name, bytes.length),
+      bytes,
+      Buffer.alloc(paddingBytes(bytes.length)),
+    ])
+    return Buffer.concat([...files.flat(), named('b/layer.tar', '2', link), tarEnd])
+  }
+
+  test('has its layers as they lie, also where one stands for another by a link', async () => {
+    const contents = await readTarWhole(saved(['a/layer.tar', 'b/layer.tar'], '../a/layer.tar'))
+    const lines = []
+    for await (const line of contents.repositories[0]?.lines() ?? []) lines.push(line)
+    expect(contents.repositories.map(({ name }) => name)).toEqual(['team/app'])
+    expect(contents.notes).toEqual([expect.stringContaining('other digests')])
+    expect(lines).toContainEqual({ blob: digestOf(layer), size: 1_024 })
+    expect(lines).toContainEqual({ tag: '1', digest: expect.stringMatching(/^sha256:/) })
+  })
+
+  test.each([
+    ['a link that leads out', saved(['b/layer.tar'], '../../etc/passwd'), /a link that leads out of the archive/],
+    ['a link that is absolute', saved(['b/layer.tar'], '/etc/passwd'), /(not in the archive|leads out of the archive)/],
+    ['a link to itself', saved(['b/layer.tar'], 'layer.tar'), /a link that leads out of the archive/],
+    [
+      'a layer that is not there',
+      saved(['x/layer.tar'], '../a/layer.tar'),
+      /"x\/layer.tar", which is not in the archive/,
+    ],
+    [
+      'layers that its configuration does not know',
+      saved(['a/layer.tar'], 'x', []),
+      /has 1 layers, and its configuration says 0/,
+    ],
+    [
+      'a layer with other bytes',
+      saved(['a/layer.tar'], 'x', [digestOf('other')]),
+      /a\/layer.tar is damaged: its bytes/,
+    ],
+  ])('with %s is refused', async (_what, tar, reason) => {
+    expect(await reasonOf(readTarWhole(tar))).toMatch(reason)
   })
 })
 
