@@ -211,6 +211,10 @@ test('who may not pull a repository is told of none, and a selector takes what m
   expect(await bob('GET', `/exports/${result.exportId}`)).toMatchObject({ status: 404 })
   expect((await bob('GET', '/exports')).body.items).toEqual([])
   expect(await bob('GET', `/exports/${result.exportId}/download`)).toMatchObject({ status: 404 })
+  expect((await ann('HEAD', `/exports/${result.exportId}/download`)).status).toBe(200)
+  const [given] = (await stack.api('GET', '/grants?to=user:ann')).body.items
+  expect((await stack.api('DELETE', `/grants/${given.id}`)).status).toBe(204)
+  expect(await ann('GET', `/exports/${result.exportId}/download`)).toMatchObject({ status: 404 })
   expect(await ann('POST', '/exports', { selector: 'carry=no', to: toDownload })).toMatchObject({
     status: 422,
     body: { code: 'nothing_selected' },
