@@ -23,7 +23,7 @@ import { beginTask, type ImportJob, insertImport, listImports, readImport, touch
 import type { ImportDeps, ImportPayload } from '../imports/import-work.ts'
 import { openImport } from '../imports/open-archive.ts'
 import { type Plan, planImport } from '../imports/plan.ts'
-import { dropPart, partBytes, readPieces, storePiece, unpackedPart } from '../imports/store-piece.ts'
+import { dropPart, partBytes, sentParts, storePiece, unpackedPart } from '../imports/store-piece.ts'
 import { forgetImport } from '../imports/sweep-imports.ts'
 import { checkMap, type ImportWishes } from '../imports/targets.ts'
 import { readPlace } from '../imports/transfer-place.ts'
@@ -130,17 +130,8 @@ export function importHandlers(deps: Deps) {
     },
     showImport: async ({ params, principal }) => {
       const job = await find(params.import, principal)
-      const parts = new Map<number, number>()
-      for (const { part, sizeBytes } of await readPieces(db, job.id))
-        if (part !== unpackedPart) parts.set(part, (parts.get(part) ?? 0) + sizeBytes)
-      return {
-        status: 200,
-        body: {
-          ...showImport(job),
-          result: job.result ?? null,
-          parts: [...parts].map(([number, bytes]) => ({ number, bytes })),
-        },
-      }
+      const body = { ...showImport(job), result: job.result ?? null, parts: await sentParts(db, job.id) }
+      return { status: 200, body }
     },
     deleteImport: async ({ params, principal }) => {
       const job = await find(params.import, principal)

@@ -25,6 +25,9 @@ const columns = `id, source, path, state, task_id as "taskId", result, error, un
 
 /** How long an import is kept that nobody does anything with: what was uploaded, what was verified, and its leases. */
 export const idleSeconds = 259_200
+const touchedAgainSeconds = 3_600
+/** Leases outlast that, so that what ends an import ends them. */
+export const leaseSeconds = idleSeconds + 2 * touchedAgainSeconds
 
 /** The holder of the leases of an import. */
 export function holderOf(id: string): string {
@@ -66,12 +69,20 @@ export async function listImports(db: Database, page: PageRequest, creator: stri
   )
 }
 
-/** Notes that somebody does something with an import, and keeps what it holds for as long again. */
+/** Notes that somebody does something with an import, and keeps what it holds for as long again. An import may hold very much: once an hour is enough. */
 export async function touchImport(sql: Sql, id: string): Promise<void> {
-  await sql.query('update import_job set touched_at = now() where id = $1', [id])
+  const touched = await sql.query(
+    `update import_job
+     set touched_at = now()
+     where id = $1
+       and touched_at < now() - make_interval(secs => $2)
+     returning id`,
+    [id, touchedAgainSeconds],
+  )
+  if (touched.length === 0) return
   await sql.query('update lease set expires_at = now() + make_interval(secs => $2) where holder = $1', [
     holderOf(id),
-    idleSeconds,
+    leaseSeconds,
   ])
 }
 

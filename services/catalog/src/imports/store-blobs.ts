@@ -4,7 +4,7 @@ import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { type Archive, notItsDigest, verifyBlob } from '../archives/archive.ts'
 import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
-import { holderOf, idleSeconds } from './import-row.ts'
+import { holderOf, leaseSeconds } from './import-row.ts'
 
 export type StoreDeps = { db: Database; blobs: BlobStore; importId: string; archive: Archive }
 /** What was done so far, for people to see. */
@@ -28,7 +28,7 @@ export async function storeBlobs(
   await refuseBelowReserve(deps.blobs)
   const digests = wanted.map(({ digest }) => digest)
   const [leases, verified] = await Promise.all([
-    leaseBlobs(deps.db, { holder: holderOf(deps.importId), digests, ttlSeconds: idleSeconds }),
+    leaseBlobs(deps.db, { holder: holderOf(deps.importId), digests, ttlSeconds: leaseSeconds }),
     verifiedOf(deps.db, deps.importId, digests),
   ])
   const leaseOf = new Map(leases.map((lease) => [lease.digest, lease]))

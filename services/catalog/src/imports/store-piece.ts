@@ -4,10 +4,19 @@ import type { StoredBlob } from '@berth/commands'
 import { asDigest } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
 import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
-import { holderOf, idleSeconds } from './import-row.ts'
+import { holderOf, leaseSeconds } from './import-row.ts'
 
 /** Stands for the part that Berth has unpacked; parts that were sent are numbered from 0 on. */
 export const unpackedPart = -1
+
+// Where the part `$2` of the import `$1` ends.
+const endOfPart = `(
+  select start_offset + size_bytes
+  from import_piece
+  where import_id = $1
+    and part = $2
+  order by start_offset desc
+  limit 1)`
 
 export type PieceDeps = { db: Database; blobs: BlobStore }
 /** Where a piece of an archive stands: in which part, and where in it. */
@@ -44,7 +53,7 @@ export async function storePiece(
 
 async function publish({ db, blobs }: PieceDeps, importId: string, staged: StagedPart): Promise<StoredBlob> {
   const digest = asDigest(`sha256:${staged.sha256}`)
-  const [lease] = await leaseBlobs(db, { holder: holderOf(importId), digests: [digest], ttlSeconds: idleSeconds })
+  const [lease] = await leaseBlobs(db, { holder: holderOf(importId), digests: [digest], ttlSeconds: leaseSeconds })
   if (!lease) throw new Error(`there was no lease of ${digest}`)
   const stored = { digest, generation: lease.generation, sizeBytes: staged.sizeBytes }
   if (lease.state === 'present') return stored
@@ -73,11 +82,7 @@ async function notePiece(
        from import_job
        where id = $1
          and (state <> 'running' or $2 = ${unpackedPart})
-         and $3 = (
-           select coalesce(max(start_offset + size_bytes), 0)
-           from import_piece
-           where import_id = $1
-             and part = $2)
+         and $3 = coalesce(${endOfPart}, 0)
        returning part`,
       [importId, part, startOffset, sizeBytes, digest, generation],
     )
@@ -101,15 +106,22 @@ export async function readPieces(db: Database, importId: string): Promise<Piece[
   )
 }
 
-/** How many bytes of a part there are. */
-export async function partBytes(db: Database, importId: string, part: number): Promise<number> {
-  const [row] = await db.query<{ bytes: number }>(
-    `select coalesce(max(start_offset + size_bytes), 0)::bigint as bytes
+/** How many bytes there are of each part that was sent. */
+export async function sentParts(db: Database, importId: string): Promise<{ number: number; bytes: number }[]> {
+  return db.query(
+    `select part as number, sum(size_bytes)::bigint as bytes
      from import_piece
      where import_id = $1
-       and part = $2`,
-    [importId, part],
+       and part <> ${unpackedPart}
+     group by part
+     order by part`,
+    [importId],
   )
+}
+
+/** How many bytes of a part there are. */
+export async function partBytes(db: Database, importId: string, part: number): Promise<number> {
+  const [row] = await db.query<{ bytes: number }>(`select coalesce(${endOfPart}, 0) as bytes`, [importId, part])
   return row?.bytes ?? 0
 }
 
