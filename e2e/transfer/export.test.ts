@@ -124,8 +124,24 @@ test('any range of a download is what the whole has there, also of one in parts'
   writeFileSync(path.join(folder, 'sums'), await (await download(exportId, '/checksums')).text())
   await run('sha256sum', ['--strict', '-c', 'sums'], { cwd: folder })
 
+  // Whoever leaves in the middle is no fault of Berth's.
+  const log = () => readFileSync(path.join(stack.home, 'berth.log'), 'utf8')
+  const wholes = () =>
+    log()
+      .split('\n')
+      .filter((line) => /"operation":"downloadExport","status":200/.test(line)).length
+  const ended = wholes()
+  const leaving = new AbortController()
+  const left = await fetch(`${stack.url}/api/v1/exports/${exportId}/download`, {
+    headers: headers(),
+    signal: leaving.signal,
+  })
+  await left.body?.getReader().read()
+  leaving.abort()
+  await until('its end is logged', () => wholes() >= ended + 1)
   expect((await stack.api('DELETE', `/exports/${exportId}`)).status).toBe(204)
   expect((await download(exportId)).status).toBe(410)
+  expect(log()).not.toContain('api request failed')
 })
 
 test('a delta carries what came since, and one of two exports is found by what it was', async () => {

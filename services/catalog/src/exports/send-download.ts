@@ -38,13 +38,34 @@ export async function sendDownload(
     response.end()
     return
   }
-  const wanted = { start: span.start + start, end: span.start + end }
-  for await (const piece of piecesOf(sql, exportId, archiveBytes, wanted)) {
+  try {
+    await sendSpan(
+      { sql, blobs },
+      { exportId, archiveBytes },
+      { start: span.start + start, end: span.start + end },
+      { response, signal },
+    )
+  } catch (error) {
+    // Whoever left asks for the rest later, or not.
+    if (!response.destroyed && !signal.aborted) throw error
+  }
+}
+
+async function sendSpan(
+  { sql, blobs }: { sql: Sql; blobs: BlobStore },
+  { exportId, archiveBytes }: Pick<Download, 'exportId' | 'archiveBytes'>,
+  span: ByteRange,
+  { response, signal }: Pick<ApiRequest, 'response' | 'signal'>,
+): Promise<void> {
+  let left = span.end - span.start + 1
+  for await (const piece of piecesOf(sql, exportId, archiveBytes, span)) {
     signal.throwIfAborted()
     if ('bytes' in piece) {
+      left -= piece.bytes.length
       if (!response.write(piece.bytes)) await once(response, 'drain', { signal })
       continue
     }
+    left -= piece.range.end - piece.range.start + 1
     const open = await openMember({ sql, blobs }, piece.member)
     // The answer breaks off: a client must not take it for complete.
     if (!open) throw new Error(`${piece.member.digest}, which export ${exportId} holds, is not in the store`)
@@ -54,6 +75,8 @@ export async function sendDownload(
       await open.close()
     }
   }
+  // Whoever deletes an export in the middle of its download ends that: the client waits for no more.
+  if (left > 0) throw new Problem(410, 'export_gone', 'The export was let go while it was downloaded.')
   response.end()
 }
 

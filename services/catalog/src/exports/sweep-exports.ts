@@ -16,6 +16,8 @@ type Deps = {
 const rememberedDays = 400
 // A task is queued right after its export is noted; no call to tasks may take longer than ten minutes (BERTH_CALL_TIMEOUT_SECONDS).
 const settledMinutes = 15
+// Who began to read a download at the last moment comes to an end: its leases go on for so long (`leaseSeconds`).
+const readingMinutes = 60
 const pageRows = 500
 
 const neverQueued: TaskError = {
@@ -34,7 +36,7 @@ async function letDownloadsGo({ db }: Deps, signal: AbortSignal): Promise<void> 
   const over = await db.query<{ id: string }>(
     `select id
      from export
-     where kept_until < now()
+     where kept_until < now() - make_interval(mins => ${readingMinutes})
      order by kept_until
      limit ${pageRows}`,
   )
