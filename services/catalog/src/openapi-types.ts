@@ -1018,7 +1018,7 @@ export interface components {
                 count: number;
                 bytes: number;
             };
-            /** @description What the disk of the store has room for; null where that is not known. */
+            /** @description What the disk of the store has room for; null where that is not known, and for all but administrators. */
             freeBytes: number | null;
         };
         PlannedRepository: {

@@ -182,7 +182,9 @@ export function importHandlers(deps: Deps) {
       const wishes: ImportWishes = body ?? {}
       checkMap(wishes.map ?? {})
       // It changes nothing that anybody else sees.
-      return withAudit(undefined, () => plan(job, { rights: principal.rights, wishes, signal }))
+      const reply = await withAudit(undefined, () => plan(job, { rights: principal.rights, wishes, signal }))
+      // How full the disks are is for administrators to know.
+      return isAdmin(principal) ? reply : { ...reply, body: { ...(reply.body as object), freeBytes: null } }
     },
     verifyImport: async (request) => begin(await find(request.params.import, request.principal), 'verify', {}, request),
     applyImport: async (request) => {
