@@ -9,7 +9,7 @@ import { type ListLine, writeLine } from './list-lines.ts'
 import { blobName, indexName, layoutBytes, layoutName, listName, ociIndexName, signatureName } from './member-names.ts'
 import { memberHeader, paddingBytes, tarEnd } from './tar.ts'
 
-export const origin = '0f0f0f0f-0000-4000-8000-000000000001'
+const origin = '0f0f0f0f-0000-4000-8000-000000000001'
 
 /** What a repository of an archive is made of, in a test. */
 export type Packed = {

@@ -18,7 +18,7 @@ export async function openFile(path: string, name: string): Promise<ByteSource> 
 }
 
 /** Opens what is a file and nothing else. */
-export async function openPlain(path: string, name: string): Promise<FileHandle> {
+async function openPlain(path: string, name: string): Promise<FileHandle> {
   let file: FileHandle
   try {
     // A pipe would keep the open waiting for somebody who writes.

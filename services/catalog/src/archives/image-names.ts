@@ -5,7 +5,7 @@ import { BadArchive } from './bad-archive.ts'
 export type ImageName = { repository: string; tag: string }
 
 /** The repository of images that their archive gives no name; `map` says where they go. */
-export const unnamed = 'unnamed'
+const unnamed = 'unnamed'
 
 /** Reads a reference, a tag alone, or nothing. A host is left out: `docker.io/library/alpine:3` is `library/alpine` with the tag `3`. */
 export function readImageName(text: string | undefined, place: string): ImageName {

@@ -10,17 +10,10 @@ export const ociIndexName = 'index.json'
 export const layoutBytes = Buffer.from('{"imageLayoutVersion":"1.0.0"}')
 
 const blobGrammar = /^blobs\/(sha256|sha512)\/([0-9a-f]+)$/
-const listGrammar = /^berth\/([1-9]\d{0,8})\.ndjson$/
 
 /** The name of the list of the nth repository of the index; the first is 1. */
 export function listName(number: number): string {
   return `berth/${number}.ndjson`
-}
-
-/** Which list a member is; `undefined`: it is none. */
-export function numberOfList(name: string): number | undefined {
-  const number = listGrammar.exec(name)?.[1]
-  return number === undefined ? undefined : Number(number)
 }
 
 export function blobName(digest: Digest): string {

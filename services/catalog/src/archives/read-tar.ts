@@ -160,6 +160,6 @@ function cleanName({ name, type }: TarHeader, place: string): string {
   return steps.join('/')
 }
 
-export function shown(name: string): string {
+function shown(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name)
 }
