@@ -12,15 +12,20 @@ initImage: { repository: busybox, digest: "sha256:${'a'.repeat(64)}" }
 port: { host: registry:5000/x, image: registry:5000/x }
 noImage: true
 imagePullPolicy: Always
+images: { web: { repository: team/web, tag: "", digest: "" }, broker: { repository: docker.io/library/nats, tag: 2.12-alpine } }
+source: { repository: "https://git.example/x", tag: v1 }
+backup: { repository: s3-bucket }
 `
 
 test('the images that the values of a chart name are found, with tags where they are said', () => {
   expect(imagesOfValues({ values, chart: 'appVersion: 1.25' })).toEqual([
     `busybox@sha256:${'a'.repeat(64)}`,
     'docker.io/bitnami/nginx:1.25',
+    'docker.io/library/nats:2.12-alpine',
     'quay.io/a/b:1.2',
     'redis:7',
     'registry:5000/x',
+    'team/web:1.25',
   ])
 })
 

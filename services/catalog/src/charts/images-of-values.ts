@@ -6,19 +6,24 @@ const reference = /^[a-z0-9][\w.:/@+-]{0,499}$/i
 
 /**
  * The images that the values of a chart name, sorted: `image: nginx:1`, and `image: {registry, repository, tag, digest}` as charts mostly
- * have it. Without a tag it is the `appVersion` of the chart, as their templates do it. What values only some templates know is not found.
+ * have it, also where several of these stand together. Without a tag it is the `appVersion` of the chart, as their templates do it. What values only some templates know is not found.
  */
 export function imagesOfValues({ values = '', chart = '' }: ChartFolder): string[] {
   const version = textOf(mapping(read(chart))?.appVersion)
   const found = new Set<string>()
   // An anchor may be named again and again: each object is looked at once.
   const seen = new Set<object>()
+  const add = (image: string | undefined) => {
+    if (image === undefined || image.includes('://') || !reference.test(image)) return
+    if (found.size < mostImages) found.add(image)
+  }
   const look = (value: unknown) => {
     if (typeof value !== 'object' || value === null || seen.has(value)) return
     seen.add(value)
+    // A list of images has others for keys: `images: {web: {repository, tag}}`.
+    if ('repository' in value && ('tag' in value || 'digest' in value)) add(imageOf(value, {}, version))
     for (const [key, inner] of Object.entries(value)) {
-      const image = /image$/i.test(key) ? imageOf(inner, value, version) : undefined
-      if (image !== undefined && reference.test(image) && found.size < mostImages) found.add(image)
+      if (/image$/i.test(key)) add(imageOf(inner, value, version))
       look(inner)
     }
   }
