@@ -11,6 +11,7 @@ import { until } from '../berth/processes.ts'
 import { pushBlob, pushEmptyImage, pushManifest, pushRandomImage, type Target } from '../berth/push.ts'
 import { basic, repositoryPath, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
+import { dockerMissing, startDocker } from '../clients/docker.ts'
 import { startPodman } from '../clients/podman.ts'
 import { makeSchema1Key, schema1SignedType, schema1Text, signSchema1 } from '../schema1/schema1.ts'
 import { missingPrograms } from '../servers/programs.ts'
@@ -357,4 +358,28 @@ group(`archives of other tools${missing.length > 0 ? ` (not installed: ${missing
       await podman.stop()
     }
   }, 60_000)
+
+  const why = dockerMissing()
+  const withDocker = why ? test.skip : test
+  withDocker(
+    `an archive that docker saves imports${why ? ` (skipped: ${why})` : ''}`,
+    async () => {
+      const docker = await startDocker(JSON.stringify({ 'insecure-registries': [first.host] }))
+      try {
+        await pushEmptyImage(target(first), 'tools/app', '1')
+        await docker.login(first.host, { user: 'admin', password: first.password })
+        const reference = `${first.host}/tools/app:1`
+        await docker.pull(reference)
+        const file = path.join(folder, 'docker-save.tar')
+        await run('docker', ['save', '--output', file, reference], { env: { ...process.env, ...docker.env } })
+        const { plan, task } = await bring(file, { map: { 'tools/*': 'docker-save/*' } })
+        expect(plan).toMatchObject({ kind: 'docker-archive' })
+        expect(task).toMatchObject({ state: 'completed' })
+        expect((await pull(second, 'docker-save/app', '1')).type).toBe(oci)
+      } finally {
+        await docker.stop()
+      }
+    },
+    60_000,
+  )
 })
