@@ -21,7 +21,7 @@ test('the image by its Dockerfile is of this release, and has what build.sh give
   const [dockerfile, script] = [read('../image/Dockerfile'), read('../image/build.sh')]
   expect(dockerfile).toContain(`ARG VERSION=${version}\n`)
   expect(read('docker-compose.yaml').match(/BERTH_IMAGE:-berth:([^}]+)/g)).toEqual(
-    Array.from({ length: 3 }, () => `BERTH_IMAGE:-berth:${version}`),
+    Array.from({ length: 4 }, () => `BERTH_IMAGE:-berth:${version}`),
   )
   const environment = [...script.matchAll(/--env (\S+)/g)].map(([, pair]) => pair)
   expect(dockerfile).toContain(`ENV ${environment.join(' ')}\n`)

@@ -31,7 +31,7 @@ export async function makeBackup(
   source: Source,
   place: BackupPlace,
   target: BlobStore,
-): Promise<Summary & { name: string }> {
+): Promise<Summary & { name: string; hasKeys: boolean }> {
   const startedAt = new Date()
   const installation = await readStoreIdentity(source.blobs)
   if (installation === undefined)
@@ -42,7 +42,8 @@ export async function makeBackup(
   await refuseOther(target, installation)
   const begun = beginBackup(place, startedAt)
   try {
-    return { name: begun.name, ...(await fill(source, target, { ...begun, startedAt, installation })) }
+    const summary = await fill(source, target, { ...begun, startedAt, installation })
+    return { name: begun.name, hasKeys: existsSync(path.join(begun.folder, secretsFile)), ...summary }
   } catch (error) {
     // What was copied of the blobs stays for the next one.
     rmSync(begun.folder, { recursive: true })

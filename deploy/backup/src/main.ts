@@ -12,7 +12,8 @@ import {
 import { lockFolder } from '@berth/standalone/children'
 import { makeBackup, prune } from './backup.ts'
 import { findDamage } from './copy-blobs.ts'
-import { type Backup, findBackup, listBackups, placeAt, readList } from './place.ts'
+import { giveTo, ownerOf } from './owner.ts'
+import { type Backup, findBackup, listBackups, placeAt, readList, secretsFile } from './place.ts'
 import { restore } from './restore.ts'
 
 const usage = 'berth-backup FOLDER [--keep N], or berth-restore FOLDER [NAME] [--list | --verify | --blobs-only]'
@@ -82,13 +83,16 @@ async function run(): Promise<string> {
     const installation = readInstallation()
     const needsDatabase = !(chosen && values['blobs-only'])
     const databaseUrl = needsDatabase ? requireDatabase(installation.databaseUrl) : undefined
+    const { home, blobsDirectory } = installation
+    const owners = chosen ? await Promise.all([blobsDirectory, home].map(ownerOf)) : []
     const blobs = await openBlobStore(installation)
     try {
-      const { home } = installation
       if (chosen) return await putBack(chosen, { databaseUrl, blobs, home })
       return await backUp({ databaseUrl: databaseUrl as string, blobs, home })
     } finally {
       await blobs.close()
+      await giveTo(owners[0], blobsDirectory)
+      await giveTo(owners[1], home && path.join(home, secretsFile))
     }
   } finally {
     await held.close()
@@ -107,6 +111,8 @@ async function run(): Promise<string> {
       throw new StartupError('--keep takes a number of backups, 1 or more', usage)
     const made = await makeBackup(source, place, held)
     const lines = [`made ${made.name}: ${made.objects} objects, ${made.bytes} bytes`]
+    if (!made.hasKeys)
+      lines.push('the keys are not part of it: keep BERTH_SECRETS_KEY and the other secrets where you will find them')
     if (keep !== undefined) {
       const gone = await prune(place, held, keep)
       lines.push(`removed ${gone.backups.length} older backups, and ${gone.objects} objects that were theirs alone`)
@@ -121,7 +127,9 @@ async function run(): Promise<string> {
       there: 'the keys that are there were left as they are',
       elsewhere: 'the keys are not part of it: set BERTH_SECRETS_KEY as it was',
     }[done.secrets]
-    return `restored ${backup.name}: ${done.copied} objects copied, ${done.known} there before, all are sound; ${keys}\nstart Berth once with BERTH_RESTORED=${backup.name}\n`
+    const blobs = `${done.copied} objects copied, ${done.known} there before, all are sound`
+    if (target.databaseUrl === undefined) return `restored the blobs of ${backup.name}: ${blobs}\n`
+    return `restored ${backup.name}: ${blobs}; ${keys}\nstart Berth once with BERTH_RESTORED=${backup.name}\n`
   }
 }
 

@@ -45,7 +45,9 @@ export async function restore(backup: Backup, from: BlobStore, target: Target): 
     throw new Error(
       `${damaged.length} objects are damaged in the blob store, the first ${damaged[0]?.digest}; restore into an empty one`,
     )
-  return { copied, known, secrets: restoreSecrets(backup, target.home) }
+  // Where the database stayed, so did the keys.
+  const secrets = target.databaseUrl === undefined ? 'there' : restoreSecrets(backup, target.home)
+  return { copied, known, secrets }
 }
 
 /** Throws `StartupError` where the database has tables of Berth: nothing that is there is written over. */

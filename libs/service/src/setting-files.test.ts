@@ -46,6 +46,12 @@ test('what is no secret is read from no file', () => {
   expect(() => refuseUnknownVariables(env)).toThrow('BERTH_HOST_FILE is no setting')
 })
 
+test('the end of a line behind a value is none of it', () => {
+  expect(readConfig({ token: optionalText('BERTH_METRICS_TOKEN') }, { BERTH_METRICS_TOKEN: 'a token\r\n' })).toEqual({
+    token: 'a token',
+  })
+})
+
 const databaseOf = (env: NodeJS.ProcessEnv) => withDatabasePassword(readConfig(databaseSettings, env)).databaseUrl
 
 test('the password of the database may be given apart from its URL, of any characters', () => {

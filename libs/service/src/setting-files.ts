@@ -12,7 +12,8 @@ export const fileVariables: readonly string[] = [...secretVariables].map((name) 
 
 /** What a setting is given by: its variable or, for a secret, the file that its variable with `_FILE` behind it names. */
 export function givenValue(name: string, env: NodeJS.ProcessEnv): { value?: string | undefined; fault?: string } {
-  const value = env[name]
+  // A secret that was made of a file often ends with the line's end, which nobody sees where it is refused.
+  const value = env[name]?.replace(/[\r\n]+$/, '')
   const variable = `${name}_FILE`
   const file = secretVariables.has(name) ? env[variable] : undefined
   if (!file) return { value }
