@@ -230,6 +230,14 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     expect(registry?.pod.spec.containers[0].env).toContainEqual({ name: 'BERTH_TRACE_RATIO', value: '0.000010' })
   })
 
+  test.each([[], null])('opens no way to everybody where the pods of DNS are %j: port 53 alone', (dns) => {
+    const values = { ...external, networkPolicy: { egress: { dns } } }
+    const rules = ofKind(render(values), 'NetworkPolicy').flatMap(({ spec }) => spec.egress)
+    // No rule has neither ports nor peers, which Kubernetes reads as all of them.
+    for (const rule of rules) expect(Boolean(rule.ports?.length || rule.to?.length)).toBe(true)
+    expect(rules.filter((rule) => 'to' in rule && !rule.to?.length)).toEqual([])
+  })
+
   test('changes schemas before an upgrade, and once at an installation', () => {
     const jobOf = (objects: KubernetesObject[]) => ofKind(objects, 'Job').find((one) => component(one) === 'migrate')
     expect(jobOf(render(external))?.metadata.annotations).toBeUndefined()

@@ -15,7 +15,10 @@ podSelector:
 {{/* The port of a Service is not that of its pods, which policies are about: those of cluster DNS listen on 1053 or 5353 in places. */}}
 {{- define "berth.dnsRule" -}}
 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
-- to: {{- toYaml .Values.networkPolicy.egress.dns | nindent 4 }}
+{{- /* A rule to nobody in particular is one to everybody. */}}
+{{- with .Values.networkPolicy.egress.dns }}
+- to: {{- toYaml . | nindent 4 }}
+{{- end }}
 {{- end }}
 
 {{- define "berth.postgresqlRule" -}}
