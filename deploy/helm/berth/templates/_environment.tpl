@@ -1,7 +1,7 @@
 {{/* A variable out of a secret. */}}
 {{- define "berth.secretVariable" -}}
 - name: {{ .name }}
-  valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .secret | quote }}, key: {{ .key }}}}
 {{- end }}
 
 {{/* How to log in to PostgreSQL. Takes root; with migrates=true as the user that makes tables. */}}

@@ -59,6 +59,6 @@ template:
     volumes:
       - {name: tmp, emptyDir: {}}
       {{- with .Values.extraCaCerts.existingConfigMap }}
-      - {name: ca, configMap: {name: {{ . }}}}
+      - {name: ca, configMap: {name: {{ . | quote }}}}
       {{- end }}
 {{- end }}
