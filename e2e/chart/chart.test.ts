@@ -238,6 +238,121 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     expect(rules.filter((rule) => 'to' in rule && !rule.to?.length)).toEqual([])
   })
 
+  test('a client of the proxy cannot choose its address: only named load balancers are believed', () => {
+    const configOf = (values: object) =>
+      ofKind(render(values), 'ConfigMap').find((one) => component(one) === 'proxy')?.data['nginx.conf']
+    const lines = (config: string) => config.match(/^.*(?:X-Forwarded-For|real_ip).*;$/gm)?.map((line) => line.trim())
+    expect(lines(configOf(external))).toEqual(['proxy_set_header X-Forwarded-For $remote_addr;'])
+    expect(lines(configOf(valueSets['a load balancer'] as object))).toEqual([
+      'proxy_set_header X-Forwarded-For $remote_addr;',
+      'set_real_ip_from 10.1.0.0/24;',
+      'set_real_ip_from fd00::1;',
+      'real_ip_header X-Forwarded-For;',
+      'real_ip_recursive on;',
+    ])
+  })
+
+  test('the proxy has the labels, the budget and the port that values name', () => {
+    const ofProxy = render(valueSets['a load balancer'] as object).filter((one) => component(one) === 'proxy')
+    const spec = (kind: string) => ofKind(ofProxy, kind)[0]?.spec
+    expect(spec('Deployment').template.metadata.labels).toMatchObject({ mesh: 'off', team: 'edge' })
+    expect(spec('PodDisruptionBudget').maxUnavailable).toBe('50%')
+    expect(spec('Service')).toMatchObject({ externalTrafficPolicy: 'Local', ports: [{ nodePort: 30443 }] })
+  })
+
+  test('monitoring finds its objects by their labels, whatever annotations all objects have', () => {
+    const labels = { release: 'prom' }
+    const metrics = {
+      serviceMonitor: { enabled: true, labels },
+      rules: { enabled: true, labels },
+      dashboards: { enabled: true },
+    }
+    const values = valueSets['alerts and dashboards'] as object
+    const objects = render({
+      ...values,
+      metrics,
+      commonAnnotations: { owner: 'us' },
+      commonLabels: { release: 'other' },
+    })
+    for (const kind of ['ServiceMonitor', 'PrometheusRule'])
+      expect(ofKind(objects, kind)[0]?.metadata).toMatchObject({ labels, annotations: { owner: 'us' } })
+    const dashboards = objects.find((one) => component(one) === 'dashboards')?.metadata
+    expect(dashboards).toMatchObject({ labels: { grafana_dashboard: '1' }, annotations: { owner: 'us' } })
+  })
+
+  test.each([
+    ['replicas count as the least', { replicas: 3 }, [3, 6]],
+    ['more replicas than the most raise it', { replicas: 9 }, [9, 9]],
+    ['a least number above the most raises it', { autoscaling: { min: 9 } }, [9, 9]],
+    ['both may be said', { replicas: 3, autoscaling: { min: 3, max: 4 } }, [3, 4]],
+  ])('where pods are scaled %s', (_, registry, expected) => {
+    const objects = render({ ...external, services: { registry } })
+    const { minReplicas, maxReplicas } = ofKind(objects, 'HorizontalPodAutoscaler')[0]?.spec ?? {}
+    expect([minReplicas, maxReplicas]).toEqual(expected)
+  })
+
+  test('a budget of no pod at all is kept', () => {
+    const objects = render({ ...external, services: { auth: { pdb: { maxUnavailable: 0 } } } })
+    const budget = ofKind(objects, 'PodDisruptionBudget').find((one) => component(one) === 'auth')
+    expect(budget?.spec.maxUnavailable).toBe(0)
+  })
+
+  test.each(['service', 'ingress'])('with %s Prometheus and those in front reach services, and nobody else', (type) => {
+    const { networkPolicy } = valueSets['closed networks'] as { networkPolicy: Record<string, object[]> }
+    const objects = render({
+      ...external,
+      networkPolicy,
+      expose: { type },
+      metrics: { serviceMonitor: { enabled: true } },
+    })
+    for (const service of serviceNames) {
+      const policy = ofKind(objects, 'NetworkPolicy').find((one) => component(one) === service)
+      const rule = policy?.spec.ingress.find((one: KubernetesObject) => one.ports[0].port === 'http')
+      const peers = rule.from.filter((peer: object) => !('podSelector' in peer))
+      expect(peers).toEqual([...(networkPolicy.ingressFrom ?? []), ...(networkPolicy.metricsFrom ?? [])])
+    }
+  })
+
+  test('names and labels that are numbers are still texts', () => {
+    const n = '4711'
+    const sets = [
+      {
+        keys: { existingSecret: n },
+        auth: { adminExistingSecret: n },
+        nats: { bundled: { storageClass: n } },
+        storage: { filesystem: { existingClaim: n } },
+        extraCaCerts: { existingConfigMap: n },
+        metrics: { serviceMonitor: { enabled: true } },
+        networkPolicy: { metricsFrom: [{ podSelector: {} }] },
+      },
+      {
+        storage: { filesystem: { storageClass: n } },
+        expose: { type: 'ingress', ingress: { className: n, tlsSecretName: n } },
+      },
+      { storage: { type: 's3', s3: { endpoint: 'https://s3', bucket: n, existingSecret: n } }, priorityClassName: n },
+    ]
+    for (const values of sets) {
+      const database = { postgresql: { external: { host: 'db', existingSecret: n } } }
+      const text = JSON.stringify(render({ ...external, ...database, ...values }, ['--namespace', n], n))
+      expect(text).not.toMatch(/[:[,]4711[,}\]]/)
+      expect(text).toContain('"app.kubernetes.io/instance":"4711"')
+    }
+  })
+
+  test('the Job that makes keys reaches API servers at the ports that values name', () => {
+    const portsOf = (values: object) =>
+      ofKind(render(values), 'NetworkPolicy').find((one) => component(one) === 'keys')?.spec.egress[0].ports
+    expect(portsOf(external)).toEqual([{ port: 443 }, { port: 6443 }])
+    const networkPolicy = { egress: { kubernetesPorts: [16443] } }
+    expect(portsOf({ ...external, networkPolicy })).toEqual([{ port: 16443 }])
+  })
+
+  test('an origin that is an address of IPv6 is served by the proxy', () => {
+    const externalURL = 'https://[2001:db8::1]:8443'
+    const registry = podsOf(render({ ...external, externalURL })).find(({ owner }) => owner.endsWith('-registry'))
+    expect(registry?.pod.spec.containers[0].env).toContainEqual({ name: 'BERTH_EXTERNAL_URL', value: externalURL })
+  })
+
   test('changes schemas before an upgrade, and once at an installation', () => {
     const jobOf = (objects: KubernetesObject[]) => ofKind(objects, 'Job').find((one) => component(one) === 'migrate')
     expect(jobOf(render(external))?.metadata.annotations).toBeUndefined()

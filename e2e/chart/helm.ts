@@ -23,15 +23,15 @@ function runHelm(args: readonly string[], input?: string): { status: number | nu
 }
 
 /** The objects that the chart makes of some values. Throws with what helm says. */
-export function render(values: object, args: readonly string[] = []): KubernetesObject[] {
-  const { status, stdout, stderr } = renderText(values, args)
+export function render(values: object, args: readonly string[] = [], release = 'hub'): KubernetesObject[] {
+  const { status, stdout, stderr } = renderText(values, args, release)
   if (status !== 0) throw new Error(stderr)
   return yaml.loadAll(stdout).filter((one) => one !== null) as KubernetesObject[]
 }
 
-export function renderText(values: object, args: readonly string[] = []) {
+export function renderText(values: object, args: readonly string[] = [], release = 'hub') {
   return runHelm(
-    ['template', 'hub', chart, '--namespace', 'berth', ...version, '--values', '-', ...args],
+    ['template', release, chart, '--namespace', 'berth', ...version, '--values', '-', ...args],
     JSON.stringify(values),
   )
 }

@@ -6,6 +6,7 @@ const s3 = {
   type: 's3',
   s3: { endpoint: 'https://s3.example.com', bucket: 'berth', existingSecret: 'bucket' },
 }
+const prometheus = [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }]
 const digest = `sha256:${'a'.repeat(64)}`
 
 /** What operators of many kinds would set. */
@@ -31,7 +32,16 @@ export const valueSets: Readonly<Record<string, object>> = {
     ...external,
     expose: { type: 'gateway', gateway: { parentRefs: [{ name: 'public', namespace: 'gateways' }] } },
   },
-  'a load balancer': { ...external, expose: { service: { type: 'LoadBalancer', port: 443 } } },
+  'a load balancer': {
+    ...external,
+    expose: { service: { type: 'LoadBalancer', port: 443, nodePort: 30443, externalTrafficPolicy: 'Local' } },
+    proxy: {
+      trustedAddresses: ['10.1.0.0/24', 'fd00::1'],
+      podLabels: { mesh: 'off', team: 'edge' },
+      pdb: { maxUnavailable: '50%' },
+    },
+    commonLabels: { team: 'platform' },
+  },
   'NATS of theirs': {
     ...external,
     nats: { bundled: { enabled: false }, external: { url: 'nats://nats.example.com:4333' } },
@@ -59,7 +69,7 @@ export const valueSets: Readonly<Record<string, object>> = {
     ...external,
     networkPolicy: {
       ingressFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }],
-      metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],
+      metricsFrom: prometheus,
       egress: { postgresql: [{ ipBlock: { cidr: '10.1.2.3/32' } }], upstreams: [{ ipBlock: { cidr: '10.9.0.0/16' } }] },
     },
   },
@@ -70,6 +80,7 @@ export const valueSets: Readonly<Record<string, object>> = {
       rules: { enabled: true, runbooks: 'https://git.example.com/' },
       dashboards: { enabled: true },
     },
+    networkPolicy: { metricsFrom: prometheus },
   },
   traces: {
     ...external,
@@ -143,5 +154,86 @@ export const refusedSets: readonly (readonly [what: string, values: object, said
     'only build can be switched',
   ],
   ['a service that is none', { ...external, services: { gateway: {} } }, 'gateway'],
+  [
+    'a port of nodes where there is none',
+    { ...external, expose: { service: { nodePort: 30080 } } },
+    'expose.service.nodePort is set and expose.service.type is ClusterIP',
+  ],
+  [
+    'a policy for traffic from outside where none comes',
+    { ...external, expose: { service: { externalTrafficPolicy: 'Local' } } },
+    'expose.service.externalTrafficPolicy is set',
+  ],
+  [
+    'a port that is none',
+    { ...external, expose: { service: { type: 'NodePort', nodePort: 99999 } } },
+    '/expose/service/nodePort',
+  ],
+  [
+    'more pods than the most',
+    { ...external, services: { registry: { replicas: 4, autoscaling: { max: 3 } } } },
+    'services.registry.autoscaling.max is 3, and its least number of pods is 4',
+  ],
+  [
+    'two least numbers of pods',
+    { ...external, services: { registry: { replicas: 3, autoscaling: { min: 4 } } } },
+    'services.registry.replicas is 3 and its autoscaling.min is 4',
+  ],
+  ...Object.entries({
+    autoscaling: { enabled: true },
+    extraEnv: [],
+    extraVolumes: [],
+    extraVolumeMounts: [],
+    enabled: false,
+  }).map(([name, value]) => [`${name} of the proxy`, { ...external, proxy: { [name]: value } }, `'${name}'`] as const),
+  [
+    'a network that is none',
+    { ...external, proxy: { trustedAddresses: ['10.0.0.0/8; deny all'] } },
+    'trustedAddresses',
+  ],
+  [
+    'a Prometheus that is let in nowhere',
+    { ...external, metrics: { serviceMonitor: { enabled: true } } },
+    'name its pods in networkPolicy.metricsFrom',
+  ],
+  [
+    'a Prometheus beside everybody',
+    { ...external, expose: { type: 'ingress' }, networkPolicy: { metricsFrom: prometheus } },
+    'networkPolicy.ingressFrom is empty, which lets everybody in',
+  ],
+  [
+    'a volume of one node for pods of several',
+    { ...external, storage: { filesystem: { accessMode: 'ReadWriteOnce' } } },
+    'storage.filesystem.accessMode is ReadWriteOnce',
+  ],
+  ['a budget below nothing', { ...external, services: { auth: { pdb: { maxUnavailable: -1 } } } }, 'maxUnavailable'],
+  ...['tls://a:4222', 'nats://a:4222/', 'nats://user:password@a:4222', 'nats://a:4222,b:4222'].map(
+    (url) =>
+      [
+        `NATS at ${url}`,
+        { ...external, nats: { bundled: { enabled: false }, external: { url } } },
+        'nats.external.url is not of the form',
+      ] as const,
+  ),
+  [
+    'labels of all that are those of one part',
+    { ...external, commonLabels: { 'app.kubernetes.io/component': 'mine' } },
+    'commonLabels has app.kubernetes.io/component',
+  ],
+  [
+    'labels of pods that they are found by',
+    { ...external, services: { auth: { podLabels: { 'app.kubernetes.io/name': 'mine' } } } },
+    'services.auth.podLabels has app.kubernetes.io/name',
+  ],
+  ['an external URL with a user', { ...external, externalURL: 'https://me:secret@a' }, 'externalURL has a user'],
+  ...['https://[2001:db8::1]:8443', 'https://192.0.2.1'].map(
+    (externalURL) =>
+      [
+        `an ingress for ${externalURL}`,
+        { ...external, externalURL, expose: { type: 'ingress' } },
+        'ingresses and gateways go by names',
+      ] as const,
+  ),
+  ['an API server at no port', { ...external, networkPolicy: { egress: { kubernetesPorts: [] } } }, 'kubernetesPorts'],
   ['a value that is misspelled', { ...external, extrnalURL: 'x' }, 'extrnalURL'],
 ]

@@ -4,6 +4,13 @@
 {{- if not $v.externalURL -}}
 {{- fail "externalURL is not set: give the origin that clients type, as --set externalURL=https://registry.example.com" -}}
 {{- end -}}
+{{- $host := (urlParse $v.externalURL).host -}}
+{{- if contains "@" $v.externalURL -}}
+{{- fail "externalURL has a user in it: give the origin alone, as https://registry.example.com" -}}
+{{- end -}}
+{{- if and (ne $v.expose.type "service") (or (hasPrefix "[" $host) (regexMatch "^[0-9.]+(:[0-9]+)?$" $host)) -}}
+{{- fail (printf "expose.type is %s and externalURL is an address: ingresses and gateways go by names; give one, or set expose.type=service" $v.expose.type) -}}
+{{- end -}}
 {{- if and $v.demo $v.postgresql.external.host -}}
 {{- fail "demo and postgresql.external.host are both set: demo brings a PostgreSQL of its own; take one of them away" -}}
 {{- end -}}
@@ -25,6 +32,9 @@
 {{- if and $v.demo (not $v.nats.bundled.enabled) -}}
 {{- fail "demo needs nats.bundled.enabled=true" -}}
 {{- end -}}
+{{- if not (regexMatch "^(nats://[^/@?#,\\s]+)?$" $v.nats.external.url) -}}
+{{- fail "nats.external.url is not of the form nats://nats.example.com:4222: services log in by the keys, so it has no user or password, and no path, slash at its end or second server" -}}
+{{- end -}}
 {{- if eq $v.storage.type "s3" -}}
 {{- if and $v.storage.s3.workloadIdentity $v.storage.s3.existingSecret -}}
 {{- fail "storage.s3.workloadIdentity and storage.s3.existingSecret are both set: the platform gives keys, or the secret does" -}}
@@ -43,11 +53,41 @@
 {{- if and (eq $v.expose.type "gateway") (empty $v.expose.gateway.parentRefs) -}}
 {{- fail "expose.type is gateway and expose.gateway.parentRefs is empty: name the Gateway, as [{name: public, namespace: gateways}]" -}}
 {{- end -}}
+{{- if eq $v.expose.service.type "ClusterIP" -}}
+{{- range $name := list "nodePort" "externalTrafficPolicy" -}}
+{{- if index $v.expose.service $name -}}
+{{- fail (printf "expose.service.%s is set and expose.service.type is ClusterIP: set type=NodePort or LoadBalancer, or take it away" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.expose.ingress.tlsSecretName (not (hasPrefix "https://" $v.externalURL)) -}}
 {{- fail "expose.ingress.tlsSecretName is set and externalURL does not begin with https://" -}}
 {{- end -}}
 {{- if and (ne $v.migrations.hook "none") (ne $v.migrations.hook "helm") (ne $v.migrations.hook "argocd") -}}
 {{- fail "migrations.hook is none of helm, argocd and none" -}}
+{{- end -}}
+{{- if $v.networkPolicy.enabled -}}
+{{- if and $v.networkPolicy.metricsFrom (not $v.networkPolicy.ingressFrom) (ne $v.expose.type "service") -}}
+{{- fail (printf "networkPolicy.metricsFrom is set and networkPolicy.ingressFrom is empty, which lets everybody in at the same port: name the pods of your %s in ingressFrom" $v.expose.type) -}}
+{{- end -}}
+{{- if and $v.metrics.serviceMonitor.enabled (not $v.networkPolicy.metricsFrom) (or $v.networkPolicy.ingressFrom (eq $v.expose.type "service")) -}}
+{{- fail "metrics.serviceMonitor.enabled is set and the network policies let no Prometheus in: name its pods in networkPolicy.metricsFrom, as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" -}}
+{{- end -}}
+{{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- $labels := dict "commonLabels" $v.commonLabels "proxy.podLabels" ($v.proxy).podLabels -}}
+{{- range $name, $metrics := $v.metrics -}}
+{{- $_ := set $labels (printf "metrics.%s.labels" $name) ($metrics).labels -}}
+{{- end -}}
+{{- range $name, $settings := $v.services -}}
+{{- $_ := set $labels (printf "services.%s.podLabels" $name) ($settings).podLabels -}}
+{{- end -}}
+{{- range $where, $some := $labels -}}
+{{- range $key, $_ := $some -}}
+{{- if has $key $own -}}
+{{- fail (printf "%s has %s, which is this chart's own: its pods are found by such labels; take it away" $where $key) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $settings := $v.services -}}
 {{- if not (has $name (include "berth.services" $ | fromYamlArray)) -}}
@@ -55,6 +95,21 @@
 {{- end -}}
 {{- if and (hasKey (default dict $settings) "enabled") (ne $name "build") -}}
 {{- fail (printf "services.%s.enabled is set: only build can be switched off and on; take it away" $name) -}}
+{{- end -}}
+{{- $used := include "berth.settings" (dict "root" $ "service" $name) | fromYaml -}}
+{{- $scaling := $used.autoscaling | default dict -}}
+{{- if $scaling.enabled -}}
+{{- $replicas := ($settings).replicas -}}
+{{- if and $replicas (ne (int $replicas) (int $scaling.min)) -}}
+{{- fail (printf "services.%s.replicas is %d and its autoscaling.min is %d: they say the same; take one of them away, or set autoscaling.enabled=false" $name (int $replicas) (int $scaling.min)) -}}
+{{- end -}}
+{{- if lt (int $scaling.max) (int $scaling.min) -}}
+{{- fail (printf "services.%s.autoscaling.max is %d, and its least number of pods is %d: raise max, or set autoscaling.min" $name (int $scaling.max) (int $scaling.min)) -}}
+{{- end -}}
+{{- end -}}
+{{- $mounts := and (ne $v.storage.type "s3") (not $v.demo) (not $v.storage.filesystem.existingClaim) (include "berth.holdsBlobs" (dict "root" $ "service" $name)) -}}
+{{- if and $mounts (eq $v.storage.filesystem.accessMode "ReadWriteOnce") (include "berth.replicated" (dict "settings" $used)) -}}
+{{- fail (printf "storage.filesystem.accessMode is ReadWriteOnce and services.%s has several pods, which run on several nodes: use ReadWriteMany or s3, or preset=small on one node" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -5,26 +5,27 @@
 {{/* Takes (dict "root" $ "component" "registry"): what selects the pods of one part. Never changes, for selectors cannot. */}}
 {{- define "berth.selector" -}}
 app.kubernetes.io/name: berth
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* Takes root and component, and labels of this object, which win over those of all. */}}
 {{- define "berth.labels" -}}
 {{ include "berth.selector" . }}
 app.kubernetes.io/part-of: berth
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (.labels | default dict) (.root.Values.commonLabels | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
-{{/* The metadata of an object. Takes root, component, and a suffix of its name; annotations are merged with those of all. */}}
+{{/* The metadata of an object. Takes root, component, and a suffix of its name; annotations and labels are merged with those of all. */}}
 {{- define "berth.metadata" -}}
 name: {{ include "berth.fullname" .root }}-{{ .suffix | default .component }}
 labels: {{- include "berth.labels" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

@@ -32,7 +32,15 @@ http {
   proxy_next_upstream error timeout;
   proxy_set_header Connection "";
   proxy_set_header Host $http_host;
-  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  # What a client says of itself is not believed, but for what those say that values name.
+  proxy_set_header X-Forwarded-For $remote_addr;
+  {{- with (.Values.proxy).trustedAddresses }}
+  {{- range . }}
+  set_real_ip_from {{ . }};
+  {{- end }}
+  real_ip_header X-Forwarded-For;
+  real_ip_recursive on;
+  {{- end }}
   server {
     listen 8080;
     location = /healthz {

@@ -1,13 +1,18 @@
-{{/* What a service gets: the preset's block for it, or for all, with what values say on top. Takes root and service. */}}
+{{/* What a service gets: the preset's block for it, or for all, with what values say on top. Replicas that values name are the least that are scaled to. Takes root and service. */}}
 {{- define "berth.settings" -}}
 {{- $preset := index (.root.Files.Get "files/presets.yaml" | fromYaml) .root.Values.preset -}}
-{{- $own := ternary .root.Values.proxy (index .root.Values.services .service) (eq .service "proxy") -}}
+{{- $own := ternary .root.Values.proxy (index .root.Values.services .service) (eq .service "proxy") | default dict -}}
 {{- $default := index $preset .service | default $preset.default -}}
 {{- if include "berth.builds" . -}}{{- $default = index (.root.Files.Get "files/presets.yaml" | fromYaml) "builds" -}}{{- end -}}
-{{- $settings := mergeOverwrite (deepCopy $default) (deepCopy ($own | default dict)) -}}
+{{- $settings := mergeOverwrite (deepCopy $default) (deepCopy $own) -}}
 {{- if .root.Values.demo -}}
-{{- $_ := set $settings "replicas" (($own | default dict).replicas | default 1) -}}
-{{- if not ($own | default dict).autoscaling -}}{{- $_ := unset $settings "autoscaling" -}}{{- end -}}
+{{- $_ := set $settings "replicas" ($own.replicas | default 1) -}}
+{{- if not $own.autoscaling -}}{{- $_ := unset $settings "autoscaling" -}}{{- end -}}
+{{- end -}}
+{{- with $settings.autoscaling -}}
+{{- $min := ($own.autoscaling | default dict).min | default $own.replicas | default .min | default 2 -}}
+{{- $_ := set . "min" $min -}}
+{{- if not ($own.autoscaling | default dict).max -}}{{- $_ := set . "max" (max (int $min) (int (.max | default 6))) -}}{{- end -}}
 {{- end -}}
 {{ toYaml $settings }}
 {{- end }}
@@ -62,7 +67,7 @@ tolerations: {{- toYaml . | nindent 2 }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $s.priorityClassName | default $v.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $v.imagePullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
@@ -85,5 +90,5 @@ topologySpreadConstraints:
 
 {{- define "berth.replicated" -}}
 {{- $s := .settings -}}
-{{- if gt (int (ternary (($s.autoscaling | default dict).min | default 1) $s.replicas (($s.autoscaling | default dict).enabled | default false))) 1 }}true{{ end -}}
+{{- if gt (int (ternary ($s.autoscaling | default dict).min $s.replicas (($s.autoscaling | default dict).enabled | default false))) 1 }}true{{ end -}}
 {{- end }}
