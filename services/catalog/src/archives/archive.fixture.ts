@@ -23,6 +23,7 @@ export type Packed = {
   signatures?: { signature: string; digest: Digest; content: string }[]
   immutableTags?: string[]
   held?: ReadonlySet<Digest>
+  foreign?: ReadonlySet<Digest>
 }
 
 export function digestOf(bytes: Buffer | string): Digest {
@@ -79,20 +80,28 @@ type PackOptions = { key?: KeyObject; distributions?: ExportedDistribution[]; fo
 /** The members of an archive as Berth writes it. */
 export function pack(repositories: readonly Packed[], options: PackOptions = {}): [name: string, bytes: Buffer][] {
   const carried = new Map<Digest, Buffer>()
-  const lists = repositories.map(({ manifests, blobs, tags, signatures = [], held = new Set<Digest>() }) => {
-    const sorted = (map: ReadonlyMap<Digest, Buffer>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
-    for (const [digest, bytes] of [...manifests, ...blobs]) if (!held.has(digest)) carried.set(digest, bytes)
-    const mark = (digest: Digest) => (held.has(digest) ? { held: true as const } : {})
-    const lines: ListLine[] = [
-      ...sorted(manifests).map(([manifest, { length: size }]) => ({ manifest, size, ...mark(manifest) })),
-      ...sorted(blobs).map(([blob, { length: size }]) => ({ blob, size, ...mark(blob) })),
-      ...Object.entries(tags)
-        .sort(([a], [b]) => (a < b ? -1 : 1))
-        .map(([tag, digest]) => ({ tag, digest })),
-      ...signatures,
-    ]
-    return { bytes: Buffer.from(lines.map(writeLine).join('')), lines: lines.length }
-  })
+  const lists = repositories.map(
+    ({ manifests, blobs, tags, signatures = [], held = new Set<Digest>(), foreign = new Set<Digest>() }) => {
+      const sorted = (map: ReadonlyMap<Digest, Buffer>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
+      for (const [digest, bytes] of [...manifests, ...blobs])
+        if (!held.has(digest) && !foreign.has(digest)) carried.set(digest, bytes)
+      const mark = (digest: Digest) => (held.has(digest) ? { held: true as const } : {})
+      const lines: ListLine[] = [
+        ...sorted(manifests).map(([manifest, { length: size }]) => ({ manifest, size, ...mark(manifest) })),
+        ...sorted(blobs).map(([blob, { length: size }]) => ({
+          blob,
+          size,
+          ...mark(blob),
+          ...(foreign.has(blob) ? { foreign: true as const } : {}),
+        })),
+        ...Object.entries(tags)
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([tag, digest]) => ({ tag, digest })),
+        ...signatures,
+      ]
+      return { bytes: Buffer.from(lines.map(writeLine).join('')), lines: lines.length }
+    },
+  )
   const ociIndex = Buffer.from('{"schemaVersion":2,"manifests":[]}')
   const index: IndexDocument = {
     formatVersion: (options.formatVersion ?? 1) as 1,

@@ -13,7 +13,7 @@ import { blobName } from './member-names.ts'
  */
 export async function* readList(
   archive: Archive,
-  { contents, version }: ExportedRepository,
+  { contents, version, since }: ExportedRepository,
   signal?: AbortSignal,
 ): AsyncGenerator<ListLine> {
   const { member, digest, size } = contents
@@ -23,7 +23,7 @@ export async function* readList(
   }
   const hash = createHash(algorithmOf(digest))
   const read = createLineReader(member)
-  const check = createLineCheck(archive, member)
+  const check = createLineCheck(archive, member, since !== undefined)
   const counts: Counts = { tags: 0, manifests: 0, blobs: 0, signatures: 0 }
   let lines = 0
   for await (const text of linesOf(archive.stream(member, signal), member, (bytes) => hash.update(bytes))) {
@@ -43,7 +43,7 @@ export async function* readList(
 }
 
 /** Compares lines with what the archive carries, and with each other: a tag stands for a manifest of the same list. */
-function createLineCheck(archive: Archive, member: string): (line: ListLine, place: string) => void {
+function createLineCheck(archive: Archive, member: string, hasBase: boolean): (line: ListLine, place: string) => void {
   const manifests = createBlobPlaces()
   let isSettled = false
   const requireManifest = (digest: Digest, place: string) => {
@@ -59,6 +59,8 @@ function createLineCheck(archive: Archive, member: string): (line: ListLine, pla
       throw new BadArchive(archive.placeOf(digest), `has ${carried.sizeBytes} bytes, and ${place} says ${sizeBytes}`)
   }
   return (line, place) => {
+    if ('held' in line && !hasBase)
+      throw new BadArchive(`${place}.held`, `stands in what is no delta: there is no base that could have it`)
     if ('tag' in line || 'signature' in line) return requireManifest(line.digest, place)
     if ('manifest' in line) {
       if (line.size > manifestLimitBytes)

@@ -281,6 +281,14 @@ describe('refused with the reason', () => {
     ],
     ['an index that is missing', () => changed((all) => void all.delete(ociIndexName)), /index\.json is missing/],
     [
+      'what is held where there is no base',
+      () => {
+        const app = packImages('team/app', { v1: [300] })
+        return tarOf(pack([{ ...app, held: new Set(app.blobs.keys()) }]))
+      },
+      /^berth\/1\.ndjson:2\.held stands in what is no delta/,
+    ],
+    [
       'another layout',
       () => changed((all) => void all.set(layoutName, Buffer.from('{"imageLayoutVersion":"9.0.0"}'))),
       /^oci-layout is damaged/,

@@ -7,6 +7,7 @@ import { commitStage } from '../stages/commit-stage.ts'
 import { clearStage, stageContent } from '../stages/stage-content.ts'
 import { type Placing, placeDistributions, placeRepository } from './place-repository.ts'
 import type { Plan, PlannedRepository } from './plan.ts'
+import { requireProven } from './require-proven.ts'
 import { manifestsOf, stageManifests } from './stage-manifests.ts'
 import { type StoreDeps, storeBlobs, type Tally } from './store-blobs.ts'
 import { findConflict, recordOrigin } from './target-state.ts'
@@ -144,6 +145,12 @@ async function stageRepository(
     const signatures = lines.map(({ signature: name, digest, content }) => ({ name, digest, content }))
     await stageContent(db, { ...staging, manifests: [], tags: [], signatures })
   }
+  await requireProven(db, provingOf(applying, planned, planned.repository?.id ?? null))
+}
+
+function provingOf({ store, task }: Applying, planned: PlannedRepository, repositoryId: string | null) {
+  const { name, origin } = planned
+  return { importId: store.importId, stage: stageOf(task.id, planned), name, repositoryId, origin }
 }
 
 type Lines = {
@@ -200,6 +207,8 @@ async function commitRepository(applying: Applying, planned: PlannedRepository):
     }
     const { reply, revision } = await commitStage(db.background, request, {
       guard: async (sql, head) => {
+        // Again under the lock: what the target had of it may be gone by now.
+        await requireProven(sql, provingOf(applying, planned, id))
         if (action === 'replace' || action === 'merge') return
         const conflict = await findConflict(sql, { name: target, head, origin })
         if (conflict) throw new Problem(409, conflict.code, `${conflict.message}.`, { hint: chooseHint(target) })
