@@ -6,7 +6,7 @@ import { freePort } from '@berth/standalone/children'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { TaskView } from '../berth/berth.ts'
 import { pushBlob, pushEmptyImage, pushManifest, pushRandomImage } from '../berth/push.ts'
-import { basic, manifestTypes, sha256 } from '../berth/requests.ts'
+import { basic, make, manifestTypes, sha256 } from '../berth/requests.ts'
 import { withBerth } from '../berth/with-berth.ts'
 import { containerdMissing, startContainerd } from '../clients/containerd.ts'
 import { startPodman } from '../clients/podman.ts'
@@ -101,6 +101,12 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
     const answer = await stack.api('POST', '/mirrors/static', { directory: 'mirror', repositories: repositories() })
     expect(answer).toMatchObject({ status: 409, body: { code: 'private_repositories', field: 'includePrivate' } })
     expect(answer.body.detail).toContain('team/app, team/app/manifests, tools')
+    // What serves one version of it makes no other public.
+    const shown = { name: 'shown', basePath: 'shown', repository: 'tools', version: 1, access: 'public' }
+    await make(stack, '/distributions', shown)
+    const ask = (body: object) => stack.api('POST', '/mirrors/static', { directory: 'mirror', dryRun: true, ...body })
+    expect(await ask({ repositories: [{ name: 'tools' }] })).toMatchObject({ body: { code: 'private_repositories' } })
+    expect(await ask({ repositories: [{ name: 'tools', version: 1 }] })).toMatchObject({ status: 202 })
   })
 
   test('a plan says what would be written, and writes nothing', async () => {
@@ -262,6 +268,8 @@ group(`a static mirror${missing.length > 0 ? ' (not installed: nginx)' : ''}`, (
       for (const [more, field] of [
         [{ host: 'elsewhere' }, 'rsync.host'],
         [{ path: '/tmp/$(id)' }, 'rsync.path'],
+        [{ path: '/.' }, 'rsync.path'],
+        [{ path: '//' }, 'rsync.path'],
         [{ user: '-oProxyCommand=id' }, 'rsync.user'],
         [{ keyName: '../mirror' }, 'rsync.keyName'],
       ] as const) {

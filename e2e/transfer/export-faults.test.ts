@@ -103,6 +103,11 @@ test('a path never leads through a link, and never onto what is there', async ()
   const absolute = await exported(stack, { repositories, to: toDirectory(path.join(transfer(), 'places', 'a.tar')) })
   expect(statSync(path.join(transfer(), 'places', 'a.tar')).size).toBe(absolute.archiveBytes)
   expect(statSync(transfer()).mode & 0o777).toBe(0o700)
+  await exported(stack, { repositories, to: toDirectory('places/layout') })
+  expect(await stack.api('POST', '/exports', { repositories, to: toDirectory('places/layout/b.tar') })).toMatchObject({
+    status: 409,
+    body: { code: 'target_exists', detail: expect.stringContaining('inside') },
+  })
   expect(readdirSync(outside)).toEqual([])
   removeFolder(outside)
   rmSync(path.join(transfer(), 'places'), { recursive: true })

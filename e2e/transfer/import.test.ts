@@ -270,6 +270,27 @@ test('an import is for who made it, and directories are for administrators', asy
   expect(await ((await as('GET', '/imports')).json() as Promise<{ items: unknown[] }>)).toMatchObject({
     items: [{ createdBy: 'bo' }],
   })
+
+  // Somebody with more rights who tries its task again lends it none, and it may cancel that itself.
+  await pushEmptyImage(target(first), 'bo/app', '1')
+  const { bytes: archive } = await exportFrom({ repositories: [{ name: 'bo/app' }] })
+  const own = (await (await as('POST', '/imports', { from: { kind: 'upload' } })).json()) as {
+    id: string
+    upload: string
+  }
+  const sent = await fetch(`${second.url}${own.upload}`, {
+    method: 'PATCH',
+    headers: { authorization: `Basic ${btoa('bo:correct horse bo')}`, 'content-type': 'application/octet-stream' },
+    body: new Uint8Array(archive),
+  })
+  expect(sent.status).toBe(202)
+  const wishes = { map: { 'bo/app': 'others/app' } }
+  const asked = (await (await as('POST', `/imports/${own.id}/apply`, wishes)).json()) as { id: string }
+  expect(await second.waitForTask(asked.id)).toMatchObject({ error: { code: 'not_allowed' } })
+  const retried = (await second.api('POST', `/tasks/${asked.id}/retry`, {})).body
+  expect(await second.waitForTask(retried.id)).toMatchObject({ error: { code: 'not_allowed' } })
+  expect((await second.api('GET', '/repositories/others%2Fapp')).status).toBe(404)
+  expect((await as('POST', `/tasks/${asked.id}/cancel`)).status).toBe(409)
 })
 
 test('what lies in the directory for transfers is imported at once, and again only where it is new', async () => {

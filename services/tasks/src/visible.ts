@@ -37,6 +37,8 @@ export function worksOnReadable(
   return { condition, values }
 }
 
+const personalKinds: ReadonlySet<string> = new Set(['export', 'import'])
+
 type Row = { id: string; actorId: string | null }
 /** What a task works on, as rights are decided by it. */
 export type TaskObjects = Map<string, AccessObject[]>
@@ -59,8 +61,15 @@ export async function objectsOf(sql: Sql | Database, ids: readonly string[]): Pr
 }
 
 /** Throws 403 unless a caller, who sees a task, may cancel it or have it tried again: its starter, and who has `task.update` on all of it. */
-export function requireChange(caller: Principal, row: Row, objects: TaskObjects, what: string): void {
+export function requireChange(
+  caller: Principal,
+  row: Row & { kind: string },
+  objects: TaskObjects,
+  what: string,
+): void {
   if (caller.admin) return
+  // They work on what their starter has asked for, by its rights.
+  if (personalKinds.has(row.kind) && isOwn(caller, row)) return
   const on = objects.get(row.id) ?? []
   // What works on the whole installation is for administrators, also where it was started by an account that is none any more.
   if (on.length === 0) requireVerb(caller, 'administer', { kind: 'settings', name: '' }, what)

@@ -82,7 +82,7 @@ export async function askForExport(deps: AskDeps, request: Request): Promise<Tas
 }
 
 async function readPlace(
-  { transferDirectory, requireFreeInBucket }: AskDeps,
+  { db, transferDirectory, requireFreeInBucket }: AskDeps,
   { body, principal }: Pick<Request, 'body' | 'principal'>,
 ): Promise<Place> {
   const { kind, path } = body.to
@@ -102,9 +102,30 @@ async function readPlace(
   )
   if (body.chunkBytes !== undefined && inside.endsWith('.tar'))
     throw badField('to.path', 'names an archive, and is to be a folder of parts', 'Leave ".tar" away.')
+  await refuseInside(db, kind, inside)
   if (kind === 'directory') await requireFree(transferDirectory, inside)
   else await requireFreeInBucket(inside)
   return { target: kind, path: inside }
+}
+
+/** An export may not lie inside of another one: it would be part of that layout, and go when that is written again. */
+async function refuseInside(db: Database, target: string, path: string): Promise<void> {
+  const names = path.split('/')
+  const above = names.slice(1).map((_, at) => names.slice(0, at + 1).join('/'))
+  const [other] = await db.query<{ path: string }>(
+    `select path
+     from export
+     where target = $1
+       and path = any($2::text[])
+       and state in ('waiting', 'running', 'completed')
+     limit 1`,
+    [target, above],
+  )
+  if (!other) return
+  throw new Problem(409, 'target_exists', `"${other.path}" is an export already, and this would lie inside of it.`, {
+    field: 'to.path',
+    hint: 'Choose a path beside it.',
+  })
 }
 
 async function insertSelected(

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import { decide } from '@berth/access'
-import type { AuthCommands, ClaimedTask, CommandClient, TaskError } from '@berth/commands'
+import type { AuthCommands, CommandClient, TaskError } from '@berth/commands'
 import { Problem } from '@berth/service'
 import { outcomeOfError, type Work } from '@berth/worker'
 import { releaseLeases, renewLeases } from '../leases/leases.ts'
@@ -56,7 +56,7 @@ export function createExportWork(deps: ExportDeps): Work {
       renewEveryMs,
     ).unref()
     try {
-      const result = await exportAll(deps, task, wanted, target, { signal, note, show: report })
+      const result = await exportAll(deps, wanted, target, { signal, note, show: report })
       log.info('content exported', { ...result })
       deps.counts.ended('completed', result.bytes)
       return { state: 'completed', result }
@@ -88,7 +88,6 @@ async function ended({ db }: ExportDeps, exportId: string): ReturnType<Work> {
 
 async function exportAll(
   deps: ExportDeps,
-  task: ClaimedTask,
   wanted: Export,
   target: Target | undefined,
   { signal, note, show }: Hooks,
@@ -96,7 +95,7 @@ async function exportAll(
   const { db, blobs } = deps
   const { id } = wanted
   const repositories = await selectedOf(db, id)
-  await requireRights(deps, task, wanted, signal)
+  await requireRights(deps, wanted, signal)
   // Killed behind `finish`, and before that was noted: what was sealed stands there.
   if (wanted.archiveBytes !== null && (await target?.isFinished())) return recordSuccess(db, id)
   await startOver(deps, id)
@@ -175,20 +174,19 @@ async function startOver({ db }: ExportDeps, id: string): Promise<void> {
 /** Whoever asked for it must have the right to it when it begins, too. What Berth does by itself needs none. */
 async function requireRights(
   { db, auth }: ExportDeps,
-  { actor }: ClaimedTask,
-  { id, target }: Export,
+  { id, target, createdBy, createdById }: Export,
   signal: AbortSignal,
 ): Promise<void> {
-  if (actor.id === null) return
-  const { principal } = await auth.call('principal-of', { accountId: actor.id }, { signal })
+  if (createdById === null) return
+  const { principal } = await auth.call('principal-of', { accountId: createdById }, { signal })
   const isAdmin = principal && decide(principal.rights, 'administer', { kind: 'settings', name: '' }).allowed
   if (target !== 'download' && !isAdmin)
-    throw new Problem(403, 'forbidden', `${actor.name}, who asked for this, is no administrator any more.`, {
+    throw new Problem(403, 'forbidden', `${createdBy}, who asked for this, is no administrator any more.`, {
       hint: 'Ask for a download, or have an administrator export it.',
     })
   const refused = principal ? await refusedOf(db, id, principal.rights) : ['any of it']
   if (refused.length > 0)
-    throw new Problem(403, 'forbidden', `${actor.name}, who asked for this, may not pull all of it any more.`, {
+    throw new Problem(403, 'forbidden', `${createdBy}, who asked for this, may not pull all of it any more.`, {
       hint: `Give the right back, or leave out what may not be pulled: ${named(refused)}.`,
     })
 }

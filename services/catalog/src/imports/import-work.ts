@@ -36,11 +36,13 @@ type Hooks = Parameters<Work>[1]
 
 /** Does the tasks of kind `import`: verifies an archive, or puts what it has into repositories. */
 export function createImportWork(deps: ImportDeps): Work {
-  return async (task, hooks) => {
-    const { importId, kind, wishes } = task.payload as ImportPayload
+  return async (claimed, hooks) => {
+    const { importId, kind, wishes } = claimed.payload as ImportPayload
     const job = await readImport(deps.db, importId)
     if (!job)
       return { state: 'failed', error: { code: 'import_not_found', message: `There is no import ${importId}.` } }
+    // Whoever has the task tried again lends it no rights: what is imported, and where to, its maker has chosen.
+    const task = { ...claimed, actor: { id: job.createdById, name: job.createdBy } }
     // A task that is tried again by a person goes on with what the one before has done.
     await deps.db.query(
       `update import_job set state = 'running', task_id = $2, finished_at = null where id = $1 and (state <> 'running' or task_id = $2)`,

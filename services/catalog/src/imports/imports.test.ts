@@ -260,6 +260,12 @@ describe('nobody gets by an archive what he does not bring', () => {
       new: { manifests: 1, blobs: 3 },
     })
     expect(await apply(harbour, job, options)).toMatchObject({ state: 'failed', error: { code: 'not_allowed' } })
+    await apply(harbour, await makeImport(harbour, [packImages('hidden/app', { v1: [700] })]))
+    const seen = async (name: string) => {
+      const { repositories } = await plan(harbour, job, { ...options, wishes: { map: { '*': name } } })
+      return JSON.stringify(repositories).replaceAll(name, 'NAME')
+    }
+    expect(await seen('hidden/app')).toBe(await seen('absent/app'))
   })
 })
 

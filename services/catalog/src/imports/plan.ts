@@ -12,7 +12,15 @@ import { heldAt } from '../intervals/held.ts'
 import { changeContentHash, emptyContentHash } from '../versions/content-hash.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { baseMissing, type Conflict, findBase, findConflict, type Origin } from './target-state.ts'
-import { findTargets, type ImportWishes, lackingForDistribution, lackingVerb, mapName, type Target } from './targets.ts'
+import {
+  asSeenBy,
+  findTargets,
+  type ImportWishes,
+  lackingForDistribution,
+  lackingVerb,
+  mapName,
+  type Target,
+} from './targets.ts'
 
 export type Signing = { trustedKeys: readonly KeyObject[]; requireSignature: boolean }
 type Deps = { db: Database; blobs: BlobStore; signing: Signing }
@@ -83,8 +91,9 @@ async function planRepository(
   db: Database,
   { origin: installation }: Contents,
   brought: BroughtRepository,
-  { target, rights, wishes, signal }: Planning,
+  { target: wanted, rights, wishes, signal }: Planning,
 ): Promise<PlannedRepository> {
+  const target = asSeenBy(rights, wanted)
   const { exported } = brought
   const origin = installation !== null && exported ? { installation, exported } : null
   const lacking = lackingVerb(rights, target)
@@ -238,10 +247,11 @@ async function planDistributions(
     const target = targets.find(({ name }) => name === one.repository)
     if (!target) return []
     const { name, basePath, access } = one
-    const action = isTaken.has(basePath)
-      ? 'kept'
-      : lackingForDistribution(rights, one, target)
-        ? 'not_allowed'
+    // Whether a name is taken is not for who may not have it.
+    const action = lackingForDistribution(rights, one, target)
+      ? 'not_allowed'
+      : isTaken.has(basePath)
+        ? 'kept'
         : 'create'
     return [{ name, basePath, repository: target.target, access, action }]
   })

@@ -3,8 +3,8 @@ import { type BlobStore, PartInterrupted, type StagedPart } from '@berth/blobs'
 import type { StoredBlob } from '@berth/commands'
 import { asDigest } from '@berth/oci'
 import { type Database, Problem } from '@berth/service'
-import { leaseBlobs, recordBlobs } from '../leases/leases.ts'
-import { holderOf, leaseSeconds } from './import-row.ts'
+import { leaseBlobs, recordBlobs, releaseLeases } from '../leases/leases.ts'
+import { holderOf, leaseSeconds, readImport } from './import-row.ts'
 
 /** Stands for the part that Berth has unpacked; parts that were sent are numbered from 0 on. */
 export const unpackedPart = -1
@@ -88,6 +88,8 @@ async function notePiece(
     )
   })
   if (noted.length > 0) return
+  // One that was deleted meanwhile has let go of all that it had, and this came behind that.
+  if (!(await readImport(db, importId))) await releaseLeases(db, holderOf(importId))
   throw new Problem(409, 'upload_taken_over', 'Another request has added to this part, or the import has begun.', {
     hint: 'Ask how far the part is (GET it), and go on from there.',
   })
@@ -125,7 +127,30 @@ export async function partBytes(db: Database, importId: string, part: number): P
   return row?.bytes ?? 0
 }
 
+// Its pieces, and the leases of what nothing else of the import has.
+const dropQuery = `
+  with dropped as (
+    delete from import_piece
+    where import_id = $1
+      and part = $2
+    returning digest)
+  delete from lease
+  using dropped
+  where lease.holder = $3
+    and lease.digest = dropped.digest
+    and not exists (
+      select
+      from import_piece as other
+      where other.import_id = $1
+        and other.part <> $2
+        and other.digest = dropped.digest)
+    and not exists (
+      select
+      from import_verified as verified
+      where verified.import_id = $1
+        and verified.digest = dropped.digest)`
+
 /** Forgets a part, to send it again. */
 export async function dropPart(db: Database, importId: string, part: number): Promise<void> {
-  await db.query('delete from import_piece where import_id = $1 and part = $2', [importId, part])
+  await db.query(dropQuery, [importId, part, holderOf(importId)])
 }

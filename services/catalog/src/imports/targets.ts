@@ -69,8 +69,17 @@ export async function findTargets(
   return targets.map(({ name, target }) => ({ name, target, repository: byName.get(target) ?? null }))
 }
 
+/** A target as an account may know it: a repository that it may neither pull nor push looks as if it were not there. */
+export function asSeenBy(rights: Rights, target: Target): Target {
+  const { repository, target: name } = target
+  const object: AccessObject = { kind: 'repository', name, id: repository?.id, ownerId: repository?.ownerId }
+  const isSeen = (['pull', 'push'] as const).some((verb) => decide(rights, verb, object).allowed)
+  return isSeen ? target : { ...target, repository: null }
+}
+
 /** The verb that an account lacks to import into a repository; `undefined`: none. */
-export function lackingVerb(rights: Rights, { target: name, repository }: Target): Verb | undefined {
+export function lackingVerb(rights: Rights, wanted: Target): Verb | undefined {
+  const { target: name, repository } = asSeenBy(rights, wanted)
   const object: AccessObject = { kind: 'repository', name, id: repository?.id, ownerId: repository?.ownerId }
   const needed: Verb[] = repository ? ['push'] : ['repository.create', 'push']
   return needed.find((verb) => !decide(rights, verb, object).allowed)

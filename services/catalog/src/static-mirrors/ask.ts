@@ -34,15 +34,16 @@ export async function askForMirror(deps: AskDeps, request: RequestOf<operations[
   const again = selected.find(({ facts }) => facts.length > 0)
   if (again) throw badField('repositories', `has several versions of ${again.name}`, 'A mirror has one of each.')
   const { includePrivate = false, dryRun = false } = body
-  if (!includePrivate) await refusePrivate(deps, selected)
   const pinned = new Set(named.flatMap(({ name, version }) => (version === undefined ? [] : [name])))
+  const repositories = selected.map(({ id, name, number }) => ({
+    id,
+    name,
+    version: pinned.has(name) || pinned.has(id) ? number : null,
+  }))
+  if (!includePrivate) await refusePrivate(deps, repositories)
   const payload: MirrorPayload = {
     directory,
-    repositories: selected.map(({ id, name, number }) => ({
-      id,
-      name,
-      version: pinned.has(name) || pinned.has(id) ? number : null,
-    })),
+    repositories,
     includePrivate,
     dryRun,
     rsync: body.rsync ?? null,

@@ -37,7 +37,7 @@ export function createMirrorWork(deps: Deps): Work {
     try {
       await careRights(deps.auth, task)(signal)
       const selected = await latestOf(deps, payload)
-      if (!payload.includePrivate) await refusePrivate(deps, selected)
+      if (!payload.includePrivate) await refusePrivate(deps, payload.repositories)
       const root = await placeOf(deps.transferDirectory, payload.directory)
       let seen: MirrorResult | undefined
       report(() => [
@@ -112,25 +112,30 @@ async function latestOf({ db }: Deps, { repositories }: MirrorPayload): Promise<
 }
 
 /** Refuses what not everybody may pull here: a static mirror knows no logins. */
-export async function refusePrivate({ db }: Pick<Deps, 'db'>, selected: readonly { id: string }[]): Promise<void> {
+export async function refusePrivate({ db }: Pick<Deps, 'db'>, selected: MirrorPayload['repositories']): Promise<void> {
+  // One that serves a pinned version makes no other version public.
   const rows = await db.query<{ name: string }>(
-    `select name
-     from repository
-     where id = any($1::uuid[])
-       and not exists (
-         select
-         from distribution
-         where distribution.repository_id = repository.id
-           and access = 'public')
-     order by name`,
-    [selected.map(({ id }) => id)],
+    `select repository.name
+     from unnest($1::uuid[], $2::integer[]) as wanted (id, number)
+     join repository on repository.id = wanted.id
+     where not exists (
+       select
+       from distribution
+       where distribution.repository_id = repository.id
+         and access = 'public'
+         and case
+           when distribution.version is null then coalesce(wanted.number, latest_version) = latest_version
+           else wanted.number = distribution.version
+         end)
+     order by repository.name`,
+    [selected.map(({ id }) => id), selected.map(({ version }) => version)],
   )
   if (rows.length === 0) return
   const names = rows.map(({ name }) => name)
   throw new Problem(
     409,
     'private_repositories',
-    `These repositories are served by no public distribution: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ` and ${names.length - 20} more` : ''}.`,
+    `No public distribution serves these versions: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ` and ${names.length - 20} more` : ''}.`,
     {
       field: 'includePrivate',
       hint: 'Whoever reaches a static mirror may pull all of it: say includePrivate: true if that is meant.',

@@ -37,8 +37,10 @@ export function checkTarget(target: RsyncTarget, { hosts, keys, knownHosts }: Rs
     throw badField('rsync.host', 'is not allowed here', `BERTH_RSYNC_HOSTS has ${hosts.join(', ')}.`)
   if (!userName.test(target.user)) throw badField('rsync.user', 'is no name of a user')
   if (!keyName.test(target.keyName)) throw badField('rsync.keyName', 'is no name of a file')
-  if (!remotePath.test(target.path) || target.path.split('/').includes('..'))
-    throw badField('rsync.path', 'is no absolute path of letters, digits and ._@+-')
+  // All of the other host below "/" would be compared with the mirror, and removed.
+  const names = target.path.split('/').slice(1)
+  if (!remotePath.test(target.path) || names.some((one) => one === '' || /^\.+$/.test(one)))
+    throw badField('rsync.path', 'is no absolute path of a directory: letters, digits and ._@+- between single slashes')
 }
 
 /** Finds rsync and ssh. Throws 503 with the command that installs them. */
