@@ -6,12 +6,12 @@ import { BadArchive } from './bad-archive.ts'
 import type { Plain } from './brought.ts'
 import { has, listOf, objectIn, objectOf, textOf, textsOf, valueOf } from './checks.ts'
 import { readImageName } from './image-names.ts'
-import { bring, type NamedImage, parseJson } from './read-oci.ts'
+import { bring, mostImages, type NamedImage, parseJson } from './read-oci.ts'
 import type { Member } from './read-tar.ts'
 
 const listLimitBytes = 4 << 20
-const mostImages = 10_000
 const mostLayers = 1_000
+const mostLayersOfAll = 200_000
 const configType = 'application/vnd.oci.image.config.v1+json'
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
 
@@ -23,11 +23,14 @@ export async function readDockerArchive(archive: Archive, signal?: AbortSignal):
   const place = 'manifest.json'
   const list = { place, members: { images: parseJson(await archive.read(place, listLimitBytes), place) } }
   const made = new Map<Digest, Buffer>()
-  const lying = new Map<Digest, Member>()
+  const members = createMembers(archive, signal)
+  const { lying } = members
   const images: NamedImage[] = []
-  for (const image of listOf(list, 'images', mostImages, readImage)) {
+  const listed = listOf(list, 'images', mostImages, readImage)
+  refuseTooMany(listed)
+  for (const image of listed) {
     signal?.throwIfAborted()
-    const manifest = await manifestOf(archive, image, lying, signal)
+    const manifest = await manifestOf(archive, image, members)
     const digest = digestOfBytes(manifest)
     made.set(digest, manifest)
     for (const name of image.names) images.push({ ...readImageName(name, `${image.place}.RepoTags`), digest })
@@ -63,38 +66,68 @@ function readImage(entry: Parameters<Parameters<typeof listOf>[3]>[0]): Image {
   }
 }
 
-async function manifestOf(
-  archive: Archive,
-  { place, config, layers }: Image,
-  lying: Map<Digest, Member>,
-  signal?: AbortSignal,
-): Promise<Buffer> {
-  const configMember = memberAt(archive, config, place)
-  const bytes = await archive.read(configMember.name, configLimitBytes)
-  const diffIds = readDiffIds(bytes, configMember.name)
+function refuseTooMany(images: readonly Image[]): void {
+  const layers = images.reduce((sum, image) => sum + image.layers.length, 0)
+  const names = images.reduce((sum, image) => sum + image.names.length, 0)
+  if (names > mostImages) throw new BadArchive('manifest.json', `has more than ${mostImages} names of images`)
+  if (layers > mostLayersOfAll)
+    throw new BadArchive('manifest.json', `has images of more than ${mostLayersOfAll} layers, counted for each image`)
+}
+
+async function manifestOf(archive: Archive, { place, config, layers }: Image, members: Members): Promise<Buffer> {
+  const { digest, size, diffIds } = await members.config(memberAt(archive, config, place))
   if (diffIds.length !== layers.length)
     throw new BadArchive(place, `has ${layers.length} layers, and its configuration says ${diffIds.length}`)
-  const configDigest = digestOfBytes(bytes)
-  lying.set(configDigest, configMember)
   const described = []
-  for (const [at, name] of layers.entries()) {
-    const member = memberAt(archive, name, place)
-    const { digest, mediaType } = await layerOf(archive, member, diffIds[at], signal)
-    lying.set(digest, member)
-    described.push({ mediaType, digest, size: member.sizeBytes })
-  }
+  for (const [at, name] of layers.entries())
+    described.push(await members.layer(memberAt(archive, name, place), diffIds[at]))
   return Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
       mediaType: mediaTypes.ociManifest,
-      config: { mediaType: configType, digest: configDigest, size: bytes.length },
+      config: { mediaType: configType, digest, size },
       layers: described,
     }),
   )
 }
 
+type Members = ReturnType<typeof createMembers>
+
+/** Looks into members: into each once, however many images name it. */
+function createMembers(archive: Archive, signal?: AbortSignal) {
+  const lying = new Map<Digest, Member>()
+  const configs = new Map<string, { digest: Digest; size: number; diffIds: Digest[] }>()
+  const layers = new Map<string, { compression: string; digest: Digest | undefined }>()
+  return {
+    /** Where what was looked into lies. */
+    lying,
+    async config(member: Member) {
+      const known = configs.get(member.name)
+      if (known) return known
+      const bytes = await archive.read(member.name, configLimitBytes)
+      const diffIds = readDiffIds(bytes, member.name)
+      const read = { digest: digestOfBytes(bytes), size: bytes.length, diffIds }
+      lying.set(read.digest, member)
+      configs.set(member.name, read)
+      return read
+    },
+    async layer(member: Member, diffId: Digest | undefined) {
+      const seen = layers.get(member.name) ?? (await lookInto(archive, member, signal))
+      layers.set(member.name, seen)
+      const { compression, digest = diffId } = seen
+      if (!digest) throw new Error('a configuration has as many layers as its image')
+      lying.set(digest, member)
+      return { mediaType: `${layerType}${compression}`, digest, size: member.sizeBytes }
+    },
+  }
+}
+
 /** A layer that is no tar by its first bytes is compressed: then it has to be read to know its digest, for its configuration has that of the tar. */
-async function layerOf(archive: Archive, member: Member, diffId: Digest | undefined, signal?: AbortSignal) {
+async function lookInto(
+  archive: Archive,
+  member: Member,
+  signal?: AbortSignal,
+): Promise<{ compression: string; digest: Digest | undefined }> {
   let first: Buffer = Buffer.alloc(0)
   for await (const chunk of archive.stream(member.name, signal)) {
     first = chunk
@@ -102,10 +135,10 @@ async function layerOf(archive: Archive, member: Member, diffId: Digest | undefi
   }
   const begins = (...bytes: number[]) => bytes.every((byte, at) => first[at] === byte)
   const compression = begins(0x1f, 0x8b) ? '+gzip' : begins(0x28, 0xb5, 0x2f, 0xfd) ? '+zstd' : ''
-  if (compression === '' && diffId) return { digest: diffId, mediaType: layerType }
+  if (compression === '') return { compression, digest: undefined }
   const hash = createHash('sha256')
   for await (const chunk of archive.stream(member.name, signal)) hash.update(chunk)
-  return { digest: asDigest(`sha256:${hash.digest('hex')}`), mediaType: `${layerType}${compression}` }
+  return { compression, digest: asDigest(`sha256:${hash.digest('hex')}`) }
 }
 
 /** The member of a name, over links from one member to another as docker writes them. */

@@ -1,20 +1,19 @@
-import { type Digest, manifestLimitBytes, OciError, type ParsedManifest, parseManifest } from '@berth/oci'
-import { type Archive, readBlob } from './archive.ts'
+import type { Digest } from '@berth/oci'
+import type { Archive } from './archive.ts'
 import { BadArchive } from './bad-archive.ts'
 import type { BroughtRepository, Plain } from './brought.ts'
 import { digestOf, type Given, has, listOf, objectIn, objectOf, textOf } from './checks.ts'
+import { createImageGraph } from './image-graph.ts'
 import { type ImageName, readImageName } from './image-names.ts'
 import type { ListLine } from './list-lines.ts'
-import { blobName, ociIndexName } from './member-names.ts'
+import { ociIndexName } from './member-names.ts'
 
 /** An image that an archive names, and what it is called there. */
 export type NamedImage = ImageName & { digest: Digest }
 
 const indexLimitBytes = 4 << 20
-const mostImages = 10_000
-// What one image may consist of, as of a push (docs/guarantees.md#bombs).
-const mostManifests = 100_000
-const mostNesting = 16
+/** Names of images that are taken out of one archive. */
+export const mostImages = 10_000
 
 /** Reads a layout that another tool wrote (image-spec, "OCI Image Layout"). */
 export async function readLayout(archive: Archive, signal?: AbortSignal): Promise<Plain> {
@@ -37,7 +36,7 @@ function nameOf(entry: Given): ImageName {
   return readImageName(said[0], `${entry.place}.annotations`)
 }
 
-/** What images are made of, by repositories. */
+/** What images are made of, by repositories. The lines of one are made anew each time they are read: memory has one of each thing. */
 export async function bring(
   archive: Archive,
   images: readonly NamedImage[],
@@ -45,83 +44,43 @@ export async function bring(
 ): Promise<{ repositories: BroughtRepository[]; notes: string[] }> {
   const notes: string[] = []
   const repositories: BroughtRepository[] = []
-  for (const name of [...new Set(images.map(({ repository }) => repository))].sort()) {
-    const own = images.filter(({ repository }) => repository === name)
-    const tags = new Map(own.map(({ tag, digest }) => [tag, digest]))
-    if (tags.size < own.length && own.some(({ tag, digest }) => tags.get(tag) !== digest))
-      throw new BadArchive(ociIndexName, `gives one tag of "${name}" to several images`)
-    const { manifests, blobs, missing } = await closureOf(archive, [...tags.values()], signal)
+  const graph = createImageGraph(archive)
+  for (const [name, tags] of tagsOf(images)) {
+    const roots = [...new Set(tags.values())]
+    const missing = await graph.add(roots, signal)
     if (missing > 0)
       notes.push(`${missing} images that an index of "${name}" names are not in the archive, and are left out`)
-    const lines: ListLine[] = [
-      ...sorted(manifests).map(([manifest, size]): ListLine => ({ manifest, size })),
-      ...sorted(blobs).map(
-        ([blob, line]): ListLine => ({ blob, size: line.size, ...(line.foreign ? { foreign: true } : {}) }),
-      ),
-      ...sorted(tags).map(([tag, digest]): ListLine => ({ tag, digest })),
-    ]
     repositories.push({
       name,
       exported: null,
-      lines: async function* () {
-        yield* lines
+      lines: async function* (): AsyncGenerator<ListLine> {
+        const { manifests, blobs } = graph.closureOf(roots)
+        for (const manifest of manifests) yield { manifest, size: graph.sizeOf(manifest) }
+        for (const blob of blobs) {
+          const { size, foreign } = graph.blob(blob)
+          yield { blob, size, ...(foreign ? { foreign } : {}) }
+        }
+        for (const [tag, digest] of tags) yield { tag, digest }
       },
     })
   }
   return { repositories, notes }
 }
 
-function sorted<Key extends string, Value>(map: ReadonlyMap<Key, Value>): [Key, Value][] {
+/** The tags of repositories, both in order. */
+function tagsOf(images: readonly NamedImage[]): [repository: string, tags: Map<string, Digest>][] {
+  const repositories = new Map<string, Map<string, Digest>>()
+  for (const { repository, tag, digest } of images) {
+    const tags = repositories.get(repository) ?? new Map<string, Digest>()
+    if ((tags.get(tag) ?? digest) !== digest)
+      throw new BadArchive(ociIndexName, `gives one tag of "${repository}" to several images`)
+    repositories.set(repository, tags.set(tag, digest))
+  }
+  return sorted(repositories).map(([name, tags]) => [name, new Map(sorted(tags))])
+}
+
+function sorted<Value>(map: ReadonlyMap<string, Value>): [string, Value][] {
   return [...map].sort(([a], [b]) => (a < b ? -1 : 1))
-}
-
-type Closure = {
-  manifests: Map<Digest, number>
-  blobs: Map<Digest, { size: number; foreign: boolean }>
-  missing: number
-}
-
-async function closureOf(archive: Archive, roots: readonly Digest[], signal?: AbortSignal): Promise<Closure> {
-  const closure: Closure = { manifests: new Map(), blobs: new Map(), missing: 0 }
-  const visit = async (digest: Digest, depth: number): Promise<void> => {
-    if (closure.manifests.has(digest)) return
-    signal?.throwIfAborted()
-    if (depth > mostNesting) throw new BadArchive(blobName(digest), `is nested deeper than ${mostNesting} levels`)
-    if (closure.manifests.size >= mostManifests)
-      throw new BadArchive(ociIndexName, `leads to more than ${mostManifests} manifests`)
-    const bytes = await readBlob(archive, digest, manifestLimitBytes)
-    archive.blobs.mark(digest)
-    closure.manifests.set(digest, bytes.length)
-    for (const reference of parseAt(archive, digest, bytes).references) {
-      const { role, digest: child, sizeBytes: size, optional } = reference
-      const carried = archive.blobs.find(child)
-      if (role === 'subject') continue
-      if (role === 'manifest') {
-        if (carried) await visit(child, depth + 1)
-        else closure.missing++
-        continue
-      }
-      if (carried) {
-        archive.blobs.mark(child)
-        if (carried.sizeBytes !== size)
-          throw new BadArchive(archive.placeOf(child), `has ${carried.sizeBytes} bytes, and ${digest} says ${size}`)
-      } else if (!optional) throw new BadArchive(blobName(child), `is missing, which ${digest} names`)
-      closure.blobs.set(child, { size, foreign: !carried })
-    }
-  }
-  for (const root of roots) await visit(root, 0)
-  return closure
-}
-
-/** Judges a manifest of an archive. Throws `BadArchive` with its place. */
-export function parseAt(archive: Archive, digest: Digest, bytes: Buffer): ParsedManifest {
-  try {
-    return parseManifest(bytes)
-  } catch (error) {
-    if (error instanceof OciError)
-      throw new BadArchive(archive.placeOf(digest), `is no manifest that is taken: ${error.message}`)
-    throw error
-  }
 }
 
 export function parseJson(bytes: Buffer, place: string): unknown {
