@@ -24,6 +24,7 @@ export {
 export {
   isForeignLayer,
   isIndexType,
+  isManifestType,
   isSchema1Type,
   manifestMediaTypes,
   mediaTypes,

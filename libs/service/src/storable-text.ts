@@ -30,6 +30,7 @@ function findUnstorable(value: unknown): string | undefined {
   return undefined
 }
 
-function isStorable(text: string): boolean {
+/** Whether a database keeps a text. */
+export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed()
 }

@@ -24,6 +24,8 @@ export type Packed = {
   immutableTags?: string[]
   held?: ReadonlySet<Digest>
   foreign?: ReadonlySet<Digest>
+  /** What all manifests are said to have been pushed as. */
+  mediaType?: string
 }
 
 export function digestOf(bytes: Buffer | string): Digest {
@@ -63,11 +65,11 @@ function idOf(name: string): string {
 }
 
 /** The content hash of the version that a repository of a test is. */
-export function hashOf({ manifests, tags, signatures = [] }: Packed): string {
+export function hashOf({ manifests, tags, signatures = [], mediaType }: Packed): string {
   return changeContentHash(
     emptyContentHash,
     [
-      ...manifests.keys(),
+      ...[...manifests.keys()].map((digest) => (mediaType ? `${digest}=${mediaType}` : digest)),
       ...Object.entries(tags).map(([tag, digest]) => `${tag}=${digest}`),
       ...signatures.map(({ signature, content }) => `${signature}=${digestOf(content).slice('sha256:'.length)}`),
     ],
@@ -81,13 +83,18 @@ type PackOptions = { key?: KeyObject; distributions?: ExportedDistribution[]; fo
 export function pack(repositories: readonly Packed[], options: PackOptions = {}): [name: string, bytes: Buffer][] {
   const carried = new Map<Digest, Buffer>()
   const lists = repositories.map(
-    ({ manifests, blobs, tags, signatures = [], held = new Set<Digest>(), foreign = new Set<Digest>() }) => {
+    ({ mediaType, manifests, blobs, tags, signatures = [], held = new Set<Digest>(), foreign = new Set<Digest>() }) => {
       const sorted = (map: ReadonlyMap<Digest, Buffer>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
       for (const [digest, bytes] of [...manifests, ...blobs])
         if (!held.has(digest) && !foreign.has(digest)) carried.set(digest, bytes)
       const mark = (digest: Digest) => (held.has(digest) ? { held: true as const } : {})
       const lines: ListLine[] = [
-        ...sorted(manifests).map(([manifest, { length: size }]) => ({ manifest, size, ...mark(manifest) })),
+        ...sorted(manifests).map(([manifest, { length: size }]) => ({
+          manifest,
+          size,
+          ...(mediaType ? { mediaType } : {}),
+          ...mark(manifest),
+        })),
         ...sorted(blobs).map(([blob, { length: size }]) => ({
           blob,
           size,

@@ -1,5 +1,8 @@
 import { type Digest, parseDigest } from '@berth/oci'
+import { isStorable } from '@berth/service'
 import { BadArchive } from './bad-archive.ts'
+
+const mostVersions = 2_147_483_647
 
 /** An object of JSON whose members are looked at one by one; `place` is where it stands in the archive. */
 export type Given = { place: string; members: Readonly<Record<string, unknown>> }
@@ -64,6 +67,13 @@ export function flagOf(given: Given, name: string): boolean {
   return value
 }
 
+/** A number of a version, as the catalog has it. */
+export function versionOf(given: Given, name: string): number {
+  const number = countOf(given, name)
+  if (number > mostVersions) throw new BadArchive(placeOf(given, name), `is more than ${mostVersions}`)
+  return number
+}
+
 /** A mark that stands there only where it is true. */
 export function markOf(given: Given, name: string): boolean {
   if (!has(given, name)) return false
@@ -84,5 +94,6 @@ export function placeOf({ place }: Given, name: string): string {
 function checkText(value: unknown, place: string, limit: number): string {
   if (typeof value !== 'string') throw new BadArchive(place, 'is no text')
   if (value.length > limit) throw new BadArchive(place, `has more than ${limit} characters`)
+  if (!isStorable(value)) throw new BadArchive(place, 'holds U+0000 or half a surrogate pair, which cannot be stored')
   return value
 }

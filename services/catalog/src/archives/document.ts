@@ -13,6 +13,7 @@ import {
   placeOf,
   textOf,
   textsOf,
+  versionOf,
   wordOf,
 } from './checks.ts'
 import { indexName, listName } from './member-names.ts'
@@ -75,6 +76,11 @@ export type IndexDocument = {
   chartImages?: ChartImages[]
 }
 
+// What the API takes (openapi.yaml, Name and Warning): a warning becomes a header of every pull.
+const distributionName = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$/
+const warning = /^(?! )[^\p{C}\p{Zl}\p{Zp}]+$/u
+const isWarning = (text: string) => text.length <= 200 && warning.test(text)
+const mostLabels = 64
 const hash = /^[0-9a-f]{64}$/
 const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
@@ -136,7 +142,7 @@ function readRepository(given: Given): ExportedRepository {
     id: wordOf(given, 'id', 'uuid', isUuid),
     description: textOf(given, 'description', 4096),
     labels: readLabels(objectOf(given, 'labels')),
-    immutableTags: textsOf(given, 'immutableTags', 1000, 255),
+    immutableTags: textsOf(given, 'immutableTags', 32, 128),
     version: {
       ...readFact(version),
       counts: {
@@ -167,30 +173,31 @@ function readFact(given: Given): VersionFact {
 
 function readSince(given: Given): { number: number; contentHash: string } {
   return {
-    number: countOf(given, 'number'),
+    number: versionOf(given, 'number'),
     contentHash: wordOf(given, 'contentHash', 'content hash', (text) => hash.test(text)),
   }
 }
 
-function readLabels({ members, place }: Given): Record<string, string> {
-  const labels = Object.entries(members)
-  for (const [key, value] of labels)
-    if (typeof value !== 'string') throw new BadArchive(`${place}.${key.slice(0, 200)}`, 'is no text')
-  return Object.fromEntries(labels) as Record<string, string>
+function readLabels(given: Given): Record<string, string> {
+  const keys = Object.keys(given.members)
+  if (keys.length > mostLabels) throw new BadArchive(given.place, `has more than ${mostLabels} labels`)
+  return Object.fromEntries(keys.map((key) => [key, textOf(given, key, 256)]))
 }
 
 function readDistribution(given: Given): ExportedDistribution {
   return {
-    name: textOf(given, 'name', 255),
+    name: wordOf(given, 'name', 'name of a distribution', (text) => distributionName.test(text)),
     basePath: wordOf(given, 'basePath', 'base path', isRepositoryName),
     repository: wordOf(given, 'repository', 'name of a repository', isRepositoryName),
-    ...(has(given, 'version') ? { version: countOf(given, 'version') } : {}),
+    ...(has(given, 'version') ? { version: versionOf(given, 'version') } : {}),
     access: wordOf(given, 'access', 'access, which is public or private', (text) =>
       ['public', 'private'].includes(text),
     ) as 'public' | 'private',
     redirect: flagOf(given, 'redirect'),
     convertToSchema1: flagOf(given, 'convertToSchema1'),
-    ...(has(given, 'warning') ? { warning: textOf(given, 'warning', 200) } : {}),
+    ...(has(given, 'warning')
+      ? { warning: wordOf(given, 'warning', 'warning on one line of up to 200 characters', isWarning) }
+      : {}),
   }
 }
 

@@ -110,7 +110,13 @@ test.each<[unknown, string]>([
 })
 
 const lines: ListLine[] = [
-  { manifest: digest, size: 4, mediaType: 'application/x', envelope: digest, held: true },
+  {
+    manifest: digest,
+    size: 4,
+    mediaType: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
+    envelope: digest,
+    held: true,
+  },
   { manifest: long, size: 4 },
   { blob: digest, size: 4, foreign: true },
   { tag: 'Latest', digest },

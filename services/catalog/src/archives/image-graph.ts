@@ -1,4 +1,4 @@
-import { type Digest, manifestLimitBytes, OciError, type ParsedManifest, parseManifest } from '@berth/oci'
+import { type Digest, manifestLimitBytes, OciError, type ParsedManifest, parsePushed } from '@berth/oci'
 import { type Archive, readBlob } from './archive.ts'
 import { BadArchive } from './bad-archive.ts'
 import { blobName, ociIndexName } from './member-names.ts'
@@ -98,10 +98,10 @@ function sortReferences(archive: Archive, digest: Digest, { references }: Parsed
   return { children: [...children], named, missing: absent.size }
 }
 
-/** Judges a manifest of an archive. Throws `BadArchive` with its place. */
-export function parseAt(archive: Archive, digest: Digest, bytes: Buffer): ParsedManifest {
+/** Judges a manifest of an archive, as a push with this type does. Throws `BadArchive` with its place. */
+export function parseAt(archive: Archive, digest: Digest, bytes: Buffer, mediaType?: string): ParsedManifest {
   try {
-    return parseManifest(bytes)
+    return parsePushed(bytes, mediaType)
   } catch (error) {
     if (error instanceof OciError)
       throw new BadArchive(archive.placeOf(digest), `is no manifest that is taken: ${error.message}`)

@@ -1,6 +1,6 @@
-import { type Digest, isTag } from '@berth/oci'
+import { type Digest, isManifestType, isTag } from '@berth/oci'
 import { BadArchive } from './bad-archive.ts'
-import { countOf, digestOf, type Given, has, markOf, objectIn, placeOf, textOf, wordOf } from './checks.ts'
+import { countOf, digestOf, type Given, has, markOf, objectIn, placeOf, wordOf } from './checks.ts'
 
 /**
  * A manifest. `mediaType`: what it was pushed as, where its bytes do not say. `envelope`: the blob that has the signed form of a
@@ -24,6 +24,9 @@ export type ListLine = ManifestLine | BlobLine | TagLine | SignatureLine
 
 /** A line that is longer was not written by Berth. */
 export const lineLimitBytes = 64 << 10
+
+// As every other door has it.
+const signatureName = /^[0-9a-f]{32}$/
 
 const kinds = ['manifest', 'blob', 'tag', 'signature'] as const
 
@@ -58,20 +61,29 @@ function readLine(text: string, place: string): ListLine {
   if (has(given, 'manifest')) return readManifest(given)
   if (has(given, 'blob')) return readBlob(given)
   if (has(given, 'tag')) return { tag: wordOf(given, 'tag', 'tag', isTag), digest: digestOf(given, 'digest') }
-  if (has(given, 'signature'))
-    return {
-      signature: textOf(given, 'signature', 1000),
-      digest: digestOf(given, 'digest'),
-      content: textOf(given, 'content', 32 << 10),
-    }
+  if (has(given, 'signature')) return readSignature(given)
   throw new BadArchive(place, `is none of ${kinds.join(', ')}`)
+}
+
+function readSignature(given: Given): SignatureLine {
+  const digest = digestOf(given, 'digest')
+  const isName = (text: string) => text.startsWith(`${digest}@`) && signatureName.test(text.slice(digest.length + 1))
+  return {
+    signature: wordOf(given, 'signature', `name of a signature of ${digest}`, isName),
+    digest,
+    content: wordOf(given, 'content', 'signature in base64', isSignature),
+  }
+}
+
+function isSignature(text: string): boolean {
+  return text !== '' && text.length <= 32 << 10 && Buffer.from(text, 'base64').toString('base64') === text
 }
 
 function readManifest(given: Given): ManifestLine {
   return {
     manifest: digestOf(given, 'manifest'),
     size: countOf(given, 'size'),
-    ...(has(given, 'mediaType') ? { mediaType: textOf(given, 'mediaType', 255) } : {}),
+    ...(has(given, 'mediaType') ? { mediaType: wordOf(given, 'mediaType', 'type of a manifest', isManifestType) } : {}),
     ...(has(given, 'envelope') ? { envelope: digestOf(given, 'envelope') } : {}),
     ...(markOf(given, 'held') ? { held: true } : {}),
   }

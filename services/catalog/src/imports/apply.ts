@@ -132,6 +132,8 @@ async function stageRepository(
 ): Promise<void> {
   const { db, store, task, tally, signal } = applying
   const staging = { stage: stageOf(task.id, planned), fence: task.fence }
+  // An attempt that was ended behind its commit: what it made is answered again.
+  if (await isCommitted(db, staging.stage)) return
   const members: BlobPlaces = await manifestsOf(brought, signal)
   for await (const lines of batchesOf(brought.lines(signal), 'manifest'))
     await stageManifests(store, staging, { lines, members }, { tally, signal })
@@ -146,6 +148,10 @@ async function stageRepository(
     await stageContent(db, { ...staging, manifests: [], tags: [], signatures })
   }
   await requireProven(db, provingOf(applying, planned, planned.repository?.id ?? null))
+}
+
+async function isCommitted(db: Database, stage: string): Promise<boolean> {
+  return (await db.query(`select from stage where id = $1 and state = 'committed'`, [stage])).length > 0
 }
 
 function provingOf({ store, task }: Applying, planned: PlannedRepository, repositoryId: string | null) {

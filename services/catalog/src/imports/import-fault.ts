@@ -31,5 +31,5 @@ export function explainFault(error: unknown): TaskError | undefined {
 }
 
 function shortened(text: string): string {
-  return text.slice(0, longestMessage).toWellFormed()
+  return text.slice(0, longestMessage).toWellFormed().replaceAll('\0', '\uFFFD')
 }

@@ -195,6 +195,21 @@ describe('distributions', () => {
     expect(again.distributions.map(({ action }) => action)).toEqual(['kept', 'kept'])
   })
 
+  test('are not made of what is here by whoever may only push to it', async () => {
+    const seen = packImages('pushed/app', { v1: [310] })
+    await apply(harbour, await makeImport(harbour, [seen]))
+    const one = { ...shared, name: 'open', basePath: 'open', repository: 'pushed/app', access: 'private' as const }
+    const job = await makeImport(harbour, tarOf(pack([seen], { distributions: [one] })))
+    const verbs = ['push', 'distribution.create'] as const
+    const rights = { accountId: null, grants: [{ id: 'some', verbs, all: true as const }] }
+    expect((await plan(harbour, job, { rights })).distributions).toMatchObject([{ action: 'not_allowed' }])
+    const pulling = {
+      accountId: null,
+      grants: [{ id: 'some', verbs: [...verbs, 'pull'] as const, all: true as const }],
+    }
+    expect((await plan(harbour, job, { rights: pulling })).distributions).toMatchObject([{ action: 'create' }])
+  })
+
   test('that are public need the right to publish', async () => {
     const verbs = ['read', 'push', 'repository.create', 'distribution.create'] as const
     const rights = { accountId: null, grants: [{ id: 'some', verbs, all: true as const }] }
@@ -310,6 +325,8 @@ test('an import that is ended at each tenth goes on where it was, and reads noth
     await watching
   }
   expect(await apply(harbour, job, { task: { ...task, fence: 10 } })).toMatchObject({ state: 'completed' })
+  // Also one that was ended behind its commit, before that was written down.
+  expect(await apply(harbour, job, { task: { ...task, fence: 11 } })).toMatchObject({ state: 'completed' })
   await expectHas(app)
   const twice = await harbour.db.query('select from import_verified where import_id = $1 and times > 1', [job.id])
   expect(twice).toEqual([])

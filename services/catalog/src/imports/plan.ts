@@ -1,14 +1,17 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import type { Rights } from '@berth/access'
 import type { BlobStore } from '@berth/blobs'
-import type { Digest } from '@berth/oci'
-import type { Database } from '@berth/service'
+import { type Digest, isRepositoryName } from '@berth/oci'
+import { badField, type Database, Problem } from '@berth/service'
 import { BadArchive } from '../archives/bad-archive.ts'
 import type { BroughtRepository, Contents } from '../archives/brought.ts'
 import { requireNamed } from '../archives/contents.ts'
+import type { ExportedRepository } from '../archives/document.ts'
 import type { ListLine } from '../archives/list-lines.ts'
+import { indexName } from '../archives/member-names.ts'
 import { type Trust, trustOf } from '../archives/signature.ts'
 import { heldAt } from '../intervals/held.ts'
+import { checkSettings } from '../repositories/settings.ts'
 import { changeContentHash, emptyContentHash } from '../versions/content-hash.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { baseMissing, type Conflict, findBase, findConflict, type Origin } from './target-state.ts'
@@ -98,6 +101,7 @@ async function planRepository(
   const origin = installation !== null && exported ? { installation, exported } : null
   const lacking = lackingVerb(rights, target)
   const { repository, target: name } = target
+  if (!repository && exported) requireSettings(exported)
   if (repository) await ensureWrittenOut(db, repository.id)
   const base = repository && origin && !lacking ? await findBase(db, repository.id, origin) : undefined
   const planned: PlannedRepository = {
@@ -124,6 +128,16 @@ async function planRepository(
     return { ...planned, conflict: baseMissing(name, origin, missing) }
   if (!conflict) return planned
   return chosen ? { ...planned, action: chosen } : { ...planned, conflict }
+}
+
+/** Refuses what a repository would be made with and may not have, before anything is made. */
+function requireSettings({ name, description, labels, immutableTags }: ExportedRepository): void {
+  try {
+    checkSettings({ description, labels, immutableTags })
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    throw new BadArchive(`${indexName}, "${name}"`, `has settings that no repository may have: ${error.message}`)
+  }
 }
 
 async function conflictWithin(
@@ -238,6 +252,12 @@ async function planDistributions(
 ): Promise<PlannedDistribution[]> {
   const { map = {} } = wishes
   const wanted = contents.distributions.map((one) => ({ ...one, basePath: mapName(map, one.basePath) }))
+  for (const { basePath } of wanted)
+    if (!isRepositoryName(basePath))
+      throw badField(
+        'map',
+        `gives a distribution the base path ${JSON.stringify(basePath.slice(0, 300))}, which is none`,
+      )
   const taken = await db.query<{ basePath: string }>(
     'select base_path as "basePath" from distribution where base_path = any($1::text[])',
     [wanted.map(({ basePath }) => basePath)],

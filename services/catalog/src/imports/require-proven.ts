@@ -34,6 +34,21 @@ const unprovenQuery = `
     and not ${inTarget('blob_interval')}
   limit 1`
 
+/** A type that bytes leave open is judged with the bytes: one that is said of what is held has to be that of the target. */
+const mistypedQuery = `
+  select staged.digest
+  from stage_manifest as staged
+  where staged.stage = $1
+    and staged.pushed_type <> ''
+    and not exists (select from import_verified where import_id = $3::uuid and import_verified.digest = staged.digest)
+    and not exists (
+      select
+      from manifest_interval as member
+      where member.repository_id = $2::uuid
+        and member.digest = staged.digest
+        and member.pushed_type = staged.pushed_type)
+  limit 1`
+
 type Proving = { importId: string; stage: string; name: string; repositoryId: string | null; origin: Origin | null }
 
 /**
@@ -48,6 +63,8 @@ export async function requireProven(sql: Sql, { importId, stage, name, repositor
     importId,
     base ?? null,
   ])
+  const [mistyped] = await sql.query<{ digest: Digest }>(mistypedQuery, [stage, repositoryId, importId])
+  if (mistyped) throw new BadArchive(mistyped.digest, `has another type in the base of "${name}"`)
   if (!unproven) return
   const { digest, manifest } = unproven
   throw new BadArchive(

@@ -38,7 +38,10 @@ export async function stageManifests(
   const verified = await verifiedOf(deps.db, deps.importId, digests)
   const known = await knownOf(
     deps.db,
-    lines.filter(({ manifest, held }) => held || verified.has(manifest)).map(({ manifest }) => manifest),
+    // A type that a line says is judged by the bytes each time.
+    lines
+      .filter(({ manifest, held, mediaType }) => held || (verified.has(manifest) && mediaType === undefined))
+      .map(({ manifest }) => manifest),
   )
   const fresh = await recordsOf(
     deps,
@@ -119,9 +122,9 @@ function storedOf(stored: ReadonlyMap<Digest, StoredBlob>, digest: Digest): Stor
 }
 
 /** What a manifest says; of a signed schema 1 manifest its envelope says it, and has its bytes in it. */
-async function parseLine({ archive }: StoreDeps, { manifest, envelope }: ManifestLine) {
+async function parseLine({ archive }: StoreDeps, { manifest, envelope, mediaType }: ManifestLine) {
   const bytes = await readBlob(archive, envelope ?? manifest, manifestLimitBytes)
-  const { signed, ...record } = parseAt(archive, envelope ?? manifest, bytes)
+  const { signed, ...record } = parseAt(archive, envelope ?? manifest, bytes, mediaType)
   if (envelope === undefined) return { record, bytes, envelope: undefined }
   const payload = createHash(algorithmOf(manifest))
     .update(signed?.payload ?? '')

@@ -109,3 +109,19 @@ describe('what the store has of others is given to nobody by an archive that doe
     expect((await contentOf(harbour.db, 'thief/based')).manifests).toEqual([...mine.manifests.keys()])
   })
 })
+
+test('a type that a line says has to fit the bytes, and settings have to be such as the API takes', async () => {
+  const typed = { ...image([]), name: 'thief/typed' }
+  const mediaType = mediaTypes.dockerList
+  const outcome = await apply(harbour, await makeImport(harbour, [{ ...typed, mediaType }]))
+  expect(outcome).toMatchObject({
+    state: 'failed',
+    error: { code: 'bad_archive', message: expect.stringContaining(`Content-Type says ${mediaType}`) },
+  })
+  const settled = { ...image([]), name: 'thief/typed', immutableTags: ['['] }
+  expect(await apply(harbour, await makeImport(harbour, [settled]))).toMatchObject({
+    state: 'failed',
+    error: { code: 'bad_archive', message: expect.stringContaining('immutableTags[0]') },
+  })
+  expect(await harbour.db.query(`select from repository where name = 'thief/typed'`)).toEqual([])
+})

@@ -88,16 +88,20 @@ export function lackingVerb(rights: Rights, wanted: Target): Verb | undefined {
 /** The verb that an account lacks to have a distribution made as it is in the archive. */
 export function lackingForDistribution(
   rights: Rights,
-  { basePath: name, access }: ExportedDistribution,
+  { name: ownName, basePath: name, access }: ExportedDistribution,
   { target, repository }: Target,
 ): Verb | undefined {
-  if (!decide(rights, 'distribution.create', { kind: 'distribution', name }).allowed) return 'distribution.create'
+  for (const one of [name, ownName])
+    if (!decide(rights, 'distribution.create', { kind: 'distribution', name: one }).allowed)
+      return 'distribution.create'
+  const served: AccessObject = { kind: 'repository', name: target, id: repository?.id, ownerId: repository?.ownerId }
+  // What is there is served on by those who may pull it, and not by those who may only push there.
+  if (repository && !decide(rights, 'pull', served).allowed) return 'pull'
   if (access !== 'public') return undefined
   const [namespace = ''] = name.split('/', 1)
-  const object: AccessObject = { kind: 'repository', name: target, id: repository?.id, ownerId: repository?.ownerId }
   const may =
     decide(rights, 'publish', { kind: 'namespace', name: namespace }).allowed &&
-    decide(rights, 'publish', object).allowed
+    decide(rights, 'publish', served).allowed
   return may ? undefined : 'publish'
 }
 
