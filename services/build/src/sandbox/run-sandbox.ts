@@ -145,7 +145,7 @@ async function runIn(
       ...[stdout, stderr, notes].map((stream) => finished(stream).catch(() => undefined)),
     ])
     if (failure) throw failure.error
-    const overrun = await limits.end()
+    const overrun = await limits.end({ failed: exitCode !== 0 })
     if (exitCode === 0 && overrun === null && spoilt)
       throw new Error('the sandbox gave a result that cannot be read', { cause: spoilt.error })
     return { exitCode, overrun, phase }

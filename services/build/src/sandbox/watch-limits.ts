@@ -17,8 +17,13 @@ const looksAtMost = 4
 /** A program that tries again a few times may get through; one that does so without end is a fork bomb. */
 const refusedAtMost = 100
 
-/** Looks after a build while it runs; `end` says what it overran, and may be called again. */
-export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): { end: () => Promise<Overrun | null> } {
+/**
+ * Looks after a build while it runs; `end` says what it overran, and may be called again. Of one that failed it also says whether a process
+ * was refused before: a shell that may not fork gives up.
+ */
+export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): {
+  end: (how?: { failed: boolean }) => Promise<Overrun | null>
+} {
   let overrun: Overrun | null = null
   let looksAtLimit = 0
   let looking: Promise<void> = Promise.resolve()
@@ -44,7 +49,7 @@ export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): { end:
   }, lookMs)
   const clock = setTimeout(() => over('time'), limits.seconds * 1000)
   return {
-    end: async () => {
+    end: async ({ failed } = { failed: false }) => {
       clearInterval(looks)
       clearTimeout(clock)
       if (!ended) {
@@ -52,6 +57,7 @@ export function watchLimits({ pid, cgroup, limits, onOverrun }: Watched): { end:
         await looking
         if (fault) throw fault.error
         if (overrun === null && cgroup && (await wasOutOfMemory(cgroup))) overrun = 'memory'
+        if (overrun === null && failed && ((await usageOf(pid, cgroup))?.refused ?? 0) > 0) overrun = 'processes'
       }
       return overrun
     },
