@@ -1,6 +1,5 @@
-import { storeIdentityTable } from '@berth/blobs'
 import { eventTables } from '@berth/bus'
 import { auditTables } from '@berth/service'
 
 /** The folders that the schema of this service is made of. */
-export const schemaParts = [eventTables, auditTables, storeIdentityTable, new URL('./', import.meta.url)]
+export const schemaParts = [eventTables, auditTables, new URL('./', import.meta.url)]
