@@ -158,8 +158,8 @@ export type CatalogCommands = {
       pushedType?: string
       tags: string[]
     }
-    /** `stored`: where its bytes count, and those of its envelope. `warning` as of `link-blob`. */
-    reply: { change: ServedChange; version: number; rows: ServedRow[]; stored: StoredBlob[]; warning?: string }
+    /** `stored`: where its bytes count, and those of its envelope; a catalog of the release before does not say. `warning` as of `link-blob`. */
+    reply: { change: ServedChange; version: number; rows: ServedRow[]; stored?: StoredBlob[]; warning?: string }
   }
   /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
   'put-signature': {

@@ -106,7 +106,7 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, dep
     if (own)
       await deps.pushed.giveWay(
         own,
-        counting.find((blob) => blob.digest === own.digest),
+        counting?.find((blob) => blob.digest === own.digest),
       )
 }
 
