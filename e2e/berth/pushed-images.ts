@@ -65,9 +65,19 @@ async function get(stack: Berth, path: string): Promise<Buffer> {
   return Buffer.from(await response.arrayBuffer())
 }
 
+/** As many as one page has at most. */
+const tagsAtOnce = 1_000
+
 /** All tags of a repository, as the registry serves them and as catalog knows them; both have to be the same. */
 async function tagsOf(stack: Berth, repository: string): Promise<string[]> {
-  const served = JSON.parse((await get(stack, `/v2/${repository}/tags/list?n=10000`)).toString()) as { tags: string[] }
+  const served: string[] = []
+  for (let last = '', more = true; more; last = served.at(-1) ?? '') {
+    const from = last === '' ? '' : `&last=${encodeURIComponent(last)}`
+    const page = await get(stack, `/v2/${repository}/tags/list?n=${tagsAtOnce}${from}`)
+    const { tags } = JSON.parse(page.toString()) as { tags: string[] }
+    served.push(...tags)
+    more = tags.length === tagsAtOnce
+  }
   const known: string[] = []
   for (let cursor: string | undefined = ''; cursor !== undefined; ) {
     const query = cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''
@@ -76,8 +86,8 @@ async function tagsOf(stack: Berth, repository: string): Promise<string[]> {
     known.push(...body.items.map(({ name }: { name: string }) => name))
     cursor = body.next ?? undefined
   }
-  expect(served.tags.toSorted()).toEqual(known.toSorted())
-  return served.tags
+  expect(served.toSorted()).toEqual(known.toSorted())
+  return served
 }
 
 /** Everything that was acknowledged is served right, and whatever else is served is whole. */
