@@ -77,7 +77,6 @@ export function openDatabase(options: {
   onError?: (error: Error) => void
 }): Database {
   const { statementTimeoutMs = requestStatementMs } = options
-  // Compiling a statement pays for none of ours, and would be done wherever a plan seems dear for want of an index.
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.max ?? 8,
@@ -87,6 +86,7 @@ export function openDatabase(options: {
     pipeline: true,
     // A server that hangs does not keep its own time; a little later we give up on it ourselves.
     query_timeout: statementTimeoutMs + hangingMs,
+    // PostgreSQL would compile what seems dear for want of an index, which pays for no statement of ours: hence no jit.
     options: `-c search_path=${options.schema} -c timezone=UTC -c jit=off -c statement_timeout=${statementTimeoutMs} -c idle_in_transaction_session_timeout=${idleInTransactionMs}${options.planOnce ? planOnce.map((setting) => ` -c ${setting}`).join('') : ''}`,
   })
   let closing = false
