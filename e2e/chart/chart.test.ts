@@ -364,6 +364,31 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     expect(jobOf(render(other))?.metadata.name).not.toBe(jobOf(render(external))?.metadata.name)
   })
 
+  test('NATS starts again when its users may do something else, and waits for the users of its release', () => {
+    const { rights } = file('nats-rights.yaml') as { rights: string }
+    const natsOf = (values: object) => podsOf(render(values)).find(({ owner }) => owner.startsWith('StatefulSet'))?.pod
+    const usersOf = (values: object) =>
+      natsOf(values).spec.volumes.find(({ name }: { name: string }) => name === 'users').secret
+    // A key that is not there yet holds the pod back.
+    expect(usersOf(external)).toEqual({
+      secretName: 'hub-berth-keys',
+      items: [{ key: `nats-users-${rights}.conf`, path: 'nats-users.conf' }],
+    })
+    expect(usersOf({ ...external, keys: { existingSecret: 'keys' } })).toEqual({
+      secretName: 'keys',
+      items: [{ key: 'nats-users.conf', path: 'nats-users.conf' }],
+    })
+    // Nothing else in the pod depends on the release.
+    const other = { ...external, images: { berth: { tag: 'other' } } }
+    expect(natsOf(other)).toEqual(natsOf(external))
+    const { labels } = natsOf(external).metadata
+    for (const label of ['app.kubernetes.io/version', 'helm.sh/chart']) expect(labels).not.toHaveProperty([label])
+    for (const values of [external, { ...external, keys: { existingSecret: 'keys' } }])
+      expect(natsOf(values).metadata.annotations).toMatchObject({ 'berth/nats-rights': rights })
+    const keys = ofKind(render(external), 'Job').find((one) => component(one) === 'keys')
+    expect(keys?.spec.template.metadata.annotations).toEqual({ 'berth/nats-rights': rights })
+  })
+
   test('brings the alerts and dashboards as they are in deploy/monitoring', () => {
     const objects = render(valueSets['alerts and dashboards'] as object)
     const monitoring = new URL('../../deploy/monitoring/', import.meta.url)

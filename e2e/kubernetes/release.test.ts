@@ -9,8 +9,10 @@ import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
 import { type Cluster, clusterMissing, hostAddress, startCluster } from './cluster.ts'
 import { startDatabase } from './database.ts'
 import { describeDryRun } from './dry-run.ts'
+import { errorLines } from './error-lines.ts'
 import {
   berthOf,
+  chartBefore,
   deploy,
   host,
   images,
@@ -49,6 +51,13 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     Promise.all(
       parts.map((part) => kubectl('rollout', 'status', `deployment/${release}-berth-${part}`, '--timeout=5m')),
     )
+  const natsRights = () =>
+    cluster.field(
+      namespace,
+      `statefulset/${release}-berth-nats`,
+      '.spec.template.metadata.annotations.berth/nats-rights',
+    )
+  const natsReady = () => kubectl('rollout', 'status', `statefulset/${release}-berth-nats`, '--timeout=5m')
   const underLoad = async (work: () => Promise<unknown>) => {
     load = startLoad(berth, { pushers: 2, pullers: 2 })
     await load.settle(3)
@@ -86,7 +95,8 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     'it installs, two pods of each, and says what to do next',
     async () => {
       const startedAt = Date.now()
-      const notes = await deploy(cluster, 'install', withTag(given, firstTag))
+      const from = noneBefore ? chart : chartBefore('/tmp/berth-k8s-test/before')
+      const notes = await deploy(cluster, 'install', withTag(given, firstTag), from)
       process.stderr.write(`all pods of the chart were ready after ${Math.round((Date.now() - startedAt) / 1_000)} s\n`)
       expect(notes).toContain(`helm test ${release}`)
       berth = await berthOf(cluster)
@@ -127,14 +137,20 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
       await underLoad(async () => {
         await deploy(cluster, 'upgrade', { ...given, commonAnnotations: { round: 'two' } })
         await allReady()
+        await natsReady()
       })
+      expect(await natsRights()).toMatch(/^[0-9a-f]{12}$/)
+      expect(await errorLines(cluster)).toEqual([])
       expect(await imageOf('registry')).toBe(`${images.berth}:test`)
       await underLoad(async () => {
         await cluster.helm(['rollback', release, '1', '-n', namespace, '--wait', '--timeout', '5m'])
         await allReady()
+        await natsReady()
       })
       expect(await imageOf('registry')).toBe(`${images.berth}:${firstTag}`)
+      expect(await errorLines(cluster)).toEqual([])
       await deploy(cluster, 'upgrade', given)
+      await natsReady()
     },
     patienceMs,
   )
@@ -146,6 +162,7 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
         await kubectl('rollout', 'restart', ...parts.map((part) => `deployment/${release}-berth-${part}`))
         await allReady()
       })
+      expect(await errorLines(cluster)).toEqual([])
     },
     patienceMs,
   )
@@ -256,6 +273,7 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
     'what an uninstallation leaves is found by the next installation',
     async () => {
       const [kept] = load?.acknowledged ?? []
+      expect(await errorLines(cluster)).toEqual([])
       await cluster.helm(['uninstall', release, '-n', namespace, '--wait', '--timeout', '3m'])
       // Helm waits for what it has made itself; pods end behind their deployments, once they have drained.
       await until('no pod is left', async () => (await podsOf(cluster, 'registry')).length === 0, 120_000)

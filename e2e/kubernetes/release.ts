@@ -1,8 +1,13 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { askBerth, type Berth, type BerthPlace } from '../berth/berth.ts'
 import { until } from '../berth/processes.ts'
 import { chart } from '../chart/helm.ts'
 import { type Cluster, nodeAddress } from './cluster.ts'
 
+const root = fileURLToPath(new URL('../..', import.meta.url))
 export const namespace = 'berth'
 export const release = 'hub'
 const nodePort = 30080
@@ -45,11 +50,32 @@ export function withTag(given: ReturnType<typeof values>, tag: string): ReturnTy
   return { ...given, images: { ...given.images, berth: { ...given.images.berth, tag } } }
 }
 
+/** The chart of the release before, for image and chart are of one release. */
+export function chartBefore(folder: string): string {
+  const { commit } = JSON.parse(readFileSync(path.join(root, 'deploy/release.json'), 'utf8')) as { commit: string }
+  const archive = path.join(folder, 'chart-before.tar')
+  mkdirSync(folder, { recursive: true })
+  for (const [program, ...args] of [
+    // The chart links to files of deploy/monitoring.
+    ['git', '-C', root, 'archive', '--output', archive, commit, 'deploy/helm', 'deploy/monitoring'],
+    ['tar', '-xf', archive, '-C', folder],
+  ] as [string, ...string[]][]) {
+    const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })
+    if (status !== 0) throw new Error(`${program}: ${stderr}`)
+  }
+  return path.join(folder, 'deploy/helm/berth')
+}
+
 /** Installs the chart, or upgrades what is installed, and waits until all of it is ready. */
-export async function deploy(cluster: Cluster, verb: 'install' | 'upgrade', given: object): Promise<string> {
+export async function deploy(
+  cluster: Cluster,
+  verb: 'install' | 'upgrade',
+  given: object,
+  from = chart,
+): Promise<string> {
   const flags = ['--namespace', namespace, '--values', '-', '--wait', '--timeout', '5m']
   try {
-    return await cluster.helm([verb, release, chart, ...flags], { input: JSON.stringify(given) })
+    return await cluster.helm([verb, release, from, ...flags], { input: JSON.stringify(given) })
   } catch (error) {
     const selector = 'app.kubernetes.io/component=migrate'
     const logs = await cluster.kubectl(['-n', namespace, 'logs', '-l', selector, '--prefix', '--tail=5']).catch(String)

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers'
 import { makeSelfSigned } from '@berth/service/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals'
 import { type Cluster, fillKubernetesSecret } from './kubernetes-secret.ts'
-import { secretNames } from './secrets-folder.ts'
+import { natsUsersOfRights, secretNames } from './secrets-folder.ts'
 
 // Stands for the API of a cluster, which is the far side of the network here; e2e/kubernetes asks a real one.
 type Stored = { metadata: { name: string; resourceVersion: string }; data: Record<string, string> }
@@ -31,7 +31,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   }
   if (sent.metadata.resourceVersion !== stored?.metadata.resourceVersion) return end(409, { message: 'modified' })
   const metadata = { ...stored.metadata, resourceVersion: String(++version) }
-  stored = { metadata, data: { ...stored.data, ...sent.data } }
+  const data = Object.entries({ ...stored.data, ...sent.data }).filter(([, text]) => text !== null)
+  stored = { metadata, data: Object.fromEntries(data) }
   end(200, stored)
 }
 
@@ -56,7 +57,9 @@ const encode = (text: string) => Buffer.from(text).toString('base64')
 const textOf = (name: string) => Buffer.from(stored?.data[name] ?? '', 'base64').toString()
 
 test('where there is no secret it is made with all keys, and the next time nothing is done', async () => {
-  expect((await fillKubernetesSecret('keys', cluster)).toSorted()).toEqual([...secretNames].toSorted())
+  expect((await fillKubernetesSecret('keys', cluster)).toSorted()).toEqual(
+    [...secretNames, natsUsersOfRights].toSorted(),
+  )
   const made = structuredClone(stored)
   expect(await fillKubernetesSecret('keys', cluster)).toEqual([])
   expect(stored).toEqual(made)
@@ -76,6 +79,21 @@ test('the users of NATS are those of this release', async () => {
   keep({ ...stored?.data, 'nats-users.conf': encode('of an older release') })
   expect(await fillKubernetesSecret('keys', cluster)).toEqual(['nats-users.conf'])
   expect(textOf('nats-users.conf')).toBe(users)
+  expect(textOf(natsUsersOfRights)).toBe(users)
+})
+
+test('users of another release stay for its pods, until they are so many that a secret has no room', async () => {
+  await fillKubernetesSecret('keys', cluster)
+  const { [natsUsersOfRights]: users = '', ...others } = stored?.data ?? {}
+  const before = 'nats-users-00000000000b.conf'
+  const old = { ...others, [before]: encode('theirs'), 'nats-users.conf': encode('# rights 00000000000b\ntheirs') }
+  keep(old)
+  await fillKubernetesSecret('keys', cluster)
+  expect(stored?.data).toEqual({ ...others, [before]: encode('theirs'), [natsUsersOfRights]: users })
+  const many = Array.from({ length: 20 }, (_, n) => [`nats-users-0000000001${n + 10}.conf`, encode('x'.repeat(30_000))])
+  keep({ ...old, ...Object.fromEntries(many) })
+  await fillKubernetesSecret('keys', cluster)
+  expect(stored?.data).toEqual({ ...others, [before]: encode('theirs'), [natsUsersOfRights]: users })
 })
 
 test('of two that make it at once one wins, and both go on with its keys', async () => {

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { StartupError } from '@berth/service'
 import { writeNew } from './files.ts'
-import { fillSecrets, followsFromOthers } from './secrets-folder.ts'
+import {
+  fillSecrets,
+  followsFromOthers,
+  isNatsUsersOfRights,
+  natsUsersName,
+  natsUsersOfRights,
+} from './secrets-folder.ts'
 
 /** Where the API of Kubernetes is and who asks: of a pod what its service account is given. */
 export type Cluster = { host: string; port: string; namespace: string; token: string; ca: string }
@@ -13,6 +19,7 @@ type Secret = { metadata: { resourceVersion: string }; data?: Record<string, str
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
 const attempts = 5
+const mostUsersBytes = 512 << 10
 const answerMs = 15_000
 
 /** Of the pod that this runs in. Throws `StartupError` outside of one. */
@@ -33,7 +40,8 @@ export function thisCluster(): Cluster {
 
 /**
  * Makes the keys that a Secret lacks, and the Secret where there is none; answers the names of those that were made. What is there
- * stays: the Secret is changed only as it was read, and read again where somebody else was faster.
+ * stays: the Secret is changed only as it was read, and read again where somebody else was faster. Beside `nats-users.conf` it has the
+ * users under the name of what they may do, for which a pod of NATS can wait.
  */
 export async function fillKubernetesSecret(name: string, cluster: Cluster): Promise<string[]> {
   const secrets = `/api/v1/namespaces/${cluster.namespace}/secrets`
@@ -46,7 +54,7 @@ export async function fillKubernetesSecret(name: string, cluster: Cluster): Prom
     const missing = Object.fromEntries(Object.entries(wanted).filter(([key, text]) => isLacking(key, text)))
     const made = Object.keys(missing)
     if (found.status !== 404 && made.length === 0) return []
-    const data = encode(missing)
+    const data = { ...encode(missing), ...(made.includes(natsUsersOfRights) ? withoutOld(known) : {}) }
     const change =
       found.status === 404
         ? await call(cluster, 'POST', secrets, [409], {
@@ -71,10 +79,20 @@ function fill(known: Record<string, string>): Record<string, string> {
   const folder = mkdtempSync(path.join(tmpdir(), 'berth-secrets-'))
   try {
     for (const [key, text] of Object.entries(known)) if (!followsFromOthers(key)) writeNew(folder, key, text)
-    return Object.fromEntries(fillSecrets(folder).secrets)
+    const { secrets } = fillSecrets(folder)
+    const users = secrets.get(natsUsersName) as string
+    return { ...Object.fromEntries(secrets), [natsUsersOfRights]: users }
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+/** Takes away what users might do in old releases, once it is much: a Secret holds 1 MiB. That of the release before is still mounted. */
+function withoutOld(known: Record<string, string>): Record<string, null> {
+  const kept = Object.entries(known).filter(([key]) => isNatsUsersOfRights(key))
+  const [, before = ''] = /^# rights (\w+)$/m.exec(known[natsUsersName] ?? '') ?? []
+  if (kept.reduce((bytes, [, text]) => bytes + text.length, 0) < mostUsersBytes) return {}
+  return Object.fromEntries(kept.filter(([key]) => key !== `nats-users-${before}.conf`).map(([key]) => [key, null]))
 }
 
 const decode = (data: Record<string, string>) =>

@@ -1,4 +1,4 @@
-import { type EventSource, natsPublicKeyOf, natsUsers } from '@berth/bus'
+import { type EventSource, natsPublicKeyOf, natsRights, natsUsers } from '@berth/bus'
 import {
   publicKeysOf,
   readServicePrivateKey,
@@ -14,7 +14,7 @@ import { keys, services } from './keys.ts'
 export type Secrets = ReadonlyMap<string, string>
 
 const publicKeysName = 'service-public-keys'
-const natsUsersName = 'nats-users.conf'
+export const natsUsersName = 'nats-users.conf'
 
 /**
  * Makes the keys that a folder lacks, and answers all of them with the names of those that were made. What is there stays, except for
@@ -81,6 +81,10 @@ function usersOf(folder: string, secrets: Secrets): string {
   return natsUsers(publicKeys as Record<EventSource, string>, publicKey('reader'))
 }
 
+/** What a Secret has beside `nats-users.conf`: the same under a name that tells what users may do, so that a pod can wait for its own. */
+export const natsUsersOfRights: string = `nats-users-${natsRights}.conf`
+export const isNatsUsersOfRights = (name: string): boolean => /^nats-users-[0-9a-f]{12}\.conf$/.test(name)
+
 function sound<T>(folder: string, name: string, found: T | undefined): T {
   if (found !== undefined) return found
   throw new StartupError(
@@ -90,7 +94,7 @@ function sound<T>(folder: string, name: string, found: T | undefined): T {
 }
 
 /** Whether a text is made of the others each time. */
-export const followsFromOthers = (name: string) => name === natsUsersName
+export const followsFromOthers = (name: string) => name === natsUsersName || isNatsUsersOfRights(name)
 
 /** The names of all files of a folder of secrets. */
 export const secretNames: readonly string[] = [...keys.keys(), publicKeysName, natsUsersName]

@@ -32,7 +32,7 @@ export { fitLists } from './fit-lists.ts'
 export { type Loop, startLoop } from './loop.ts'
 export { measureEvents } from './measure-events.ts'
 export { natsNotes, noteSharedLogin } from './nats-state.ts'
-export { isNatsSeed, makeNatsUser, natsPublicKeyOf, natsUsers, requireFollower } from './nats-users.ts'
+export { isNatsSeed, makeNatsUser, natsPublicKeyOf, natsRights, natsUsers, requireFollower } from './nats-users.ts'
 export {
   type EventCommands,
   eventsRecorded,

@@ -7,7 +7,7 @@ import { type Bus, connectBus, ensureEventStream, streamOf } from './connection.
 import { type EventSource, eventSources } from './events/event.ts'
 import { lastAnnounced } from './last-announced.ts'
 import { makeNats, type NatsFixture } from './nats-server.fixture.ts'
-import { isNatsSeed, makeNatsUser, natsUsers, requireFollower } from './nats-users.ts'
+import { isNatsSeed, makeNatsUser, natsRights, natsUsers, requireFollower } from './nats-users.ts'
 import { announceWork, listenForWork } from './work-queue.ts'
 
 const refused: string[] = []
@@ -204,3 +204,25 @@ test('docs/reference/nats-users.conf has the users as they are (BERTH_TEST_WRITE
   if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, `${text}\n`)
   expect(readFileSync(file, 'utf8')).toBe(`${text}\n`)
 })
+
+test('what users may do has one name, whatever their keys are', () => {
+  const keysOf = (key: string) => Object.fromEntries(eventSources.map((name) => [name, key]))
+  const users = (key: string) => natsUsers(keysOf(key) as Record<EventSource, string>, key)
+  expect(natsRights).toMatch(/^[0-9a-f]{12}$/)
+  for (const key of ['one', 'another']) expect(users(key).split('\n')[0]).toBe(`# rights ${natsRights}`)
+})
+
+test.each([
+  ['helm/berth/files/nats-rights.yaml', /^(rights: ").*(")$/m],
+  ['compose/docker-compose.yaml', /^( +BERTH_NATS_RIGHTS: ').*(')$/m],
+])(
+  'deploy/%s starts NATS again where users may do something else (BERTH_TEST_WRITE_DOCS=true writes it)',
+  (name, line) => {
+    const file = new URL(`../../../deploy/${name}`, import.meta.url)
+    const text = readFileSync(file, 'utf8')
+    const wanted = text.replace(line, `$1${natsRights}$2`)
+    expect(text).toMatch(line)
+    if (process.env.BERTH_TEST_WRITE_DOCS === 'true') writeFileSync(file, wanted)
+    expect(readFileSync(file, 'utf8')).toBe(wanted)
+  },
+)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { nkeys } from 'nats'
 import { type EventSource, eventSources, streamOfSource } from './events/event.ts'
 import { publicKeyOf } from './nats-login.ts'
@@ -158,12 +159,27 @@ export function isNatsSeed(text: string): boolean {
 
 /** The users of the services and `reader`, as nats-server reads them in its configuration. */
 export function natsUsers(publicKeys: Readonly<Record<EventSource, string>>, readerKey: string): string {
+  return `# rights ${natsRights}\n${authorization(publicKeys, readerKey)}`
+}
+
+function authorization(publicKeys: Readonly<Record<EventSource, string>>, readerKey: string): string {
   const users = [
     ...eventSources.map((service) => userText(publicKeys[service], permissionsOf(service))),
     userText(readerKey, readerPermissions()),
   ]
   return `authorization {\n  users: [\n${users.join('\n')}\n  ]\n}`
 }
+
+/**
+ * Names what this release lets each user do, whatever their keys are. nats-server reads its users at the start alone, so that what runs it
+ * has to know when they may do something else.
+ */
+export const natsRights: string = createHash('sha256')
+  .update(
+    authorization(Object.fromEntries(eventSources.map((name) => [name, name])) as Record<EventSource, string>, ''),
+  )
+  .digest('hex')
+  .slice(0, 12)
 
 function userText(nkey: string, { publish, subscribe }: Permissions): string {
   const list = (subjects: string[]) =>

@@ -5,6 +5,8 @@ backoffLimit: 6
 template:
   metadata:
     labels: {{- include "berth.labels" $scope | nindent 6 }}
+    # It writes the users of NATS: where they may do something else it has to run, also under the same version and tag.
+    annotations: {berth/nats-rights: {{ include "berth.natsRights" . | quote }}}
   spec:
     restartPolicy: OnFailure
     serviceAccountName: {{ include "berth.fullname" . }}-keys

@@ -9,13 +9,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* Takes root and component, and labels of this object, which win over those of all. */}}
+{{/* Takes root and component, and labels of this object, which win over those of all; lasting: pods that another release is no reason to start again. */}}
 {{- define "berth.labels" -}}
 {{ include "berth.selector" . }}
 app.kubernetes.io/part-of: berth
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- if not .lasting }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
+{{- end }}
 {{- with merge (dict) (.labels | default dict) (.root.Values.commonLabels | default dict) }}
 {{ toYaml . }}
 {{- end }}

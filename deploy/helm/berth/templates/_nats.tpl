@@ -20,3 +20,8 @@ cluster {
 {{- end }}
 include ../users/nats-users.conf
 {{- end }}
+
+{{/* The name of what users of NATS may do in this release. */}}
+{{- define "berth.natsRights" -}}
+{{ (.Files.Get "files/nats-rights.yaml" | fromYaml).rights }}
+{{- end }}
