@@ -53,6 +53,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'take-generations': ['registry'],
   'find-link': ['registry'],
   'list-linking': ['registry'],
+  'push-manifest': ['registry'],
   'put-manifest': ['registry'],
   'put-signature': ['registry'],
   'delete-reference': ['registry'],

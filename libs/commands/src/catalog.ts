@@ -21,6 +21,19 @@ type ServedChange = { repositoryId: string; revision: number }
 /** A distribution, as the right to pull from it is decided by. */
 type PulledFrom = { id: string; basePath: string; ownerId: string | null; isPublic: boolean }
 
+type PushedManifest = {
+  repository: string
+  mayCreate: boolean
+  actor: Actor
+  /** Who owns what is made; absent or null: its namespace. */
+  ownerId?: string | null
+  holder: string
+  manifest: ManifestRecord
+  /** The type that its client says, where its bytes alone would be taken for another: it is served so in this repository. */
+  pushedType?: string
+  tags: string[]
+}
+
 /** Catalog's internal commands and queries. */
 export type CatalogCommands = {
   /**
@@ -144,22 +157,19 @@ export type CatalogCommands = {
   'find-link': { request: { repository: string; digest: Digest }; reply: { blob: StoredBlob | null } }
   /** The ids of repositories to which pushes linked a blob that is in the store, a thousand at most. */
   'list-linking': { request: { digest: Digest }; reply: { repositoryIds: string[] } }
-  /** A pushed manifest: recorded, its references checked, tags moved, one version (or a loose member when `tags` is empty). */
+  /**
+   * A pushed manifest, whose bytes are durable under a number that its writer took: recorded, its references checked, tags moved, one
+   * version (or a loose member when `tags` is empty).
+   */
+  'push-manifest': {
+    request: PushedManifest
+    /** `stored`: where its bytes count, and those of its envelope. `warning` as of `link-blob`. */
+    reply: { change: ServedChange; version: number; rows: ServedRow[]; stored: StoredBlob[]; warning?: string }
+  }
+  /** As `push-manifest`, for registries of the release before, which lease its digest first: their catalog knows bytes by leases alone. */
   'put-manifest': {
-    request: {
-      repository: string
-      mayCreate: boolean
-      actor: Actor
-      /** Who owns what is made; absent or null: its namespace. */
-      ownerId?: string | null
-      holder: string
-      manifest: ManifestRecord
-      /** The type that its client says, where its bytes alone would be taken for another: it is served so in this repository. */
-      pushedType?: string
-      tags: string[]
-    }
-    /** `stored`: where its bytes count, and those of its envelope; a catalog of the release before does not say. `warning` as of `link-blob`. */
-    reply: { change: ServedChange; version: number; rows: ServedRow[]; stored?: StoredBlob[]; warning?: string }
+    request: PushedManifest
+    reply: { change: ServedChange; version: number; rows: ServedRow[]; warning?: string }
   }
   /** Adds a signature to a manifest of the repository: one version, or none when it is there already. */
   'put-signature': {

@@ -84,6 +84,7 @@ export function catalogCommands(discarding: Discarding, gate: ServedGate): Recor
     'take-generations': async ({ count }) => ({ numbers: await takeGenerations(db, count) }),
     'find-link': async (request) => ({ blob: await findLink(db, request) }),
     'list-linking': async ({ digest }) => ({ repositoryIds: await listLinking(db, digest) }),
+    'push-manifest': (request, call) => putManifest(db, request, call),
     'put-manifest': (request, call) => putManifest(db, request, call),
     'put-signature': (request, call) => putSignature(db, request, call),
     'delete-reference': (request, call) => deleteReference(db, request, call),

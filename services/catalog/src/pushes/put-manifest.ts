@@ -13,7 +13,7 @@ import { checkNesting } from './check-nesting.ts'
 import { checkReferences, settleRoles } from './check-references.ts'
 import { recordManifests, storedOf } from './record-manifests.ts'
 
-type Put = CatalogCommands['put-manifest']
+type Put = CatalogCommands['push-manifest']
 
 /**
  * A pushed manifest, its references and its tags, in one transaction. With tags it makes one version; by digest alone it

@@ -98,7 +98,7 @@ export async function pushImage(
     references,
   }
   const reply = await putManifest(yard.db, { ...target(repository), manifest, tags: [...tags] }, newCall())
-  await giveWay(yard, stored, reply.stored?.[0])
+  await giveWay(yard, stored, reply.stored[0])
   return stored.digest
 }
 

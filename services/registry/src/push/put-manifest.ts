@@ -99,14 +99,14 @@ async function storeManifest(exchange: NamedExchange, manifest: NewManifest, dep
     rows,
     stored: counting,
     warning,
-  } = await deps.catalog.call('put-manifest', request, { requestId, audit })
+  } = await deps.catalog.call('push-manifest', request, { requestId, audit })
   warn(exchange, warning)
   await deps.follower.apply(change.repositoryId, rows)
   for (const own of [stored, envelope])
     if (own)
       await deps.pushed.giveWay(
         own,
-        counting?.find((blob) => blob.digest === own.digest),
+        counting.find((blob) => blob.digest === own.digest),
       )
 }
 
