@@ -1035,7 +1035,7 @@ export interface components {
             action: "create" | "update" | "replace" | "merge";
             conflict: null | {
                 /** @enum {string} */
-                code: "not_allowed" | "base_missing" | "changed_here" | "older_version" | "signatures_required";
+                code: "not_allowed" | "base_missing" | "changed_here" | "older_version" | "signatures_required" | "tag_immutable" | "quota_exceeded";
                 message: string;
             };
             tags: number;

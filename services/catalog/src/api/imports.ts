@@ -260,7 +260,7 @@ function showImport(job: ImportJob) {
 function showPlan({ repositories, ...plan }: Plan) {
   return {
     ...plan,
-    repositories: repositories.map(({ repository, origin, ...planned }) => ({
+    repositories: repositories.map(({ repository, origin, contentHash: _hash, ...planned }) => ({
       ...planned,
       exists: repository !== null && planned.conflict?.code !== 'not_allowed',
       version: origin?.exported.version.number ?? null,

@@ -28,6 +28,12 @@ export function createBlobPlaces() {
     find: (digest: Digest): Place | undefined => tableOf(digest).find(keyOf(digest)),
     /** Notes that somebody wants it; `false`: it is not there. */
     mark: (digest: Digest): boolean => tableOf(digest).mark(keyOf(digest)),
+    /** Which one it is of all of them, from 0 on. */
+    numberOf(digest: Digest): number | undefined {
+      const number = tableOf(digest).numberOf(keyOf(digest))
+      if (number === undefined) return undefined
+      return algorithmOf(digest) === 'sha256' ? number : tables.sha256.count + number
+    },
     /** One that nobody wants. */
     unmarked(): Digest | undefined {
       for (const [algorithm, table] of Object.entries(tables)) {
@@ -111,6 +117,10 @@ function createTable(keyBytes: number) {
     find(key: Buffer): Place | undefined {
       const number = indexOf(key)
       return number < 0 ? undefined : placeAt(number)
+    },
+    numberOf(key: Buffer): number | undefined {
+      const number = indexOf(key)
+      return number < 0 ? undefined : number
     },
     first: () => (count === 0 ? undefined : placeAt(0)),
     mark(key: Buffer): boolean {

@@ -5,14 +5,16 @@ import type { AuthCommands, ClaimedTask, CommandClient } from '@berth/commands'
 import type { Database, Logger, Principal } from '@berth/service'
 import { type Outcome, outcomeOfError, TaskLost, type Work } from '@berth/worker'
 import type { ServedGate } from '../served/wait-until-served.ts'
-import { type Applying, applyImport, closeStages, refuseConflicts } from './apply.ts'
+import { applyImport } from './apply.ts'
+import { type Applying, closeStages, committedTargets } from './applying.ts'
 import { type ImportResult, recordImported, recordImportFailure, recordVerified } from './end-import.ts'
 import { explainFault } from './import-fault.ts'
 import { type ImportJob, readImport, touchImport } from './import-row.ts'
 import { openImport } from './open-archive.ts'
 import { planImport, type Signing } from './plan.ts'
+import { refuseConflicts } from './refuse-conflicts.ts'
 import type { Tally } from './store-blobs.ts'
-import { findTargets, type ImportWishes, lackingVerb, refuseLacking } from './targets.ts'
+import type { ImportWishes } from './targets.ts'
 import { verifyContents, verifySums } from './verify.ts'
 
 export type ImportDeps = {
@@ -109,7 +111,13 @@ async function apply(deps: ImportDeps, job: ImportJob, { task, wishes, hooks }: 
   const opened = await openImport(deps, job, { signal })
   try {
     const { contents } = opened
-    const plan = await planImport({ db, blobs, signing }, contents, { rights: caller.rights, wishes, signal })
+    const committed = await committedTargets(db, task.id)
+    const plan = await planImport({ db, blobs, signing }, contents, {
+      rights: caller.rights,
+      wishes,
+      committed,
+      signal,
+    })
     refuseConflicts(plan)
     for (const said of contents.notes) note(said, { level: 'warn' })
     progress.blobs = contents.archive.blobs.count
@@ -124,7 +132,7 @@ async function apply(deps: ImportDeps, job: ImportJob, { task, wishes, hooks }: 
       map: wishes.map ?? {},
       task,
       ownerId: caller.robot ? null : caller.id,
-      requireRights: (name) => requireRights(deps, task, { name, map: wishes.map ?? {} }, signal),
+      caller: () => callerOf(deps, task, signal),
       tally,
       onRepository: (name) => {
         progress.done++
@@ -164,18 +172,6 @@ async function callerOf(
   const { principal } =
     actor.id === null ? { principal: null } : await auth.call('principal-of', { accountId: actor.id }, { signal })
   return principal ?? { id: '', name: actor.name, admin: false, rights: noRights(null) }
-}
-
-/** Throws 403 where whoever started a task may not put a repository here any more. */
-async function requireRights(
-  deps: ImportDeps,
-  task: ClaimedTask,
-  { name, map }: { name: string; map: Readonly<Record<string, string>> },
-  signal: AbortSignal,
-): Promise<void> {
-  const caller = await callerOf(deps, task, signal)
-  for (const target of await findTargets(deps.db, [name], map))
-    refuseLacking(lackingVerb(caller.rights, target), target.target, caller.name)
 }
 
 /** Notes how an error ended a task. Throws what ends none: another worker goes on with it, or it is tried again. */

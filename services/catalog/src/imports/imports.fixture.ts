@@ -39,13 +39,19 @@ type Options = {
   kind?: ImportPayload['kind']
   /** Goes on with the task of an attempt that was lost. */
   task?: ClaimedTask
+  /** Comes between what is asked before anything is done and the first commit. Answers the rights of then, where they are others. */
+  meanwhile?: () => Promise<Rights | undefined>
 }
 
 const log = createLogger({ service: 'catalog', silent: true })
 
 function depsOf({ db, blobs, transferDirectory }: Harbour, options: Options) {
   const { trustedKeys = [], requireSignature = false, rights = adminRights(ana.id) } = options
-  const principal = { ...ana, admin: true, rights }
+  let asked = 0
+  const principalOf = async () => {
+    const changed = ++asked === 2 ? await options.meanwhile?.() : undefined
+    return { principal: { ...ana, admin: true, rights: changed ?? rights } }
+  }
   return {
     db,
     blobs,
@@ -53,7 +59,7 @@ function depsOf({ db, blobs, transferDirectory }: Harbour, options: Options) {
     signing: { trustedKeys, requireSignature },
     // The far sides: registry, which serves, and auth, which knows who it is.
     gate: createServedGate({ call: async () => ({}) } as never),
-    auth: { call: async () => ({ principal }) } as never,
+    auth: { call: principalOf } as never,
     log,
   }
 }

@@ -148,23 +148,6 @@ test('what was changed here is only replaced or merged where that is asked for, 
   expect((await plan(harbour, job)).repositories[0]?.conflict).toBe(null)
 })
 
-test('immutable tags of the target hold, and nothing of the import is visible then', async () => {
-  const base = packImages('fixed/app', { v1: [600] })
-  await apply(harbour, await makeImport(harbour, [base]))
-  await harbour.db.query(`update repository set immutable_tags = '{v*}' where name = 'fixed/app'`)
-  const moved = { ...packImages('fixed/app', { v1: [601] }), version: 4 }
-  const outcome = await apply(harbour, await makeImport(harbour, [moved]))
-  expect(outcome).toMatchObject({ state: 'failed', error: { code: 'tag_immutable' } })
-  await expectHas(base)
-})
-
-test('a quota of the target holds, and nothing of that repository is visible then', async () => {
-  await harbour.db.query(`insert into namespace (name, quota_bytes, created_by) values ('small', 1000, 'ana')`)
-  const outcome = await apply(harbour, await makeImport(harbour, [packImages('small/app', { v1: [5_000] })]))
-  expect(outcome).toMatchObject({ state: 'failed', error: { code: 'quota_exceeded' } })
-  expect(await contentOf(harbour.db, 'small/app')).toEqual({ tags: {}, manifests: [], blobs: [] })
-})
-
 describe('distributions', () => {
   const app = packImages('shown/app', { v1: [300] })
   const shared = { repository: 'shown/app', redirect: false, convertToSchema1: false } as const

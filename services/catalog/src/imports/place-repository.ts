@@ -1,5 +1,5 @@
 import type { ServedDistribution } from '@berth/commands'
-import { type Actor, type Database, Problem, type Transaction } from '@berth/service'
+import { type Actor, Problem, type Transaction } from '@berth/service'
 import type { ExportedDistribution, ExportedRepository } from '../archives/document.ts'
 import { insertDistribution } from '../distributions/write.ts'
 import { ensureServed, insertRepository } from '../repositories/ensure.ts'
@@ -16,48 +16,53 @@ export type Placing = {
   ownerId: string | null
 }
 
+/** What is there of the repository that content goes to. */
+export type Placed = { id: string; ownerId: string | null; isNew: boolean }
+
 /**
  * Makes the repository that content goes to where there is none, as it is described in the archive, and served as it was there: else under
- * its own name, as a first push does. Answers its id, and whether it was made.
+ * its own name, as a first push does. It is there only if the content comes too, which is put in by the same transaction.
  */
 export async function placeRepository(
-  db: Database,
+  sql: Transaction,
   { target: name, exported, distributions, actor, ownerId }: Placing,
-): Promise<{ id: string; isNew: boolean }> {
-  return db.transaction(async (sql) => {
-    const known = await lockRepositoryNamed(sql, name)
-    if (known) return { id: known.id, isNew: false }
-    const { description = '', labels = {}, immutableTags = [] } = exported ?? {}
-    const settings = checkSettings({ ...defaultSettings, description, labels, immutableTags })
-    const id = await insertRepository(sql, { name, settings, actor, ownerId })
-    if (id === undefined)
-      throw new Problem(503, 'repository_just_made', `"${name}" is being made by somebody else.`, {
-        headers: { 'retry-after': '0' },
-      })
-    // One that is pinned waits for the version.
-    for (const one of distributions.filter(({ version }) => version === undefined))
-      await makeDistribution(sql, id, one, { actor, ownerId, version: null })
-    await ensureServed(sql, { id, name, actor, ownerId })
-    return { id, isNew: true }
-  })
+): Promise<Placed> {
+  const known = await lockRepositoryNamed(sql, name)
+  if (known) {
+    const [row] = await sql.query<{ ownerId: string | null }>(
+      'select owner_id as "ownerId" from repository where id = $1',
+      [known.id],
+    )
+    return { id: known.id, ownerId: row?.ownerId ?? null, isNew: false }
+  }
+  const { description = '', labels = {}, immutableTags = [] } = exported ?? {}
+  const settings = checkSettings({ ...defaultSettings, description, labels, immutableTags })
+  const id = await insertRepository(sql, { name, settings, actor, ownerId })
+  if (id === undefined)
+    throw new Problem(503, 'repository_just_made', `"${name}" is being made by somebody else.`, {
+      headers: { 'retry-after': '0' },
+    })
+  // One that is pinned waits for the version.
+  for (const one of distributions.filter(({ version }) => version === undefined))
+    await makeDistribution(sql, id, one, { actor, ownerId, version: null })
+  await ensureServed(sql, { id, name, actor, ownerId })
+  return { id, ownerId, isNew: true }
 }
 
-/** Makes the distributions that are missing, when the content is there. Answers all of the repository where it made one. */
+/** Makes the distributions that are missing, when the version is there. Answers all of the repository where it made one. */
 export async function placeDistributions(
-  db: Database,
+  sql: Transaction,
   { id, version }: { id: string; version: number },
   { exported, distributions, actor, ownerId }: Placing,
 ): Promise<ServedDistribution[]> {
-  return db.transaction(async (sql) => {
-    let made = 0
-    for (const one of distributions) {
-      // A number of a version counts where it was given; the content of this one is here under another.
-      if (one.version !== undefined && one.version !== exported?.version.number) continue
-      const pin = one.version === undefined ? null : version
-      if (await makeDistribution(sql, id, one, { actor, ownerId, version: pin })) made++
-    }
-    return made > 0 ? distributionsOf(sql, id) : []
-  })
+  let made = 0
+  for (const one of distributions) {
+    // A number of a version counts where it was given; the content of this one is here under another.
+    if (one.version !== undefined && one.version !== exported?.version.number) continue
+    const pin = one.version === undefined ? null : version
+    if (await makeDistribution(sql, id, one, { actor, ownerId, version: pin })) made++
+  }
+  return made > 0 ? distributionsOf(sql, id) : []
 }
 
 async function makeDistribution(

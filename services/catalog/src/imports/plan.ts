@@ -10,11 +10,14 @@ import type { ExportedRepository } from '../archives/document.ts'
 import type { ListLine } from '../archives/list-lines.ts'
 import { indexName } from '../archives/member-names.ts'
 import { type Trust, trustOf } from '../archives/signature.ts'
-import { heldAt } from '../intervals/held.ts'
 import { checkSettings } from '../repositories/settings.ts'
 import { changeContentHash, emptyContentHash } from '../versions/content-hash.ts'
 import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
-import { baseMissing, type Conflict, findBase, findConflict, type Origin } from './target-state.ts'
+import { requireReadable } from './plan-manifests.ts'
+import { findExceeded } from './plan-quotas.ts'
+import { findImmutable } from './plan-tags.ts'
+import { membersAt } from './target-members.ts'
+import { baseMissing, type Conflict, findBase, findConflict, findRequirement, type Origin } from './target-state.ts'
 import {
   asSeenBy,
   findTargets,
@@ -40,6 +43,8 @@ export type PlannedRepository = Target & {
   signatures: number
   /** What it does not have yet, of what the archive carries. */
   new: { manifests: number; blobs: number; bytes: number }
+  /** Of all that it has. */
+  contentHash: string
 }
 type PlannedDistribution = {
   name: string
@@ -65,19 +70,17 @@ const digestsAtOnce = 1_000
  * Reads all of the structure of an archive, with its lists, and says what importing it would do. Throws `BadArchive` for what does not
  * hold together; conflicts are part of the answer.
  */
-export async function planImport(
-  { db, blobs, signing }: Deps,
-  contents: Contents,
-  { rights, wishes, signal }: { rights: Rights; wishes: ImportWishes; signal?: AbortSignal | undefined },
-): Promise<Plan> {
+export async function planImport({ db, blobs, signing }: Deps, contents: Contents, asked: Asked): Promise<Plan> {
+  const { rights, wishes, signal } = asked
   const names = contents.repositories.map(({ name }) => name)
   const targets = await findTargets(db, names, wishes.map ?? {})
   const repositories: PlannedRepository[] = []
   for (const [at, brought] of contents.repositories.entries()) {
     const target = targets[at]
-    if (target) repositories.push(await planRepository(db, contents, brought, { target, rights, wishes, signal }))
+    if (target) repositories.push(await planRepository(db, contents, brought, target, asked))
   }
   requireNamed(contents.archive)
+  await refuseExceeded(db, contents, repositories, signal)
   return {
     signature: trustOf(contents, signing.trustedKeys),
     signatureRequired: signing.requireSignature || wishes.requireSignature === true,
@@ -88,13 +91,35 @@ export async function planImport(
   }
 }
 
-type Planning = { target: Target; rights: Rights; wishes: ImportWishes; signal?: AbortSignal | undefined }
+/** Notes what would exceed a quota, of what nothing else stands against. */
+async function refuseExceeded(
+  db: Database,
+  contents: Contents,
+  repositories: PlannedRepository[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const bringing = contents.repositories.flatMap((brought, at) => {
+    const planned = repositories[at]
+    return planned && !planned.conflict ? [{ brought, target: planned.target }] : []
+  })
+  const exceeded = await findExceeded(db, contents, bringing, signal)
+  for (const planned of repositories) planned.conflict ??= exceeded.get(planned.target) ?? null
+}
+
+type Asked = {
+  rights: Rights
+  wishes: ImportWishes
+  /** What an attempt before this one has put here already: of that nothing is to be asked any more. */
+  committed?: ReadonlySet<string>
+  signal?: AbortSignal | undefined
+}
 
 async function planRepository(
   db: Database,
-  { origin: installation }: Contents,
+  { archive, origin: installation }: Contents,
   brought: BroughtRepository,
-  { target: wanted, rights, wishes, signal }: Planning,
+  wanted: Target,
+  { rights, wishes, committed, signal }: Asked,
 ): Promise<PlannedRepository> {
   const target = asSeenBy(rights, wanted)
   const { exported } = brought
@@ -114,20 +139,28 @@ async function planRepository(
     blobs: 0,
     signatures: 0,
     new: { manifests: 0, blobs: 0, bytes: 0 },
+    contentHash: emptyContentHash,
   }
-  const missing = await countLines(db, brought, planned, { base, isSeen: lacking === undefined, signal })
+  const { hash, missing } = await countLines(db, brought, planned, { base, isSeen: lacking === undefined, signal })
+  planned.contentHash = hash
   if (lacking)
     return {
       ...planned,
       conflict: { code: 'not_allowed', message: `importing into "${name}" needs "${lacking}" there` },
     }
-  const conflict = repository ? await conflictWithin(db, name, repository.id, origin) : undefined
+  if (committed?.has(name)) return planned
+  const conflict = repository ? await conflictWithin(db, repository.id, { name, origin, contentHash: hash }) : undefined
   const chosen = wishes.onConflict && Object.hasOwn(wishes.onConflict, name) ? wishes.onConflict[name] : undefined
   if (conflict?.code === 'signatures_required') return { ...planned, conflict }
   if (origin && exported?.since && (base === undefined || missing !== undefined))
     return { ...planned, conflict: baseMissing(name, origin, missing) }
-  if (!conflict) return planned
-  return chosen ? { ...planned, action: chosen } : { ...planned, conflict }
+  await requireReadable(db, brought, { archive, repositoryId: repository?.id ?? null, base, signal })
+  if (conflict && !chosen) return { ...planned, conflict }
+  const action = conflict && chosen ? chosen : planned.action
+  const takesAway = action !== 'merge'
+  const immutable =
+    repository && (await findImmutable(db, brought, { name, repositoryId: repository.id, takesAway, signal }))
+  return { ...planned, action, conflict: immutable ?? null }
 }
 
 /** Refuses what a repository would be made with and may not have, before anything is made. */
@@ -142,33 +175,26 @@ function requireSettings({ name, description, labels, immutableTags }: ExportedR
 
 async function conflictWithin(
   db: Database,
-  name: string,
   id: string,
-  origin: Origin | null,
+  { name, ...brought }: { name: string; origin: Origin | null; contentHash: string },
 ): Promise<Conflict | undefined> {
-  const [head] = await db.query<{ latestVersion: number; looseSince: Date | null; requires: boolean }>(
-    `select latest_version as "latestVersion", loose_since as "looseSince",
-       coalesce((signatures ->> 'require')::boolean, false) as requires
-     from repository
-     where id = $1`,
+  const [head] = await db.query<{ latestVersion: number; looseSince: Date | null }>(
+    'select latest_version as "latestVersion", loose_since as "looseSince" from repository where id = $1',
     [id],
   )
   if (!head) return undefined
-  if (head.requires)
-    return {
-      code: 'signatures_required',
-      message: `"${name}" takes only content whose signatures were verified, which an import does not do: import elsewhere, and sync it from there`,
-    }
-  return findConflict(db, { name, head: { id, ...head }, origin })
+  return (
+    (await findRequirement(db, { id, name })) ?? (await findConflict(db, { name, head: { id, ...head }, ...brought }))
+  )
 }
 
-/** Reads the list of a repository to its end. Answers a digest that the base of a delta lacks. */
+/** Reads the list of a repository to its end. Answers the hash of its content, and a digest that the base of a delta lacks. */
 async function countLines(
   db: Database,
   brought: BroughtRepository,
   planned: PlannedRepository,
   { base, isSeen, signal }: { base: number | undefined; isSeen: boolean; signal: AbortSignal | undefined },
-): Promise<Digest | undefined> {
+): Promise<{ hash: string; missing: Digest | undefined }> {
   const repositoryId = isSeen ? planned.repository?.id : undefined
   let missing: Digest | undefined
   let batch: { digest: Digest; size: number; isManifest: boolean; isHeld: boolean }[] = []
@@ -206,7 +232,7 @@ async function countLines(
       brought.exported.contents.member,
       'is not the content that the index says: its content hash is another one',
     )
-  return missing
+  return { hash, missing }
 }
 
 /** What a line adds to the hash of the content (versions/finish.ts). */
@@ -219,30 +245,6 @@ function memberOf(line: ListLine): string[] {
 
 function count(planned: PlannedRepository, line: ListLine): void {
   planned['manifest' in line ? 'manifests' : 'blob' in line ? 'blobs' : 'tag' in line ? 'tags' : 'signatures']++
-}
-
-const memberAt = (table: string) => `exists (
-    select
-    from ${table} as member
-    where member.repository_id = $1
-      and member.digest = wanted.digest
-      and case when $3::integer is null then member.until is null else ${heldAt('member', '$3::integer')} end)`
-
-/** Which of these a repository has, in a version or now. */
-async function membersAt(
-  db: Database,
-  repositoryId: string,
-  digests: readonly Digest[],
-  version: number | null,
-): Promise<Set<Digest>> {
-  const rows = await db.query<{ digest: Digest }>(
-    `select wanted.digest
-     from unnest($2::text[]) as wanted (digest)
-     where ${memberAt('manifest_interval')}
-       or ${memberAt('blob_interval')}`,
-    [repositoryId, digests, version],
-  )
-  return new Set(rows.map(({ digest }) => digest))
 }
 
 async function planDistributions(

@@ -64,10 +64,16 @@ export async function requireProven(sql: Sql, { importId, stage, name, repositor
     base ?? null,
   ])
   const [mistyped] = await sql.query<{ digest: Digest }>(mistypedQuery, [stage, repositoryId, importId])
-  if (mistyped) throw new BadArchive(mistyped.digest, `has another type in the base of "${name}"`)
-  if (!unproven) return
-  const { digest, manifest } = unproven
-  throw new BadArchive(
+  if (mistyped) throw isMistyped(mistyped.digest, name)
+  if (unproven) throw isMissing(unproven, name)
+}
+
+export function isMistyped(digest: Digest, name: string): BadArchive {
+  return new BadArchive(digest, `has another type in the base of "${name}"`)
+}
+
+export function isMissing({ digest, manifest }: { digest: Digest; manifest: Digest | null }, name: string): BadArchive {
+  return new BadArchive(
     digest,
     `is missing: ${manifest ? `${manifest} of "${name}"` : `"${name}"`} needs it, and the archive does not carry it`,
   )

@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto'
 import type { ManifestRecord, StoredBlob } from '@berth/commands'
-import { algorithmOf, type Digest, hexOf, manifestLimitBytes } from '@berth/oci'
+import type { Digest } from '@berth/oci'
 import type { Database } from '@berth/service'
-import { type Archive, readBlob } from '../archives/archive.ts'
+import type { Archive } from '../archives/archive.ts'
 import { BadArchive } from '../archives/bad-archive.ts'
 import { type BlobPlaces, createBlobPlaces } from '../archives/blob-places.ts'
 import type { BroughtRepository } from '../archives/brought.ts'
-import { parseAt } from '../archives/image-graph.ts'
 import type { ManifestLine } from '../archives/list-lines.ts'
+import { readManifest } from '../archives/read-manifest.ts'
 import { knownManifests } from '../lookups/known.ts'
 import { stageContent } from '../stages/stage-content.ts'
 import { type StoreDeps, storeBlobs, type Tally, verifiedOf } from './store-blobs.ts'
@@ -88,7 +87,7 @@ async function recordsOf(
   options: Options,
 ): Promise<Map<Digest, ManifestRecord>> {
   const parsed = []
-  for (const line of lines) parsed.push({ line, ...(await parseLine(deps, line)) })
+  for (const line of lines) parsed.push({ line, ...(await readManifest(deps.archive, line)) })
   const envelopes = parsed.flatMap(({ envelope }) => envelope ?? [])
   const wanted = [
     ...lines.map(({ manifest: digest, size }) => ({ digest, size })),
@@ -119,19 +118,6 @@ function storedOf(stored: ReadonlyMap<Digest, StoredBlob>, digest: Digest): Stor
   const blob = stored.get(digest)
   if (!blob) throw new Error(`${digest} was to be stored`)
   return blob
-}
-
-/** What a manifest says; of a signed schema 1 manifest its envelope says it, and has its bytes in it. */
-async function parseLine({ archive }: StoreDeps, { manifest, envelope, mediaType }: ManifestLine) {
-  const bytes = await readBlob(archive, envelope ?? manifest, manifestLimitBytes)
-  const { signed, ...record } = parseAt(archive, envelope ?? manifest, bytes, mediaType)
-  if (envelope === undefined) return { record, bytes, envelope: undefined }
-  const payload = createHash(algorithmOf(manifest))
-    .update(signed?.payload ?? '')
-    .digest('hex')
-  if (payload !== hexOf(manifest))
-    throw new BadArchive(archive.placeOf(envelope), `is not the signed form of ${manifest}`)
-  return { record, bytes, envelope: { digest: envelope, length: bytes.length } }
 }
 
 async function* once(bytes: Buffer): AsyncIterable<Buffer> {

@@ -2,7 +2,7 @@ import { type Digest, mediaTypes } from '@berth/oci'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { digestOf, hashOf, type Packed, pack, packImages, tarOf } from '../archives/archive.fixture.ts'
 import { contentOf } from '../testing/catalog.fixture.ts'
-import { apply, type Harbour, makeImport, startHarbour } from './imports.fixture.ts'
+import { apply, type Harbour, makeImport, plan, startHarbour } from './imports.fixture.ts'
 
 let harbour: Harbour
 const secret = packImages('secret/app', { v1: [900] })
@@ -78,8 +78,14 @@ describe('what the store has of others is given to nobody by an archive that doe
     ['a blob that an own index names under a type of nothing', () => index(layer, 'text/x'), 'bad_archive'],
     ['a manifest that an own index names under a type of nothing', () => index(stolen, 'text/x'), 'bad_archive'],
   ])('%s', async (_what, packed, code) => {
-    const outcome = await apply(harbour, await makeImport(harbour, [packed()]))
-    expect(outcome).toMatchObject({ state: 'failed', error: { code } })
+    const job = await makeImport(harbour, [packed()])
+    // The plan says it as applying it does.
+    const planned = plan(harbour, job).then(
+      ({ repositories }) => repositories[0]?.conflict?.code,
+      (error: { code?: string }) => error.code,
+    )
+    expect(await planned).toBe(code)
+    expect(await apply(harbour, job)).toMatchObject({ state: 'failed', error: { code } })
     expect(await harbour.db.query(`select from repository where name = 'thief/app'`)).toEqual([])
   })
 

@@ -2,7 +2,7 @@ import { type Loop, startLoop } from '@berth/bus'
 import type { CommandClient, TaskError, TasksCommands } from '@berth/commands'
 import type { Database, Logger } from '@berth/service'
 import { releaseLeases } from '../leases/leases.ts'
-import { closeStages } from './apply.ts'
+import { closeStages } from './applying.ts'
 import { recordImportFailure } from './end-import.ts'
 import { holderOf, idleSeconds } from './import-row.ts'
 

@@ -1,30 +1,46 @@
-import type { Sql } from '@berth/service'
+import { Problem, type Sql } from '@berth/service'
 import type { ExportedRepository } from '../archives/document.ts'
 
 /** Why content cannot simply be put into a repository. */
 export type Conflict = { code: ConflictCode; message: string }
-type ConflictCode = 'not_allowed' | 'base_missing' | 'changed_here' | 'older_version' | 'signatures_required'
+type ConflictCode =
+  | 'not_allowed'
+  | 'base_missing'
+  | 'changed_here'
+  | 'older_version'
+  | 'signatures_required'
+  | 'tag_immutable'
+  | 'quota_exceeded'
 
 /** Who an archive says that its content comes from. */
 export type Origin = { installation: string; exported: ExportedRepository }
 
 type Head = { id: string; latestVersion: number; looseSince: Date | null }
-type LastImport = { installation: string; originRepository: string; originVersion: number; contentHash: string }
+/** A latest version, and which version of its origin it is, if it is one. */
+type Latest = {
+  installation: string | null
+  originRepository: string | null
+  originVersion: number | null
+  contentHash: string
+}
 
 /**
- * Whether the latest version of a repository is what an import of the same origin left there, so that making it exactly what the archive
- * has takes nothing away that was made here. Asked when it is planned, and again under the lock of the commit.
+ * Whether the latest version of a repository is what an import of the same origin left there, or what is brought itself, so that making it
+ * exactly what the archive has takes nothing away that was made here. Asked when it is planned, and again under the lock of the commit.
  */
 export async function findConflict(
   sql: Sql,
-  { name, head, origin }: { name: string; head: Head; origin: Origin | null },
+  { name, head, origin, contentHash }: { name: string; head: Head; origin: Origin | null; contentHash: string },
 ): Promise<Conflict | undefined> {
   if (head.latestVersion === 0 && head.looseSince === null) return undefined
-  const [last] = await sql.query<LastImport>(
-    `select installation, origin_repository as "originRepository", origin_version as "originVersion", content_hash as "contentHash"
-     from import_origin
-     where repository_id = $1
-       and version = $2`,
+  const [last] = await sql.query<Latest>(
+    `select installation, origin_repository as "originRepository", origin_version as "originVersion",
+       version.content_hash as "contentHash"
+     from version
+     left join import_origin as origin on origin.repository_id = version.repository_id
+       and origin.version = version.number
+     where version.repository_id = $1
+       and version.number = $2`,
     [head.id, head.latestVersion],
   )
   const isOfOrigin =
@@ -32,13 +48,15 @@ export async function findConflict(
     head.looseSince === null &&
     last?.installation === origin.installation &&
     last.originRepository === origin.exported.id
-  if (!isOfOrigin)
+  if (!isOfOrigin) {
+    if (head.looseSince === null && last?.contentHash === contentHash) return undefined
     return {
       code: 'changed_here',
       message: `"${name}" has content that no import from there brought: version ${head.latestVersion} was made here, or came from elsewhere`,
     }
+  }
   const { number } = origin.exported.version
-  if (last.originVersion <= number) return undefined
+  if (last.originVersion === null || last.originVersion <= number) return undefined
   return {
     code: 'older_version',
     message: `"${name}" has version ${last.originVersion} of there already, and the archive has version ${number}`,
@@ -105,4 +123,26 @@ export async function recordOrigin(
       exported.version.contentHash,
     ],
   )
+}
+
+/** Throws where a repository takes only what is signed. */
+export async function requireSignatures(sql: Sql, { id, name }: { id: string; name: string }): Promise<void> {
+  const conflict = await findRequirement(sql, { id, name })
+  if (conflict) throw new Problem(409, conflict.code, `${conflict.message}.`)
+}
+
+/** Whether a repository takes only what is signed, which an import does not verify. */
+export async function findRequirement(
+  sql: Sql,
+  { id, name }: { id: string; name: string },
+): Promise<Conflict | undefined> {
+  const [requires] = await sql.query(
+    `select from repository where id = $1 and coalesce((signatures ->> 'require')::boolean, false)`,
+    [id],
+  )
+  if (!requires) return undefined
+  return {
+    code: 'signatures_required',
+    message: `"${name}" takes only content whose signatures were verified, which an import does not do: import elsewhere, and sync it from there`,
+  }
 }

@@ -26,7 +26,7 @@ export async function chargeQuota(
 }
 
 /** The first segment of a repository's name. */
-function namespaceOf(repository: string): string {
+export function namespaceOf(repository: string): string {
   return repository.split('/', 1)[0] ?? ''
 }
 
@@ -64,23 +64,24 @@ function figuresOf({ detail }: { detail: string }): Figures {
   return JSON.parse(detail) as Figures
 }
 
+export const quotaHint = 'Delete what is not needed, old versions too, or have the quota raised.'
+
 function refusal(error: { detail: string }): Problem {
-  const { namespace, quotaBytes, usedBytes, wantedBytes } = figuresOf(error)
-  return new Problem(
-    403,
-    'quota_exceeded',
-    `The quota of the namespace "${namespace}" is ${quotaBytes} bytes: ${usedBytes} are used, and this wants ${wantedBytes} more; nothing was changed.`,
-    {
-      field: 'repository',
-      hint: 'Delete what is not needed, old versions too, or have the quota raised.',
-      more: { namespace, quotaBytes, usedBytes, wantedBytes },
-      cause: error,
-    },
-  )
+  const figures = figuresOf(error)
+  return new Problem(403, 'quota_exceeded', `${sayExceeded(figures)}; nothing was changed.`, {
+    field: 'repository',
+    hint: quotaHint,
+    more: { ...figures },
+    cause: error,
+  })
+}
+
+export function sayExceeded({ namespace, quotaBytes, usedBytes, wantedBytes }: Figures): string {
+  return `The quota of the namespace "${namespace}" is ${quotaBytes} bytes: ${usedBytes} are used, and this wants ${wantedBytes} more`
 }
 
 /** Recounts a namespace unless that was done a moment ago. Answers whether less is used than was thought. */
-async function recountIfStale(db: Database, name: string): Promise<boolean> {
+export async function recountIfStale(db: Database, name: string): Promise<boolean> {
   return db.transaction(async (sql) => {
     const [before] = await sql.query<{ used: number; isFresh: boolean }>(
       `select used_bytes as used, coalesce(counted_at > now() - make_interval(secs => $2), false) as "isFresh"

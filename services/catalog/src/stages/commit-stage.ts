@@ -36,10 +36,15 @@ export async function commitStage(
   request: Commit['request'],
   hooks: CommitHooks = {},
 ): Promise<StageCommit> {
-  return withinQuota(db, () => db.transaction((sql) => commit(sql, request, hooks)))
+  return withinQuota(db, () => db.transaction((sql) => commitStageIn(sql, request, hooks)))
 }
 
-async function commit(sql: Transaction, request: Commit['request'], hooks: CommitHooks): Promise<StageCommit> {
+/** The same within a transaction of the caller's, which is to run inside `withinQuota`. */
+export async function commitStageIn(
+  sql: Transaction,
+  request: Commit['request'],
+  hooks: CommitHooks = {},
+): Promise<StageCommit> {
   const locked = await lockRepository(sql, request.repositoryId)
   const stage = await lockStage(sql, request.stage, request.fence)
   if (stage.state === 'committed' && stage.reply) {

@@ -4,6 +4,7 @@ import type { LockedRepository } from './locked-repository.ts'
 import type { TagChange } from './tag-change.ts'
 
 const mostNamed = 10
+export const immutableHint = 'Use another tag, or change the immutableTags of the repository.'
 
 /**
  * Refuses a version that would move or delete an immutable tag. Asked where every version is made, so no door leads around
@@ -20,12 +21,17 @@ export function keepImmutable(
   )
   if (touched.length === 0) return
   const names = touched.slice(0, mostNamed).map(({ tag }) => tag)
-  const sentence =
-    touched.length === 1
-      ? `The tag ${names[0]} of ${repository.name} is immutable`
-      : `${touched.length} tags of ${repository.name} are immutable, among them ${names.join(', ')}`
-  throw new Problem(403, 'tag_immutable', `${sentence}; nothing was changed.`, {
-    hint: 'Use another tag, or change the immutableTags of the repository.',
-    more: { tags: names },
-  })
+  throw new Problem(
+    403,
+    'tag_immutable',
+    `${sayImmutable(repository.name, names, touched.length)}; nothing was changed.`,
+    { hint: immutableHint, more: { tags: names } },
+  )
+}
+
+/** Says which tags hold a change up: of very many the first. */
+export function sayImmutable(repository: string, names: readonly string[], count: number): string {
+  return count === 1
+    ? `The tag ${names[0]} of ${repository} is immutable`
+    : `${count} tags of ${repository} are immutable, among them ${names.slice(0, mostNamed).join(', ')}`
 }
