@@ -57,7 +57,7 @@ async function test(node, args) {
 
 async function compose(node, args) {
   process.env.BERTH_TEST_COMPOSE = 'true'
-  return test(node, ['--runInBand', 'e2e/compose', ...args])
+  return test(node, ['--runInBand', ...only('e2e/compose', args)])
 }
 
 async function backup(node, args) {
@@ -67,7 +67,12 @@ async function backup(node, args) {
 async function kubernetes(node, args) {
   process.env.BERTH_TEST_KUBERNETES = 'true'
   process.env.BERTH_TEST_KUBERNETES_CACHE ??= path.join(cacheFolder(), 'kubernetes')
-  return test(node, ['--runInBand', 'e2e/kubernetes', ...args])
+  return test(node, ['--runInBand', ...only('e2e/kubernetes', args)])
+}
+
+/** Tests of a folder, or of those that are named: jest runs what any of its patterns finds. */
+function only(folder, args) {
+  return args.some((arg) => !arg.startsWith('-')) ? args : [folder, ...args]
 }
 
 async function bench(node, args) {

@@ -40,6 +40,8 @@ export type Composed = {
   docker: ReturnType<typeof runner>
   /** docker-compose for this environment. */
   compose: ReturnType<typeof runner>
+  /** What a shell does first, so that its `docker-compose` is for this environment. */
+  shell: string
   /** The containers of a service. */
   containers(service: string): Promise<string[]>
   /** Waits until a container is healthy. */
@@ -96,6 +98,11 @@ export async function startCompose(replicas: Replicas = {}, { files = [], env = 
       await end()
     }
   }
+  const quoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`
+  const shell = [
+    ...Object.entries(environment).map(([key, value]) => `export ${key}=${quoted(value ?? '')}`),
+    `docker-compose() { command docker-compose -p ${name} -f ${quoted(whole)} "$@"; }`,
+  ].join('\n')
   const containers = async (service: string) => (await compose(['ps', '-q', service])).split('\n').filter(Boolean)
   const healthy = (container: string) =>
     until(
@@ -120,6 +127,7 @@ export async function startCompose(replicas: Replicas = {}, { files = [], env = 
       events: { url: `nats://${address}:4222`, seed: await secretOf('nats-seed-reader') },
       docker,
       compose,
+      shell,
       containers,
       healthy,
       gateway,

@@ -50,3 +50,14 @@ test('every container may write nowhere but in its volumes, has no capability an
   expect(text).not.toContain('cap_add')
   expect(text.match(/^ {4}ports:/gm)).toHaveLength(1)
 })
+
+test('every volume has a name, so that none is left behind', () => {
+  const text = read('docker-compose.yaml')
+  const mounts = [...text.matchAll(/^ {6}- ([^\s:]+)(:\S+)?$/gm)].map(([, source = '', target]) => ({ source, target }))
+  expect(mounts.length).toBeGreaterThan(20)
+  const [, named = ''] = /^volumes:\n([\s\S]*)/m.exec(text) ?? []
+  for (const { source, target } of mounts.filter(
+    (mount) => !mount.source.startsWith('./') && mount.source !== '${BERTH_PORT',
+  ))
+    expect([source, target !== undefined, named.includes(`  ${source}:\n`)]).toEqual([source, true, true])
+})

@@ -33,7 +33,7 @@ berth:x:10001:
 GROUP
 [ -e "$root/usr/bin/wget" ] || ln -s /bin/busybox "$root/usr/bin/wget"
 install -d "$root/usr/local/bin"
-for program in initdb postgres pg_isready psql; do
+for program in initdb postgres pg_dump pg_isready pg_restore psql; do
   ln -sf "/usr/lib/postgresql/15/bin/$program" "$root/usr/local/bin/$program"
 done
 install -d -o 999 -g 999 -m 1777 "$root/var/lib/postgresql/data" "$root/var/run/postgresql"
