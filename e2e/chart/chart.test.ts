@@ -252,6 +252,17 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     ])
   })
 
+  test.each([
+    ['a database of theirs and a volume', '10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7'],
+    ['ingress', '10.244.0.0/16'],
+  ])(
+    'services believe the proxy wherever its pod is, or the controllers that values name: with %s',
+    (name, networks) => {
+      const registry = podsOf(render(valueSets[name] as object)).find(({ owner }) => owner.endsWith('-registry'))
+      expect(registry?.pod.spec.containers[0].env).toContainEqual({ name: 'BERTH_TRUSTED_PROXIES', value: networks })
+    },
+  )
+
   test('the proxy has the labels, the budget and the port that values name', () => {
     const ofProxy = render(valueSets['a load balancer'] as object).filter((one) => component(one) === 'proxy')
     const spec = (kind: string) => ofKind(ofProxy, kind)[0]?.spec
@@ -302,6 +313,7 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
     const objects = render({
       ...external,
       networkPolicy,
+      trustedProxies: ['10.244.0.0/16'],
       expose: { type },
       metrics: { serviceMonitor: { enabled: true } },
     })
@@ -309,7 +321,9 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
       const policy = ofKind(objects, 'NetworkPolicy').find((one) => component(one) === service)
       const rule = policy?.spec.ingress.find((one: KubernetesObject) => one.ports[0].port === 'http')
       const peers = rule.from.filter((peer: object) => !('podSelector' in peer))
-      expect(peers).toEqual([...(networkPolicy.ingressFrom ?? []), ...(networkPolicy.metricsFrom ?? [])])
+      // Those in front of the proxy of the chart go through it, for services believe what it says of its clients.
+      const inFront = type === 'service' ? [] : networkPolicy.ingressFrom
+      expect(peers).toEqual([...(inFront ?? []), ...(networkPolicy.metricsFrom ?? [])])
     }
   })
 
@@ -327,6 +341,7 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
       },
       {
         storage: { filesystem: { storageClass: n } },
+        trustedProxies: ['10.244.0.0/16'],
         expose: { type: 'ingress', ingress: { className: n, tlsSecretName: n } },
       },
       { storage: { type: 's3', s3: { endpoint: 'https://s3', bucket: n, existingSecret: n } }, priorityClassName: n },

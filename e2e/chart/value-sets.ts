@@ -2,6 +2,7 @@ const external = {
   externalURL: 'https://registry.example.com',
   postgresql: { external: { host: 'db.example.com', existingSecret: 'database' } },
 }
+const trustedProxies = ['10.244.0.0/16']
 const s3 = {
   type: 's3',
   s3: { endpoint: 'https://s3.example.com', bucket: 'berth', existingSecret: 'bucket' },
@@ -27,9 +28,14 @@ export const valueSets: Readonly<Record<string, object>> = {
     },
     serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::1:role/berth' } },
   },
-  ingress: { ...external, expose: { type: 'ingress', ingress: { className: 'nginx', tlsSecretName: 'tls' } } },
+  ingress: {
+    ...external,
+    trustedProxies,
+    expose: { type: 'ingress', ingress: { className: 'nginx', tlsSecretName: 'tls' } },
+  },
   gateway: {
     ...external,
+    trustedProxies,
     expose: { type: 'gateway', gateway: { parentRefs: [{ name: 'public', namespace: 'gateways' }] } },
   },
   'a load balancer': {
@@ -140,10 +146,23 @@ export const refusedSets: readonly (readonly [what: string, values: object, said
     { ...external, storage: { ...s3, filesystem: { existingClaim: 'c' } } },
     'blobs lie in one of them',
   ],
+  ...['ingress', 'gateway'].map(
+    (type) =>
+      [
+        `${type} without the network of its controller`,
+        { ...external, expose: { type, gateway: { parentRefs: [{ name: 'public' }] } } },
+        `expose.type is ${type} and trustedProxies is empty`,
+      ] as const,
+  ),
   ['a gateway without its name', { ...external, expose: { type: 'gateway' } }, 'expose.gateway.parentRefs is empty'],
   [
     'TLS for an origin of http',
-    { ...external, externalURL: 'http://a', expose: { type: 'ingress', ingress: { tlsSecretName: 't' } } },
+    {
+      ...external,
+      trustedProxies,
+      externalURL: 'http://a',
+      expose: { type: 'ingress', ingress: { tlsSecretName: 't' } },
+    },
     'does not begin with https',
   ],
   ['a collector that is no URL', { ...external, tracing: { otlpEndpoint: 'collector:4318' } }, 'otlpEndpoint'],
@@ -198,7 +217,7 @@ export const refusedSets: readonly (readonly [what: string, values: object, said
   ],
   [
     'a Prometheus beside everybody',
-    { ...external, expose: { type: 'ingress' }, networkPolicy: { metricsFrom: prometheus } },
+    { ...external, trustedProxies, expose: { type: 'ingress' }, networkPolicy: { metricsFrom: prometheus } },
     'networkPolicy.ingressFrom is empty, which lets everybody in',
   ],
   [

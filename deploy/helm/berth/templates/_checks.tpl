@@ -53,6 +53,9 @@
 {{- if and (eq $v.expose.type "gateway") (empty $v.expose.gateway.parentRefs) -}}
 {{- fail "expose.type is gateway and expose.gateway.parentRefs is empty: name the Gateway, as [{name: public, namespace: gateways}]" -}}
 {{- end -}}
+{{- if and (ne $v.expose.type "service") (empty $v.trustedProxies) -}}
+{{- fail (printf "expose.type is %s and trustedProxies is empty: name the network of your controller's pods, as [10.244.0.0/16], for X-Forwarded-For is believed from there" $v.expose.type) -}}
+{{- end -}}
 {{- if eq $v.expose.service.type "ClusterIP" -}}
 {{- range $name := list "nodePort" "externalTrafficPolicy" -}}
 {{- if index $v.expose.service $name -}}

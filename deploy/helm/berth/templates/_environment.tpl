@@ -35,7 +35,7 @@
 {{- $name := include "berth.fullname" .root -}}
 - {name: BERTH_MIGRATE, value: "false"}
 - {name: BERTH_EXTERNAL_URL, value: {{ $v.externalURL | quote }}}
-- {name: BERTH_TRUSTED_PROXIES, value: {{ join "," $v.trustedProxies | quote }}}
+- {name: BERTH_TRUSTED_PROXIES, value: {{ $v.trustedProxies | default (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7") | join "," | quote }}}
 - {name: BERTH_LOG_OUTPUT, value: stdout}
 - {name: BERTH_DRAIN_SECONDS, value: {{ $v.drain.seconds | quote }}}
 {{- if $v.tracing.otlpEndpoint }}
