@@ -10,8 +10,8 @@ import { contentOf } from '../testing/catalog.fixture.ts'
 import { runCollector } from '../testing/collect.fixture.ts'
 import { beginTask, holderOf, type ImportJob, insertImport } from './import-row.ts'
 import { apply, type Harbour, jobOf, plan, startHarbour } from './imports.fixture.ts'
-import { partBytes, readPieces, storePiece } from './store-piece.ts'
-import { endLostImports, forgetIdle } from './sweep-imports.ts'
+import { dropPart, partBytes, readPieces, storePiece } from './store-piece.ts'
+import { endLostImports, forgetIdle, forgetImport } from './sweep-imports.ts'
 import { placeBelow, readPlace } from './transfer-place.ts'
 
 const actor = { id: randomUUID(), name: 'ana' }
@@ -160,6 +160,64 @@ test('an import that is given up is forgotten with what was sent, which is colle
   expect(await harbour.db.query('select from lease where holder = $1', [holderOf(job.id)])).toEqual([])
   await runCollector(harbour)
   if (piece) expect(await harbour.blobs.stat(piece)).toBeUndefined()
+})
+
+const leasesOf = async ({ id }: ImportJob) =>
+  (
+    await harbour.db.query<{ digest: string }>('select digest from lease where holder = $1 order by digest', [
+      holderOf(id),
+    ])
+  ).map(({ digest }) => digest)
+const digestsOf = async ({ id }: ImportJob, wanted: number) =>
+  (await readPieces(harbour.db, id)).filter(({ part }) => part === wanted).map(({ digest }) => digest)
+
+test('a part that is dropped lets go of what no other part and nothing verified has, and an import that is deleted of all', async () => {
+  const job = await upload()
+  const [both, only, stays] = ['in both parts', 'in this one only', 'verified'].map((text) =>
+    Buffer.from(text.padEnd(50)),
+  )
+  await send(job, [Buffer.concat([both, only, stays] as Buffer[]), both as Buffer], 50)
+  const [shared = '', dropped = '', verified = ''] = await digestsOf(job, 0)
+  await harbour.db.query('insert into import_verified (import_id, digest) values ($1, $2)', [job.id, verified])
+  expect(await leasesOf(job)).toEqual([shared, dropped, verified].sort())
+  await dropPart(harbour.db, job.id, 0)
+  expect(await leasesOf(job)).toEqual([shared, verified].sort())
+  await runCollector(harbour)
+  const stored = await harbour.db.query<{ digest: string }>(
+    `select digest from blob where digest = any($1) and state = 'present' order by digest`,
+    [[shared, dropped, verified]],
+  )
+  expect(stored.map(({ digest }) => digest)).toEqual([shared, verified].sort())
+  await forgetImport(harbour.db, job.id, { keepsRow: false })
+  expect(await leasesOf(job)).toEqual([])
+})
+
+test('a chunk that comes when its import is deleted leaves no lease behind', async () => {
+  const job = await upload()
+  await send(job, [Buffer.from('first')], 5)
+  async function* slow(): AsyncIterable<Uint8Array> {
+    yield Buffer.from('second')
+    await forgetImport(harbour.db, job.id, { keepsRow: false })
+  }
+  const late = storePiece(harbour, { importId: job.id, part: 0, startOffset: 5 }, slow())
+  expect(await codeOf(late)).toMatch(/^upload_taken_over/)
+  expect(await leasesOf(job)).toEqual([])
+})
+
+test('an import that came to its end and is deleted lets go of its leases, and what it brought stays', async () => {
+  const app = packImages('ended/app', { v1: [5_000] })
+  const job = await upload()
+  await send(job, [tarOf(pack([app]))], 4_000)
+  await expectImported(job, app)
+  expect((await leasesOf(job)).length).toBeGreaterThan(app.blobs.size)
+  await forgetImport(harbour.db, job.id, { keepsRow: false })
+  expect(await leasesOf(job)).toEqual([])
+  await runCollector(harbour)
+  const [left] = await harbour.db.query(
+    `select count(*)::integer as count from blob where digest = any($1) and state = 'present'`,
+    [[...app.blobs.keys(), ...app.manifests.keys()]],
+  )
+  expect(left).toEqual({ count: app.blobs.size + app.manifests.size })
 })
 
 test('an import whose task ended without its worker has failed, and can be begun again', async () => {
