@@ -9,6 +9,7 @@ const libs = {
   tracing: [],
   commands: ['access', 'oci', 'service', 'tokens'],
   'registry-client': ['oci', 'tracing'],
+  signatures: ['commands', 'oci', 'service'],
   worker: ['blobs', 'bus', 'commands', 'service', 'tracing'],
   host: ['access', 'blobs', 'bus', 'commands', 'service', 'tokens', 'tracing'],
 }

@@ -1035,13 +1035,15 @@ export interface components {
             action: "create" | "update" | "replace" | "merge";
             conflict: null | {
                 /** @enum {string} */
-                code: "not_allowed" | "base_missing" | "changed_here" | "older_version" | "signatures_required" | "tag_immutable" | "quota_exceeded";
+                code: "not_allowed" | "base_missing" | "changed_here" | "older_version" | "tag_immutable" | "quota_exceeded";
                 message: string;
             };
             tags: number;
             manifests: number;
             blobs: number;
             signatures: number;
+            /** @description Whether the repository takes only what is signed: then applying looks for signatures in the archive before anything is visible. */
+            requiresSignatures: boolean;
             /** @description What the repository does not have yet, of what is carried. */
             new: {
                 manifests: number;

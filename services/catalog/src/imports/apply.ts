@@ -7,6 +7,7 @@ import { type Applying, isCommitted, provingOf, stageOf } from './applying.ts'
 import { commitRepository, type ImportedRepository } from './commit-repository.ts'
 import type { Plan, PlannedRepository } from './plan.ts'
 import { requireProven } from './require-proven.ts'
+import { requiredOf, requireSigned } from './require-signed.ts'
 import { manifestsOf, stageManifests } from './stage-manifests.ts'
 import { storeBlobs } from './store-blobs.ts'
 
@@ -76,6 +77,19 @@ async function stageRepository(
     await stageContent(db, { ...staging, manifests: [], tags: [], signatures })
   }
   await requireProven(db, provingOf(applying, planned, planned.repository?.id ?? null))
+  if (planned.repository)
+    await lookForSignatures(applying, planned.target, { stage: staging.stage, repositoryId: planned.repository.id })
+}
+
+async function lookForSignatures(
+  { store, signedFor, signal }: Applying,
+  target: string,
+  place: { stage: string; repositoryId: string },
+): Promise<void> {
+  const required = await requiredOf(store.db, place.repositoryId)
+  if (!required) return
+  await requireSigned(store, place, { required, signal })
+  signedFor.set(target, required)
 }
 
 type Lines = {

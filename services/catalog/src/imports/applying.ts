@@ -1,3 +1,4 @@
+import type { RequiredSignatures } from '@berth/commands'
 import type { Database, Principal } from '@berth/service'
 import type { Contents } from '../archives/brought.ts'
 import type { ServedGate } from '../served/wait-until-served.ts'
@@ -16,6 +17,8 @@ export type Applying = {
   ownerId: string | null
   /** Who started it, with the rights of now. */
   caller: () => Promise<Principal>
+  /** By where it goes: the signatures that were required when they were looked for. */
+  signedFor: Map<string, RequiredSignatures>
   tally: Tally
   onRepository: (name: string) => void
   signal: AbortSignal

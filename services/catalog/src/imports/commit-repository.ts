@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ServedDistribution } from '@berth/commands'
 import { type AuditEntry, type Principal, Problem, type Transaction, withAudit } from '@berth/service'
 import { withinQuota } from '../namespaces/quota.ts'
@@ -7,7 +8,8 @@ import { type Placed, type Placing, placeDistributions, placeRepository } from '
 import type { PlannedRepository } from './plan.ts'
 import { chooseHint, notToBeMade } from './refuse-conflicts.ts'
 import { requireProven } from './require-proven.ts'
-import { findConflict, recordOrigin, requireSignatures } from './target-state.ts'
+import { requiredOf } from './require-signed.ts'
+import { findConflict, recordOrigin } from './target-state.ts'
 import { lackingForDistribution, lackingVerb, mapName, refuseLacking } from './targets.ts'
 
 export type ImportedRepository = { name: string; repository: string; version: number; created: boolean }
@@ -64,7 +66,7 @@ async function commitWithin(
     // All that may have changed since it was planned is asked again under the lock: rights, settings, what the target had.
     guard: async (_sql, head) => {
       requireRights(caller, planned, placing, placed)
-      await requireSignatures(sql, { id, name: target })
+      await requireLookedFor(sql, applying, { id, target })
       await requireProven(sql, provingOf(applying, planned, id))
       if (action === 'replace' || action === 'merge') return
       const conflict = await findConflict(sql, { name: target, head, origin, contentHash })
@@ -77,6 +79,19 @@ async function commitWithin(
     },
   })
   return { ...committed, id, made }
+}
+
+/** Throws where other signatures are required than were looked for. */
+async function requireLookedFor(
+  sql: Transaction,
+  { signedFor }: Applying,
+  { id, target }: { id: string; target: string },
+): Promise<void> {
+  const required = await requiredOf(sql, id)
+  if (required === null || isDeepStrictEqual(required, signedFor.get(target))) return
+  throw new Problem(409, 'signatures_required', `"${target}" requires other signatures since this import began.`, {
+    hint: 'Start it again: it looks for these, and reads nothing twice.',
+  })
 }
 
 /** Throws 403 where whoever started an import may not put a repository here any more, or serve it so. */

@@ -133,6 +133,7 @@ async function apply(deps: ImportDeps, job: ImportJob, { task, wishes, hooks }: 
       task,
       ownerId: caller.robot ? null : caller.id,
       caller: () => callerOf(deps, task, signal),
+      signedFor: new Map(),
       tally,
       onRepository: (name) => {
         progress.done++

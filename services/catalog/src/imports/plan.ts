@@ -16,8 +16,9 @@ import { ensureWrittenOut } from '../versions/ensure-written-out.ts'
 import { requireReadable } from './plan-manifests.ts'
 import { findExceeded } from './plan-quotas.ts'
 import { findImmutable } from './plan-tags.ts'
+import { requiredOf } from './require-signed.ts'
 import { membersAt } from './target-members.ts'
-import { baseMissing, type Conflict, findBase, findConflict, findRequirement, type Origin } from './target-state.ts'
+import { baseMissing, type Conflict, findBase, findConflict, type Origin } from './target-state.ts'
 import {
   asSeenBy,
   findTargets,
@@ -43,6 +44,8 @@ export type PlannedRepository = Target & {
   signatures: number
   /** What it does not have yet, of what the archive carries. */
   new: { manifests: number; blobs: number; bytes: number }
+  /** Whether signatures are looked for when it is applied, before anything is visible. */
+  requiresSignatures: boolean
   /** Of all that it has. */
   contentHash: string
 }
@@ -139,6 +142,7 @@ async function planRepository(
     blobs: 0,
     signatures: 0,
     new: { manifests: 0, blobs: 0, bytes: 0 },
+    requiresSignatures: false,
     contentHash: emptyContentHash,
   }
   const { hash, missing } = await countLines(db, brought, planned, { base, isSeen: lacking === undefined, signal })
@@ -151,7 +155,7 @@ async function planRepository(
   if (committed?.has(name)) return planned
   const conflict = repository ? await conflictWithin(db, repository.id, { name, origin, contentHash: hash }) : undefined
   const chosen = wishes.onConflict && Object.hasOwn(wishes.onConflict, name) ? wishes.onConflict[name] : undefined
-  if (conflict?.code === 'signatures_required') return { ...planned, conflict }
+  if (repository) planned.requiresSignatures = (await requiredOf(db, repository.id)) !== null
   if (origin && exported?.since && (base === undefined || missing !== undefined))
     return { ...planned, conflict: baseMissing(name, origin, missing) }
   await requireReadable(db, brought, { archive, repositoryId: repository?.id ?? null, base, signal })
@@ -183,9 +187,7 @@ async function conflictWithin(
     [id],
   )
   if (!head) return undefined
-  return (
-    (await findRequirement(db, { id, name })) ?? (await findConflict(db, { name, head: { id, ...head }, ...brought }))
-  )
+  return findConflict(db, { name, head: { id, ...head }, ...brought })
 }
 
 /** Reads the list of a repository to its end. Answers the hash of its content, and a digest that the base of a delta lacks. */

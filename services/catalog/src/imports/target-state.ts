@@ -1,4 +1,4 @@
-import { Problem, type Sql } from '@berth/service'
+import type { Sql } from '@berth/service'
 import type { ExportedRepository } from '../archives/document.ts'
 
 /** Why content cannot simply be put into a repository. */
@@ -8,7 +8,6 @@ type ConflictCode =
   | 'base_missing'
   | 'changed_here'
   | 'older_version'
-  | 'signatures_required'
   | 'tag_immutable'
   | 'quota_exceeded'
 
@@ -123,26 +122,4 @@ export async function recordOrigin(
       exported.version.contentHash,
     ],
   )
-}
-
-/** Throws where a repository takes only what is signed. */
-export async function requireSignatures(sql: Sql, { id, name }: { id: string; name: string }): Promise<void> {
-  const conflict = await findRequirement(sql, { id, name })
-  if (conflict) throw new Problem(409, conflict.code, `${conflict.message}.`)
-}
-
-/** Whether a repository takes only what is signed, which an import does not verify. */
-export async function findRequirement(
-  sql: Sql,
-  { id, name }: { id: string; name: string },
-): Promise<Conflict | undefined> {
-  const [requires] = await sql.query(
-    `select from repository where id = $1 and coalesce((signatures ->> 'require')::boolean, false)`,
-    [id],
-  )
-  if (!requires) return undefined
-  return {
-    code: 'signatures_required',
-    message: `"${name}" takes only content whose signatures were verified, which an import does not do: import elsewhere, and sync it from there`,
-  }
 }

@@ -1,5 +1,5 @@
 import { type Digest, newestFirst } from '@berth/oci'
-import { companionStem } from './companion-tags.ts'
+import { companionStem } from '@berth/signatures'
 import { type FilterEntry, readFilterEntry } from './read-filter.ts'
 
 /** What a remote's filters choose. */

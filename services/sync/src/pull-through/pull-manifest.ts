@@ -2,11 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { CatalogCommands, CommandClient, ManifestRecord, SyncCommands } from '@berth/commands'
 import { type Digest, parseDigest } from '@berth/oci'
 import { Problem } from '@berth/service'
+import { companionSubject, requireSignature, speaksOnly } from '@berth/signatures'
 import { stageContent } from '../fetch/stage-content.ts'
-import { companionSubject } from '../filters/companion-tags.ts'
-import { speaksOnly } from '../verify/companion.ts'
-import { requireSignature } from '../verify/require-signature.ts'
 import { requirementsOf } from '../verify/requirements.ts'
+import { upstreamSignatures } from '../verify/upstream-signatures.ts'
 import { auditEntryOf } from './audit-entry.ts'
 import { endStage, fetchOne } from './fetch-one.ts'
 import { type PulledUpstream, type PullThroughDeps, withUpstream } from './upstream.ts'
@@ -104,7 +103,10 @@ async function requireTrust(
     return { check: (record) => refuseImage(record, reference) }
   }
   if (parseDigest(reference) && (await isNamed(catalog, name, digest, signal))) return {}
-  for (const requirement of requirements) await requireSignature({ client, repository }, requirement, digest, signal)
+  for (const requirement of requirements) {
+    const source = upstreamSignatures({ client, repository, sigstore: requirement.sigstore }, signal)
+    await requireSignature(source, requirement, digest)
+  }
   return {}
 }
 

@@ -1,10 +1,11 @@
 import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
+import { requireSignature } from '@berth/signatures'
 import type { Remote } from '../db/generated/client.ts'
 import type { FetchDeps } from '../fetch/deps.ts'
 import { inParallel } from '../fetch/in-parallel.ts'
-import { requireSignature } from '../verify/require-signature.ts'
 import { requirementsOf } from '../verify/requirements.ts'
+import { upstreamSignatures } from '../verify/upstream-signatures.ts'
 import type { ResolvedTag } from './chosen.ts'
 
 /** What has to be fetched: tags that are new or moved, and manifests that are wanted without one. */
@@ -28,7 +29,10 @@ export async function verifyWanted(
   const roots = new Set([...tagsOf.keys(), ...wanted.members.filter((digest) => !below.has(digest))])
   await inParallel(roots, upstream.concurrency, signal, async (digest, both) => {
     try {
-      for (const requirement of requirements) await requireSignature(upstream, requirement, digest, both)
+      for (const requirement of requirements) {
+        const source = upstreamSignatures({ ...upstream, sigstore: requirement.sigstore }, both)
+        await requireSignature(source, requirement, digest)
+      }
     } catch (error) {
       both.throwIfAborted()
       refused.add(digest)

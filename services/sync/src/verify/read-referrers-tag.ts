@@ -1,6 +1,6 @@
 import { type Digest, OciError, parseManifest } from '@berth/oci'
 import { type RegistryClient, UpstreamError } from '@berth/registry-client'
-import { companionTagOf } from '../filters/companion-tags.ts'
+import { companionTagOf } from '@berth/signatures'
 
 /** What the tag of the fallback schema lists for a manifest (distribution-spec, "Referrers Tag Schema"). */
 export async function readReferrersTag(

@@ -1,32 +1,33 @@
+import type { RequiredSignatures } from '@berth/commands'
 import type { Digest } from '@berth/oci'
 import { Problem } from '@berth/service'
 import { isSignedBy } from './cosign.ts'
-import { cosignSignatures, gpgSignatures } from './find-signatures.ts'
+import { cosignSignatures, type SignatureSource } from './find-signatures.ts'
 import { isSignedByGpg } from './gpg.ts'
-import type { Signed } from './lookaside.ts'
-import type { Requirement } from './requirements.ts'
+
+/** Keys of which one has to have signed, and what asks for that. */
+export type Requirement = Pick<RequiredSignatures, 'keys'> & { of: 'remote' | 'repository' }
 
 /**
  * Makes sure that one of the keys that are required has signed a manifest. Throws 403 `signature_missing` or `signature_untrusted`, with
  * what was looked for. A signature of an index stands for all that it names.
  */
 export async function requireSignature(
-  upstream: Signed,
+  source: SignatureSource,
   requirement: Requirement,
   digest: Digest,
-  signal: AbortSignal,
 ): Promise<void> {
-  const { keys, sigstore } = requirement
+  const { keys } = requirement
   const cosign = keys.filter((key) => key.type === 'cosign')
   const gpg = keys.filter((key) => key.type === 'gpg')
   let seen = 0
   if (cosign.length > 0)
-    for await (const signed of cosignSignatures(upstream, digest, signal)) {
+    for await (const signed of cosignSignatures(source, digest)) {
       seen++
       if (cosign.some((key) => isSignedBy(key.publicKey, signed, digest))) return
     }
   if (gpg.length > 0)
-    for await (const message of gpgSignatures({ ...upstream, sigstore }, digest, signal)) {
+    for await (const message of source.messages(digest)) {
       seen++
       for (const key of gpg) if (await isSignedByGpg(key.publicKey, message, digest)) return
     }
