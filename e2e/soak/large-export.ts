@@ -90,7 +90,7 @@ async function pushZeros(stack: TestStack, number: number): Promise<{ digest: st
 }
 
 /** The process of catalog, of those that a stack has started. */
-function catalogOf(stack: TestStack): number {
+export function catalogOf(stack: TestStack): number {
   const found = processesOn('services/catalog/src/main.ts').find(({ pid }) => parentOf(pid) === stack.pid)
   if (!found) throw new Error('catalog is no process of its own here')
   return found.pid

@@ -9,6 +9,7 @@ import { Wire } from '../conformance/wire.ts'
 import { nemesis } from '../nemesis/nemesis.ts'
 import { startTestServers, stopTestServers } from '../servers/running.ts'
 import { exportLarge, mostMiB } from './large-export.ts'
+import { importLarge, mostImportMiB } from './large-import.ts'
 import { moveTag } from './moving-tag.ts'
 import { cutPower } from './power-cut.ts'
 import { soak } from './soak.ts'
@@ -27,7 +28,7 @@ function option(name: string): string | undefined {
  * (MinIO). `nemesis --seed N --minutes 30` does all there is to do while Berth, PostgreSQL and NATS are killed. `replicas
  * --moves=N` (10,000) moves a tag on two replicas. `locks --tasks=N` (1,000) has tasks with shared and exclusive locks claimed. `tasks --tasks=N` (500) kills their
  * workers and the service of tasks. `power-cut --kills=N` (50) kills everything in the middle of pushes and damages what was not flushed; with
- * `--processes` the services are processes of their own. `export --gibibytes=N` (10) exports so much and looks at the memory that it takes. Ends with 1 when anything was lost or read wrongly.
+ * `--processes` the services are processes of their own. `export --gibibytes=N` (10) exports so much and looks at the memory that it takes, and `import --gibibytes=N` imports it, from a folder and as an upload. Ends with 1 when anything was lost or read wrongly.
  */
 async function main(): Promise<void> {
   if (process.argv[2] === 'nemesis') return runNemesis()
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
   if (process.argv[2] === 'tasks') return runKilledWorkers()
   if (process.argv[2] === 'power-cut') return runPowerCut()
   if (process.argv[2] === 'export') return runExport()
+  if (process.argv[2] === 'import') return runImport()
   const pushes = Number(option('pushes') ?? 2_000)
   const seed = Number(option('seed') ?? Date.now() % 1_000_000)
   const only = option('only')
@@ -143,6 +145,21 @@ async function runExport(): Promise<void> {
     const report = await exportLarge(stack, gibibytes)
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
     if (!report.isWhole || report.mostMiB > mostMiB) process.exitCode = 1
+  } finally {
+    await stack.stop()
+    await stopTestServers()
+  }
+}
+
+async function runImport(): Promise<void> {
+  const gibibytes = Number(option('gibibytes') ?? 10)
+  await startTestServers()
+  const stack = await startTestStack({ env: { BERTH_PROCESSES: 'true' } })
+  try {
+    process.stdout.write(`import: ${gibibytes} GiB\n`)
+    const report = await importLarge(stack, gibibytes)
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+    if (!report.isWhole || report.mostMiB > mostImportMiB) process.exitCode = 1
   } finally {
     await stack.stop()
     await stopTestServers()

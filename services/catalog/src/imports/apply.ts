@@ -1,11 +1,11 @@
-import { Problem } from '@berth/service'
 import type { BlobPlaces } from '../archives/blob-places.ts'
 import type { BroughtRepository } from '../archives/brought.ts'
 import type { ListLine, ManifestLine, SignatureLine, TagLine } from '../archives/list-lines.ts'
 import { stageContent } from '../stages/stage-content.ts'
 import { type Applying, isCommitted, provingOf, stageOf } from './applying.ts'
+import { refuseWithoutRoom } from './check-room.ts'
 import { commitRepository, type ImportedRepository } from './commit-repository.ts'
-import type { Plan, PlannedRepository } from './plan.ts'
+import type { PlannedRepository } from './plan.ts'
 import { requireProven } from './require-proven.ts'
 import { requiredOf, requireSigned } from './require-signed.ts'
 import { manifestsOf, stageManifests } from './stage-manifests.ts'
@@ -17,7 +17,7 @@ const batchBytes = 8 << 20
 /** Stores all blobs first, and then puts them into one repository after the other, each as one version. */
 export async function applyImport(applying: Applying): Promise<ImportedRepository[]> {
   const { contents, plan, store, tally, signal } = applying
-  refuseWithoutRoom(plan)
+  await refuseWithoutRoom(store.db, contents, plan.freeBytes, signal)
   for (const brought of contents.repositories)
     for await (const batch of batchesOf(brought.lines(signal), 'blob')) {
       const carried = batch.filter(({ held, foreign }) => !held && !foreign)
@@ -39,19 +39,6 @@ export async function applyImport(applying: Applying): Promise<ImportedRepositor
     applying.onRepository(planned.target)
   }
   return imported
-}
-
-function refuseWithoutRoom({ repositories, freeBytes }: Plan): void {
-  const bytes = repositories.reduce((sum, { new: { bytes: some } }) => sum + some, 0)
-  if (freeBytes === null || bytes <= freeBytes) return
-  throw new Problem(
-    409,
-    'no_room',
-    `The archive has ${bytes} bytes that are new here, and the disk of the store has room for ${freeBytes}.`,
-    {
-      hint: 'Free space, or collect what nothing needs: POST /api/v1/store/gc.',
-    },
-  )
 }
 
 async function stageRepository(

@@ -20,8 +20,8 @@ const ana = { id: '6c4b1a52-0d0e-4b58-8a52-0e0f4d3c2b1a', name: 'ana' }
 /** A catalog with a store and a directory for transfers, and what imports of a test need. */
 export type Harbour = Yard & { transferDirectory: string }
 
-export async function startHarbour(): Promise<Harbour> {
-  const yard = await startYard()
+export async function startHarbour(...prepare: Parameters<typeof startYard>): Promise<Harbour> {
+  const yard = await startYard(...prepare)
   const transferDirectory = await mkdtemp(path.join(tmpdir(), 'berth-transfer-'))
   const stop = async () => {
     await yard.stop()

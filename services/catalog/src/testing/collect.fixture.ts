@@ -14,8 +14,10 @@ import { type Catalog, digestOf, newCall, startCatalog } from './catalog.fixture
 /** A catalog with a store, where pushes write real bytes. */
 export type Yard = Catalog & { blobs: BlobStore; folder: string }
 
-export async function startYard(): Promise<Yard> {
+/** `prepare` comes before anything lies in the folder of the store. */
+export async function startYard(prepare?: (folder: string) => Promise<void>): Promise<Yard> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-collect-'))
+  await prepare?.(folder)
   const blobs = createFileSystemStore({ root: folder })
   await blobs.check()
   const catalog = await startCatalog()
