@@ -17,7 +17,7 @@ const byText = (one = '', other = '') => one.localeCompare(other)
 /** What pods are made of, wherever it stands. */
 function podsOf(objects: KubernetesObject[]) {
   return objects.flatMap((object) => {
-    const pod = object.kind === 'Pod' ? object : object.spec?.template
+    const pod = object.kind === 'Pod' ? object : (object.spec?.jobTemplate?.spec ?? object.spec)?.template
     return pod?.spec?.containers ? [{ owner: `${object.kind} ${object.metadata.name}`, pod }] : []
   })
 }
@@ -77,7 +77,8 @@ group(`the chart${helmMissing ? ` (skipped: ${helmMissing})` : ''}`, () => {
             owner,
             { cpu: expect.anything(), memory: expect.any(String) },
           ])
-          if (!/^(Job|Pod) /.test(owner)) expect([owner, container.readinessProbe]).toEqual([owner, expect.any(Object)])
+          if (!/^(Job|CronJob|Pod) /.test(owner))
+            expect([owner, container.readinessProbe]).toEqual([owner, expect.any(Object)])
         }
     })
 

@@ -88,6 +88,12 @@ export const valueSets: Readonly<Record<string, object>> = {
     },
     networkPolicy: { metricsFrom: prometheus },
   },
+  backups: {
+    ...external,
+    backup: { cronJob: { enabled: true, existingClaim: 'dumps', keep: 3 } },
+    extraCaCerts: { existingConfigMap: 'authorities' },
+    postgresql: { external: { ...external.postgresql.external, migrationUser: true } },
+  },
   traces: {
     ...external,
     tracing: { otlpEndpoint: 'http://collector.monitoring:4318', sampleRatio: 0.00001 },
@@ -122,6 +128,16 @@ export const valueSets: Readonly<Record<string, object>> = {
 export const refusedSets: readonly (readonly [what: string, values: object, said: string])[] = [
   ['no external URL', {}, 'externalURL is not set'],
   ['an external URL with a path', { ...external, externalURL: 'https://example.com/registry' }, 'externalURL'],
+  [
+    'backups without a place',
+    { ...external, backup: { cronJob: { enabled: true } } },
+    'backup.cronJob.existingClaim is not',
+  ],
+  [
+    'backups of a trial',
+    { externalURL: 'https://a', demo: true, backup: { cronJob: { enabled: true, existingClaim: 'c' } } },
+    'backup.cronJob.enabled and demo are both set',
+  ],
   ['no database', { externalURL: 'https://a' }, 'postgresql.external.host is not set'],
   [
     'a database without a login',

@@ -23,6 +23,9 @@
 {{- if and (not $v.demo) (not $v.postgresql.external.existingSecret) -}}
 {{- fail "postgresql.external.existingSecret is not set: name a secret with username and password" -}}
 {{- end -}}
+{{- if and $v.backup.cronJob.enabled (or $v.demo (not $v.backup.cronJob.existingClaim)) -}}
+{{- fail (ternary "backup.cronJob.enabled and demo are both set: a trial has nothing to back up" "backup.cronJob.enabled is set and backup.cronJob.existingClaim is not: name a volume claim for the dumps" $v.demo) -}}
+{{- end -}}
 {{- if and $v.nats.bundled.enabled $v.nats.external.url -}}
 {{- fail "nats.bundled.enabled and nats.external.url are both set: set nats.bundled.enabled=false to use a NATS of yours" -}}
 {{- end -}}
