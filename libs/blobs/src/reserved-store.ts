@@ -34,7 +34,14 @@ function checked(source: AsyncIterable<Uint8Array>, reserve: DiskReserve): Async
         // As a source that fails: what had come is kept, and the upload goes on from there.
         next: async () => {
           const result = await iterator.next()
-          if (!result.done) reserve.take(result.value.length)
+          if (result.done) return result
+          try {
+            reserve.take(result.value.length)
+          } catch (error) {
+            // Who reads takes it for a source that has ended by itself: what that holds, a file say, nobody else would close.
+            await Promise.allSettled([iterator.return?.()])
+            throw error
+          }
           return result
         },
         return: async (value) => (await iterator.return?.(value)) ?? { done: true, value },
