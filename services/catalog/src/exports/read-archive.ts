@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { BlobStore } from '@berth/blobs'
 import { algorithmOf, type Digest, hexOf } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import { exportFault, named } from './fault.ts'
 import { type Member, membersFrom, piecesOf } from './members.ts'
+import { readAhead } from './read-ahead.ts'
 
 type Deps = { sql: Sql; blobs: BlobStore }
 
@@ -22,10 +23,16 @@ export async function* readChecked(
   damage: Damage[],
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  for await (const piece of piecesOf(sql, exportId, archiveBytes, { start: 0, end: archiveBytes - 1 }))
+  const pieces = piecesOf(sql, exportId, archiveBytes, { start: 0, end: archiveBytes - 1 })
+  for await (const { piece, small } of readAhead(blobs, pieces)) {
+    signal.throwIfAborted()
     if ('bytes' in piece) yield piece.bytes
+    else if (small?.bytes) yield checkedSmall(piece.member, small.bytes, damage)
     else yield* readMember(blobs, piece.member, damage, signal)
+  }
 }
+
+export type CheckedMember = { member: Member; bytes: AsyncGenerator<Buffer> }
 
 /** Members with their bytes, lent as well, for what has them as files. */
 export async function* checkedMembers(
@@ -33,9 +40,19 @@ export async function* checkedMembers(
   exportId: string,
   damage: Damage[],
   signal: AbortSignal,
-): AsyncGenerator<{ member: Member; bytes: AsyncGenerator<Buffer> }> {
+): AsyncGenerator<CheckedMember> {
   for await (const member of membersFrom(sql, exportId))
     yield { member, bytes: readMember(blobs, member, damage, signal) }
+}
+
+function checkedSmall({ digest, generation }: Member, bytes: Buffer, damage: Damage[]): Buffer {
+  if (hash(algorithmOf(digest), bytes, 'hex') !== hexOf(digest)) note(damage, { digest, generation, found: 'rotten' })
+  return bytes
+}
+
+function note(damage: Damage[], found: Damage): void {
+  damage.push(found)
+  if (damage.length >= mostDamage) throw damagedContent(damage)
 }
 
 async function* readMember(
@@ -45,27 +62,23 @@ async function* readMember(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   signal.throwIfAborted()
-  const note = (found: Damage['found']) => {
-    damage.push({ digest, generation, found })
-    if (damage.length >= mostDamage) throw damagedContent(damage)
-  }
   const open = await blobs.open({ digest, generation })
   // What follows would stand at another place: so nothing that is written counts from here on.
   if (!open) {
-    note('missing')
+    note(damage, { digest, generation, found: 'missing' })
     return
   }
   try {
-    const hash = createHash(algorithmOf(digest))
+    const sum = createHash(algorithmOf(digest))
     if (open.sizeBytes !== sizeBytes) {
-      note('rotten')
+      note(damage, { digest, generation, found: 'rotten' })
       return
     }
     for await (const chunk of open.lend({ signal })) {
-      hash.update(chunk)
+      sum.update(chunk)
       yield chunk
     }
-    if (hash.digest('hex') !== hexOf(digest)) note('rotten')
+    if (sum.digest('hex') !== hexOf(digest)) note(damage, { digest, generation, found: 'rotten' })
   } finally {
     await open.close()
   }

@@ -3,6 +3,7 @@ import type { BlobStore, OpenBlob } from '@berth/blobs'
 import { type ByteRange, type Digest, parseRanges } from '@berth/oci'
 import { type ApiRequest, Problem, type Sql } from '@berth/service'
 import { type Member, piecesOf } from './members.ts'
+import { readAhead } from './read-ahead.ts'
 
 /** What is sent: a part of an archive, all of it at most, under a name. `digest` is that of its bytes. */
 export type Download = { exportId: string; archiveBytes: number; name: string; digest: Digest; span: ByteRange }
@@ -58,13 +59,15 @@ async function sendSpan(
   { response, signal }: Pick<ApiRequest, 'response' | 'signal'>,
 ): Promise<void> {
   let left = span.end - span.start + 1
-  for await (const piece of piecesOf(sql, exportId, archiveBytes, span)) {
+  for await (const { piece, small } of readAhead(blobs, piecesOf(sql, exportId, archiveBytes, span))) {
     signal.throwIfAborted()
-    if ('bytes' in piece) {
-      left -= piece.bytes.length
-      if (!response.write(piece.bytes)) await once(response, 'drain', { signal })
+    const bytes = 'bytes' in piece ? piece.bytes : small?.bytes?.subarray(piece.range.start, piece.range.end + 1)
+    if (bytes) {
+      left -= bytes.length
+      if (!response.write(bytes)) await once(response, 'drain', { signal })
       continue
     }
+    if (!('member' in piece)) continue
     left -= piece.range.end - piece.range.start + 1
     const open = await openMember({ sql, blobs }, piece.member)
     // The answer breaks off: a client must not take it for complete.

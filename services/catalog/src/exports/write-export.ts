@@ -3,7 +3,8 @@ import type { BlobStore } from '@berth/blobs'
 import { asDigest, type Digest } from '@berth/oci'
 import type { Sql } from '@berth/service'
 import type { Export, ExportPart } from './export-row.ts'
-import { checkedMembers, type Damage, damagedContent, readChecked } from './read-archive.ts'
+import { isSmall, smallAtOnce } from './read-ahead.ts'
+import { type CheckedMember, checkedMembers, type Damage, damagedContent, readChecked } from './read-archive.ts'
 import { archiveName, checksumLines, checksumsName, formOf, partName, type Target } from './target.ts'
 
 type Deps = { sql: Sql; blobs: BlobStore }
@@ -37,10 +38,24 @@ async function writeLayout(
   target: Target | undefined,
   { signal, damage, onBytes }: Hooks,
 ): Promise<Written> {
-  for await (const { member, bytes } of checkedMembers({ sql, blobs }, id, damage, signal)) {
+  const write = async ({ member, bytes }: CheckedMember) => {
     const source = counted(bytes, onBytes)
     await (target ? target.write(member.name, source, member.sizeBytes) : drain(source))
   }
+  // Each file is flushed, and small ones take longer for that than for their bytes. What tells of blobs comes alone and in its order.
+  let small: CheckedMember[] = []
+  const flush = async () => {
+    const some = small
+    small = []
+    // All have to end before anything is removed because one has failed.
+    for (const outcome of await Promise.allSettled(some.map(write)))
+      if (outcome.status === 'rejected') throw outcome.reason
+  }
+  for await (const one of checkedMembers({ sql, blobs }, id, damage, signal)) {
+    if (!isSmall(one.member) || !one.member.name.startsWith('blobs/')) await write(one)
+    else if (small.push(one) >= smallAtOnce) await flush()
+  }
+  await flush()
   return { archiveDigest: null, parts: [] }
 }
 
