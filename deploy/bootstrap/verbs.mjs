@@ -46,8 +46,7 @@ async function test(node, args) {
   // They take a minute or more, which the whole of the tests has not.
   const isWanted = process.env.BERTH_TEST_COMPOSE === 'true' || process.env.BERTH_TEST_KUBERNETES === 'true'
   const images = isWanted ? await imagesEnvironment(node, servers) : {}
-  if (process.env.BERTH_TEST_KUBERNETES === 'true' && images.BERTH_TEST_IMAGE_ARCHIVE)
-    Object.assign(images, await imageBeforeEnvironment(node, servers))
+  if (images.BERTH_TEST_IMAGE_ARCHIVE) Object.assign(images, await imageBeforeEnvironment(node, servers))
   const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))
   const own = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', `--import=${keptCompiled}`]
   const options = [process.env.NODE_OPTIONS, ...own]

@@ -15,7 +15,7 @@ import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.t
 
 /** Where the files of docker compose are. */
 export const composeFolder = fileURLToPath(new URL('../../deploy/compose/', import.meta.url))
-const file = path.join(composeFolder, 'docker-compose.yaml')
+export const composeFile: string = path.join(composeFolder, 'docker-compose.yaml')
 const upAndDown = fileURLToPath(new URL('up-and-down.mjs', import.meta.url))
 export const images = { berth: 'localhost/berth:test', standIn: 'localhost/berth-stand-in:latest' }
 // A network that machines have rarely, and that runs side by side do not share; its first address is this machine.
@@ -40,6 +40,8 @@ export type Composed = {
   docker: ReturnType<typeof runner>
   /** docker-compose for this environment. */
   compose: ReturnType<typeof runner>
+  /** The same with another file and other settings. */
+  composeBy(file: string, env: Record<string, string>): ReturnType<typeof runner>
   /** What a shell does first, so that its `docker-compose` is for this environment. */
   shell: string
   /** The containers of a service. */
@@ -51,15 +53,18 @@ export type Composed = {
   stop(): Promise<void>
 }
 
-/** Files that change docker-compose.yaml, in their order, and the settings that they want. */
-type Changes = { files?: readonly string[]; env?: Record<string, string> }
+/** Files that change docker-compose.yaml, in their order, and the settings that they want; `file`: another one in its place; archives of more images. */
+type Changes = { file?: string; files?: readonly string[]; env?: Record<string, string>; archives?: readonly string[] }
 
 /** Brings deploy/compose up and waits until all of it is healthy. */
-export async function startCompose(replicas: Replicas = {}, { files = [], env = {} }: Changes = {}): Promise<Composed> {
+export async function startCompose(
+  replicas: Replicas = {},
+  { file = composeFile, files = [], env = {}, archives = [] }: Changes = {},
+): Promise<Composed> {
   const daemon = await startDocker('{}', { runsContainers: true })
   const docker = runner('docker', ['--config', daemon.env.DOCKER_CONFIG, '--host', daemon.env.DOCKER_HOST])
-  for (const archive of [process.env.BERTH_TEST_IMAGE_ARCHIVE, process.env.BERTH_TEST_STAND_IN_ARCHIVE])
-    await docker(['load', '--quiet', '--input', archive as string])
+  const own = [process.env.BERTH_TEST_IMAGE_ARCHIVE, process.env.BERTH_TEST_STAND_IN_ARCHIVE]
+  for (const archive of [...own, ...archives]) await docker(['load', '--quiet', '--input', archive as string])
   const port = await freePort()
   const environment = {
     ...daemon.env,
@@ -91,6 +96,8 @@ export async function startCompose(replicas: Replicas = {}, { files = [], env = 
     throw error
   }
   const compose = runner('docker-compose', ['-p', name, '-f', whole], environment)
+  const composeBy = (other: string, more: Record<string, string>) =>
+    runner('docker-compose', ['-p', name, '-f', other], { ...environment, ...more })
   const stop = async () => {
     try {
       await down()
@@ -127,6 +134,7 @@ export async function startCompose(replicas: Replicas = {}, { files = [], env = 
       events: { url: `nats://${address}:4222`, seed: await secretOf('nats-seed-reader') },
       docker,
       compose,
+      composeBy,
       shell,
       containers,
       healthy,

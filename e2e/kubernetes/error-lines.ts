@@ -27,10 +27,10 @@ export function unexplained(logs: string, natsSince: Date): string[] {
   })
 }
 
-/** What kubectl puts before a line, the name of its pod, is passed over. */
+/** What is put before a line, the name of its pod or container, is passed over. */
 function readLine(text: string): Line | undefined {
   try {
-    return JSON.parse(text.replace(/^\[[^\]]*\] /, '')) as Line
+    return JSON.parse(text.slice(text.indexOf('{'))) as Line
   } catch {
     return undefined
   }

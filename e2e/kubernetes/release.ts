@@ -1,13 +1,10 @@
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { askBerth, type Berth, type BerthPlace } from '../berth/berth.ts'
 import { until } from '../berth/processes.ts'
 import { chart } from '../chart/helm.ts'
+import { unpackBefore } from '../servers/release-before.ts'
 import { type Cluster, nodeAddress } from './cluster.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 export const namespace = 'berth'
 export const release = 'hub'
 const nodePort = 30080
@@ -52,17 +49,8 @@ export function withTag(given: ReturnType<typeof values>, tag: string): ReturnTy
 
 /** The chart of the release before, for image and chart are of one release. */
 export function chartBefore(folder: string): string {
-  const { commit } = JSON.parse(readFileSync(path.join(root, 'deploy/release.json'), 'utf8')) as { commit: string }
-  const archive = path.join(folder, 'chart-before.tar')
-  mkdirSync(folder, { recursive: true })
-  for (const [program, ...args] of [
-    // The chart links to files of deploy/monitoring.
-    ['git', '-C', root, 'archive', '--output', archive, commit, 'deploy/helm', 'deploy/monitoring'],
-    ['tar', '-xf', archive, '-C', folder],
-  ] as [string, ...string[]][]) {
-    const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })
-    if (status !== 0) throw new Error(`${program}: ${stderr}`)
-  }
+  // The chart links to files of deploy/monitoring.
+  unpackBefore(folder, 'deploy/helm', 'deploy/monitoring')
   return path.join(folder, 'deploy/helm/berth')
 }
 
