@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { ensureBuildkit } from './buildkit.mjs'
 import { cacheFolder } from './cache.mjs'
 import { runChecks, runFormat } from './checks.mjs'
@@ -47,10 +46,7 @@ async function test(node, args) {
   const isWanted = process.env.BERTH_TEST_COMPOSE === 'true' || process.env.BERTH_TEST_KUBERNETES === 'true'
   const images = isWanted ? await imagesEnvironment(node, servers) : {}
   if (images.BERTH_TEST_IMAGE_ARCHIVE) Object.assign(images, await imageBeforeEnvironment(node, servers))
-  const keptCompiled = pathToFileURL(path.join(root, 'e2e/servers/kept-compiled.mjs'))
-  const own = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning', `--import=${keptCompiled}`]
-  const options = [process.env.NODE_OPTIONS, ...own]
-  const env = environmentFor(node, { ...servers, ...images, NODE_OPTIONS: options.filter(Boolean).join(' ') })
+  const env = environmentFor(node, { ...servers, ...images })
   return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
 }
 

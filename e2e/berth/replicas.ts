@@ -59,7 +59,6 @@ export async function startReplica(stack: TestStack, service: ServiceName = 'reg
     args: () => [mainOf(service)],
     env: {
       ...environmentOf(pidOf(stack, service)),
-      NODE_OPTIONS: '',
       BERTH_PORT: String(port),
       BERTH_INTERNAL_PORT: String(internalPort),
       BERTH_INTERNAL_URL: internalUrl,

@@ -126,9 +126,7 @@ export function byItself(seconds: number): NodeJS.ProcessEnv {
 /** The environment of a Berth for tests: nothing of ours leaks into it but the path of nats-server. */
 export function environmentOf({ home, password, options, databaseUrl }: Settings): NodeJS.ProcessEnv {
   const { natsUrl, s3 } = options.external ?? {}
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('BERTH_') && name !== 'NODE_OPTIONS',
-  )
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('BERTH_'))
   return {
     ...Object.fromEntries(inherited),
     BERTH_HOME: home,

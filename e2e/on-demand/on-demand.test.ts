@@ -252,10 +252,11 @@ test('a layer that is streamed comes whole to all who ask for it just as a fetch
 test('a remote with the policy streamed serves layers and never keeps them', async () => {
   const before = await remoteBytes()
   const { blob, layer } = await mirrored('streamed', 300_000)
-  for (const times of [1, 2]) {
-    expect(digestOf(await (await fetch(blob(0))).arrayBuffer())).toBe(layer(0))
-    expect(fetched(layer(0))).toHaveLength(times)
-  }
+  const read = async () => digestOf(await (await fetch(blob(0))).arrayBuffer())
+  expect(await read()).toBe(layer(0))
+  expect(fetched(layer(0))).toHaveLength(1)
+  // A reader has the last bytes before the fetch has ended, and who comes between them is served from it.
+  while (fetched(layer(0)).length < 2) expect(await read()).toBe(layer(0))
   expect((await remoteBytes()).objects).toBe(before.objects + 1)
 }, 60_000)
 

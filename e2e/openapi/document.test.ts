@@ -23,7 +23,7 @@ afterAll(() => removeFolder(folder))
 
 /** Runs a program of a package of ours; throws with all that it has written when it fails. */
 async function runTool(program: string, args: string[]): Promise<void> {
-  const env = { ...process.env, NODE_OPTIONS: '', REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
+  const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
   const script = path.join(here, 'node_modules', program)
   try {
     await execute(process.execPath, [script, ...args], { cwd: folder, env, maxBuffer: 16 << 20 })

@@ -20,8 +20,6 @@ export async function startTestServers(): Promise<void> {
   removeFoldersOfDeadRuns()
   // Berth is started some hundred times: what Node makes of its files is kept from one start to the next.
   process.env.NODE_COMPILE_CACHE ??= folderOfRun('compiled')
-  // And what V8 makes of packages, which jest loads for each file (kept-compiled.mjs).
-  process.env.BERTH_TEST_COMPILED = folderOfRun('jest')
   process.env.BERTH_TEST_IMAGES = folderOfRun('images')
   // A test file run by jest itself has not come through the bootstrap.
   if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())

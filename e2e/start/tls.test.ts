@@ -156,7 +156,6 @@ test('a service of its own speaks https too', async () => {
       args: () => [main],
       env: {
         ...files,
-        NODE_OPTIONS: '',
         BERTH_DATABASE_URL: database.url,
         BERTH_NATS_URL: testServers().natsUrl,
         ...keyEnvironmentOf('build'),

@@ -2,8 +2,10 @@ import { mkdtempSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mock } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createMetrics } from '@berth/service'
-import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { chunksOf, freshBlob } from './contract/subject.ts'
 import { reserveDisks } from './disk-reserve.ts'
 import { measureDisks, refuseBelowReserve, reserveNotes } from './disk-state.ts'
@@ -53,8 +55,8 @@ describe('a disk that cannot be asked', () => {
 })
 
 describe('a disk that hangs', () => {
-  beforeEach(() => void jest.useFakeTimers())
-  afterEach(() => void jest.useRealTimers())
+  beforeEach(() => mock.timers.enable({ apis: ['setInterval'] }))
+  afterEach(() => mock.timers.reset())
 
   test('holds one thread for files, also beside a disk that fails', async () => {
     const asked: string[] = []
@@ -64,7 +66,10 @@ describe('a disk that hangs', () => {
       if (name === 'fails') throw new Error('gone')
       return new Promise(() => {})
     })
-    await jest.advanceTimersByTimeAsync(10_000)
+    for (let second = 0; second < 10; second += 1) {
+      mock.timers.tick(1000)
+      await nextTurn()
+    }
     void reserve.refuse()
     void reserve.states()
     expect(asked).toEqual(['hangs', 'fails'])

@@ -24,7 +24,7 @@ test('accounts from before there were grants stay, and none is called as the gro
       ('22222222-2222-4222-8222-222222222222', 'authenticated', 'b', false, 0)`)
   await sql.query(migration('20261129000200_access'))
   const accounts = await sql.query(
-    'select name, password_hash, is_admin, is_active, session_epoch from account order by name',
+    'select name, password_hash, is_admin, is_active, session_epoch::text from account order by name',
   )
   expect(accounts.rows).toEqual([
     { name: 'admin', password_hash: 'a', is_admin: true, is_active: true, session_epoch: '3' },
