@@ -99,7 +99,6 @@ async function buildByBuildah(host: SandboxHost, plan: BuildPlan, deps: BuildDep
     return {
       digest: image.digest,
       mediaType: image.mediaType,
-      sizeBytes: layouts.reduce((sum, { bytes }) => sum + bytes, 0),
       cached,
       steps,
     }

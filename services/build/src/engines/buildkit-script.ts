@@ -11,6 +11,8 @@ export type Shown = {
   cache: { entries: number } | null
 }
 
+const fastest = 'compression=zstd,compression-level=1'
+
 const daemon = `
 snapshotter=native
 mkdir -p /work/try/lower /work/try/upper /work/try/work /work/try/merged
@@ -103,8 +105,9 @@ function buildWords(plan: BuildPlan, { names, bases, cache }: Shown, secrets: [s
     ...(plan.noCache ? ['--no-cache'] : []),
     ...secrets.flatMap(([id, file]) => ['--secret', `id=${id},src=${file}`]),
     '--output',
-    'type=oci,dest=/work/results/image,tar=false,oci-mediatypes=true,rewrite-timestamp=true',
-    ...(plan.cache === null ? [] : ['--export-cache', 'type=local,dest=/work/results/cache,mode=max']),
+    // It compresses each layer, and once more with the times changed; the layers that go out are made of these (compress-layers.ts).
+    `type=oci,dest=/work/results/image,tar=false,oci-mediatypes=true,rewrite-timestamp=true,${fastest}`,
+    ...(plan.cache === null ? [] : ['--export-cache', `type=local,dest=/work/results/cache,mode=max,${fastest}`]),
     ...Array.from({ length: cache?.entries ?? 0 }, (_, at) => [
       '--import-cache',
       `type=local,src=/work/cached/${at}`,

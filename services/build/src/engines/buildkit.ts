@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { keepEntry, openCache } from '../cache/layer-cache.ts'
 import { renameBases } from '../containerfile/rename-bases.ts'
 import { closeLayout } from '../layouts/adopt-layers.ts'
+import { compressLayers } from '../layouts/compress-layers.ts'
 import { openUp } from '../layouts/open-up.ts'
 import { readBase } from '../layouts/read-base.ts'
 import { receiveLayouts } from '../layouts/receive-layout.ts'
@@ -123,8 +124,11 @@ async function buildByBuildkit(
     listening.end()
     const failure = outcomeOf(end, listening.heard, deps.limits)
     if (failure) throw failure
-    const image = received?.get('image')?.image
-    if (!image) throw new Error('the sandbox gave no image')
+    const made = received?.get('image')?.image
+    if (!made) throw new Error('the sandbox gave no image')
+    const known = new Set(bases.flatMap(({ blobs }) => blobs))
+    const packing = { known, limitBytes: deps.limits.diskBytes, signal: deps.signal }
+    const image = await compressLayers(plan.output, made, packing)
     await closeLayout(plan.output, image)
     const kept = received?.get('cache')
     if (cache && kept) await keepEntry(cache, { key: cacheKey(plan), index: kept.index, blobs: results })
@@ -133,7 +137,6 @@ async function buildByBuildkit(
     return {
       digest: image.digest,
       mediaType: image.mediaType,
-      sizeBytes: received?.get('image')?.bytes ?? 0,
       cached,
       steps,
     }

@@ -46,8 +46,6 @@ export type BuildLimits = {
 export type Built = {
   digest: string
   mediaType: string
-  /** Of all new blobs. */
-  sizeBytes: number
   /** Steps taken from the cache, and all of them. */
   cached: number
   steps: number

@@ -3,8 +3,8 @@ import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { blobPath, type Descriptor, type Manifest, readJson } from './read-base.ts'
 
-const imageType = 'application/vnd.oci.image.manifest.v1+json'
-const indexType = 'application/vnd.oci.image.index.v1+json'
+export const imageType = 'application/vnd.oci.image.manifest.v1+json'
+export const indexType = 'application/vnd.oci.image.index.v1+json'
 
 // What layers of docker are called in an OCI manifest; their bytes are the same.
 const ociTypes: Readonly<Record<string, string>> = {
@@ -46,7 +46,8 @@ export function writeIndex(layout: string, manifests: Descriptor[]): Promise<Des
   return writeManifest(layout, indexType, { schemaVersion: 2, mediaType: indexType, manifests })
 }
 
-async function writeManifest(layout: string, mediaType: string, content: object): Promise<Descriptor> {
+/** Writes a manifest as a blob of a layout. */
+export async function writeManifest(layout: string, mediaType: string, content: object): Promise<Descriptor> {
   const bytes = Buffer.from(JSON.stringify(content))
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
   await writeFile(blobPath(layout, digest), bytes, { mode: 0o644 })

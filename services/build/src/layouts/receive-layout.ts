@@ -8,8 +8,8 @@ import type { Descriptor } from './read-base.ts'
 const blobName = /^(?:\.\/)?blobs\/sha256\/([0-9a-f]{64})$/
 const indexBytes = 1 << 20
 
-/** A layout that came: what it says that it holds, its image where that is one, and the bytes of its blobs. */
-export type Received = { index: string; image: Descriptor | undefined; bytes: number }
+/** A layout that came: what it says that it holds, and its image where that is one. */
+export type Received = { index: string; image: Descriptor | undefined }
 
 /**
  * Writes the blobs of OCI layouts that come as a tar out of a sandbox, whose word counts for nothing: each blob has the digest that it
@@ -23,7 +23,6 @@ export async function receiveLayouts(
 ): Promise<Map<string, Received>> {
   for (const folder of Object.values(into)) await mkdir(path.join(folder, 'blobs', 'sha256'), { recursive: true })
   const indexes = new Map<string, Buffer[]>()
-  const sizes = new Map<string, number>()
   let bytes = 0
   let writing: Writing | undefined
   try {
@@ -43,7 +42,6 @@ export async function receiveLayouts(
       const folder = Object.hasOwn(into, layout) ? into[layout] : undefined
       const hex = blobName.exec(inside)?.[1]
       if (type !== '0' || folder === undefined) continue
-      sizes.set(layout, (sizes.get(layout) ?? 0) + size)
       if (hex) writing = await startBlob(path.join(folder, 'blobs', 'sha256', hex), hex)
       else if (inside === 'index.json' && size <= indexBytes) writing = keepIn(indexes, layout)
     }
@@ -55,7 +53,7 @@ export async function receiveLayouts(
   return new Map(
     [...indexes].map(([layout, chunks]) => {
       const index = Buffer.concat(chunks).toString('utf8')
-      return [layout, { index, image: imageOf(index), bytes: sizes.get(layout) ?? 0 }]
+      return [layout, { index, image: imageOf(index) }]
     }),
   )
 }
