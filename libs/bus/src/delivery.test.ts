@@ -3,6 +3,7 @@ import { makeDatabase, type TestDatabase, until } from '@berth/service/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { type Bus, connectBus, streamOf } from './connection.ts'
 import { type ConsumeOptions, startConsumer } from './consume.ts'
+import { listenToStream } from './listen-to-stream.ts'
 import { makeNats, type NatsFixture } from './nats-server.fixture.ts'
 import { effects, log, makeSchema, names, record } from './outbox.fixture.ts'
 import { placeEvents, readOutbox } from './outbox.ts'
@@ -68,6 +69,16 @@ const listens = () =>
 const seen = async (count: number) => until(async () => (await effects(db)).length >= count)
 
 describe('over the bus', () => {
+  test('a consumer that is stopped while it begins to listen ends', async () => {
+    relay()
+    await record(db, 'first')
+    const consumer = consume()
+    await seen(1)
+    await consumer.stop()
+    // The server took longer to answer than the stop to come, and has nothing to tell.
+    await listenToStream({ db, bus, consumer: 'follower', source }, AbortSignal.abort(), async () => undefined)
+  })
+
   test('every event arrives once and in order', async () => {
     relay()
     await record(db, 'first')

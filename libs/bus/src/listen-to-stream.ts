@@ -48,6 +48,8 @@ export async function listenToStream(
   const messages = await handle.consume({ max_messages: 100, expires: 5_000 })
   const stop = () => messages.stop()
   signal.addEventListener('abort', stop, { once: true })
+  // Stopped while the server was asked, it would not hear of it any more, and listen for good.
+  if (signal.aborted) stop()
   // After its store was wiped the server knows neither stream nor consumer; begin again from the top.
   watchHeartbeats(messages, stop).catch(stop)
   const arrived: JsMsg[] = []

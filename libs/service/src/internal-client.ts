@@ -180,6 +180,7 @@ async function bytesOfPeer(
   const left = new AbortController()
   const onAbort = () => left.abort(signal?.reason)
   signal?.addEventListener('abort', onAbort, { once: true })
+  if (signal?.aborted) onAbort()
   const end = () => {
     signal?.removeEventListener('abort', onAbort)
     left.abort()

@@ -198,6 +198,7 @@ function waitInLine<T>(
       resolve(got)
       return true
     }
+    if (signal?.aborted) return onAbort()
     signal?.addEventListener('abort', onAbort, { once: true })
     line.add(waiter)
     onWaiting()

@@ -62,6 +62,7 @@ export function createReadConnections(agent: http.Agent, idleTimeoutMs: number):
       release(connection, isHeld)
     }
     signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted) onAbort()
     try {
       const head = await connection.ask(text)
       if (head) return new RangeAnswer(head, () => connection.next(), close)

@@ -31,6 +31,7 @@ export async function feedContext(
   const source = (await context()) as Readable
   const end = () => source.destroy()
   signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
   try {
     await feed(cleanContext(source, { bytes: diskBytes, files: contextFiles }), into, signal)
   } finally {

@@ -109,6 +109,7 @@ export async function readForm<Checked, Kept>(
   busboy.on('finish', () => ended.resolve())
   const gone = () => ended.reject(new Problem(400, 'client_gone', 'The client left before all of the form had come.'))
   signal.addEventListener('abort', gone, { once: true })
+  if (signal.aborted) gone()
   request.pipe(busboy)
   try {
     await ended.promise

@@ -85,6 +85,8 @@ async function runIn(
   around: Surroundings,
   signal: AbortSignal,
 ): Promise<SandboxEnd> {
+  // Cancelled while all was made ready, it would not hear of it any more.
+  signal.throwIfAborted()
   const [command = '', ...args] = commandLine(host, job, around)
   const child = spawn(command, args, {
     cwd: '/',

@@ -46,6 +46,7 @@ async function coming(
 ): Promise<ByteReply> {
   // The caller may go away before it begins to read.
   signal.addEventListener('abort', leave, { once: true })
+  if (signal.aborted) leave()
   const begun = begins(range, signal)
   // What fails later, whoever reads hears of.
   begun.catch(() => {})
