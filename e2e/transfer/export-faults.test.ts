@@ -159,7 +159,7 @@ test('F34: an export whose worker is killed in the middle is complete at the end
 }, 90_000)
 
 test('a cancelled export leaves nothing', async () => {
-  await pushRandomImage(target(), 'carried/cancelled', '1', [120_000_000])
+  await pushRandomImage(target(), 'carried/cancelled', '1', [400_000_000])
   const body = { repositories: [{ name: 'carried/cancelled' }], to: toDirectory('cancelled/all') }
   const place = path.join(transfer(), 'cancelled')
   const { body: task } = await stack.api('POST', '/exports', body)
