@@ -255,7 +255,7 @@ test('a remote with the policy streamed serves layers and never keeps them', asy
   const read = async () => digestOf(await (await fetch(blob(0))).arrayBuffer())
   expect(await read()).toBe(layer(0))
   expect(fetched(layer(0))).toHaveLength(1)
-  // A reader has the last bytes before the fetch has ended, and who comes between them is served from it.
+  // A reader has the last bytes before the fetch has ended, and a request between the two is served from it.
   while (fetched(layer(0)).length < 2) expect(await read()).toBe(layer(0))
   expect((await remoteBytes()).objects).toBe(before.objects + 1)
 }, 60_000)

@@ -65,7 +65,7 @@ class PlainRuntime {
   teardown() {
     for (const name of Object.keys(process.env)) if (!(name in this.#environment)) delete process.env[name]
     Object.assign(process.env, this.#environment)
-    // The tests of this file and who listens to them: jest's runner leaves them to go with the world that it made for the file.
+    // The tests of this file and the handlers of their events: jest's runner leaves them behind, for its own world of a file goes as a whole.
     for (const symbol of Object.getOwnPropertySymbols(globalThis)) {
       const name = symbol.description ?? ''
       if (['JEST_STATE_SYMBOL', 'EVENT_HANDLERS'].includes(name)) Reflect.deleteProperty(globalThis, symbol)
