@@ -12,7 +12,4 @@ export default {
   testSequencer: '<rootDir>/e2e/servers/longest-first.mjs',
   testTimeout: 30_000,
   maxWorkers: 3,
-  // Each file leaves some of its modules behind. In a worker with a gigabyte of them whatever moves many bytes stands still for
-  // the collection of garbage; one that has this much is followed by a new one.
-  workerIdleMemoryLimit: '400MB',
 }
