@@ -105,6 +105,21 @@ describe('pushes at once', () => {
     }
   })
 
+  test('small chunks without a range that are sent at once are each answered with where they ended, or are told that they do not count', async () => {
+    const chunks = Array.from({ length: 6 }, () => randomBytes(100))
+    for (let round = 0; round < 20; round++) {
+      const place = pathOf(await wire.begin('at-once/chunks'))
+      const answers = await Promise.all(chunks.map((body) => wire.send('PATCH', place, { headers: octets, body })))
+      const counted = answers.flatMap(({ status, headers }, at) =>
+        status === 202 ? [{ bytes: chunks[at] as Buffer, end: Number(String(headers.range).split('-')[1]) }] : [],
+      )
+      expect(answers.every(({ status }) => status === 202 || status === 409)).toBe(true)
+      const whole = Buffer.concat(counted.toSorted((a, b) => a.end - b.end).map(({ bytes }) => bytes))
+      expect((await wire.send('GET', place)).headers.range).toBe(`0-${whole.length - 1}`)
+      expect((await wire.send('PUT', withDigest(place, digestOf(whole)))).status).toBe(201)
+    }
+  })
+
   test('two requests that end one upload both get 201', async () => {
     const bytes = randomBytes(100_000)
     const patch = await wire.send('PATCH', pathOf(await wire.begin('at-once/end')), { headers: octets, body: bytes })

@@ -81,16 +81,6 @@ export async function writeSmallFile(path: string, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Makes a new file with these bytes, which a power cut may take away. */
-export async function writeUnflushed(path: string, bytes: Uint8Array): Promise<void> {
-  const fd = await openNew(path)
-  try {
-    await writeAll(fd, bytes, bytes.length, 0)
-  } finally {
-    await closeFile(fd)
-  }
-}
-
 /*
  * The same without a trip to another thread, which costs more than such a call where the disk does not have to be asked. While
  * one of them waits nothing else goes on in this process.

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { BlobStoreError, PartInterrupted, type StagedPart } from '@berth/blobs'
 import { type Digest, OciError } from '@berth/oci'
 import { bodyOf } from '../exchange/early-answer.ts'
 import type { NamedExchange } from '../exchange/exchange.ts'
-import { checkRange, type UploadDeps } from './session-answers.ts'
-import { type Claim, recordPart } from './sessions.ts'
+import { checkRange, ownerOf, type UploadDeps } from './session-answers.ts'
+import { beginWith, type Claim, claimSession, recordPart } from './sessions.ts'
 
 /** A blob in a single request: its digest is known, so the bytes go straight to their place. */
 export async function takeWhole(
@@ -22,25 +23,67 @@ export async function takeWhole(
   await pushed.end(exchange, { digest, generation, sizeBytes })
 }
 
+const atOnceBytes = 128 << 10
+
+/** Whether a chunk goes to the end of its session, wherever that is, and is so small that all of it is here in a moment. */
+export function comesAtOnce({ request: { headers } }: NamedExchange): boolean {
+  const length = Number(headers['content-length'] ?? 0)
+  return headers['content-range'] === undefined && length > 0 && length <= atOnceBytes
+}
+
+/**
+ * Takes in a small chunk and records it behind, in one statement where it is the first of its session, as it mostly is: no other request
+ * is waited for while it comes. Answers where the session stands then.
+ */
+export async function appendAtOnce(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<number> {
+  return appendPart(exchange, { id: `${id}-${randomBytes(8).toString('hex')}`, startOffset: 0 }, deps, async (part) => {
+    const owner = ownerOf(exchange)
+    if (await beginWith(deps.sessions, id, owner, part)) return part.sizeBytes
+    // It may have sent the chunk again meanwhile, and that one counts.
+    if (exchange.signal.aborted) return undefined
+    const claim = await claimSession(deps.sessions, id, owner).catch(async (error: unknown) => {
+      await deps.blobs.discardParts([part.id])
+      throw error
+    })
+    const isRecorded = await recordPart(deps.db, claim, { ...part, startOffset: claim.offsetBytes })
+    return isRecorded ? claim.offsetBytes + part.sizeBytes : undefined
+  })
+}
+
 /** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */
-export async function appendBytes(exchange: NamedExchange, claim: Claim, { db, blobs }: UploadDeps): Promise<number> {
+export async function appendBytes(exchange: NamedExchange, claim: Claim, deps: UploadDeps): Promise<number> {
   // Another request may have added its bytes between our look at the session and our claim: then these begin elsewhere.
   checkRange(exchange, claim)
-  const partId = `${claim.id}-${claim.fence}`
+  const place = { id: `${claim.id}-${claim.fence}`, startOffset: claim.offsetBytes }
+  return appendPart(exchange, place, deps, async (part) =>
+    (await recordPart(deps.db, claim, part)) ? claim.offsetBytes + part.sizeBytes : undefined,
+  )
+}
+
+/** `record` answers where the session stands with the part, or nothing when another request has it now. */
+async function appendPart(
+  exchange: NamedExchange,
+  { id, startOffset }: Pick<StagedPart, 'id' | 'startOffset'>,
+  { blobs }: UploadDeps,
+  record: (part: StagedPart) => Promise<number | undefined>,
+): Promise<number> {
+  const keep = async (part: StagedPart) => {
+    const end = await record(part)
+    if (end === undefined) await blobs.discardParts([id])
+    return end
+  }
   let part: StagedPart
   try {
-    part = await blobs.writePart(partId, claim.offsetBytes, bodyOf(exchange.request), { signal: exchange.signal })
+    part = await blobs.writePart(id, startOffset, bodyOf(exchange.request), { signal: exchange.signal })
   } catch (error) {
     // What came before the client left is durable, and the client may go on from there.
     if (!(error instanceof PartInterrupted)) throw error
-    await recordPart(db, claim, error.part)
+    await keep(error.part)
     throw error.cause instanceof BlobStoreError ? error.cause : error
   }
-  if (!(await recordPart(db, claim, part))) {
-    await blobs.discardParts([partId])
-    throw new OciError('BLOB_UPLOAD_INVALID', 'another request has taken over this upload; ask for its status', {
-      status: 409,
-    })
-  }
-  return claim.offsetBytes + part.sizeBytes
+  const end = await keep(part)
+  if (end !== undefined) return end
+  throw new OciError('BLOB_UPLOAD_INVALID', 'another request has taken over this upload; ask for its status', {
+    status: 409,
+  })
 }

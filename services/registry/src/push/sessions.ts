@@ -49,6 +49,13 @@ export async function readSession({ db, ids }: Sessions, id: string, owner: Sess
 
 /** Each is a row and a file for a day: far more than an account has open in earnest. */
 const mostOpen = 10_000
+const hasRoom = `$5 > (
+  select count(*)
+  from (
+    select
+    from upload_session
+    where subject = $3 and state = 'open'
+    limit $5) as open)`
 
 /**
  * Takes the session for a request that writes. What an earlier request still writes will not count any more. Throws TOOMANYREQUESTS for the
@@ -63,13 +70,7 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
      select $1, $2, $3, 1
      from committing
      where exists (select from upload_session where ${owned})
-       or ($4 and $5 > (
-         select count(*)
-         from (
-           select
-           from upload_session
-           where subject = $3 and state = 'open'
-           limit $5) as open))
+       or ($4 and ${hasRoom})
      on conflict (id) do update set fence = session.fence + 1, touched_at = now()
      where session.repository = $2
        and session.subject = $3
@@ -86,6 +87,33 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
     )
   if (state === 'open') throw unknownUpload()
   throw new OciError('BLOB_UPLOAD_INVALID', 'this upload has ended already')
+}
+
+/** Begins a session that has no row yet with all that has come of it. False: it has one, or may not have it, which a claim tells. */
+export async function beginWith(
+  { db, ids }: Sessions,
+  id: string,
+  owner: SessionOwner,
+  part: StagedPart,
+): Promise<boolean> {
+  if (!ids.isGenuine(id, owner)) return false
+  const rows = await db.prepared(
+    'begin-session',
+    `with ${unflushed},
+     begun as (
+       insert into upload_session (id, repository, subject, fence, offset_bytes)
+       select $1, $2, $3, 1, $4
+       from committing
+       where ${hasRoom}
+       on conflict (id) do nothing
+       returning id)
+     insert into upload_part (session, start_offset, part)
+     select id, 0, $6
+     from begun
+     returning session`,
+    [id, owner.repository, owner.subject, part.sizeBytes, mostOpen, JSON.stringify(part)],
+  )
+  return rows.length > 0
 }
 
 /** Adds a part to the session, if the claim is still the latest. Answers whether it was. */

@@ -1,7 +1,7 @@
 import { OciError, parseDigest } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { mountBlob } from './mount.ts'
-import { appendBytes, takeWhole } from './receive.ts'
+import { appendAtOnce, appendBytes, comesAtOnce, takeWhole } from './receive.ts'
 import {
   checkRange,
   hasBody,
@@ -43,6 +43,11 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
 export async function appendUpload(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<void> {
+  if (deps.sessions.ids.isGenuine(id, ownerOf(exchange)) && comesAtOnce(exchange)) {
+    await exchange.servedLately()
+    sendEmpty(exchange, 202, sessionHeaders(exchange, id, await appendAtOnce(exchange, id, deps)))
+    return
+  }
   // Only for a range it has to be known beforehand where the session stands; the claim says the rest.
   if (exchange.request.headers['content-range'] !== undefined)
     checkRange(exchange, await readSession(deps.sessions, id, ownerOf(exchange)))
