@@ -13,37 +13,42 @@ export type Shown = {
 
 const fastest = 'compression=zstd,compression-level=1'
 
-const daemon = `
+/** Starts the daemon beside what else is to be made ready. */
+const startDaemon = `
 snapshotter=native
 mkdir -p /work/try/lower /work/try/upper /work/try/work /work/try/merged
 if mount -t overlay -o lowerdir=/work/try/lower,upperdir=/work/try/upper,workdir=/work/try/work,userxattr overlay /work/try/merged 2>/dev/null
 then umount /work/try/merged; snapshotter=overlayfs; fi
 export XDG_RUNTIME_DIR=/run PATH="/host:$PATH"
 buildkitd --rootless --root /work/buildkit --addr unix:///run/buildkit.sock --containerd-worker=false --oci-worker-gc=false \\
-  --oci-worker-net=host --oci-worker-snapshotter=$snapshotter --otel-socket-path /run/otel.sock >/work/daemon.log 2>&1 3>&- 4>&- &
+  --oci-worker-net=host --oci-worker-snapshotter=$snapshotter --otel-socket-path /run/otel.sock </dev/null >/work/daemon.log 2>&1 3>&- 4>&- 5<&- &
 daemon=$!
-left=200
+`
+
+const awaitDaemon = `
+left=1000
 until [ -S /run/buildkit.sock ]; do
   left=$((left - 1))
   if [ "$left" = 0 ] || ! kill -0 $daemon 2>/dev/null; then tail -n 20 /work/daemon.log >&2; exit 98; fi
-  sleep 0.05
+  sleep 0.01
 done
 `
 
 /** What is run inside: the daemon, one build, and the results as layouts: the image, and what the next build can use again. */
 export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, string][]): string {
   const { bases, cache } = shown
-  const inherited = [...new Set(bases.flatMap(({ blobs }, at) => blobs.map((digest) => linkTo(`base-${at}`, digest))))]
+  const inherited = linkBases(bases)
   const exported = plan.cache !== null
   return [
     'set -eu',
+    'echo start >&4',
+    startDaemon,
     'echo context >&4',
     'tar -x -f - -C /work/context <&5 5<&-',
     // BuildKit knows the ignore file by one name only; where both are there podman takes this one too.
     'if [ -f /work/context/.containerignore ]; then cp /work/context/.containerignore /work/context/.dockerignore; fi',
     'echo start >&4',
     ...(plan.network === 'egress' ? [egressScript] : []),
-    daemon,
     'mkdir -p /work/results/image/blobs/sha256 /work/results/cache/blobs/sha256',
     // What is in a folder of results already is not written again: blobs of bases stay where they are.
     'cd /work/results/image/blobs/sha256',
@@ -51,6 +56,7 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     ...(cache ? importable(cache.entries, inherited) : []),
     ...(exported ? ['cd /work/results/cache/blobs/sha256', ...inherited, ...(cache ? [linkCached] : [])] : []),
     'cd /work',
+    awaitDaemon,
     'echo build >&4',
     `${commandOf(buildWords(plan, shown, secrets))}${proxied(plan)} </dev/null 3>&- 4>&-`,
     'echo result >&4',
@@ -67,9 +73,12 @@ function proxied({ network }: BuildPlan): string {
 const linkCached =
   'for file in /host/cache/blobs/sha256/*; do [ -e "$file" ] && ln -s "$file" . 2>/dev/null || true; done'
 
-function linkTo(shownAs: string, digest: string): string {
-  const [algorithm = '', hex = ''] = digest.split(':')
-  return `ln -s ${quote(`/host/${shownAs}/blobs/${algorithm}/${hex}`)} . 2>/dev/null || true`
+/** Links to all blobs of the bases, each once, in the folder that is the current one. */
+function linkBases(bases: readonly BaseContent[]): string[] {
+  const places = new Map<string, string>()
+  for (const [at, { blobs }] of bases.entries())
+    for (const digest of blobs) places.set(digest, `/host/base-${at}/blobs/${digest.replace(':', '/')}`)
+  return places.size === 0 ? [] : [`ln -s ${[...places.values()].map(quote).join(' ')} .`]
 }
 
 /** One layout for each entry of the cache, all over the same blobs. */
