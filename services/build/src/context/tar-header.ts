@@ -49,13 +49,18 @@ function writeBlock({ name, type, mode, size, mtime, linkName }: TarHeader): Buf
   block.write(octal(mode, 8), 100, 'latin1')
   block.write(octal(0, 8), 108, 'latin1')
   block.write(octal(0, 8), 116, 'latin1')
-  writeSize(block, size)
+  writeNumber(block, 124, size)
   block.write(octal(Math.max(0, Math.min(mtime, 0o77777777777)), 12), 136, 'latin1')
   block.write(type, 156, 'latin1')
   block.write(linkName.slice(0, 100), 157, 'latin1')
   block.write('ustar  \0', 257, 'latin1')
-  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  sealHeader(block)
   return block
+}
+
+/** Gives a header block the checksum of what it says. */
+export function sealHeader(block: Buffer): void {
+  block.write(`${checksum(block).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
 }
 
 function octal(value: number, width: number): string {
@@ -64,14 +69,16 @@ function octal(value: number, width: number): string {
     .padStart(width - 1, '0')}\0`
 }
 
-function writeSize(block: Buffer, size: number): void {
-  if (size <= 0o77777777777) return void block.write(octal(size, 12), 124, 'latin1')
-  block[124] = 0x80
-  block.writeBigUInt64BE(BigInt(size), 128)
+/** Writes a size or a time into its field of twelve bytes. */
+export function writeNumber(block: Buffer, at: number, value: number): void {
+  if (value <= 0o77777777777) return void block.write(octal(value, 12), at, 'latin1')
+  block.fill(0, at, at + 4)
+  block[at] = 0x80
+  block.writeBigUInt64BE(BigInt(value), at + 4)
 }
 
 /** Octal digits, or base 256 where the first bit says so. */
-function readNumber(block: Buffer, at: number, width: number): number {
+export function readNumber(block: Buffer, at: number, width: number): number {
   if (((block[at] ?? 0) & 0x80) !== 0) {
     // A negative one, or more than a file can have, is as good as none: the caller refuses it.
     let value = (block[at] ?? 0) & 0x7f

@@ -37,8 +37,7 @@ done
 /** What is run inside: the daemon, one build, and the results as layouts: the image, and what the next build can use again. */
 export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, string][]): string {
   const { bases, cache } = shown
-  const inherited = linkBases(bases)
-  const exported = plan.cache !== null
+  const isExported = plan.cache !== null
   return [
     'set -eu',
     'echo start >&4',
@@ -49,18 +48,20 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     'if [ -f /work/context/.containerignore ]; then cp /work/context/.containerignore /work/context/.dockerignore; fi',
     'echo start >&4',
     ...(plan.network === 'egress' ? [egressScript] : []),
-    'mkdir -p /work/results/image/blobs/sha256 /work/results/cache/blobs/sha256',
-    // What is in a folder of results already is not written again: blobs of bases stay where they are.
+    'mkdir -p /work/results/image/blobs/sha256 /work/results/cache',
     'cd /work/results/image/blobs/sha256',
-    ...inherited,
-    ...(cache ? importable(cache.entries, inherited) : []),
-    ...(exported ? ['cd /work/results/cache/blobs/sha256', ...inherited, ...(cache ? [linkCached] : [])] : []),
+    // What is in the folder of the results already is not written again: blobs of bases and of the cache stay where they are.
+    ...linkBases(bases),
+    ...(cache ? [linkCached] : []),
+    // All layouts are over the same blobs.
+    'ln -s ../image/blobs /work/results/cache/blobs',
+    ...importable(cache?.entries ?? 0),
     'cd /work',
     awaitDaemon,
     'echo build >&4',
     `${commandOf(buildWords(plan, shown, secrets))}${proxied(plan)} </dev/null 3>&- 4>&-`,
     'echo result >&4',
-    'tar -c -f - -C /work/results image cache >&3',
+    `tar -c -f - -C /work/results image ${isExported ? 'cache/index.json' : ''} >&3`,
   ].join('\n')
 }
 
@@ -70,10 +71,10 @@ function proxied({ network }: BuildPlan): string {
   return proxyVariables.map((name) => ` --opt build-arg:${name}="$${name}"`).join('')
 }
 
-const linkCached =
-  'for file in /host/cache/blobs/sha256/*; do [ -e "$file" ] && ln -s "$file" . 2>/dev/null || true; done'
+/** Those that a base has too are there already. */
+const linkCached = 'cp -rs /host/cache/blobs/sha256/. . 2>/dev/null || true'
 
-/** Links to all blobs of the bases, each once, in the folder that is the current one. */
+/** Links to all blobs of the bases, each once. */
 function linkBases(bases: readonly BaseContent[]): string[] {
   const places = new Map<string, string>()
   for (const [at, { blobs }] of bases.entries())
@@ -81,19 +82,12 @@ function linkBases(bases: readonly BaseContent[]): string[] {
   return places.size === 0 ? [] : [`ln -s ${[...places.values()].map(quote).join(' ')} .`]
 }
 
-/** One layout for each entry of the cache, all over the same blobs. */
-function importable(entries: number, inherited: readonly string[]): string[] {
-  return [
-    'mkdir -p /work/cached/blobs/sha256',
-    'cd /work/cached/blobs/sha256',
-    ...inherited,
-    linkCached,
-    ...Array.from(
-      { length: entries },
-      (_, at) =>
-        `mkdir /work/cached/${at}; ln -s ../blobs /work/cached/${at}/blobs; cp /work/in/cached-${at} /work/cached/${at}/index.json`,
-    ),
-  ]
+/** One layout for each entry of the cache. */
+function importable(entries: number): string[] {
+  return Array.from({ length: entries }, (_, at) => {
+    const layout = `/work/cached/${at}`
+    return `mkdir -p ${layout}; ln -s /work/results/image/blobs ${layout}/blobs; cp /work/in/cached-${at} ${layout}/index.json`
+  })
 }
 
 function buildWords(plan: BuildPlan, { names, bases, cache }: Shown, secrets: [string, string][]): string[] {
@@ -114,8 +108,8 @@ function buildWords(plan: BuildPlan, { names, bases, cache }: Shown, secrets: [s
     ...(plan.noCache ? ['--no-cache'] : []),
     ...secrets.flatMap(([id, file]) => ['--secret', `id=${id},src=${file}`]),
     '--output',
-    // It compresses each layer, and once more with the times changed; the layers that go out are made of these (compress-layers.ts).
-    `type=oci,dest=/work/results/image,tar=false,oci-mediatypes=true,rewrite-timestamp=true,${fastest}`,
+    // The layers that go out are made of these, and of their times (compress-layers.ts): by its rewrite-timestamp it would compress twice.
+    `type=oci,dest=/work/results/image,tar=false,oci-mediatypes=true,${fastest}`,
     ...(plan.cache === null ? [] : ['--export-cache', `type=local,dest=/work/results/cache,mode=max,${fastest}`]),
     ...Array.from({ length: cache?.entries ?? 0 }, (_, at) => [
       '--import-cache',

@@ -115,7 +115,7 @@ async function buildByBuildkit(
         feedContext: (into, ended) => feedContext(plan.context, deps.limits, into, ended),
         takeResult: async (from) => {
           await mkdir(results)
-          received = await receiveLayouts(from, { image: plan.output, cache: results }, deps.limits.diskBytes)
+          received = await receiveLayouts(from, { image: results, cache: results }, deps.limits.diskBytes)
         },
         onOutput: listening.onOutput,
       },
@@ -126,9 +126,15 @@ async function buildByBuildkit(
     if (failure) throw failure
     const made = received?.get('image')?.image
     if (!made) throw new Error('the sandbox gave no image')
-    const known = new Set(bases.flatMap(({ blobs }) => blobs))
-    const packing = { known, limitBytes: deps.limits.diskBytes, signal: deps.signal }
-    const image = await compressLayers(plan.output, made, packing)
+    const image = await compressLayers(made, {
+      from: [results, ...(cache ? [cache.folder] : [])],
+      to: plan.output,
+      known: new Set(bases.flatMap(({ blobs }) => blobs)),
+      layers: new Map(bases.flatMap(({ layers }) => [...layers])),
+      latest: plan.sourceDateEpoch,
+      limitBytes: deps.limits.diskBytes,
+      signal: deps.signal,
+    })
     await closeLayout(plan.output, image)
     const kept = received?.get('cache')
     if (cache && kept) await keepEntry(cache, { key: cacheKey(plan), index: kept.index, blobs: results })

@@ -28,11 +28,16 @@ export async function adoptLayers(
   const diffIds = rootfs?.diff_ids ?? []
   const layers = manifest.layers.map((own, at) => {
     const base = known.get(diffIds[at] ?? '')
-    return base ? { mediaType: ociTypes[base.mediaType] ?? base.mediaType, digest: base.digest, size: base.size } : own
+    return base ? ociDescriptor(base) : own
   })
   await rm(blobPath(layout, image.digest))
   const adopted = await writeManifest(layout, imageType, { ...manifest, layers })
   return { image: adopted, platform: { architecture, os, ...(variant === undefined ? {} : { variant }) } }
+}
+
+/** A layer of a base as an OCI manifest names it. */
+export function ociDescriptor({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType: ociTypes[mediaType] ?? mediaType, digest, size }
 }
 
 /** Says what a layout holds. */

@@ -1,122 +1,146 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { PassThrough, type Readable, type Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { promisify } from 'node:util'
-import { createGunzip, createZstdDecompress, gzip } from 'node:zlib'
-import { imageType, indexType, writeIndex, writeManifest } from './adopt-layers.ts'
-import { blobPath, type Descriptor, type Manifest, readJson } from './read-base.ts'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { imageType, indexType, ociDescriptor, writeIndex, writeManifest } from './adopt-layers.ts'
+import { createTimeClamp } from './clamp-times.ts'
+import { gzipMembers } from './gzip-members.ts'
+import { blobPath, type Descriptor, type Manifest } from './read-base.ts'
 
-const compress = promisify(gzip)
 const layerType = 'application/vnd.oci.image.layer.v1.tar'
 
-/** Each is a member of the gzip file by itself, so that several are compressed at once. Their size is part of what a layer's digest is. */
-const memberBytes = 2 << 20
-/** Layers get as small as those of buildah and skopeo; the usual level takes half as long again for two hundredths less. */
-const level = 4
-/** The threads that compress are those that read and write files for everybody. */
-const membersAtOnce = 3
 /** The usual 16 KiB are some thousand turns of the event loop for each 100 MB. */
 const chunkSize = 1 << 20
+/** Of an index, a manifest or a configuration. */
+const mostTextBytes = 16 << 20
 
 export type CompressOptions = {
-  /** Layers of the bases, which stay as they are. */
+  /** The layouts that blobs of the image are in, and the one that gets it. */
+  from: readonly string[]
+  to: string
+  /** Blobs of the bases, and their layers by what they unpack to: these stay as they are. */
   known: ReadonlySet<string>
+  layers: ReadonlyMap<string, Descriptor>
+  /** In seconds since 1970: no time in a layer is later. */
+  latest: number
   /** A layer that unpacks to more throws. */
   limitBytes: number
   signal: AbortSignal
 }
 
 /**
- * Gives an image, or the images of an index, layers in gzip, which every client reads, in place of those that the engine wrote in a hurry.
- * Each has to be what its configuration says that it unpacks to. Returns what stands for the image now.
+ * Writes an image, or the images of an index, with layers in gzip, which every client reads, in place of those that the engine wrote in
+ * a hurry, and without the times at which they were built. Each has to be what its configuration says that it unpacks to. Returns what
+ * stands for the image now.
  */
-export async function compressLayers(layout: string, image: Descriptor, options: CompressOptions): Promise<Descriptor> {
-  const run: Run = { layout, options, layers: new Map(), replaced: new Map() }
-  const made = await compressAll(run, image)
-  // Last: images of an index may be one.
-  for (const [before, after] of run.replaced) if (before !== after) await rm(blobPath(layout, before))
-  return made
-}
-
-type Run = {
-  layout: string
-  options: CompressOptions
-  layers: Map<string, Descriptor>
-  /** Manifests, by their digests before. */
-  replaced: Map<string, string>
-}
-
-async function compressAll(run: Run, image: Descriptor): Promise<Descriptor> {
+export async function compressLayers(image: Descriptor, options: CompressOptions): Promise<Descriptor> {
+  const run: Run = { options, done: new Map() }
+  await mkdir(path.join(options.to, 'blobs', 'sha256'), { recursive: true })
   if (image.mediaType === imageType) return compressImage(run, image)
   if (image.mediaType !== indexType) throw new Error(`the sandbox gave ${image.mediaType}, which is no image`)
-  const { manifests } = await readJson<{ manifests: Descriptor[] }>(run.layout, image.digest)
+  const { manifests } = JSON.parse(await readText(options, image)) as { manifests: Descriptor[] }
   const made: Descriptor[] = []
   for (const one of manifests) made.push({ ...one, ...(await compressImage(run, one)) })
-  const index = await writeIndex(run.layout, made)
-  run.replaced.set(image.digest, index.digest)
-  return index
+  return writeIndex(options.to, made)
 }
 
-async function compressImage({ layout, options, layers: done, replaced }: Run, image: Descriptor): Promise<Descriptor> {
-  const manifest = await readJson<Manifest>(layout, image.digest)
-  const { rootfs } = await readJson<{ rootfs?: { diff_ids?: string[] } }>(layout, manifest.config.digest)
-  const layers: Descriptor[] = []
-  for (const [at, layer] of manifest.layers.entries()) {
-    const isOfBase = options.known.has(layer.digest)
-    const made = isOfBase
-      ? layer
-      : (done.get(layer.digest) ?? (await compressLayer(layout, layer, rootfs?.diff_ids?.[at], options)))
-    done.set(layer.digest, made)
-    layers.push(made)
-  }
-  const made = await writeManifest(layout, imageType, { ...manifest, layers })
-  replaced.set(image.digest, made.digest)
+/** A layer as it is now, and what it unpacks to. */
+type Made = { descriptor: Descriptor; diffId: string }
+type Run = {
+  options: CompressOptions
+  /** Images of an index have layers in common. */
+  done: Map<string, Made>
+}
+
+async function compressImage(run: Run, image: Descriptor): Promise<Descriptor> {
+  const { options } = run
+  const manifest = JSON.parse(await readText(options, image)) as Manifest
+  const config = await readText(options, manifest.config)
+  const diffIds = diffIdsIn(config)
+  if (diffIds.length !== manifest.layers.length)
+    throw new Error(`${image.digest} of the result has ${manifest.layers.length} layers, and names ${diffIds.length}`)
+  const made: Made[] = []
+  for (const [at, layer] of manifest.layers.entries()) made.push(await compressLayer(run, layer, diffIds[at] ?? ''))
+  const layers = made.map(({ descriptor }) => descriptor)
+  const written = { ...manifest, config: await writeConfig(options.to, manifest.config, config, made), layers }
+  return writeManifest(options.to, imageType, written)
+}
+
+/** Writes a configuration with other layers than it had, and not a byte of it else changed. */
+async function writeConfig(to: string, before: Descriptor, text: string, layers: readonly Made[]): Promise<Descriptor> {
+  const now = layers.map(({ diffId }) => diffId)
+  const known = new Map(diffIdsIn(text).map((diffId, at) => [diffId, now[at] ?? diffId]))
+  const config = text.replace(/"(sha256:[0-9a-f]{64})"/g, (as, diffId) =>
+    known.has(diffId) ? `"${known.get(diffId)}"` : as,
+  )
+  if (diffIdsIn(config).join() !== now.join())
+    throw new Error(`${before.digest} of the result names its layers in no usual way`)
+  const bytes = Buffer.from(config)
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  await writeFile(blobPath(to, digest), bytes, { mode: 0o644 })
+  return { ...before, digest, size: bytes.length }
+}
+
+function diffIdsIn(config: string): string[] {
+  return (JSON.parse(config) as { rootfs?: { diff_ids?: string[] } }).rootfs?.diff_ids ?? []
+}
+
+async function compressLayer({ options, done }: Run, layer: Descriptor, diffId: string): Promise<Made> {
+  if (options.known.has(layer.digest)) return { descriptor: layer, diffId }
+  const base = options.layers.get(diffId)
+  if (base) return { descriptor: ociDescriptor(base), diffId }
+  const key = `${layer.digest} ${diffId}`
+  const made = done.get(key) ?? (await packLayer(options, layer, diffId))
+  done.set(key, made)
   return made
 }
 
-/** Writes a layer anew, in gzip, and removes it in the form that it had. */
-async function compressLayer(
-  layout: string,
-  layer: Descriptor,
-  diffId: string | undefined,
-  options: CompressOptions,
-): Promise<Descriptor> {
-  const from = blobPath(layout, layer.digest)
-  const partial = `${from}.gz`
+/** Writes a layer anew, in gzip. */
+async function packLayer(options: CompressOptions, layer: Descriptor, diffId: string): Promise<Made> {
+  const partial = `${blobPath(options.to, layer.digest)}.gz`
   try {
-    const made = await pack(from, partial, layer.mediaType, options)
-    if (made.diffId !== diffId) throw new Error(`${layer.digest} of the result is not the layer ${diffId}`)
-    await rename(partial, blobPath(layout, made.digest))
-    await rm(from)
-    return { mediaType: `${layerType}+gzip`, digest: made.digest, size: made.size }
+    const { was, is, digest, size } = await pack(layer, partial, options)
+    if (was !== diffId) throw new Error(`${layer.digest} of the result is not the layer ${diffId}`)
+    await rename(partial, blobPath(options.to, digest))
+    return { descriptor: { mediaType: `${layerType}+gzip`, digest, size }, diffId: is }
   } catch (error) {
     await rm(partial, { force: true })
     throw error
   }
 }
 
-async function pack(from: string, to: string, mediaType: string, { limitBytes, signal }: CompressOptions) {
-  const unpacked = createHash('sha256')
-  const packed = createHash('sha256')
+async function pack(
+  { digest, mediaType }: Descriptor,
+  to: string,
+  { from, latest, limitBytes, signal }: CompressOptions,
+) {
+  const [was, is, packed] = [createHash('sha256'), createHash('sha256'), createHash('sha256')]
+  const clamp = createTimeClamp(latest)
   let bytes = 0
   let size = 0
   const file = await open(to, 'wx', 0o644)
   try {
     await pipeline(
-      createReadStream(from, { highWaterMark: chunkSize }),
+      createReadStream(fileOf(from, digest), { highWaterMark: chunkSize }),
       decompressorOf(mediaType),
       async function* (source: Readable) {
         for await (const chunk of source as AsyncIterable<Buffer>) {
           bytes += chunk.length
           if (bytes > limitBytes) throw new Error(`a layer of the result unpacks to more than ${limitBytes} bytes`)
-          unpacked.update(chunk)
-          yield chunk
+          // Before its times are changed, which happens in the chunk itself.
+          was.update(chunk)
+          for (const part of clamp.push(chunk)) {
+            is.update(part)
+            yield part
+          }
         }
+        clamp.end()
       },
       async (source: AsyncIterable<Buffer>) => {
-        for await (const member of inOrder(source)) {
+        for await (const member of gzipMembers(source)) {
           packed.update(member)
           size += member.length
           await file.writeFile(member)
@@ -127,7 +151,11 @@ async function pack(from: string, to: string, mediaType: string, { limitBytes, s
   } finally {
     await file.close()
   }
-  return { diffId: `sha256:${unpacked.digest('hex')}`, digest: `sha256:${packed.digest('hex')}`, size }
+  return { was: digestOf(was), is: digestOf(is), digest: digestOf(packed), size }
+}
+
+function digestOf(hash: ReturnType<typeof createHash>): string {
+  return `sha256:${hash.digest('hex')}`
 }
 
 function decompressorOf(mediaType: string): Transform {
@@ -137,37 +165,15 @@ function decompressorOf(mediaType: string): Transform {
   throw new Error(`the sandbox gave a layer of the type ${mediaType}`)
 }
 
-/** The members of the gzip file one after another, some of them compressed ahead. */
-async function* inOrder(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const ahead: Promise<Buffer>[] = []
-  try {
-    for await (const block of blocksOf(source)) {
-      const member = compress(block, { level })
-      // Its failure is seen when its turn comes.
-      member.catch(() => undefined)
-      ahead.push(member)
-      if (ahead.length === membersAtOnce) yield await (ahead.shift() as Promise<Buffer>)
-    }
-    for (const member of ahead) yield await member
-  } finally {
-    await Promise.allSettled(ahead)
-  }
+async function readText({ from }: CompressOptions, { digest }: Descriptor): Promise<string> {
+  const file = fileOf(from, digest)
+  if ((await stat(file)).size > mostTextBytes) throw new Error(`${digest} of the result is too large for what it is`)
+  return readFile(file, 'utf8')
 }
 
-async function* blocksOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of source) {
-    for (let at = 0; at < chunk.length; ) {
-      const part = chunk.subarray(at, at + memberBytes - bytes)
-      chunks.push(part)
-      bytes += part.length
-      at += part.length
-      if (bytes < memberBytes) continue
-      yield Buffer.concat(chunks)
-      chunks = []
-      bytes = 0
-    }
-  }
-  if (bytes > 0) yield Buffer.concat(chunks)
+/** The file of a blob in the first layout that has it. */
+function fileOf(layouts: readonly string[], digest: string): string {
+  const file = layouts.map((layout) => blobPath(layout, digest)).find((one) => existsSync(one))
+  if (file === undefined) throw new Error(`the result names ${digest}, which is not there`)
+  return file
 }

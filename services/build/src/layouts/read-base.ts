@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { algorithmOf, asDigest, hexOf } from '@berth/oci'
 import { openUp } from './open-up.ts'
 
 export type Descriptor = { mediaType: string; digest: string; size: number; [more: string]: unknown }
@@ -50,10 +51,10 @@ async function readImage(layout: string, digest: string, into: BaseContent): Pro
   for (const [at, layer] of manifest.layers.entries()) into.layers.set(diffIds[at] ?? '', layer)
 }
 
-/** Where a blob of a layout lies. */
-export function blobPath(layout: string, digest: string): string {
-  const [algorithm = '', hex = ''] = digest.split(':')
-  return path.join(layout, 'blobs', algorithm, hex)
+/** Where a blob of a layout lies. What is no digest throws: of some, a sandbox has said that they are. */
+export function blobPath(layout: string, text: string): string {
+  const digest = asDigest(text)
+  return path.join(layout, 'blobs', algorithmOf(digest), hexOf(digest))
 }
 
 export async function readJson<T>(layout: string, digest: string): Promise<T> {
