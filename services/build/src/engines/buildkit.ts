@@ -9,7 +9,7 @@ import { renameBases } from '../containerfile/rename-bases.ts'
 import { closeLayout } from '../layouts/adopt-layers.ts'
 import { compressLayers } from '../layouts/compress-layers.ts'
 import { openUp } from '../layouts/open-up.ts'
-import { readBase } from '../layouts/read-base.ts'
+import { type BaseContent, type Descriptor, readBase } from '../layouts/read-base.ts'
 import { receiveLayouts } from '../layouts/receive-layout.ts'
 import { runSandbox, type SandboxHost } from '../sandbox/run-sandbox.ts'
 import { buildkitScript } from './buildkit-script.ts'
@@ -98,7 +98,8 @@ async function buildByBuildkit(
     ...egress.files,
   ])
   const listening = listenToBuildkit(plan, deps)
-  let received: Awaited<ReturnType<typeof receiveLayouts>> | undefined
+  let received: Received | undefined
+  let packing: Promise<Descriptor> | undefined
   try {
     const end = await runSandbox(
       host,
@@ -116,6 +117,9 @@ async function buildByBuildkit(
         takeResult: async (from) => {
           await mkdir(results)
           received = await receiveLayouts(from, { image: results, cache: results }, deps.limits.diskBytes)
+          // While the sandbox is taken down; if that goes wrong, it is for nothing.
+          packing = packImage(received, plan, deps, { bases, from: [results, ...(cache ? [cache.folder] : [])] })
+          packing.catch(() => undefined)
         },
         onOutput: listening.onOutput,
       },
@@ -124,18 +128,8 @@ async function buildByBuildkit(
     listening.end()
     const failure = outcomeOf(end, listening.heard, deps.limits)
     if (failure) throw failure
-    const made = received?.get('image')?.image
-    if (!made) throw new Error('the sandbox gave no image')
-    const image = await compressLayers(made, {
-      from: [results, ...(cache ? [cache.folder] : [])],
-      to: plan.output,
-      known: new Set(bases.flatMap(({ blobs }) => blobs)),
-      layers: new Map(bases.flatMap(({ layers }) => [...layers])),
-      latest: plan.sourceDateEpoch,
-      limitBytes: deps.limits.diskBytes,
-      signal: deps.signal,
-    })
-    await closeLayout(plan.output, image)
+    const image = await packing
+    if (!image) throw new Error('the sandbox gave no result')
     const kept = received?.get('cache')
     if (cache && kept) await keepEntry(cache, { key: cacheKey(plan), index: kept.index, blobs: results })
     const { steps, cached } = listening.counts()
@@ -147,9 +141,35 @@ async function buildByBuildkit(
       steps,
     }
   } finally {
+    await packing?.catch(() => 'it has been said')
     await rm(results, { recursive: true, force: true })
     cache?.close()
   }
+}
+
+type Received = Awaited<ReturnType<typeof receiveLayouts>>
+type Sources = { bases: readonly BaseContent[]; from: readonly string[] }
+
+/** Puts the image that came out of the sandbox into the layout of the result. */
+async function packImage(
+  received: Received,
+  plan: BuildPlan,
+  deps: BuildDeps,
+  { bases, from }: Sources,
+): Promise<Descriptor> {
+  const made = received.get('image')?.image
+  if (!made) throw new Error('the sandbox gave no image')
+  const image = await compressLayers(made, {
+    from,
+    to: plan.output,
+    known: new Set(bases.flatMap(({ blobs }) => blobs)),
+    layers: new Map(bases.flatMap(({ layers }) => [...layers])),
+    latest: plan.sourceDateEpoch,
+    limitBytes: deps.limits.diskBytes,
+    signal: deps.signal,
+  })
+  await closeLayout(plan.output, image)
+  return image
 }
 
 /** The other engine keeps its steps by number, and calls nothing its latest. */
