@@ -1,5 +1,7 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { boundCaches } from '../cache/layer-cache.ts'
 import { startOf } from '../sandbox/processes.ts'
@@ -42,6 +44,31 @@ group(`builds (${why ? `skipped: ${why}` : `not installed: ${absent.join(', ') |
     await sweepLeftovers(bench.folder)
     expect(await readdir(sandboxes)).toEqual(['alive'])
     await rm(path.join(sandboxes, 'alive'), { recursive: true })
+  })
+
+  testWhole('a daemon that does not come up is told with its last words, and as no fault of the build', async () => {
+    const programs = await mkdtemp(path.join(bench.folder, 'programs-'))
+    const said =
+      '#!/bin/sh\ncase "$1" in --version) echo "buildkitd v1.2.3";; *) echo "no room here" >&2; exit 1;; esac\n'
+    for (const program of ['buildkitd', 'buildctl', 'buildkit-runc'])
+      await writeFile(path.join(programs, program), said, { mode: 0o755 })
+    // Programs are looked for where the service finds its own.
+    const script = `
+      const { createBench, testSettings } = await import(${JSON.stringify(new URL('engine.fixture.ts', import.meta.url).href)})
+      const { findEngines } = await import(${JSON.stringify(new URL('find-engine.ts', import.meta.url).href)})
+      const bench = await createBench()
+      const { engines } = await findEngines(testSettings(bench.folder))
+      const engine = engines.find(({ version }) => version === '1.2.3')
+      const { failure, text } = await bench.build(engine, 'FROM scratch')
+      await bench.close()
+      console.log(JSON.stringify({ message: failure.message, status: failure.status ?? null }))`
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, PATH: `${programs}:${process.env.PATH}` },
+    })
+    expect(JSON.parse(stdout)).toEqual({
+      message: 'the sandbox did not come up (start, exit code 98): no room here',
+      status: null,
+    })
   })
 
   describe.each(tried)('by %s', (name) => {
