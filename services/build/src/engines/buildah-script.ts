@@ -1,7 +1,7 @@
 import { egressScript } from '../egress/in-sandbox.ts'
 import type { BaseContent } from '../layouts/read-base.ts'
 import type { BuildPlan } from './engine.ts'
-import { commandOf, quote } from './shell.ts'
+import { commandOf, quote, tar } from './shell.ts'
 
 /** Each costs some hundredths of a second, now and in the next build. */
 const mostKept = 100
@@ -30,7 +30,7 @@ export function buildahScript(
   return [
     'set -eu',
     'echo context >&4',
-    'tar -x -f - -C /work/context <&5 5<&-',
+    `${tar} -x -f - -C /work/context <&5 5<&-`,
     'echo bases >&4',
     settings,
     ...(plan.network === 'egress' ? [egressScript] : []),
@@ -43,7 +43,7 @@ export function buildahScript(
     ...inherited.map((hex) => `rm -f /work/out/0/blobs/sha256/${hex}`),
     ...(cached ? [keepSteps, ...inherited.map((hex) => `rm -f /work/out/cache/blobs/sha256/${hex}`)] : []),
     'echo result >&4',
-    `tar -c -f - -C /work/out ${parts.map((_, at) => at).join(' ')}${cached ? ' cache' : ''} >&3`,
+    `${tar} -c -f - -C /work/out ${parts.map((_, at) => at).join(' ')}${cached ? ' cache' : ''} >&3`,
   ].join('\n')
 }
 

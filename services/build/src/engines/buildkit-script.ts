@@ -2,7 +2,7 @@ import { egressScript, proxyVariables } from '../egress/in-sandbox.ts'
 import type { BaseContent } from '../layouts/read-base.ts'
 import type { BuildPlan } from './engine.ts'
 import { familiarName } from './familiar-name.ts'
-import { commandOf, quote } from './shell.ts'
+import { commandOf, quote, tar } from './shell.ts'
 
 /** What of the host is shown under `/host`, and the names that images have instead of those in the plan. */
 export type Shown = {
@@ -43,7 +43,7 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     'echo start >&4',
     startDaemon,
     'echo context >&4',
-    'tar -x -f - -C /work/context <&5 5<&-',
+    `${tar} -x -f - -C /work/context <&5 5<&-`,
     // BuildKit knows the ignore file by one name only; where both are there podman takes this one too.
     'if [ -f /work/context/.containerignore ]; then cp /work/context/.containerignore /work/context/.dockerignore; fi',
     'echo start >&4',
@@ -61,7 +61,7 @@ export function buildkitScript(plan: BuildPlan, shown: Shown, secrets: [string, 
     'echo build >&4',
     `${commandOf(buildWords(plan, shown, secrets))}${proxied(plan)} </dev/null 3>&- 4>&-`,
     'echo result >&4',
-    `tar -c -f - -C /work/results image ${isExported ? 'cache/index.json' : ''} >&3`,
+    `${tar} -c -f - -C /work/results image ${isExported ? 'cache/index.json' : ''} >&3`,
   ].join('\n')
 }
 
