@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import { boundCaches } from '../cache/layer-cache.ts'
+import { blobPath } from '../layouts/read-base.ts'
 import { startOf } from '../sandbox/processes.ts'
 import { type Bench, createBench, testSettings, whyNoBuilds, withShell } from './engine.fixture.ts'
 import type { Engine } from './engine.ts'
@@ -130,6 +131,27 @@ group(`builds (${why ? `skipped: ${why}` : `not installed: ${absent.join(', ') |
       await boundCaches(path.dirname(cache), { bytes: 1 << 30, repositoryBytes: 10 })
       expect(await readdir(path.join(cache, 'blobs', 'sha256'))).toEqual([])
     })
+
+    testWhole(
+      'no file of a layer is younger than was asked for, whatever it is and however long its name',
+      async () => {
+        const long = `/${'d'.repeat(120)}/${'e'.repeat(120)}`
+        const { layout, output } = await make(
+          `${withShell}RUN mkdir -p ${long} && echo a > ${long}/a && ln ${long}/a /b && ln -s /b /c && mkfifo /p && chmod 4755 /b && \
+touch -d "1999-01-01 00:00:00" /old\nRUN rm /bin/busybox`,
+          { sourceDateEpoch: 1_000_000_000 },
+        )
+        const listed = layout.manifest.layers.map(({ digest }) => {
+          const args = ['-tzv', '--full-time', '-f', blobPath(output, digest)]
+          return execFileSync('tar', args, { env: { ...process.env, TZ: 'UTC' } }).toString()
+        })
+        const times = listed.join('').match(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g) ?? []
+        expect(times.filter((time) => time > '2001-09-09 01:46:40')).toEqual([])
+        expect(listed[2]).toContain(`${long.slice(1)}/a`)
+        expect(listed[2]).toMatch(/-rwsr-xr-x.*\bb\b[^]*old\n/)
+        expect(listed[3]).toContain('bin/.wh.busybox')
+      },
+    )
 
     testWhole('a stage may be called as the image that it is made of', async () => {
       const bases = await makeBase('base')
