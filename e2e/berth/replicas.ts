@@ -1,13 +1,10 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { freePort } from '@berth/standalone/children'
 import type { ServiceName } from '@berth/standalone/origin'
+import { programOf } from '../servers/joined-programs.ts'
 import { answers, startServerProcess } from '../servers/server-process.ts'
 import type { TestStack } from './stack.ts'
-
-const mainOf = (service: ServiceName) =>
-  fileURLToPath(new URL(`../../services/${service}/src/main.ts`, import.meta.url))
 
 /** A further replica of a service on the database, the blob store and the peers of a stack that runs as processes. */
 export type Replica = {
@@ -56,7 +53,7 @@ export async function startReplica(stack: TestStack, service: ServiceName = 'reg
   const server = await startServerProcess({
     name: `${service}-replica`,
     program: process.execPath,
-    args: () => [mainOf(service)],
+    args: () => [programOf(service)],
     env: {
       ...environmentOf(pidOf(stack, service)),
       BERTH_PORT: String(port),

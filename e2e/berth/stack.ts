@@ -2,15 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { dyingWithUs, ended, hasEnded } from '@berth/standalone/children'
+import { programOf } from '../servers/joined-programs.ts'
 import type { S3Place } from '../servers/s3-place.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
 import { askBerth, type Berth } from './berth.ts'
 import { createDatabase, dropDatabase } from './databases.ts'
 import { processesOn, until } from './processes.ts'
 
-const main = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
 const readyWithinMs = 60_000
 const stoppedWithinMs = 15_000
 
@@ -150,7 +149,7 @@ export function environmentOf({ home, password, options, databaseUrl }: Settings
 async function startProgram(env: NodeJS.ProcessEnv, write: (text: string) => void, ownGroup = false): Promise<Run> {
   const startedAt = Date.now()
   // Killed with us: its own servers die with it in turn.
-  const [command, args] = dyingWithUs('KILL', process.execPath, [main])
+  const [command, args] = dyingWithUs('KILL', process.execPath, [programOf('standalone')])
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: ownGroup })
   let output = ''
   const ready = new Promise<string>((resolve) => {

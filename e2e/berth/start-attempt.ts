@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { dyingWithUs } from '@berth/standalone/children'
 import { expect } from '@jest/globals'
+import { programOf } from '../servers/joined-programs.ts'
 
-export const standaloneMain = fileURLToPath(import.meta.resolve('@berth/standalone/main'))
+export const standaloneMain = programOf('standalone')
 
 const endsWithinMs = 50_000
 

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type EmbeddedPostgres, startPostgres } from '@berth/standalone/embedded'
+import { joinPrograms } from './joined-programs.ts'
 import { type Lender, startLender } from './lender.ts'
 import { startMinio } from './minio.ts'
 import { startNatsWithLogin } from './nats.ts'
@@ -23,7 +24,7 @@ export async function startTestServers(): Promise<void> {
   process.env.BERTH_TEST_IMAGES = folderOfRun('images')
   // A test file run by jest itself has not come through the bootstrap.
   if (process.env.BERTH_TEST_MISSING === undefined) Object.assign(process.env, askBootstrap())
-  const started = await Promise.allSettled([startDatabase(), startBus(), startS3()])
+  const started = await Promise.allSettled([startDatabase(), startBus(), startS3(), join()])
   const failures = started.filter((one) => one.status === 'rejected').map((one) => one.reason as Error)
   if (failures.length === 0) {
     lender = await startLender()
@@ -46,6 +47,13 @@ function folderOfRun(label: string): string {
   const folder = makeTemporaryFolder(label)
   stops.push(async () => removeFolder(folder))
   return folder
+}
+
+async function join(): Promise<void> {
+  if (process.env.BERTH_TEST_PROGRAMS !== undefined) return
+  const folder = folderOfRun('programs')
+  await joinPrograms(folder)
+  process.env.BERTH_TEST_PROGRAMS = folder
 }
 
 function askBootstrap(): Record<string, string> {

@@ -4,7 +4,6 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import path from 'node:path'
 import { connect } from 'node:tls'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { keyEnvironmentOf, makeDatabase, makeSelfSigned, testServers } from '@berth/service/testing'
 import { freePort } from '@berth/standalone/children'
@@ -14,6 +13,7 @@ import { basic, sha256 } from '../berth/requests.ts'
 import { environmentOf } from '../berth/stack.ts'
 import { attemptStart, expectRefusal } from '../berth/start-attempt.ts'
 import { withBerth } from '../berth/with-berth.ts'
+import { programOf } from '../servers/joined-programs.ts'
 import { missingPrograms } from '../servers/programs.ts'
 import { startServerProcess } from '../servers/server-process.ts'
 import { makeTemporaryFolder, removeFolder } from '../servers/temporary-folder.ts'
@@ -143,7 +143,6 @@ test('a service of its own speaks https too', async () => {
   const database = await makeDatabase()
   const port = await freePort()
   const pair = makeSelfSigned('berth-alone')
-  const main = fileURLToPath(new URL('../../services/build/src/main.ts', import.meta.url))
   const folder = makeTemporaryFolder('tls-alone')
   const files = { BERTH_TLS_CERT: path.join(folder, 'tls.crt'), BERTH_TLS_KEY: path.join(folder, 'tls.key') }
   writeFileSync(files.BERTH_TLS_CERT, pair.cert)
@@ -153,7 +152,7 @@ test('a service of its own speaks https too', async () => {
     const server = await startServerProcess({
       name: 'build-alone',
       program: process.execPath,
-      args: () => [main],
+      args: () => [programOf('build')],
       env: {
         ...files,
         BERTH_DATABASE_URL: database.url,
