@@ -1,4 +1,4 @@
-import { createRequire, registerHooks } from 'node:module'
+import { createRequire, flushCompileCache, registerHooks } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
 // Jest gives each test file a world of its own, in which every module is loaded and compiled anew: with some hundred files and two
@@ -63,6 +63,8 @@ class PlainRuntime {
   getAllCoverageInfoCopy() {}
 
   teardown() {
+    // Node would do it at its end, for which jest gives a worker half a second.
+    flushCompileCache()
     for (const name of Object.keys(process.env)) if (!(name in this.#environment)) delete process.env[name]
     Object.assign(process.env, this.#environment)
     // The tests of this file and the handlers of their events: jest's runner leaves them behind, for its own world of a file goes as a whole.
