@@ -1,5 +1,16 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { cacheFolder, placeOnce } from './cache.mjs'
 import { findOnPath, lastLine, run } from './command.mjs'
@@ -40,6 +51,26 @@ export async function imagesEnvironment(node, servers) {
   const failed = [berth, standIn].find(({ why }) => why !== undefined)
   if (failed) return without(failed.why)
   return { BERTH_TEST_IMAGE_ARCHIVE: berth.archive, BERTH_TEST_STAND_IN_ARCHIVE: standIn.archive }
+}
+
+/**
+ * Makes the images beside tests that run already, and says at the place BERTH_TEST_IMAGES_TO_COME what `imagesEnvironment` would answer.
+ * `end` waits for that, and takes the place away.
+ */
+export function imagesBeside(node, servers) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'berth-images-'))
+  const place = path.join(folder, 'images.json')
+  const made = imagesEnvironment(node, servers)
+    .catch((error) => without(lastLine(String(error))))
+    .then((answer) => {
+      writeFileSync(`${place}.new`, JSON.stringify(answer))
+      renameSync(`${place}.new`, place)
+    })
+  const end = async () => {
+    await made
+    rmSync(folder, { recursive: true })
+  }
+  return { env: { BERTH_TEST_IMAGES_TO_COME: place }, end }
 }
 
 /**

@@ -4,10 +4,11 @@ import { ensureBuildkit } from './buildkit.mjs'
 import { cacheFolder } from './cache.mjs'
 import { runChecks, runFormat } from './checks.mjs'
 import { clientsEnvironment } from './clients.mjs'
+import { findOnPath } from './command.mjs'
 import { environmentFor, root } from './environment.mjs'
 import { runInForeground } from './foreground.mjs'
 import { helmEnvironment } from './helm.mjs'
-import { imageBeforeEnvironment, imagesEnvironment } from './images.mjs'
+import { imageBeforeEnvironment, imagesBeside, imagesEnvironment } from './images.mjs'
 import { keepUp } from './keep-up.mjs'
 import { minioEnvironment } from './minio.mjs'
 import { natsEnvironment } from './nats-server.mjs'
@@ -42,12 +43,28 @@ async function test(node, args) {
     ...(await testEnvironment({ buildMinio: true, buildPeers: false, buildPython: true })),
     ...(await helmEnvironment()),
   }
-  // They take a minute or more, which the whole of the tests has not.
+  const jest = path.join(root, 'node_modules/jest/bin/jest.js')
   const isWanted = process.env.BERTH_TEST_COMPOSE === 'true' || process.env.BERTH_TEST_KUBERNETES === 'true'
+  if (!isWanted && runsContainers(args)) {
+    const images = imagesBeside(node, servers)
+    try {
+      return await runInForeground(node, [jest, ...args], { env: environmentFor(node, { ...servers, ...images.env }) })
+    } finally {
+      await images.end()
+    }
+  }
   const images = isWanted ? await imagesEnvironment(node, servers) : {}
   if (images.BERTH_TEST_IMAGE_ARCHIVE) Object.assign(images, await imageBeforeEnvironment(node, servers))
   const env = environmentFor(node, { ...servers, ...images })
-  return runInForeground(node, [path.join(root, 'node_modules/jest/bin/jest.js'), ...args], { env })
+  return runInForeground(node, [jest, ...args], { env })
+}
+
+/** Whether what is run has the main job in containers, and this machine might run it; BERTH_TEST_COMPOSE=false leaves it out. */
+function runsContainers(args) {
+  const patterns = args.filter((arg) => !arg.startsWith('-'))
+  const isAsked = patterns.length === 0 || patterns.some((pattern) => pattern.includes('e2e/compose'))
+  const isPossible = ['docker', 'dockerd', 'docker-compose'].every(findOnPath) && process.getuid?.() === 0
+  return isAsked && isPossible && process.env.BERTH_TEST_COMPOSE !== 'false'
 }
 
 async function compose(node, args) {

@@ -1,6 +1,6 @@
 import { describeMainJob } from '../main-job/main-job.ts'
 import { borrowUpstreams } from '../servers/upstreams.ts'
-import { composeMissing, startCompose } from './compose.ts'
+import { composeMissingYet, startCompose } from './compose.ts'
 import { forwardTo } from './forward.ts'
 
 describeMainJob(
@@ -21,5 +21,5 @@ describeMainJob(
       },
     }
   },
-  composeMissing(),
+  await composeMissingYet(),
 )

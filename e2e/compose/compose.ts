@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '@berth/standalone/children'
@@ -26,8 +26,25 @@ const gateway = `${network}.1`
 /** Why containers of Berth cannot be tested here, or are not asked for; undefined when they can. */
 export function composeMissing(): string | undefined {
   if (process.env.BERTH_TEST_COMPOSE !== 'true') return 'npm run e2e:compose runs it'
+  return programsMissing() ?? process.env.BERTH_TEST_NO_IMAGES
+}
+
+/** As `composeMissing`, for what `npm test` runs too: the images are made beside other tests, and waited for. */
+export async function composeMissingYet(): Promise<string | undefined> {
+  const place = process.env.BERTH_TEST_IMAGES_TO_COME
+  if (process.env.BERTH_TEST_COMPOSE === 'true') return composeMissing()
+  if (process.env.BERTH_TEST_COMPOSE === 'false') return 'BERTH_TEST_COMPOSE is false'
+  const programs = programsMissing()
+  if (programs !== undefined) return programs
+  if (place === undefined) return 'npm test makes the images for it; jest alone does not'
+  await until('the images are made, or cannot be', () => existsSync(place), 300_000)
+  Object.assign(process.env, JSON.parse(readFileSync(place, 'utf8')))
+  return process.env.BERTH_TEST_NO_IMAGES
+}
+
+function programsMissing(): string | undefined {
   const programs = missingPrograms('docker-compose')
-  return dockerMissing() ?? (programs.length > 0 ? 'docker-compose not installed' : process.env.BERTH_TEST_NO_IMAGES)
+  return dockerMissing() ?? (programs.length > 0 ? 'docker-compose not installed' : undefined)
 }
 
 /** How many of each run. */

@@ -11,6 +11,8 @@ const longest = [
   'e2e/repositories/isolated.test.ts',
   'e2e/pages/backup.test.ts',
   'e2e/on-demand/replicas.test.ts',
+  // Not before its images may be made.
+  'e2e/compose/compose.test.ts',
   'e2e/sync/killed.test.ts',
   'e2e/start/store-identity.test.ts',
   'e2e/openapi/clients.test.ts',
