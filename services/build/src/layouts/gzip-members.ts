@@ -12,6 +12,8 @@ const level = 4
 const storedFrom = 0.97
 /** Parts of a member that are tried: long enough to see what comes again within the 32 KiB that gzip looks back. */
 const tried = { parts: 4, bytes: 32 << 10 }
+/** What comes back at once: by the usual 16 KiB a thread waits for the event loop some forty times a member. Stored bytes are cut by it. */
+const chunkSize = 256 << 10
 /** The threads that compress are those that read and write files for everybody. */
 const membersAtOnce = 3
 
@@ -33,7 +35,7 @@ export async function* gzipMembers(source: AsyncIterable<Buffer>): AsyncGenerato
 }
 
 async function compressMember(block: Buffer): Promise<Buffer> {
-  return compress(block, { level: (await isDense(block)) ? 0 : level })
+  return compress(block, { level: (await isDense(block)) ? 0 : level, chunkSize })
 }
 
 /** Whether bytes get no smaller, as far as a few parts of them tell. */
@@ -43,7 +45,7 @@ async function isDense(block: Buffer): Promise<boolean> {
   if (block.length < 4 * parts * bytes) return false
   const apart = Math.floor((block.length - bytes) / (parts - 1))
   const sample = Buffer.concat(Array.from({ length: parts }, (_, at) => block.subarray(at * apart, at * apart + bytes)))
-  return (await tryOut(sample, { level: 1 })).length > sample.length * storedFrom
+  return (await tryOut(sample, { level: 1, chunkSize })).length > sample.length * storedFrom
 }
 
 async function* blocksOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
