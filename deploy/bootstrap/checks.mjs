@@ -8,6 +8,7 @@ const checks = [
   { label: 'format and import order', program: 'biome', args: ['check', '.'] },
   { label: 'lint', program: 'oxlint', args: ['--type-aware', '.'] },
   { label: 'promises have holders', program: 'node', args: ['deploy/bootstrap/check-promises.mjs'] },
+  { label: 'stops are not missed', program: 'node', args: ['deploy/bootstrap/check-stops.mjs'] },
   { label: 'SQL can be read', program: 'node', args: ['deploy/bootstrap/check-sql.mjs'] },
   { label: 'types', program: 'tsc', args: ['-p', '.'] },
   { label: 'imports only point down', program: 'depcruise', args: ['libs', 'services', 'deploy/standalone', 'e2e'] },
