@@ -59,6 +59,17 @@ export const valueSets: Readonly<Record<string, object>> = {
     postgresql: { external: { ...external.postgresql.external, migrationUser: true, sslMode: 'verify-full' } },
     extraCaCerts: { existingConfigMap: 'authorities' },
   },
+  'secrets out of a store': {
+    ...external,
+    keys: { existingSecret: 'keys' },
+    auth: { adminExistingSecret: 'keys' },
+    storage: s3,
+    externalSecrets: {
+      enabled: true,
+      storeRef: { name: 'vault', kind: 'ClusterSecretStore' },
+      remoteKeys: { database: 'platform/berth/postgresql' },
+    },
+  },
   'an air gap': {
     ...external,
     global: { imageRegistry: 'mirror.example.com/berth' },

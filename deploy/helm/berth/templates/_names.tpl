@@ -50,6 +50,17 @@ annotations: {{- toYaml . | nindent 2 }}
 {{ .Values.keys.existingSecret | default (printf "%s-keys" (include "berth.fullname" .)) }}
 {{- end }}
 
+{{/* The secrets of somebody else's making that this release reads, each with the value that names it. */}}
+{{- define "berth.namedSecrets" -}}
+{{- $v := .Values -}}
+{{- $names := dict -}}
+{{- with $v.keys.existingSecret }}{{ $_ := set $names . "keys.existingSecret" }}{{ end -}}
+{{- with $v.auth.adminExistingSecret }}{{ $_ := set $names . "auth.adminExistingSecret" }}{{ end -}}
+{{- if not $v.demo }}{{ $_ := set $names $v.postgresql.external.existingSecret "postgresql.external.existingSecret" }}{{ end -}}
+{{- if and (eq $v.storage.type "s3") $v.storage.s3.existingSecret }}{{ $_ := set $names $v.storage.s3.existingSecret "storage.s3.existingSecret" }}{{ end -}}
+{{ toYaml $names }}
+{{- end }}
+
 {{- define "berth.bundledNats" -}}
 {{- if and .Values.nats.bundled.enabled (empty .Values.nats.external.url) }}true{{ end -}}
 {{- end }}
