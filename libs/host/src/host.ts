@@ -140,7 +140,15 @@ export function createHost<P extends PeerName>(options: {
   })
   measurePool(parts.metrics, name, db)
   const client = (to: string, baseUrl: string) =>
-    createInternalClient({ baseUrl, from: name, to, privateKey, callTimeoutSeconds, localPeers: parts.localPeers })
+    createInternalClient({
+      baseUrl,
+      from: name,
+      to,
+      privateKey,
+      callTimeoutSeconds,
+      localPeers: parts.localPeers,
+      tls: parts.internalTls,
+    })
   const denials = createDenials()
   const denied = (denial: Denial) => denials.count(denial)
   const clients = new Map<PeerName, InternalClient>(options.peers.map((to) => [to, client(to, config[`${to}Url`])]))

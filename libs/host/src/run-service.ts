@@ -2,12 +2,14 @@ import {
   type ConfigOf,
   createLogger,
   createMetrics,
+  openInternalTls,
   readConfig,
   runAlone,
   type Service,
   type ServiceParts,
   withDatabasePassword,
 } from '@berth/service'
+import { requireAddresses } from './require-addresses.ts'
 import type { hostSettings, ServiceName } from './settings.ts'
 
 type Shape = ReturnType<typeof hostSettings<never>>
@@ -24,6 +26,9 @@ export async function runService<S extends Shape>(
     const { port, host, internalPort, internalHost, logLevel, logOutput } = config as ConfigOf<Shape>
     const log = createLogger({ service: name, level: logLevel, output: logOutput })
     const metrics = createMetrics({ defaults: true })
-    return { service: await create(config, { log, metrics }), log, metrics, port, host, internalPort, internalHost }
+    const internalTls = await openInternalTls(config as ConfigOf<Shape>, log)
+    requireAddresses(settings, config, internalTls !== undefined)
+    const service = await create(config, { log, metrics, internalTls })
+    return { service, log, metrics, port, host, internalPort, internalHost, internalTls }
   })
 }

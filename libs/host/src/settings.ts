@@ -8,6 +8,7 @@ import {
   deadLetterSettings,
   flag,
   integer,
+  internalTlsSettings,
   logSettings,
   type OriginSettings,
   originSettings,
@@ -52,6 +53,7 @@ export function hostSettings<P extends PeerName>(name: ServiceName, peers: reado
     servicePrivateKey: servicePrivateKey('BERTH_SERVICE_PRIVATE_KEY'),
     servicePublicKeys: servicePublicKeys('BERTH_SERVICE_PUBLIC_KEYS', Object.keys(internalPorts)),
     ...peerSettings(peers),
+    ...internalTlsSettings,
     ...callSettings,
     ...auditCountSettings,
     ...deadLetterSettings,
@@ -64,7 +66,7 @@ export function hostSettings<P extends PeerName>(name: ServiceName, peers: reado
 function peerSettings<P extends PeerName>(peers: readonly P[]): Record<UrlName<P>, Setting<string>> {
   const settings = peers.map((peer) => [
     `${peer}Url`,
-    url(`BERTH_${peer.toUpperCase()}_URL`, ['http'], { fallback: `http://127.0.0.1:${internalPorts[peer]}` }),
+    url(`BERTH_${peer.toUpperCase()}_URL`, ['http', 'https'], { fallback: `http://127.0.0.1:${internalPorts[peer]}` }),
   ])
   return Object.fromEntries(settings) as Record<UrlName<P>, Setting<string>>
 }

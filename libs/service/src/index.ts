@@ -59,6 +59,7 @@ export {
   type InternalServer,
   rows,
 } from './internal-server.ts'
+export { type InternalTls, internalTlsSettings, openInternalTls } from './internal-tls.ts'
 export { auditCountSettings, deadLetterSettings, restoredSettings } from './kept-settings.ts'
 export { Lifecycle } from './lifecycle.ts'
 export type { LocalPeers } from './local-call.ts'

@@ -7,6 +7,7 @@ import { errors, Pool } from 'undici'
 import { type AuditEntry, openAudit } from './audit-entry.ts'
 import { integer } from './config.ts'
 import { auditHeader, type ByteReply, endOfRows, type InternalCall, type InternalServer } from './internal-server.ts'
+import { type InternalTls, isUntrusted } from './internal-tls.ts'
 import { callLocally, type LocalPeers, LocalTimeout } from './local-call.ts'
 import { Problem, problemFrom } from './problem.ts'
 import { createServiceTokens } from './service-token.ts'
@@ -66,14 +67,18 @@ export function createInternalClient(options: {
   privateKey: KeyObject
   /** Where the service may be found without a socket. */
   localPeers?: LocalPeers | undefined
+  /** With it no call goes out unless it is encrypted and the service is the one that is meant. */
+  tls?: InternalTls | undefined
   /** How long a call may take in all, tries included; 15 s unless set. */
   callTimeoutSeconds?: number | undefined
 }): InternalClient {
   const { origin } = new URL(options.baseUrl)
   const { callTimeoutSeconds = defaultTimeoutSeconds } = options
-  const pool = new Pool(origin, { connections, keepAliveTimeout: 20_000, headersTimeout: 0, bodyTimeout: 0 })
+  const connect = options.tls?.connectorTo(options.to, options.from)
+  const common = { keepAliveTimeout: 20_000, ...(connect && { connect }) }
+  const pool = new Pool(origin, { ...common, connections, headersTimeout: 0, bodyTimeout: 0 })
   // Bytes go at the pace of their reader: a slow reader must not take the place of a command, nor of another reader.
-  const streams = new Pool(origin, { connections: null, keepAliveTimeout: 20_000 })
+  const streams = new Pool(origin, { ...common, connections: null })
   const token = createServiceTokens(options)
   const spanOf = (command: string) => ({
     name: `POST /internal/${options.to}/${command}`,
@@ -231,6 +236,10 @@ const awayCodes = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'ENOTFOUND',
   'EAI_AGAIN',
+  // It speaks http yet, or no TLS at all.
+  'EPROTO',
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_PACKET_LENGTH_TOO_LONG',
 ])
 
 /** Of a replica of the release before, which does not know a command: during an upgrade another one, or it itself, soon will. */
@@ -245,6 +254,12 @@ function isAway(error: unknown): boolean {
 
 function awayProblem(error: unknown, to: string, signal: AbortSignal | undefined): unknown {
   if (signal?.aborted || (error instanceof Problem && !isAway(error))) return error
+  if (isUntrusted(error))
+    return new Problem(503, 'service_unavailable', `The ${to} service shows no certificate that is believed.`, {
+      hint: 'The log says why. BERTH_INTERNAL_TLS_CA has to hold its authority, and its certificate the name that it is asked under.',
+      headers: { 'retry-after': '2' },
+      cause: error,
+    })
   const timedOut =
     error instanceof errors.HeadersTimeoutError ||
     error instanceof errors.BodyTimeoutError ||

@@ -6,6 +6,7 @@ import { type ClientLimits, guardClients, usualClientLimits } from './client-gua
 import { integer, networks, readConfig } from './config.ts'
 import { beginDrain, watchDrain } from './draining.ts'
 import type { InternalServer } from './internal-server.ts'
+import type { InternalTls } from './internal-tls.ts'
 import { refuseUnknownVariables } from './known-variables.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { LocalPeers } from './local-call.ts'
@@ -18,7 +19,12 @@ import { startTraces, traceSettings } from './traces.ts'
 import { version } from './version.ts'
 
 /** What every service is built with, besides its settings. */
-export type ServiceParts = { log: Logger; metrics: Metrics; localPeers?: LocalPeers }
+export type ServiceParts = {
+  log: Logger
+  metrics: Metrics
+  localPeers?: LocalPeers
+  internalTls?: InternalTls | undefined
+}
 
 /** One of the six, ready to be put behind listeners: alone in its process, or with the others in one. */
 export type Service = Observed & {
@@ -101,9 +107,10 @@ export async function listen(
 }
 
 function createEncrypted(tls: Tls, limits: ServerOptions, handler: RequestListener): Server {
-  const server = createSecureServer({ ...limits, ...tls.current(), handshakeTimeout: longestHeadersMs }, handler)
+  const { cert, key } = tls.current()
+  const server = createSecureServer({ ...limits, cert, key, handshakeTimeout: longestHeadersMs }, handler)
   // New connections get the new pair; those that are open go on with what they have agreed on.
-  tls.onChange((pair) => server.setSecureContext(pair))
+  tls.onChange((pair) => server.setSecureContext({ cert: pair.cert, key: pair.key }))
   return server
 }
 
@@ -153,18 +160,19 @@ type Alone = {
   host: string
   internalPort: number
   internalHost: string
+  internalTls: InternalTls | undefined
 }
 
 /**
  * Runs one service as a process of its own until SIGTERM or SIGINT. Its public listener speaks https when BERTH_TLS_CERT is
- * set.
+ * set, and its internal one when it is given `internalTls`.
  */
 export async function runAlone(build: () => Alone | Promise<Alone>): Promise<void> {
   let drainMs = 0
   await runUntilSignal(
     async () => {
       drainMs = readConfig(drainSettings, process.env).drainSeconds * 1_000
-      const { service, log, metrics, port, host, internalPort, internalHost } = await build()
+      const { service, log, metrics, port, host, internalPort, internalHost, internalTls } = await build()
       const life = new Lifecycle(log)
       const traces = await startTraces(readConfig(traceSettings, process.env), log)
       if (traces) life.onStop('traces', () => traces.stop())
@@ -179,7 +187,8 @@ export async function runAlone(build: () => Alone | Promise<Alone>): Promise<voi
         if (started) service.internal(request, response)
         else answerStarting(response, service.name)
       }
-      const inside = await listen(internal, { port: internalPort, host: internalHost })
+      if (internalTls) life.onStop('internal tls', () => internalTls.shown.stop())
+      const inside = await listen(internal, { port: internalPort, host: internalHost, tls: internalTls?.shown })
       const closeInside = () => closeServer(inside.server, internalGraceMs)
       life.onStop('internal listener', closeInside)
       await life.add(service.name, async () => {

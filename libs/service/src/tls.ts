@@ -9,8 +9,12 @@ import { StartupError } from './startup-error.ts'
 export const tlsSettings = { tlsCert: optionalText('BERTH_TLS_CERT'), tlsKey: optionalText('BERTH_TLS_KEY') }
 export type TlsFiles = { tlsCert: string | undefined; tlsKey: string | undefined }
 
-/** A certificate with the chain it needs, and its key, both PEM. */
-export type TlsPair = { cert: Buffer; key: Buffer }
+/** A certificate with the chain it needs, and its key, both PEM; and the authorities that are believed, where files say so. */
+export type TlsPair = { cert: Buffer; key: Buffer; ca?: Buffer }
+
+/** A file and the setting that names it. */
+type NamedFile = { setting: string; path: string }
+export type TlsSource = { cert: NamedFile; key: NamedFile; ca?: NamedFile }
 
 /** A pair that is followed as its files change. */
 export type Tls = {
@@ -21,15 +25,8 @@ export type Tls = {
 }
 
 const lookEveryMs = 2_000
-type Paths = { cert: string; key: string }
 
-/**
- * Reads the pair and goes on looking at its files; `undefined` when none is set. Throws `StartupError` when it cannot be used.
- * A later pair that cannot be used leaves the one before in place, and the log says why.
- *
- * The files are looked at, not watched: their state is what a path leads to, whether it was written anew, renamed into its
- * place, or is a link of a folder that Kubernetes swaps; and that holds on network file systems too.
- */
+/** Follows the pair of the public listener; `undefined` when none is set. Throws `StartupError` when it cannot be used. */
 export async function openTls(
   { tlsCert, tlsKey }: TlsFiles,
   log: Logger,
@@ -43,14 +40,28 @@ export async function openTls(
       'set both to the paths of PEM files for https, or neither for http',
     )
   }
-  const paths = { cert: tlsCert, key: tlsKey }
-  const first = await stateOf(paths)
-  const pair = await readPair(paths)
-  return follow({ paths, log, everyMs: options.lookEveryMs ?? lookEveryMs }, { state: first, pair })
+  const source = {
+    cert: { setting: 'BERTH_TLS_CERT', path: tlsCert },
+    key: { setting: 'BERTH_TLS_KEY', path: tlsKey },
+  }
+  return followPair(source, log, options)
+}
+
+/**
+ * Reads a pair and goes on looking at its files. Throws `StartupError` when it cannot be used. A later pair that cannot be used
+ * leaves the one before in place, and the log says why.
+ *
+ * The files are looked at, not watched: their state is what a path leads to, whether it was written anew, renamed into its
+ * place, or is a link of a folder that Kubernetes swaps; and that holds on network file systems too.
+ */
+export async function followPair(source: TlsSource, log: Logger, options: { lookEveryMs?: number } = {}): Promise<Tls> {
+  const first = await stateOf(source)
+  const pair = await readPair(source)
+  return follow({ source, log, everyMs: options.lookEveryMs ?? lookEveryMs }, { state: first, pair })
 }
 
 function follow(
-  { paths, log, everyMs }: { paths: Paths; log: Logger; everyMs: number },
+  { source, log, everyMs }: { source: TlsSource; log: Logger; everyMs: number },
   loaded: { state: string; pair: TlsPair },
 ): Tls {
   const users: ((pair: TlsPair) => void)[] = []
@@ -59,11 +70,11 @@ function follow(
   let suspect = ''
   let told = ''
   const look = async () => {
-    const seen = await stateOf(paths)
+    const seen = await stateOf(source)
     if (seen === state) return
     try {
-      const next = await readPair(paths)
-      const isNew = !next.cert.equals(pair.cert) || !next.key.equals(pair.key)
+      const next = await readPair(source)
+      const isNew = !isSame(next, pair)
       if (isNew) for (const use of users) use(next)
       if (isNew) log.info('TLS certificate changed', aboutCertificate(next))
       else if (told) log.info('the TLS certificate and key in use are back in their files')
@@ -99,14 +110,19 @@ function follow(
   }
 }
 
+function isSame(one: TlsPair, other: TlsPair): boolean {
+  const none = Buffer.alloc(0)
+  return one.cert.equals(other.cert) && one.key.equals(other.key) && (one.ca ?? none).equals(other.ca ?? none)
+}
+
 function aboutCertificate({ cert }: TlsPair): Record<string, unknown> {
   const { subject, validTo } = new X509Certificate(cert)
   return { subject, validTo }
 }
 
 /** What the paths lead to at the moment: another file, or another state of the same, is another text. */
-async function stateOf({ cert, key }: Paths): Promise<string> {
-  const states = [cert, key].map(async (path) => {
+async function stateOf(source: TlsSource): Promise<string> {
+  const states = Object.values(source).map(async ({ path }) => {
     try {
       const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
       return [dev, ino, size, mtimeMs, ctimeMs].join(':')
@@ -117,38 +133,58 @@ async function stateOf({ cert, key }: Paths): Promise<string> {
   return (await Promise.all(states)).join(' ')
 }
 
-async function readPair(paths: Paths): Promise<TlsPair> {
-  const cert = await readPem('BERTH_TLS_CERT', paths.cert)
-  const key = await readPem('BERTH_TLS_KEY', paths.key)
+async function readPair(source: TlsSource): Promise<TlsPair> {
+  const [certFile, keyFile] = [named(source.cert), named(source.key)]
+  const cert = await readPem(source.cert)
+  const key = await readPem(source.key)
   const certificate = attempt(
     () => new X509Certificate(cert),
-    `BERTH_TLS_CERT=${paths.cert} has no certificate in PEM`,
+    `${certFile} has no certificate in PEM`,
     'give the certificate of this host, followed by those that lead to its authority',
   )
   const privateKey = attempt(
     () => createPrivateKey(key),
-    `BERTH_TLS_KEY=${paths.key} has no private key in PEM that opens without a password`,
+    `${keyFile} has no private key in PEM that opens without a password`,
     'give the key of the certificate; openssl pkey -in FILE takes a password off',
   )
   if (!certificate.checkPrivateKey(privateKey))
     throw new StartupError(
-      `BERTH_TLS_CERT=${paths.cert} and BERTH_TLS_KEY=${paths.key} do not belong together`,
+      `${certFile} and ${keyFile} do not belong together`,
       'give the key that the certificate was made for; the certificate of this host comes first in its file',
     )
   attempt(
     () => createSecureContext({ cert, key }),
-    `BERTH_TLS_CERT=${paths.cert} and BERTH_TLS_KEY=${paths.key} cannot be used for TLS`,
+    `${certFile} and ${keyFile} cannot be used for TLS`,
     'give a certificate and key of a kind that is still in use, such as RSA with 2048 bits or ECDSA P-256',
   )
-  return { cert, key }
+  return source.ca ? { cert, key, ca: await readAuthorities(source.ca) } : { cert, key }
 }
 
-async function readPem(setting: string, path: string): Promise<Buffer> {
+async function readAuthorities(file: NamedFile): Promise<Buffer> {
+  const ca = await readPem(file)
+  const read = () => {
+    // Of a file without a certificate the other one would make an empty list, which believes nobody.
+    void new X509Certificate(ca)
+    createSecureContext({ ca })
+  }
+  attempt(
+    read,
+    `${named(file)} has no certificate in PEM`,
+    'give the certificate of the authority, or those of several',
+  )
+  return ca
+}
+
+function named({ setting, path }: NamedFile): string {
+  return `${setting}=${path}`
+}
+
+async function readPem(file: NamedFile): Promise<Buffer> {
   try {
-    return await readFile(path)
+    return await readFile(file.path)
   } catch (cause) {
     throw new StartupError(
-      `${setting}=${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
+      `${named(file)} cannot be read (${(cause as NodeJS.ErrnoException).code})`,
       'name a PEM file that the user of Berth may read',
       { cause },
     )

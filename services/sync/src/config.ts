@@ -6,7 +6,7 @@ import { workerSettings } from '@berth/worker'
 
 const ownSettings = {
   spoolDirectory: text('BERTH_SPOOL_DIR', { fallback: path.join(tmpdir(), 'berth-spool') }),
-  internalUrl: optionalUrl('BERTH_INTERNAL_URL', ['http']),
+  internalUrl: optionalUrl('BERTH_INTERNAL_URL', ['http', 'https']),
   ...workerSettings,
 }
 

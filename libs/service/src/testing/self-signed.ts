@@ -27,26 +27,40 @@ const alternativeName = oid(0x55, 0x1d, 0x11)
 
 /** A new key and its own certificate for `localhost` and 127.0.0.1, good for an hour (RFC 5280 §4.1). */
 export function makeSelfSigned(name: string): TlsPair {
+  return makeCertificate(name, { addresses: [der(0x82, Buffer.from('localhost')), loopback] })
+}
+
+/** A new key and a certificate of an authority that `makeSelfSigned` made under `authority`: for host names, and for 127.0.0.1 where that is among them. */
+export function makeSigned(hosts: readonly string[], authority: string, { key }: TlsPair): TlsPair {
+  const addresses = hosts.map((host) => (host === '127.0.0.1' ? loopback : der(0x82, Buffer.from(host))))
+  return makeCertificate(hosts[0] ?? '', { addresses, issuer: { name: authority, key } })
+}
+
+const loopback = der(0x87, Buffer.from([127, 0, 0, 1]))
+const called = (name: string) => sequence(der(0x31, sequence(commonName, der(0x0c, Buffer.from(name)))))
+
+function makeCertificate(
+  name: string,
+  { addresses, issuer }: { addresses: Buffer[]; issuer?: { name: string; key: Buffer } },
+): TlsPair {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const who = sequence(der(0x31, sequence(commonName, der(0x0c, Buffer.from(name)))))
-  const localhost = der(0x82, Buffer.from('localhost'))
-  const loopback = der(0x87, Buffer.from([127, 0, 0, 1]))
+  const isAuthority = issuer === undefined
   const extensions = [
-    extension(basicConstraints, sequence(der(0x01, Buffer.from([0xff])))),
-    extension(alternativeName, sequence(localhost, loopback)),
+    extension(basicConstraints, isAuthority ? sequence(der(0x01, Buffer.from([0xff]))) : sequence()),
+    extension(alternativeName, sequence(...addresses)),
   ]
   const serial = Buffer.concat([Buffer.from([0x01]), randomBytes(8)])
   const toSign = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, serial),
     ecdsaWithSha256,
-    who,
+    called(issuer?.name ?? name),
     sequence(time(Date.now() - hourMs), time(Date.now() + hourMs)),
-    who,
+    called(name),
     publicKey.export({ type: 'spki', format: 'der' }),
     der(0xa3, sequence(...extensions)),
   )
-  const signature = der(0x03, Buffer.from([0]), sign('sha256', toSign, privateKey))
+  const signature = der(0x03, Buffer.from([0]), sign('sha256', toSign, issuer?.key ?? privateKey))
   const lines =
     sequence(toSign, ecdsaWithSha256, signature)
       .toString('base64')
