@@ -8,6 +8,9 @@ const s3 = {
   s3: { endpoint: 'https://s3.example.com', bucket: 'berth', existingSecret: 'bucket' },
 }
 const prometheus = [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }]
+const certificates = Object.fromEntries(
+  ['auth', 'build', 'catalog', 'registry', 'sync', 'tasks'].map((service) => [service, `${service}-tls`]),
+)
 const digest = `sha256:${'a'.repeat(64)}`
 
 /** What operators of many kinds would set. */
@@ -69,6 +72,16 @@ export const valueSets: Readonly<Record<string, object>> = {
       storeRef: { name: 'vault', kind: 'ClusterSecretStore' },
       remoteKeys: { database: 'platform/berth/postgresql' },
     },
+  },
+  'certificates by cert-manager': {
+    ...external,
+    internalTLS: { enabled: true, certManager: { issuerRef: { name: 'internal', kind: 'ClusterIssuer' } } },
+    extraCaCerts: { existingConfigMap: 'authorities' },
+  },
+  'certificates of theirs': {
+    ...external,
+    internalTLS: { enabled: true, existingSecrets: certificates },
+    externalSecrets: { enabled: true, storeRef: { name: 'vault' } },
   },
   'an air gap': {
     ...external,

@@ -61,6 +61,12 @@ describe('a start that cannot succeed says why and what to do, and damages nothi
     expectRefusal(attempt, /BERTH_S3_BUCKET, BERTH_S3_ACCESS_KEY are set and BERTH_S3_ENDPOINT is not/, /directory/)
   })
 
+  test('processes of one program that are to encrypt what they ask each other', async () => {
+    const env = { BERTH_PROCESSES: 'true', BERTH_INTERNAL_TLS_CERT: '/tls.crt' }
+    const attempt = await attemptStart(envOf(newHome('internal-tls'), env))
+    expectRefusal(attempt, /BERTH_PROCESSES is true and BERTH_INTERNAL_TLS_… is set/, /take the one or the other away/)
+  })
+
   test('a directory and a bucket', async () => {
     const s3 = {
       BERTH_S3_ENDPOINT: 'http://127.0.0.1:9',

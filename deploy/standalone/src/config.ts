@@ -11,6 +11,7 @@ import {
   deadLetterSettings,
   flag,
   integer,
+  internalTlsSettings,
   listenSettings,
   logSettings,
   operationsSettings,
@@ -19,6 +20,7 @@ import {
   originSettings,
   readConfig,
   restoredSettings,
+  StartupError,
   secretsSettings,
   text,
   tlsSettings,
@@ -54,6 +56,7 @@ const standaloneSettings = {
   ...blobSettings,
   blobsJournal: flag('BERTH_BLOBS_JOURNAL', { fallback: true }),
   ...tlsSettings,
+  ...internalTlsSettings,
   ...taskSettings,
   ...scheduleSettings,
   ...buildOwnSettings,
@@ -71,7 +74,15 @@ export type StandaloneConfig = ReturnType<typeof readStandaloneConfig>
 
 /** Reads the settings. Throws `StartupError` that lists every fault. */
 export function readStandaloneConfig(env: NodeJS.ProcessEnv) {
-  return withDatabasePassword(readConfig(standaloneSettings, env))
+  const config = readConfig(standaloneSettings, env)
+  const isTold = [config.internalTlsCert, config.internalTlsKey, config.internalTlsCa].some((one) => one !== undefined)
+  // In one process there is nothing between services to encrypt.
+  if (config.processes && isTold)
+    throw new StartupError(
+      'BERTH_PROCESSES is true and BERTH_INTERNAL_TLS_… is set: the processes of this program ask each other on this machine only, by http',
+      'take the one or the other away; services that are started by themselves encrypt their calls',
+    )
+  return withDatabasePassword(config)
 }
 
 /** Where builds lie while they run, and their caches. */

@@ -24,6 +24,7 @@
 {{- fail "postgresql.external.existingSecret is not set: name a secret with username and password" -}}
 {{- end -}}
 {{- include "berth.checkExternalSecrets" . -}}
+{{- include "berth.checkInternalTls" . -}}
 {{- if and $v.backup.cronJob.enabled (or $v.demo (not $v.backup.cronJob.existingClaim)) -}}
 {{- fail (ternary "backup.cronJob.enabled and demo are both set: a trial has nothing to back up" "backup.cronJob.enabled is set and backup.cronJob.existingClaim is not: name a volume claim for the dumps" $v.demo) -}}
 {{- end -}}

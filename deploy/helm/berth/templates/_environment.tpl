@@ -32,7 +32,6 @@
 {{- $v := .root.Values -}}
 {{- $service := .service -}}
 {{- $keys := include "berth.keysSecret" .root -}}
-{{- $name := include "berth.fullname" .root -}}
 - {name: BERTH_MIGRATE, value: "false"}
 - {name: BERTH_EXTERNAL_URL, value: {{ $v.externalURL | quote }}}
 - {name: BERTH_TRUSTED_PROXIES, value: {{ $v.trustedProxies | default (list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7") | join "," | quote }}}
@@ -44,7 +43,12 @@
 {{- end }}
 - {name: BERTH_INTERNAL_PORT, value: "9100"}
 {{- range $peer := list "auth" "build" "catalog" "registry" "sync" "tasks" }}
-- {name: BERTH_{{ upper $peer }}_URL, value: "http://{{ $name }}-{{ $peer }}:9100"}
+- {name: BERTH_{{ upper $peer }}_URL, value: {{ include "berth.internalUrl" (dict "root" $root "service" $peer) | quote }}}
+{{- end }}
+{{- if $v.internalTLS.enabled }}
+- {name: BERTH_INTERNAL_TLS_CERT, value: /etc/berth-internal/tls.crt}
+- {name: BERTH_INTERNAL_TLS_KEY, value: /etc/berth-internal/tls.key}
+- {name: BERTH_INTERNAL_TLS_CA, value: /etc/berth-internal/ca.crt}
 {{- end }}
 {{ include "berth.databaseEnvironment" (dict "root" $root) }}
 - {name: BERTH_NATS_URL, value: {{ include "berth.natsUrl" $root | quote }}}
@@ -66,7 +70,7 @@
 {{- end }}
 {{- if eq $service "sync" }}
 - {name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
-- {name: BERTH_INTERNAL_URL, value: "http://$(POD_IP):9100"}
+- {name: BERTH_INTERNAL_URL, value: "{{ ternary "https" "http" $v.internalTLS.enabled }}://$(POD_IP):9100"}
 - {name: BERTH_SPOOL_DIR, value: /var/lib/berth/spool}
 {{- end }}
 {{- if include "berth.holdsBlobs" . }}

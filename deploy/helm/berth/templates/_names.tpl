@@ -57,8 +57,23 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- with $v.keys.existingSecret }}{{ $_ := set $names . "keys.existingSecret" }}{{ end -}}
 {{- with $v.auth.adminExistingSecret }}{{ $_ := set $names . "auth.adminExistingSecret" }}{{ end -}}
 {{- if not $v.demo }}{{ $_ := set $names $v.postgresql.external.existingSecret "postgresql.external.existingSecret" }}{{ end -}}
+{{- if $v.internalTLS.enabled -}}
+{{- range $service, $secret := $v.internalTLS.existingSecrets -}}
+{{- with $secret }}{{ $_ := set $names . (printf "internalTLS.existingSecrets.%s" $service) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq $v.storage.type "s3") $v.storage.s3.existingSecret }}{{ $_ := set $names $v.storage.s3.existingSecret "storage.s3.existingSecret" }}{{ end -}}
 {{ toYaml $names }}
+{{- end }}
+
+{{/* The secret with what a service shows the others. Takes root and service. */}}
+{{- define "berth.internalTlsSecret" -}}
+{{ index .root.Values.internalTLS.existingSecrets .service | default (printf "%s-%s-internal-tls" (include "berth.fullname" .root) .service) }}
+{{- end }}
+
+{{/* Where a service is for the others. Takes root and service. */}}
+{{- define "berth.internalUrl" -}}
+{{ ternary "https" "http" .root.Values.internalTLS.enabled }}://{{ include "berth.fullname" .root }}-{{ .service }}:9100
 {{- end }}
 
 {{- define "berth.bundledNats" -}}
