@@ -25,27 +25,32 @@ async function startTasks() {
 /** Starts one replica of auth behind free ports. */
 export async function startAuth(databaseUrl: string, more: Partial<AuthConfig> = {}): Promise<StartedAuth> {
   const tasks = await startTasks()
-  const service = createAuth(
-    {
-      databaseUrl,
-      natsUrl: testServers().natsUrl,
-      ...keysOf('auth'),
-      secretsKey,
-      catalogUrl: away,
-      syncUrl: away,
-      tasksUrl: tasks.tasksUrl,
-      callTimeoutSeconds: 2,
-      adminPassword: undefined,
-      adminFirstPassword: undefined,
-      externalLoginDays: 30,
-      ...more,
-    },
-    { log: createLogger({ service: 'auth', level: 'error' }), metrics: createMetrics() },
-  )
-  const served = await serve(service)
-  const stop = async () => {
-    await served.stop()
+  try {
+    const service = createAuth(
+      {
+        databaseUrl,
+        natsUrl: testServers().natsUrl,
+        ...keysOf('auth'),
+        secretsKey,
+        catalogUrl: away,
+        syncUrl: away,
+        tasksUrl: tasks.tasksUrl,
+        callTimeoutSeconds: 2,
+        adminPassword: undefined,
+        adminFirstPassword: undefined,
+        externalLoginDays: 30,
+        ...more,
+      },
+      { log: createLogger({ service: 'auth', level: 'error' }), metrics: createMetrics() },
+    )
+    const served = await serve(service)
+    const stop = async () => {
+      await served.stop()
+      await tasks.stop()
+    }
+    return { ...served, stop, auth: commandsOf<Commands>(served.internal), service }
+  } catch (error) {
     await tasks.stop()
+    throw error
   }
-  return { ...served, stop, auth: commandsOf<Commands>(served.internal), service }
 }
