@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
 import type { Berth } from '../berth/berth.ts'
 import { until } from '../berth/processes.ts'
 import { expectServed } from '../berth/pushed-images.ts'
+import { sync } from '../berth/requests.ts'
 import { chart, renderText } from '../chart/helm.ts'
 import { forwardTo } from '../compose/forward.ts'
 import { type Load, startLoad } from '../compose/load.ts'
 import { startDockerRegistry, type Upstream } from '../servers/upstream.ts'
+import { makeCertificates } from './certificates.ts'
 import { type Cluster, clusterMissing, hostAddress, startCluster } from './cluster.ts'
 import { startDatabase } from './database.ts'
 import { describeDryRun } from './dry-run.ts'
@@ -270,17 +272,24 @@ group(`the chart on a real Kubernetes${missing ? ` (${missing})` : ''}`, () => {
   }, 180_000)
 
   test(
-    'what an uninstallation leaves is found by the next installation',
+    'what an uninstallation leaves is found by the next installation, whose services ask each other by https',
     async () => {
       const [kept] = load?.acknowledged ?? []
       expect(await errorLines(cluster)).toEqual([])
       await cluster.helm(['uninstall', release, '-n', namespace, '--wait', '--timeout', '3m'])
       // Helm waits for what it has made itself; pods end behind their deployments, once they have drained.
       await until('no pod is left', async () => (await podsOf(cluster, 'registry')).length === 0, 120_000)
-      await deploy(cluster, 'install', given)
+      await deploy(cluster, 'install', { ...given, ...(await makeCertificates(cluster)) })
       expect(await berthOf(cluster)).toMatchObject({ password: berth.password })
       await expectServed(berth, kept ? [kept] : [])
       expect(await cluster.helm(['test', release, '-n', namespace])).toContain('Succeeded')
+      const ask = (url: string) =>
+        kubectl('exec', `deploy/${release}-berth-registry`, '--', 'wget', '-q', '-T', '5', '-O', '-', url).catch(
+          ({ stderr = '' }: { stderr?: string }) => stderr,
+        )
+      expect(await ask(`http://${release}-berth-catalog:9100/`)).not.toMatch(/HTTP\/1.1 \d/)
+      await sync(berth, 'mirror/probe', 'upstream')
+      expect(await errorLines(cluster)).toEqual([])
     },
     patienceMs,
   )
