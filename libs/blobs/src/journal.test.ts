@@ -1,11 +1,12 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import fs, { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { mock } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { asDigest, hexOf } from '@berth/oci'
 import { until } from '@berth/service/testing'
@@ -216,6 +217,31 @@ test('a small part that a power cut has taken is missing when it is published, a
   await expect(successor.publish([part], key)).rejects.toThrow(/digest/)
   expect(await store.stat(key)).toBeUndefined()
   expect((await store.publish([part], key)).sizeBytes).toBe(5_000)
+})
+
+test('before the disk has taken an append no call waits for it in the thread that serves everybody', async () => {
+  const store = open({ owner: 'home.one' })
+  const [part, whole] = [freshBlob(5_000), freshBlob(5_000)]
+  const waiting = (['openSync', 'writeFileSync', 'lstatSync', 'renameSync'] as const).map((name) =>
+    mock.method(fs, name),
+  )
+  const count = () => waiting.reduce((sum, { mock: { calls } }) => sum + calls.length, 0)
+  // What a disk that hangs would never answer.
+  const appends = mock.method(fs, 'writev', () => {})
+  try {
+    const staged = await store.writePart(freshId(), 0, chunksOf(part.bytes))
+    expect(count()).toBe(0)
+    const ended = Promise.all([store.publish([staged], part.key), store.write(whole.key, chunksOf(whole.bytes))])
+    await until(async () => appends.mock.calls.length > 0)
+    expect(count()).toBe(0)
+    const held = appends.mock.calls[0]?.arguments as Parameters<typeof fs.writev>
+    appends.mock.restore()
+    fs.writev(...held)
+    await ended
+    expect(count()).toBeGreaterThan(0)
+  } finally {
+    for (const { mock: one } of [appends, ...waiting]) one.restore()
+  }
 })
 
 test('a journal of a form that this release does not know is left alone, and said', async () => {

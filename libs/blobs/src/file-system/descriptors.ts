@@ -81,9 +81,20 @@ export async function writeSmallFile(path: string, bytes: Uint8Array): Promise<v
   }
 }
 
+/** Makes a new file with these bytes, which a power cut may take away. */
+export async function writeUnflushed(path: string, bytes: Uint8Array): Promise<void> {
+  const fd = await openNew(path)
+  try {
+    await writeAll(fd, bytes, bytes.length, 0)
+  } finally {
+    await closeFile(fd)
+  }
+}
+
 /*
  * The same without a trip to another thread, which costs more than such a call where the disk does not have to be asked. While
- * one of them waits nothing else goes on in this process.
+ * one of them waits nothing else goes on in this process, so they come right behind an append of the journal alone
+ * (docs/decisions/0053).
  */
 export const writeFileNow = (path: string, bytes: Uint8Array) =>
   fs.writeFileSync(path, bytes, { flag: 'wx', mode: 0o640 })

@@ -3,7 +3,7 @@ import type { HashThreads } from '../hashing/hash-threads.ts'
 import { uploadSlabs } from '../hashing/slabs.ts'
 import { readHead, type SourceHead, type SourceReader } from '../store/source-reader.ts'
 import type { Received } from '../store/verify.ts'
-import { closeFile, openNew, writeFileNow, writeSmallFile } from './descriptors.ts'
+import { closeFile, openNew, writeSmallFile, writeUnflushed } from './descriptors.ts'
 import { SlabWriter } from './slab-writer.ts'
 
 /** Up to here a source is hashed where it is: a trip to another thread costs more than the hash. The journal takes no more either. */
@@ -32,7 +32,7 @@ export async function receiveFile(
   const received = { sizeBytes: bytes.length, hex: hash(how.algorithm, bytes, 'hex') }
   how.check(received)
   if (how.small === 'flushed') await writeSmallFile(path, bytes)
-  if (how.small === 'unflushed') writeFileNow(path, bytes)
+  if (how.small === 'unflushed') await writeUnflushed(path, bytes)
   return { ...received, bytes }
 }
 
