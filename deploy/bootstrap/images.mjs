@@ -58,7 +58,8 @@ export async function imagesEnvironment(node, servers) {
  * `end` waits for that, and takes the place away.
  */
 export function imagesBeside(node, servers) {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'berth-images-'))
+  // By its name a later run of the tests removes what one that was killed has left.
+  const folder = mkdtempSync(path.join(os.tmpdir(), `berth-test-${process.pid}-images-`))
   const place = path.join(folder, 'images.json')
   const made = imagesEnvironment(node, servers)
     .catch((error) => without(lastLine(String(error))))

@@ -1,5 +1,5 @@
-// A signal that is aborted already tells no listener any more. Whoever listens for the end of something also has to look whether it has
-// come, or it waits for good.
+// A signal that is aborted already calls no listener that is added later. A function that listens for an abort therefore has to look at
+// `aborted` too, or it may wait for good.
 const listens = /\.addEventListener\('abort'/
 const looks = /\baborted\b|throwIfAborted/
 const begins = /^(export |async |function |const |let |class )/

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { programOf } from '@berth/service/testing'
 import { freePort } from '@berth/standalone/children'
 import type { ServiceName } from '@berth/standalone/origin'
-import { programOf } from '../servers/joined-programs.ts'
 import { answers, startServerProcess } from '../servers/server-process.ts'
 import type { TestStack } from './stack.ts'
 

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { programOf } from '@berth/service/testing'
 import { dyingWithUs } from '@berth/standalone/children'
 import { expect } from '@jest/globals'
-import { programOf } from '../servers/joined-programs.ts'
 
 export const standaloneMain = programOf('standalone')
 

@@ -2,22 +2,10 @@ import { chmodSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
+import { sourceOf } from '@berth/service/testing'
 import { serviceNames } from '@berth/standalone/origin'
 import { build, type Plugin } from 'esbuild'
-
-const repository = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The program of Berth, or of one service: joined, where the run of the tests has done that, or as it is in the repository. */
-export function programOf(name: string): string {
-  const folder = process.env.BERTH_TEST_PROGRAMS
-  return folder ? path.join(folder, `${name}.mjs`) : sourceOf(name)
-}
-
-function sourceOf(name: string): string {
-  const place = name === 'standalone' ? 'deploy/standalone' : `services/${name}`
-  return path.join(repository, place, 'src/main.ts')
-}
 
 /**
  * Joins what the programs load into a few files in a folder. The tests start Berth some hundred times, and to find and load two

@@ -163,7 +163,7 @@ async function readPair(source: TlsSource): Promise<TlsPair> {
 async function readAuthorities(file: NamedFile): Promise<Buffer> {
   const ca = await readPem(file)
   const read = () => {
-    // Of a file without a certificate the other one would make an empty list, which believes nobody.
+    // From a file without a certificate `createSecureContext` makes an empty list, by which every certificate is refused.
     void new X509Certificate(ca)
     createSecureContext({ ca })
   }

@@ -43,7 +43,7 @@ beforeAll(async () => {
     ...nowhere,
     ...filesOf('tasks', makeSelfSigned('somebody else')),
     BERTH_AUTH_URL: `https://localhost:${new URL(auth.internalUrl).port}`,
-    // It says that it believes nobody, which this test wants.
+    // The log says that a certificate was refused, which this test wants.
     BERTH_LOG_OUTPUT: 'stdout',
   })
 })
@@ -54,7 +54,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-/** What tasks answers to somebody about whom it has to ask auth, at the internal listener of that one. */
+/** The status that tasks answers to a login that it has to ask auth about, at the internal listener of auth. */
 async function answered(given: string): Promise<number> {
   const authorization = `Basic ${Buffer.from(`admin:${given}`).toString('base64')}`
   return (await fetch(`${tasks.url}/api/v1/tasks`, { headers: { authorization } })).status

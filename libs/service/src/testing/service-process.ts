@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { testServers } from './database.ts'
+import { programOf } from './programs.ts'
 import { keyEnvironmentOf } from './service-keys.ts'
 import { until } from './until.ts'
 
@@ -30,11 +29,7 @@ export async function startProcess(
   environment: NodeJS.ProcessEnv = {},
 ): Promise<ServiceProcess> {
   const { BERTH_PORT: port = await freePort(), BERTH_INTERNAL_PORT: internalPort = await freePort() } = environment
-  const joined = process.env.BERTH_TEST_PROGRAMS
-  const main = joined
-    ? path.join(joined, `${name}.mjs`)
-    : fileURLToPath(new URL(`../../../../services/${name}/src/main.ts`, import.meta.url))
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [programOf(name)], {
     env: {
       PATH: process.env.PATH,
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,

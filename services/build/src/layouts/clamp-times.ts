@@ -35,7 +35,7 @@ export function createTimeClamp(latest: number): TimeClamp {
 
   const clampUnit = ({ bytes, header }: Unit): Buffer => {
     if (!header) {
-      // What follows the end is read by nobody.
+      // No program reads what follows the end.
       hasEnded = true
       passing = Number.POSITIVE_INFINITY
       return bytes
