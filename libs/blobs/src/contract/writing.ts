@@ -67,6 +67,29 @@ export function writingContract(subject: () => Subject): void {
     },
   )
 
+  test('the chunks of a source that gives them away take no memory once they are stored', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(20 * MiB)
+    const given: Uint8Array[] = []
+    const source = async function* () {
+      for await (const slice of chunksOf(bytes)) {
+        const chunk = new Uint8Array(slice)
+        given.push(chunk)
+        yield chunk
+      }
+    }
+    await store.write(key, source(), { givesChunks: true })
+    expect(given.filter(({ buffer }) => buffer.byteLength > 0)).toEqual([])
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
+  test('a chunk that shares its memory leaves it to the others', async () => {
+    const { store } = subject()
+    const { bytes, key } = freshBlob(3 * MiB)
+    await store.write(key, chunksOf(bytes), { givesChunks: true })
+    expect((await readAll(store, key)).equals(bytes)).toBe(true)
+  })
+
   test('an abort that came before the write stops it', async () => {
     const { store } = subject()
     const { bytes, key } = freshBlob(10)

@@ -47,7 +47,7 @@ async function receiveLong(
   try {
     const writer = new SlabWriter(fd, threads.start(algorithm), uploadSlabs)
     try {
-      for (const chunk of head.chunks) await writer.push(chunk)
+      for (const chunk of head.chunks) await put(chunk, reader, writer)
       await pump(reader, writer)
       return await writer.finish()
     } catch (error) {
@@ -66,6 +66,11 @@ async function pump(reader: SourceReader, writer: SlabWriter): Promise<void> {
     const chunk = await reader.next()
     writer.busy()
     if (!chunk) return
-    await writer.push(chunk)
+    await put(chunk, reader, writer)
   }
+}
+
+async function put(chunk: Uint8Array, reader: SourceReader, writer: SlabWriter): Promise<void> {
+  await writer.push(chunk)
+  reader.done(chunk)
 }

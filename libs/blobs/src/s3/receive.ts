@@ -60,13 +60,17 @@ async function receiveLong(
 ): Promise<Received> {
   const writer = new PartWriter(s3, key, threads.start(algorithm), { signal, waiting, reservedBytes: headBytes })
   try {
-    for (const chunk of head) await writer.push(chunk)
+    const put = async (chunk: Uint8Array) => {
+      await writer.push(chunk)
+      reader.done(chunk)
+    }
+    for (const chunk of head) await put(chunk)
     for (;;) {
       writer.idle()
       const chunk = await reader.next()
       writer.busy()
       if (!chunk) break
-      await writer.push(chunk)
+      await put(chunk)
     }
     return await writer.finish(check)
   } catch (error) {

@@ -7,6 +7,8 @@ import type { WriteOptions } from './store.ts'
  */
 export type SourceReader = {
   next(): Promise<Uint8Array | undefined>
+  /** Says that nobody reads a chunk any more. Where the source has given its chunks away their memory goes back at once. */
+  done(chunk: Uint8Array): void
   /** Set once the source has failed or the signal has aborted. */
   readonly broke: { cause: unknown } | undefined
   /** Lets go of the source and the signal. */
@@ -57,6 +59,9 @@ export function readSource(source: AsyncIterable<Uint8Array>, options: WriteOpti
       refuseTooLong(sizeBytes, options)
       return chunk
     },
+    done(chunk) {
+      if (options.givesChunks) giveBack(chunk)
+    },
     stop() {
       signal?.removeEventListener('abort', onAbort)
       if (ended) return
@@ -64,6 +69,15 @@ export function readSource(source: AsyncIterable<Uint8Array>, options: WriteOpti
       iterator.return?.().catch(ignoreLateFailure)
     },
   }
+}
+
+/**
+ * Frees the memory of a chunk. Left to the garbage collector, which sees the small objects and not the large memory behind them, that of
+ * hundreds of chunks is taken before any is used again: all of it cold, and new to the kernel.
+ */
+function giveBack({ buffer, byteLength }: Uint8Array): void {
+  // A slice shares its memory with others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
 function refuseTooLong(sizeBytes: number, { limitBytes, expectedBytes }: WriteOptions): void {

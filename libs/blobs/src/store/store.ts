@@ -26,8 +26,10 @@ export type ReadOptions = { range?: ByteRange | undefined; signal?: AbortSignal 
 /** What is read first of a blob whose size is known. */
 export type FirstRead = ReadOptions & { sizeBytes: number }
 
-export type WriteOptions = {
-  signal?: AbortSignal | undefined
+/** `givesChunks`: whoever gives the source touches none of its chunks again, so that their memory can be freed early. */
+type Given = { signal?: AbortSignal | undefined; givesChunks?: boolean }
+
+export type WriteOptions = Given & {
   /** The size announced for the source; another one is a `SizeMismatch`. */
   expectedBytes?: number | undefined
   /** Where a source is cut off with `BlobTooLarge`. */
@@ -37,7 +39,7 @@ export type WriteOptions = {
 /** `isThere`: the blob is said to be there already. */
 export type PublishOptions = { signal?: AbortSignal | undefined; isThere?: boolean }
 
-export type PartOptions = { signal?: AbortSignal | undefined; limitBytes?: number | undefined }
+export type PartOptions = Given & { limitBytes?: number | undefined }
 
 /** A blob held open: it can be read to its end even when it is removed meanwhile (on S3: unless it is removed). */
 export interface OpenBlob {

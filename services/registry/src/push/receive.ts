@@ -18,6 +18,7 @@ export async function takeWhole(
   allowed.catch(() => 'told by the write, or by its source')
   const { sizeBytes } = await blobs.write({ digest, generation: allowed }, bodyOf(exchange.request), {
     signal: exchange.signal,
+    givesChunks: true,
     expectedBytes: length === undefined ? undefined : Number(length),
   })
   await pushed.end(exchange, { digest, generation, sizeBytes })
@@ -74,7 +75,10 @@ async function appendPart(
   }
   let part: StagedPart
   try {
-    part = await blobs.writePart(id, startOffset, bodyOf(exchange.request), { signal: exchange.signal })
+    part = await blobs.writePart(id, startOffset, bodyOf(exchange.request), {
+      signal: exchange.signal,
+      givesChunks: true,
+    })
   } catch (error) {
     // What came before the client left is durable, and the client may go on from there.
     if (!(error instanceof PartInterrupted)) throw error

@@ -193,7 +193,11 @@ async function fetchBlob(
     const stat =
       lease.state === 'present'
         ? await readWhole(digest, source, sizeBytes)
-        : await store.blobs.write({ digest, generation }, source, { signal, expectedBytes: sizeBytes })
+        : await store.blobs.write({ digest, generation }, source, {
+            signal,
+            givesChunks: true,
+            expectedBytes: sizeBytes,
+          })
     return { digest, generation, sizeBytes: stat.sizeBytes }
   } catch (cause) {
     if (cause instanceof DigestMismatch)
