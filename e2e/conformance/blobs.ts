@@ -145,6 +145,24 @@ export function blobTests(wire: () => Wire, repository: string, supports: Target
     await expectStored(bytes, digestOf(bytes), put.headers.location)
   })
 
+  test('to know a digest gives no right to its bytes, whatever is sent for it', async () => {
+    for (const size of [512, 300_000]) {
+      const secret = randomBytes(size)
+      const digest = await wire().push(other, secret)
+      const isThere = async () => (await wire().send('HEAD', `/v2/${repository}/blobs/${digest}`)).status
+      const send = (method: string, location: string, body?: Buffer) =>
+        wire().send(method, location, body ? { headers: octets, body } : {})
+      const end = async (location: string, body?: Buffer) =>
+        expect((await send('PUT', withDigest(location, digest), body)).status).toBeGreaterThanOrEqual(400)
+      await end(pathOf(await wire().begin(repository)), randomBytes(size))
+      const patch = await send('PATCH', pathOf(await wire().begin(repository)), randomBytes(size))
+      await end(pathOf(patch.headers.location))
+      const half = await send('PATCH', pathOf(await wire().begin(repository)), secret.subarray(0, size / 2))
+      await end(pathOf(half.headers.location), randomBytes(size / 2))
+      expect(await isThere()).toBe(404)
+    }
+  })
+
   test('mount', async () => {
     const bytes = randomBytes(512)
     const digest = await wire().push(other, bytes)

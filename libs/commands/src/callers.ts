@@ -45,6 +45,7 @@ const catalog: Callers<CatalogCommands & OperationCommands> = {
   'find-required-signatures': ['sync'],
   'lease-blobs': ['registry', 'sync', 'build'],
   'keep-blob': ['registry'],
+  'lease-present': ['registry'],
   'renew-leases': ['sync', 'build'],
   'release-leases': ['sync', 'build'],
   'record-blobs': ['sync', 'build'],

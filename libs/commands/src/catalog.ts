@@ -100,6 +100,11 @@ export type CatalogCommands = {
     request: { repository: string; repositoryId?: string; holder: string; digest: Digest; ttlSeconds: number }
     reply: { blob: StoredBlob | null }
   }
+  /** Leases a blob that the store has, so that its bytes stay for so long; it may not be named for that. `null`: it has none. */
+  'lease-present': {
+    request: { holder: string; digest: Digest; ttlSeconds: number }
+    reply: { blob: StoredBlob | null }
+  }
   /** Gives the leases of a holder more time. */
   'renew-leases': { request: { holder: string; ttlSeconds: number }; reply: Record<string, never> }
   /** Ends the leases of a holder; with `discard`, what it alone wanted and no repository has ever had is removed at once. */

@@ -3,7 +3,7 @@ import { type Database, type InternalHandler, notFound, rows } from '@berth/serv
 import { type Discarding, discardLeased } from './collect/discard.ts'
 import { pulledThrough } from './distributions/pull-through.ts'
 import { freelyGiven } from './leases/freely-given.ts'
-import { keepBlob, leaseBlobs, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
+import { keepBlob, leaseBlobs, leasePresent, recordBlobs, releaseLeases, renewLeases } from './leases/leases.ts'
 import { takeGenerations } from './leases/place-blobs.ts'
 import { streamAccessObjects } from './lookups/access-objects.ts'
 import { checkTags } from './lookups/check-tags.ts'
@@ -67,6 +67,7 @@ export function catalogCommands(discarding: Discarding, gate: ServedGate): Recor
     'ensure-repository': async (request) => ({ repository: await ensureNamed(db, request) }),
     'lease-blobs': async (request) => ({ blobs: await leaseBlobs(db, request) }),
     'keep-blob': async (request) => ({ blob: await keepBlob(db, request) }),
+    'lease-present': async (request) => ({ blob: await leasePresent(db, request) }),
     'renew-leases': async ({ holder, ttlSeconds }) => {
       await renewLeases(db, holder, ttlSeconds)
       return {}

@@ -43,6 +43,42 @@ export async function keepBlob(
   return kept ?? null
 }
 
+// Not flushed: when PostgreSQL loses it in a crash, whoever relied on it is told so when it links the blob.
+const leaseOfPresent = `
+  with present as (
+    select generation, size_bytes, candidate_since
+    from blob
+    where digest = $1
+      and state = 'present'
+    for no key update
+  ), leased as (
+    insert into lease (digest, holder, expires_at)
+    select $1, $2, now() + make_interval(secs => $3)
+    from present
+    on conflict (digest, holder) do update set expires_at = greatest(lease.expires_at, excluded.expires_at)
+  ), spared as (
+    update blob
+    set candidate_since = null
+    from present
+    where digest = $1
+      and present.candidate_since is not null
+  )
+  select $1::text as digest, generation::bigint as generation, size_bytes as "sizeBytes",
+    set_config('synchronous_commit', 'off', true) as "notFlushed"
+  from present`
+
+/**
+ * Leases a blob that is here, whoever's it is: its bytes stay for so long, and nobody may name it for that. `null` when it is not here,
+ * and then nothing is leased.
+ */
+export async function leasePresent(
+  db: Database,
+  { digest, holder, ttlSeconds }: { digest: Digest; holder: string; ttlSeconds: number },
+): Promise<StoredBlob | null> {
+  const [leased] = await db.prepared<StoredBlob>('lease-present', leaseOfPresent, [digest, holder, ttlSeconds])
+  return leased ? { digest, generation: leased.generation, sizeBytes: leased.sizeBytes } : null
+}
+
 /** Gives all leases of a holder this much time from now. */
 export async function renewLeases(db: Sql, holder: string, ttlSeconds: number): Promise<void> {
   await db.query('update lease set expires_at = now() + make_interval(secs => $2) where holder = $1', [

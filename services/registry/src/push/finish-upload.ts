@@ -86,10 +86,16 @@ async function makeBlob(
   if (sizeOf(staged) !== upload.totalBytes) return waitForOther(exchange, upload.id, digest, sessions)
   const { signal } = exchange
   // Where publishing is a copy of all the bytes, one question more is cheap.
-  const there = blobs.movesParts ? undefined : await pushed.linkPresent(exchange, digest)
-  const sizeBytes = await publishParts(blobs, staged, there ?? key, { signal, isThere: there !== undefined })
+  const there = blobs.movesParts ? undefined : await pushed.leasePresent(exchange, digest)
+  const publishAs = (as: BlobKey) => publishParts(blobs, staged, as, { signal, isThere: as === there })
+  const sizeBytes = await publishAs(there ?? key)
   if (sizeBytes === undefined) return waitForOther(exchange, upload.id, digest, sessions)
-  if (!there) await pushed.end(exchange, { ...key, sizeBytes })
+  // Linked once the bytes are proven to have this digest, and not before: to know one gives no right to what it names.
+  if (there === undefined || !(await pushed.linkPresent(exchange, digest))) {
+    // An upload may outlast the lease.
+    if (there) await publishAs(key)
+    await pushed.end(exchange, { ...key, sizeBytes })
+  }
   return staged.map((part) => part.id)
 }
 

@@ -1,7 +1,7 @@
 import type { BlobStore } from '@berth/blobs'
 import type { CatalogCommands, CommandClient, StoredBlob } from '@berth/commands'
 import type { Digest } from '@berth/oci'
-import type { Actor } from '@berth/service'
+import { type Actor, isPassing, Problem } from '@berth/service'
 import { type NamedExchange, unknownName } from '../exchange/exchange.ts'
 import { warn } from '../exchange/warning.ts'
 import type { Follower } from '../model/follow.ts'
@@ -11,8 +11,16 @@ import type { Pointer } from '../model/pointer.ts'
 export type PushedBlobs = {
   /** Ends a push: durable bytes are linked to the repository, where manifests may name them, and can be read there. */
   end(exchange: NamedExchange, blob: StoredBlob): Promise<void>
-  /** Links what the store has already. `undefined`: it has no such blob, and nothing was changed. */
+  /**
+   * Links what the store has already, for a caller that has proven to have the bytes, or may read them elsewhere. `undefined`: it has no
+   * such blob, and nothing was changed.
+   */
   linkPresent(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
+  /**
+   * Where the store has a blob, whoever's it is, and has it for as long as a push may take. Nobody may read or name it for that. `undefined`:
+   * it has none, or that is not known now.
+   */
+  leasePresent(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
   /**
    * Keeps a blob of the repository for its pushes, which may name it from now on whatever becomes of it there. `undefined`: the
    * repository does not have it, or the blob is going.
@@ -69,6 +77,16 @@ export function createPushedBlobs({
   return {
     end: async (exchange, own) => giveWay(own, await push(exchange, own)),
     linkPresent: (exchange, digest) => push(exchange, { digest, generation: null, sizeBytes: 0 }),
+    leasePresent: async ({ basePath, requestId }, digest) => {
+      const request = { holder: `compare:${basePath}`, digest, ttlSeconds: keepSeconds }
+      try {
+        return (await catalog.call('lease-present', request, { requestId })).blob ?? undefined
+      } catch (error) {
+        // It only saves work, and the end of the push tells of what is wrong with catalog. One of the release before does not know it.
+        if (isPassing(error) || (error instanceof Problem && error.code === 'no_such_command')) return undefined
+        throw error
+      }
+    },
     keep: async (exchange, { repositoryName: repository, repositoryId }, digest) => {
       const holder = pushHolder(exchange)
       const request = { repository, repositoryId, holder, digest, ttlSeconds: keepSeconds }
