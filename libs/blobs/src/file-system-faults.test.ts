@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from '@jest/globals'
-import { chunksOf, freshBlob, freshId, gatheringSink, MiB, readAll, staged } from './contract/subject.ts'
+import { breakingAfter, chunksOf, freshBlob, freshId, gatheringSink, MiB, readAll, staged } from './contract/subject.ts'
 import { createFileSystemStore } from './file-system/store.ts'
 import { blobPath } from './store/paths.ts'
+import type { BlobKey } from './store/store.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'berth-blobs-'))
 const root = join(folder, 'root')
@@ -86,6 +87,26 @@ test('clients that hang up midway leave no file open, also those that never read
   server.close()
   server.closeAllConnections()
   await once(server, 'close')
+  expect(openFiles()).toBeLessThanOrEqual(before)
+})
+
+test('what is said to be there and cannot be read is written again, and no file stays open', async () => {
+  await store.check()
+  const { bytes, key } = freshBlob(9 * MiB)
+  await store.write(key, chunksOf(bytes))
+  const before = openFiles()
+  const [there, own] = [1_000, 2_000].map((more) => ({ ...key, generation: key.generation + more })) as [
+    BlobKey,
+    BlobKey,
+  ]
+  // A folder can be opened and gives no bytes, as a file on a dying disk.
+  await mkdir(join(root, blobPath(there)), { recursive: true })
+  expect(await store.write(own, chunksOf(bytes), { there: async () => there })).not.toHaveProperty('isThere')
+  expect((await readAll(store, own)).equals(bytes)).toBe(true)
+  for (const source of [chunksOf(bytes), breakingAfter(bytes.subarray(0, 5 * MiB), new Error('hung up'))])
+    await Promise.allSettled([
+      store.write({ ...own, generation: own.generation + 1 }, source, { there: async () => key }),
+    ])
   expect(openFiles()).toBeLessThanOrEqual(before)
 })
 

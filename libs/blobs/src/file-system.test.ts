@@ -35,6 +35,31 @@ async function start(journal: JournalOptions | undefined): Promise<Subject> {
   }
 }
 
+test('bytes that are there already are not written again, and small ones are not looked for', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))
+  const store = createFileSystemStore({ root: folder })
+  try {
+    await store.check()
+    let asked = 0
+    for (const sizeBytes of [100_000, 3_000_000]) {
+      const { bytes, key } = freshBlob(sizeBytes)
+      await store.write(key, chunksOf(bytes))
+      const own = { ...key, generation: key.generation + 1_000 }
+      const there = async () => {
+        asked += 1
+        return key
+      }
+      const { isThere } = await store.write(own, chunksOf(bytes), { there })
+      expect(isThere).toBe(sizeBytes === 3_000_000 ? true : undefined)
+      expect((await store.stat(own)) === undefined).toBe(isThere === true)
+    }
+    expect(asked).toBe(1)
+  } finally {
+    await store.close()
+    await rm(folder, { recursive: true })
+  }
+})
+
 test('two processes that publish one and the same part at once both succeed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'berth-blobs-'))
   // A store each, as two processes have: they share the files and nothing else.

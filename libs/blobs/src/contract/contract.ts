@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from '@jest/globals'
+import { knownContract } from './known.ts'
 import { partsContract } from './parts.ts'
 import { readingContract } from './reading.ts'
 import type { Subject } from './subject.ts'
@@ -24,6 +25,7 @@ export function blobStoreContract(name: string, start: () => Promise<Subject>, s
       await subject?.close()
     })
     writingContract(current)
+    knownContract(current)
     partsContract(current)
     readingContract(current)
     transfersContract(current)

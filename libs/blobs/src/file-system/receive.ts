@@ -3,11 +3,15 @@ import type { HashThreads } from '../hashing/hash-threads.ts'
 import { uploadSlabs } from '../hashing/slabs.ts'
 import { readHead, type SourceHead, type SourceReader } from '../store/source-reader.ts'
 import type { Received } from '../store/verify.ts'
-import { closeFile, openNew, writeSmallFile, writeUnflushed } from './descriptors.ts'
+import { ComparedFile } from './compared-file.ts'
+import { writeSmallFile, writeUnflushed } from './descriptors.ts'
+import { NewFile, type Pieces } from './new-file.ts'
 import { SlabWriter } from './slab-writer.ts'
 
 /** Up to here a source is hashed where it is: a trip to another thread costs more than the hash. The journal takes no more either. */
 export const inlineBytes = 128 << 10
+
+type Receiving = { algorithm: string; threads: HashThreads; there?: (() => Promise<string | undefined>) | undefined }
 
 /** The file of a source of up to `inlineBytes`: durable, one that a power cut may take away, or none yet. */
 type Small = 'flushed' | 'unflushed' | 'none'
@@ -16,15 +20,19 @@ type Small = 'flushed' | 'unflushed' | 'none'
  * Writes what a source gives, to its end or break, into a new file at `path`; it is durable when this resolves, but for a `small`
  * one where that says otherwise. Of a small one the bytes are answered too. `check` sees size and hash before a small file is even
  * made, and after a large one is complete. The caller removes the file when this throws.
+ *
+ * A large source is compared with the file that `there` names, if it names one: with the same bytes (`isSame`) no new one is made.
  */
 export async function receiveFile(
   path: string,
   reader: SourceReader,
-  how: { algorithm: string; threads: HashThreads; check: (received: Received) => void; small: Small },
-): Promise<Received & { bytes?: Uint8Array }> {
+  how: Receiving & { check: (received: Received) => void; small: Small },
+): Promise<Received & { bytes?: Uint8Array; isSame?: boolean }> {
   const head = await readHead(reader, inlineBytes)
   if (!head.ended) {
-    const received = await receiveLong(path, head, reader, how.threads, how.algorithm)
+    const received = how.there
+      ? await receiveKnown(path, head, reader, { ...how, there: how.there })
+      : await receiveNew(path, head, reader, how)
     how.check(received)
     return received
   }
@@ -36,27 +44,46 @@ export async function receiveFile(
   return { ...received, bytes }
 }
 
-async function receiveLong(
+async function receiveNew(path: string, head: SourceHead, reader: SourceReader, how: Receiving): Promise<Received> {
+  const file = await NewFile.make(path)
+  try {
+    return await receiveInto(file, head, reader, how)
+  } finally {
+    await file.close()
+  }
+}
+
+async function receiveKnown(
   path: string,
   head: SourceHead,
   reader: SourceReader,
-  threads: HashThreads,
-  algorithm: string,
-): Promise<Received> {
-  const fd = await openNew(path)
+  how: Receiving & { there: () => Promise<string | undefined> },
+): Promise<Received & { isSame: boolean }> {
+  const file = new ComparedFile(path, how.there())
   try {
-    const writer = new SlabWriter(fd, threads.start(algorithm), uploadSlabs)
-    try {
-      for (const chunk of head.chunks) await put(chunk, reader, writer)
-      await pump(reader, writer)
-      return await writer.finish()
-    } catch (error) {
-      // The file must stay open until nothing writes to it: its descriptor number may be given to another file at once.
-      await writer.abandon()
-      throw error
-    }
+    const received = await receiveInto(file, head, reader, how)
+    await file.check(how.algorithm, received.hex)
+    return { ...received, isSame: file.isSame }
   } finally {
-    await closeFile(fd)
+    await file.close()
+  }
+}
+
+async function receiveInto(
+  pieces: Pieces,
+  head: SourceHead,
+  reader: SourceReader,
+  { threads, algorithm }: Receiving,
+): Promise<Received> {
+  const writer = new SlabWriter(pieces, threads.start(algorithm), uploadSlabs)
+  try {
+    for (const chunk of head.chunks) await put(chunk, reader, writer)
+    await pump(reader, writer)
+    return await writer.finish()
+  } catch (error) {
+    // Nothing may be under way when the file is closed.
+    await writer.abandon()
+    throw error
   }
 }
 

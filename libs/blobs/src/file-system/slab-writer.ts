@@ -1,31 +1,28 @@
 import type { RemoteHash } from '../hashing/hash-threads.ts'
 import { copyIntoSlab, type Slab, type SlabHolder, type SlabPool, slabBytes } from '../hashing/slabs.ts'
-import { syncData, writeAll } from './descriptors.ts'
+import type { Pieces } from './new-file.ts'
 
 /** More slabs than this do not make one upload faster. */
 const slabsPerUpload = 4
-/** Written back early, so that the last fdatasync, for which the client waits, is short. */
-const earlySyncBytes = 32 << 20
 
 /**
- * Writes a long source to a file while another thread hashes it: chunks are gathered in shared slabs, and each full slab
- * is written at its offset and hashed at the same time.
+ * Takes in a long source while another thread hashes it: chunks are gathered in shared slabs, and each full slab goes to its place
+ * and is hashed at the same time.
  */
 export class SlabWriter implements SlabHolder {
-  readonly #fd: number
+  readonly #pieces: Pieces
   readonly #hash: RemoteHash
   readonly #pool: SlabPool
   readonly #running = new Set<Promise<void>>()
   #current: Slab | undefined
   #used = 0
   #position = 0
-  #unsynced = 0
   #slabsOut = 0
   #onRelease: (() => void) | undefined
   #failure: { error: unknown } | undefined
 
-  constructor(fd: number, hash: RemoteHash, pool: SlabPool) {
-    this.#fd = fd
+  constructor(pieces: Pieces, hash: RemoteHash, pool: SlabPool) {
+    this.#pieces = pieces
     this.#hash = hash
     this.#pool = pool
   }
@@ -57,11 +54,11 @@ export class SlabWriter implements SlabHolder {
   /** The size and hash of everything, once it is durable. */
   async finish(): Promise<{ sizeBytes: number; hex: string }> {
     if (this.#current) this.#ship()
-    const [hex] = await Promise.all([this.#hash.finish(), this.#settleAndSync()])
+    const [hex] = await Promise.all([this.#hash.finish(), this.#settle()])
     return { sizeBytes: this.#position, hex }
   }
 
-  /** Resolves when neither disk nor hash touch the file or the slabs any more. */
+  /** Resolves when neither disk nor hash touch the slabs any more. */
   async abandon(): Promise<void> {
     this.#pool.busy(this)
     if (this.#current) this.#pool.give(this.#current)
@@ -70,10 +67,10 @@ export class SlabWriter implements SlabHolder {
     this.#hash.drop()
   }
 
-  async #settleAndSync(): Promise<void> {
+  async #settle(): Promise<void> {
     await Promise.all(this.#running)
     if (this.#failure) throw this.#failure.error
-    await syncData(this.#fd)
+    await this.#pieces.settle(this.#position)
   }
 
   async #takeSlab(): Promise<Slab> {
@@ -94,16 +91,9 @@ export class SlabWriter implements SlabHolder {
     this.#current = undefined
     this.#used = 0
     this.#position += count
-    this.#unsynced += count
-    const uses = [
-      this.#hash.update(slab.view.subarray(0, count)),
-      writeAll(this.#fd, slab.view, count, position),
-    ] as const
-    this.#track(uses, () => this.#release(slab))
-    if (this.#unsynced < earlySyncBytes) return
-    this.#unsynced = 0
-    // Its failure counts: the kernel reports a failed write-back once, and the last fdatasync would not see it.
-    this.#track([syncData(this.#fd)])
+    this.#track([this.#hash.update(slab.view.subarray(0, count)), this.#pieces.put(slab.view, count, position)], () =>
+      this.#release(slab),
+    )
   }
 
   #release(slab: Slab): void {
@@ -113,12 +103,12 @@ export class SlabWriter implements SlabHolder {
   }
 
   // A slab is free only when both its users are done, also when one of them fails early.
-  #track(uses: readonly Promise<void>[], then?: () => void): void {
+  #track(uses: readonly Promise<void>[], then: () => void): void {
     const settled = Promise.allSettled(uses)
       .then((results) => {
         for (const result of results) if (result.status === 'rejected') this.#failure ??= { error: result.reason }
         this.#running.delete(settled)
-        then?.()
+        then()
       })
       .catch((error: unknown) => {
         this.#failure ??= { error }

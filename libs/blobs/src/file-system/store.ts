@@ -18,6 +18,7 @@ import type {
   PendingKey,
   StagedPart,
   WriteOptions,
+  Written,
 } from '../store/store.ts'
 import { checkReceived, type Received } from '../store/verify.ts'
 import { type Commit, createCommit, putSmallFile, replaceFile, type SmallBlob } from './commit.ts'
@@ -151,7 +152,7 @@ async function writeBlob(
   key: PendingKey,
   source: AsyncIterable<Uint8Array>,
   options: WriteOptions,
-): Promise<BlobStat> {
+): Promise<Written> {
   const place = blobKeyOf(key)
   // Without a place the bytes are read to their end and thrown away, as with a wrong digest.
   place.catch(() => undefined)
@@ -161,9 +162,20 @@ async function writeBlob(
     if (reader.broke) throw reader.broke.cause
     checkReceived(received, key.digest, options.expectedBytes)
   }
-  const how = { algorithm: algorithmOf(key.digest), threads, check, small: small ? 'none' : 'flushed' } as const
+  const how = {
+    algorithm: algorithmOf(key.digest),
+    threads,
+    check,
+    small: small ? 'none' : 'flushed',
+    there: options.there && pathOf(root, options.there),
+  } as const
   try {
-    const { sizeBytes, bytes } = await receiveFile(staged, reader, how)
+    const { sizeBytes, bytes, isSame } = await receiveFile(staged, reader, how)
+    if (isSame) {
+      // Nothing goes to the place, but whoever may not write there is told so.
+      await place
+      return { sizeBytes, modifiedAt: new Date(), isThere: true }
+    }
     if (small && bytes) return await small.put({ bytes }, await place)
     return await commit(staged, await place, sizeBytes)
   } catch (error) {
@@ -171,6 +183,13 @@ async function writeBlob(
     throw error
   } finally {
     reader.stop()
+  }
+}
+
+function pathOf(root: string, there: () => Promise<BlobKey | undefined>): () => Promise<string | undefined> {
+  return async () => {
+    const key = await there()
+    return key && join(root, blobPath(key))
   }
 }
 

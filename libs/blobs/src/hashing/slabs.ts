@@ -8,12 +8,13 @@ export const slabBytes = 1 << 20
 export type Slab = { readonly view: Buffer }
 
 /**
- * Copies bytes of a chunk into a slab; answers how many fit. `Buffer.copy` is a plain memcpy, while `TypedArray.set` into
- * shared memory goes word by word.
+ * Copies bytes of a chunk into a slab; answers how many fit. `fill`, of which the chunk is all, is a plain memcpy, while `copy` and `set`
+ * into shared memory go word by word.
  */
-export function copyIntoSlab(slab: Slab, at: number, chunk: Uint8Array, offset: number): number {
-  const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-  return bytes.copy(slab.view, at, offset)
+export function copyIntoSlab({ view }: Slab, at: number, chunk: Uint8Array, offset: number): number {
+  const count = Math.min(chunk.length - offset, view.length - at)
+  view.fill(chunk.subarray(offset, offset + count), at, at + count)
+  return count
 }
 
 export type SlabHolder = {

@@ -34,7 +34,15 @@ export type WriteOptions = Given & {
   expectedBytes?: number | undefined
   /** Where a source is cut off with `BlobTooLarge`. */
   limitBytes?: number | undefined
+  /**
+   * Asks where these bytes may be already. A store that can compare with them what comes writes only what is not there; it asks when
+   * there is so much to write that this pays.
+   */
+  there?: (() => Promise<BlobKey | undefined>) | undefined
 }
+
+/** `isThere`: the blob was there already, where `there` said, and nothing was written under the key. */
+export type Written = BlobStat & { isThere?: true }
 
 /** `isThere`: the blob is said to be there already. */
 export type PublishOptions = { signal?: AbortSignal | undefined; isThere?: boolean }
@@ -98,7 +106,7 @@ export interface BlobStore {
    * Stores a source whose digest is known. Of concurrent writers of one key all succeed. A blob that is there already is
    * replaced when it turns out to be damaged; that is found out later, and no call waits for it.
    */
-  write(key: PendingKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<BlobStat>
+  write(key: PendingKey, source: AsyncIterable<Uint8Array>, options?: WriteOptions): Promise<Written>
   /**
    * Stages bytes of an upload session under an id never used before (`[A-Za-z0-9_-]`, at most 128).
    * Throws `PartInterrupted` when the source breaks off.

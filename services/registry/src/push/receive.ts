@@ -16,12 +16,24 @@ export async function takeWhole(
   // Whether the name takes pushes is looked up while its bytes come; where it does not, they are thrown away.
   const allowed = exchange.servedLately().then(() => generation)
   allowed.catch(() => 'told by the write, or by its source')
-  const { sizeBytes } = await blobs.write({ digest, generation: allowed }, bodyOf(exchange.request), {
+  const { sizeBytes, isThere } = await blobs.write({ digest, generation: allowed }, bodyOf(exchange.request), {
     signal: exchange.signal,
     givesChunks: true,
     expectedBytes: length === undefined ? undefined : Number(length),
+    // Bytes that the store has already are not written again.
+    there: () => pushed.leasePresent(exchange, digest),
   })
+  if (isThere) return linkProven(exchange, digest, pushed)
   await pushed.end(exchange, { digest, generation, sizeBytes })
+}
+
+/** Links what the caller has sent all bytes of. */
+async function linkProven(exchange: NamedExchange, digest: Digest, pushed: UploadDeps['pushed']): Promise<void> {
+  if (await pushed.linkPresent(exchange, digest)) return
+  // Its lease was shorter than the upload, or lost in a crash of PostgreSQL, and what nothing named was collected.
+  throw new OciError('UNAVAILABLE', 'what was stored of this blob was removed while it came again; send it once more', {
+    headers: { 'retry-after': '1' },
+  })
 }
 
 const atOnceBytes = 128 << 10
