@@ -96,7 +96,7 @@ async function startOn(
       // The front alone, in its own process, stores nothing.
       ...(config.processes
         ? {}
-        : { metrics, journal: config.blobsJournal ? journalOf(`${homeId}.stack`, log) : undefined }),
+        : { metrics, journal: config.blobsJournal ? journalOf(`${homeId}.stack`, log, { isAlone: true }) : undefined }),
     },
   )
   life.onStop('blob store', () => blobs.close())

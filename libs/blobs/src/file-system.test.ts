@@ -12,6 +12,7 @@ import { blobPath } from './store/paths.ts'
 const journals = {
   'a file-system blob store': undefined,
   'a file-system blob store with a journal': { owner: 'home.test', limits: { logBytes: 100_000, restMs: 5 } },
+  'a file-system blob store that alone has a journal': { owner: 'home.alone', isAlone: true },
 }
 
 for (const [name, journal] of Object.entries(journals)) blobStoreContract(name, () => start(journal))

@@ -4,9 +4,10 @@ import { replayJournals } from './file-system/replay.ts'
 import { BlobStoreError } from './store/errors.ts'
 
 /** The journal of a process, which tells the log what becomes of it. */
-export function journalOf(owner: string, log: Logger): JournalOptions {
+export function journalOf(owner: string, log: Logger, { isAlone = false } = {}): JournalOptions {
   return {
     owner,
+    isAlone,
     hear: (report) => {
       if (report.state === 'kept')
         log.error('the files of small blobs cannot be flushed; their journal is kept, and replayed by the next start', {

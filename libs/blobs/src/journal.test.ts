@@ -209,14 +209,35 @@ test('a small part that a power cut has taken is missing when it is published, a
   const store = open({ owner: 'home.one' })
   const { bytes, key } = freshBlob(5_000)
   const part = await store.writePart(freshId(), 0, chunksOf(bytes))
+  const file = join(root, 'staging', `part.${part.id}`)
+  await until(async () => existsSync(file) && readFileSync(file).length === 5_000)
   // Another process, which does not have its bytes in memory.
   const successor = open({ owner: 'home.two' })
-  await truncate(join(root, 'staging', `part.${part.id}`), 1_000)
+  await truncate(file, 1_000)
   await expect(successor.publish([part], key)).rejects.toMatchObject({ code: 'missing_part' })
-  await writeFile(join(root, 'staging', `part.${part.id}`), Buffer.alloc(5_000))
+  await writeFile(file, Buffer.alloc(5_000))
   await expect(successor.publish([part], key)).rejects.toThrow(/digest/)
   expect(await store.stat(key)).toBeUndefined()
   expect((await store.publish([part], key)).sizeBytes).toBe(5_000)
+})
+
+test('a small part has no file before it is published, unless its process ends', async () => {
+  const store = open({ owner: 'home.one', isAlone: true })
+  const [published, kept] = [freshBlob(5_000), freshBlob(5_000)]
+  const part = await store.writePart(freshId(), 0, chunksOf(published.bytes))
+  await expect(store.writePart(part.id, 0, chunksOf(published.bytes))).rejects.toMatchObject({ code: 'conflict' })
+  expect((await store.publish([part], published.key)).sizeBytes).toBe(5_000)
+  await store.discardParts([part.id])
+  // Of several the end is made of what is in memory as well.
+  const halves = [kept.bytes.subarray(0, 2_000), kept.bytes.subarray(2_000)]
+  const parts = [await store.writePart(freshId(), 0, chunksOf(halves[0] as Buffer))]
+  parts.push(await store.writePart(freshId(), 2_000, chunksOf(halves[1] as Buffer)))
+  expect((await store.publish(parts, kept.key)).sizeBytes).toBe(5_000)
+  await store.close()
+  const successor = open({ owner: 'home.two' })
+  const again = { ...kept.key, generation: kept.key.generation + 1_000 }
+  expect((await successor.publish(parts, again)).sizeBytes).toBe(5_000)
+  expect((await readAll(successor, again)).equals(kept.bytes)).toBe(true)
 })
 
 test('before the disk has taken an append no call waits for it in the thread that serves everybody', async () => {

@@ -183,7 +183,8 @@ export function partsContract(subject: () => Subject): void {
 
   test('a sweeper finds what is left in staging, with the id of its part, and can discard it', async () => {
     const { store } = subject()
-    const part = await store.writePart(freshId(), 0, chunksOf(freshBlob(10).bytes))
+    // Large enough to have a file or an object of its own from the beginning.
+    const part = await store.writePart(freshId(), 0, chunksOf(freshBlob(200_000).bytes))
     const young = await Array.fromAsync(store.walkStaged({ olderThan: new Date(Date.now() - 60_000) }))
     expect(young).toEqual([])
     const [leftover] = await Array.fromAsync(store.walkStaged({ olderThan: new Date(Date.now() + 60_000) }))

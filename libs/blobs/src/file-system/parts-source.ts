@@ -4,13 +4,23 @@ import { partPath } from '../store/paths.ts'
 import type { StagedPart } from '../store/store.ts'
 import { closeFile, openFile, statFile } from './descriptors.ts'
 import { errnoOf } from './failure.ts'
+import type { RecentParts } from './recent-parts.ts'
 import { readSome } from './send-file.ts'
 
 const chunkBytes = 256 << 10
 
-/** The recorded ranges of staged files, one after the other. */
-export async function* readParts(root: string, parts: readonly StagedPart[]): AsyncGenerator<Uint8Array> {
+/** The recorded ranges of staged files, one after the other; of `recent` ones the bytes are here. */
+export async function* readParts(
+  root: string,
+  parts: readonly StagedPart[],
+  recent?: Pick<RecentParts, 'find'>,
+): AsyncGenerator<Uint8Array> {
   for (const part of parts) {
+    const bytes = recent?.find(part)
+    if (bytes) {
+      yield bytes
+      continue
+    }
     const fd = await openPart(root, part)
     try {
       // With a journal small parts are not flushed, so that a power cut may have cut them short or emptied them.

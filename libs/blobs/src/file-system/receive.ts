@@ -4,7 +4,7 @@ import { uploadSlabs } from '../hashing/slabs.ts'
 import { readHead, type SourceHead, type SourceReader } from '../store/source-reader.ts'
 import type { Received } from '../store/verify.ts'
 import { ComparedFile } from './compared-file.ts'
-import { writeSmallFile, writeUnflushed } from './descriptors.ts'
+import { writeSmallFile } from './descriptors.ts'
 import { NewFile, type Pieces } from './new-file.ts'
 import { SlabWriter } from './slab-writer.ts'
 
@@ -13,8 +13,8 @@ export const inlineBytes = 128 << 10
 
 type Receiving = { algorithm: string; threads: HashThreads; there?: (() => Promise<string | undefined>) | undefined }
 
-/** The file of a source of up to `inlineBytes`: durable, one that a power cut may take away, or none yet. */
-type Small = 'flushed' | 'unflushed' | 'none'
+/** The file of a source of up to `inlineBytes`: a durable one, or none yet. */
+type Small = 'flushed' | 'none'
 
 /**
  * Writes what a source gives, to its end or break, into a new file at `path`; it is durable when this resolves, but for a `small`
@@ -40,7 +40,6 @@ export async function receiveFile(
   const received = { sizeBytes: bytes.length, hex: hash(how.algorithm, bytes, 'hex') }
   how.check(received)
   if (how.small === 'flushed') await writeSmallFile(path, bytes)
-  if (how.small === 'unflushed') await writeUnflushed(path, bytes)
   return { ...received, bytes }
 }
 

@@ -1,36 +1,89 @@
 import type { StagedPart } from '../store/store.ts'
 
-/** The bytes of small parts that came last: most are published a moment later, and would be read back for it. */
+/**
+ * The bytes of small parts that came last. Most are published a moment later, by the same process where it `isAlone`: only those that are
+ * not get a file then, which nobody waits for. Where others may publish them they have it from the beginning.
+ */
 export type RecentParts = {
-  add(part: StagedPart, bytes: Uint8Array): void
+  /** `write` makes its file. Waits for that where others may need it, and while there is no room, as when the disk hangs. */
+  add(part: StagedPart, bytes: Uint8Array, write: (bytes: Uint8Array) => Promise<void>): Promise<void>
+  has(id: string): boolean
   /** Its bytes, if they are here, and are what the record of the part says. */
   find(part: StagedPart): Uint8Array | undefined
-  forget(id: string): void
+  /** As `find`, for whoever publishes it now and needs no file. `hasFile`: it has one already. */
+  take(part: StagedPart): Promise<{ bytes: Uint8Array; hasFile: boolean } | undefined>
+  /** Answers whether there may be a file. */
+  forget(id: string): Promise<boolean>
+  /** Makes the files that are missing. */
+  close(): Promise<void>
 }
 
-const mostBytes = 4 << 20
+type Recent = {
+  sha256: string
+  bytes: Uint8Array
+  write: (bytes: Uint8Array) => Promise<void>
+  late: NodeJS.Timeout
+  writing?: Promise<void>
+}
 
-export function createRecentParts(): RecentParts {
-  const recent = new Map<string, { sha256: string; bytes: Uint8Array }>()
+type Options = { isAlone?: boolean | undefined; mostBytes?: number; restMs?: number }
+
+/** `restMs`: how long after it came a part gets its file. */
+export function createRecentParts({ isAlone = false, mostBytes = 4 << 20, restMs = 100 }: Options = {}): RecentParts {
+  const recent = new Map<string, Recent>()
   let sizeBytes = 0
-  const forget = (id: string) => {
-    sizeBytes -= recent.get(id)?.bytes.length ?? 0
+  const drop = (id: string) => {
+    const one = recent.get(id)
+    if (!one) return
+    clearTimeout(one.late)
     recent.delete(id)
+    sizeBytes -= one.bytes.length
+  }
+  const beginFile = (one: Recent): void => {
+    clearTimeout(one.late)
+    // Whoever needs it later, and finds that it is not there, begins the upload anew: a disk that fails is told of by what it promises.
+    one.writing ??= one.write(one.bytes).catch(() => undefined)
+  }
+  const makeFile = async (one: Recent) => {
+    beginFile(one)
+    await one.writing
+  }
+  const find = ({ id, sha256 }: StagedPart) => {
+    const one = recent.get(id)
+    return one?.sha256 === sha256 ? one : undefined
   }
   return {
-    add: ({ id, sha256 }, bytes) => {
+    add: async ({ id, sha256 }, bytes, write) => {
+      if (!isAlone) await write(bytes)
+      const late = setTimeout(() => beginFile(one), restMs).unref()
       // A copy: a chunk of a socket may be a small piece of a large buffer, which it would keep.
-      recent.set(id, { sha256, bytes: Uint8Array.from(bytes) })
+      const one: Recent = { sha256, bytes: Uint8Array.from(bytes), write, late }
+      if (!isAlone) one.writing = Promise.resolve()
+      recent.set(id, one)
       sizeBytes += bytes.length
-      for (const oldest of recent.keys()) {
+      for (const [oldest, its] of recent) {
         if (sizeBytes <= mostBytes) return
-        forget(oldest)
+        await makeFile(its)
+        if (recent.get(oldest) === its) drop(oldest)
       }
     },
-    find: ({ id, sha256 }) => {
-      const found = recent.get(id)
-      return found?.sha256 === sha256 ? found.bytes : undefined
+    has: (id) => recent.has(id),
+    find: (part) => find(part)?.bytes,
+    take: async (part) => {
+      const one = find(part)
+      if (!one) return undefined
+      clearTimeout(one.late)
+      await one.writing
+      return { bytes: one.bytes, hasFile: one.writing !== undefined }
     },
-    forget,
+    forget: async (id) => {
+      const one = recent.get(id)
+      drop(id)
+      await one?.writing
+      return !one || one.writing !== undefined
+    },
+    close: async () => {
+      await Promise.all([...recent.values()].map(makeFile))
+    },
   }
 }

@@ -22,7 +22,7 @@ import type {
 } from '../store/store.ts'
 import { checkReceived, type Received } from '../store/verify.ts'
 import { type Commit, createCommit, putSmallFile, replaceFile, type SmallBlob } from './commit.ts'
-import { removeFile, statPath } from './descriptors.ts'
+import { removeFile, statPath, writeUnflushed } from './descriptors.ts'
 import { errnoOf, orFail, storeFailure } from './failure.ts'
 import { createFolders, type Folders } from './folders.ts'
 import { createJournal, type Journal, type JournalOptions } from './journal.ts'
@@ -64,7 +64,10 @@ export function createFileSystemStore(options: {
     hear: options.hear,
   })
   const journal = options.journal && createJournal(root, folders, options.journal)
-  const small = journal && { put: throughJournal(root, folders, journal, healing), parts: createRecentParts() }
+  const small = journal && {
+    put: throughJournal(root, folders, journal, healing),
+    parts: createRecentParts({ isAlone: options.journal?.isAlone }),
+  }
   const store: Store = { root, folders, threads, healing, commit: createCommit(root, folders, healing), small }
   return {
     preferredChunkBytes: undefined,
@@ -78,9 +81,11 @@ export function createFileSystemStore(options: {
     giveWay: (own, counting) => orFail(`take back ${own.digest}`, () => giveWay(store, own, counting)),
     discardParts: (ids) =>
       orFail('discard staged parts', async () => {
-        const paths = ids.map((id) => join(root, partPath(id)))
-        for (const id of ids) small?.parts.forget(id)
-        for (const path of paths) if (!healing.keeps(path)) await removeFile(path)
+        for (const id of ids) {
+          const path = join(root, partPath(id))
+          if (small && !(await small.parts.forget(id))) continue
+          if (!healing.keeps(path)) await removeFile(path)
+        }
       }),
     remove: (key) =>
       orFail(`remove ${key.digest}`, async () => {
@@ -109,6 +114,7 @@ export function createFileSystemStore(options: {
     unready: () => journal?.unready(),
     close: async () => {
       await healing.close()
+      await small?.parts.close()
       await journal?.close()
       await Promise.all([threads.close(), folders.close()])
     },
@@ -203,11 +209,12 @@ async function writePart(
   const path = join(root, partPath(id))
   const reader = readSource(source, options)
   try {
-    // With a journal a small one is hashed again if it has to be read, so that its loss at a power cut is seen.
-    const how = { algorithm: 'sha256', threads, check: accept, small: small ? 'unflushed' : 'flushed' } as const
+    if (small?.parts.has(id)) throw new BlobStoreError('conflict', `part ${id} exists already: use a new id`)
+    const how = { algorithm: 'sha256', threads, check: accept, small: small ? 'none' : 'flushed' } as const
     const { sizeBytes, hex, bytes } = await receiveFile(path, reader, how)
     const part = { id, startOffset, sizeBytes, sha256: hex }
-    if (bytes) small?.parts.add(part, bytes)
+    // With a journal a small one is hashed again if it has to be read, so that its loss is seen.
+    if (bytes) await small?.parts.add(part, bytes, (kept) => writeUnflushed(path, kept))
     if (reader.broke) throw new PartInterrupted(part, reader.broke.cause)
     return part
   } catch (error) {
@@ -231,8 +238,9 @@ async function publish(
   const whole = wholePart(ordered, key)
   if (whole) {
     const staged = join(store.root, partPath(whole.id))
-    const recent = store.small?.parts.find(whole)
-    if (store.small && recent) return store.small.put({ bytes: recent, part: staged }, key)
+    const recent = await store.small?.parts.take(whole)
+    if (store.small && recent)
+      return store.small.put({ bytes: recent.bytes, part: recent.hasFile ? staged : undefined }, key)
     const stats = await statPath(staged)
     // One that is not flushed is not moved into its place: its bytes are read again, and go through the journal.
     const isFlushed = !store.small || sizeBytes > inlineBytes
@@ -241,7 +249,7 @@ async function publish(
     if (published?.sizeBytes === sizeBytes) return published
     if (!stats) throw new BlobStoreError('missing_part', `part ${whole.id} is gone; start the upload again`)
   }
-  return writeBlob(store, key, readParts(store.root, ordered), { signal, expectedBytes: sizeBytes })
+  return writeBlob(store, key, readParts(store.root, ordered, store.small?.parts), { signal, expectedBytes: sizeBytes })
 }
 
 async function giveWay({ root, folders, healing }: Store, own: BlobKey, counting: BlobKey): Promise<void> {

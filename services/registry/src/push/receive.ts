@@ -3,6 +3,7 @@ import { BlobStoreError, PartInterrupted, type StagedPart } from '@berth/blobs'
 import { type Digest, OciError } from '@berth/oci'
 import { bodyOf } from '../exchange/early-answer.ts'
 import type { NamedExchange } from '../exchange/exchange.ts'
+import { peekBody } from './peek-body.ts'
 import { checkRange, ownerOf, type UploadDeps } from './session-answers.ts'
 import { beginWith, type Claim, claimSession, recordPart } from './sessions.ts'
 
@@ -36,20 +37,37 @@ async function linkProven(exchange: NamedExchange, digest: Digest, pushed: Uploa
   })
 }
 
-const atOnceBytes = 128 << 10
+const atOnce = { mostBytes: 128 << 10, patienceMs: 100 }
 
-/** Whether a chunk goes to the end of its session, wherever that is, and is so small that all of it is here in a moment. */
-export function comesAtOnce({ request: { headers } }: NamedExchange): boolean {
-  const length = Number(headers['content-length'] ?? 0)
-  return headers['content-range'] === undefined && length > 0 && length <= atOnceBytes
+type Chunk = { isWhole: boolean; body: AsyncIterable<Buffer>; letGo(): void }
+
+/**
+ * A chunk that goes to the end of its session, wherever that is. Clients mostly do not say how long it is. `isWhole`: it is so small that all
+ * of it is here, or will be in a moment.
+ */
+export async function peekChunk({ request }: NamedExchange): Promise<Chunk> {
+  const body = bodyOf(request)
+  const length = request.headers['content-length']
+  if (length !== undefined) {
+    const isWhole = Number(length) > 0 && Number(length) <= atOnce.mostBytes
+    return { isWhole, body, letGo: () => undefined }
+  }
+  const peeked = await peekBody(body, atOnce)
+  return { isWhole: peeked.isWhole && peeked.sizeBytes > 0, body: peeked.source, letGo: () => peeked.letGo() }
 }
 
 /**
  * Takes in a small chunk and records it behind, in one statement where it is the first of its session, as it mostly is: no other request
  * is waited for while it comes. Answers where the session stands then.
  */
-export async function appendAtOnce(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<number> {
-  return appendPart(exchange, { id: `${id}-${randomBytes(8).toString('hex')}`, startOffset: 0 }, deps, async (part) => {
+export async function appendAtOnce(
+  exchange: NamedExchange,
+  id: string,
+  body: AsyncIterable<Buffer>,
+  deps: UploadDeps,
+): Promise<number> {
+  const place = { id: `${id}-${randomBytes(8).toString('hex')}`, startOffset: 0 }
+  return appendPart(exchange, place, body, deps, async (part) => {
     const owner = ownerOf(exchange)
     if (await beginWith(deps.sessions, id, owner, part)) return part.sizeBytes
     // It may have sent the chunk again meanwhile, and that one counts.
@@ -64,11 +82,16 @@ export async function appendAtOnce(exchange: NamedExchange, id: string, deps: Up
 }
 
 /** Streams the body into a part of this claim's own and records it. Answers where the session stands then. */
-export async function appendBytes(exchange: NamedExchange, claim: Claim, deps: UploadDeps): Promise<number> {
+export async function appendBytes(
+  exchange: NamedExchange,
+  claim: Claim,
+  deps: UploadDeps,
+  body: AsyncIterable<Buffer> = bodyOf(exchange.request),
+): Promise<number> {
   // Another request may have added its bytes between our look at the session and our claim: then these begin elsewhere.
   checkRange(exchange, claim)
   const place = { id: `${claim.id}-${claim.fence}`, startOffset: claim.offsetBytes }
-  return appendPart(exchange, place, deps, async (part) =>
+  return appendPart(exchange, place, body, deps, async (part) =>
     (await recordPart(deps.db, claim, part)) ? claim.offsetBytes + part.sizeBytes : undefined,
   )
 }
@@ -77,6 +100,7 @@ export async function appendBytes(exchange: NamedExchange, claim: Claim, deps: U
 async function appendPart(
   exchange: NamedExchange,
   { id, startOffset }: Pick<StagedPart, 'id' | 'startOffset'>,
+  body: AsyncIterable<Buffer>,
   { blobs }: UploadDeps,
   record: (part: StagedPart) => Promise<number | undefined>,
 ): Promise<number> {
@@ -87,7 +111,7 @@ async function appendPart(
   }
   let part: StagedPart
   try {
-    part = await blobs.writePart(id, startOffset, bodyOf(exchange.request), {
+    part = await blobs.writePart(id, startOffset, body, {
       signal: exchange.signal,
       givesChunks: true,
     })

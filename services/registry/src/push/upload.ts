@@ -1,7 +1,7 @@
 import { OciError, parseDigest } from '@berth/oci'
 import { type NamedExchange, sendEmpty } from '../exchange/exchange.ts'
 import { mountBlob } from './mount.ts'
-import { appendAtOnce, appendBytes, comesAtOnce, takeWhole } from './receive.ts'
+import { appendAtOnce, appendBytes, peekChunk, takeWhole } from './receive.ts'
 import {
   checkRange,
   hasBody,
@@ -43,17 +43,23 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
 
 /** `PATCH …/blobs/uploads/<session>`: appends a chunk, or a stream of unknown length. */
 export async function appendUpload(exchange: NamedExchange, id: string, deps: UploadDeps): Promise<void> {
-  if (deps.sessions.ids.isGenuine(id, ownerOf(exchange)) && comesAtOnce(exchange)) {
+  const owner = ownerOf(exchange)
+  const send = (end: number) => sendEmpty(exchange, 202, sessionHeaders(exchange, id, end))
+  const hasRange = exchange.request.headers['content-range'] !== undefined
+  if (!hasRange && deps.sessions.ids.isGenuine(id, owner)) {
     await exchange.servedLately()
-    sendEmpty(exchange, 202, sessionHeaders(exchange, id, await appendAtOnce(exchange, id, deps)))
-    return
+    const chunk = await peekChunk(exchange)
+    if (chunk.isWhole) return send(await appendAtOnce(exchange, id, chunk.body, deps))
+    const claim = await claimSession(deps.sessions, id, owner).catch((error: unknown) => {
+      chunk.letGo()
+      throw error
+    })
+    return send(await appendBytes(exchange, claim, deps, chunk.body))
   }
   // Only for a range it has to be known beforehand where the session stands; the claim says the rest.
-  if (exchange.request.headers['content-range'] !== undefined)
-    checkRange(exchange, await readSession(deps.sessions, id, ownerOf(exchange)))
-  const [claim] = await Promise.all([claimSession(deps.sessions, id, ownerOf(exchange)), exchange.servedLately()])
-  const end = await appendBytes(exchange, claim, deps)
-  sendEmpty(exchange, 202, sessionHeaders(exchange, id, end))
+  if (hasRange) checkRange(exchange, await readSession(deps.sessions, id, owner))
+  const [claim] = await Promise.all([claimSession(deps.sessions, id, owner), exchange.servedLately()])
+  send(await appendBytes(exchange, claim, deps))
 }
 
 /** `GET …/blobs/uploads/<session>`: how far it is. */
