@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import fs, { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
-import { readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, truncate, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -238,6 +238,18 @@ test('a small part has no file before it is published, unless its process ends',
   const again = { ...kept.key, generation: kept.key.generation + 1_000 }
   expect((await successor.publish(parts, again)).sizeBytes).toBe(5_000)
   expect((await readAll(successor, again)).equals(kept.bytes)).toBe(true)
+})
+
+test('while the disk is away a small part is kept, and its end refused; with the disk back it can be published', async () => {
+  const store = open({ owner: 'home.one', isAlone: true })
+  const { bytes, key } = freshBlob(5_000)
+  const away = `${root}-away`
+  await rename(root, away)
+  const part = await store.writePart(freshId(), 0, chunksOf(bytes))
+  await expect(store.publish([part], key)).rejects.toMatchObject({ name: 'BlobStoreError' })
+  await rename(away, root)
+  expect((await store.publish([part], key)).sizeBytes).toBe(5_000)
+  expect((await readAll(store, key)).equals(bytes)).toBe(true)
 })
 
 test('before the disk has taken an append no call waits for it in the thread that serves everybody', async () => {
