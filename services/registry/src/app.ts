@@ -21,7 +21,9 @@ import { createListedPulls } from './pull/listed-pulls.ts'
 import { createGenerations } from './push/generations.ts'
 import { createPushedBlobs } from './push/pushed-blobs.ts'
 import { createSessionIds } from './push/session-id.ts'
+import { recordYoung } from './push/sessions.ts'
 import { sweepUploads } from './push/sweep.ts'
+import { createYoungSessions } from './push/young-sessions.ts'
 import { createSchema1Key } from './schema1/signing-key.ts'
 
 // An SQL query with a row where there must be blobs in the store.
@@ -88,7 +90,16 @@ export function createRegistry(
       lookup: createLookup(db),
       pushed: createPushedBlobs({ catalog, follower, blobs, keepSeconds: config.pushLeaseSeconds }),
       generations: createGenerations(catalog),
-      sessionIds: createSessionIds(deriveSecret(config.servicePrivateKey, 'upload session ids')),
+      sessions: {
+        db,
+        ids: createSessionIds(deriveSecret(config.servicePrivateKey, 'upload session ids')),
+        young: blobs.keepsSmallParts
+          ? keep(
+              'young uploads',
+              createYoungSessions((...first) => recordYoung(db, ...first)),
+            )
+          : undefined,
+      },
       schema1Key: createSchema1Key(db, deriveSecret(config.servicePrivateKey, 'schema 1 signing key')),
       readPointer: createPointerReader(
         pointerDb,

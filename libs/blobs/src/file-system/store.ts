@@ -72,6 +72,7 @@ export function createFileSystemStore(options: {
   return {
     preferredChunkBytes: undefined,
     movesParts: true,
+    keepsSmallParts: options.journal?.isAlone === true,
     check: () => testRoot(root, folders),
     stat: (key) => statBlob(root, key),
     open: (key) => openBlob(root, key),

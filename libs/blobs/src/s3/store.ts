@@ -56,6 +56,7 @@ export function createS3Store(
   return {
     preferredChunkBytes: leastPartBytes,
     movesParts: false,
+    keepsSmallParts: false,
     check: () => testBucket(s3),
     stat: async (key) => statObject(s3, blobPath(key)),
     open,

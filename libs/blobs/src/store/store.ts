@@ -97,6 +97,11 @@ export interface BlobStore {
   readonly preferredChunkBytes: number | undefined
   /** Whether a staged part becomes a blob by being moved; else by a copy of all its bytes. */
   readonly movesParts: boolean
+  /**
+   * Whether only this process takes in uploads, and has the bytes of a small part in memory at first. What notes such a part need not be
+   * made durable any sooner.
+   */
+  readonly keepsSmallParts: boolean
   /** Call before anything else: makes what is missing, tries every step of a write, throws with the remedy. */
   check(): Promise<void>
   stat(key: BlobKey): Promise<BlobStat | undefined>

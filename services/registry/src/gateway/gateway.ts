@@ -43,7 +43,7 @@ import type { PushedBlobs } from '../push/pushed-blobs.ts'
 import { putManifest } from '../push/put-manifest.ts'
 import { putSignature } from '../push/put-signature.ts'
 import type { UploadDeps } from '../push/session-answers.ts'
-import type { SessionIds } from '../push/session-id.ts'
+import type { Sessions } from '../push/sessions.ts'
 import { appendUpload, cancelUpload, showUpload, startUpload } from '../push/upload.ts'
 import { type Asked, countDenied } from './count-denied.ts'
 import { createPullCounter } from './count-pulled.ts'
@@ -61,7 +61,7 @@ export type GatewayDeps = {
   lookup: Lookup
   pushed: PushedBlobs
   generations: Generations
-  sessionIds: SessionIds
+  sessions: Sessions
   readPointer: (basePath: string) => Promise<Pointer | undefined>
   lately: LatelyServed
   gatekeeper: Gatekeeper
@@ -99,7 +99,6 @@ function verbTable(deps: GatewayDeps): Verbs {
   const toSchema1 = createSchema1Converter({ ...deps, readBytes, findSingle }, deps.schema1Key)
   const uploads: UploadDeps = {
     ...deps,
-    sessions: { db: deps.db, ids: deps.sessionIds },
     mayBegin: createBeginCheck(),
     findMount: createMountFinder(deps),
   }

@@ -40,7 +40,7 @@ export async function finishUpload(exchange: NamedExchange, id: string, deps: Up
   // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
   // A session that brought all its bytes with its end needs no trace: a repetition brings them again.
   if (!session.stored && partIds.length === 0) return
-  await commitSession(deps.db, id, digest)
+  await commitSession(deps.sessions, id, ownerOf(exchange), digest)
   await deps.blobs.discardParts(partIds)
 }
 
@@ -69,7 +69,7 @@ async function endUpload(
     const upload = { id, totalBytes, staged: await readParts(db, id) }
     return await makeBlob(exchange, upload, key, deps)
   } catch (error) {
-    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
+    if (error instanceof DigestMismatch) await blobs.discardParts(await dropSession(sessions, id, ownerOf(exchange)))
     throw error
   }
 }

@@ -3,6 +3,7 @@ import { recordEvents, registryEvents } from '@berth/bus'
 import { type Digest, OciError } from '@berth/oci'
 import type { Database } from '@berth/service'
 import { isSessionId, openHours, type SessionIds, type SessionOwner } from './session-id.ts'
+import type { YoungSessions } from './young-sessions.ts'
 
 /** A resumable upload. `stored`: bytes came, so it has a row. */
 export type UploadSession = {
@@ -16,8 +17,8 @@ export type UploadSession = {
 }
 /** The right of one request to write to a session; a later claim ends it. */
 export type Claim = { id: string; fence: number; offsetBytes: number }
-/** Where sessions are kept, and how their ids are recognised. */
-export type Sessions = { db: Database; ids: SessionIds }
+/** Where sessions are kept, and how their ids are recognised. `young`: those that need no row yet, where there may be such. */
+export type Sessions = { db: Database; ids: SessionIds; young?: YoungSessions | undefined }
 
 type Row = Omit<UploadSession, 'stored' | 'state'> & { state: UploadSession['state'] | 'dropped' }
 // Empty ones are left out: they add nothing.
@@ -35,8 +36,14 @@ function unknownUpload(): OciError {
 }
 
 /** Reads a session of this owner; one that has no bytes yet is known by its id. Throws BLOB_UPLOAD_UNKNOWN. */
-export async function readSession({ db, ids }: Sessions, id: string, owner: SessionOwner): Promise<UploadSession> {
+export async function readSession(
+  { db, ids, young }: Sessions,
+  id: string,
+  owner: SessionOwner,
+): Promise<UploadSession> {
   if (!isSessionId(id)) throw unknownUpload()
+  const part = young?.find(id, owner)
+  if (part) return { id, stored: true, offsetBytes: part.sizeBytes, state: 'open', digest: null, parts: [part] }
   const [row] = await db.prepared<Row>(
     'read-session',
     `select id, offset_bytes as "offsetBytes", state, digest, ${partsOf} as parts from upload_session where ${owned}`,
@@ -57,12 +64,20 @@ const hasRoom = `$5 > (
     where subject = $3 and state = 'open'
     limit $5) as open)`
 
+function tooManyOpen(): OciError {
+  return new OciError(
+    'TOOMANYREQUESTS',
+    `${mostOpen} of your uploads are open; end some, or wait until a day has passed`,
+  )
+}
+
 /**
  * Takes the session for a request that writes. What an earlier request still writes will not count any more. Throws TOOMANYREQUESTS for the
  * first bytes of one more than an account may have open.
  */
-export async function claimSession({ db, ids }: Sessions, id: string, owner: SessionOwner): Promise<Claim> {
+export async function claimSession({ db, ids, young }: Sessions, id: string, owner: SessionOwner): Promise<Claim> {
   if (!isSessionId(id)) throw unknownUpload()
+  await young?.settle(id)
   const [row] = await db.prepared<Claim>(
     'claim-session',
     `with ${unflushed}
@@ -80,23 +95,31 @@ export async function claimSession({ db, ids }: Sessions, id: string, owner: Ses
   )
   if (row) return row
   const { state, stored } = await readSession({ db, ids }, id, owner)
-  if (!stored)
-    throw new OciError(
-      'TOOMANYREQUESTS',
-      `${mostOpen} of your uploads are open; end some, or wait until a day has passed`,
-    )
+  if (!stored) throw tooManyOpen()
   if (state === 'open') throw unknownUpload()
   throw new OciError('BLOB_UPLOAD_INVALID', 'this upload has ended already')
 }
 
 /** Begins a session that has no row yet with all that has come of it. False: it has one, or may not have it, which a claim tells. */
 export async function beginWith(
-  { db, ids }: Sessions,
+  { db, ids, young }: Sessions,
   id: string,
   owner: SessionOwner,
   part: StagedPart,
 ): Promise<boolean> {
   if (!ids.isGenuine(id, owner)) return false
+  if (young?.hold(id, owner, part)) return true
+  // Another chunk may be kept.
+  await young?.settle(id)
+  return recordFirst(db, id, owner, part)
+}
+
+/** Gives a young session its row. Throws TOOMANYREQUESTS as a claim does: it can have none yet. */
+export async function recordYoung(db: Database, id: string, owner: SessionOwner, part: StagedPart): Promise<void> {
+  if (!(await recordFirst(db, id, owner, part))) throw tooManyOpen()
+}
+
+async function recordFirst(db: Database, id: string, owner: SessionOwner, part: StagedPart): Promise<boolean> {
   const rows = await db.prepared(
     'begin-session',
     `with ${unflushed},
@@ -154,22 +177,29 @@ export async function readParts(db: Database, id: string): Promise<StagedPart[]>
 }
 
 /** Notes which blob the session became. The row stays a while, so that a repeated PUT gets its 201 again. */
-export async function commitSession(db: Database, id: string, digest: Digest): Promise<void> {
+export async function commitSession(
+  { db, young }: Sessions,
+  id: string,
+  owner: SessionOwner,
+  digest: Digest,
+): Promise<void> {
+  await young?.forget(id)
   await db.prepared(
     'commit-session',
     `with ${unflushed},
      parts as (delete from upload_part where session = $1)
-     update upload_session
-     set state = 'committed', digest = $2, touched_at = now()
+     insert into upload_session (id, repository, subject, state, digest)
+     select $1, $2, $3, 'committed', $4
      from committing
-     where id = $1`,
-    [id, digest],
+     on conflict (id) do update set state = 'committed', digest = excluded.digest, touched_at = now()`,
+    [id, owner.repository, owner.subject, digest],
   )
 }
 
 /** Ends a session for good. Answers the ids of parts whose bytes can go. */
-export async function dropSession(db: Database, id: string, owner: SessionOwner): Promise<string[]> {
-  const parts = await readParts(db, id)
+export async function dropSession({ db, young }: Sessions, id: string, owner: SessionOwner): Promise<string[]> {
+  const kept = await young?.forget(id)
+  const parts = [...(kept ? [kept] : []), ...(await readParts(db, id))]
   await db.query(
     `with parts as (delete from upload_part where session = $1)
      insert into upload_session (id, repository, subject, state)

@@ -34,6 +34,7 @@ export async function startUpload(exchange: NamedExchange, deps: UploadDeps): Pr
   }
   await deps.mayBegin(exchange)
   const id = deps.sessions.ids.make(ownerOf(exchange), deps.generations.takeAtHand())
+  deps.sessions.young?.begin(id)
   const leastBytes = deps.blobs.preferredChunkBytes
   sendEmpty(exchange, 202, {
     ...sessionHeaders(exchange, id, 0),
@@ -73,10 +74,10 @@ export async function showUpload(exchange: NamedExchange, id: string, { sessions
 export async function cancelUpload(
   exchange: NamedExchange,
   id: string,
-  { db, blobs, sessions }: UploadDeps,
+  { blobs, sessions }: UploadDeps,
 ): Promise<void> {
   const session = await readSession(sessions, id, ownerOf(exchange))
   if (session.state !== 'open') throw new OciError('BLOB_UPLOAD_UNKNOWN', `this upload has ended as ${session.digest}`)
-  await blobs.discardParts(await dropSession(db, id, ownerOf(exchange)))
+  await blobs.discardParts(await dropSession(sessions, id, ownerOf(exchange)))
   sendEmpty(exchange, 204)
 }
