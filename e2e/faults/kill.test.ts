@@ -54,7 +54,7 @@ group(`killed with SIGKILL${missing.length > 0 ? ` (not installed: ${missing.joi
   test('during a push: what was acknowledged is there, the upload goes on where it was, nothing half is visible', async () => {
     const done = await pushRandomImage(target(), 'pushed', 'done')
     const bytes = randomBytes(4 * mebibyte)
-    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+    const digest = digestOf(bytes)
     const upload = await startUpload(target(), 'pushed')
     const first = await patch(target(), upload, bytes.subarray(0, mebibyte), 0)
     const next = new URL(first.headers.get('location') ?? upload, stack.url).href
@@ -79,6 +79,20 @@ group(`killed with SIGKILL${missing.length > 0 ? ` (not installed: ${missing.joi
     await send(target(), 'PUT', last.href, 201)
     expect(await digestOfBlob(`${stack.url}/v2/pushed/blobs/${digest}`, basic(stack))).toBe(digest)
   }, 90_000)
+
+  test('or stopped: an upload of which one small chunk has come goes on', async () => {
+    const bytes = randomBytes(1_000)
+    const upload = await startUpload(target(), 'stopped')
+    await send(target(), 'PATCH', upload, 202, { body: new Uint8Array(bytes) })
+    expect(await stack.kill('SIGTERM')).toMatchObject({ code: 0 })
+    await stack.restart()
+    const end = new URL(upload)
+    end.searchParams.set('digest', digestOf(bytes))
+    await send(target(), 'PUT', end.href, 201)
+    // Its answer may have been lost.
+    await send(target(), 'PUT', end.href, 201)
+    expect(await digestOfBlob(`${stack.url}/v2/stopped/blobs/${digestOf(bytes)}`, basic(stack))).toBe(digestOf(bytes))
+  }, 60_000)
 })
 
 /** The digests of the blobs that were asked for by GET, in the order of the access log. */
@@ -125,7 +139,9 @@ function sendHalf(
 async function digestOfBlob(url: string, authorization?: string): Promise<string> {
   const answer = await fetch(url, authorization ? { headers: { authorization } } : {})
   expect(answer.status).toBe(200)
-  return `sha256:${createHash('sha256')
-    .update(new Uint8Array(await answer.arrayBuffer()))
-    .digest('hex')}`
+  return digestOf(new Uint8Array(await answer.arrayBuffer()))
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
