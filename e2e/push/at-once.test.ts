@@ -105,6 +105,17 @@ describe('pushes at once', () => {
     }
   })
 
+  test('an upload of one small chunk that is ended several times at once is told each time that it has become its blob', async () => {
+    for (let round = 0; round < 20; round++) {
+      const bytes = randomBytes(100)
+      const place = pathOf(await wire.begin('at-once/ends'))
+      expect((await wire.send('PATCH', place, { headers: octets, body: bytes })).status).toBe(202)
+      const end = () => wire.send('PUT', withDigest(place, digestOf(bytes)))
+      const first = await Promise.all([end(), end(), end()])
+      expect([...first, await end()].map(({ status }) => status)).toEqual([201, 201, 201, 201])
+    }
+  })
+
   test('small chunks without a range that are sent at once are each answered with where they ended, or are told that they do not count', async () => {
     const chunks = Array.from({ length: 6 }, () => randomBytes(100))
     for (let round = 0; round < 20; round++) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createSlabPool, slabBytes } from '../hashing/slabs.ts'
 import { BlobStoreError } from '../store/errors.ts'
+import type { Received } from '../store/verify.ts'
 import { closeFile, openFile, statFile } from './descriptors.ts'
 import { NewFile, type Pieces } from './new-file.ts'
 import { readSome } from './send-file.ts'
@@ -17,14 +18,16 @@ type Range = { position: number; lengthBytes: number }
  */
 export class ComparedFile implements Pieces {
   readonly #path: string
+  readonly #algorithm: string
   readonly #stored: Promise<Stored | undefined>
   /** What agreed, and is in no new file. */
   readonly #same: Range[] = []
   #own: Promise<NewFile> | undefined
 
   /** `path`: of the new file, if there has to be one. `stored`: the file to compare with, once that is known. */
-  constructor(path: string, stored: Promise<string | undefined>) {
+  constructor(path: string, algorithm: string, stored: Promise<string | undefined>) {
     this.#path = path
+    this.#algorithm = algorithm
     this.#stored = stored.then((at) => (at === undefined ? undefined : openStored(at)))
     this.#stored.catch(() => 'told to who puts')
   }
@@ -43,40 +46,28 @@ export class ComparedFile implements Pieces {
     await (await this.#makeOwn()).put(buffer, lengthBytes, position)
   }
 
-  async settle(sizeBytes: number): Promise<void> {
+  /**
+   * Also throws a `BlobStoreError` (`damaged`) when what was copied has changed since it agreed: a file whose other bytes are wrong is not to
+   * be trusted.
+   */
+  async settle(proven: Promise<Received>): Promise<void> {
+    // Of what breaks off, or is wrong at its end, nothing is copied.
+    const { sizeBytes, hex } = await proven
     const stored = await this.#stored
     if (!this.#own && stored?.sizeBytes === sizeBytes) return
     const own = await this.#makeOwn()
     if (stored) for (const range of this.#same) await copy(stored, own, range)
     await own.settle()
-  }
-
-  /**
-   * Throws a `BlobStoreError` (`damaged`) when what was copied has changed since it agreed: a file whose other bytes are wrong is
-   * not to be trusted.
-   */
-  async check(algorithm: string, hex: string): Promise<void> {
-    if (!this.#own || this.#same.length === 0) return
-    const own = await openFile(this.#path)
-    try {
-      const { size } = await statFile(own)
-      const hash = createHash(algorithm)
-      await eachPiece(
-        { fd: own, sizeBytes: size },
-        { position: 0, lengthBytes: size },
-        (bytes) => void hash.update(bytes),
-      )
-      if (hash.digest('hex') !== hex)
-        throw new BlobStoreError('damaged', 'the disk gives other bytes than a moment ago')
-    } finally {
-      await closeFile(own)
-    }
+    if (this.#same.length > 0) await checkHash(this.#path, this.#algorithm, hex)
   }
 
   async close(): Promise<void> {
     const [stored, own] = await Promise.allSettled([this.#stored, this.#own])
-    if (own.status === 'fulfilled') await own.value?.close()
-    if (stored.status === 'fulfilled' && stored.value) await closeFile(stored.value.fd)
+    const closing: Promise<void>[] = []
+    if (own.status === 'fulfilled' && own.value) closing.push(own.value.close())
+    if (stored.status === 'fulfilled' && stored.value) closing.push(closeFile(stored.value.fd))
+    const failed = (await Promise.allSettled(closing)).find((result) => result.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
   #makeOwn(): Promise<NewFile> {
@@ -113,6 +104,18 @@ async function agrees(stored: Stored, bytes: Buffer, range: Range): Promise<bool
 
 async function copy(stored: Stored, own: NewFile, range: Range): Promise<void> {
   await eachPiece(stored, range, (piece, at) => own.put(piece, piece.length, range.position + at))
+}
+
+async function checkHash(path: string, algorithm: string, hex: string): Promise<void> {
+  const fd = await openFile(path)
+  try {
+    const { size } = await statFile(fd)
+    const hash = createHash(algorithm)
+    await eachPiece({ fd, sizeBytes: size }, { position: 0, lengthBytes: size }, (bytes) => void hash.update(bytes))
+    if (hash.digest('hex') !== hex) throw new BlobStoreError('damaged', 'the disk gives other bytes than a moment ago')
+  } finally {
+    await closeFile(fd)
+  }
 }
 
 /** Reads a range piece by piece, each lent with its place in the range. */

@@ -1,11 +1,12 @@
+import type { Received } from '../store/verify.ts'
 import { closeFile, openNew, syncData, writeAll } from './descriptors.ts'
 
 /** Where the pieces of a long source go, in any order and several at once. */
 export type Pieces = {
   /** Takes the first bytes of a buffer, which stand at this offset of the source; the buffer is free again when it resolves. */
   put(buffer: Buffer, lengthBytes: number, position: number): Promise<void>
-  /** Resolves once all that was put is durable. */
-  settle(sizeBytes: number): Promise<void>
+  /** Resolves once all that was put is durable. `proven`: the size and hash of all of it, or why it is not wanted. */
+  settle(proven: Promise<Received>): Promise<void>
   /** Lets go of the file, once nothing is done with it any more. */
   close(): Promise<void>
 }

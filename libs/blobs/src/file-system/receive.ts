@@ -11,7 +11,12 @@ import { SlabWriter } from './slab-writer.ts'
 /** Up to here a source is hashed where it is: a trip to another thread costs more than the hash. The journal takes no more either. */
 export const inlineBytes = 128 << 10
 
-type Receiving = { algorithm: string; threads: HashThreads; there?: (() => Promise<string | undefined>) | undefined }
+type Receiving = {
+  algorithm: string
+  threads: HashThreads
+  check: (received: Received) => void
+  there?: (() => Promise<string | undefined>) | undefined
+}
 
 /** The file of a source of up to `inlineBytes`: a durable one, or none yet. */
 type Small = 'flushed' | 'none'
@@ -19,23 +24,20 @@ type Small = 'flushed' | 'none'
 /**
  * Writes what a source gives, to its end or break, into a new file at `path`; it is durable when this resolves, but for a `small`
  * one where that says otherwise. Of a small one the bytes are answered too. `check` sees size and hash before a small file is even
- * made, and after a large one is complete. The caller removes the file when this throws.
+ * made, and when all of a large one has come. The caller removes the file when this throws.
  *
  * A large source is compared with the file that `there` names, if it names one: with the same bytes (`isSame`) no new one is made.
  */
 export async function receiveFile(
   path: string,
   reader: SourceReader,
-  how: Receiving & { check: (received: Received) => void; small: Small },
+  how: Receiving & { small: Small },
 ): Promise<Received & { bytes?: Uint8Array; isSame?: boolean }> {
   const head = await readHead(reader, inlineBytes)
-  if (!head.ended) {
-    const received = how.there
-      ? await receiveKnown(path, head, reader, { ...how, there: how.there })
-      : await receiveNew(path, head, reader, how)
-    how.check(received)
-    return received
-  }
+  if (!head.ended)
+    return how.there
+      ? receiveKnown(path, head, reader, { ...how, there: how.there })
+      : receiveNew(path, head, reader, how)
   const bytes = head.chunks.length === 1 && head.chunks[0] ? head.chunks[0] : Buffer.concat(head.chunks)
   const received = { sizeBytes: bytes.length, hex: hash(how.algorithm, bytes, 'hex') }
   how.check(received)
@@ -58,11 +60,9 @@ async function receiveKnown(
   reader: SourceReader,
   how: Receiving & { there: () => Promise<string | undefined> },
 ): Promise<Received & { isSame: boolean }> {
-  const file = new ComparedFile(path, how.there())
+  const file = new ComparedFile(path, how.algorithm, how.there())
   try {
-    const received = await receiveInto(file, head, reader, how)
-    await file.check(how.algorithm, received.hex)
-    return { ...received, isSame: file.isSame }
+    return { ...(await receiveInto(file, head, reader, how)), isSame: file.isSame }
   } finally {
     await file.close()
   }
@@ -72,13 +72,13 @@ async function receiveInto(
   pieces: Pieces,
   head: SourceHead,
   reader: SourceReader,
-  { threads, algorithm }: Receiving,
+  { threads, algorithm, check }: Receiving,
 ): Promise<Received> {
   const writer = new SlabWriter(pieces, threads.start(algorithm), uploadSlabs)
   try {
     for (const chunk of head.chunks) await put(chunk, reader, writer)
     await pump(reader, writer)
-    return await writer.finish()
+    return await writer.finish(check)
   } catch (error) {
     // Nothing may be under way when the file is closed.
     await writer.abandon()

@@ -46,7 +46,7 @@ test('a part of another record than the one that is kept is not found', async ()
 
 test('where there is no room the oldest get their files, and who comes waits for that', async () => {
   const { asked, write, finish } = disk()
-  const parts = createRecentParts({ isAlone: true, mostBytes: 25, restMs: longest })
+  const parts = createRecentParts({ isAlone: true, mostBytes: 2_100, restMs: longest })
   for (const id of ['first', 'second']) await parts.add(partOf(id), bytes, write(id))
   let added = false
   const adding = parts.add(partOf('third'), bytes, write('third')).then(() => {

@@ -26,6 +26,10 @@ type Recent = {
   writing?: Promise<void>
 }
 
+/** What keeping a part costs beside its bytes. */
+const entryBytes = 1_000
+const sizeOf = ({ bytes }: Recent) => bytes.length + entryBytes
+
 type Options = { isAlone?: boolean | undefined; mostBytes?: number; restMs?: number }
 
 /** `restMs`: how long after it came a part gets its file. */
@@ -37,7 +41,7 @@ export function createRecentParts({ isAlone = false, mostBytes = 4 << 20, restMs
     if (!one) return
     clearTimeout(one.late)
     recent.delete(id)
-    sizeBytes -= one.bytes.length
+    sizeBytes -= sizeOf(one)
   }
   const beginFile = (one: Recent): void => {
     clearTimeout(one.late)
@@ -55,12 +59,14 @@ export function createRecentParts({ isAlone = false, mostBytes = 4 << 20, restMs
   return {
     add: async ({ id, sha256 }, bytes, write) => {
       if (!isAlone) await write(bytes)
+      // It adds nothing to what is published.
+      if (bytes.length === 0) return
       const late = setTimeout(() => beginFile(one), restMs).unref()
       // A copy: a chunk of a socket may be a small piece of a large buffer, which it would keep.
       const one: Recent = { sha256, bytes: Uint8Array.from(bytes), write, late }
       if (!isAlone) one.writing = Promise.resolve()
       recent.set(id, one)
-      sizeBytes += bytes.length
+      sizeBytes += sizeOf(one)
       for (const [oldest, its] of recent) {
         if (sizeBytes <= mostBytes) return
         await makeFile(its)
@@ -72,7 +78,6 @@ export function createRecentParts({ isAlone = false, mostBytes = 4 << 20, restMs
     take: async (part) => {
       const one = find(part)
       if (!one) return undefined
-      clearTimeout(one.late)
       await one.writing
       return { bytes: one.bytes, hasFile: one.writing !== undefined }
     },

@@ -1,5 +1,6 @@
 import type { RemoteHash } from '../hashing/hash-threads.ts'
 import { copyIntoSlab, type Slab, type SlabHolder, type SlabPool, slabBytes } from '../hashing/slabs.ts'
+import type { Received } from '../store/verify.ts'
 import type { Pieces } from './new-file.ts'
 
 /** More slabs than this do not make one upload faster. */
@@ -51,11 +52,15 @@ export class SlabWriter implements SlabHolder {
     if (this.#current) this.#ship()
   }
 
-  /** The size and hash of everything, once it is durable. */
-  async finish(): Promise<{ sizeBytes: number; hex: string }> {
+  /** The size and hash of everything, once it is durable. Throws what `check` throws of them. */
+  async finish(check: (received: Received) => void): Promise<Received> {
     if (this.#current) this.#ship()
-    const [hex] = await Promise.all([this.#hash.finish(), this.#settle()])
-    return { sizeBytes: this.#position, hex }
+    const proven = this.#prove(check)
+    // Both have ended when this does, so that nothing is done with a file that is closed then.
+    const [received, settled] = await Promise.allSettled([proven, this.#settle(proven)])
+    if (received.status === 'rejected') throw received.reason
+    if (settled.status === 'rejected') throw settled.reason
+    return received.value
   }
 
   /** Resolves when neither disk nor hash touch the slabs any more. */
@@ -67,10 +72,16 @@ export class SlabWriter implements SlabHolder {
     this.#hash.drop()
   }
 
-  async #settle(): Promise<void> {
+  async #prove(check: (received: Received) => void): Promise<Received> {
+    const received = { sizeBytes: this.#position, hex: await this.#hash.finish() }
+    check(received)
+    return received
+  }
+
+  async #settle(proven: Promise<Received>): Promise<void> {
     await Promise.all(this.#running)
     if (this.#failure) throw this.#failure.error
-    await this.#pieces.settle(this.#position)
+    await this.#pieces.settle(proven)
   }
 
   async #takeSlab(): Promise<Slab> {

@@ -77,7 +77,7 @@ export function readSource(source: AsyncIterable<Uint8Array>, options: WriteOpti
  */
 function giveBack({ buffer, byteLength }: Uint8Array): void {
   // A slice shares its memory with others.
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+  if (byteLength > 0 && buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
 
 function refuseTooLong(sizeBytes: number, { limitBytes, expectedBytes }: WriteOptions): void {

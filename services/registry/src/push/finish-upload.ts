@@ -37,7 +37,7 @@ export async function finishUpload(exchange: NamedExchange, id: string, deps: Up
   const generation = deps.sessions.ids.generationOf(id) ?? (await deps.generations.take())
   const partIds = await endUpload(exchange, session, { digest, generation }, deps)
   sendCreated(exchange, digest)
-  // After the answer: killed before this, a repeated PUT finds the bytes where they belong and gets its 201 all the same.
+  // After the answer: killed before this, a repeated PUT finds the bytes where they belong, if it finds the session.
   // A session that brought all its bytes with its end needs no trace: a repetition brings them again.
   if (!session.stored && partIds.length === 0) return
   await commitSession(deps.sessions, id, ownerOf(exchange), digest)
@@ -93,7 +93,7 @@ async function makeBlob(
   // Linked once the bytes are proven to have this digest, and not before: to know one gives no right to what it names.
   if (there === undefined || !(await pushed.linkPresent(exchange, digest))) {
     // An upload may outlast the lease.
-    if (there) await publishAs(key)
+    if (there && (await publishAs(key)) === undefined) return waitForOther(exchange, upload.id, digest, sessions)
     await pushed.end(exchange, { ...key, sizeBytes })
   }
   return staged.map((part) => part.id)

@@ -34,6 +34,9 @@ export type PushedBlobs = {
   giveWay(own: StoredBlob, counting: StoredBlob | undefined): Promise<void>
 }
 
+// What asks has memory that others wait for, and can do without the answer.
+const askMs = 1_000
+
 /** `keepSeconds`: how long pushed bytes are kept for a manifest that is still to come (docs/guarantees.md, G2). */
 export function createPushedBlobs({
   catalog,
@@ -77,10 +80,11 @@ export function createPushedBlobs({
   return {
     end: async (exchange, own) => giveWay(own, await push(exchange, own)),
     linkPresent: (exchange, digest) => push(exchange, { digest, generation: null, sizeBytes: 0 }),
-    leasePresent: async ({ basePath, requestId }, digest) => {
+    leasePresent: async ({ basePath, requestId, signal }, digest) => {
       const request = { holder: `compare:${basePath}`, digest, ttlSeconds: keepSeconds }
       try {
-        return (await catalog.call('lease-present', request, { requestId })).blob ?? undefined
+        const asked = { requestId, signal, timeoutMs: askMs }
+        return (await catalog.call('lease-present', request, asked)).blob ?? undefined
       } catch (error) {
         // It only saves work, and the end of the push tells of what is wrong with catalog. One of the release before does not know it.
         if (isPassing(error) || (error instanceof Problem && error.code === 'no_such_command')) return undefined

@@ -114,9 +114,12 @@ export async function beginWith(
   return recordFirst(db, id, owner, part)
 }
 
-/** Gives a young session its row. Throws TOOMANYREQUESTS as a claim does: it can have none yet. */
+/** Gives a young session its row. Throws TOOMANYREQUESTS as a claim does. */
 export async function recordYoung(db: Database, id: string, owner: SessionOwner, part: StagedPart): Promise<void> {
-  if (!(await recordFirst(db, id, owner, part))) throw tooManyOpen()
+  if (await recordFirst(db, id, owner, part)) return
+  // It was made already, where its answer was lost, or says by now what became of the session.
+  const rows = await db.query(`select from upload_session where ${owned}`, [id, owner.repository, owner.subject])
+  if (rows.length === 0) throw tooManyOpen()
 }
 
 async function recordFirst(db: Database, id: string, owner: SessionOwner, part: StagedPart): Promise<boolean> {
@@ -183,31 +186,34 @@ export async function commitSession(
   owner: SessionOwner,
   digest: Digest,
 ): Promise<void> {
-  await young?.forget(id)
-  await db.prepared(
-    'commit-session',
-    `with ${unflushed},
-     parts as (delete from upload_part where session = $1)
-     insert into upload_session (id, repository, subject, state, digest)
-     select $1, $2, $3, 'committed', $4
-     from committing
-     on conflict (id) do update set state = 'committed', digest = excluded.digest, touched_at = now()`,
-    [id, owner.repository, owner.subject, digest],
-  )
+  const commit = () =>
+    db.prepared(
+      'commit-session',
+      `with ${unflushed},
+       parts as (delete from upload_part where session = $1)
+       insert into upload_session (id, repository, subject, state, digest)
+       select $1, $2, $3, 'committed', $4
+       from committing
+       on conflict (id) do update set state = 'committed', digest = excluded.digest, touched_at = now()`,
+      [id, owner.repository, owner.subject, digest],
+    )
+  await (young ? young.end(id, commit) : commit())
 }
 
 /** Ends a session for good. Answers the ids of parts whose bytes can go. */
 export async function dropSession({ db, young }: Sessions, id: string, owner: SessionOwner): Promise<string[]> {
-  const kept = await young?.forget(id)
-  const parts = [...(kept ? [kept] : []), ...(await readParts(db, id))]
-  await db.query(
-    `with parts as (delete from upload_part where session = $1)
-     insert into upload_session (id, repository, subject, state)
-     values ($1, $2, $3, 'dropped')
-     on conflict (id) do update set state = 'dropped', touched_at = now()`,
-    [id, owner.repository, owner.subject],
-  )
-  return parts.map((part) => part.id)
+  const drop = async (kept: StagedPart | undefined) => {
+    const parts = [...(kept ? [kept] : []), ...(await readParts(db, id))]
+    await db.query(
+      `with parts as (delete from upload_part where session = $1)
+       insert into upload_session (id, repository, subject, state)
+       values ($1, $2, $3, 'dropped')
+       on conflict (id) do update set state = 'dropped', touched_at = now()`,
+      [id, owner.repository, owner.subject],
+    )
+    return parts.map((part) => part.id)
+  }
+  return young ? young.end(id, drop) : drop(undefined)
 }
 
 const committedHours = 1

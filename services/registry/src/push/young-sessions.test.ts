@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
+import { OciError } from '@berth/oci'
 import { expect, test } from '@jest/globals'
 import { createYoungSessions } from './young-sessions.ts'
 
@@ -33,7 +34,8 @@ test('a session that ends in time has no row, and one that does not gets it', as
   }
   expect(young.find('soon', ana)).toEqual(part)
   expect(young.find('soon', { ...ana, subject: 'ben' })).toBeUndefined()
-  expect(await young.forget('soon')).toEqual(part)
+  expect(await young.end('soon', async (kept) => kept)).toEqual(part)
+  expect(young.find('soon', ana)).toBeUndefined()
   while (asked.length === 0) await turn()
   expect(asked).toEqual(['late'])
   answer()
@@ -58,10 +60,10 @@ test('who claims a session waits for its row, and nothing is kept of it behind t
   await young.settle('empty')
   expect(young.hold('empty', ana, part)).toBe(false)
   const claims = Promise.all([young.settle('held'), young.settle('held')])
-  const forgetting = young.forget('held')
+  const ending = young.end('held', async (kept) => kept)
   answer()
   await claims
-  expect(await forgetting).toEqual(part)
+  expect(await ending).toEqual(part)
   expect(asked).toEqual(['held'])
 })
 
@@ -78,4 +80,32 @@ test('a row that could not be made is tried again by who needs it, and the chunk
   answer()
   await stopping
   expect(young.find('one', ana)).toBeUndefined()
+})
+
+test('a session that ends is found until its row says so, and stays when it cannot', async () => {
+  const { record, answer } = rows()
+  const young = createYoungSessions(record, { restMs: longest })
+  young.begin('one')
+  young.hold('one', ana, part)
+  await expect(young.end('one', () => Promise.reject(new Error('the database is away')))).rejects.toThrow('away')
+  const { promise, resolve } = Promise.withResolvers<string>()
+  const ending = young.end('one', () => promise)
+  await turn()
+  expect(young.find('one', ana)).toEqual(part)
+  resolve('ended')
+  expect(await ending).toBe('ended')
+  expect(young.find('one', ana)).toBeUndefined()
+  answer()
+})
+
+test('what an account may not have is let go, and after a stop nothing is kept', async () => {
+  const young = createYoungSessions(() => Promise.reject(new OciError('TOOMANYREQUESTS', 'too many')), {
+    restMs: longest,
+  })
+  for (const id of ['one', 'other']) young.begin(id)
+  young.hold('one', ana, part)
+  await expect(young.settle('one')).rejects.toThrow('too many')
+  expect(young.find('one', ana)).toBeUndefined()
+  await young.stop()
+  expect(young.hold('other', ana, part)).toBe(false)
 })

@@ -1,4 +1,5 @@
 import type { StagedPart } from '@berth/blobs'
+import { OciError } from '@berth/oci'
 import { LRUCache } from 'lru-cache'
 import type { SessionOwner } from './session-id.ts'
 
@@ -15,16 +16,18 @@ export type YoungSessions = {
   find(id: string, owner: SessionOwner): StagedPart | undefined
   /** Ends once what is kept of a session is in its row; there is nothing to keep of it from now on. Throws what recording it throws. */
   settle(id: string): Promise<void>
-  /** Lets a session go, whose row says from now on what became of it. Answers what was kept. */
-  forget(id: string): Promise<StagedPart | undefined>
-  /** Records all. */
+  /** Does what gives a session its row in another way, with what is kept of it: until that is done it is found here. */
+  end<T>(id: string, work: (part: StagedPart | undefined) => Promise<T>): Promise<T>
+  /** Records all, and keeps nothing any more. */
   stop(): Promise<void>
 }
 
-type Held = { owner: SessionOwner; part: StagedPart; late: NodeJS.Timeout; settling?: Promise<void> | undefined }
+type Held = { owner: SessionOwner; part: StagedPart; late?: NodeJS.Timeout; settling?: Promise<void> | undefined }
 
 const freshMs = 60_000
 const mostFresh = 10_000
+
+const againMs = 5_000
 
 /** `record` makes the row. `restMs`: how long after its chunk a session gets it. */
 export function createYoungSessions(
@@ -33,6 +36,7 @@ export function createYoungSessions(
 ): YoungSessions {
   const fresh = new LRUCache<string, true>({ max: mostFresh, ttl: freshMs })
   const held = new Map<string, Held>()
+  let isStopped = false
 
   const settle = async (id: string) => {
     fresh.delete(id)
@@ -43,10 +47,18 @@ export function createYoungSessions(
       () => void held.delete(id),
       (error: unknown) => {
         one.settling = undefined
+        // What its account may not have is let go: whoever goes on with it begins anew.
+        if (error instanceof OciError) held.delete(id)
+        else settleLater(id, one, againMs)
         throw error
       },
     )
     await one.settling
+  }
+  // A failure is told to whoever does something with the session, and until then it is tried again.
+  const settleLater = (id: string, one: Held, afterMs: number) => {
+    clearTimeout(one.late)
+    one.late = setTimeout(() => void settle(id).catch(() => undefined), afterMs).unref()
   }
   const isOf = (owner: SessionOwner, other: SessionOwner) =>
     owner.repository === other.repository && owner.subject === other.subject
@@ -54,11 +66,11 @@ export function createYoungSessions(
   return {
     begin: (id) => void fresh.set(id, true),
     hold: (id, owner, part) => {
-      if (!fresh.has(id) || held.size >= mostHeld) return false
+      if (isStopped || !fresh.has(id) || held.size >= mostHeld) return false
       fresh.delete(id)
-      // Whatever is done with it next tries again, and tells of its failure.
-      const late = setTimeout(() => void settle(id).catch(() => undefined), restMs).unref()
-      held.set(id, { owner, part, late })
+      const one: Held = { owner, part }
+      held.set(id, one)
+      settleLater(id, one, restMs)
       return true
     },
     find: (id, owner) => {
@@ -66,17 +78,27 @@ export function createYoungSessions(
       return one && isOf(owner, one.owner) ? one.part : undefined
     },
     settle,
-    forget: async (id) => {
+    end: async (id, work) => {
       fresh.delete(id)
       const one = held.get(id)
-      if (!one) return undefined
+      if (!one) return work(undefined)
       clearTimeout(one.late)
-      await one.settling?.catch(() => 'its row is written by who forgets it')
-      held.delete(id)
-      return one.part
+      await one.settling?.catch(() => 'its row is made by the work')
+      try {
+        const result = await work(one.part)
+        held.delete(id)
+        clearTimeout(one.late)
+        return result
+      } catch (error) {
+        if (held.has(id)) settleLater(id, one, againMs)
+        throw error
+      }
     },
     stop: async () => {
-      await Promise.all([...held.keys()].map(settle))
+      isStopped = true
+      // Of what the database does not take now its clients begin anew.
+      await Promise.allSettled([...held.keys()].map(settle))
+      for (const { late } of held.values()) clearTimeout(late)
     },
   }
 }
