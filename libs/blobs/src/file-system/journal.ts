@@ -28,7 +28,7 @@ type JournalReport = { state: 'kept'; error: unknown } | { state: 'lost' }
 export type JournalOptions = {
   /** `<home>.<process>`: by it the logs of the process are told from those of others that share the store. */
   owner: string
-  /** Only this process takes in uploads, so that what it has in memory of them nobody else needs. */
+  /** Only this process takes in uploads, so that no other one needs what it has in memory of them. */
   isAlone?: boolean | undefined
   hear?: ((report: JournalReport) => void) | undefined
   /** For tests. */

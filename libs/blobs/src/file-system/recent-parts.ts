@@ -2,15 +2,15 @@ import type { StagedPart } from '../store/store.ts'
 
 /**
  * The bytes of small parts that came last. Most are published a moment later, by the same process where it `isAlone`: only those that are
- * not get a file then, which nobody waits for. Where others may publish them they have it from the beginning.
+ * not get a file then, behind the answer. Where another process may publish them they have it from the beginning.
  */
 export type RecentParts = {
-  /** `write` makes its file. Waits for that where others may need it, and while there is no room, as when the disk hangs. */
+  /** `write` makes its file. Waits for that where another process may need it, and while there is no room, as when the disk hangs. */
   add(part: StagedPart, bytes: Uint8Array, write: (bytes: Uint8Array) => Promise<void>): Promise<void>
   has(id: string): boolean
   /** Its bytes, if they are here, and are what the record of the part says. */
   find(part: StagedPart): Uint8Array | undefined
-  /** As `find`, for whoever publishes it now and needs no file. `hasFile`: it has one already. */
+  /** As `find`, for a publication, which needs no file. `hasFile`: it has one already. */
   take(part: StagedPart): Promise<{ bytes: Uint8Array; hasFile: boolean } | undefined>
   /** Answers whether there may be a file. */
   forget(id: string): Promise<boolean>
@@ -45,7 +45,8 @@ export function createRecentParts({ isAlone = false, mostBytes = 4 << 20, restMs
   }
   const beginFile = (one: Recent): void => {
     clearTimeout(one.late)
-    // Whoever needs it later, and finds that it is not there, begins the upload anew: a disk that fails is told of by what it promises.
+    // A file that is missing when it is needed makes the client begin anew (`missing_part`). That the disk fails is an error of the append that
+    // ends the upload, before anything is promised.
     one.writing ??= one.write(one.bytes).catch(() => undefined)
   }
   const makeFile = async (one: Recent) => {

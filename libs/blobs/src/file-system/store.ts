@@ -179,7 +179,7 @@ async function writeBlob(
   try {
     const { sizeBytes, bytes, isSame } = await receiveFile(staged, reader, how)
     if (isSame) {
-      // Nothing goes to the place, but whoever may not write there is told so.
+      // Nothing goes to the place, but a name that takes no pushes is refused all the same.
       await place
       return { sizeBytes, modifiedAt: new Date(), isThere: true }
     }

@@ -7,7 +7,7 @@ import type { WriteOptions } from './store.ts'
  */
 export type SourceReader = {
   next(): Promise<Uint8Array | undefined>
-  /** Says that nobody reads a chunk any more. Where the source has given its chunks away their memory goes back at once. */
+  /** Says that a chunk is read no more. With `givesChunks` its memory is freed at once. */
   done(chunk: Uint8Array): void
   /** Set once the source has failed or the signal has aborted. */
   readonly broke: { cause: unknown } | undefined

@@ -26,7 +26,7 @@ export type ReadOptions = { range?: ByteRange | undefined; signal?: AbortSignal 
 /** What is read first of a blob whose size is known. */
 export type FirstRead = ReadOptions & { sizeBytes: number }
 
-/** `givesChunks`: whoever gives the source touches none of its chunks again, so that their memory can be freed early. */
+/** `givesChunks`: the source touches none of its chunks again, so that their memory can be freed early. */
 type Given = { signal?: AbortSignal | undefined; givesChunks?: boolean }
 
 export type WriteOptions = Given & {

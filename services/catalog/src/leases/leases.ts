@@ -43,7 +43,7 @@ export async function keepBlob(
   return kept ?? null
 }
 
-// Not flushed: when PostgreSQL loses it in a crash, whoever relied on it is told so when it links the blob.
+// Not flushed: when PostgreSQL loses it in a crash, the link of the blob, which comes later, finds that and is refused.
 const leaseOfPresent = `
   with present as (
     select generation, size_bytes, candidate_since
@@ -68,7 +68,7 @@ const leaseOfPresent = `
   from present`
 
 /**
- * Leases a blob that is here, whoever's it is: its bytes stay for so long, and nobody may name it for that. `null` when it is not here,
+ * Leases a blob that is here, in whatever repository: its bytes stay for so long. The lease gives no right to name it. `null` when it is not here,
  * and then nothing is leased.
  */
 export async function leasePresent(

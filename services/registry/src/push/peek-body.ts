@@ -1,4 +1,4 @@
-/** A body of which the beginning was read. `source` gives all of it, from its first byte; who does not read it lets go of it. */
+/** A body of which the beginning was read. `source` gives all of it, from its first byte; `letGo` is for a body that is not read on. */
 export type Peeked = { isWhole: boolean; sizeBytes: number; source: AsyncIterable<Buffer>; letGo(): void }
 
 /**

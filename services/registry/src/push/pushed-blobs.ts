@@ -17,8 +17,8 @@ export type PushedBlobs = {
    */
   linkPresent(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
   /**
-   * Where the store has a blob, whoever's it is, and has it for as long as a push may take. Nobody may read or name it for that. `undefined`:
-   * it has none, or that is not known now.
+   * Where the store has a blob, in whatever repository, which then stays for as long as a push may take. This gives no right to read or
+   * name it. `undefined`: it has none, or that is not known now.
    */
   leasePresent(exchange: NamedExchange, digest: Digest): Promise<StoredBlob | undefined>
   /**

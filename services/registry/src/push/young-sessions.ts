@@ -5,7 +5,7 @@ import type { SessionOwner } from './session-id.ts'
 
 /**
  * Upload sessions that began in this process a moment ago, where it alone takes in uploads. One that has a small chunk and nothing else
- * mostly ends at once: it gets its row, for which nobody waits, only when it does not.
+ * mostly ends at once: it gets its row, behind the answer, only when it does not.
  */
 export type YoungSessions = {
   /** A session whose id was made just now, so that it can have no row. */
@@ -55,7 +55,7 @@ export function createYoungSessions(
     )
     await one.settling
   }
-  // A failure is told to whoever does something with the session, and until then it is tried again.
+  // A failure is an error of the next request of the session; until that comes the row is tried again.
   const settleLater = (id: string, one: Held, afterMs: number) => {
     clearTimeout(one.late)
     one.late = setTimeout(() => void settle(id).catch(() => undefined), afterMs).unref()
